@@ -1,0 +1,34 @@
+.PHONY: demo test bench lint lock proto clean
+
+demo:
+	@deploy/bootstrap demo
+	@.venv/bin/sightline demo
+
+test: lint
+	@deploy/install-test-tools
+	@.venv/bin/python -m pytest
+
+lint:
+	@deploy/bootstrap dev
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.pipeline
+
+# The messages' Python, from the contract.
+proto:
+	.venv/bin/python -m grpc_tools.protoc -Ischemas --python_out=schemas --pyi_out=schemas schemas/sightline.proto
+
+# Needs `uv`.
+LOCK = uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+lock:
+	$(LOCK) --extra cpu pyproject.toml requirements/build.in -o requirements/cpu.txt
+	$(LOCK) --extra cpu --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(LOCK) --extra gpu --override requirements/gpu-override.txt pyproject.toml requirements/build.in -o requirements/gpu.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Processors: what makes new records from records."""

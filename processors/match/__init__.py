@@ -1,0 +1,1 @@
+"""Faces to sightings: who is who."""

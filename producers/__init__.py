@@ -1,0 +1,1 @@
+"""Producers: cameras (and later albums and edge cameras) to Kafka."""

@@ -1,0 +1,1 @@
+"""The contract: messages, topics, deterministic ids and the database schema."""

@@ -1,0 +1,165 @@
+"""Bytes to messages, checked: Protobuf takes many wrong bytes for a message with empty fields."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import DecodeError, Message
+
+from schemas import sightline_pb2 as pb
+
+M = TypeVar("M", bound=Message)
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a camera, a site or a fleet may be called."""
+
+MAX_NAME = 200
+"""Characters of a person's name."""
+
+_MIN_US, _MAX_US = 0, 32_503_680_000_000_000
+"""1970 to 3000: what PostgreSQL and Python both can say."""
+
+
+class InvalidMessageError(ValueError):
+    """The bytes are not the message they should be; `reason` is a short code."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def decode(kind: type[M], value: bytes | None) -> M:
+    """Parse and check one record's value. Raises InvalidMessageError."""
+    if not value:
+        raise InvalidMessageError("empty", f"no {kind.__name__}")
+    try:
+        message = kind.FromString(value)
+    except DecodeError as error:
+        raise InvalidMessageError("not_protobuf", f"no {kind.__name__}: {error}") from error
+    check = _CHECKS.get(kind)
+    if check is not None:
+        check(message)
+    return message
+
+
+def _slug(value: str, what: str) -> None:
+    if not SLUG.fullmatch(value):
+        raise InvalidMessageError("bad_id", f"{what} {value[:80]!r}")
+
+
+def _uuid(value: str, what: str) -> None:
+    try:
+        UUID(value)
+    except ValueError:
+        raise InvalidMessageError("bad_id", f"{what} {value[:80]!r}") from None
+
+
+def _time(value: int, what: str) -> None:
+    if not _MIN_US < value < _MAX_US:
+        raise InvalidMessageError("bad_time", f"{what} {value}")
+
+
+def _vector(value: bytes, what: str) -> None:
+    if not value or len(value) % 4 or len(value) > 4 * 4096:
+        raise InvalidMessageError("bad_vector", f"{what} of {len(value)} bytes")
+
+
+def _box(box: pb.Box, what: str) -> None:
+    sides = (box.x1, box.y1, box.x2, box.y2)
+    if not all(math.isfinite(side) for side in sides) or box.x2 < box.x1 or box.y2 < box.y1:
+        raise InvalidMessageError("bad_box", f"{what} {sides}")
+
+
+def _source(message: Any) -> None:
+    _slug(message.camera_id, "camera_id")
+    _slug(message.site_id, "site_id")
+
+
+def _frame(frame: pb.Frame) -> None:
+    _source(frame)
+    _time(frame.captured_at_us, "captured_at_us")
+    _uuid(frame.motion_event_id, "motion_event_id")
+    if not frame.jpeg:
+        raise InvalidMessageError("empty", "no jpeg in the frame")
+
+
+def _motion_event(event: pb.MotionEvent) -> None:
+    _source(event)
+    _uuid(event.event_id, "event_id")
+    _time(event.at_us, "at_us")
+    _time(event.started_at_us, "started_at_us")
+    if event.kind not in (pb.MotionEvent.STARTED, pb.MotionEvent.ENDED):
+        raise InvalidMessageError("bad_kind", f"motion event of kind {event.kind}")
+
+
+def _frame_tracks(tracks: pb.FrameTracks) -> None:
+    _source(tracks)
+    _time(tracks.captured_at_us, "captured_at_us")
+    _uuid(tracks.motion_event_id, "motion_event_id")
+    for track in tracks.tracks:
+        _uuid(track.track_id, "track_id")
+        _box(track.box, "box")
+
+
+def _face_event(event: pb.FaceEvent) -> None:
+    kind = event.WhichOneof("event")
+    if kind is None:
+        raise InvalidMessageError("empty", "no event in the face event")
+    inner = event.observation if kind == "observation" else event.track_ended
+    _source(inner)
+    _uuid(inner.track_id, "track_id")
+    _uuid(inner.motion_event_id, "motion_event_id")
+    if isinstance(inner, pb.FaceObservation):
+        _uuid(inner.observation_id, "observation_id")
+        _time(inner.captured_at_us, "captured_at_us")
+        _vector(inner.embedding, "embedding")
+        _box(inner.track_box, "track_box")
+        _box(inner.face_box, "face_box")
+        if not inner.pack:
+            raise InvalidMessageError("bad_id", "no pack")
+    else:
+        _time(inner.ended_at_us, "ended_at_us")
+
+
+def _snapshot(snapshot: pb.Snapshot) -> None:
+    _source(snapshot)
+    _uuid(snapshot.track_id, "track_id")
+    _time(snapshot.captured_at_us, "captured_at_us")
+    if not snapshot.jpeg:
+        raise InvalidMessageError("empty", "no jpeg in the snapshot")
+
+
+def _gallery_person(person: pb.GalleryPerson) -> None:
+    _uuid(person.person_id, "person_id")
+    if not 0 < len(person.name) <= MAX_NAME:
+        raise InvalidMessageError("bad_name", f"a name of {len(person.name)} characters")
+    for template in person.templates:
+        _vector(template.vector, "template")
+
+
+def _sighting(sighting: pb.Sighting) -> None:
+    _source(sighting)
+    _uuid(sighting.sighting_id, "sighting_id")
+    _uuid(sighting.track_id, "track_id")
+    _uuid(sighting.motion_event_id, "motion_event_id")
+    _time(sighting.decided_at_us, "decided_at_us")
+    if sighting.person_id:
+        _uuid(sighting.person_id, "person_id")
+    if len(sighting.name) > MAX_NAME:
+        raise InvalidMessageError("bad_name", f"a name of {len(sighting.name)} characters")
+    if sighting.status == pb.Sighting.STATUS_UNSPECIFIED:
+        raise InvalidMessageError("bad_kind", "a sighting without a status")
+
+
+_CHECKS: dict[type[Message], Callable[[Any], None]] = {
+    pb.Frame: _frame,
+    pb.MotionEvent: _motion_event,
+    pb.FrameTracks: _frame_tracks,
+    pb.FaceEvent: _face_event,
+    pb.Snapshot: _snapshot,
+    pb.GalleryPerson: _gallery_person,
+    pb.Sighting: _sighting,
+}

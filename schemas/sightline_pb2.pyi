@@ -1,0 +1,374 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Position(_message.Message):
+    __slots__ = ("topic", "partition", "offset")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    offset: int
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("x1", "y1", "x2", "y2")
+    X1_FIELD_NUMBER: _ClassVar[int]
+    Y1_FIELD_NUMBER: _ClassVar[int]
+    X2_FIELD_NUMBER: _ClassVar[int]
+    Y2_FIELD_NUMBER: _ClassVar[int]
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    def __init__(self, x1: _Optional[float] = ..., y1: _Optional[float] = ..., x2: _Optional[float] = ..., y2: _Optional[float] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("camera_id", "site_id", "sequence", "captured_at_us", "jpeg", "width", "height", "motion_event_id", "first_in_event", "last_in_event")
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    MOTION_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FIRST_IN_EVENT_FIELD_NUMBER: _ClassVar[int]
+    LAST_IN_EVENT_FIELD_NUMBER: _ClassVar[int]
+    camera_id: str
+    site_id: str
+    sequence: int
+    captured_at_us: int
+    jpeg: bytes
+    width: int
+    height: int
+    motion_event_id: str
+    first_in_event: bool
+    last_in_event: bool
+    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., jpeg: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., motion_event_id: _Optional[str] = ..., first_in_event: _Optional[bool] = ..., last_in_event: _Optional[bool] = ...) -> None: ...
+
+class MotionEvent(_message.Message):
+    __slots__ = ("event_id", "camera_id", "site_id", "kind", "at_us", "first_sequence", "last_sequence", "frames", "started_at_us")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[MotionEvent.Kind]
+        STARTED: _ClassVar[MotionEvent.Kind]
+        ENDED: _ClassVar[MotionEvent.Kind]
+    KIND_UNSPECIFIED: MotionEvent.Kind
+    STARTED: MotionEvent.Kind
+    ENDED: MotionEvent.Kind
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    camera_id: str
+    site_id: str
+    kind: MotionEvent.Kind
+    at_us: int
+    first_sequence: int
+    last_sequence: int
+    frames: int
+    started_at_us: int
+    def __init__(self, event_id: _Optional[str] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., kind: _Optional[_Union[MotionEvent.Kind, str]] = ..., at_us: _Optional[int] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., frames: _Optional[int] = ..., started_at_us: _Optional[int] = ...) -> None: ...
+
+class TrackBox(_message.Message):
+    __slots__ = ("track_id", "track_number", "box", "score")
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    track_id: str
+    track_number: int
+    box: Box
+    score: float
+    def __init__(self, track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
+
+class FrameTracks(_message.Message):
+    __slots__ = ("camera_id", "site_id", "sequence", "captured_at_us", "frame", "width", "height", "motion_event_id", "last_in_event", "tracks")
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    MOTION_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    LAST_IN_EVENT_FIELD_NUMBER: _ClassVar[int]
+    TRACKS_FIELD_NUMBER: _ClassVar[int]
+    camera_id: str
+    site_id: str
+    sequence: int
+    captured_at_us: int
+    frame: Position
+    width: int
+    height: int
+    motion_event_id: str
+    last_in_event: bool
+    tracks: _containers.RepeatedCompositeFieldContainer[TrackBox]
+    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., motion_event_id: _Optional[str] = ..., last_in_event: _Optional[bool] = ..., tracks: _Optional[_Iterable[_Union[TrackBox, _Mapping]]] = ...) -> None: ...
+
+class FaceQuality(_message.Message):
+    __slots__ = ("size_px", "sharpness", "frontality", "detector_score", "overall")
+    SIZE_PX_FIELD_NUMBER: _ClassVar[int]
+    SHARPNESS_FIELD_NUMBER: _ClassVar[int]
+    FRONTALITY_FIELD_NUMBER: _ClassVar[int]
+    DETECTOR_SCORE_FIELD_NUMBER: _ClassVar[int]
+    OVERALL_FIELD_NUMBER: _ClassVar[int]
+    size_px: float
+    sharpness: float
+    frontality: float
+    detector_score: float
+    overall: float
+    def __init__(self, size_px: _Optional[float] = ..., sharpness: _Optional[float] = ..., frontality: _Optional[float] = ..., detector_score: _Optional[float] = ..., overall: _Optional[float] = ...) -> None: ...
+
+class FaceObservation(_message.Message):
+    __slots__ = ("observation_id", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "sequence", "captured_at_us", "track_started_at_us", "frame", "width", "height", "track_box", "face_box", "quality", "pack", "embedding")
+    OBSERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    MOTION_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    TRACK_STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TRACK_BOX_FIELD_NUMBER: _ClassVar[int]
+    FACE_BOX_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    observation_id: str
+    track_id: str
+    track_number: int
+    epoch: int
+    camera_id: str
+    site_id: str
+    motion_event_id: str
+    sequence: int
+    captured_at_us: int
+    track_started_at_us: int
+    frame: Position
+    width: int
+    height: int
+    track_box: Box
+    face_box: Box
+    quality: FaceQuality
+    pack: str
+    embedding: bytes
+    def __init__(self, observation_id: _Optional[str] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., track_started_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., quality: _Optional[_Union[FaceQuality, _Mapping]] = ..., pack: _Optional[str] = ..., embedding: _Optional[bytes] = ...) -> None: ...
+
+class TrackEnded(_message.Message):
+    __slots__ = ("track_id", "track_number", "camera_id", "site_id", "motion_event_id", "started_at_us", "ended_at_us", "frames", "observations")
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    MOTION_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    track_id: str
+    track_number: int
+    camera_id: str
+    site_id: str
+    motion_event_id: str
+    started_at_us: int
+    ended_at_us: int
+    frames: int
+    observations: int
+    def __init__(self, track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., started_at_us: _Optional[int] = ..., ended_at_us: _Optional[int] = ..., frames: _Optional[int] = ..., observations: _Optional[int] = ...) -> None: ...
+
+class FaceEvent(_message.Message):
+    __slots__ = ("observation", "track_ended")
+    OBSERVATION_FIELD_NUMBER: _ClassVar[int]
+    TRACK_ENDED_FIELD_NUMBER: _ClassVar[int]
+    observation: FaceObservation
+    track_ended: TrackEnded
+    def __init__(self, observation: _Optional[_Union[FaceObservation, _Mapping]] = ..., track_ended: _Optional[_Union[TrackEnded, _Mapping]] = ...) -> None: ...
+
+class Snapshot(_message.Message):
+    __slots__ = ("track_id", "epoch", "camera_id", "site_id", "captured_at_us", "frame", "jpeg", "quality")
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    track_id: str
+    epoch: int
+    camera_id: str
+    site_id: str
+    captured_at_us: int
+    frame: Position
+    jpeg: bytes
+    quality: float
+    def __init__(self, track_id: _Optional[str] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., captured_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., jpeg: _Optional[bytes] = ..., quality: _Optional[float] = ...) -> None: ...
+
+class Template(_message.Message):
+    __slots__ = ("template_id", "pack", "vector", "quality")
+    TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    template_id: str
+    pack: str
+    vector: bytes
+    quality: float
+    def __init__(self, template_id: _Optional[str] = ..., pack: _Optional[str] = ..., vector: _Optional[bytes] = ..., quality: _Optional[float] = ...) -> None: ...
+
+class GalleryPerson(_message.Message):
+    __slots__ = ("person_id", "name", "status", "is_authorized", "templates", "revision")
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    IS_AUTHORIZED_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    person_id: str
+    name: str
+    status: str
+    is_authorized: bool
+    templates: _containers.RepeatedCompositeFieldContainer[Template]
+    revision: int
+    def __init__(self, person_id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., templates: _Optional[_Iterable[_Union[Template, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class Sighting(_message.Message):
+    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template")
+    class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATUS_UNSPECIFIED: _ClassVar[Sighting.Status]
+        PROVISIONAL: _ClassVar[Sighting.Status]
+        CONFIRMED: _ClassVar[Sighting.Status]
+        CHANGED: _ClassVar[Sighting.Status]
+        ENDED: _ClassVar[Sighting.Status]
+    STATUS_UNSPECIFIED: Sighting.Status
+    PROVISIONAL: Sighting.Status
+    CONFIRMED: Sighting.Status
+    CHANGED: Sighting.Status
+    ENDED: Sighting.Status
+    SIGHTING_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    MOTION_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    GLOBAL_ID_FIELD_NUMBER: _ClassVar[int]
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IS_AUTHORIZED_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    SHOTS_FIELD_NUMBER: _ClassVar[int]
+    RUNNER_UP_FIELD_NUMBER: _ClassVar[int]
+    RUNNER_UP_SCORE_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    GALLERY_REVISION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TRACK_BOX_FIELD_NUMBER: _ClassVar[int]
+    FACE_BOX_FIELD_NUMBER: _ClassVar[int]
+    FACE_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    sighting_id: str
+    status: Sighting.Status
+    track_id: str
+    track_number: int
+    epoch: int
+    camera_id: str
+    site_id: str
+    motion_event_id: str
+    global_id: int
+    person_id: str
+    name: str
+    is_authorized: bool
+    score: float
+    threshold: float
+    confidence: float
+    shots: int
+    runner_up: str
+    runner_up_score: float
+    pack: str
+    gallery_revision: int
+    reason: str
+    first_seen_us: int
+    decided_at_us: int
+    frame: Position
+    width: int
+    height: int
+    track_box: Box
+    face_box: Box
+    face_quality: float
+    template: bytes
+    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ...) -> None: ...
+
+class DeadLetter(_message.Message):
+    __slots__ = ("source", "key", "value", "service", "reason", "detail", "failed_at_us")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    FAILED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    source: Position
+    key: bytes
+    value: bytes
+    service: str
+    reason: str
+    detail: str
+    failed_at_us: int
+    def __init__(self, source: _Optional[_Union[Position, _Mapping]] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., service: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., failed_at_us: _Optional[int] = ...) -> None: ...
+
+class TrackState(_message.Message):
+    __slots__ = ("track_id", "site_id", "shots", "decided")
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    SHOTS_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_FIELD_NUMBER: _ClassVar[int]
+    track_id: str
+    site_id: str
+    shots: _containers.RepeatedCompositeFieldContainer[FaceObservation]
+    decided: Sighting
+    def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., shots: _Optional[_Iterable[_Union[FaceObservation, _Mapping]]] = ..., decided: _Optional[_Union[Sighting, _Mapping]] = ...) -> None: ...
+
+class UnknownPerson(_message.Message):
+    __slots__ = ("global_id", "site_id", "founder_track_id", "templates", "first_seen_us", "last_seen_us")
+    GLOBAL_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    FOUNDER_TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    global_id: int
+    site_id: str
+    founder_track_id: str
+    templates: _containers.RepeatedCompositeFieldContainer[Template]
+    first_seen_us: int
+    last_seen_us: int
+    def __init__(self, global_id: _Optional[int] = ..., site_id: _Optional[str] = ..., founder_track_id: _Optional[str] = ..., templates: _Optional[_Iterable[_Union[Template, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ...) -> None: ...

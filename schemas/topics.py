@@ -1,0 +1,101 @@
+"""The registry of every topic: the one place that says what a topic holds and how it is kept."""
+
+from dataclasses import dataclass, field
+
+KIB = 1024
+MIB = 1024 * KIB
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+MAX_RECORD_BYTES = 8 * MIB
+"""Largest record any topic takes; the broker's limit is set to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: what its key is, how it is spread and how long it is kept."""
+
+    name: str
+    key: str
+    partitions: int
+    retention_ms: int = 7 * DAY_MS
+    retention_bytes: int = -1  # of one partition
+    compacted: bool = False
+    max_record_bytes: int = 1 * MIB
+    precious: bool = True
+    """Cannot be made again: with three brokers it wants two of them to have a record."""
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def config(self) -> dict[str, str]:
+        """The topic's settings in Kafka's words."""
+        settings = {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            "max.message.bytes": str(self.max_record_bytes),
+            # Segments roll with the retention, or a quiet topic would never forget.
+            "segment.ms": str(max(HOUR_MS, min(self.retention_ms // 4, DAY_MS))),
+        }
+        if self.compacted:
+            settings |= {"min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": str(DAY_MS)}
+        else:
+            settings |= {
+                "retention.ms": str(self.retention_ms),
+                "retention.bytes": str(self.retention_bytes),
+            }
+        return settings | self.extra
+
+
+MOTION_EVENTS = Topic("motion-events", key="camera id", partitions=4)
+TRACKS = Topic("tracks", key="camera id", partitions=4, retention_ms=1 * DAY_MS, precious=False)
+FACES = Topic("faces", key="site id", partitions=4)
+SNAPSHOTS = Topic(
+    "snapshots", key="track id", partitions=4, retention_ms=1 * DAY_MS, max_record_bytes=2 * MIB
+)
+GALLERY = Topic("gallery", key="person id", partitions=1, compacted=True)
+SIGHTINGS = Topic("sightings", key="site id", partitions=4)
+DEAD_LETTERS = Topic(
+    "dead-letters",
+    key="source topic",
+    partitions=1,
+    retention_ms=30 * DAY_MS,
+    max_record_bytes=MAX_RECORD_BYTES,
+)
+MATCH_STATE = Topic(
+    "sightline-match-state-changelog",  # Faust's name: <app>-<table>-changelog
+    key="site id and track or person",
+    partitions=FACES.partitions,  # a table lives where its stream's partition lives
+    compacted=True,
+)
+
+DEFAULT_FLEET = "default"
+
+
+def frames(fleet: str = DEFAULT_FLEET) -> Topic:
+    """The topic of a fleet's frames.
+
+    Twelve partitions: a fleet's pool can grow to twelve workers without moving a camera.
+    """
+    return Topic(
+        f"frames.{fleet}",
+        key="camera id",
+        partitions=12,
+        retention_ms=1 * DAY_MS,
+        retention_bytes=1024 * MIB,
+        extra={"segment.bytes": str(256 * MIB)},
+        max_record_bytes=MAX_RECORD_BYTES - 64 * KIB,  # a dead letter wraps the record
+        precious=False,
+    )
+
+
+def all_topics(fleets: tuple[str, ...] = (DEFAULT_FLEET,)) -> list[Topic]:
+    """Every topic of an installation with these fleets."""
+    return [
+        *(frames(fleet) for fleet in fleets),
+        MOTION_EVENTS,
+        TRACKS,
+        FACES,
+        SNAPSHOTS,
+        GALLERY,
+        SIGHTINGS,
+        DEAD_LETTERS,
+        MATCH_STATE,
+    ]

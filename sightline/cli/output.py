@@ -1,0 +1,54 @@
+"""What commands print: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+console = Console()
+progress_console = Console(stderr=True)
+"""Progress goes to stderr: stdout holds results alone."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on stdout."""
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool) -> None:
+    """Rows as a table or as one JSON list."""
+    if as_json:
+        print_json(list(rows))
+        return
+    if not rows:
+        console.print(f"{title}: none")
+        return
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*("" if value is None else _shown(value) for value in row.values()))
+    console.print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return str(value)

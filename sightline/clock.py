@@ -1,0 +1,43 @@
+"""Time, injected: nothing that decides reads a clock of its own."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+US = 1_000_000
+"""Microseconds in a second."""
+
+
+class Clock(Protocol):
+    """Wall time in µs since the epoch, and monotonic seconds."""
+
+    def now_us(self) -> int:
+        """Microseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_us(self) -> int:
+        """Microseconds since the Unix epoch, UTC."""
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+        return time.monotonic()
+
+
+def to_datetime(us: int) -> datetime:
+    """A time zone aware UTC datetime of microseconds since the epoch."""
+    return datetime.fromtimestamp(us // US, UTC).replace(microsecond=us % US)
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime."""
+    whole = moment.replace(microsecond=0)
+    return int(whole.timestamp()) * US + moment.microsecond

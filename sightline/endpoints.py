@@ -1,0 +1,74 @@
+"""Where Kafka, the database and the objects are: given by settings, else the embedded stack's."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sightline.errors import SightlineError
+from sightline.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class StackPorts:
+    """What `sightline up` remembers in the home: loopback ports and the database's password."""
+
+    kafka: int
+    kafka_controller: int
+    postgres: int
+    postgres_password: str
+
+    @staticmethod
+    def path(home: Path) -> Path:
+        """The file that holds them, readable by its owner alone."""
+        return home / "stack.json"
+
+    @classmethod
+    def load(cls, home: Path) -> "StackPorts | None":
+        """What is remembered in a home, or None before its first `up`."""
+        path = cls.path(home)
+        if not path.exists():
+            return None
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise SightlineError(
+                f"{path} is damaged; move it away and run `sightline up`"
+            ) from error
+
+    def save(self, home: Path) -> None:
+        """Remember them."""
+        path = self.path(home)
+        draft = path.with_suffix(".new")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(asdict(self), indent=2))
+        draft.replace(path)
+
+
+_UP_FIRST = "nothing is set up in {home}: run `sightline up` first, or give {variable}"
+
+
+def kafka_servers(settings: Settings) -> str:
+    """Kafka's bootstrap servers. Raises SightlineError where there are none."""
+    if settings.kafka_bootstrap_servers:
+        return settings.kafka_bootstrap_servers
+    ports = StackPorts.load(settings.home)
+    if ports is None:
+        raise SightlineError(
+            _UP_FIRST.format(home=settings.home, variable="KAFKA_BOOTSTRAP_SERVERS")
+        )
+    return f"127.0.0.1:{ports.kafka}"
+
+
+def database_url(settings: Settings) -> str:
+    """The database's URL, password included. Raises SightlineError where there is none."""
+    if settings.database_url:
+        return settings.database_url.get_secret_value()
+    ports = StackPorts.load(settings.home)
+    if ports is None:
+        raise SightlineError(_UP_FIRST.format(home=settings.home, variable="DATABASE_URL"))
+    return f"postgresql://postgres:{ports.postgres_password}@127.0.0.1:{ports.postgres}/sightline"
+
+
+def objects_folder(settings: Settings) -> Path:
+    """The folder of the embedded object store."""
+    return settings.home / "objects"

@@ -1,0 +1,21 @@
+"""The failures that callers tell apart."""
+
+
+class SightlineError(Exception):
+    """Something a person can act on: the message is one line and says what to do."""
+
+
+class InvalidRecord(Exception):  # noqa: N818 - a property of the record, not of the program
+    """A record that can never be processed: it goes to the dead letters.
+
+    `reason` is a short code out of a bounded set and becomes a metric label; `detail` is free.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class InfrastructureError(Exception):
+    """The broker, the database or the disk failed: the worker stops and never skips."""

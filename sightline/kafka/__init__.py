@@ -1,0 +1,1 @@
+"""Kafka glue: configuration, records, the transactional transform, sinks and dead letters."""

@@ -1,0 +1,62 @@
+"""What goes in and out of a stage: plain values, so that a stage is tested without a broker."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from schemas import sightline_pb2 as pb
+from schemas.decode import InvalidMessageError, decode
+from schemas.topics import DEAD_LETTERS
+from sightline.errors import InvalidRecord
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it came from a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+
+    @property
+    def position(self) -> pb.Position:
+        """Where it stands."""
+        return pb.Position(topic=self.topic, partition=self.partition, offset=self.offset)
+
+    def decode(self, kind: type[M]) -> M:
+        """The message in it. Raises InvalidRecord."""
+        try:
+            return decode(kind, self.value)
+        except InvalidMessageError as error:
+            raise InvalidRecord(error.reason, error.detail) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A record to be written; its time is the capture time, in milliseconds."""
+
+    topic: str
+    key: str
+    value: bytes | None
+    timestamp_ms: int
+    partition: int | None = None  # None: by the key's hash
+
+
+def dead_letter(record: Record, service: str, error: InvalidRecord, now_us: int) -> Out:
+    """The record that says that `service` gave up on a record, and why."""
+    letter = pb.DeadLetter(
+        source=record.position,
+        key=record.key or b"",
+        value=record.value or b"",
+        service=service,
+        reason=error.reason,
+        detail=error.detail[:2000],
+        failed_at_us=now_us,
+    )
+    return Out(DEAD_LETTERS.name, record.topic, letter.SerializeToString(), now_us // 1000)

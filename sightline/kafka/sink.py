@@ -1,0 +1,182 @@
+"""Records to rows: rows and offsets in one PostgreSQL transaction.
+
+The database, not Kafka, says how far a sink has come. Kafka's own offsets follow afterwards,
+so that anybody's tools show the lag.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import psycopg
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from google.protobuf.message import Message
+from psycopg.rows import TupleRow
+
+from sightline import metrics
+from sightline.clock import Clock, SystemClock
+from sightline.errors import InfrastructureError, InvalidRecord
+from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Record, dead_letter
+from sightline.kafka.transform import checked
+from sightline.lifecycle import Stop
+from sightline.settings import Settings
+from sightline.store.db import Connection, connect
+
+log = logging.getLogger(__name__)
+
+Cursor = psycopg.Cursor[TupleRow]
+
+_DELIVERY_SECONDS = 30.0
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One record of a batch with the message in it."""
+
+    record: Record
+    message: Message
+
+
+class Sink(Protocol):
+    """One writer: what it reads, and how a batch becomes rows."""
+
+    name: str
+    topics: Mapping[str, type[Message]]
+    batch_seconds: float
+
+    def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
+        """Upsert the rows of a batch, within the caller's transaction.
+
+        Raises InvalidRecord for a record that never can be written; the runner then finds out
+        which one by writing them one by one.
+        """
+        ...
+
+    def idle(self, cursor: Cursor) -> None:
+        """What is due by time alone; called at least once every `batch_seconds`."""
+        ...
+
+
+class SinkLoop:
+    """Runs a sink until it is told to stop."""
+
+    def __init__(self, sink: Sink, settings: Settings, clock: Clock | None = None) -> None:
+        self._sink = sink
+        self._clock = clock or SystemClock()
+        self._batch_records = settings.sinks.batch_records
+        group = f"sightline-{sink.name}"
+        self._db: Connection = connect(settings)
+        self._consumer = Consumer(consumer_config(settings, group, group))
+        self._producer = SureProducer(producer_config(settings, group))
+
+    def run(self, stop: Stop) -> None:
+        """Work until `stop`; raises InfrastructureError when Kafka or the database fails."""
+        try:
+            self._consumer.subscribe(list(self._sink.topics), on_assign=self._assigned)
+            while not stop:
+                self._step(self._collect(stop))
+        except KafkaException as error:
+            raise InfrastructureError(f"{self._sink.name}: {error}") from error
+        except psycopg.OperationalError as error:
+            raise InfrastructureError(f"{self._sink.name}: the database failed: {error}") from error
+        finally:
+            self._consumer.close()
+            self._db.close()
+
+    def _collect(self, stop: Stop) -> list[Record]:
+        records: list[Record] = []
+        until = self._clock.monotonic() + self._sink.batch_seconds
+        while len(records) < self._batch_records and not stop:
+            wait = until - self._clock.monotonic()
+            if wait <= 0:
+                break
+            messages = self._consumer.consume(
+                self._batch_records - len(records), min(wait, _POLL_SECONDS)
+            )
+            records += checked(messages)
+        return records
+
+    def _step(self, records: Sequence[Record]) -> None:
+        name = self._sink.name
+        batch: list[Taken] = []
+        for record in records:
+            metrics.RECORDS.labels(name, record.topic).inc()
+            try:
+                batch.append(Taken(record, record.decode(self._sink.topics[record.topic])))
+            except InvalidRecord as error:
+                self._give_up(record, error)
+        timer = metrics.BATCH_SECONDS.labels(name).time()
+        with timer, self._db.transaction(), self._db.cursor() as cursor:
+            if batch:
+                self._write(cursor, batch)
+            self._sink.idle(cursor)
+            self._save_offsets(cursor, records)
+        if records:
+            self._consumer.commit(offsets=_positions(records), asynchronous=True)
+
+    def _write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
+        try:
+            with self._db.transaction():
+                self._sink.write(cursor, batch)
+        except (InvalidRecord, psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(batch) == 1:
+                self._give_up(batch[0].record, _as_invalid(error))
+                return
+            log.warning(
+                "%s: a batch of %d has a bad record: %s", self._sink.name, len(batch), error
+            )
+            for taken in batch:
+                self._write(cursor, [taken])
+
+    def _give_up(self, record: Record, error: InvalidRecord) -> None:
+        """Send a record to the dead letters and wait until it is there."""
+        name = self._sink.name
+        metrics.DEAD_LETTERS.labels(name, error.reason).inc()
+        log.warning(
+            "%s: dead letter %s/%d@%d: %s",
+            name, record.topic, record.partition, record.offset, error,
+        )  # fmt: skip
+        self._producer.send(dead_letter(record, name, error, self._clock.now_us()))
+        self._producer.flush(_DELIVERY_SECONDS)
+
+    def _save_offsets(self, cursor: Cursor, records: Sequence[Record]) -> None:
+        cursor.executemany(
+            "INSERT INTO sink_offsets (sink, topic, partition, next_offset)"
+            " VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (sink, topic, partition) DO UPDATE"
+            " SET next_offset = excluded.next_offset, updated_at = now()"
+            # Written by a worker that lost the partition meanwhile: rows are upserts, and the
+            # offset never goes back.
+            " WHERE sink_offsets.next_offset < excluded.next_offset",
+            [(self._sink.name, at.topic, at.partition, at.offset) for at in _positions(records)],
+        )
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        with self._db.transaction(), self._db.cursor() as cursor:
+            cursor.execute(
+                "SELECT topic, partition, next_offset FROM sink_offsets WHERE sink = %s",
+                (self._sink.name,),
+            )
+            saved = {(topic, number): offset for topic, number, offset in cursor}
+        for partition in partitions:
+            offset = saved.get((partition.topic, partition.partition))
+            if offset is not None:
+                partition.offset = offset
+        consumer.assign(partitions)
+        log.info("%s: %d partitions", self._sink.name, len(partitions))
+
+
+def _positions(records: Sequence[Record]) -> list[TopicPartition]:
+    last = {(record.topic, record.partition): record.offset + 1 for record in records}
+    return [TopicPartition(topic, number, offset) for (topic, number), offset in last.items()]
+
+
+def _as_invalid(error: Exception) -> InvalidRecord:
+    if isinstance(error, InvalidRecord):
+        return error
+    reason = "unknown_reference" if isinstance(error, psycopg.errors.ForeignKeyViolation) else "row"
+    return InvalidRecord(reason, str(error))

@@ -1,0 +1,175 @@
+"""Consume, process, produce and commit in one Kafka transaction.
+
+The order within a batch: process every record, send its outputs (dead letters are outputs
+like any other), add the input's offsets, commit. Nobody sees outputs without their offsets.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from sightline import metrics
+from sightline.clock import Clock, SystemClock
+from sightline.errors import InfrastructureError, InvalidRecord
+from sightline.kafka.config import ConfigValue
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out, Record, dead_letter
+from sightline.lifecycle import Stop
+
+log = logging.getLogger(__name__)
+
+_INIT_SECONDS = 30.0
+"""A predecessor's open transaction is aborted first, which the broker may take a while for."""
+
+
+class Processor(Protocol):
+    """A stage: records in, records out, with state of its own for each partition."""
+
+    def process(self, record: Record) -> Iterable[Out]:
+        """The outputs of one record. Raises InvalidRecord for one that never can be processed."""
+        ...
+
+    def forget(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Drop the state of partitions (topic, number) that another worker has now."""
+        ...
+
+
+def to_record(message: Message) -> Record:
+    """A client's message as a plain value."""
+    key, value = message.key(), message.value()
+    return Record(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        key=key if isinstance(key, bytes) or key is None else key.encode(),
+        value=value if isinstance(value, bytes) or value is None else value.encode(),
+        timestamp_ms=message.timestamp()[1],
+    )
+
+
+def checked(messages: Iterable[Message]) -> list[Record]:
+    """Messages as records. Raises InfrastructureError for an error that does not pass by itself."""
+    records = []
+    for message in messages:
+        error = message.error()
+        if error is None:
+            records.append(to_record(message))
+        elif error.code() == KafkaError._PARTITION_EOF or error.retriable():
+            continue
+        else:
+            raise InfrastructureError(f"Kafka: {error.str()}")
+    return records
+
+
+class TransformLoop:
+    """Runs a processor over topics until it is told to stop."""
+
+    def __init__(
+        self,
+        service: str,
+        processor: Processor,
+        topics: Sequence[str],
+        consumer: dict[str, ConfigValue],
+        producer: dict[str, ConfigValue],
+        *,
+        batch_records: int,
+        batch_seconds: float,
+        clock: Clock | None = None,
+    ) -> None:
+        self._service = service
+        self._processor = processor
+        self._topics = list(topics)
+        self._consumer = Consumer(consumer)
+        self._producer = SureProducer(producer)
+        self._batch_records = batch_records
+        self._batch_seconds = batch_seconds
+        self._clock = clock or SystemClock()
+        # What the processor's state stands at: partition -> next offset.
+        self._next: dict[tuple[str, int], int] = {}
+
+    def run(self, stop: Stop) -> None:
+        """Work until `stop`; raises InfrastructureError when Kafka does not go on."""
+        try:
+            self._producer.raw.init_transactions(_INIT_SECONDS)
+            self._consumer.subscribe(self._topics, on_assign=self._assigned, on_lost=self._lost)
+            while not stop:
+                records = self._collect(stop)
+                if records:
+                    self._transact(records)
+        except KafkaException as error:
+            raise InfrastructureError(f"{self._service}: {error}") from error
+        finally:
+            # Leaves the group at once, so that the partitions move without a time-out.
+            self._consumer.close()
+
+    def _collect(self, stop: Stop) -> list[Record]:
+        records: list[Record] = []
+        until = self._clock.monotonic() + self._batch_seconds
+        while len(records) < self._batch_records and not stop:
+            wait = until - self._clock.monotonic()
+            if records and wait <= 0:
+                break
+            # For large records one poll at a time beats consume() of many.
+            message = self._consumer.poll(max(0.0, wait) if records else 0.2)
+            if message is None:
+                break
+            records += checked([message])
+        return records
+
+    def _transact(self, records: Sequence[Record]) -> None:
+        raw = self._producer.raw
+        raw.begin_transaction()
+        try:
+            offsets: dict[tuple[str, int], int] = {}
+            for record in records:
+                self._producer.send_all(self._outputs(record))
+                offsets[record.topic, record.partition] = record.offset + 1
+            raw.send_offsets_to_transaction(
+                [TopicPartition(topic, number, at) for (topic, number), at in offsets.items()],
+                self._consumer.consumer_group_metadata(),
+                _INIT_SECONDS,
+            )
+            with metrics.STAGE_SECONDS.labels("commit").time():
+                raw.commit_transaction(_INIT_SECONDS)
+        except BaseException:
+            # The state of these partitions is ahead of what was committed: the process must
+            # end, and its successor start from the committed offset.
+            self._abort()
+            raise
+        self._next.update(offsets)
+
+    def _abort(self) -> None:
+        try:
+            self._producer.raw.abort_transaction(5.0)
+        except KafkaException as error:
+            log.warning("%s: the transaction was not aborted: %s", self._service, error)
+
+    def _outputs(self, record: Record) -> list[Out]:
+        metrics.RECORDS.labels(self._service, record.topic).inc()
+        try:
+            return list(self._processor.process(record))
+        except InvalidRecord as error:
+            metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
+            log.warning(
+                "%s: dead letter %s/%d@%d: %s",
+                self._service, record.topic, record.partition, record.offset, error,
+            )  # fmt: skip
+            return [dead_letter(record, self._service, error, self._clock.now_us())]
+
+    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # An eager rebalance takes every partition away and gives most of them back: state that
+        # stands exactly at the committed offset is kept.
+        committed = {
+            (part.topic, part.partition): part.offset
+            for part in self._consumer.committed(partitions, timeout=_INIT_SECONDS)
+        }
+        stale = {at for at, offset in self._next.items() if committed.get(at) != offset}
+        self._processor.forget(stale)
+        for at in stale:
+            del self._next[at]
+        log.info("%s: %d partitions", self._service, len(partitions))
+
+    def _lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        raise InfrastructureError(f"{self._service}: the group went on without this worker")

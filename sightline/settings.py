@@ -1,0 +1,143 @@
+"""One settings model for every service: environment, then `config.yaml` of the home."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from sightline.errors import SightlineError
+
+_PREFIX = "SIGHTLINE_"
+
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
+
+
+def default_home() -> Path:
+    """Where an installation lives: `$SIGHTLINE_HOME`, else the user's data folder."""
+    given = os.environ.get("SIGHTLINE_HOME")
+    return Path(given).expanduser().resolve() if given else platformdirs.user_data_path("sightline")
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VisionSettings(_Group):
+    """How frames become tracks and shots."""
+
+    batch_frames: int = Field(32, ge=1, le=1024)  # frames in one transaction at most
+    batch_seconds: float = Field(0.1, gt=0)  # how long a transaction waits to fill up
+    lost_seconds: float = Field(2.0, gt=0)  # a track unseen for this long is over
+    settled_seconds: float = Field(300.0, gt=0)  # a settled track is left alone for this long
+    shots: int = Field(5, ge=1)  # good shots that settle a track
+    shot_interval_seconds: float = Field(0.3, ge=0)  # between shots, so that they differ
+    min_face_px: float = Field(24.0, gt=0)  # shorter side; smaller faces name wrong people
+    min_quality: float = Field(0.25, ge=0, le=1)
+
+
+class MatchSettings(_Group):
+    """How evidence becomes a decision."""
+
+    agreeing_shots: int = Field(3, ge=1)  # for a name, unless one shot is far above
+    newcomer_shots: int = Field(3, ge=2)  # for a global id
+
+
+class SinkSettings(_Group):
+    """How rows are written."""
+
+    batch_records: int = Field(500, ge=1)
+    batch_seconds: float = Field(0.2, gt=0)
+    person_state_seconds: float = Field(5.0, gt=0)
+    inactive_seconds: float = Field(30.0, gt=0)
+    unknown_snapshot_seconds: float = Field(30.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """Settings of an installation; frozen, and an unknown key is an error."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+    )
+
+    home: Path = Field(default_factory=default_home)
+
+    kafka_bootstrap_servers: str | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS",
+            "KAFKA_BOOTSTRAP_SERVERS",
+        ),
+    )
+    database_url: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL")
+    )
+    s3_bucket: str | None = Field(
+        None, validation_alias=AliasChoices("SIGHTLINE_S3_BUCKET", "S3_BUCKET")
+    )
+    s3_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("SIGHTLINE_S3_ENDPOINT_URL", "S3_ENDPOINT_URL")
+    )
+    s3_prefix: str = ""
+
+    fleet: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    models: Path | None = None  # a folder of ONNX files, instead of a fetched pack
+    pack: Literal["auto", "default", "dlib"] = "auto"
+    provider: Provider = "cpu"
+    device: int = Field(0, ge=0)
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(0, ge=0, le=65535)  # 0: any free port, said in the log
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    shutdown_seconds: float = Field(10.0, gt=0)  # one deadline for all work at shutdown
+
+    vision: VisionSettings = Field(default_factory=VisionSettings)
+    match: MatchSettings = Field(default_factory=MatchSettings)
+    sinks: SinkSettings = Field(default_factory=SinkSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is given
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is said to the program comes before its environment, the file is last."""
+        file = YamlConfigSettingsSource(settings_cls, default_home() / "config.yaml")
+        return init_settings, env_settings, file
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(_PREFIX) and name.split("__")[0] not in known:
+            raise SightlineError(f"unknown setting {name} in the environment; see docs/settings.md")
+
+
+@cache
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises SightlineError with one line when a value or a key is wrong.
+    """
+    _refuse_unknown_variables()
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SightlineError(f"setting {where}: {first['msg']}") from None

@@ -1,0 +1,1 @@
+"""What is kept: the database, objects, people, cameras and the outbox."""

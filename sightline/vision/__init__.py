@@ -1,0 +1,1 @@
+"""Models: packs, sessions, detectors, faces and the quality of a shot."""

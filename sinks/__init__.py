@@ -1,0 +1,1 @@
+"""Sinks: one idempotent writer for each table that people read."""
