@@ -101,22 +101,44 @@ class SinkLoop:
         return records
 
     def _step(self, records: Sequence[Record]) -> None:
-        name = self._sink.name
+        timer = metrics.BATCH_SECONDS.labels(self._sink.name).time()
+        with timer, self._db.transaction(), self._db.cursor() as cursor:
+            fresh = self._not_yet_written(cursor, records)
+            batch = self._decoded(fresh)
+            if batch:
+                self._write(cursor, batch)
+            self._sink.idle(cursor)
+            self._save_offsets(cursor, fresh)
+        if records:
+            self._consumer.commit(offsets=_positions(records), asynchronous=True)
+
+    def _not_yet_written(self, cursor: Cursor, records: Sequence[Record]) -> list[Record]:
+        """The records past the stored offsets, whose rows stay locked until the commit.
+
+        A worker that lost a partition without knowing it yet can write nothing twice.
+        """
+        if not records:
+            return []
+        places = _positions(records)
+        cursor.execute(
+            "SELECT topic, partition, next_offset FROM sink_offsets"
+            " WHERE sink = %s AND (topic, partition) IN"
+            " (SELECT * FROM unnest(%s::text[], %s::integer[]))"
+            " ORDER BY topic, partition FOR UPDATE",
+            (self._sink.name, [at.topic for at in places], [at.partition for at in places]),
+        )
+        stored = {(topic, number): offset for topic, number, offset in cursor}
+        return [at for at in records if at.offset >= stored[at.topic, at.partition]]
+
+    def _decoded(self, records: Sequence[Record]) -> list[Taken]:
         batch: list[Taken] = []
         for record in records:
-            metrics.RECORDS.labels(name, record.topic).inc()
+            metrics.RECORDS.labels(self._sink.name, record.topic).inc()
             try:
                 batch.append(Taken(record, record.decode(self._sink.topics[record.topic])))
             except InvalidRecord as error:
                 self._give_up(record, error)
-        timer = metrics.BATCH_SECONDS.labels(name).time()
-        with timer, self._db.transaction(), self._db.cursor() as cursor:
-            if batch:
-                self._write(cursor, batch)
-            self._sink.idle(cursor)
-            self._save_offsets(cursor, records)
-        if records:
-            self._consumer.commit(offsets=_positions(records), asynchronous=True)
+        return batch
 
     def _write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         try:
@@ -145,27 +167,25 @@ class SinkLoop:
 
     def _save_offsets(self, cursor: Cursor, records: Sequence[Record]) -> None:
         cursor.executemany(
-            "INSERT INTO sink_offsets (sink, topic, partition, next_offset)"
-            " VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (sink, topic, partition) DO UPDATE"
-            " SET next_offset = excluded.next_offset, updated_at = now()"
-            # Written by a worker that lost the partition meanwhile: rows are upserts, and the
-            # offset never goes back.
-            " WHERE sink_offsets.next_offset < excluded.next_offset",
-            [(self._sink.name, at.topic, at.partition, at.offset) for at in _positions(records)],
+            "UPDATE sink_offsets SET next_offset = %s, updated_at = now()"
+            " WHERE sink = %s AND topic = %s AND partition = %s",
+            [(at.offset, self._sink.name, at.topic, at.partition) for at in _positions(records)],
         )
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        name = self._sink.name
         with self._db.transaction(), self._db.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO sink_offsets (sink, topic, partition, next_offset)"
+                " VALUES (%s, %s, %s, 0) ON CONFLICT DO NOTHING",
+                [(name, at.topic, at.partition) for at in partitions],
+            )
             cursor.execute(
-                "SELECT topic, partition, next_offset FROM sink_offsets WHERE sink = %s",
-                (self._sink.name,),
+                "SELECT topic, partition, next_offset FROM sink_offsets WHERE sink = %s", (name,)
             )
             saved = {(topic, number): offset for topic, number, offset in cursor}
         for partition in partitions:
-            offset = saved.get((partition.topic, partition.partition))
-            if offset is not None:
-                partition.offset = offset
+            partition.offset = saved[partition.topic, partition.partition]
         consumer.assign(partitions)
         log.info("%s: %d partitions", self._sink.name, len(partitions))
 

@@ -88,35 +88,37 @@ class TransformLoop:
         self._clock = clock or SystemClock()
         # What the processor's state stands at: partition -> next offset.
         self._next: dict[tuple[str, int], int] = {}
+        self._batch: list[Record] = []
 
     def run(self, stop: Stop) -> None:
         """Work until `stop`; raises InfrastructureError when Kafka does not go on."""
         try:
             self._producer.raw.init_transactions(_INIT_SECONDS)
-            self._consumer.subscribe(self._topics, on_assign=self._assigned, on_lost=self._lost)
+            self._consumer.subscribe(
+                self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
             while not stop:
-                records = self._collect(stop)
-                if records:
-                    self._transact(records)
+                self._collect(stop)
+                if self._batch and not stop:
+                    self._transact(self._batch)
         except KafkaException as error:
             raise InfrastructureError(f"{self._service}: {error}") from error
         finally:
             # Leaves the group at once, so that the partitions move without a time-out.
             self._consumer.close()
 
-    def _collect(self, stop: Stop) -> list[Record]:
-        records: list[Record] = []
+    def _collect(self, stop: Stop) -> None:
+        self._batch = []
         until = self._clock.monotonic() + self._batch_seconds
-        while len(records) < self._batch_records and not stop:
+        while len(self._batch) < self._batch_records and not stop:
             wait = until - self._clock.monotonic()
-            if records and wait <= 0:
+            if self._batch and wait <= 0:
                 break
             # For large records one poll at a time beats consume() of many.
-            message = self._consumer.poll(max(0.0, wait) if records else 0.2)
+            message = self._consumer.poll(max(0.0, wait) if self._batch else 0.2)
             if message is None:
                 break
-            records += checked([message])
-        return records
+            self._batch += checked([message])
 
     def _transact(self, records: Sequence[Record]) -> None:
         raw = self._producer.raw
@@ -170,6 +172,11 @@ class TransformLoop:
         for at in stale:
             del self._next[at]
         log.info("%s: %d partitions", self._service, len(partitions))
+
+    def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        # Called while a batch is being collected: its records may be another worker's now, and
+        # are read again from the committed offset where they are not.
+        self._batch = []
 
     def _lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         raise InfrastructureError(f"{self._service}: the group went on without this worker")
