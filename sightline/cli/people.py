@@ -1,7 +1,172 @@
-"""Placeholder while the pieces are being laid."""
+"""Commands about people: enrol, list, show, set, remove, refresh."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
+from sightline.errors import InfrastructureError, SightlineError
+from sightline.people import records
+from sightline.people.records import Details
+from sightline.settings import Settings, load_settings
+from sightline.store.db import connect
+from sightline.store.objects import open_store
+from sightline.store.outbox import deliver
 
-def register(app: typer.Typer) -> None:
+app = typer.Typer(help="The people who are enrolled.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
+Department = Annotated[str | None, typer.Option(help="Where they work.")]
+Email = Annotated[str | None, typer.Option(help="Their e-mail address, nobody else's.")]
+Code = Annotated[str | None, typer.Option(help="Their employee id code, nobody else's.")]
+Models = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="A folder of ONNX files instead of a pack.")
+]
+
+
+class Status(StrEnum):
+    """What a person's status can be; only active people are ever authorised."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    LEFT = "left"
+
+
+def register(root: typer.Typer) -> None:
     """Add the commands."""
+    root.command("enrol")(enrol)
+    root.add_typer(app, name="people")
+
+
+def enrol(
+    name: Name,
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="Photos with this one face.")
+    ],
+    department: Department = None,
+    email: Email = None,
+    code: Code = None,
+    not_authorized: Annotated[
+        bool, typer.Option("--not-authorized", help="Known, but may not come in.")
+    ] = False,
+    models: Models = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enrol a person from photos, or add photos to a person who is enrolled."""
+    from sightline.people.enrol import enrol as do  # noqa: PLC0415 - loads model runtimes
+    from sightline.vision.packs import load_pack  # noqa: PLC0415
+
+    settings = _settings(models)
+    records.checked_name(name)
+    details = Details(department, email, code, is_authorized=False if not_authorized else None)
+    with progress_console.status("looking at the photos"):
+        done = do(settings, load_pack(settings), name, photos, details)
+    _deliver(settings)
+    if as_json:
+        print_json(asdict(done))
+        return
+    what = "enrolled with" if done.is_new else "was enrolled already; added"
+    console.print(f"{done.name} {what} {done.added} of {len(photos)} photos ({done.pack})")
+
+
+@app.callback(invoke_without_command=True)
+def _people(context: typer.Context, as_json: JsonOption = False) -> None:
+    if context.invoked_subcommand is None:
+        list_people(as_json)
+
+
+@app.command("list")
+def list_people(as_json: JsonOption = False) -> None:
+    """Everybody who is enrolled."""
+    with connect(load_settings()) as db:
+        rows = records.listed(db)
+    if not as_json:
+        rows = [row | {"packs": ", ".join(row["packs"])} for row in rows]
+    print_rows(rows, title="People", as_json=as_json)
+
+
+@app.command("show")
+def show(name: Name, as_json: JsonOption = False) -> None:
+    """One person and their templates."""
+    with connect(load_settings()) as db:
+        person = records.shown(db, name)
+    if as_json:
+        print_json(person)
+        return
+    templates = person.pop("templates")
+    rows = [{"what": key, "is": value} for key, value in person.items() if value is not None]
+    print_rows(rows, title=name, as_json=False)
+    print_rows(templates, title="Templates", as_json=False)
+
+
+@app.command("set")
+def set_details(
+    name: Name,
+    status: Annotated[Status | None, typer.Option(help="Their status.")] = None,
+    authorized: Annotated[
+        bool | None,
+        typer.Option("--authorized/--not-authorized", help="Whether they may come in."),
+    ] = None,
+    department: Department = None,
+    email: Email = None,
+    code: Code = None,
+) -> None:
+    """Change what is kept of a person; running matchers know it within seconds."""
+    settings = load_settings()
+    details = Details(department, email, code, status and status.value, authorized)
+    if not details.given():
+        raise SightlineError("nothing to change; see `sightline people set --help`")
+    with connect(settings) as db, db.cursor() as cursor, records.clashes_explained():
+        person = records.lock(cursor, name)
+        records.update(cursor, person, details)
+        records.publish(cursor, person)
+    _deliver(settings)
+    console.print(f"{name} changed")
+
+
+@app.command("remove")
+def remove(name: Name) -> None:
+    """Forget a person: their record, templates and photos."""
+    settings = load_settings()
+    with connect(settings) as db, db.cursor() as cursor:
+        photos = records.remove(cursor, records.lock(cursor, name))
+    _deliver(settings)
+    store = open_store(settings)
+    for key in photos:
+        store.delete(key)
+    console.print(f"{name} removed, with {len(photos)} photos")
+
+
+@app.command("refresh")
+def refresh(models: Models = None, as_json: JsonOption = False) -> None:
+    """Embed everybody's stored photos with the current model pack.
+
+    Vectors of two packs never meet: after a change of pack nobody is known until this is done.
+    """
+    from sightline.people.enrol import refresh as do  # noqa: PLC0415 - loads model runtimes
+    from sightline.vision.packs import load_pack  # noqa: PLC0415
+
+    settings = _settings(models)
+    with progress_console.status("embedding photos"):
+        done = list(do(settings, load_pack(settings)))
+    _deliver(settings)
+    rows = [asdict(one) | {"refused": list(one.refused)} for one in done]
+    print_rows(rows, title="Refreshed", as_json=as_json)
+    if any(one.refused for one in done):
+        raise SightlineError("some photos cannot be used with this pack; enrol others")
+
+
+def _settings(models: Path | None) -> Settings:
+    settings = load_settings()
+    return settings.model_copy(update={"models": models}) if models else settings
+
+
+def _deliver(settings: Settings) -> None:
+    """Publish what was committed; where Kafka is away the outbox service does it later."""
+    try:
+        deliver(settings)
+    except InfrastructureError as error:
+        progress_console.print(f"kept, to be published by the outbox service: {error}")

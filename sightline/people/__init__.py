@@ -1,0 +1,1 @@
+"""Enrolled people: their photos, records and templates."""

@@ -1,0 +1,225 @@
+"""Enrolled people in the database, and what the gallery topic is told about them.
+
+Every change locks the person's row first, raises its revision and puts the person's new record
+into the outbox, all in the caller's transaction.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import TupleRow, dict_row
+
+from schemas import sightline_pb2 as pb
+from schemas.decode import MAX_NAME
+from schemas.topics import GALLERY
+from sightline.errors import SightlineError
+from sightline.people.photos import Look
+from sightline.store.db import Connection
+from sightline.store.outbox import enqueue
+
+Cursor = psycopg.Cursor[TupleRow]
+
+MAX_LOOKS = 100
+"""Photos of one person for one pack: all packs' templates have to fit into one gallery record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What can be said of a person; None leaves it as it is."""
+
+    department: str | None = None
+    email: str | None = None
+    employee_id_code: str | None = None
+    status: str | None = None
+    is_authorized: bool | None = None
+
+    def given(self) -> dict[str, str | bool]:
+        """The columns that are to change."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in named.items() if value is not None}
+
+    def checked(self) -> "Details":
+        """The same. Raises SightlineError for what no column takes."""
+        _check_text("the department", self.department, 200)
+        _check_text("the e-mail address", self.email, 320)
+        _check_text("the code", self.employee_id_code, 64)
+        if self.email is not None and "@" not in self.email:
+            raise SightlineError(f"{self.email} is no e-mail address")
+        return self
+
+
+def checked_name(name: str) -> str:
+    """A person's name, tidied. Raises SightlineError for one that cannot be."""
+    tidy = unicodedata.normalize("NFC", " ".join(name.split(" "))).strip()
+    if not tidy:
+        raise SightlineError("the name is empty")
+    _check_text("the name", tidy, MAX_NAME)
+    if tidy.casefold() == "unknown":
+        raise SightlineError("nobody can be called Unknown: the logs call strangers that")
+    return tidy
+
+
+def _check_text(what: str, text: str | None, longest: int) -> None:
+    if text is None:
+        return
+    if not text or len(text) > longest:
+        raise SightlineError(f"{what} has {len(text)} characters; 1 to {longest} are possible")
+    if not text.isprintable():
+        raise SightlineError(f"{what} has control characters in it")
+
+
+@contextmanager
+def clashes_explained() -> Iterator[None]:
+    """Say in one line whose e-mail address or code it is already."""
+    try:
+        yield
+    except psycopg.errors.UniqueViolation as error:
+        column = (error.diag.constraint_name or "").removeprefix("employees_").removesuffix("_key")
+        what = {"email": "e-mail address", "employee_id_code": "code"}.get(column, column)
+        raise SightlineError(f"somebody else has this {what} already") from error
+
+
+def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool]:
+    """The person of a name, locked, with the details set; True where they are new."""
+    cursor.execute(
+        "INSERT INTO employees (name) VALUES (%s) ON CONFLICT (name) DO NOTHING RETURNING id",
+        (name,),
+    )
+    row = cursor.fetchone()
+    person = row[0] if row else lock(cursor, name)
+    update(cursor, person, details)
+    return person, row is not None
+
+
+def lock(cursor: Cursor, name: str) -> UUID:
+    """Lock the row of the person of a name. Raises SightlineError where there is none."""
+    cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,))
+    row = cursor.fetchone()
+    if row is None:
+        raise SightlineError(f"nobody is called {name[:80]}; see `sightline people list`")
+    return cast(UUID, row[0])
+
+
+def update(cursor: Cursor, person: UUID, details: Details) -> None:
+    """Set what is given."""
+    given = details.checked().given()
+    if given:
+        columns = ", ".join(f"{name} = %({name})s" for name in given)
+        cursor.execute(
+            f"UPDATE employees SET {columns} WHERE id = %(id)s",  # noqa: S608 - our own names
+            given | {"id": person},
+        )
+
+
+def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look) -> None:
+    """Add one template. Raises SightlineError when the person has as many as can be kept."""
+    cursor.execute(
+        "SELECT count(*) FROM face_templates WHERE employee_id = %s AND pack = %s", (person, pack)
+    )
+    if cast(tuple[int], cursor.fetchone())[0] >= MAX_LOOKS:
+        raise SightlineError(f"this person has {MAX_LOOKS} photos already: that is enough")
+    cursor.execute(
+        "INSERT INTO face_templates (employee_id, pack, embedding, quality, photo_url)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        (person, pack, look.vector, look.quality, photo_url),
+    )
+    cursor.execute(
+        "UPDATE employees SET photo_url = coalesce(photo_url, %s) WHERE id = %s",
+        (photo_url, person),
+    )
+
+
+def has_look(cursor: Cursor, person: UUID, pack: str, look: Look, distance: float) -> bool:
+    """Whether a template of the person is within a cosine distance of this one."""
+    cursor.execute(
+        "SELECT 1 FROM face_templates WHERE employee_id = %s AND pack = %s"
+        " AND embedding <=> %s < %s LIMIT 1",
+        (person, pack, look.vector, distance),
+    )
+    return cursor.fetchone() is not None
+
+
+def publish(cursor: Cursor, person: UUID) -> None:
+    """Raise the person's revision and tell the gallery what they are now."""
+    cursor.execute(
+        "UPDATE employees SET revision = revision + 1 WHERE id = %s"
+        " RETURNING name, status, is_authorized, revision",
+        (person,),
+    )
+    name, status, is_authorized, revision = cast(tuple[Any, ...], cursor.fetchone())
+    cursor.execute(
+        "SELECT template_id, pack, embedding, quality FROM face_templates"
+        " WHERE employee_id = %s ORDER BY created_at, template_id",
+        (person,),
+    )
+    record = pb.GalleryPerson(
+        person_id=str(person),
+        name=name,
+        status=status,
+        is_authorized=is_authorized,
+        revision=revision,
+        templates=[
+            pb.Template(
+                template_id=str(template),
+                pack=pack,
+                vector=embedding.astype("<f4").tobytes(),
+                quality=quality,
+            )
+            for template, pack, embedding, quality in cursor
+        ],
+    )
+    enqueue(cursor, GALLERY.name, str(person), record.SerializeToString())
+
+
+def remove(cursor: Cursor, person: UUID) -> list[str]:
+    """Delete a person with their templates and tell the gallery; the keys of their photos."""
+    photos = photo_urls(cursor, person)
+    cursor.execute("DELETE FROM employees WHERE id = %s", (person,))
+    enqueue(cursor, GALLERY.name, str(person), None)
+    return photos
+
+
+def photo_urls(cursor: Cursor, person: UUID, pack: str | None = None) -> list[str]:
+    """Keys of a person's stored photos, the oldest first: all, or those that a pack knows."""
+    cursor.execute(
+        "SELECT photo_url FROM face_templates WHERE employee_id = %(person)s"
+        " AND photo_url IS NOT NULL AND (%(pack)s::text IS NULL OR pack = %(pack)s)"
+        " GROUP BY photo_url ORDER BY min(created_at), photo_url",
+        {"person": person, "pack": pack},
+    )
+    return [row[0] for row in cursor]
+
+
+_LIST = """
+SELECT e.name, e.status, e.is_authorized, e.department, e.email, e.employee_id_code,
+       count(DISTINCT t.photo_url) AS photos,
+       array_remove(array_agg(DISTINCT t.pack), NULL) AS packs,
+       e.enrolled_at, e.last_seen
+FROM employees e LEFT JOIN face_templates t ON t.employee_id = e.id
+GROUP BY e.id ORDER BY e.name
+"""
+
+
+def listed(db: Connection) -> Sequence[dict[str, Any]]:
+    """Everybody enrolled, by name."""
+    with db.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_LIST).fetchall()
+
+
+def shown(db: Connection, name: str) -> dict[str, Any]:
+    """All that is kept of one person, vectors left out. Raises SightlineError."""
+    with db.cursor(row_factory=dict_row) as cursor:
+        person = cursor.execute("SELECT * FROM employees WHERE name = %s", (name,)).fetchone()
+        if person is None:
+            raise SightlineError(f"nobody is called {name[:80]}; see `sightline people list`")
+        templates = cursor.execute(
+            "SELECT template_id, pack, vector_dims(embedding) AS dimension, quality, photo_url,"
+            " created_at FROM face_templates WHERE employee_id = %s ORDER BY created_at",
+            (person["id"],),
+        ).fetchall()
+    return person | {"templates": templates}

@@ -1,0 +1,121 @@
+"""The outbox: what a transaction wants published, delivered after it has committed.
+
+Rows of one key are in the order in which they were committed, because whoever writes one has
+locked the row that the key names. One relay at a time delivers them, in order of id, and a row
+goes only after Kafka has it: a crash in between delivers it again, never loses it.
+"""
+
+import logging
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from sightline.clock import to_us
+from sightline.errors import InfrastructureError
+from sightline.kafka.config import producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out
+from sightline.lifecycle import Stop, start_service
+from sightline.settings import Settings
+from sightline.store.db import Connection, connect
+
+log = logging.getLogger(__name__)
+
+_CHANNEL = "sightline_outbox"
+_RELAY_LOCK = 0x516874_0B0C
+"""Advisory lock of the one relay that delivers."""
+
+_BATCH = 200
+_DELIVERY_SECONDS = 10.0
+_POLL_SECONDS = 0.5
+
+
+def enqueue(cursor: psycopg.Cursor[TupleRow], topic: str, key: str, value: bytes | None) -> None:
+    """Have a record published once the cursor's transaction has committed; None: a tombstone."""
+    cursor.execute(
+        "INSERT INTO outbox (topic, key, value) VALUES (%s, %s, %s)", (topic, key.encode(), value)
+    )
+    cursor.execute(f"NOTIFY {_CHANNEL}")
+
+
+class Relay:
+    """Delivers what is in the outbox."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._db: Connection = connect(settings, autocommit=True)
+        config = producer_config(settings, "sightline-outbox") | {
+            "linger.ms": 0,
+            "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+        }
+        self._producer = SureProducer(config)
+
+    def drain(self) -> int:
+        """Deliver all there is; how many records that were.
+
+        Raises InfrastructureError when Kafka or the database fails; what was not delivered stays.
+        """
+        total = 0
+        try:
+            while sent := self._deliver_some():
+                total += sent
+        except psycopg.OperationalError as error:
+            raise InfrastructureError(f"outbox: the database failed: {error}") from error
+        return total
+
+    def _deliver_some(self) -> int:
+        with self._db.transaction(), self._db.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_RELAY_LOCK,))
+            cursor.execute(
+                "SELECT id, topic, key, value, created_at FROM outbox ORDER BY id LIMIT %s",
+                (_BATCH,),
+            )
+            rows = cursor.fetchall()
+            for _id, topic, key, value, created_at in rows:
+                self._producer.send(
+                    Out(topic, bytes(key).decode(), value, to_us(created_at) // 1000)
+                )
+            self._producer.flush(_DELIVERY_SECONDS)
+            cursor.execute("DELETE FROM outbox WHERE id = ANY(%s)", ([row[0] for row in rows],))
+        return len(rows)
+
+    def run(self, stop: Stop) -> None:
+        """Deliver whatever comes until `stop`."""
+        self._db.execute(f"LISTEN {_CHANNEL}")
+        while not stop:
+            if sent := self.drain():
+                log.info("outbox: %d records delivered", sent)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Until something is written, or for a moment: a notification can be missed."""
+        try:
+            for _ in self._db.notifies(timeout=_POLL_SECONDS, stop_after=1):
+                return
+        except psycopg.OperationalError as error:
+            raise InfrastructureError(f"outbox: the database failed: {error}") from error
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._db.close()
+
+
+def deliver(settings: Settings) -> None:
+    """Deliver what was just committed, and what was left over.
+
+    Raises InfrastructureError when Kafka does not take it: then the `outbox` service will.
+    """
+    relay = Relay(settings)
+    try:
+        relay.drain()
+    finally:
+        relay.close()
+
+
+def run(settings: Settings) -> None:
+    """The service `outbox`."""
+    stop = start_service("outbox", settings)
+    relay = Relay(settings)
+    try:
+        relay.run(stop)
+    finally:
+        relay.close()
