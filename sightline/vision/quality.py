@@ -1,0 +1,96 @@
+"""How good a shot of a face is: size, sharpness, pose, and whether it is worth an embedding."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sightline.vision.interface import BGRImage, Face, Floats
+
+_NORMAL_PX = 96
+"""Faces are compared for sharpness at this size, or a large one would always look sharper."""
+
+_SHARP_HALF = 0.02
+"""Laplacian variance over grey variance, at which a face counts as half sharp."""
+
+_GOOD_PX = 64.0
+"""From here more pixels add nothing to what the embedder sees (it takes 112)."""
+
+MIN_SHARPNESS = 0.15
+MIN_FRONTALITY = 0.3
+MIN_SCORE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class FaceQuality:
+    """How good a shot of a face is; all but `size_px` from 0 to 1."""
+
+    size_px: float
+    """Shorter side of the face box in pixels of the image."""
+    sharpness: float
+    frontality: float
+    """0 in profile, 1 facing the camera."""
+    detector_score: float
+    overall: float
+    """What shots are weighed by."""
+
+    def refusal(self, min_px: float, min_overall: float = 0.0) -> str | None:
+        """Why the shot is not worth an embedding, or None.
+
+        One of small, blurred, turned, uncertain.
+        """
+        if self.size_px < min_px:
+            return "small"
+        if self.sharpness < MIN_SHARPNESS:
+            return "blurred"
+        if self.frontality < MIN_FRONTALITY:
+            return "turned"
+        if self.detector_score < MIN_SCORE or self.overall < min_overall:
+            return "uncertain"
+        return None
+
+
+def assess(image: BGRImage, face: Face) -> FaceQuality:
+    """Measure a face in the image that it was found in."""
+    x1, y1, x2, y2 = (float(side) for side in face.box)
+    size = max(0.0, min(x2 - x1, y2 - y1))
+    sharp = _sharpness(image, face.box)
+    front = frontality(face.landmarks)
+    large = min(1.0, size / _GOOD_PX)
+    overall = (large * sharp * front * max(0.0, face.score)) ** 0.25
+    return FaceQuality(size, sharp, front, face.score, overall)
+
+
+def _sharpness(image: BGRImage, box: Floats) -> float:
+    height, width = image.shape[:2]
+    x1, y1 = max(0, int(box[0])), max(0, int(box[1]))
+    x2, y2 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
+    if x2 - x1 < 2 or y2 - y1 < 2:
+        return 0.0
+    grey = cv2.cvtColor(image[y1:y2, x1:x2], cv2.COLOR_BGR2GRAY)
+    grey = cv2.resize(grey, (_NORMAL_PX, _NORMAL_PX), interpolation=cv2.INTER_AREA)
+    contrast = float(grey.var())
+    if contrast < 1.0:
+        return 0.0
+    # Over the grey values' own variance: a dark or a foggy picture is not a blurred one.
+    detail = float(cv2.Laplacian(grey, cv2.CV_32F).var()) / contrast
+    return detail / (detail + _SHARP_HALF)
+
+
+def frontality(landmarks: Floats) -> float:
+    """0 (profile) to 1 (facing the camera) from landmarks (5, 2), whatever the roll."""
+    left, right, nose, mouth_left, mouth_right = landmarks.astype(np.float64)
+    across = right - left
+    down = (mouth_left + mouth_right) / 2 - (left + right) / 2
+    eye_distance = float(np.hypot(*across))
+    height = float(np.hypot(*down))
+    if eye_distance < 1e-3 or height < 1e-3:
+        return 0.0
+    # Where the nose stands between the eyes, and between eyes and mouth: 0.5 of each.
+    sideways = float(np.dot(nose - left, across)) / eye_distance**2
+    downwards = float(np.dot(nose - (left + right) / 2, down)) / height**2
+    yaw = 1.0 - min(1.0, abs(sideways - 0.5) * 2.0)
+    pitch = 1.0 - min(1.0, max(0.0, abs(downwards - 0.55) - 0.15) * 2.5)
+    # A face seen from the side is also narrow between the eyes.
+    narrow = min(1.0, eye_distance / height / 0.7)
+    return yaw * pitch * narrow
