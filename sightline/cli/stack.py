@@ -1,7 +1,107 @@
-"""Placeholder while the pieces are being laid."""
+"""`sightline up`, `down`, `status`, `topics`, `db`."""
+
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
+
+from sightline.cli.output import JsonOption, console, print_json, print_rows
+from sightline.settings import load_settings
+
+_topics = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
+_db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command("up")(_up)
+    app.command("down")(_down)
+    app.command("status")(_status)
+    app.add_typer(_topics, name="topics")
+    app.add_typer(_db, name="db")
+
+
+def _up(as_json: JsonOption = False) -> None:
+    """Start broker, database and object store; create topics and tables. May be run again."""
+    from sightline.stack.embedded import up  # noqa: PLC0415 - as little as possible for --help
+    from sightline.stack.status import status  # noqa: PLC0415
+
+    settings = load_settings()
+    up(settings)
+    print_rows(status(settings).parts, title=f"Stack in {settings.home}", as_json=as_json)
+
+
+def _down() -> None:
+    """Stop the services, the broker and the database of this home."""
+    from sightline.stack.embedded import down  # noqa: PLC0415
+
+    stopped = down(load_settings())
+    console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing ran")
+
+
+def _status(as_json: JsonOption = False) -> None:
+    """What runs: broker, database, objects, cameras, services. Exits with 1 when a part is down."""
+    from sightline.stack.status import status  # noqa: PLC0415
+
+    settings = load_settings()
+    found = status(settings)
+    if as_json:
+        print_json({"home": str(settings.home), **asdict(found)})
+    else:
+        print_rows(found.parts, title=f"Stack in {settings.home}", as_json=False)
+        print_rows(found.cameras, title="Cameras", as_json=False)
+        print_rows(found.services, title="Services", as_json=False)
+    if not found.all_up:
+        raise typer.Exit(1)
+
+
+@_topics.command("apply")
+def _topics_apply(as_json: JsonOption = False) -> None:
+    """Create the topics that are missing and put right those that differ; deletes nothing."""
+    from schemas.topics import all_topics  # noqa: PLC0415
+    from sightline.kafka.admin import apply_topics, known_fleets  # noqa: PLC0415
+
+    settings = load_settings()
+    changes = apply_topics(settings, all_topics(known_fleets(settings)))
+    print_rows([asdict(change) for change in changes], title="Changes", as_json=as_json)
+
+
+@_topics.command("list")
+def _topics_list(as_json: JsonOption = False) -> None:
+    """Every topic: its key, how it is spread and kept, and whether the broker has it so."""
+    from sightline.kafka.admin import topic_states  # noqa: PLC0415
+
+    rows = [
+        {
+            "topic": state.topic.name,
+            "key": state.topic.key,
+            "partitions": state.topic.partitions,
+            "kept": "compacted" if state.topic.compacted else f"{state.topic.retention_ms} ms",
+            "max bytes": state.topic.max_record_bytes,
+            "state": "missing"
+            if state.partitions is None
+            else "in order"
+            if state.in_order
+            else "differs",
+        }
+        for state in topic_states(load_settings())
+    ]
+    print_rows(rows, title="Topics", as_json=as_json)
+
+
+@_db.command("upgrade")
+def _db_upgrade(revision: Annotated[str, typer.Argument()] = "head") -> None:
+    """Bring the tables to a revision."""
+    from sightline.store.db import upgrade  # noqa: PLC0415
+
+    upgrade(load_settings(), revision)
+
+
+@_db.command("downgrade")
+def _db_downgrade(
+    revision: Annotated[str, typer.Argument(help='A revision; "base" drops every table.')],
+) -> None:
+    """Take the tables back to a revision, with what is in them."""
+    from sightline.store.db import downgrade  # noqa: PLC0415
+
+    downgrade(load_settings(), revision)

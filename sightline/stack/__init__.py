@@ -1,1 +1,1 @@
-"""The embedded stack for one machine: Kafka, PostgreSQL, a folder of objects."""
+"""The stack for one machine: a real broker, a real database and a folder of objects."""

@@ -31,7 +31,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
             options="-c timezone=UTC",
         )
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = str(error).strip().splitlines()[0]
         raise SightlineError(f"the database does not answer: {reason}") from error
     try:
         register_vector(connection)
@@ -53,7 +53,7 @@ def _alembic(settings: Settings) -> Iterator[Config]:
             yield config
             connection.commit()
     except sqlalchemy.exc.OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[-1]
+        reason = str(error.orig).strip().splitlines()[0]
         raise SightlineError(f"the database does not answer: {reason}") from error
     finally:
         engine.dispose()

@@ -1,0 +1,212 @@
+"""Topics as the registry wants them: made where missing, put right where they differ.
+
+Nothing is ever deleted, and partitions only grow.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from schemas.topics import DEFAULT_FLEET, Topic, all_topics, frames
+from sightline.errors import SightlineError
+from sightline.kafka.config import client_config
+from sightline.settings import Settings
+from sightline.store.db import connect
+
+T = TypeVar("T")
+
+_SECONDS = 30.0
+_REPLICAS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic of the registry as the broker has it, and where it differs."""
+
+    topic: Topic
+    partitions: int | None  # None: not there
+    replicas: int
+    differs: dict[str, str]  # setting -> the value that the broker has
+
+    @property
+    def in_order(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.partitions is not None and not self.needs_partitions and not self.differs
+
+    @property
+    def needs_partitions(self) -> bool:
+        """Whether it has fewer partitions than it should."""
+        return self.partitions is not None and self.partitions < self.topic.partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was done to a topic."""
+
+    topic: str
+    change: str
+
+
+def known_fleets(settings: Settings) -> tuple[str, ...]:
+    """The default fleet and every fleet that a camera names."""
+    with connect(settings) as connection:
+        try:
+            found = connection.execute("SELECT DISTINCT fleet FROM cameras").fetchall()
+        except psycopg.errors.UndefinedTable:
+            raise SightlineError("the database is empty: run `sightline db upgrade`") from None
+    return tuple(sorted({DEFAULT_FLEET, settings.fleet, *(str(fleet) for (fleet,) in found)}))
+
+
+def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
+    """Create and reconcile topics; what was changed. Raises SightlineError when Kafka refuses."""
+    admin = _admin(settings)
+    replicas = min(_REPLICAS, _brokers(admin))
+    changes: list[Change] = []
+    for state in _states(admin, topics):
+        if state.partitions is None:
+            _create(admin, state.topic, replicas)
+            changes.append(
+                Change(state.topic.name, f"created, {state.topic.partitions} partitions")
+            )
+            continue
+        if state.needs_partitions:
+            _grow(admin, state.topic)
+            changes.append(
+                Change(
+                    state.topic.name, f"partitions {state.partitions} -> {state.topic.partitions}"
+                )
+            )
+        wanted = _config(state.topic, state.replicas)
+        if state.differs:
+            _alter(admin, state.topic, {name: wanted[name] for name in state.differs})
+            changes += [
+                Change(state.topic.name, f"{name} {found} -> {wanted[name]}")
+                for name, found in state.differs.items()
+            ]
+    return changes
+
+
+def ensure_fleet_topic(settings: Settings, fleet: str) -> list[Change]:
+    """The topic of a fleet's frames, before its first camera sends one."""
+    return apply_topics(settings, [frames(fleet)])
+
+
+def topic_states(settings: Settings) -> list[TopicState]:
+    """Every topic of the registry as the broker has it."""
+    return _states(_admin(settings), all_topics(known_fleets(settings)))
+
+
+def reachable(settings: Settings, seconds: float = 3.0) -> bool:
+    """Whether a broker answers."""
+    try:
+        _admin(settings).list_topics(timeout=seconds)
+    except KafkaException:
+        return False
+    return True
+
+
+def _admin(settings: Settings) -> AdminClient:
+    # The client's own complaints about a missing broker would come on top of our one line.
+    return AdminClient(client_config(settings, "sightline-admin") | {"log_level": 0})
+
+
+def _no_kafka(error: KafkaException) -> SightlineError:
+    return SightlineError(f"Kafka does not answer: {error.args[0].str()}")
+
+
+def _brokers(admin: AdminClient) -> int:
+    try:
+        return len(admin.list_topics(timeout=_SECONDS).brokers)
+    except KafkaException as error:
+        raise _no_kafka(error) from error
+
+
+def _states(admin: AdminClient, topics: Iterable[Topic]) -> list[TopicState]:
+    try:
+        there = admin.list_topics(timeout=_SECONDS).topics
+    except KafkaException as error:
+        raise _no_kafka(error) from error
+    topics = list(topics)
+    existing = [topic for topic in topics if topic.name in there]
+    configs = _configs(admin, existing)
+    states = []
+    for topic in topics:
+        if topic.name not in there:
+            states.append(TopicState(topic, None, 0, {}))
+            continue
+        partitions = there[topic.name].partitions
+        replicas = min(len(partition.replicas) for partition in partitions.values())
+        found = configs[topic.name]
+        differs = {
+            name: found.get(name, "")
+            for name, value in _config(topic, replicas).items()
+            if found.get(name) != value
+        }
+        states.append(TopicState(topic, len(partitions), replicas, differs))
+    return states
+
+
+def _config(topic: Topic, replicas: int) -> dict[str, str]:
+    """The topic's settings; what cannot be made again wants two of three brokers to have it."""
+    config = topic.config()
+    if topic.precious and replicas >= _REPLICAS:
+        config["min.insync.replicas"] = "2"
+    return config
+
+
+def _configs(admin: AdminClient, topics: Iterable[Topic]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
+    if not resources:
+        return {}
+    found = {}
+    for resource, future in admin.describe_configs(resources).items():
+        entries = _done(future, f"topic {resource.name}")
+        found[resource.name] = {name: str(entry.value) for name, entry in entries.items()}
+    return found
+
+
+def _create(admin: AdminClient, topic: Topic, replicas: int) -> None:
+    wanted = NewTopic(
+        topic.name,
+        num_partitions=topic.partitions,
+        replication_factor=replicas,
+        config=_config(topic, replicas),
+    )
+    _done(admin.create_topics([wanted])[topic.name], f"topic {topic.name}")
+
+
+def _grow(admin: AdminClient, topic: Topic) -> None:
+    wanted = NewPartitions(topic.name, topic.partitions)
+    _done(admin.create_partitions([wanted])[topic.name], f"topic {topic.name}")
+
+
+def _alter(admin: AdminClient, topic: Topic, wanted: dict[str, str]) -> None:
+    resource = ConfigResource(
+        ResourceType.TOPIC,
+        topic.name,
+        incremental_configs=[
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in wanted.items()
+        ],
+    )
+    _done(admin.incremental_alter_configs([resource])[resource], f"topic {topic.name}")
+
+
+def _done(future: "Future[T]", what: str) -> T:
+    try:
+        return future.result(_SECONDS)
+    except KafkaException as error:
+        raise SightlineError(f"{what}: {error.args[0].str()}") from error

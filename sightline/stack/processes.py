@@ -1,0 +1,86 @@
+"""Daemons: started in a session of their own, and found again by what they run.
+
+A remembered process id may belong to somebody else after a power cut, so none is remembered:
+a daemon's command line names a file of its home, and that is what is looked for.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from sightline.errors import SightlineError
+
+_PAUSE_SECONDS = 0.05
+
+
+def find(wanted: Callable[[list[str]], bool]) -> list[psutil.Process]:
+    """The living processes whose command line is the wanted one."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if process.info["status"] != psutil.STATUS_ZOMBIE and wanted(process.info["cmdline"] or [])
+    ]
+
+
+def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.Process:
+    """Start a daemon, as another system user where one is given; its output goes to `log`."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
+    return psutil.Process(process.pid)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def stop(processes: Sequence[psutil.Process], number: int, seconds: float) -> None:
+    """Send a signal, and kill whoever is there after `seconds`."""
+    for process in processes:
+        _signal(process, number)
+    _gone, left = psutil.wait_procs(processes, timeout=seconds)
+    for process in left:
+        _signal(process, 9)
+    psutil.wait_procs(left, timeout=seconds)
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def wait_until(
+    ready: Callable[[], bool], process: psutil.Process, seconds: float, log: Path, what: str
+) -> None:
+    """Wait until a daemon answers. Raises SightlineError with its last words when it does not."""
+    until = time.monotonic() + seconds
+    while not ready():
+        if not alive(process):
+            raise SightlineError(f"{what} did not start: {_last_words(log)}")
+        if time.monotonic() > until:
+            raise SightlineError(f"{what} does not answer within {seconds:.0f} s; see {log}")
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if "ERROR" in line or "FATAL" in line or "Exception" in line]
+    return f"{(telling or lines or ['no output'])[-1]} ({log})"

@@ -1,0 +1,69 @@
+"""Which service processes a home has: each holds the lock of a file that names it.
+
+The kernel frees the lock when the process dies, however it dies, so what is written in a
+locked file is true.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from sightline.errors import SightlineError
+from sightline.settings import Settings
+from sightline.stack.locks import try_lock
+
+SUPERVISOR = "all"
+"""What the supervisor calls itself among the services."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A living service process."""
+
+    name: str
+    pid: int
+
+    @property
+    def process(self) -> psutil.Process:
+        """The process."""
+        return psutil.Process(self.pid)
+
+
+@contextmanager
+def registered(name: str, settings: Settings) -> Iterator[None]:
+    """While inside, this process is known as a running service."""
+    path = _folder(settings) / f"{name}.{os.getpid()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = try_lock(path)
+    except OSError as error:
+        raise SightlineError(f"the home cannot be written: {error}") from error
+    if handle is None:
+        raise SightlineError(f"{path} is locked by another process")
+    with handle:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def running_services(settings: Settings) -> list[Running]:
+    """Every living service process of the home; files of dead ones are removed."""
+    found = []
+    for path in sorted(_folder(settings).glob("*.*")):
+        name, _, pid = path.name.rpartition(".")
+        handle = try_lock(path)
+        if handle is None:
+            found.append(Running(name, int(pid)))
+        else:
+            path.unlink(missing_ok=True)
+            handle.close()
+    return found
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "run"

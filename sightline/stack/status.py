@@ -1,0 +1,85 @@
+"""What runs and what does not."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from sightline.endpoints import StackPorts, database_url, kafka_servers, objects_folder
+from sightline.errors import SightlineError
+from sightline.kafka.admin import reachable
+from sightline.settings import Settings
+from sightline.stack.running import running_services
+from sightline.store.db import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of an installation."""
+
+    parts: list[dict[str, Any]]
+    cameras: list[dict[str, Any]]
+    services: list[dict[str, Any]]
+
+    @property
+    def all_up(self) -> bool:
+        """Whether broker, database and object store all answer."""
+        return all(part["state"] == "up" for part in self.parts)
+
+
+def status(settings: Settings) -> Status:
+    """Ask everybody."""
+    return Status(
+        parts=[_broker(settings), _database(settings), _objects(settings)],
+        cameras=_cameras(settings),
+        services=[{"service": one.name, "pid": one.pid} for one in running_services(settings)],
+    )
+
+
+def _part(name: str, address: str, state: str, *, embedded: bool) -> dict[str, Any]:
+    where = "embedded" if embedded else "given"
+    return {"part": name, "address": address, "from": where, "state": state}
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    embedded = settings.kafka_bootstrap_servers is None
+    if embedded and StackPorts.load(settings.home) is None:
+        return _part("kafka", "", "not set up", embedded=True)
+    state = "up" if reachable(settings) else "down"
+    return _part("kafka", kafka_servers(settings), state, embedded=embedded)
+
+
+def _database(settings: Settings) -> dict[str, Any]:
+    embedded = settings.database_url is None
+    if embedded and StackPorts.load(settings.home) is None:
+        return _part("database", "", "not set up", embedded=True)
+    parts = urlsplit(database_url(settings))
+    address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+    try:
+        connect(settings).close()
+        state = "up"
+    except SightlineError as error:
+        state = "empty" if "db upgrade" in str(error) else "down"
+    return _part("database", address, state, embedded=embedded)
+
+
+def _objects(settings: Settings) -> dict[str, Any]:
+    if settings.s3_bucket:
+        address = f"s3://{settings.s3_bucket}/{settings.s3_prefix}"
+        return _part("objects", address, "up", embedded=False)
+    folder = objects_folder(settings)
+    return _part("objects", str(folder), "up" if folder.is_dir() else "not set up", embedded=True)
+
+
+def _cameras(settings: Settings) -> list[dict[str, Any]]:
+    try:
+        with connect(settings) as connection:
+            rows = connection.execute(
+                "SELECT camera_id, site_id, fleet, CASE WHEN enabled THEN status ELSE 'off' END,"
+                " status_at, status_detail FROM cameras ORDER BY camera_id"
+            ).fetchall()
+    except (SightlineError, psycopg.Error):
+        return []
+    names = ("camera", "site", "fleet", "state", "since", "detail")
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,0 +1,60 @@
+"""The parts that tests stand on: the shared media, and one real stack for the whole session."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sightline.settings import Settings, load_settings
+from tests.support import ROOT, run_sightline
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment() -> Iterator[None]:
+    """No test reaches the installation of the user who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("SIGHTLINE_", "KAFKA_", "DATABASE_URL", "S3_")):
+                patch.delenv(name)
+        patch.setenv("SIGHTLINE_HOME", "/nonexistent/sightline-tests")
+        load_settings.cache_clear()
+        yield
+    load_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real models and media next to the repository."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no ../shared folder with models and media")
+    return folder
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home of the test's own; whatever it has started is stopped."""
+    # Not below pytest's folders: nobody else may enter those, and as root the database's
+    # user is somebody else.
+    folder = Path(tempfile.mkdtemp(prefix="sightline-test-"))
+    yield folder
+    _end(folder)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Settings]:
+    """A real broker and database with topics and tables, for the whole session."""
+    folder = Path(tempfile.mkdtemp(prefix="sightline-tests-"))
+    try:
+        run_sightline(folder, "up", seconds=300)
+        yield Settings(home=folder)
+    finally:
+        _end(folder)
+
+
+def _end(folder: Path) -> None:
+    run_sightline(folder, "down", check=False)
+    shutil.rmtree(folder)

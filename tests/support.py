@@ -1,0 +1,69 @@
+"""What tests share: waiting without sleeping blindly, and the program as a person runs it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sightline.settings import Settings
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parent.parent
+
+_FOREIGN = ("SIGHTLINE_", "KAFKA_", "DATABASE_URL", "S3_")
+"""The tests' installation is not the one that the caller's environment points to."""
+
+
+def eventually(condition: Callable[[], T], seconds: float = 30.0, what: str = "") -> T:
+    """The first true value of a condition; fails when there is none within `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds:.0f} s: {what or condition}")
+        time.sleep(0.05)
+
+
+def environment(home: Path, **extra: str) -> dict[str, str]:
+    """The environment of a program that works on a home and nothing else."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    return kept | {"SIGHTLINE_HOME": str(home)} | extra
+
+
+def sightline_command(*arguments: str) -> list[str]:
+    """The command line of `sightline ARGUMENTS`."""
+    return [sys.executable, "-m", "sightline", *arguments]
+
+
+def run_sightline(
+    home: Path,
+    *arguments: str,
+    check: bool = True,
+    seconds: float = 120.0,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run `sightline ARGUMENTS` on a home; with `check` it has to succeed."""
+    result = subprocess.run(
+        sightline_command(*arguments),
+        cwd=ROOT,
+        env=environment(home, **(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    if check:
+        assert result.returncode == 0, f"{arguments}: {result.stderr}"
+    return result
+
+
+def sightline_json(settings: Settings, *arguments: str) -> Any:
+    """What `sightline ARGUMENTS --json` prints."""
+    return json.loads(run_sightline(settings.home, *arguments, "--json").stdout)
