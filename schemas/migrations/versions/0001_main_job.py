@@ -72,21 +72,24 @@ CREATE TABLE outbox (
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- Logs name their camera without a foreign key: they outlive it.
 CREATE TABLE motion_events (
     event_id     uuid PRIMARY KEY,
-    camera_id    text NOT NULL REFERENCES cameras ON DELETE CASCADE,
-    started_at   timestamptz NOT NULL,
+    camera_id    text NOT NULL,
+    started_at   timestamptz,         -- null while only frames of the event have been heard of
     ended_at     timestamptz,
-    first_sequence bigint NOT NULL,
+    end_reported boolean NOT NULL DEFAULT false, -- else ended_at is the last frame seen
+    first_sequence bigint,
     last_sequence  bigint,
     frames       bigint,
     frames_seen  bigint NOT NULL DEFAULT 0,
     last_frame_at timestamptz,
     all_seen     boolean NOT NULL DEFAULT false,
-    processed    boolean NOT NULL DEFAULT false,
+    processed    boolean NOT NULL DEFAULT false, -- ended, and all its frames have been seen
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX motion_events_camera ON motion_events (camera_id, started_at);
+CREATE INDEX motion_events_open ON motion_events (camera_id) WHERE NOT processed;
 
 CREATE TABLE access_logs (
     id               uuid PRIMARY KEY,
@@ -107,7 +110,7 @@ CREATE TABLE access_logs (
     notes            text,
     track_uuid       uuid NOT NULL,
     epoch            integer NOT NULL,
-    camera_id        text NOT NULL REFERENCES cameras ON DELETE CASCADE,
+    camera_id        text NOT NULL,
     site_id          text NOT NULL,
     global_id        bigint NOT NULL,
     motion_event_id  uuid,
@@ -118,7 +121,10 @@ CREATE TABLE access_logs (
     frame_partition  integer NOT NULL,
     frame_offset     bigint NOT NULL,
     face_box         real[] NOT NULL,
-    recorded_at      timestamptz NOT NULL DEFAULT clock_timestamp()
+    -- The decision in force: `timestamp` is that of the first one and stays.
+    decided_at       timestamptz NOT NULL,
+    decision         smallint NOT NULL,
+    recorded_at      timestamptz NOT NULL DEFAULT clock_timestamp() -- of the first write
 );
 CREATE INDEX access_logs_time ON access_logs (timestamp);
 CREATE INDEX access_logs_person ON access_logs (person_name, timestamp);
@@ -144,23 +150,38 @@ CREATE INDEX visitor_logs_time ON visitor_logs (visited_at);
 CREATE TABLE visit_evidence (
     sighting_id      uuid PRIMARY KEY,
     motion_event_id  uuid NOT NULL,
-    camera_id        text NOT NULL,
-    global_id        bigint NOT NULL,
+    visitor_log_id   uuid NOT NULL,
+    global_id        bigint NOT NULL, -- 0: taken back
     employee_id      uuid,
     persons_name     text NOT NULL,
-    confidence_score real NOT NULL
+    confidence_score real NOT NULL CHECK (confidence_score BETWEEN 0 AND 1),
+    decided_at       timestamptz NOT NULL,
+    decision         smallint NOT NULL
 );
 CREATE INDEX visit_evidence_event ON visit_evidence (motion_event_id);
 
--- Best shots whose person is not decided yet.
+-- Best shots that stand in no object yet: their person is not decided, or has one of the
+-- last 30 s already.
 CREATE TABLE pending_snapshots (
-    track_uuid   uuid NOT NULL,
-    epoch        integer NOT NULL,
-    camera_id    text NOT NULL,
+    sighting_id  uuid PRIMARY KEY,
     captured_at  timestamptz NOT NULL,
     quality      real NOT NULL,
     jpeg         bytea NOT NULL,
-    PRIMARY KEY (track_uuid, epoch)
+    arrived_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX pending_snapshots_arrival ON pending_snapshots (arrived_at);
+
+-- Who each track was, as the snapshot sink heard it.
+CREATE TABLE snapshot_owners (
+    sighting_id  uuid PRIMARY KEY,
+    track_uuid   uuid NOT NULL,
+    epoch        integer NOT NULL,
+    camera_id    text NOT NULL,
+    global_id    bigint NOT NULL,     -- 0: taken back
+    persons_name text,                -- null for an unknown person
+    first_decided_at timestamptz NOT NULL,
+    decided_at   timestamptz NOT NULL,
+    decision     smallint NOT NULL
 );
 
 CREATE TABLE snapshots (
@@ -169,14 +190,23 @@ CREATE TABLE snapshots (
     epoch        integer NOT NULL,
     camera_id    text NOT NULL,
     global_id    bigint NOT NULL,
+    taken_at     timestamptz NOT NULL, -- the decision that the object's name tells
     captured_at  timestamptz NOT NULL,
     quality      real NOT NULL,
-    path         text NOT NULL,
-    -- A snapshot that was not written because this person has one that is under 30 s old
+    path         text NOT NULL,        -- key in the object store
+    -- A snapshot that was not written because this person has one that is under 30 s away
     -- points to that one.
     is_own       boolean NOT NULL
 );
-CREATE INDEX snapshots_person ON snapshots (global_id, captured_at);
+CREATE INDEX snapshots_person ON snapshots (global_id, taken_at);
+CREATE INDEX snapshots_path ON snapshots (path);
+
+-- Objects that nothing points to any more: deleted once the transaction that says so has
+-- committed.
+CREATE TABLE stale_objects (
+    key          text PRIMARY KEY,
+    stale_at     timestamptz NOT NULL DEFAULT now()
+);
 
 CREATE TABLE detected_persons (
     id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -207,16 +237,31 @@ CREATE INDEX detected_persons_active ON detected_persons (last_seen) WHERE is_ac
 CREATE TABLE person_tracks (
     track_uuid   uuid PRIMARY KEY,
     camera_id    text NOT NULL,
-    global_id    bigint,
     first_seen   timestamptz NOT NULL,
     last_seen    timestamptz NOT NULL,
-    detections   bigint NOT NULL,
-    sum_height   double precision NOT NULL,
-    sum_width    double precision NOT NULL,
+    detections   bigint NOT NULL DEFAULT 0,
+    sum_height   double precision NOT NULL DEFAULT 0, -- pixels
+    sum_width    double precision NOT NULL DEFAULT 0,
     last_box     real[] NOT NULL,
-    face_quality real
+    -- Who it was, by the last decision.
+    global_id    bigint,
+    person_id    uuid,
+    name         text,
+    confidence   real,
+    embedding    vector,
+    pack         text,
+    face_quality real,
+    epoch        integer,
+    decided_at   timestamptz,
+    decision     smallint
 );
 CREATE INDEX person_tracks_person ON person_tracks (global_id) WHERE global_id IS NOT NULL;
+CREATE INDEX person_tracks_nobody ON person_tracks (last_seen) WHERE global_id IS NULL;
+
+-- People whose tracks have changed since their row in detected_persons was computed.
+CREATE TABLE stale_persons (
+    global_id    bigint PRIMARY KEY
+);
 
 -- How far each sink has come: written in the transaction of its rows.
 CREATE TABLE sink_offsets (
@@ -230,8 +275,9 @@ CREATE TABLE sink_offsets (
 """
 
 _TABLES = (
-    "sink_offsets person_tracks detected_persons snapshots pending_snapshots visit_evidence "
-    "visitor_logs access_logs motion_events outbox face_templates employees cameras rooms"
+    "sink_offsets stale_persons person_tracks detected_persons stale_objects snapshots "
+    "snapshot_owners pending_snapshots visit_evidence visitor_logs access_logs "
+    "motion_events outbox face_templates employees cameras rooms"
 )
 
 
