@@ -5,7 +5,7 @@ A camera that is removed keeps its row (`enabled` false, no slot): logs refer to
 
 import re
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -24,13 +24,17 @@ from schemas.topics import DEFAULT_FLEET
 from sightline.errors import SightlineError
 from sightline.store.db import Connection
 
+M = TypeVar("M", bound=BaseModel)
+
 CameraStatus = Literal["new", "up", "down", "ended"]
 Pace = Literal["real", "fast"]
 
 DEFAULT_SITE = "default"
 
 _USER_INFO = re.compile(r"(?<=://)\S*@")
-_SECRET_VALUE = re.compile(r"(?i)([?&][^=&\s]*(?:pass|pwd|token|secret|auth|key|user)[^=&\s]*=)[^&\s]*")
+_SECRET_VALUE = re.compile(
+    r"(?i)([?&][^=&\s]*(?:pass|pwd|token|secret|auth|key|user)[^=&\s]*=)[^&\s]*"
+)
 
 _COLUMNS = (
     "camera_id, uri, site_id, fleet, entry_point, room_id, slot, settings,"
@@ -115,14 +119,16 @@ class Camera(NewCamera):
         return NewCamera.model_validate(self.model_dump(include=set(NewCamera.model_fields)))
 
 
-def checked[M: BaseModel](kind: type[M], /, **values: Any) -> M:
+def checked(kind: type[M], /, **values: Any) -> M:
     """A model of these values. Raises SightlineError that names the first wrong one."""
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise SightlineError(f"camera {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise SightlineError(
+            f"camera {where}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def add(connection: Connection, new: NewCamera) -> Camera:

@@ -24,14 +24,16 @@ CREATE TABLE cameras (
     room_id      text REFERENCES rooms ON DELETE SET NULL,
     -- The camera's place within its fleet: frames go to partition slot modulo partitions, so
     -- that cameras spread evenly over workers, which a hash of few names does not.
-    slot         integer NOT NULL,
+    slot         integer,
     settings     jsonb NOT NULL DEFAULT '{}',
+    -- A camera that is removed keeps its row, without a slot: logs refer to it.
     enabled      boolean NOT NULL DEFAULT true,
     status       text NOT NULL DEFAULT 'new' CHECK (status IN ('new', 'up', 'down', 'ended')),
     status_detail text,
     status_at    timestamptz,
     created_at   timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (fleet, slot)
+    UNIQUE (fleet, slot),
+    CHECK (slot IS NOT NULL OR NOT enabled)
 );
 
 CREATE TABLE employees (
