@@ -167,7 +167,7 @@ def publish(cursor: Cursor, person: UUID) -> None:
             pb.Template(
                 template_id=str(template),
                 pack=pack,
-                vector=embedding.astype("<f4").tobytes(),
+                vector=embedding.to_numpy().astype("<f4").tobytes(),
                 quality=quality,
             )
             for template, pack, embedding, quality in cursor
