@@ -28,7 +28,10 @@ class Processor(Protocol):
     """A stage: records in, records out, with state of its own for each partition."""
 
     def process(self, record: Record) -> Iterable[Out]:
-        """The outputs of one record. Raises InvalidRecord for one that never can be processed."""
+        """The outputs of one record. Raises InvalidRecord for one that never can be processed.
+
+        What it gave before it raised is sent as well.
+        """
         ...
 
     def forget(self, partitions: Iterable[tuple[str, int]]) -> None:
@@ -150,15 +153,18 @@ class TransformLoop:
 
     def _outputs(self, record: Record) -> list[Out]:
         metrics.RECORDS.labels(self._service, record.topic).inc()
+        outs: list[Out] = []
         try:
-            return list(self._processor.process(record))
+            for out in self._processor.process(record):
+                outs.append(out)
         except InvalidRecord as error:
             metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
             log.warning(
                 "%s: dead letter %s/%d@%d: %s",
                 self._service, record.topic, record.partition, record.offset, error,
             )  # fmt: skip
-            return [dead_letter(record, self._service, error, self._clock.now_us())]
+            outs.append(dead_letter(record, self._service, error, self._clock.now_us()))
+        return outs
 
     def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # An eager rebalance takes every partition away and gives most of them back: state that

@@ -17,7 +17,7 @@ _GOOD_PX = 64.0
 """From here more pixels add nothing to what the embedder sees (it takes 112)."""
 
 MIN_SHARPNESS = 0.15
-MIN_FRONTALITY = 0.3
+MIN_FRONTALITY = 0.25
 MIN_SCORE = 0.6
 
 
@@ -89,8 +89,8 @@ def frontality(landmarks: Floats) -> float:
     # Where the nose stands between the eyes, and between eyes and mouth: 0.5 of each.
     sideways = float(np.dot(nose - left, across)) / eye_distance**2
     downwards = float(np.dot(nose - (left + right) / 2, down)) / height**2
-    yaw = 1.0 - min(1.0, abs(sideways - 0.5) * 2.0)
-    pitch = 1.0 - min(1.0, max(0.0, abs(downwards - 0.55) - 0.15) * 2.5)
+    yaw = 1.0 - min(1.0, abs(sideways - 0.5) / 0.75)
+    pitch = 1.0 - min(1.0, max(0.0, abs(downwards - 0.55) - 0.25) * 2.5)
     # A face seen from the side is also narrow between the eyes.
     narrow = min(1.0, eye_distance / height / 0.7)
     return yaw * pitch * narrow

@@ -1,0 +1,211 @@
+"""One camera's frames to tracks, shots and snapshots: no clock, no input or output.
+
+The same frames give the same records. A camera's state lasts for one motion event and is thrown
+away at its end, so a worker that takes over between events continues exactly.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from processors.vision import outputs
+from processors.vision.heads import choose_face, head_region, portrait, search_head
+from processors.vision.outputs import Shot, TrackName
+from processors.vision.shots import ShotPolicy, ShotState
+from processors.vision.tracking import CameraTracker, Seen
+from schemas import sightline_pb2 as pb
+from schemas.ids import track_id
+from sightline import metrics
+from sightline.kafka.records import Out
+from sightline.settings import VisionSettings
+from sightline.vision.packs import BGRImage, Face, Floats, ModelPack
+from sightline.vision.quality import assess
+
+
+@dataclass(slots=True)
+class Track:
+    """A confirmed track that is seen or may come back."""
+
+    name: TrackName
+    seen_us: int
+    frames: int = 0
+    shots: ShotState = field(default_factory=ShotState)
+
+
+@dataclass(slots=True)
+class CameraState:
+    """What one camera's next frame needs to know, within one motion event."""
+
+    event_id: str
+    last_us: int
+    tracker: CameraTracker
+    tracks: dict[int, Track] = field(default_factory=dict)
+    """By the tracker's number."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A frame and its pixels; None where they could not be decoded."""
+
+    frame: pb.Frame
+    position: pb.Position
+    image: BGRImage | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visible:
+    """A confirmed track in the present frame."""
+
+    track: Track
+    box: Floats
+    score: float
+    face: Face | None
+    """Known already where faces are what is followed."""
+
+
+class VisionPipeline:
+    """The stage function: a camera's state and its next frame to records and the state after."""
+
+    def __init__(self, pack: ModelPack, settings: VisionSettings) -> None:
+        self._pack = pack
+        self._settings = settings
+        self._policy = ShotPolicy(settings)
+
+    def step(
+        self, state: CameraState | None, picture: Picture
+    ) -> tuple[list[Out], CameraState | None]:
+        """One frame's records, and the camera's state after it: None when its event is over.
+
+        A frame that is not later than the one before changes nothing: it has no tracks.
+        """
+        frame = picture.frame
+        outs: list[Out] = []
+        if state is not None and _begins_anew(state, frame):
+            # The end was never delivered: the camera died within its event, or plays it again.
+            outs += _end_all(state, frame.captured_at_us)
+            state = None
+        if state is None:
+            tracker = CameraTracker(frame.captured_at_us, self._settings.lost_seconds)
+            state = CameraState(frame.motion_event_id, frame.captured_at_us - 1, tracker)
+        visible: list[Visible] = []
+        if frame.captured_at_us > state.last_us:
+            state.last_us = frame.captured_at_us
+            if picture.image is not None:
+                visible = self._follow(state, frame, picture.image)
+                outs += self._shots(visible, picture, picture.image)
+                outs += _end_lost(state)
+        boxes = [(seen.track.name, seen.box, seen.score) for seen in visible]
+        outs.append(outputs.frame_tracks(frame, picture.position, boxes))
+        if frame.last_in_event:
+            return [*outs, *_end_all(state, state.last_us)], None
+        return outs, state
+
+    def _follow(self, state: CameraState, frame: pb.Frame, image: BGRImage) -> list[Visible]:
+        """Detect, match with the tracks and keep count of them."""
+        faces: list[Face] | None = None
+        with metrics.STAGE_SECONDS.labels("detect").time():
+            if self._pack.persons is not None:
+                boxes, scores = self._pack.persons.detect(image)
+            else:
+                faces = self._pack.faces.detect(image)
+                boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+                scores = np.array([face.score for face in faces], np.float32)
+        with metrics.STAGE_SECONDS.labels("track").time():
+            seen = state.tracker.update(boxes, scores, frame.captured_at_us)
+        _begin_new(state, seen, frame)
+        visible = []
+        for one in seen:
+            track = state.tracks[one.number]
+            track.seen_us = frame.captured_at_us
+            track.frames += 1
+            at = one.detection
+            face = faces[at] if faces is not None else None
+            visible.append(Visible(track, boxes[at], float(scores[at]), face))
+        return visible
+
+    def _shots(self, visible: list[Visible], picture: Picture, image: BGRImage) -> Iterator[Out]:
+        at_us = picture.frame.captured_at_us
+        boxes = {seen.track.name.number: seen.box for seen in visible}
+        for seen in visible:
+            shots = seen.track.shots
+            if self._policy.settled(shots, at_us):
+                metrics.FACE_SEARCHES_SAVED.inc()
+            elif not self._policy.due(shots, at_us):
+                if seen.face is not None:
+                    metrics.FACES.labels("spaced").inc()
+            else:
+                yield from self._look(seen, boxes, picture, image)
+
+    def _look(
+        self, seen: Visible, boxes: dict[int, Floats], picture: Picture, image: BGRImage
+    ) -> Iterator[Out]:
+        """Look at a track's face; a good shot of it is worth records."""
+        at_us = picture.frame.captured_at_us
+        name, shots = seen.track.name, seen.track.shots
+        face = seen.face or self._search(seen, boxes, image)
+        if face is None:
+            self._policy.missed(shots, at_us)
+            return
+        quality = assess(image, face)
+        refusal = quality.refusal(self._settings.min_face_px, self._settings.min_quality)
+        metrics.FACES.labels(refusal or "embedded").inc()
+        if refusal is not None:
+            self._policy.missed(shots, at_us)
+            return
+        with metrics.STAGE_SECONDS.labels("embed").time():
+            vector = self._pack.embedder.embed(image, face)
+        shot = Shot(face, quality, seen.box, shots.epoch, self._pack.id, vector)
+        yield outputs.observation(name, picture.frame, picture.position, shot)
+        if self._policy.taken(shots, at_us, quality.overall):
+            best = outputs.snapshot(
+                name, picture.frame, picture.position, shot, portrait(image, face)
+            )
+            if best is not None:
+                yield best
+
+    def _search(self, seen: Visible, boxes: dict[int, Floats], image: BGRImage) -> Face | None:
+        with metrics.STAGE_SECONDS.labels("faces").time():
+            found = search_head(self._pack.faces, image, head_region(seen.box))
+        return choose_face(found, seen.track.name.number, boxes)
+
+
+def _begins_anew(state: CameraState, frame: pb.Frame) -> bool:
+    """Whether a frame belongs to another pass over an event than the state does."""
+    if frame.motion_event_id != state.event_id:
+        return True
+    return frame.first_in_event and frame.captured_at_us <= state.last_us
+
+
+def _begin_new(state: CameraState, seen: list[Seen], frame: pb.Frame) -> None:
+    new = [one.number for one in seen if one.number not in state.tracks]
+    for ordinal, number in enumerate(new):
+        name = TrackName(
+            track_id=track_id(frame.camera_id, frame.captured_at_us, ordinal),
+            number=number + 1,
+            camera_id=frame.camera_id,
+            site_id=frame.site_id,
+            motion_event_id=frame.motion_event_id,
+            started_us=frame.captured_at_us,
+        )
+        state.tracks[number] = Track(name, frame.captured_at_us)
+
+
+def _end_lost(state: CameraState) -> list[Out]:
+    alive = state.tracker.alive()
+    lost = [number for number in state.tracks if number not in alive]
+    return [_ended(state.tracks.pop(number), state.last_us) for number in lost]
+
+
+def _end_all(state: CameraState, at_us: int) -> list[Out]:
+    return [_ended(track, at_us) for track in state.tracks.values()]
+
+
+def _ended(track: Track, at_us: int) -> Out:
+    return outputs.track_ended(
+        track.name,
+        last_seen_us=track.seen_us,
+        frames=track.frames,
+        observations=track.shots.total,
+        at_us=at_us,
+    )
