@@ -1,7 +1,93 @@
-"""Placeholder while the pieces are being laid."""
+"""`sightline run`."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated
 
 import typer
+
+from sightline.errors import SightlineError
+from sightline.settings import Settings, load_settings
+from sightline.stack.running import SUPERVISOR, registered, running_services
+from sightline.stack.supervisor import LIFELINE, ONE_THREAD, Child, Supervisor
+
+_VISION = "vision"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command("run")(_run)
+
+
+def services() -> dict[str, EntryPoint]:
+    """Every service by its name, in the order in which they are started."""
+    return {point.name: point for point in entry_points(group="sightline.services")}
+
+
+def _run(
+    name: Annotated[str, typer.Argument(help=f"A service, or {SUPERVISOR} of them.")],
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of ONNX files to use instead of a fetched pack.")
+    ] = None,
+    vision_workers: Annotated[
+        int | None, typer.Option(min=1, help="With all: vision workers; one for each core.")
+    ] = None,
+    lifeline: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run one service, or all of them, in the foreground until SIGTERM or Ctrl-C."""
+    os.environ.update(ONE_THREAD)
+    settings = load_settings()
+    if models is not None:
+        settings = settings.model_copy(update={"models": models.expanduser().resolve()})
+    if lifeline is not None:
+        from sightline.stack.lifeline import hold_on  # noqa: PLC0415
+
+        hold_on(lifeline, settings.shutdown_seconds)
+    if name == SUPERVISOR:
+        _run_all(settings, vision_workers or _cores())
+        return
+    known = services()
+    if name not in known:
+        raise SightlineError(
+            f"no service {name}: choose one of {', '.join([SUPERVISOR, *sorted(known)])}"
+        )
+    service: Callable[[Settings], None] = known[name].load()
+    with registered(name, settings):
+        service(settings)
+
+
+def _run_all(settings: Settings, vision_workers: int) -> None:
+    from sightline.lifecycle import start_service  # noqa: PLC0415
+
+    others = [one for one in running_services(settings) if one.name == SUPERVISOR]
+    if others:
+        raise SightlineError(
+            f"the services of {settings.home} run already (process {others[0].pid})"
+        )
+    with registered(SUPERVISOR, settings):
+        stop = start_service(SUPERVISOR, settings)
+        names = [
+            name for name in services() for _ in range(vision_workers if name == _VISION else 1)
+        ]
+        children = [_child(name, rank, settings) for rank, name in enumerate(names, start=1)]
+        if not Supervisor(children).run(stop):
+            raise SightlineError("not every service drained in time")
+
+
+def _child(name: str, rank: int, settings: Settings) -> Child:
+    command = [sys.executable, "-m", "sightline", "run", name, "--lifeline", LIFELINE]
+    if settings.models is not None:
+        command += ["--models", str(settings.models)]
+    environment = os.environ | ONE_THREAD | {"SIGHTLINE_HOME": str(settings.home)}
+    if settings.metrics_port:
+        # One port cannot serve them all: the supervisor has the given one, they the next.
+        environment["SIGHTLINE_METRICS_PORT"] = str(settings.metrics_port + rank)
+    return Child(name, command, environment)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,6 +31,7 @@ Cursor = psycopg.Cursor[TupleRow]
 
 _DELIVERY_SECONDS = 30.0
 _POLL_SECONDS = 0.2
+_WATERMARK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,14 @@ class SinkLoop:
             (self._sink.name, [at.topic for at in places], [at.partition for at in places]),
         )
         stored = {(topic, number): offset for topic, number, offset in cursor}
-        return [at for at in records if at.offset >= stored[at.topic, at.partition]]
+        fresh = []
+        for record in records:
+            place = record.topic, record.partition
+            # After a rebalance amid the batch its first records come a second time.
+            if record.offset >= stored[place]:
+                stored[place] = record.offset + 1
+                fresh.append(record)
+        return fresh
 
     def _decoded(self, records: Sequence[Record]) -> list[Taken]:
         batch: list[Taken] = []
@@ -184,10 +192,27 @@ class SinkLoop:
                 "SELECT topic, partition, next_offset FROM sink_offsets WHERE sink = %s", (name,)
             )
             saved = {(topic, number): offset for topic, number, offset in cursor}
-        for partition in partitions:
-            partition.offset = saved[partition.topic, partition.partition]
+            for at in partitions:
+                at.offset = saved[at.topic, at.partition]
+                if at.offset and self._is_another_topic(at):
+                    at.offset = 0
+                    self._start_over(cursor, at)
         consumer.assign(partitions)
         log.info("%s: %d partitions", self._sink.name, len(partitions))
+
+    def _is_another_topic(self, at: TopicPartition) -> bool:
+        """Whether the topic ends before the offset: it was made anew since."""
+        _low, high = self._consumer.get_watermark_offsets(at, _WATERMARK_SECONDS)
+        return int(at.offset) > int(high)
+
+    def _start_over(self, cursor: Cursor, at: TopicPartition) -> None:
+        where = (self._sink.name, at.topic, at.partition)
+        log.warning("%s: %s/%d was made anew: read from its beginning", *where)
+        cursor.execute(
+            "UPDATE sink_offsets SET next_offset = 0"
+            " WHERE sink = %s AND topic = %s AND partition = %s",
+            where,
+        )
 
 
 def _positions(records: Sequence[Record]) -> list[TopicPartition]:

@@ -134,11 +134,10 @@ class Broker:
 
 def _with_free_ports(ports: StackPorts) -> StackPorts:
     taken = {ports.kafka, ports.kafka_controller, ports.postgres}
-    for name in ("kafka", "kafka_controller"):
-        if not is_free(getattr(ports, name)):
-            port = free_port(taken)
-            taken.add(port)
-            ports = replace(ports, **{name: port})
+    if not is_free(ports.kafka):
+        ports = replace(ports, kafka=free_port(taken))
+    if not is_free(ports.kafka_controller):
+        ports = replace(ports, kafka_controller=free_port(taken | {ports.kafka}))
     return ports
 
 

@@ -1,0 +1,27 @@
+"""A child that ends when its parent does, even when the parent is killed.
+
+The parent holds one end of a pipe, and the kernel closes it however the parent dies.
+"""
+
+import os
+import signal
+import threading
+
+_GRACE_SECONDS = 2.0
+
+
+def hold_on(descriptor: int, shutdown_seconds: float) -> None:
+    """Drain this process when the other end of the pipe closes, and end it when that hangs.
+
+    The process leads its own session, so what it has started itself ends with it.
+    """
+
+    def watch() -> None:
+        os.read(descriptor, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(shutdown_seconds + _GRACE_SECONDS)
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()
