@@ -30,6 +30,10 @@ _READ_SECONDS = 20
 _ATTEMPTS = 4
 
 
+class NoSuchObjectError(SightlineError):
+    """Nothing has that key."""
+
+
 class ObjectStore(Protocol):
     """Named bytes. Keys are relative paths with "/", no part of which starts with a dot.
 
@@ -42,7 +46,7 @@ class ObjectStore(Protocol):
         ...
 
     def get(self, key: str) -> bytes:
-        """Read an object. Raises SightlineError when there is none."""
+        """Read an object. Raises NoSuchObjectError when there is none."""
         ...
 
     def delete(self, key: str) -> None:
@@ -88,7 +92,7 @@ class FolderStore:
             try:
                 return path.read_bytes()
             except (FileNotFoundError, IsADirectoryError):
-                raise SightlineError(f"there is no object {path}") from None
+                raise NoSuchObjectError(f"there is no object {path}") from None
 
     def delete(self, key: str) -> None:
         """Remove a file."""
@@ -136,7 +140,7 @@ class S3Store:
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
             except self._client.exceptions.NoSuchKey:
-                raise SightlineError(f"there is no object {self.location(key)}") from None
+                raise NoSuchObjectError(f"there is no object {self.location(key)}") from None
             return answer["Body"].read()
 
     def delete(self, key: str) -> None:

@@ -91,6 +91,7 @@ CREATE TABLE motion_events (
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX motion_events_camera ON motion_events (camera_id, started_at);
+CREATE INDEX motion_events_frames ON motion_events (camera_id, last_frame_at);
 CREATE INDEX motion_events_open ON motion_events (camera_id) WHERE NOT processed;
 
 CREATE TABLE access_logs (

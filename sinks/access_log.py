@@ -1,0 +1,154 @@
+"""Access log: one row for each settled identity of a track, authorised or not."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
+
+from schemas import sightline_pb2 as pb
+from schemas.topics import SIGHTINGS
+from sightline import metrics
+from sightline.clock import US, Clock, SystemClock, to_datetime
+from sightline.kafka.sink import Cursor, SinkLoop, Taken
+from sightline.lifecycle import start_service
+from sightline.settings import Settings
+from sinks.decisions import PATH_LOCK, UNKNOWN, Camera, cameras, decided, lock, messages, rank
+
+# The time of the access is that of the first decision and stays, whoever it turns out to be.
+_UPSERT = """
+INSERT INTO access_logs AS log (
+    id, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
+    aws_face_id, snapshot_path, timestamp, entry_point, location_x, location_y, flagged,
+    track_uuid, epoch, camera_id, site_id, global_id, motion_event_id, score, threshold, pack,
+    frame_topic, frame_partition, frame_offset, face_box, decided_at, decision)
+SELECT
+    %(id)s, %(track_id)s, %(person_name)s, employee.id, %(is_authorized)s, %(access_status)s,
+    %(confidence)s, employee.aws_face_id,
+    (SELECT path FROM snapshots WHERE sighting_id = %(id)s), %(decided_at)s, %(entry_point)s,
+    %(x)s, %(y)s, %(flagged)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(site_id)s,
+    %(global_id)s, %(motion_event_id)s, %(score)s, %(threshold)s, %(pack)s, %(frame_topic)s,
+    %(frame_partition)s, %(frame_offset)s, %(face_box)s, %(decided_at)s, %(decision)s
+FROM (SELECT) AS one LEFT JOIN employees AS employee ON employee.id = %(employee_id)s::uuid
+ON CONFLICT (id) DO UPDATE SET
+    timestamp = least(log.timestamp, excluded.timestamp),
+    (track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
+     aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged, global_id,
+     motion_event_id, score, threshold, pack, frame_topic, frame_partition, frame_offset,
+     face_box, decided_at, decision) =
+    (excluded.track_id, excluded.person_name, excluded.employee_id, excluded.is_authorized,
+     excluded.access_status, excluded.confidence_score, excluded.aws_face_id,
+     excluded.snapshot_path, excluded.entry_point, excluded.location_x, excluded.location_y,
+     excluded.flagged, excluded.global_id, excluded.motion_event_id, excluded.score,
+     excluded.threshold, excluded.pack, excluded.frame_topic, excluded.frame_partition,
+     excluded.frame_offset, excluded.face_box, excluded.decided_at, excluded.decision)
+WHERE excluded.decision > 1 -- one that only tells again
+    AND (log.decided_at, log.decision) <= (excluded.decided_at, excluded.decision)
+"""
+
+_TAKE_BACK = """
+DELETE FROM access_logs
+WHERE id = %(id)s AND (decided_at, decision) <= (%(decided_at)s, %(decision)s)
+"""
+
+_LAST_SEEN = """
+UPDATE employees SET last_seen = greatest(last_seen, %s) WHERE id = %s
+"""
+
+
+class AccessLog:
+    """Writes `access_logs`, and when an employee was last seen."""
+
+    name = "access-log"
+    topics: Mapping[str, type[Message]] = {SIGHTINGS.name: pb.Sighting}
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.batch_seconds = settings.sinks.batch_seconds
+        self._clock = clock or SystemClock()
+
+    def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
+        """Upsert the rows of a batch of sightings, and delete those that are taken back."""
+        sightings = decided(messages(batch, pb.Sighting))
+        if not sightings:
+            return
+        known = cameras(cursor, [one.camera_id for one in sightings])
+        lock(cursor, PATH_LOCK, [one.sighting_id for one in sightings])
+        named = [one for one in sightings if one.global_id]
+        cursor.executemany(_UPSERT, [row(one, known[one.camera_id]) for one in named])
+        cursor.executemany(_TAKE_BACK, [_version(one) for one in sightings if not one.global_id])
+        cursor.executemany(_LAST_SEEN, _last_seen(named))
+        self._measure(named)
+
+    def idle(self, cursor: Cursor) -> None:
+        """Nothing is due by time alone."""
+
+    def _measure(self, named: Sequence[pb.Sighting]) -> None:
+        metrics.ROWS.labels(self.name, "access_logs").inc(len(named))
+        now = self._clock.now_us()
+        for one in named:
+            metrics.CAPTURE_TO_ROW_SECONDS.labels(self.name).observe((now - one.decided_at_us) / US)
+
+
+def row(sighting: pb.Sighting, camera: Camera) -> dict[str, Any]:
+    """The values of a sighting's row."""
+    known = bool(sighting.person_id)
+    authorized = known and sighting.is_authorized
+    status = ("authorized" if authorized else "unauthorized") if known else "unknown"
+    x, y = foot_point(sighting)
+    return _version(sighting) | {
+        "track_id": sighting.track_number,
+        "person_name": sighting.name if known else UNKNOWN,
+        "employee_id": sighting.person_id or None,
+        "is_authorized": authorized,
+        "access_status": status,
+        "confidence": sighting.confidence,
+        "entry_point": camera.entry_point,
+        "x": x,
+        "y": y,
+        "flagged": status == "unauthorized",
+        "track_uuid": sighting.track_id,
+        "epoch": sighting.epoch,
+        "camera_id": sighting.camera_id,
+        "site_id": sighting.site_id,
+        "global_id": sighting.global_id,
+        "motion_event_id": sighting.motion_event_id,
+        "score": sighting.score,
+        "threshold": sighting.threshold,
+        "pack": sighting.pack,
+        "frame_topic": sighting.frame.topic,
+        "frame_partition": sighting.frame.partition,
+        "frame_offset": sighting.frame.offset,
+        "face_box": [getattr(sighting.face_box, side) for side in ("x1", "y1", "x2", "y2")],
+    }
+
+
+def foot_point(sighting: pb.Sighting) -> tuple[float, float] | tuple[None, None]:
+    """Where the person stands: fractions of the frame's width and height, from its top left."""
+    if not sighting.width or not sighting.height:
+        return None, None
+    box = sighting.track_box
+    x = (box.x1 + box.x2) / 2 / sighting.width
+    y = box.y2 / sighting.height
+    return min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
+
+
+def _version(sighting: pb.Sighting) -> dict[str, Any]:
+    return {
+        "id": sighting.sighting_id,
+        "decided_at": to_datetime(sighting.decided_at_us),
+        "decision": rank(sighting),
+    }
+
+
+def _last_seen(sightings: Sequence[pb.Sighting]) -> list[tuple[Any, str]]:
+    latest: dict[str, int] = {}
+    for one in sightings:
+        if one.person_id:
+            latest[one.person_id] = max(latest.get(one.person_id, 0), one.decided_at_us)
+    # Sorted, as two workers may see the same people.
+    return [(to_datetime(at_us), person) for person, at_us in sorted(latest.items())]
+
+
+def run(settings: Settings) -> None:
+    """Run the service until it is told to stop."""
+    stop = start_service(AccessLog.name, settings)
+    SinkLoop(AccessLog(settings), settings).run(stop)

@@ -1,0 +1,230 @@
+"""Visitor log: one row for each person and motion event, with the best confidence in it.
+
+Three topics tell of an event, in no order among each other: when it started and ended, which
+of its frames have been seen, who was in it. Each is kept as it comes, and the rows are computed
+from what is kept.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from schemas import sightline_pb2 as pb
+from schemas.ids import visitor_log_id
+from schemas.topics import MOTION_EVENTS, SIGHTINGS, TRACKS
+from sightline import metrics
+from sightline.clock import to_datetime
+from sightline.kafka.sink import Cursor, SinkLoop, Taken
+from sightline.lifecycle import start_service
+from sightline.settings import Settings
+from sinks.decisions import UNKNOWN, cameras, decided, lock, messages, rank
+
+_EVENT = """
+INSERT INTO motion_events AS event (
+    event_id, camera_id, started_at, ended_at, end_reported, first_sequence, last_sequence, frames)
+VALUES (%(event_id)s, %(camera_id)s, %(started_at)s, %(ended_at)s, %(ended)s, %(first)s, %(last)s,
+    %(frames)s)
+ON CONFLICT (event_id) DO UPDATE SET
+    started_at = excluded.started_at,
+    ended_at = CASE WHEN excluded.end_reported THEN excluded.ended_at ELSE event.ended_at END,
+    end_reported = event.end_reported OR excluded.end_reported,
+    first_sequence = excluded.first_sequence,
+    last_sequence = coalesce(excluded.last_sequence, event.last_sequence),
+    frames = coalesce(excluded.frames, event.frames)
+"""
+
+_FRAMES = """
+INSERT INTO motion_events AS event (event_id, camera_id, frames_seen, last_frame_at, all_seen)
+VALUES (%(event_id)s, %(camera_id)s, %(frames)s, %(last_frame_at)s, %(all_seen)s)
+ON CONFLICT (event_id) DO UPDATE SET
+    frames_seen = event.frames_seen + excluded.frames_seen,
+    last_frame_at = greatest(event.last_frame_at, excluded.last_frame_at),
+    all_seen = event.all_seen OR excluded.all_seen
+"""
+
+# A camera has one event at a time. One that never said that it ended has ended with its last
+# frame once a later one has started, and has no frame to come once a later one has frames.
+_CLOSE = """
+WITH known AS (
+    SELECT event.event_id, event.end_reported,
+        event.all_seen OR event.frames = 0 OR EXISTS (
+            SELECT FROM motion_events later
+            WHERE later.camera_id = event.camera_id AND later.event_id <> event.event_id
+                AND later.last_frame_at > coalesce(event.last_frame_at, event.started_at)
+        ) AS all_seen,
+        CASE WHEN event.end_reported THEN event.ended_at WHEN EXISTS (
+            SELECT FROM motion_events later
+            WHERE later.camera_id = event.camera_id AND later.started_at > event.started_at
+        ) THEN coalesce(event.last_frame_at, event.started_at) END AS ended_at
+    FROM motion_events event
+    WHERE event.camera_id = ANY(%s) AND NOT event.processed
+)
+UPDATE motion_events event
+SET all_seen = known.all_seen, ended_at = known.ended_at,
+    processed = known.all_seen AND known.ended_at IS NOT NULL
+FROM known
+WHERE event.event_id = known.event_id
+    AND (event.all_seen, event.ended_at) IS DISTINCT FROM (known.all_seen, known.ended_at)
+"""
+
+_EVIDENCE = """
+INSERT INTO visit_evidence AS evidence (
+    sighting_id, motion_event_id, visitor_log_id, global_id, employee_id, persons_name,
+    confidence_score, decided_at, decision)
+VALUES (%(sighting_id)s, %(event_id)s, %(visitor_log_id)s, %(global_id)s, %(employee_id)s,
+    %(name)s, %(confidence)s, %(decided_at)s, %(decision)s)
+ON CONFLICT (sighting_id) DO UPDATE SET
+    (motion_event_id, visitor_log_id, global_id, employee_id, persons_name, confidence_score,
+     decided_at, decision) =
+    (excluded.motion_event_id, excluded.visitor_log_id, excluded.global_id, excluded.employee_id,
+     excluded.persons_name, excluded.confidence_score, excluded.decided_at, excluded.decision)
+WHERE excluded.decision > 1 -- one that only tells again
+    AND (evidence.decided_at, evidence.decision) <= (excluded.decided_at, excluded.decision)
+"""
+
+_VISITS = """
+INSERT INTO visitor_logs AS visit (
+    visitor_log_id, camera_name, persons_name, confidence_score, visited_at, motion_event_id,
+    employee_id, global_id)
+SELECT DISTINCT ON (evidence.visitor_log_id)
+    evidence.visitor_log_id, event.camera_id, evidence.persons_name, evidence.confidence_score,
+    event.started_at, event.event_id, employee.id, evidence.global_id
+FROM visit_evidence evidence
+JOIN motion_events event ON event.event_id = evidence.motion_event_id
+LEFT JOIN employees employee ON employee.id = evidence.employee_id
+WHERE event.event_id = ANY(%s) AND event.started_at IS NOT NULL AND evidence.global_id <> 0
+ORDER BY evidence.visitor_log_id, evidence.confidence_score DESC, evidence.decided_at DESC,
+    evidence.sighting_id
+ON CONFLICT (visitor_log_id) DO UPDATE SET
+    (persons_name, confidence_score, visited_at, employee_id) =
+    (excluded.persons_name, excluded.confidence_score, excluded.visited_at, excluded.employee_id)
+WHERE (visit.persons_name, visit.confidence_score, visit.visited_at, visit.employee_id)
+    IS DISTINCT FROM (excluded.persons_name, excluded.confidence_score, excluded.visited_at,
+    excluded.employee_id)
+"""
+
+_NO_VISITS = """
+DELETE FROM visitor_logs visit
+WHERE visit.motion_event_id = ANY(%s) AND NOT EXISTS (
+    SELECT FROM visit_evidence evidence
+    WHERE evidence.motion_event_id = visit.motion_event_id
+        AND evidence.global_id = visit.global_id)
+"""
+
+
+class VisitorLog:
+    """Writes `motion_events` and `visitor_logs`."""
+
+    name = "visitor-log"
+    topics: Mapping[str, type[Message]] = {
+        SIGHTINGS.name: pb.Sighting,
+        MOTION_EVENTS.name: pb.MotionEvent,
+        TRACKS.name: pb.FrameTracks,
+    }
+
+    def __init__(self, settings: Settings) -> None:
+        self.batch_seconds = settings.sinks.batch_seconds
+
+    def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
+        """Keep what a batch tells of events, and compute the rows of the events it touches."""
+        sightings = decided(messages(batch, pb.Sighting))
+        events = messages(batch, pb.MotionEvent)
+        frames = frames_by_event(messages(batch, pb.FrameTracks))
+        touched = {
+            *(one.camera_id for one in sightings),
+            *(one.camera_id for one in events),
+            *(some.camera_id for some in frames),
+        }
+        if not touched:
+            return
+        cameras(cursor, touched)
+        # Everything of an event is of one camera. Its topics may be read by several workers.
+        lock(cursor, self.name, touched)
+        cursor.executemany(_EVENT, [_event_row(event) for event in events])
+        cursor.executemany(_FRAMES, [_frames_row(some) for some in frames])
+        cursor.executemany(_EVIDENCE, [_evidence_row(one) for one in sightings])
+        if events or frames:
+            cursor.execute(_CLOSE, (list(touched),))
+        visited = {one.motion_event_id for one in sightings} | {one.event_id for one in events}
+        self._visits(cursor, sorted(visited))
+
+    def idle(self, cursor: Cursor) -> None:
+        """Nothing is due by time alone."""
+
+    def _visits(self, cursor: Cursor, events: list[str]) -> None:
+        if not events:
+            return
+        cursor.execute(_NO_VISITS, (events,))
+        cursor.execute(_VISITS, (events,))
+        metrics.ROWS.labels(self.name, "visitor_logs").inc(cursor.rowcount)
+
+
+@dataclass(slots=True)
+class EventFrames:
+    """The frames of one event within a batch."""
+
+    event_id: str
+    camera_id: str
+    frames: int = 0
+    last_frame_us: int = 0
+    all_seen: bool = False
+
+
+def frames_by_event(frames: Iterable[pb.FrameTracks]) -> list[EventFrames]:
+    """What a batch of frames adds to each of their events."""
+    events: dict[str, EventFrames] = {}
+    for frame in frames:
+        known = events.get(frame.motion_event_id)
+        if known is None:
+            known = EventFrames(frame.motion_event_id, frame.camera_id)
+            events[frame.motion_event_id] = known
+        known.frames += 1
+        known.last_frame_us = max(known.last_frame_us, frame.captured_at_us)
+        known.all_seen |= frame.last_in_event
+    return list(events.values())
+
+
+def _event_row(event: pb.MotionEvent) -> dict[str, Any]:
+    ended = event.kind == pb.MotionEvent.ENDED
+    return {
+        "event_id": event.event_id,
+        "camera_id": event.camera_id,
+        "started_at": to_datetime(event.started_at_us),
+        "ended_at": to_datetime(event.at_us) if ended else None,
+        "ended": ended,
+        "first": event.first_sequence,
+        "last": event.last_sequence if ended else None,
+        "frames": event.frames if ended else None,
+    }
+
+
+def _frames_row(some: EventFrames) -> dict[str, Any]:
+    return {
+        "event_id": some.event_id,
+        "camera_id": some.camera_id,
+        "frames": some.frames,
+        "last_frame_at": to_datetime(some.last_frame_us),
+        "all_seen": some.all_seen,
+    }
+
+
+def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
+    return {
+        "sighting_id": sighting.sighting_id,
+        "event_id": sighting.motion_event_id,
+        "visitor_log_id": visitor_log_id(sighting.motion_event_id, sighting.global_id),
+        "global_id": sighting.global_id,
+        "employee_id": sighting.person_id or None,
+        "name": sighting.name if sighting.person_id else UNKNOWN,
+        "confidence": sighting.confidence,
+        "decided_at": to_datetime(sighting.decided_at_us),
+        "decision": rank(sighting),
+    }
+
+
+def run(settings: Settings) -> None:
+    """Run the service until it is told to stop."""
+    stop = start_service(VisitorLog.name, settings)
+    SinkLoop(VisitorLog(settings), settings).run(stop)
