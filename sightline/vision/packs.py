@@ -1,13 +1,12 @@
 """Model packs: which models work together, where their files are, and loading them."""
 
-import hashlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sightline.errors import SightlineError
 from sightline.settings import Settings
+from sightline.vision.files import sha256
 from sightline.vision.interface import (
     BGRImage,
     Face,
@@ -122,9 +121,7 @@ def _folder_pack(folder: Path) -> PackFiles:
 
 
 def _embedder_id(path: Path) -> str:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, partial(hashlib.sha256, usedforsecurity=False))
-    return f"{path.stem}-{digest.hexdigest()[:8]}"
+    return f"{path.stem}-{sha256(path)[:8]}"
 
 
 def _inspect(path: Path) -> tuple[str | None, bool]:

@@ -1,0 +1,13 @@
+"""Files on disk and what they should be."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(
+            stream, partial(hashlib.sha256, usedforsecurity=False)
+        ).hexdigest()

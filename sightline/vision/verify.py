@@ -1,0 +1,125 @@
+"""Does each model file run, and is it what was fetched?"""
+
+import base64
+import time
+from collections.abc import Callable
+from importlib.metadata import distribution
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TypedDict
+
+import cv2
+import numpy as np
+
+from sightline.errors import SightlineError
+from sightline.settings import Settings
+from sightline.vision.fetch import recorded_hashes
+from sightline.vision.files import sha256
+from sightline.vision.packs import BGRImage, ModelPack, PackFiles, load_pack, resolve_pack
+
+
+class FileCheck(TypedDict):
+    """One model file: `intact` is None where nobody recorded what it should be."""
+
+    file: str
+    role: str
+    sha256: str
+    intact: bool | None
+    found: str
+    ms: float
+
+
+def verify_pack(settings: Settings) -> list[FileCheck]:
+    """Load and run each file of the pack in use on a picture of six people.
+
+    Raises SightlineError for a file that is missing or broken, or finds nothing there.
+    """
+    chosen = resolve_pack(settings)
+    pack = load_pack(settings)
+    picture = sample_picture()
+    checks = []
+    for role, path in _model_files(chosen).items():
+        digest = sha256(path)
+        intact = _intact(path, digest)
+        if intact is False:
+            raise SightlineError(
+                f"model file {path} is not what was fetched: delete {path.parent} and "
+                f"run `sightline models fetch`"
+            )
+        found, ms = _run(_TRIALS[role], pack, picture)
+        checks.append(
+            FileCheck(file=str(path), role=role, sha256=digest, intact=intact, found=found, ms=ms)
+        )
+    return checks
+
+
+def sample_picture() -> BGRImage:
+    """Six people, from inside the package insightface: 886 x 1280 x 3."""
+    with as_file(files("insightface") / "data" / "images" / "t1.jpg") as path:
+        picture = cv2.imread(str(path))
+    if picture is None:
+        raise SightlineError("insightface's picture t1.jpg is missing: install insightface again")
+    return np.asarray(picture, np.uint8)
+
+
+def _model_files(chosen: PackFiles) -> dict[str, Path]:
+    if chosen.faces is None or chosen.embedder is None:
+        from sightline.vision.dlib_pack import weight_files  # noqa: PLC0415 - heavy
+
+        return weight_files()
+    persons = {"persons": chosen.persons} if chosen.persons else {}
+    return persons | {"faces": chosen.faces, "embedder": chosen.embedder}
+
+
+def _intact(path: Path, digest: str) -> bool | None:
+    recorded = recorded_hashes(path.parent).get(path.name)
+    if recorded is None and "face_recognition_models" in path.parts:
+        recorded = _installed_hash(path)
+    return None if recorded is None else recorded == digest
+
+
+def _installed_hash(path: Path) -> str | None:
+    """What the package's own record says, as hexadecimal."""
+    for file in distribution("face_recognition_models").files or ():
+        if file.name == path.name and file.hash is not None and file.hash.mode == "sha256":
+            value = file.hash.value
+            return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
+    return None
+
+
+def _run(
+    trial: Callable[[ModelPack, BGRImage], str], pack: ModelPack, picture: BGRImage
+) -> tuple[str, float]:
+    trial(pack, picture)  # the first run also sets up
+    began = time.perf_counter()
+    found = trial(pack, picture)
+    return found, round((time.perf_counter() - began) * 1000, 1)
+
+
+def _persons(pack: ModelPack, picture: BGRImage) -> str:
+    people = len(pack.persons.detect(picture)[0]) if pack.persons else 0
+    if not people:
+        raise SightlineError("the person detector finds nobody in a picture of six people")
+    return f"{people} people"
+
+
+def _faces(pack: ModelPack, picture: BGRImage) -> str:
+    found = pack.faces.detect(picture)
+    if not found:
+        raise SightlineError("the face detector finds no face in a picture of six people")
+    return f"{len(found)} faces"
+
+
+def _embedder(pack: ModelPack, picture: BGRImage) -> str:
+    faces = pack.faces.detect(picture)
+    vectors = np.stack([pack.embedder.embed(picture, face) for face in faces])
+    likeness = vectors @ vectors.T - np.eye(len(vectors))
+    return f"{pack.embedder.dimension} numbers; two people at most {likeness.max():.2f} alike"
+
+
+_TRIALS: dict[str, Callable[[ModelPack, BGRImage], str]] = {
+    "persons": _persons,
+    "faces": _faces,
+    "landmarks": _faces,
+    "embedder": _embedder,
+}
