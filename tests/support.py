@@ -9,6 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from sightline.kafka.config import consumer_config
+from sightline.kafka.records import Record
+from sightline.kafka.transform import checked
 from sightline.settings import Settings
 
 T = TypeVar("T")
@@ -67,3 +72,29 @@ def run_sightline(
 def sightline_json(settings: Settings, *arguments: str) -> Any:
     """What `sightline ARGUMENTS --json` prints."""
     return json.loads(run_sightline(settings.home, *arguments, "--json").stdout)
+
+
+def read_topic(settings: Settings, topic: str, *, committed: bool = True) -> list[Record]:
+    """Everything that a topic holds now; with `committed` what transactions have committed."""
+    config = consumer_config(settings, "test-reader", "test-reader")
+    config |= {"isolation.level": "read_committed" if committed else "read_uncommitted"}
+    config |= {"enable.partition.eof": True}
+    consumer = Consumer(config)
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        records: list[Record] = []
+        ended = 0
+        until = time.monotonic() + 10
+        while ended < len(partitions):
+            assert time.monotonic() < until, f"{topic} has no end"
+            message = consumer.poll(1.0)
+            if message is None:
+                continue
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                ended += 1
+            records += checked([message])
+        return records
+    finally:
+        consumer.close()

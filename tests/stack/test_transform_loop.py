@@ -1,0 +1,104 @@
+"""The transactional transform against the real broker: nothing lost, nothing doubled."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from schemas import sightline_pb2 as pb
+from schemas.topics import DEAD_LETTERS, Topic
+from sightline.kafka.admin import apply_topics
+from sightline.kafka.config import producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out
+from sightline.settings import Settings
+from tests.support import ROOT, environment, eventually, read_topic
+
+pytestmark = pytest.mark.stack
+
+
+@contextmanager
+def worker(
+    stack: Settings, source: str, target: str, *, name: str = "first", crash_at: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.stack.echo_worker", source, target, name, crash_at]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home)) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def topics(stack: Settings, name: str) -> tuple[str, str]:
+    source, target = f"test-{name}-in", f"test-{name}-out"
+    apply_topics(stack, [Topic(source, "none", 2), Topic(target, "none", 2)])
+    return source, target
+
+
+def send(stack: Settings, topic: str, values: list[str]) -> None:
+    producer = SureProducer(producer_config(stack, "test"))
+    for rank, value in enumerate(values):
+        producer.send(Out(topic, "key", value.encode(), 1000 + rank, rank % 2))
+    producer.flush(10)
+
+
+def values(stack: Settings, topic: str, *, committed: bool = True) -> list[str]:
+    return sorted(
+        (record.value or b"").decode() for record in read_topic(stack, topic, committed=committed)
+    )
+
+
+def test_a_kill_between_produce_and_commit_leaves_nothing_visible(stack: Settings) -> None:
+    source, target = topics(stack, "crash")
+    sent = [f"{number:02}" for number in range(20)]
+    send(stack, source, sent)
+    with worker(stack, source, target, crash_at="07") as first:
+        assert first.wait(30) == -signal.SIGKILL
+    assert "07" in values(stack, target, committed=False), "it died before it had sent anything"
+    assert "07" not in values(stack, target)
+
+    with worker(stack, source, target) as second:
+        eventually(lambda: len(values(stack, target)) >= len(sent), 30)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(15) == 0
+    assert values(stack, target) == sent
+
+
+def test_a_record_that_cannot_be_processed_is_a_dead_letter_and_the_rest_goes_on(
+    stack: Settings,
+) -> None:
+    source, target = topics(stack, "poison")
+    send(stack, source, ["1", "2", "poison", "3"])
+    with worker(stack, source, target):
+        eventually(lambda: values(stack, target) == ["1", "2", "3"], 30)
+
+    def letters() -> list[pb.DeadLetter]:
+        found = [
+            pb.DeadLetter.FromString(record.value or b"")
+            for record in read_topic(stack, DEAD_LETTERS.name)
+        ]
+        return [letter for letter in found if letter.source.topic == source]
+
+    (letter,) = eventually(letters)
+    assert (letter.source.partition, letter.source.offset) == (0, 1)
+    assert (letter.service, letter.reason, letter.value) == ("echo", "poisoned", b"poison")
+
+
+def test_a_second_worker_joins_and_leaves_and_nothing_is_doubled(stack: Settings) -> None:
+    source, target = topics(stack, "join")
+    with worker(stack, source, target):
+        send(stack, source, [f"a{number:03}" for number in range(100)])
+        eventually(lambda: len(values(stack, target)) >= 50, 30)
+        # Under a name of its own, or it would fence the first.
+        with worker(stack, source, target, name="second") as second:
+            send(stack, source, [f"b{number:03}" for number in range(100)])
+            eventually(lambda: len(values(stack, target)) >= 200, 30)
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(15) == 0
+        send(stack, source, [f"c{number:03}" for number in range(100)])
+        eventually(lambda: len(values(stack, target)) >= 300, 30)
+    expected = [f"{letter}{number:03}" for letter in "abc" for number in range(100)]
+    assert values(stack, target) == expected
