@@ -1,5 +1,159 @@
-"""`sightline camera`."""
+"""`sightline camera`: add, list, test, restart and remove cameras."""
+
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Cameras.", no_args_is_help=True)
+from producers.sources import locate
+from producers.trial import try_out
+from schemas.topics import DEFAULT_FLEET
+from sightline.cli.output import JsonOption, console, print_json, print_rows
+from sightline.errors import SightlineError
+from sightline.kafka.admin import ensure_fleet_topic
+from sightline.settings import load_settings
+from sightline.store import cameras
+from sightline.store.cameras import DEFAULT_SITE, CameraSettings, NewCamera, checked
+from sightline.store.db import connect
+
+app = typer.Typer(help="Cameras: where pictures come from.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The camera's short name, which is its id.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    uri: Annotated[
+        str,
+        typer.Argument(
+            help="rtsp://..., http://... (MJPEG), device:0 or /dev/video0, a film, or a folder of "
+            "images."
+        ),
+    ],
+    site: Annotated[
+        str, typer.Option(help="People are matched together within a site.")
+    ] = DEFAULT_SITE,
+    fleet: Annotated[
+        str, typer.Option(help="A fleet is served by one pool of vision workers.")
+    ] = DEFAULT_FLEET,
+    entry_point: Annotated[
+        str | None, typer.Option(help="The door that the camera sees, for the access log.")
+    ] = None,
+    room: Annotated[str | None, typer.Option(help="The room that the camera sees.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="At most so many frames a second; the pace of a folder.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Make wider pictures so many pixels wide.")
+    ] = None,
+    quality: Annotated[int, typer.Option(help="Of the JPEG, 1 to 100.")] = 85,
+    motion: Annotated[
+        bool, typer.Option("--motion/--no-motion", help="Publish only while something moves.")
+    ] = True,
+    pace: Annotated[
+        str, typer.Option(help="Of a file or folder: real, or fast (as fast as it is taken).")
+    ] = "real",
+    start_time: Annotated[
+        str | None,
+        typer.Option(
+            help="ISO time of a file's first frame; then its records are the same always."
+        ),
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Start a file again at its end.")] = False,
+) -> None:
+    """Add a camera, or change the one of this name; a film that has ended plays again."""
+    camera = checked(
+        NewCamera,
+        camera_id=name,
+        uri=locate(uri).target,
+        site_id=site,
+        fleet=fleet,
+        entry_point=entry_point,
+        room_id=room,
+        settings=checked(
+            CameraSettings,
+            fps=fps,
+            width=width,
+            quality=quality,
+            motion=motion,
+            pace=pace,
+            start_time=_moment(start_time),
+            loop=loop,
+        ),
+    )
+    settings = load_settings()
+    with connect(settings) as connection:
+        ensure_fleet_topic(settings, camera.fleet)
+        added = cameras.add(connection, camera)
+    console.print(
+        f"camera {added.camera_id}: {added.shown_uri} (site {added.site_id}, fleet {added.fleet}, "
+        f"slot {added.slot})",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SightlineError(
+            f"--start-time {text[:40]!r} is no ISO time such as 2026-01-31T08:00:00+01:00"
+        ) from None
+    moment = moment.astimezone()  # without a zone it is meant as the clock on the wall shows
+    if moment > datetime.now(moment.tzinfo):
+        raise SightlineError("--start-time lies in the future, from where Kafka takes no records")
+    return moment
+
+
+@app.command("list")
+def list_all(as_json: JsonOption = False) -> None:
+    """Show every camera and how it fares."""
+    with connect(load_settings()) as connection:
+        rows = [_shown(camera) for camera in cameras.list_cameras(connection)]
+    print_rows(rows, title="Cameras", as_json=as_json)
+
+
+def _shown(camera: cameras.Camera) -> dict[str, Any]:
+    return {
+        "name": camera.camera_id,
+        "status": camera.status,
+        "since": camera.status_at,
+        "detail": camera.status_detail,
+        "site": camera.site_id,
+        "fleet": camera.fleet,
+        "slot": camera.slot,
+        "entry_point": camera.entry_point,
+        "room": camera.room_id,
+        "uri": camera.shown_uri,
+    }
+
+
+@app.command()
+def test(name: Name, as_json: JsonOption = False) -> None:
+    """Open a camera and read a few pictures of it."""
+    with connect(load_settings()) as connection:
+        camera = cameras.get(connection, name)
+    result = {"name": camera.camera_id, **try_out(camera)}
+    if as_json:
+        print_json(result)
+    else:
+        print_rows([result], title=f"Camera {camera.camera_id}", as_json=False)
+
+
+@app.command()
+def restart(name: Name) -> None:
+    """Read a camera anew: a film that has ended plays again."""
+    with connect(load_settings()) as connection:
+        cameras.restart(connection, name)
+    console.print(f"camera {name} starts anew", markup=False, highlight=False)
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Stop using a camera. Its logs stay."""
+    with connect(load_settings()) as connection:
+        cameras.remove(connection, name)
+    console.print(f"camera {name} is removed; its logs stay", markup=False, highlight=False)

@@ -8,7 +8,8 @@ FRAMES_DELIVERED = Counter(
 )
 FRAMES_DROPPED = Counter(
     "sightline_frames_dropped",
-    "Frames captured and not delivered, by reason (no_motion, rate_cap, too_large, broker)",
+    "Frames captured and not delivered, by reason"
+    " (no_motion, rate_cap, overrun, bad_image, too_large, broker)",
     ["camera", "reason"],
 )
 CAMERA_UP = Gauge("sightline_camera_up", "1 while frames come from the camera", ["camera"])

@@ -31,6 +31,14 @@ class SureProducer:
 
         Raises InfrastructureError when an earlier record was not delivered.
         """
+        while not self.offer(out, on_delivery):
+            self._producer.poll(0.1)
+
+    def offer(self, out: Out, on_delivery: OnDelivery | None = None) -> bool:
+        """Queue one record unless the queue is full; whether it was queued.
+
+        Raises InfrastructureError when an earlier record was not delivered.
+        """
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if on_delivery is not None:
@@ -38,33 +46,31 @@ class SureProducer:
             elif error is not None:
                 self._failure = error
 
-        while True:
-            self._raise_failure()
-            try:
-                self._producer.produce(
-                    out.topic,
-                    value=out.value,
-                    key=out.key.encode(),
-                    partition=-1 if out.partition is None else out.partition,
-                    timestamp=out.timestamp_ms,
-                    on_delivery=delivered,
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise InfrastructureError(f"Kafka takes no records: {error}") from error
-            else:
-                self._producer.poll(0)
-                return
+        self._raise_failure()
+        try:
+            self._producer.produce(
+                out.topic,
+                value=out.value,
+                key=out.key.encode(),
+                partition=-1 if out.partition is None else out.partition,
+                timestamp=out.timestamp_ms,
+                on_delivery=delivered,
+            )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise InfrastructureError(f"Kafka takes no records: {error}") from error
+        self._producer.poll(0)
+        return True
 
     def send_all(self, outs: Iterable[Out]) -> None:
         """Queue several records."""
         for out in outs:
             self.send(out)
 
-    def poll(self) -> None:
-        """Serve delivery reports."""
-        self._producer.poll(0)
+    def poll(self, seconds: float = 0.0) -> None:
+        """Serve delivery reports, waiting for at most so long for one."""
+        self._producer.poll(seconds)
 
     def flush(self, seconds: float) -> None:
         """Wait until everything is delivered. Raises InfrastructureError when it is not."""
