@@ -1,0 +1,133 @@
+"""The sink loop against the real broker and database: rows and offsets together."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from schemas import sightline_pb2 as pb
+from schemas.topics import DEAD_LETTERS, Topic
+from sightline.kafka.admin import apply_topics
+from sightline.kafka.config import client_config, producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out
+from sightline.settings import Settings
+from sightline.store.db import connect
+from tests.support import ROOT, environment, eventually, read_topic
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _table(stack: Settings) -> None:
+    with connect(stack) as connection:
+        connection.execute(
+            "CREATE TABLE counted (sink text, id text, quality real CHECK (quality < 100),"
+            " batch integer, times integer DEFAULT 1, PRIMARY KEY (sink, id))"
+        )
+
+
+@contextmanager
+def sink(stack: Settings, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.stack.counting_sink", name, f"test-{name}"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home)) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def template(number: int, quality: float = 1.0, pack: str = "") -> bytes:
+    return pb.Template(template_id=f"{number:03}", quality=quality, pack=pack).SerializeToString()
+
+
+def send(stack: Settings, name: str, values: list[bytes], partitions: int = 2) -> None:
+    apply_topics(stack, [Topic(f"test-{name}", "none", partitions)])
+    producer = SureProducer(producer_config(stack, "test"))
+    for rank, value in enumerate(values):
+        producer.send(Out(f"test-{name}", "key", value, 1000 + rank, rank % partitions))
+    producer.flush(10)
+
+
+def rows(stack: Settings, name: str) -> dict[str, tuple[int, int]]:
+    """Id -> how often it was written, in a batch of how many at first."""
+    with connect(stack) as connection:
+        found = connection.execute("SELECT id, times, batch FROM counted WHERE sink = %s", (name,))
+        return {str(row[0]): (int(row[1]), int(row[2])) for row in found}
+
+
+def letters(stack: Settings, name: str) -> dict[int, str]:
+    """Offset -> reason of what a sink gave up on."""
+    found = [
+        pb.DeadLetter.FromString(record.value or b"")
+        for record in read_topic(stack, DEAD_LETTERS.name)
+    ]
+    return {letter.source.offset: letter.reason for letter in found if letter.service == name}
+
+
+def next_offsets(stack: Settings, name: str) -> list[int]:
+    with connect(stack) as connection:
+        found = connection.execute(
+            "SELECT next_offset FROM sink_offsets WHERE sink = %s ORDER BY partition", (name,)
+        )
+        return [int(row[0]) for row in found]
+
+
+def test_a_bad_record_alone_is_given_up_and_its_batch_survives(stack: Settings) -> None:
+    values = [template(number) for number in range(6)]
+    values[2] = b"\xff no protobuf"
+    values[3] = template(3, quality=1000)  # the table refuses it
+    values[4] = template(4, pack="refused")
+    send(stack, "bad", values, partitions=1)
+    with sink(stack, "bad"):
+        eventually(lambda: next_offsets(stack, "bad") == [6])
+    assert sorted(rows(stack, "bad")) == ["000", "001", "005"]
+    assert letters(stack, "bad") == {2: "not_protobuf", 3: "row", 4: "refused"}
+
+
+def test_killed_sinks_write_every_record_once(stack: Settings) -> None:
+    send(stack, "killed", [template(number) for number in range(100)])
+    with sink(stack, "killed") as first:
+        eventually(lambda: rows(stack, "killed"))
+        first.send_signal(signal.SIGKILL)
+    send(stack, "killed", [template(number) for number in range(100, 200)])
+    # The group waits for the dead one; then Kafka's offsets may be behind the database's.
+    with sink(stack, "killed") as second:
+        eventually(lambda: len(rows(stack, "killed")) == 200)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(15) == 0
+    assert {times for times, _batch in rows(stack, "killed").values()} == {1}
+    assert next_offsets(stack, "killed") == [100, 100]
+
+
+def test_workers_that_join_and_leave_write_every_record_once(stack: Settings) -> None:
+    send(stack, "join", [template(number) for number in range(100)])
+    with sink(stack, "join"):
+        eventually(lambda: rows(stack, "join"))
+        with sink(stack, "join") as second:
+            send(stack, "join", [template(number) for number in range(100, 300)])
+            eventually(lambda: len(rows(stack, "join")) == 300)
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(15) == 0
+        send(stack, "join", [template(number) for number in range(300, 400)])
+        eventually(lambda: len(rows(stack, "join")) == 400)
+    assert {times for times, _batch in rows(stack, "join").values()} == {1}
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(stack: Settings) -> None:
+    send(stack, "anew", [template(number) for number in range(10)], partitions=1)
+    with sink(stack, "anew") as first:
+        eventually(lambda: next_offsets(stack, "anew") == [10])
+        first.send_signal(signal.SIGTERM)
+        first.wait(15)
+    admin = AdminClient(client_config(stack, "test"))
+    admin.delete_topics(["test-anew"])["test-anew"].result(10)
+    eventually(lambda: "test-anew" not in admin.list_topics(timeout=5).topics)
+    send(stack, "anew", [template(number) for number in range(50, 55)], partitions=1)
+    with sink(stack, "anew"):
+        eventually(lambda: len(rows(stack, "anew")) == 15)
+    assert next_offsets(stack, "anew") == [5]
