@@ -1,0 +1,148 @@
+"""The supervisor on real processes: failed ones start again, and none is left behind."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sightline.lifecycle import Stop
+from sightline.stack import supervisor
+from sightline.stack.supervisor import LIFELINE, Child, Supervisor
+from tests.support import ROOT, environment, eventually
+
+CHILD = """
+import os, signal, sys, threading
+from sightline.stack.lifeline import hold_on
+folder, lifeline, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+open(f"{folder}/{kind}.{os.getpid()}", "w").close()
+if kind == "failing":
+    sys.exit(3)
+if kind == "done":
+    sys.exit(0)
+hold_on(lifeline, 0.5)
+signal.signal(signal.SIGTERM, (lambda *_: None) if kind == "stubborn" else lambda *_: sys.exit(0))
+while True:
+    signal.pause()
+"""
+
+
+def child(folder: Path, kind: str) -> Child:
+    command = [sys.executable, "-c", CHILD, str(folder), LIFELINE, kind]
+    return Child(kind, command, os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+def started(folder: Path, kind: str) -> list[int]:
+    return [int(path.suffix[1:]) for path in folder.glob(f"{kind}.*")]
+
+
+def living(folder: Path) -> list[int]:
+    pids = [int(path.suffix[1:]) for path in folder.iterdir()]
+    return [
+        pid
+        for pid in pids
+        if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+class Running:
+    """A supervisor in a thread."""
+
+    def __init__(self, folder: Path, *kinds: str, shutdown_seconds: float = 5.0) -> None:
+        self.stop = Stop(shutdown_seconds)
+        self.drained: bool | None = None
+        self._supervisor = Supervisor([child(folder, kind) for kind in kinds])
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self.drained = self._supervisor.run(self.stop)
+
+    def end(self) -> bool | None:
+        self.stop.request()
+        self._thread.join()
+        return self.drained
+
+
+def test_a_killed_child_is_started_again_and_stop_ends_all(tmp_path: Path) -> None:
+    running = Running(tmp_path, "steady")
+    try:
+        (first,) = eventually(lambda: started(tmp_path, "steady"))
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: len(started(tmp_path, "steady")) == 2)
+    finally:
+        assert running.end() is True
+    assert living(tmp_path) == []
+
+
+def test_pauses_grow_and_are_reset_after_health(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Time:
+        now = 0.0
+
+    monkeypatch.setattr(supervisor, "_LOOK_SECONDS", 0.001)
+    starts: list[float] = []
+    stop = Stop(1.0)
+
+    def clock() -> float:
+        # One second goes by each time somebody looks.
+        Time.now += 1.0
+        return Time.now
+
+    real_start = Supervisor._start
+
+    def start(self: Supervisor, slot: supervisor._Slot, now: float) -> None:
+        starts.append(now)
+        if len(starts) == 8:
+            stop.request()
+        real_start(self, slot, now)
+        assert slot.process is not None
+        slot.process.wait()
+        if len(starts) == 7:
+            Time.now += supervisor.HEALTHY_SECONDS
+
+    monkeypatch.setattr(Supervisor, "_start", start)
+    Supervisor([child(tmp_path, "failing")], monotonic=clock).run(stop)
+    pauses = [later - earlier - 1 for earlier, later in itertools.pairwise(starts)]
+    assert pauses == [1, 2, 4, 8, 16, 30, supervisor.HEALTHY_SECONDS + 1]
+
+
+def test_a_child_that_is_done_stays_so(tmp_path: Path) -> None:
+    running = Running(tmp_path, "done", "done")
+    eventually(lambda: running.drained is not None)
+    assert running.end() is True
+    assert len(started(tmp_path, "done")) == 2
+
+
+def test_a_child_that_does_not_drain_is_killed_at_the_deadline(tmp_path: Path) -> None:
+    running = Running(tmp_path, "stubborn", "steady", shutdown_seconds=0.3)
+    eventually(lambda: started(tmp_path, "stubborn") and started(tmp_path, "steady"))
+    assert running.end() is False
+    assert living(tmp_path) == []
+
+
+def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from sightline.lifecycle import Stop
+        from sightline.stack.supervisor import Supervisor
+        from tests.unit.test_supervisor import child
+        folder = Path(sys.argv[1])
+        Supervisor([child(folder, "steady"), child(folder, "stubborn")]).run(Stop(5))
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, env=environment(tmp_path)
+    ) as process:
+        eventually(lambda: started(tmp_path, "steady") and started(tmp_path, "stubborn"))
+        process.kill()
+    eventually(lambda: living(tmp_path) == [], 10)
