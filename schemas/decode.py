@@ -150,6 +150,8 @@ def _sighting(sighting: pb.Sighting) -> None:
         _uuid(sighting.person_id, "person_id")
     if len(sighting.name) > MAX_NAME:
         raise InvalidMessageError("bad_name", f"a name of {len(sighting.name)} characters")
+    if sighting.template:
+        _vector(sighting.template, "template")
     if sighting.status == pb.Sighting.STATUS_UNSPECIFIED:
         raise InvalidMessageError("bad_kind", "a sighting without a status")
 

@@ -132,7 +132,7 @@ class Snapshots:
         """Keep the shots and decisions of a batch, and write what has both."""
         shots = best_shots(messages(batch, pb.Snapshot))
         sightings = decided(messages(batch, pb.Sighting))
-        both = [*shots.values(), *sightings]
+        both: list[pb.Snapshot | pb.Sighting] = [*shots.values(), *sightings]
         if not both:
             return
         cameras(cursor, {one.camera_id for one in both})

@@ -1,7 +1,146 @@
-"""Placeholder while the pieces are being laid."""
+"""`sightline logs`: what the sinks have written, read back."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
 import typer
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from sightline.cli.output import JsonOption, print_rows
+from sightline.errors import SightlineError
+from sightline.settings import load_settings
+from sightline.store.db import connect
+
+app = typer.Typer(help="Who was where and when.", no_args_is_help=True)
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+PersonOption = Annotated[str | None, typer.Option("--person", help="Only this name.")]
+CameraOption = Annotated[str | None, typer.Option("--camera", help="Only this camera.")]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="Not before: 2026-11-21T10:00, or 90s, 15m, 2h, 7d.")
+]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")]
 
 
-def register(app: typer.Typer) -> None:
+def register(root: typer.Typer) -> None:
     """Add the commands."""
+    root.add_typer(app, name="logs")
+
+
+@app.command()
+def access(
+    person: PersonOption = None,
+    camera: CameraOption = None,
+    since: SinceOption = None,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Every time somebody was recognised, or seen and not known; latest first."""
+    columns = (
+        "timestamp, person_name, access_status, camera_id, entry_point, confidence_score,"
+        " global_id, track_id, flagged, snapshot_path"
+    )
+    more = (
+        ", id, employee_id, is_authorized, aws_face_id, location_x, location_y, notes, track_uuid,"
+        " epoch, site_id, motion_event_id, score, threshold, pack, frame_topic, frame_partition,"
+        " frame_offset, recorded_at"
+    )
+    rows = _read(
+        "access_logs",
+        columns + more if as_json else columns,
+        [
+            ("person_name = %s", person),
+            ("camera_id = %s", camera),
+            ("timestamp >= %s", _moment(since)),
+        ],
+        "timestamp DESC, id",
+        limit,
+    )
+    print_rows(rows, title="Access log", as_json=as_json)
+
+
+@app.command()
+def visitors(
+    person: PersonOption = None,
+    camera: CameraOption = None,
+    since: SinceOption = None,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Who was there during which motion; latest first."""
+    columns = "visited_at, persons_name, camera_name, confidence_score, global_id"
+    more = ", visitor_log_id, motion_event_id, employee_id, created_at"
+    rows = _read(
+        "visitor_logs",
+        columns + more if as_json else columns,
+        [
+            ("persons_name = %s", person),
+            ("camera_name = %s", camera),
+            ("visited_at >= %s", _moment(since)),
+        ],
+        "visited_at DESC, visitor_log_id",
+        limit,
+    )
+    print_rows(rows, title="Visitor log", as_json=as_json)
+
+
+@app.command()
+def persons(
+    person: PersonOption = None,
+    camera: CameraOption = None,
+    since: SinceOption = None,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Everybody who was seen, over all cameras; last seen first."""
+    columns = (
+        "last_seen, coalesce(assigned_name, 'Unknown') AS name, global_id, is_active,"
+        " total_appearances, total_detections, cameras_visited, current_room_id"
+    )
+    more = (
+        ", id, person_id, assigned_name, first_seen, avg_height_pixels, avg_width_pixels,"
+        " avg_height_meters, current_positions, face_quality, quality_scores, embedding_pack"
+    )
+    rows = _read(
+        "detected_persons",
+        columns + more if as_json else columns,
+        [
+            ("coalesce(assigned_name, 'Unknown') = %s", person),
+            ("cameras_visited ? %s", camera),
+            ("last_seen >= %s", _moment(since)),
+        ],
+        "last_seen DESC, global_id",
+        limit,
+    )
+    print_rows(rows, title="People", as_json=as_json)
+
+
+def _read(
+    table: str, columns: str, conditions: Sequence[tuple[str, object]], order: str, limit: int
+) -> list[dict[str, Any]]:
+    """Rows of a table; a condition without a value is left out."""
+    asked = [(condition, value) for condition, value in conditions if value is not None]
+    where = " AND ".join(condition for condition, _value in asked) or "true"
+    query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
+        sql.SQL(columns), sql.Identifier(table), sql.SQL(where), sql.SQL(order)
+    )
+    with connect(load_settings()) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, [*(value for _condition, value in asked), limit]).fetchall()
+
+
+def _moment(since: str | None) -> datetime | None:
+    """A moment, or a time before now."""
+    if since is None:
+        return None
+    number, unit = since[:-1], since[-1:]
+    try:
+        if unit in _UNITS:
+            return datetime.now(UTC) - timedelta(**{_UNITS[unit]: float(number)})
+        return datetime.fromisoformat(since).astimezone()  # without a zone: local time
+    except (ValueError, OverflowError):
+        raise SightlineError(
+            f"--since {since}: give 2026-11-21T10:00, or 90s, 15m, 2h, 7d"
+        ) from None
