@@ -1,7 +1,58 @@
-"""Placeholder while the pieces are being laid."""
+"""`sightline demo`."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
 
 import typer
 
+from sightline.cli.output import JsonOption, console, print_json
+
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
+    app.command("demo")(_demo)
+
+
+def _demo(
+    video: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILM", help="A film of yours, a camera each; instead of the demo's."),
+    ] = None,
+    enrol: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PHOTO", help="Somebody to know by name.")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A folder of ONNX files to use.")
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to run; a new one by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the whole pipeline on two small films, or on yours, and check what it says.
+
+    Exit status 1 when somebody was named wrong or missed.
+    """
+    from sightline.demo import report  # noqa: PLC0415 - loads model runtimes
+    from sightline.demo.run import checked_wish, play  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, _end)
+    outcome = play(checked_wish(video or [], enrol or [], models, home))
+    if as_json:
+        print_json(outcome.summary)
+    else:
+        report.print_rows(outcome.found)
+        if outcome.verdict is not None:
+            report.print_verdict(outcome.verdict)
+        report.print_summary(outcome.summary)
+        console.print(f"pictures: {outcome.summary['contact_sheet']}", soft_wrap=True)
+        console.print(f"to look at it: SIGHTLINE_HOME={outcome.home} sightline up", soft_wrap=True)
+    if not outcome.passed:
+        raise typer.Exit(1)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does, so that what was started is brought down."""
+    raise KeyboardInterrupt

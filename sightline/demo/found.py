@@ -1,0 +1,113 @@
+"""What the pipeline has found: rows out of PostgreSQL, boxes out of the topic `tracks`."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from psycopg.rows import dict_row
+
+from schemas import sightline_pb2 as pb
+from schemas.decode import decode
+from schemas.topics import TRACKS
+from sightline.demo.truth import Box, Identity, Track
+from sightline.errors import SightlineError
+from sightline.kafka.config import consumer_config
+from sightline.settings import Settings
+from sightline.store.db import Connection
+
+_SECONDS = 30.0
+
+_ROWS = """
+SELECT log.camera_id AS camera, log.track_uuid::text AS track_id, log.track_id AS track_number,
+    CASE WHEN log.access_status = 'unknown' THEN '' ELSE log.person_name END AS name,
+    log.global_id, log.timestamp AS seen_at,
+    extract(epoch FROM log.recorded_at - log.timestamp)::float8 AS latency,
+    log.snapshot_path AS snapshot
+FROM access_logs AS log ORDER BY log.timestamp, log.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the demo reads of a row of `access_logs`."""
+
+    camera: str
+    track_id: str
+    track_number: int
+    identity: Identity
+    seen_at: float  # seconds since the epoch
+    latency: float  # seconds from the capture of the frame that decided to the row
+    snapshot: str | None  # the object's key
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the pipeline has found."""
+
+    frames: int  # that vision has seen
+    tracks: tuple[Track, ...]
+    rows: tuple[Row, ...]
+    visitor_logs: int
+    snapshots: int  # pictures stored
+
+
+def read_found(settings: Settings, db: Connection) -> Found:
+    """Read it all. Raises SightlineError when Kafka does not give it."""
+    rows = tuple(_rows(db))
+    said: dict[str, set[Identity]] = defaultdict(set)
+    for row in rows:
+        said[row.track_id].add(row.identity)
+    frames = 0
+    boxes: dict[tuple[str, str], dict[int, Box]] = defaultdict(dict)
+    for message in read_tracks(settings):
+        frames += 1
+        for one in message.tracks:
+            box = (one.box.x1, one.box.y1, one.box.x2, one.box.y2)
+            # A camera counts its frames from 1.
+            boxes[message.camera_id, one.track_id][message.sequence - 1] = box
+    tracks = tuple(
+        Track(track_id, camera, track, frozenset(said[track_id]))
+        for (camera, track_id), track in boxes.items()
+    )
+    return Found(
+        frames=frames,
+        tracks=tracks,
+        rows=rows,
+        visitor_logs=_count(db, "SELECT count(*) FROM visitor_logs"),
+        snapshots=_count(db, "SELECT count(*) FROM snapshots WHERE is_own"),
+    )
+
+
+def _rows(db: Connection) -> Iterator[Row]:
+    with db.cursor(row_factory=dict_row) as cursor:
+        for row in cursor.execute(_ROWS):
+            identity = Identity(row.pop("name"), row.pop("global_id"))
+            yield Row(identity=identity, seen_at=row.pop("seen_at").timestamp(), **row)
+
+
+def _count(db: Connection, query: str) -> int:
+    row = db.execute(query.encode()).fetchone()
+    return int(row[0]) if row else 0
+
+
+def read_tracks(settings: Settings) -> Iterator[pb.FrameTracks]:
+    """Every record of the topic `tracks`, to the present end of each partition."""
+    config = consumer_config(settings, "sightline-demo", "sightline-demo")
+    consumer = Consumer(config | {"enable.partition.eof": True})
+    try:
+        left = set(range(TRACKS.partitions))
+        consumer.assign([TopicPartition(TRACKS.name, number, 0) for number in left])
+        while left:
+            message = consumer.poll(_SECONDS)
+            if message is None:
+                raise SightlineError(f"Kafka has not given the topic {TRACKS.name} to its end")
+            error = message.error()
+            if error is None:
+                yield decode(pb.FrameTracks, message.value())
+            elif error.code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition() or 0)
+            elif not error.retriable():
+                raise SightlineError(f"Kafka, topic {TRACKS.name}: {error.str()}")
+    finally:
+        consumer.close()

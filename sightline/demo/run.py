@@ -1,0 +1,188 @@
+"""The demo from one end to the other."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from sightline.cli.output import progress_console
+from sightline.demo import report, script, stage
+from sightline.demo.cast import CAST, cut_out, portrait
+from sightline.demo.film import appearances, render, write_film
+from sightline.demo.found import Found, read_found
+from sightline.demo.sheet import write_sheet
+from sightline.demo.truth import Person, Truth, Verdict, compare
+from sightline.errors import SightlineError
+from sightline.people.enrol import enrol
+from sightline.people.records import Details
+from sightline.settings import Settings
+from sightline.store import cameras
+from sightline.store.cameras import NewCamera
+from sightline.store.db import connect
+from sightline.store.objects import open_store
+from sightline.store.outbox import deliver
+from sightline.vision.packs import load_pack
+
+_PATIENCE = 3.0
+"""Times the length of the films: a slow machine falls behind and has to catch up."""
+
+_START_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the demo is asked for; without videos it makes films of its own."""
+
+    videos: tuple[Path, ...]
+    photos: tuple[tuple[str, Path], ...]  # whom to enrol
+    models: Path | None
+    home: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """What is played: a film for each camera, who is enrolled, and the truth where it is known."""
+
+    films: dict[str, Path]
+    photos: tuple[tuple[str, Path], ...]
+    truth: Truth | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it."""
+
+    found: Found
+    verdict: Verdict | None
+    summary: dict[str, Any]
+    home: Path
+
+    @property
+    def passed(self) -> bool:
+        """Whether everybody was found for who they are, as far as that is known."""
+        return self.verdict is None or self.verdict.passed
+
+
+def checked_wish(
+    videos: Sequence[Path], enrol: Sequence[str], models: Path | None, home: Path | None
+) -> Wish:
+    """What the command line asks for. Raises SightlineError when it cannot be done."""
+    photos = []
+    for given in enrol:
+        name, found, photo = given.partition("=")
+        if not (found and name.strip() and photo):
+            raise SightlineError(f"--enrol {given[:80]!r}: give NAME=PHOTO")
+        path = Path(photo).expanduser()
+        if not path.is_file():
+            raise SightlineError(f"--enrol: there is no photo {path}")
+        photos.append((name.strip(), path))
+    if models is not None and not models.is_dir():
+        raise SightlineError(f"--models: there is no folder {models}")
+    if home is not None and home.exists() and any(home.iterdir()):
+        raise SightlineError(f"--home: {home} is not empty; the demo wants a folder of its own")
+    for video in videos:
+        if not video.is_file():
+            raise SightlineError(f"--video: there is no film {video}")
+    return Wish(tuple(videos), tuple(photos), models and models.resolve(), home)
+
+
+def play(wish: Wish) -> Outcome:
+    """Run the demo. Raises SightlineError with one line when it cannot run through."""
+    home = (wish.home or Path(tempfile.mkdtemp(prefix="sightline-demo-"))).resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    settings = stage.own_settings(home, wish.models)
+    progress_console.print(f"the demo's own home is {home}")
+    with ThreadPoolExecutor(1) as pool:
+        making: Future[Play] = pool.submit(_given if wish.videos else _own_films, wish, home)
+        if wish.videos:
+            making.result()  # a film that cannot be read is told before anything is started
+        with stage.running_stack(settings):
+            return _run(settings, making.result())
+
+
+def _run(settings: Settings, show: Play) -> Outcome:
+    with connect(settings) as db:
+        for name, film in show.films.items():
+            cameras.add(db, cameras.checked(NewCamera, camera_id=name, uri=str(film)))
+    _enrol(settings, show.photos)
+    progress_console.print(
+        f"{len(show.films)} cameras start; their films take {show.seconds:.0f} s"
+    )
+    patience = _START_SECONDS + _PATIENCE * show.seconds
+    with stage.running_services(settings) as services:
+        stage.wait_until_through(settings, services, len(show.films), patience)
+    with connect(settings) as db:
+        found = read_found(settings, db)
+    verdict = compare(show.truth, found.tracks) if show.truth else None
+    sheet = settings.home / "contact-sheet.jpg"
+    write_sheet(sheet, found, verdict, open_store(settings))
+    summary = report.as_json(found, list(show.films), verdict)
+    return Outcome(found, verdict, summary | {"contact_sheet": str(sheet)}, settings.home)
+
+
+def _enrol(settings: Settings, photos: Sequence[tuple[str, Path]]) -> None:
+    with progress_console.status("loading the models"):
+        pack = load_pack(settings)
+    progress_console.print(f"model pack {pack.id}")
+    for name, photo in photos:
+        enrol(settings, pack, name, [photo], Details())
+        progress_console.print(f"enrolled {name}")
+    deliver(settings)
+
+
+def _own_films(wish: Wish, home: Path) -> Play:
+    """The two films of the cast, and photos of those who are enrolled."""
+    scenes = script.scenes()
+    cuts = {member.name: cut_out(member) for member in CAST}
+    films = {scene.camera: home / f"{scene.camera}.mp4" for scene in scenes}
+    for scene in scenes:
+        write_film(films[scene.camera], render(scene, cuts))
+    photos = []
+    for member in CAST:
+        if member.enrolled:
+            photo = home / f"{member.name}.jpg"
+            if not cv2.imwrite(str(photo), portrait(member)):
+                raise SightlineError(f"{photo} cannot be written: is there space?")
+            photos.append((member.name, photo))
+    truth = Truth(
+        people=tuple(Person(member.name, member.enrolled) for member in CAST),
+        appearances=tuple(one for scene in scenes for one in appearances(scene, cuts)),
+    )
+    seconds = max(scene.seconds for scene in scenes)
+    return Play(films, (*photos, *wish.photos), truth, seconds)
+
+
+def _given(wish: Wish, home: Path) -> Play:  # noqa: ARG001 - as the function above
+    """The given films, a camera each."""
+    films: dict[str, Path] = {}
+    seconds = 0.0
+    for video in wish.videos:
+        seconds = max(seconds, _length(video))
+        films[_camera_name(video, films)] = video.resolve()
+    return Play(films, wish.photos, None, seconds)
+
+
+def _length(video: Path) -> float:
+    """Seconds that a film takes. Raises SightlineError when it is none."""
+    capture = cv2.VideoCapture(str(video))
+    try:
+        readable, _ = capture.read()
+        if not readable:
+            raise SightlineError(f"--video: {video} is not a film that can be read")
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        return max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT) / fps) if fps > 0 else 0.0
+    finally:
+        capture.release()
+
+
+def _camera_name(video: Path, taken: dict[str, Path]) -> str:
+    """A camera's name made of the film's; none twice."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", video.stem).lstrip("._-")[:50] or "camera"
+    numbered = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
+    return next(one for one in numbered if one not in taken)
