@@ -112,7 +112,8 @@ def _moment(text: str | None) -> datetime | None:
 def list_all(as_json: JsonOption = False) -> None:
     """Show every camera and how it fares."""
     with connect(load_settings()) as connection:
-        rows = [_shown(camera) for camera in cameras.list_cameras(connection)]
+        found = cameras.list_cameras(connection)
+    rows = [_shown(camera) | (_more(camera) if as_json else {}) for camera in found]
     print_rows(rows, title="Cameras", as_json=as_json)
 
 
@@ -121,13 +122,19 @@ def _shown(camera: cameras.Camera) -> dict[str, Any]:
         "name": camera.camera_id,
         "status": camera.status,
         "since": camera.status_at,
-        "detail": camera.status_detail,
         "site": camera.site_id,
         "fleet": camera.fleet,
+        "uri": camera.shown_uri,
+        "detail": camera.status_detail,
+    }
+
+
+def _more(camera: cameras.Camera) -> dict[str, Any]:
+    return {
         "slot": camera.slot,
         "entry_point": camera.entry_point,
         "room": camera.room_id,
-        "uri": camera.shown_uri,
+        "settings": camera.settings.model_dump(mode="json", exclude={"generation"}),
     }
 
 
