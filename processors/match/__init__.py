@@ -1,1 +1,1 @@
-"""Faces to sightings: who is who."""
+"""Matching: who a track is, against the enrolled people and the strangers that a site has met."""

@@ -1,0 +1,175 @@
+"""What keeps Faust from losing events: every rule in one place, with its reason.
+
+Found by killing workers (faust-streaming 0.15.3, aiokafka 0.14). What Faust does by itself is
+not changed where a setting or a signal is enough.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+import aiokafka
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from yarl import URL
+
+from schemas.topics import MAX_RECORD_BYTES
+
+_FETCH_WAIT_MS = 100
+"""Faust's own 1500 keeps a partition that was resumed waiting for those that have nothing."""
+
+_SESSION_SECONDS = 6.0
+"""After a kill -9 partitions move when this has run out; the least that brokers allow."""
+
+_DELIVERY_SECONDS = 30.0
+"""A record that Kafka does not take for so long ends the process."""
+
+
+def make_app(app_id: str, servers: str, folder: Path) -> faust.App:
+    """A Faust app with the settings that held; `servers` is Kafka's list, with commas."""
+    folder.mkdir(parents=True, exist_ok=True)
+    app = faust.App(
+        app_id,
+        broker=[URL(f"kafka://{server.strip()}") for server in servers.split(",")],
+        datadir=folder,
+        autodiscover=False,
+        web_enabled=False,
+        store="memory://",
+        # exactly_once sends to topics that it does not read outside its transactions.
+        processing_guarantee="at_least_once",
+        value_serializer="raw",
+        # Its topics are in our registry.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        # At a stop the event in work is finished and committed.
+        stream_wait_empty=True,
+        stream_buffer_maxsize=256,
+        stream_publish_on_commit=False,
+        table_standby_replicas=0,
+        broker_commit_interval=1.0,
+        broker_session_timeout=_SESSION_SECONDS,
+        broker_heartbeat_interval=_SESSION_SECONDS / 4,
+        broker_rebalance_timeout=_SESSION_SECONDS,
+        broker_request_timeout=_DELIVERY_SECONDS,
+        producer_acks=-1,
+        producer_threaded=False,
+        producer_request_timeout=_DELIVERY_SECONDS,
+        producer_max_request_size=MAX_RECORD_BYTES,
+    )
+    app.transport = _Transport(app.conf.broker_consumer, app)
+    app.on_rebalance_complete.connect(_hold_flow, weak=False)
+    return app
+
+
+async def _hold_flow(app: Any, /, *_: Any, **__: Any) -> None:
+    """Rule 1. Recovery resumes the source partitions before it has sought their committed
+    offsets. What is fetched in between is dropped when the flow resumes, and the gap that
+    this leaves is committed over: events are lost. So nothing flows until the seek is done.
+    """
+    app.consumer.stop_flow()
+    app.flow_control.suspend()
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    logger = driver.logger
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        """Rule 10. At at_least_once Faust reads uncommitted, so it would take records of
+        transactions that were aborted. Otherwise as in the driver.
+        """
+        conf = self.app.conf
+        self._assignor = self.app.assignor
+        return aiokafka.AIOKafkaConsumer(
+            isolation_level="read_committed",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            auto_offset_reset=conf.consumer_auto_offset_reset,
+            max_poll_records=conf.broker_max_poll_records,
+            max_poll_interval_ms=int((conf.broker_max_poll_interval or 0) * 1000),
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            check_crcs=conf.broker_check_crcs,
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+            connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
+            **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+        )
+
+
+class _Consumer(driver.Consumer):
+    logger = driver.logger
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Rule 11. Transactions leave gaps in the offsets (their markers), and Faust counts the
+        record after the gap as part of it: every gap holds the commit back by one interval,
+        and under load it falls behind for ever.
+        """
+        await super()._add_gap(tp, offset_from, offset_to - 1)
+
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        """Rule 11, once more: a gap behind a partition's very first record is not noticed,
+        because Faust takes its offset 0 for none, and then nothing is committed any more.
+        """
+        if self._read_offset[tp] == 0 and record.offset > 1:
+            self._gap[tp].addi(1, record.offset)
+        return super()._to_message(tp, record)
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+class StateTable:
+    """A Faust table whose changes are in Kafka when a call returns.
+
+    Rule 4. `table[key] = value` puts the change into a buffer that nobody awaits, so that an
+    offset can be committed whose state is lost. Here the changelog has it first.
+    """
+
+    def __init__(self, app: faust.App, name: str, partitions: int) -> None:
+        self._app = app
+        table = app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions)
+        self._table: Any = table  # what is needed of it and of its store is in no interface
+
+    async def store(self, partition: int, entries: list[tuple[bytes, bytes | None]]) -> None:
+        """Write entries of a source partition; None deletes."""
+        producer = await self._app.maybe_start_producer()
+        topic = self._table.changelog_topic_name
+        await asyncio.gather(
+            *[await producer.send(topic, key, value, partition, None, None)
+              for key, value in entries]
+        )  # fmt: skip
+        store = self._table.data
+        for key, value in entries:
+            if value is None:
+                store.data.pop(key, None)
+                store._key_partition.pop(key, None)
+            else:
+                store.data[key] = value
+                # Faust notes the partition of recovered keys alone. A key written here would
+                # outlive the loss of its partition, and be stale when that comes back.
+                store._key_partition[key] = partition
+
+    def entries(self) -> list[tuple[bytes, bytes]]:
+        """All that is in it."""
+        return list(self._table.data.data.items())
+
+
+def end_process(status: int) -> NoReturn:
+    """Rule 2. An event that could not be processed must not be acknowledged, and an orderly
+    stop would wait for just that: the process ends without one.
+    """
+    os._exit(status)

@@ -1,0 +1,183 @@
+"""The matching stream: faces in, sightings out, by Faust.
+
+The order for one event: decide, send the sightings, wait until Kafka has them, write the state
+to the changelog, wait, take it over in memory; then the event is acknowledged and its offset
+committed. Whatever dies in between, the event is done again, with the same ids.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.exceptions import FaustError
+from faust.types import EventT, StreamT
+
+from processors.match.decide import Rules
+from processors.match.faust_rules import StateTable, end_process, make_app
+from processors.match.follow import GalleryFollower
+from processors.match.gallery import Gallery
+from processors.match.state import SiteState, load
+from processors.match.step import step
+from schemas import sightline_pb2 as pb
+from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
+from sightline import metrics
+from sightline.clock import Clock, SystemClock
+from sightline.endpoints import kafka_servers
+from sightline.errors import InfrastructureError, InvalidRecord
+from sightline.kafka.records import Out, Record, dead_letter
+from sightline.lifecycle import Stop, start_service
+from sightline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_SERVICE = "match"
+_APP = "sightline-match"
+_TABLE = "state"  # its changelog is MATCH_STATE
+_LOOK_SECONDS = 0.05
+"""How soon a wish to stop, or a failure, is noticed."""
+
+
+class MatchWorker:
+    """The chain: `faces` → decide → `sightings`, with the gallery beside it."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._rules = Rules(settings.match.agreeing_shots, settings.match.newcomer_shots)
+        self._sites: dict[str, SiteState] | None = None
+        self._failure: BaseException | None = None
+        servers = kafka_servers(settings)
+        self._gallery = Gallery()
+        self._follower = GalleryFollower(servers, self._gallery)
+        self._app: faust.App = make_app(_APP, servers, settings.home / "match")
+        self._table = StateTable(self._app, _TABLE, MATCH_STATE.partitions)
+        faces = self._app.topic(
+            FACES.name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            allow_empty=True,
+        )
+        # Rule 3: more than one at a time would commit past work in flight.
+        self._app.agent(faces, name=_SERVICE, concurrency=1)(self._work)
+        self._app.on_rebalance_complete.connect(self._forget, weak=False)
+
+    async def run(self, stop: Stop) -> None:
+        """Work until `stop`. Raises InfrastructureError when Kafka does not go on."""
+        await self._follower.load()
+        following = asyncio.create_task(self._follower.follow())
+        await self._app.start()
+        log.info("match: ready")
+        while not stop:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if following.done():
+                following.result()
+            self._raise_failure()
+        await asyncio.wait_for(self._app.stop(), stop.remaining())
+        following.cancel()
+        await self._follower.close()
+
+    async def _work(self, stream: StreamT[bytes]) -> None:
+        async for event in stream.events():
+            try:
+                await self._process(event)
+            except Exception as error:  # noqa: BLE001 - ends the process, see rule 2
+                # An exception that escapes acknowledges the event. So it does not, and the
+                # event is kept from being acknowledged until the process has ended.
+                self._failure = error
+                await asyncio.Event().wait()
+
+    async def _process(self, event: EventT[bytes]) -> None:
+        record = _record(event)
+        metrics.RECORDS.labels(_SERVICE, record.topic).inc()
+        try:
+            face_event = record.decode(pb.FaceEvent)
+            site_id = _site_of(face_event)
+            site = self._site(site_id)
+            done = step(face_event, site, self._gallery, self._rules)
+        except InvalidRecord as error:
+            metrics.DEAD_LETTERS.labels(_SERVICE, error.reason).inc()
+            log.warning(
+                "match: dead letter %s/%d@%d: %s",
+                record.topic, record.partition, record.offset, error,
+            )  # fmt: skip
+            await self._send([dead_letter(record, _SERVICE, error, self._clock.now_us())])
+            return
+        await self._send([_out(sighting) for sighting in done.sightings])
+        await self._table.store(record.partition, list(done.changes.records(site_id)))
+        site.apply(done.changes)
+
+    async def _send(self, outs: Sequence[Out]) -> None:
+        """Send records and wait until Kafka has them."""
+        producer = await self._app.maybe_start_producer()
+        sent = [
+            await producer.send(
+                out.topic, out.key.encode(), out.value, out.partition, out.timestamp_ms / 1000, None
+            )
+            for out in outs
+        ]
+        await asyncio.gather(*sent)
+
+    def _site(self, site_id: str) -> SiteState:
+        if self._sites is None:
+            self._sites = load(self._table.entries())
+        return self._sites.setdefault(site_id, SiteState())
+
+    async def _forget(self, *_: Any, **__: Any) -> None:
+        """After a rebalance the table says what the sites are."""
+        self._sites = None
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._app.crashed:
+            raise InfrastructureError(f"match: Faust gave up: {self._app.crash_reason!r}")
+
+
+def _record(event: EventT[bytes]) -> Record:
+    message = event.message
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        timestamp_ms=int((message.timestamp or 0) * 1000),
+    )
+
+
+def _site_of(event: pb.FaceEvent) -> str:
+    if event.WhichOneof("event") == "observation":
+        return event.observation.site_id
+    return event.track_ended.site_id
+
+
+def _out(sighting: pb.Sighting) -> Out:
+    metrics.DECISIONS.labels(pb.Sighting.Status.Name(sighting.status).lower()).inc()
+    return Out(
+        SIGHTINGS.name,
+        sighting.site_id,
+        sighting.SerializeToString(deterministic=True),
+        sighting.decided_at_us // 1000,
+    )
+
+
+async def _serve(settings: Settings, stop: Stop) -> None:
+    # Faust's objects belong to the loop that runs when they are made.
+    await MatchWorker(settings).run(stop)
+
+
+def run(settings: Settings) -> None:
+    """The service `match`."""
+    stop = start_service(_SERVICE, settings)
+    try:
+        asyncio.run(_serve(settings, stop))
+    except (KafkaError, FaustError, InfrastructureError, TimeoutError) as error:
+        log.error("match: Kafka does not go on: %s", error or type(error).__name__)  # noqa: TRY400
+        end_process(1)
+    except Exception:
+        log.exception("match: failed")
+        end_process(1)
