@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
         env_nested_delimiter="__",
+        env_ignore_empty=True,  # as compose files give what is not set
         frozen=True,
         extra="forbid",
         populate_by_name=True,

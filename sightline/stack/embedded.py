@@ -89,7 +89,7 @@ def _start(settings: Settings, ports: StackPorts) -> None:
 def _stop_services(settings: Settings) -> list[str]:
     """The supervisor first, or it would start again what is stopped."""
     stopped = []
-    running = running_services(settings)
+    running = [one for one in running_services(settings) if one.is_here]
     for wave in (
         [one for one in running if one.name == SUPERVISOR],
         [one for one in running if one.name != SUPERVISOR],

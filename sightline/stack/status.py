@@ -33,7 +33,10 @@ def status(settings: Settings) -> Status:
     return Status(
         parts=[_broker(settings), _database(settings), _objects(settings)],
         cameras=_cameras(settings),
-        services=[{"service": one.name, "pid": one.pid} for one in running_services(settings)],
+        services=[
+            {"service": one.name, "host": one.host, "process": one.pid}
+            for one in running_services(settings)
+        ],
     )
 
 
@@ -43,7 +46,7 @@ def _part(name: str, address: str, state: str, *, embedded: bool) -> dict[str, A
 
 
 def _broker(settings: Settings) -> dict[str, Any]:
-    embedded = settings.kafka_bootstrap_servers is None
+    embedded = not settings.kafka_bootstrap_servers
     if embedded and StackPorts.load(settings.home) is None:
         return _part("kafka", "", "not set up", embedded=True)
     state = "up" if reachable(settings) else "down"
@@ -51,7 +54,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
 
 
 def _database(settings: Settings) -> dict[str, Any]:
-    embedded = settings.database_url is None
+    embedded = not settings.database_url
     if embedded and StackPorts.load(settings.home) is None:
         return _part("database", "", "not set up", embedded=True)
     parts = urlsplit(database_url(settings))
