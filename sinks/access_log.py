@@ -14,40 +14,43 @@ from sightline.lifecycle import start_service
 from sightline.settings import Settings
 from sinks.decisions import PATH_LOCK, UNKNOWN, Camera, cameras, decided, lock, messages, rank
 
-# The time of the access is that of the first decision and stays, whoever it turns out to be.
+# A row is a function of the decision in force alone, so that it does not matter how decisions
+# were spread over batches. Written again it keeps the time at which it was written first.
 _UPSERT = """
 INSERT INTO access_logs AS log (
     id, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
     aws_face_id, snapshot_path, timestamp, entry_point, location_x, location_y, flagged,
     track_uuid, epoch, camera_id, site_id, global_id, motion_event_id, score, threshold, pack,
-    frame_topic, frame_partition, frame_offset, face_box, decided_at, decision)
+    frame_topic, frame_partition, frame_offset, face_box, decision)
 SELECT
     %(id)s, %(track_id)s, %(person_name)s, employee.id, %(is_authorized)s, %(access_status)s,
     %(confidence)s, employee.aws_face_id,
     (SELECT path FROM snapshots WHERE sighting_id = %(id)s), %(decided_at)s, %(entry_point)s,
     %(x)s, %(y)s, %(flagged)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(site_id)s,
     %(global_id)s, %(motion_event_id)s, %(score)s, %(threshold)s, %(pack)s, %(frame_topic)s,
-    %(frame_partition)s, %(frame_offset)s, %(face_box)s, %(decided_at)s, %(decision)s
+    %(frame_partition)s, %(frame_offset)s, %(face_box)s, %(decision)s
 FROM (SELECT) AS one LEFT JOIN employees AS employee ON employee.id = %(employee_id)s::uuid
 ON CONFLICT (id) DO UPDATE SET
-    timestamp = least(log.timestamp, excluded.timestamp),
-    (track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
+    recorded_at = CASE WHEN log.timestamp < excluded.timestamp
+        THEN excluded.recorded_at ELSE log.recorded_at END,
+    (timestamp, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
      aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged, global_id,
      motion_event_id, score, threshold, pack, frame_topic, frame_partition, frame_offset,
-     face_box, decided_at, decision) =
-    (excluded.track_id, excluded.person_name, excluded.employee_id, excluded.is_authorized,
+     face_box, decision) =
+    (excluded.timestamp, excluded.track_id, excluded.person_name, excluded.employee_id,
+     excluded.is_authorized,
      excluded.access_status, excluded.confidence_score, excluded.aws_face_id,
      excluded.snapshot_path, excluded.entry_point, excluded.location_x, excluded.location_y,
      excluded.flagged, excluded.global_id, excluded.motion_event_id, excluded.score,
      excluded.threshold, excluded.pack, excluded.frame_topic, excluded.frame_partition,
-     excluded.frame_offset, excluded.face_box, excluded.decided_at, excluded.decision)
+     excluded.frame_offset, excluded.face_box, excluded.decision)
 WHERE excluded.decision > 1 -- one that only tells again
-    AND (log.decided_at, log.decision) <= (excluded.decided_at, excluded.decision)
+    AND (log.timestamp, log.decision) <= (excluded.timestamp, excluded.decision)
 """
 
 _TAKE_BACK = """
 DELETE FROM access_logs
-WHERE id = %(id)s AND (decided_at, decision) <= (%(decided_at)s, %(decision)s)
+WHERE id = %(id)s AND (timestamp, decision) <= (%(decided_at)s, %(decision)s)
 """
 
 _LAST_SEEN = """

@@ -39,20 +39,19 @@ WHERE pending.quality < excluded.quality
 
 _OWNER = """
 INSERT INTO snapshot_owners AS owner (
-    sighting_id, track_uuid, epoch, camera_id, global_id, persons_name, first_decided_at,
+    sighting_id, track_uuid, epoch, camera_id, global_id, persons_name,
     decided_at, decision)
 VALUES (%(sighting_id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(global_id)s, %(name)s,
-    %(decided_at)s, %(decided_at)s, %(decision)s)
+    %(decided_at)s, %(decision)s)
 ON CONFLICT (sighting_id) DO UPDATE SET
-    (global_id, persons_name, first_decided_at, decided_at, decision) =
-    (excluded.global_id, excluded.persons_name,
-     least(owner.first_decided_at, excluded.decided_at), excluded.decided_at, excluded.decision)
+    (global_id, persons_name, decided_at, decision) =
+    (excluded.global_id, excluded.persons_name, excluded.decided_at, excluded.decision)
 WHERE excluded.decision > 1 -- one that only tells again
     AND (owner.decided_at, owner.decision) <= (excluded.decided_at, excluded.decision)
 """
 
 _INSERT = """
-INSERT INTO snapshots (sighting_id, track_uuid, epoch, camera_id, global_id, taken_at,
+INSERT INTO snapshots (sighting_id, track_uuid, epoch, camera_id, global_id, decided_at,
     captured_at, quality, path, is_own)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
@@ -60,8 +59,8 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 _NEIGHBOUR = """
 SELECT path FROM snapshots
 WHERE global_id = %(global_id)s AND is_own
-    AND taken_at > %(at)s - %(within)s AND taken_at < %(at)s + %(within)s
-ORDER BY taken_at LIMIT 1
+    AND decided_at > %(at)s - %(within)s AND decided_at < %(at)s + %(within)s
+ORDER BY decided_at LIMIT 1
 """
 
 _POINT = """
@@ -82,12 +81,12 @@ class Owner:
     camera_id: str
     global_id: int
     persons_name: str | None
-    first_decided_at: datetime
+    decided_at: datetime
 
     @property
     def key(self) -> str:
         """The key of its snapshot: two tracks never share one, not even at the same instant."""
-        at = self.first_decided_at
+        at = self.decided_at
         time = f"{at:%H-%M-%S}.{at.microsecond // 1000:03d}_{self.sighting_id[:8]}"
         if self.persons_name is None:
             return f"unknown/{at:%Y-%m-%d}/{time}.jpg"
@@ -196,7 +195,7 @@ class Snapshots:
                 owner.epoch,
                 owner.camera_id,
                 owner.global_id,
-                owner.first_decided_at,
+                owner.decided_at,
                 shot.captured_at,
                 shot.quality,
                 path or owner.key,
@@ -244,7 +243,7 @@ class Snapshots:
             _NEIGHBOUR,
             {
                 "global_id": owner.global_id,
-                "at": owner.first_decided_at,
+                "at": owner.decided_at,
                 "within": self._between,
             },
         )
@@ -276,7 +275,7 @@ def _owner(cursor: Cursor, sighting: str) -> Owner | None:
     with cursor.connection.cursor(row_factory=class_row(Owner)) as rows:
         return rows.execute(
             "SELECT sighting_id::text, track_uuid::text, epoch, camera_id, global_id,"
-            " persons_name, first_decided_at FROM snapshot_owners WHERE sighting_id = %s",
+            " persons_name, decided_at FROM snapshot_owners WHERE sighting_id = %s",
             (sighting,),
         ).fetchone()
 

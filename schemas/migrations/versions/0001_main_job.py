@@ -124,10 +124,8 @@ CREATE TABLE access_logs (
     frame_partition  integer NOT NULL,
     frame_offset     bigint NOT NULL,
     face_box         real[] NOT NULL,
-    -- The decision in force: `timestamp` is that of the first one and stays.
-    decided_at       timestamptz NOT NULL,
-    decision         smallint NOT NULL,
-    recorded_at      timestamptz NOT NULL DEFAULT clock_timestamp() -- of the first write
+    decision         smallint NOT NULL, -- breaks the tie of two decisions of one moment
+    recorded_at      timestamptz NOT NULL DEFAULT clock_timestamp() -- of this decision's row
 );
 CREATE INDEX access_logs_time ON access_logs (timestamp);
 CREATE INDEX access_logs_person ON access_logs (person_name, timestamp);
@@ -182,7 +180,6 @@ CREATE TABLE snapshot_owners (
     camera_id    text NOT NULL,
     global_id    bigint NOT NULL,     -- 0: taken back
     persons_name text,                -- null for an unknown person
-    first_decided_at timestamptz NOT NULL,
     decided_at   timestamptz NOT NULL,
     decision     smallint NOT NULL
 );
@@ -193,7 +190,7 @@ CREATE TABLE snapshots (
     epoch        integer NOT NULL,
     camera_id    text NOT NULL,
     global_id    bigint NOT NULL,
-    taken_at     timestamptz NOT NULL, -- the decision that the object's name tells
+    decided_at   timestamptz NOT NULL, -- what the object's name tells
     captured_at  timestamptz NOT NULL,
     quality      real NOT NULL,
     path         text NOT NULL,        -- key in the object store
@@ -201,7 +198,7 @@ CREATE TABLE snapshots (
     -- points to that one.
     is_own       boolean NOT NULL
 );
-CREATE INDEX snapshots_person ON snapshots (global_id, taken_at);
+CREATE INDEX snapshots_person ON snapshots (global_id, decided_at);
 CREATE INDEX snapshots_path ON snapshots (path);
 
 -- Objects that nothing points to any more: deleted once the transaction that says so has

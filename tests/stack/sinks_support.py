@@ -1,0 +1,222 @@
+"""What the tests of the sinks share: messages of a small world, and a way to write them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import numpy as np
+from google.protobuf.message import Message
+from psycopg.rows import dict_row
+
+from schemas import sightline_pb2 as pb
+from schemas.ids import global_id, motion_event_id, sighting_id, track_id
+from sightline.clock import US, to_us
+from sightline.kafka.records import Record
+from sightline.kafka.sink import Sink, Taken
+from sightline.settings import Settings
+from sightline.store.db import Connection, connect
+
+T0 = to_us(datetime(2026, 11, 21, 10, 15, 30, 250_000, UTC))
+
+FACE = np.full(4, 0.5, "<f4").tobytes()
+
+
+def at(seconds: float) -> int:
+    return T0 + round(seconds * US)
+
+
+class World:
+    """A site with one camera of its own, so that tests share a database and no rows."""
+
+    def __init__(self, db: Connection) -> None:
+        self.db = db
+        self.id = uuid4().hex[:8]
+        self.site = f"sinks-{self.id}"
+        self.camera = self.add_camera("door", entry_point="Main door")
+
+    def add_camera(self, name: str, entry_point: str | None = None, room: str | None = None) -> str:
+        camera = f"{name}-{self.id}"
+        if room is not None:
+            self.db.execute(
+                "INSERT INTO rooms (room_id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (room, room),
+            )
+        self.db.execute(
+            "INSERT INTO cameras (camera_id, uri, site_id, fleet, slot, entry_point, room_id)"
+            " VALUES (%s, 'none', %s, %s, 0, %s, %s)",
+            (camera, self.site, camera, entry_point, room),
+        )
+        return camera
+
+    def add_employee(self, name: str, *, authorized: bool = True) -> str:
+        row = self.db.execute(
+            "INSERT INTO employees (name, is_authorized) VALUES (%s, %s) RETURNING id::text",
+            (f"{name} {self.id}", authorized),
+        ).fetchone()
+        assert row
+        return str(row[0])
+
+    def name_of(self, employee: str) -> str:
+        row = self.one("SELECT name FROM employees WHERE id = %s", employee)
+        return str(row["name"])
+
+    def track(self, start: float = 0, camera: str | None = None) -> str:
+        return track_id(camera or self.camera, at(start), 0)
+
+    def event(self, start: float = 0, camera: str | None = None) -> str:
+        return motion_event_id(camera or self.camera, at(start))
+
+    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        with self.db.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, values).fetchall()
+
+    def one(self, query: str, *values: object) -> dict[str, Any]:
+        (row,) = self.rows(query, *values)
+        return row
+
+    def sighting(
+        self,
+        status: "pb.Sighting.Status" = pb.Sighting.CONFIRMED,
+        *,
+        start: float = 0,
+        decided: float = 1,
+        employee: str | None = None,
+        stranger: str | None = None,
+        epoch: int = 0,
+        confidence: float = 0.9,
+        camera: str | None = None,
+        **more: Any,
+    ) -> pb.Sighting:
+        """A decision on the track that began at `start`: an employee, a stranger or nobody."""
+        camera = camera or self.camera
+        track = self.track(start, camera)
+        seed = employee or stranger
+        message = pb.Sighting(
+            sighting_id=sighting_id(track, epoch),
+            status=status,
+            track_id=track,
+            track_number=7,
+            epoch=epoch,
+            camera_id=camera,
+            site_id=self.site,
+            motion_event_id=self.event(0, camera),
+            global_id=global_id(seed + self.id) if seed else 0,
+            score=0.7,
+            threshold=0.5,
+            confidence=confidence,
+            pack="test-pack",
+            first_seen_us=at(start),
+            decided_at_us=at(decided),
+            frame=pb.Position(topic="frames.default", partition=3, offset=42),
+            width=200,
+            height=100,
+            track_box=pb.Box(x1=40, y1=10, x2=60, y2=75),
+            face_box=pb.Box(x1=45, y1=12, x2=55, y2=24),
+            face_quality=0.8,
+            template=FACE if seed else b"",
+        )
+        if employee:
+            row = self.one("SELECT name, is_authorized FROM employees WHERE id = %s", employee)
+            message.person_id = employee
+            message.name = row["name"]
+            message.is_authorized = row["is_authorized"]
+        for field, value in more.items():
+            setattr(message, field, value)
+        return message
+
+    def frame(
+        self,
+        seconds: float,
+        boxes: Sequence[tuple[float, tuple[float, float, float, float]]] = (),
+        *,
+        camera: str | None = None,
+        event: float = 0,
+        last: bool = False,
+    ) -> pb.FrameTracks:
+        """A frame with boxes of the tracks that began at given times."""
+        camera = camera or self.camera
+        return pb.FrameTracks(
+            camera_id=camera,
+            site_id=self.site,
+            captured_at_us=at(seconds),
+            motion_event_id=self.event(event, camera),
+            last_in_event=last,
+            width=200,
+            height=100,
+            tracks=[
+                pb.TrackBox(
+                    track_id=self.track(start, camera),
+                    track_number=7,
+                    box=pb.Box(x1=box[0], y1=box[1], x2=box[2], y2=box[3]),
+                    score=0.9,
+                )
+                for start, box in boxes
+            ],
+        )
+
+    def motion(
+        self, kind: "pb.MotionEvent.Kind", start: float, seconds: float | None = None
+    ) -> pb.MotionEvent:
+        ended = kind == pb.MotionEvent.ENDED
+        return pb.MotionEvent(
+            event_id=self.event(start),
+            camera_id=self.camera,
+            site_id=self.site,
+            kind=kind,
+            started_at_us=at(start),
+            at_us=at(start if seconds is None else seconds),
+            first_sequence=10,
+            last_sequence=19 if ended else 0,
+            frames=10 if ended else 0,
+        )
+
+    def shot(
+        self,
+        quality: float = 0.5,
+        *,
+        start: float = 0,
+        captured: float = 0.5,
+        epoch: int = 0,
+        jpeg: bytes | None = None,
+        camera: str | None = None,
+    ) -> pb.Snapshot:
+        camera = camera or self.camera
+        return pb.Snapshot(
+            track_id=self.track(start, camera),
+            epoch=epoch,
+            camera_id=camera,
+            site_id=self.site,
+            captured_at_us=at(captured),
+            jpeg=jpeg or f"picture {start} {quality}".encode(),
+            quality=quality,
+        )
+
+
+@contextmanager
+def new_world(settings: Settings) -> Iterator[World]:
+    """A world on a connection that sees what has been committed."""
+    with connect(settings, autocommit=True) as db:
+        yield World(db)
+
+
+def write(settings: Settings, sink: Sink, *batches: Iterable[Message], idle: bool = False) -> None:
+    """Let a sink write batches, each in a transaction of its own, as the runner does."""
+    with connect(settings) as db:
+        for batch in batches:
+            taken = [Taken(_record(sink, message), message) for message in batch]
+            with db.transaction(), db.cursor() as cursor:
+                if taken:
+                    sink.write(cursor, taken)
+                if idle:
+                    sink.idle(cursor)
+
+
+def _record(sink: Sink, message: Message) -> Record:
+    (topic,) = (topic for topic, kind in sink.topics.items() if isinstance(message, kind))
+    return Record(topic, 0, 0, None, message.SerializeToString(), 0)
+
+
+def other_uuid(seed: str) -> str:
+    return str(uuid5(UUID(int=0), seed))
