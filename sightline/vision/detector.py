@@ -2,7 +2,7 @@
 
 import ast
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -42,13 +42,13 @@ class YoloDetector:
     def detect(self, image: BGRImage) -> tuple[Floats, Floats]:
         """Boxes (n, 4) x1, y1, x2, y2 in pixels, inside the image; scores (n,), best first."""
         height, width = image.shape[:2]
-        tensor, scale, left, top = letterbox(
+        letter = letterbox(
             image, self._width, self._height, self._stride if self._dynamic else None
         )
-        [raw, *_] = self._session.run(None, {self._input: tensor})
+        [raw, *_] = self._session.run(None, {self._input: letter.tensor})
         boxes, scores = decode(raw, self._person, self._min_score)
-        boxes -= np.array([left, top, left, top], np.float32)
-        boxes /= scale
+        boxes -= np.tile(letter.margin, 2)
+        boxes /= np.tile(letter.scale, 2)
         np.clip(boxes[:, 0::2], 0, width, out=boxes[:, 0::2])
         np.clip(boxes[:, 1::2], 0, height, out=boxes[:, 1::2])
         return boxes, scores
@@ -72,29 +72,42 @@ def _class_number(names: str, wanted: str, path: Path) -> int:
     raise SightlineError(f"detector {path} has no class {wanted!r}")
 
 
-def letterbox(
-    image: BGRImage, width: int, height: int, stride: int | None
-) -> tuple[Floats, float, int, int]:
-    """An image scaled into width x height, centred on grey, as a tensor (1, 3, h, w), RGB, 0 to 1.
+class Letterbox(NamedTuple):
+    """An image as the network takes it, and the way back."""
 
-    With a stride the grey is cut to the next multiple of it. Also returns the scale and the left
-    and top margins in pixels.
+    tensor: Floats
+    """(1, 3, height, width), RGB, 0 to 1."""
+    scale: Floats
+    """(2,): across and down; they differ a little, for both sides are rounded to pixels."""
+    margin: Floats
+    """(2,): pixels of grey on the left and above."""
+
+
+def letterbox(image: BGRImage, width: int, height: int, stride: int | None) -> Letterbox:
+    """An image scaled into width x height and centred on grey.
+
+    With a stride the grey is cut to the next multiple of it.
     """
-    scale = min(width / image.shape[1], height / image.shape[0])
-    inner_w, inner_h = round(image.shape[1] * scale), round(image.shape[0] * scale)
+    tall, wide = image.shape[:2]
+    scale = min(width / wide, height / tall)
+    inner_w, inner_h = max(1, round(wide * scale)), max(1, round(tall * scale))
     pad_w, pad_h = width - inner_w, height - inner_h
     if stride is not None:
         pad_w, pad_h = pad_w % stride, pad_h % stride
     # Rounded as ultralytics rounds: half a pixel of margin goes right and below.
     left, top = round(pad_w / 2 - 0.1), round(pad_h / 2 - 0.1)
-    if (inner_w, inner_h) != (image.shape[1], image.shape[0]):
+    if (inner_w, inner_h) != (wide, tall):
         image = np.asarray(
             cv2.resize(image, (inner_w, inner_h), interpolation=cv2.INTER_LINEAR), np.uint8
         )
     canvas = np.full((inner_h + pad_h, inner_w + pad_w, 3), _GREY, np.uint8)
     canvas[top : top + inner_h, left : left + inner_w] = image
     tensor = cv2.dnn.blobFromImage(canvas, 1 / 255.0, swapRB=True)
-    return np.asarray(tensor, np.float32), scale, left, top
+    return Letterbox(
+        np.asarray(tensor, np.float32),
+        np.array([inner_w / wide, inner_h / tall], np.float32),
+        np.array([left, top], np.float32),
+    )
 
 
 def decode(raw: Floats, label: int, min_score: float) -> tuple[Floats, Floats]:

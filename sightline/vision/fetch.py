@@ -37,6 +37,8 @@ _PERSON_FILE = "yolo11n.onnx"
 _PERSON_SIDE = 320
 """Input side of the export: 3.5 times cheaper than 640, and people near a camera are large."""
 
+_EXPORT_PACKAGES = ("ultralytics>=8.4", "onnx", "onnxslim", "onnxruntime")
+
 _DOWNLOAD_FACES = (
     "import sys; from insightface.utils.storage import download;"
     "download('models', 'buffalo_l', force=True, root=sys.argv[1])"
@@ -129,24 +131,24 @@ def _export_persons(draft: Path, ready: Path, report: Report) -> None:
     exported.rename(ready / _PERSON_FILE)
 
 
-def make_export_environment(folder: Path) -> Path:
-    """A virtual environment with ultralytics and PyTorch for the CPU; its Python."""
-    venv.create(folder, with_pip=True)
+def make_export_environment(folder: Path, seconds: float = _DOWNLOAD_SECONDS) -> Path:
+    """A virtual environment with ultralytics and PyTorch; its Python. Raises SightlineError."""
+    venv.create(folder, with_pip=True, clear=True)
     python = folder / "bin" / "python"
-    _run("pip", [str(python), "-m", "pip", "install", "-q", "uv"], folder)
-    # uv knows where PyTorch's builds without CUDA are, which save gigabytes.
-    packages = ["ultralytics>=8.4", "onnx", "onnxslim", "onnxruntime"]
-    install = [str(python), "-m", "uv", "pip", "install", "--torch-backend=cpu", *packages]
-    _run("the installation of ultralytics", install, folder)
+    _run("pip", [str(python), "-m", "pip", "install", "-q", "uv"], folder, seconds)
+    install = [str(python), "-m", "uv", "pip", "install", "-q", *_EXPORT_PACKAGES]
+    try:
+        # uv knows where PyTorch's builds without CUDA are, which save gigabytes.
+        _run("uv", [*install, "--torch-backend=cpu"], folder, seconds)
+    except SightlineError:
+        _run("the installation of ultralytics", install, folder, seconds)
     return python
 
 
-def _run(what: str, command: list[str], folder: Path) -> None:
+def _run(what: str, command: list[str], folder: Path, seconds: float = _DOWNLOAD_SECONDS) -> None:
     # What it prints is progress: stdout is for results.
     try:
-        done = subprocess.run(
-            command, cwd=folder, stdout=sys.stderr.fileno(), timeout=_DOWNLOAD_SECONDS, check=False
-        )
+        done = subprocess.run(command, cwd=folder, stdout=2, timeout=seconds, check=False)
     except (subprocess.TimeoutExpired, OSError) as error:
         raise SightlineError(f"{what} failed ({error})") from error
     if done.returncode:
