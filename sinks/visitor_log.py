@@ -48,8 +48,8 @@ ON CONFLICT (event_id) DO UPDATE SET
 # frame once a later one has started, and has no frame to come once a later one has frames.
 _CLOSE = """
 WITH known AS (
-    SELECT event.event_id, event.end_reported,
-        event.all_seen OR event.frames = 0 OR EXISTS (
+    SELECT event.event_id,
+        event.all_seen OR coalesce(event.frames = 0, false) OR EXISTS (
             SELECT FROM motion_events later
             WHERE later.camera_id = event.camera_id AND later.event_id <> event.event_id
                 AND later.last_frame_at > coalesce(event.last_frame_at, event.started_at)
@@ -65,8 +65,7 @@ UPDATE motion_events event
 SET all_seen = known.all_seen, ended_at = known.ended_at,
     processed = known.all_seen AND known.ended_at IS NOT NULL
 FROM known
-WHERE event.event_id = known.event_id
-    AND (event.all_seen, event.ended_at) IS DISTINCT FROM (known.all_seen, known.ended_at)
+WHERE event.event_id = known.event_id AND (known.all_seen OR known.ended_at IS NOT NULL)
 """
 
 _EVIDENCE = """
