@@ -23,6 +23,7 @@ from sightline.store.db import connect
 
 T = TypeVar("T")
 
+_ANSWER_SECONDS = 5.0
 _SECONDS = 30.0
 _REPLICAS = 3
 
@@ -124,14 +125,14 @@ def _no_kafka(error: KafkaException) -> SightlineError:
 
 def _brokers(admin: AdminClient) -> int:
     try:
-        return len(admin.list_topics(timeout=_SECONDS).brokers)
+        return len(admin.list_topics(timeout=_ANSWER_SECONDS).brokers)
     except KafkaException as error:
         raise _no_kafka(error) from error
 
 
 def _states(admin: AdminClient, topics: Iterable[Topic]) -> list[TopicState]:
     try:
-        there = admin.list_topics(timeout=_SECONDS).topics
+        there = admin.list_topics(timeout=_ANSWER_SECONDS).topics
     except KafkaException as error:
         raise _no_kafka(error) from error
     topics = list(topics)

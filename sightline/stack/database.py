@@ -60,6 +60,7 @@ class Database:
         if running := self.running():
             self._wait(running[0], ports)
             return ports
+        self._clear_away()
         if not is_free(ports.postgres):
             taken = {ports.kafka, ports.kafka_controller, ports.postgres}
             ports = replace(ports, postgres=free_port(taken))
@@ -69,7 +70,6 @@ class Database:
             _let_through(self._folder)
         if not self._data.exists():
             self._init(user, ports.postgres_password)
-        self._clear_away()
         process = processes.spawn(self._command(ports), self.log, user)
         self._wait(process, ports)
         _create_database(ports)

@@ -1,0 +1,49 @@
+"""Topics and tables are read with everybody's tools."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from schemas.topics import Topic, all_topics
+from sightline.endpoints import database_url, kafka_servers
+from sightline.kafka.admin import apply_topics
+from sightline.kafka.config import producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out
+from sightline.settings import Settings
+
+pytestmark = pytest.mark.stack
+
+
+def run(program: str, *arguments: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"no {program} here: see deploy/install-test-tools")
+    result = subprocess.run(
+        [path, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_kcat_lists_and_reads_topics(stack: Settings) -> None:
+    servers = kafka_servers(stack)
+    listed = json.loads(run("kcat", "-b", servers, "-L", "-J"))
+    found = {topic["topic"]: len(topic["partitions"]) for topic in listed["topics"]}
+    for topic in all_topics():
+        assert found[topic.name] == topic.partitions
+
+    apply_topics(stack, [Topic("test-kcat", "camera id", 1)])
+    producer = SureProducer(producer_config(stack, "test"))
+    producer.send(Out("test-kcat", "door", b"a frame", 1234))
+    producer.flush(10)
+    read = run("kcat", "-b", servers, "-C", "-t", "test-kcat", "-e", "-q", "-f", "%k|%s|%T")
+    assert read == "door|a frame|1234"
+
+
+def test_psql_reads_tables(stack: Settings) -> None:
+    found = run("psql", database_url(stack), "-At", "-c", "\\dt")
+    assert "access_logs" in found
+    assert run("psql", database_url(stack), "-Atc", "SELECT '[1,2]'::vector") == "[1,2]\n"
