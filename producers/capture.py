@@ -19,8 +19,9 @@ def quiet_opencv() -> None:
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    # UDP loses packets, which become grey pictures; what is late is not waited for.
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflags;nobuffer")
+    # UDP loses packets, which become grey pictures. Not "nobuffer": these options hold for films
+    # too, and it would lose their first frames.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 
 
 def open_capture(target: str) -> cv2.VideoCapture:

@@ -24,15 +24,15 @@ _LEARNING_SECONDS: Final = 40.0
 _VAR_THRESHOLD: Final = 25.0
 """Squared standard deviations; OpenCV's 16 lets a noisy sensor move at night."""
 
-_MOVING: Final = 255  # the mask's value; a shadow is 127
-
 
 class MotionDetector:
     """A camera's background (MOG2), learnt by time and not by number of pictures."""
 
     def __init__(self) -> None:
+        # In colour: a red coat before a grey wall of the same brightness moves too. A shadow
+        # counts: who throws it is near, and a dark coat looks like one.
         self._model = cv2.createBackgroundSubtractorMOG2(
-            varThreshold=_VAR_THRESHOLD, detectShadows=True
+            varThreshold=_VAR_THRESHOLD, detectShadows=False
         )
         self._kernel = np.ones((3, 3), np.uint8)
         self._pictures = 0
@@ -43,12 +43,10 @@ class MotionDetector:
         height, width = image.shape[:2]
         scale = min(1.0, _WIDTH / width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        grey = cv2.cvtColor(
-            cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY
-        )
-        mask = self._model.apply(cv2.GaussianBlur(grey, (5, 5), 0), learningRate=self._rate(at_us))
+        small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (5, 5), 0)
+        mask = self._model.apply(small, learningRate=self._rate(at_us))
         mask = cv2.morphologyEx(np.asarray(mask), cv2.MORPH_OPEN, self._kernel)
-        return float(np.count_nonzero(mask == _MOVING)) / mask.size
+        return float(np.count_nonzero(mask)) / mask.size
 
     def _rate(self, at_us: int) -> float:
         since = 0.0 if self._before_us is None else (at_us - self._before_us) / US

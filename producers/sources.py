@@ -54,8 +54,10 @@ def _on_disk(path: Path) -> Location:
             return Location("folder", str(path))
         if path.exists():
             return Location("file", str(path))
-    except (OSError, ValueError) as error:
-        raise SightlineError(f"{str(path)[:200]}: {error}") from error
+    except OSError as error:
+        raise SightlineError(f"{str(path)[:200]}: {error.strerror}") from error
+    except ValueError as error:  # a zero byte
+        raise SightlineError(f"{str(path)[:200]!r} is no file name") from error
     raise SightlineError(f"{str(path)[:200]}: no such film or folder")
 
 

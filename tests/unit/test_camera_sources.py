@@ -1,0 +1,226 @@
+"""What a URI means, what is said when it cannot be read, and films that are the same each time."""
+
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from producers.pictures import Picture, Source, SourceLostError
+from producers.sources import locate, open_source
+from producers.trial import try_out
+from sightline.clock import US, SystemClock, to_us
+from sightline.errors import SightlineError
+from sightline.store.cameras import CameraSettings, NewCamera, checked, mask_uri
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class HandClock:
+    """Time that passes only while somebody waits."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now_us(self) -> int:
+        return to_us(START) + round(self.seconds * US)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def film(path: Path, frames: int = 30, fps: float = 25.0) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (64, 48))
+    for number in range(frames):
+        writer.write(np.full((48, 64, 3), number * 8 % 256, np.uint8))
+    writer.release()
+    return path
+
+
+def read_all(source: Source) -> list[Picture]:
+    pictures: list[Picture] = []
+    while True:
+        try:
+            picture = source.read()
+        except EOFError:
+            source.close()
+            return pictures
+        if picture is not None:
+            pictures.append(picture)
+
+
+def open_at(clock: HandClock, uri: str, **settings: object) -> Source:
+    return open_source(uri, checked(CameraSettings, **settings), clock, clock.wait)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("rtsp://admin:pw@cam.lan:554/a", "rtsp://***@cam.lan:554/a"),
+        ("rtsp://admin:p@ss/w@cam.lan/a", "rtsp://***@cam.lan/a"),
+        (
+            "http://cam/video?user=me&pwd=secret&size=big",
+            "http://cam/video?user=***&pwd=***&size=big",
+        ),
+        ("rtsp://cam.lan/a", "rtsp://cam.lan/a"),
+        ("/films/a.mp4", "/films/a.mp4"),
+    ],
+)
+def test_credentials_are_never_shown(uri: str, shown: str) -> None:
+    assert mask_uri(uri) == shown
+
+
+def test_a_camera_does_not_print_its_password() -> None:
+    camera = NewCamera.model_validate({"camera_id": "a", "uri": "rtsp://admin:hunter2@h/x"})
+    assert "hunter2" not in repr(camera) + str(camera) + camera.shown_uri
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "ä", "a" * 65, "a" * 10_000, "a/b"])
+def test_a_bad_name_is_one_short_line(name: str) -> None:
+    with pytest.raises(SightlineError) as caught:
+        checked(NewCamera, camera_id=name, uri="x")
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fps": 0}, {"quality": 101}, {"width": 1}, {"pace": "slow"}, {"colour": 1}]
+)
+def test_a_wrong_setting_is_named(wrong: dict[str, object]) -> None:
+    with pytest.raises(SightlineError, match=next(iter(wrong))):
+        checked(CameraSettings, **wrong)
+
+
+def test_uris(tmp_path: Path) -> None:
+    assert locate("device:2").target == "/dev/video2"
+    assert locate("/dev/video0").kind == "device"
+    assert locate("RTSP://host/x").kind == "network"
+    assert locate(str(tmp_path)).kind == "folder"
+    path = film(tmp_path / "a.avi")
+    assert locate(str(path)) == locate(f"file://{path}")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "rtsp:///x", "http://host:99999/", "rtsp://u:secret@[::1/x", "ftp://u:secret@h/x",
+        "/nowhere/film.mp4", "x" * 10_000, "a\0b",
+    ],
+)  # fmt: skip
+def test_a_uri_that_means_nothing_is_one_line(uri: str) -> None:
+    with pytest.raises(SightlineError) as caught:
+        locate(uri)
+    assert "secret" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_an_unreachable_rtsp_host_is_named_at_once() -> None:
+    with socket.socket() as taken:  # bound but not listening
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(SourceLostError, match="connection refused") as caught:
+            open_at(HandClock(), f"rtsp://me:secret@127.0.0.1:{port}/x")
+    assert time.monotonic() - began < 2
+    assert "secret" not in str(caught.value)
+
+
+def test_a_host_that_answers_but_sends_nothing_is_given_up(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(SourceLostError, match="sends no video"):
+            open_at(HandClock(), f"rtsp://me:secret@127.0.0.1:{port}/x")
+    assert time.monotonic() - began < 8
+    shown = capfd.readouterr()
+    assert "secret" not in shown.out + shown.err
+
+
+def test_a_missing_device_is_one_line() -> None:
+    with pytest.raises(SourceLostError, match="no such device"):
+        open_at(HandClock(), "device:63")
+
+
+def test_a_film_s_times_are_exact_and_its_last_picture_is_known(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.avi", frames=31, fps=29.97)
+    pictures = read_all(open_at(HandClock(), str(path), pace="fast", start_time=START))
+    assert [one.captured_at_us - to_us(START) for one in pictures] == [
+        number * 100 * US // 2997 for number in range(31)
+    ]
+    assert [one.last for one in pictures] == [False] * 30 + [True]
+
+
+def test_a_film_at_its_own_pace_takes_its_time(tmp_path: Path) -> None:
+    clock = HandClock()
+    pictures = read_all(open_at(clock, str(film(tmp_path / "a.avi", frames=50))))
+    assert len(pictures) == 50
+    assert clock.seconds == pytest.approx(49 / 25)
+    assert pictures[0].captured_at_us == to_us(START)
+
+
+def test_a_film_read_fast_without_a_start_ends_now(tmp_path: Path) -> None:
+    clock = HandClock()
+    pictures = read_all(open_at(clock, str(film(tmp_path / "a.avi", frames=50)), pace="fast"))
+    assert clock.seconds == 0
+    assert pictures[-1].captured_at_us <= clock.now_us()
+
+
+def test_a_looped_film_goes_on(tmp_path: Path) -> None:
+    source = open_at(HandClock(), str(film(tmp_path / "a.avi", frames=5)), pace="fast", loop=True)
+    pictures = [source.read() for _ in range(12)]
+    source.close()
+    shown = [one.image[0, 0, 0] for one in pictures if one is not None and one.image is not None]
+    assert len(set(shown[:5])) == 5
+    assert shown == [*shown[:5], *shown[:5], *shown[:2]]
+    assert not any(one.last for one in pictures if one is not None)
+
+
+def test_a_folder_by_name_with_a_corrupt_image(tmp_path: Path) -> None:
+    for name, grey in (("b.png", 20), ("a.png", 10), ("d.png", 40)):
+        cv2.imwrite(str(tmp_path / name), np.full((20, 30, 3), grey, np.uint8))
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "c.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "e.jpg").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no image")
+    pictures = read_all(open_at(HandClock(), str(tmp_path), pace="fast", fps=2, start_time=START))
+    greys = [None if one.image is None else int(one.image[0, 0, 0]) for one in pictures]
+    assert greys == [10, 20, None, 40, None]
+    assert pictures[3].captured_at_us - to_us(START) == 1_500_000
+    assert pictures[4].last
+
+
+@pytest.mark.parametrize("content", [b"", b"no film at all" * 100])
+def test_a_broken_film_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceLostError, match="not a film"):
+        open_at(HandClock(), str(path))
+
+
+def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SourceLostError, match="no images"):
+        open_at(HandClock(), str(tmp_path))
+
+
+def test_a_gif_is_a_film(shared: Path) -> None:
+    gif = shared / "media" / "face-demographics-walking.gif"
+    pictures = read_all(open_at(HandClock(), str(gif), pace="fast"))
+    assert len(pictures) == 35
+    assert all(one.image is not None and one.image.shape == (270, 480, 3) for one in pictures)
+
+
+def test_trying_a_camera_out(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.avi")
+    camera = checked(
+        NewCamera, camera_id="a", uri=str(path), settings=CameraSettings(pace="fast", loop=True)
+    )
+    result = try_out(camera, SystemClock())
+    assert (result["width"], result["height"], result["fps"]) == (64, 48, 25.0)

@@ -1,0 +1,93 @@
+"""The motion gate opens when something moves, and every event ends on a picture of its own."""
+
+import numpy as np
+import pytest
+
+from producers.motion import EventGate, GateRules, MotionDetector, Step
+from producers.pictures import BGRImage
+from sightline.clock import US
+
+START = 1_700_000_000 * US
+FPS = 10
+
+
+def room(second: float, noise: np.random.Generator) -> BGRImage:
+    """A noisy room, 640x360, that somebody 40 px wide crosses from second 6 to second 9."""
+    image = noise.normal(110, 4, (360, 640, 3)).clip(0, 255).astype(np.uint8)
+    if 6 <= second < 9:
+        left = int(40 + (second - 6) * 180)
+        image[120:240, left : left + 40] = (40, 60, 200)
+    return image
+
+
+def steps(seconds: int) -> list[tuple[float, Step]]:
+    noise = np.random.default_rng(1)
+    detector, gate = MotionDetector(), EventGate()
+    found = []
+    for number in range(seconds * FPS):
+        second = number / FPS
+        at_us = START + number * US // FPS
+        found.append((second, gate.feed(detector.moving(room(second, noise), at_us), at_us)))
+    return found
+
+
+def test_an_event_for_the_start_and_one_for_who_walks_through() -> None:
+    found = steps(15)
+    started = [second for second, step in found if step is Step.STARTED]
+    ended = [second for second, step in found if step is Step.ENDED]
+    assert started[0] == 0.0
+    assert started[1] == pytest.approx(6.0, abs=0.21)
+    assert len(started) == 2
+    assert ended[1] == pytest.approx(8.9 + 2.0, abs=0.3)
+    assert len(ended) == 2
+
+
+def test_a_shadowless_still_room_stays_closed_after_the_warm_up() -> None:
+    found = [step for second, step in steps(6) if second > 3.1]
+    assert set(found) == {Step.IDLE}
+
+
+def feed(gate: EventGate, shares: list[float], *, first: int = 0, fps: int = FPS) -> list[Step]:
+    return [
+        gate.feed(share, START + number * US // fps) for number, share in enumerate(shares, first)
+    ]
+
+
+def warm() -> EventGate:
+    """A gate whose event of the warm-up is over: the next picture is number 32."""
+    gate = EventGate()
+    found = feed(gate, [0.0] * 32)
+    assert found[0] is Step.STARTED
+    assert found.index(Step.ENDED) == 29  # 0.9 s was the last picture of the warm-up, + 2 s
+    return gate
+
+
+def test_one_flash_opens_nothing_and_two_moving_pictures_do() -> None:
+    gate = warm()
+    assert feed(gate, [0.5, 0.0, 0.5, 0.5], first=32) == [
+        Step.IDLE,
+        Step.IDLE,
+        Step.IDLE,
+        Step.STARTED,
+    ]
+
+
+def test_a_pause_shorter_than_the_hold_does_not_cut() -> None:
+    gate = warm()
+    found = feed(gate, [0.5, 0.5] + [0.0] * 19 + [0.5] + [0.0] * 20, first=32)
+    assert found.count(Step.STARTED) == 1
+    assert found[-1] is Step.ENDED
+    assert found.count(Step.ENDED) == 1
+
+
+def test_a_long_event_is_cut_and_goes_on_with_the_next_picture() -> None:
+    gate = EventGate()
+    found = feed(gate, [1.0] * 602, fps=1)
+    assert [number for number, step in enumerate(found) if step is Step.ENDED] == [300, 601]
+    assert found[301] is Step.STARTED
+    assert Step.IDLE not in found
+
+
+def test_rules_can_be_given() -> None:
+    gate = EventGate(GateRules(open_share=0.5, open_pictures=1, warm_up_us=0))
+    assert feed(gate, [0.4, 0.6]) == [Step.IDLE, Step.STARTED]
