@@ -77,13 +77,13 @@ WITH track AS (
     SELECT global_id, camera_id, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
         sum(sum_height) / nullif(sum(detections), 0) AS height,
         sum(sum_width) / nullif(sum(detections), 0) AS width,
-        (array_agg(last_box ORDER BY last_seen DESC, track_uuid))[1] AS box
+        (array_agg(to_jsonb(last_box) ORDER BY last_seen DESC, track_uuid))[1] AS box
     FROM track GROUP BY global_id, camera_id
 ), seen AS (
     SELECT global_id, avg(height) AS height, avg(width) AS width,
         jsonb_agg(camera_id ORDER BY first_seen, camera_id) AS cameras,
         jsonb_object_agg(camera_id, jsonb_build_object(
-            'bbox', to_jsonb(box), 'timestamp', to_jsonb(last_seen))) AS positions,
+            'bbox', box, 'timestamp', to_jsonb(last_seen))) AS positions,
         (array_agg(camera_id ORDER BY last_seen DESC, camera_id))[1] AS last_camera
     FROM camera GROUP BY global_id
 ), total AS (
