@@ -1,0 +1,235 @@
+"""People made of numbers, and what cameras would say of them, for tests of the matcher."""
+
+import subprocess
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+from confluent_kafka import Producer
+
+from processors.match.decide import Vector
+from processors.match.vectors import bytes_of
+from schemas import ids
+from schemas import sightline_pb2 as pb
+from schemas.topics import FACES, SIGHTINGS
+from sightline.kafka.config import producer_config
+from sightline.people import records
+from sightline.people.photos import Look
+from sightline.people.records import Details
+from sightline.settings import Settings
+from sightline.store.db import connect
+from sightline.store.outbox import deliver
+from tests.support import ROOT, environment, eventually, read_topic, sightline_command
+
+PACK = "test-numbers"
+"""Unknown to the scale's table, so it is taken for an ArcFace: same .50, newcomer .38."""
+
+PEOPLE = 64
+DIMENSION = 128
+
+SECOND_US = 1_000_000
+START_US = 1_700_000_000 * SECOND_US
+
+
+def face(person: int) -> Vector:
+    """The face of one of `PEOPLE`: nobody looks like anybody else."""
+    vector = np.zeros(DIMENSION, np.float32)
+    vector[person] = 1.0
+    return vector
+
+
+def shot_of(person: int, seed: int, light: int = 0, likeness: float = 0.9) -> Vector:
+    """A shot of a person: its cosine to the face is `likeness`.
+
+    What else is in it is partly of the shot (seed), and mostly of what all shots of one track
+    have in common (light).
+    """
+    vector = np.zeros(DIMENSION, np.float32)
+    rest = 0.8 * _noise([person, light]) + 0.6 * _noise([person, light, seed])
+    vector[PEOPLE:] = rest / np.linalg.norm(rest) * np.sqrt(1 - likeness**2)
+    vector[person] = likeness
+    return vector
+
+
+def _noise(seed: list[int]) -> Vector:
+    noise = np.random.default_rng(seed).normal(size=DIMENSION - PEOPLE)
+    return np.asarray(noise / np.linalg.norm(noise), np.float32)
+
+
+class Walk:
+    """One track of a person past a camera of a site."""
+
+    def __init__(self, person: int, camera: str, site: str, at_s: float = 0.0) -> None:
+        self.person = person
+        self.camera = camera
+        self.site = site
+        self.start_us = START_US + int(at_s * SECOND_US)
+        self.track_id = ids.track_id(camera, self.start_us, person)
+
+    def shot(
+        self, number: int, *, likeness: float = 0.9, vector: Vector | None = None, epoch: int = 0
+    ) -> pb.FaceEvent:
+        """The shot with a number, 0.3 s after the one before."""
+        at_us = self.start_us + number * 300_000
+        if vector is None:
+            light = zlib.crc32(self.track_id.encode())
+            vector = shot_of(self.person, number, light, likeness)
+        return pb.FaceEvent(
+            observation=pb.FaceObservation(
+                observation_id=ids.observation_id(self.track_id, at_us),
+                track_id=self.track_id,
+                track_number=self.person + 1,
+                epoch=epoch,
+                camera_id=self.camera,
+                site_id=self.site,
+                motion_event_id=ids.motion_event_id(self.camera, self.start_us),
+                sequence=number,
+                captured_at_us=at_us,
+                track_started_at_us=self.start_us,
+                frame=pb.Position(topic="frames.default", partition=1, offset=at_us // 1000),
+                width=640,
+                height=360,
+                track_box=pb.Box(x1=10, y1=10, x2=110, y2=310),
+                face_box=pb.Box(x1=40, y1=20, x2=80, y2=70),
+                quality=pb.FaceQuality(
+                    size_px=40, sharpness=0.8, frontality=0.9, detector_score=0.9, overall=0.8
+                ),
+                pack=PACK,
+                embedding=bytes_of(vector),
+            )
+        )
+
+    def end(self, after_s: float = 5.0) -> pb.FaceEvent:
+        """The end of the track."""
+        return pb.FaceEvent(
+            track_ended=pb.TrackEnded(
+                track_id=self.track_id,
+                track_number=self.person + 1,
+                camera_id=self.camera,
+                site_id=self.site,
+                motion_event_id=ids.motion_event_id(self.camera, self.start_us),
+                started_at_us=self.start_us,
+                ended_at_us=self.start_us + int(after_s * SECOND_US),
+                frames=50,
+                observations=3,
+            )
+        )
+
+    def whole(self, shots: int = 3) -> list[pb.FaceEvent]:
+        """All events of the track."""
+        return [*(self.shot(number) for number in range(shots)), self.end()]
+
+
+def gallery_person(person: int, name: str, revision: int = 1, **more: object) -> pb.GalleryPerson:
+    """The gallery's record of a person with one photo."""
+    record = pb.GalleryPerson(
+        person_id=str(UUID(int=person + 1)),
+        name=name,
+        status="active",
+        is_authorized=True,
+        revision=revision,
+        templates=[
+            pb.Template(template_id="t", pack=PACK, vector=bytes_of(face(person)), quality=0.9)
+        ],
+    )
+    for field, value in more.items():
+        setattr(record, field, value)
+    return record
+
+
+def enrol_numbers(settings: Settings, name: str, person: int) -> str:
+    """Enrol a person by their numbers through the database and the outbox; their id."""
+    look = Look(b"", face(person), 0.9)
+    with connect(settings) as db, db.cursor() as cursor:
+        employee, _ = records.find_or_add(cursor, name, Details())
+        records.add_look(cursor, employee, PACK, f"enrollment_photos/{name}.jpg", look)
+        records.publish(cursor, employee)
+    deliver(settings)
+    return str(employee)
+
+
+def produce(
+    settings: Settings, events: Iterable[pb.FaceEvent], *, commit: bool = True, name: str = "test"
+) -> None:
+    """Write events to `faces` in one transaction, as vision does; abort it without `commit`."""
+    producer = Producer(producer_config(settings, name, f"match-{name}"))
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for event in events:
+        inner = getattr(event, event.WhichOneof("event") or "observation")
+        producer.produce(FACES.name, event.SerializeToString(), key=inner.site_id)
+    producer.flush(30)
+    if commit:
+        producer.commit_transaction(30)
+    else:
+        producer.abort_transaction(30)
+
+
+def sightings(settings: Settings, *sites: str) -> list[pb.Sighting]:
+    """All sightings of sites so far, in order within a site."""
+    found = [
+        pb.Sighting.FromString(record.value or b"")
+        for record in read_topic(settings, SIGHTINGS.name)
+    ]
+    return [one for one in found if one.site_id in sites]
+
+
+def last_of(found: Sequence[pb.Sighting], walk: Walk) -> pb.Sighting | None:
+    """The latest word on a track."""
+    mine = [one for one in found if one.track_id == walk.track_id]
+    return mine[-1] if mine else None
+
+
+def said(stack: Settings, walk: Walk, seconds: float = 20.0) -> pb.Sighting:
+    """The last word on a track that has ended."""
+
+    def ended() -> pb.Sighting | None:
+        last = last_of(sightings(stack, walk.site), walk)
+        return last if last is not None and last.status == pb.Sighting.ENDED else None
+
+    found = eventually(ended, seconds, f"the end of {walk.track_id}")
+    assert found is not None
+    return found
+
+
+class Worker:
+    """A matcher in a process of its own."""
+
+    def __init__(self, home: Path, log: Path) -> None:
+        self._log = log
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                sightline_command("run", "match"),
+                cwd=ROOT,
+                env=environment(home),
+                stdout=out,
+                stderr=out,
+            )
+
+    def log(self) -> str:
+        """What it has said."""
+        return self._log.read_text()
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+@contextmanager
+def worker(settings: Settings, folder: Path) -> Iterator[Worker]:
+    """A matcher that is stopped at the end."""
+    one = Worker(settings.home, folder / "match.log")
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.kill()

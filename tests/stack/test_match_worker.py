@@ -1,0 +1,139 @@
+"""The matching stream on the real broker, its source written in transactions as vision does."""
+
+import time
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from confluent_kafka import Producer
+
+from schemas import ids
+from schemas import sightline_pb2 as pb
+from schemas.topics import DEAD_LETTERS, FACES
+from sightline.kafka.config import producer_config
+from sightline.people import records
+from sightline.settings import Settings
+from sightline.store.db import connect
+from sightline.store.outbox import deliver
+from tests.match_support import (
+    Walk,
+    Worker,
+    enrol_numbers,
+    produce,
+    said,
+    sightings,
+    worker,
+)
+from tests.support import eventually, read_topic
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def matcher(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with worker(stack, tmp_path_factory.mktemp("match")) as one:
+        yield one
+        assert one.stop() == 0, one.log()
+
+
+def test_an_enrolled_person_is_named_from_agreeing_shots(stack: Settings, matcher: Worker) -> None:
+    person_id = enrol_numbers(stack, "Match Ann", 1)
+    walk = Walk(1, "match-1", "match-name")
+    # Shots that none alone would be safe.
+    produce(stack, [walk.shot(number, likeness=0.5) for number in range(3)])
+
+    def confirmed() -> list[pb.Sighting]:
+        mine = [one for one in sightings(stack, walk.site) if one.track_id == walk.track_id]
+        return [one for one in mine if one.status == pb.Sighting.CONFIRMED]
+
+    (sighting,) = eventually(confirmed, 20)
+    assert (sighting.name, sighting.person_id) == ("Match Ann", person_id)
+    assert sighting.is_authorized
+    assert sighting.global_id == ids.global_id(person_id)
+    assert sighting.shots == 3
+    assert sighting.score >= sighting.threshold
+    assert sighting.reason
+    assert sighting.gallery_revision > 0
+    assert sighting.template
+    assert sighting.frame.topic == "frames.default"
+    assert (sighting.width, sighting.height) == (640, 360)
+    assert sighting.first_seen_us == walk.start_us
+    assert sighting.decided_at_us == walk.start_us + 600_000
+    produce(stack, [walk.end()])
+    assert said(stack, walk).name == "Match Ann"
+    order = [one.status for one in sightings(stack, walk.site)]
+    assert order == [pb.Sighting.PROVISIONAL, pb.Sighting.CONFIRMED, pb.Sighting.ENDED]
+
+
+def test_a_running_matcher_knows_and_forgets_a_person_within_two_seconds(
+    stack: Settings, matcher: Worker
+) -> None:
+    site = "match-soon"
+    numbers = count()
+
+    def walked() -> pb.Sighting:
+        walk = Walk(2, "match-2", site, at_s=60.0 * next(numbers))
+        produce(stack, walk.whole())
+        return said(stack, walk)
+
+    def seconds_until(name: str) -> float:
+        """When the first walk began that ended with this name."""
+        changed = time.monotonic()
+        while True:
+            began = time.monotonic() - changed
+            if walked().name == name or began > 10:
+                return began
+
+    stranger = walked()
+    assert stranger.name == ""
+    enrol_numbers(stack, "Match Bea", 2)
+    assert seconds_until("Match Bea") < 2
+
+    with connect(stack) as db, db.cursor() as cursor:
+        records.remove(cursor, records.lock(cursor, "Match Bea"))
+    deliver(stack)
+    assert seconds_until("") < 2
+    assert walked().global_id == stranger.global_id
+
+
+def test_garbage_is_a_dead_letter_and_the_next_record_goes_on(
+    stack: Settings, matcher: Worker
+) -> None:
+    site = "match-garbage"
+    good = Walk(3, "match-3", site)
+    short = Walk(4, "match-3", site).shot(0)
+    short.observation.embedding = short.observation.embedding[:400]
+    unmeasured = Walk(5, "match-3", site).shot(0)
+    unmeasured.observation.embedding = b"\x00\x00\xc0\x7f" * 128  # NaN
+    produce(stack, [good.shot(0)])
+    producer = Producer(producer_config(stack, "match-garbage"))
+    garbage = [b"\xff\xfe garbage", None, short.SerializeToString(), unmeasured.SerializeToString()]
+    for value in garbage:
+        producer.produce(FACES.name, value, key=site)
+    producer.flush(10)
+    produce(stack, [good.shot(1), good.shot(2), good.end()])
+    assert said(stack, good).global_id
+
+    def letters() -> list[pb.DeadLetter]:
+        found = [
+            pb.DeadLetter.FromString(record.value or b"")
+            for record in read_topic(stack, DEAD_LETTERS.name)
+        ]
+        return [one for one in found if one.service == "match" and one.key == site.encode()]
+
+    found = eventually(lambda: (got := letters()) and len(got) >= 4 and got, 10)
+    assert found
+    assert {one.reason for one in found} == {
+        "not_protobuf", "empty", "bad_dimension", "bad_vector",
+    }  # fmt: skip
+    assert {one.value for one in found} == {value or b"" for value in garbage}
+    assert all(one.source.topic == FACES.name for one in found)
+
+
+def test_what_a_transaction_took_back_is_not_seen(stack: Settings, matcher: Worker) -> None:
+    site = "match-aborted"
+    ghost, real = Walk(6, "match-4", site), Walk(7, "match-4", site)
+    produce(stack, ghost.whole(), commit=False)
+    produce(stack, real.whole())
+    said(stack, real)
+    assert {one.track_id for one in sightings(stack, site)} == {real.track_id}
