@@ -16,7 +16,7 @@ _SHARP_HALF = 0.02
 _GOOD_PX = 64.0
 """From here more pixels add nothing to what the embedder sees (it takes 112)."""
 
-MIN_SHARPNESS = 0.15
+MIN_SHARPNESS = 0.2
 MIN_FRONTALITY = 0.25
 MIN_SCORE = 0.6
 

@@ -1,0 +1,61 @@
+"""Run in ultralytics' own environment: builds and exports a YOLO11, and prints what it finds.
+
+Arguments: a folder to work in, a picture, and an ONNX file to run as well, or "-".
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import torch
+from ultralytics import YOLO
+
+MIN_SCORE = 0.1
+OVERLAP = 0.7
+
+
+def build(folder, picture):
+    """A YOLO11n of random weights that answers to what it sees, with some boxes well scored."""
+    torch.manual_seed(7)
+    yolo = YOLO("yolo11n.yaml")
+    network = yolo.model
+    network.names = {0: "person", **{number: f"thing {number}" for number in range(1, 80)}}
+    # One look at the picture in training mode gives the normalisations their statistics:
+    # without them a random network's signal dies out, and every box is the same.
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    seen = torch.from_numpy(cv2.resize(cv2.imread(picture), (320, 320))[..., ::-1].copy())
+    network.train()
+    with torch.no_grad():
+        network(seen.permute(2, 0, 1)[None].repeat(2, 1, 1, 1) / 255.0)
+        for branch in network.model[-1].cv3:
+            branch[-1].weight[0].normal_(0.0, 0.01)
+            branch[-1].bias[0] = -2.5
+    network.eval()
+    yolo.save(str(folder / "random.pt"))
+    return folder / "random.pt"
+
+
+def found(model, picture):
+    """Boxes and scores of people as ultralytics gives them."""
+    [result] = YOLO(str(model), task="detect").predict(
+        picture, conf=MIN_SCORE, iou=OVERLAP, classes=[0], imgsz=320, device="cpu", verbose=False
+    )
+    return {"boxes": result.boxes.xyxy.tolist(), "scores": result.boxes.conf.tolist()}
+
+
+def main():
+    folder, picture, real = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    weights = build(folder, picture)
+    exported = {}
+    for name, dynamic in (("fixed", False), ("dynamic", True)):
+        path = Path(YOLO(str(weights)).export(format="onnx", imgsz=320, dynamic=dynamic))
+        exported[name] = path.rename(folder / f"{name}.onnx")
+    models = {"native": weights, **exported} | ({} if real == "-" else {"real": real})
+    answers = {name: found(model, picture) for name, model in models.items()}
+    (folder / "answers.json").write_text(json.dumps(answers))
+
+
+main()

@@ -1,0 +1,70 @@
+"""When a face is looked for, and when a track is left alone: by capture time alone."""
+
+from itertools import pairwise
+
+from processors.vision.shots import ShotPolicy, ShotState
+from sightline.clock import US
+from sightline.settings import VisionSettings
+
+SETTINGS = VisionSettings(shots=3, shot_interval_seconds=0.5, settled_seconds=300)
+POLICY = ShotPolicy(SETTINGS)
+START = 1_700_000_000 * US
+
+
+def seconds(value: float) -> int:
+    return START + round(value * US)
+
+
+def test_shots_are_spaced_and_enough_of_them_settle_the_track() -> None:
+    state = ShotState()
+    taken = []
+    for frame in range(100):
+        at = seconds(frame * 0.04)
+        if not POLICY.settled(state, at) and POLICY.due(state, at):
+            POLICY.taken(state, at, 0.8)
+            taken.append(frame * 0.04)
+    assert taken == [0.0, 0.52, 1.04]
+    assert state.shots == 3
+
+
+def test_a_settled_track_is_looked_at_again_after_its_time_in_the_next_epoch() -> None:
+    state = ShotState()
+    for second in range(3):
+        POLICY.taken(state, seconds(second), 0.8)
+    assert POLICY.settled(state, seconds(301.9))
+    assert state.epoch == 0
+    assert not POLICY.settled(state, seconds(302))
+    assert (state.epoch, state.shots, state.total) == (1, 0, 3)
+    assert POLICY.due(state, seconds(302))
+    assert POLICY.taken(state, seconds(302), 0.1), "a new epoch has a snapshot of its own"
+
+
+def test_a_back_of_a_head_costs_less_and_less_but_is_looked_at_every_second() -> None:
+    state = ShotState()
+    looks = []
+    for frame in range(250):
+        at = seconds(frame * 0.04)
+        if POLICY.due(state, at):
+            POLICY.missed(state, at)
+            looks.append(frame * 0.04)
+    pauses = [later - sooner for sooner, later in pairwise(looks)]
+    assert len(looks) < 20
+    assert pauses == sorted(pauses)
+    assert max(pauses) < 1.05
+
+
+def test_a_face_seen_again_is_looked_at_soon() -> None:
+    state = ShotState()
+    for second in range(10):
+        POLICY.missed(state, seconds(second))
+    POLICY.taken(state, seconds(20), 0.5)
+    POLICY.missed(state, seconds(21))
+    assert POLICY.due(state, seconds(21.1))
+
+
+def test_only_a_clearly_better_shot_is_a_new_snapshot() -> None:
+    state = ShotState()
+    best = [
+        POLICY.taken(state, seconds(at), quality) for at, quality in enumerate((0.5, 0.52, 0.7))
+    ]
+    assert best == [True, False, True]
