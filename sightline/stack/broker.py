@@ -42,6 +42,9 @@ _PROPERTIES = {
     "group.initial.rebalance.delay.ms": "0",
     # A dead worker's transaction holds up its readers: look for such ones every second.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # After a power cut the controller waits for the dead broker's session to run out.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     "log.cleaner.dedupe.buffer.size": str(16 * MIB),
 }
 
