@@ -92,7 +92,7 @@ def _topics_list(as_json: JsonOption = False) -> None:
 @_db.command("upgrade")
 def _db_upgrade(revision: Annotated[str, typer.Argument()] = "head") -> None:
     """Bring the tables to a revision."""
-    from sightline.store.db import upgrade  # noqa: PLC0415
+    from sightline.store.migrate import upgrade  # noqa: PLC0415
 
     upgrade(load_settings(), revision)
 
@@ -102,6 +102,6 @@ def _db_downgrade(
     revision: Annotated[str, typer.Argument(help='A revision; "base" drops every table.')],
 ) -> None:
     """Take the tables back to a revision, with what is in them."""
-    from sightline.store.db import downgrade  # noqa: PLC0415
+    from sightline.store.migrate import downgrade  # noqa: PLC0415
 
     downgrade(load_settings(), revision)

@@ -20,7 +20,7 @@ from sightline.stack.database import Database
 from sightline.stack.locks import locked
 from sightline.stack.ports import first_ports
 from sightline.stack.running import SUPERVISOR, running_services
-from sightline.store.db import upgrade
+from sightline.store.migrate import upgrade
 
 log = logging.getLogger(__name__)
 
