@@ -54,7 +54,7 @@ class Gallery:
         for template in record.templates:
             index = self._packs.get(template.pack)
             try:
-                vector = vector_of(template.vector, index.dimension if index else None)
+                vector = vector_of(template.vector, index.dimension if index is not None else None)
             except InvalidRecord as error:
                 log.warning("gallery: a template of %s is left out: %s", record.person_id, error)
                 continue
@@ -83,17 +83,17 @@ class Gallery:
     def dimension(self, pack: str) -> int | None:
         """How long a pack's vectors are, where the gallery has any."""
         index = self._packs.get(pack)
-        return index.dimension if index else None
+        return index.dimension if index is not None else None
 
     def nearest(self, pack: str, vector: Vector, also: Sequence[str] = ()) -> list[Candidate]:
         """The enrolled people nearest to a template, best first."""
         index = self._packs.get(pack)
         self._notice(pack, index)
-        return index.search(vector, NEAREST, also) if index else []
+        return index.search(vector, NEAREST, also) if index is not None else []
 
     def _notice(self, pack: str, index: TemplateIndex | None) -> None:
         """Say once for each pack that people enrolled with another one are not recognised."""
-        without = len(self._people) - (len(index) if index else 0)
+        without = len(self._people) - (index.people if index is not None else 0)
         if without and pack not in self._strange_packs:
             self._strange_packs.add(pack)
             log.warning(

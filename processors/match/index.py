@@ -25,7 +25,8 @@ class TemplateIndex:
         self._rows: dict[str, tuple[int, list[int]]] = {}  # key -> mean's row, templates' rows
         self._key_of: dict[int, str] = {}  # mean's row -> key
 
-    def __len__(self) -> int:
+    @property
+    def people(self) -> int:
         """How many people there are."""
         return len(self._rows)
 

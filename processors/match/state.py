@@ -75,7 +75,7 @@ class SiteState:
     def dimension(self, pack: str) -> int | None:
         """How long a pack's vectors are, where the site has met anybody by it."""
         index = self._packs.get(pack)
-        return index.dimension if index else None
+        return index.dimension if index is not None else None
 
     def nearest(
         self, pack: str, vector: Vector, *, without: tuple[int, str], also: Sequence[str]

@@ -112,10 +112,13 @@ def gate(settings: Settings, folder: Path, rounds: int, seed: int) -> Report:
     try:
         for number in range(rounds):
             what = ROUNDS[number % len(ROUNDS)]
+            before = _said(settings)
             load.round()
             while len(workers) < (2 if what in ("join", "kill both") else 1):
                 workers.append(_start(settings, folder))
-            _wait_for_work(settings, chance.randrange(5, 60))
+            # In the middle of it.
+            enough = before + chance.randrange(5, 60)
+            eventually(lambda: _said(settings) >= enough, 40)  # noqa: B023 - called at once
             if what == "join":
                 continue
             for one in list(workers) if what == "kill both" else workers[:1]:
@@ -141,20 +144,15 @@ def _in_time(condition: Callable[[], bool], seconds: float) -> None:
         eventually(condition, seconds)
 
 
-def _wait_for_work(settings: Settings, records: int) -> None:
-    """Until so many more sightings are there: the worker is in the middle of it."""
-    before = sum(_ends(settings, SIGHTINGS.name).values())
-    eventually(lambda: sum(_ends(settings, SIGHTINGS.name).values()) >= before + records, 40)
-
-
-def _ends(settings: Settings, topic: str) -> dict[int, int]:
+def _said(settings: Settings) -> int:
+    """How many sightings there are."""
     consumer = Consumer(consumer_config(settings, "gate", "gate"))
     try:
-        numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+        numbers = consumer.list_topics(SIGHTINGS.name, timeout=10).topics[SIGHTINGS.name].partitions
+        return sum(
+            consumer.get_watermark_offsets(TopicPartition(SIGHTINGS.name, number), timeout=10)[1]
             for number in numbers
-        }
+        )
     finally:
         consumer.close()
 
