@@ -53,7 +53,7 @@ class Sink(Protocol):
         """Upsert the rows of a batch, within the caller's transaction.
 
         Raises InvalidRecord for a record that never can be written; the runner then finds out
-        which one by writing them one by one.
+        which one by halving the batch.
         """
         ...
 
@@ -156,11 +156,10 @@ class SinkLoop:
             if len(batch) == 1:
                 self._give_up(batch[0].record, _as_invalid(error))
                 return
-            log.warning(
-                "%s: a batch of %d has a bad record: %s", self._sink.name, len(batch), error
-            )
-            for taken in batch:
-                self._write(cursor, [taken])
+            log.info("%s: a batch of %d has a bad record: %s", self._sink.name, len(batch), error)
+            middle = len(batch) // 2
+            self._write(cursor, batch[:middle])
+            self._write(cursor, batch[middle:])
 
     def _give_up(self, record: Record, error: InvalidRecord) -> None:
         """Send a record to the dead letters and wait until it is there."""

@@ -1,0 +1,152 @@
+"""All sinks at work on the real broker, two workers each: rows for what is good, letters else."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from google.protobuf.message import Message
+
+from schemas import sightline_pb2 as pb
+from schemas.topics import DEAD_LETTERS, MOTION_EVENTS, SIGHTINGS, SNAPSHOTS, TRACKS
+from sightline.clock import SystemClock
+from sightline.kafka.config import producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out
+from sightline.kafka.sink import Sink, SinkLoop
+from sightline.lifecycle import Stop
+from sightline.settings import Settings, SinkSettings
+from sightline.store.objects import open_store
+from sinks.access_log import AccessLog
+from sinks.person_state import PersonState
+from sinks.snapshots import Snapshots
+from sinks.visitor_log import VisitorLog
+from tests.stack.sinks_support import World, new_world
+from tests.support import eventually, read_topic
+
+pytestmark = pytest.mark.stack
+
+SINKS: dict[str, Callable[[Settings], Sink]] = {
+    "access-log": AccessLog,
+    "visitor-log": VisitorLog,
+    "snapshots": lambda settings: Snapshots(settings, open_store(settings)),
+    "person-state": PersonState,
+}
+TOPICS = {
+    pb.Sighting: SIGHTINGS,
+    pb.MotionEvent: MOTION_EVENTS,
+    pb.FrameTracks: TRACKS,
+    pb.Snapshot: SNAPSHOTS,
+}
+BOX = (10.0, 10.0, 50.0, 90.0)
+
+
+@contextmanager
+def running(settings: Settings, workers: int) -> Iterator[None]:
+    """Workers of every sink; what ends one of them fails the test."""
+    stop = Stop(10)
+    ends: list[BaseException] = []
+
+    def work(loop: SinkLoop) -> None:
+        try:
+            loop.run(stop)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            ends.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=(SinkLoop(make(settings), settings),))
+        for make in SINKS.values()
+        for _ in range(workers)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.request()
+        for thread in threads:
+            thread.join(20)
+    assert not ends
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def letters(stack: Settings, keys: set[str]) -> set[tuple[str, str, str]]:
+    """Service, key and reason of what was given up on."""
+    found = [
+        pb.DeadLetter.FromString(record.value or b"")
+        for record in read_topic(stack, DEAD_LETTERS.name)
+    ]
+    return {
+        (letter.service, letter.key.decode(), letter.reason)
+        for letter in found
+        if letter.key.decode() in keys and letter.source.topic == SIGHTINGS.name
+    }
+
+
+def test_what_is_good_becomes_rows_and_what_is_bad_a_letter_of_every_sink(
+    stack: Settings,
+) -> None:
+    settings = stack.model_copy(update={"sinks": SinkSettings(person_state_seconds=0.5)})
+    with new_world(stack) as world:
+        ann = world.add_employee("Ann")
+        good: list[tuple[str, Message]] = [
+            (world.camera, world.motion(pb.MotionEvent.STARTED, 0)),
+            *((world.camera, world.frame(s / 10, [(0, BOX), (2, BOX)])) for s in range(20, 60)),
+            (world.camera, world.frame(6, last=True)),
+            (world.track(0), world.shot(start=0)),
+            (world.track(2), world.shot(start=2)),
+            (world.site, world.sighting(employee=ann, decided=4)),
+            (world.site, world.sighting(stranger="x", start=2, decided=5)),
+            (world.camera, world.motion(pb.MotionEvent.ENDED, 0, 6.1)),
+        ]
+        bad = bad_sightings(world)
+        producer = SureProducer(producer_config(stack, "test"))
+        now_ms = SystemClock().now_us() // 1000  # Kafka takes no records from the future
+        for key, message in good:
+            value = message.SerializeToString()
+            producer.send(Out(TOPICS[type(message)].name, key, value, now_ms))
+        for key, (value, _reason) in bad.items():
+            producer.send(Out(SIGHTINGS.name, key, value, now_ms))
+        producer.flush(10)
+        wanted = {
+            (service, key, reason) for service in SINKS for key, (_value, reason) in bad.items()
+        }
+        with running(settings, workers=2):
+            eventually(lambda: counts(world) == (2, 2, 2, 2, 1), 60, "rows of every table")
+            eventually(lambda: letters(stack, set(bad)) == wanted, 60, "letters of every sink")
+        assert counts(world) == (2, 2, 2, 2, 1)
+        detections = world.rows(
+            "SELECT total_detections FROM detected_persons JOIN access_logs USING (global_id)"
+            " WHERE site_id = %s",
+            world.site,
+        )
+        assert [row["total_detections"] for row in detections] == [40, 40]
+        store = open_store(stack)
+        for row in world.rows("SELECT * FROM access_logs WHERE site_id = %s", world.site):
+            assert store.get(row["snapshot_path"]).startswith(b"picture")
+
+
+def bad_sightings(world: World) -> dict[str, tuple[bytes, str]]:
+    """Key -> a sighting that is none, and the reason."""
+    nowhere = world.sighting(stranger="x", camera=f"nowhere-{world.id}")
+    endless = world.sighting(stranger="x", start=3, name="x" * 10_000)
+    return {
+        f"{world.site}-nowhere": (nowhere.SerializeToString(), "unknown_camera"),
+        f"{world.site}-endless": (endless.SerializeToString(), "bad_name"),
+        f"{world.site}-garbage": (b"\xff no protobuf", "not_protobuf"),
+    }
+
+
+def counts(world: World) -> tuple[int, ...]:
+    """Access rows, those with a snapshot, visits, people, processed events."""
+    row = world.db.execute(
+        "SELECT (SELECT count(*) FROM access_logs WHERE site_id = %(site)s),"
+        " (SELECT count(snapshot_path) FROM access_logs WHERE site_id = %(site)s),"
+        " (SELECT count(*) FROM visitor_logs WHERE camera_name = %(camera)s),"
+        " (SELECT count(*) FROM detected_persons WHERE cameras_visited ? %(camera)s"
+        "  AND total_detections = 40),"
+        " (SELECT count(*) FROM motion_events WHERE camera_id = %(camera)s AND processed)",
+        {"site": world.site, "camera": world.camera},
+    ).fetchone()
+    assert row
+    return tuple(row)
