@@ -20,7 +20,7 @@ from sightline.demo.truth import Person, Truth, Verdict, compare
 from sightline.errors import SightlineError
 from sightline.people.enrol import enrol
 from sightline.people.records import Details
-from sightline.settings import Settings
+from sightline.settings import Settings, default_home
 from sightline.store import cameras
 from sightline.store.cameras import NewCamera
 from sightline.store.db import connect
@@ -96,26 +96,27 @@ def play(wish: Wish) -> Outcome:
     """Run the demo. Raises SightlineError with one line when it cannot run through."""
     home = (wish.home or Path(tempfile.mkdtemp(prefix="sightline-demo-"))).resolve()
     home.mkdir(parents=True, exist_ok=True)
+    users_home = default_home()
     settings = stage.own_settings(home, wish.models)
     progress_console.print(f"the demo's own home is {home}")
     with ThreadPoolExecutor(1) as pool:
         making: Future[Play] = pool.submit(_given if wish.videos else _own_films, wish, home)
         if wish.videos:
             making.result()  # a film that cannot be read is told before anything is started
+        stage.choose_pack(settings, users_home)
         with stage.running_stack(settings):
             return _run(settings, making.result())
 
 
 def _run(settings: Settings, show: Play) -> Outcome:
-    with connect(settings) as db:
-        for name, film in show.films.items():
-            cameras.add(db, cameras.checked(NewCamera, camera_id=name, uri=str(film)))
     _enrol(settings, show.photos)
-    progress_console.print(
-        f"{len(show.films)} cameras start; their films take {show.seconds:.0f} s"
-    )
     patience = _START_SECONDS + _PATIENCE * show.seconds
     with stage.running_services(settings) as services:
+        stage.wait_until_ready(settings, services)
+        _add_cameras(settings, show.films)
+        progress_console.print(
+            f"cameras: {', '.join(show.films)}; their films take {show.seconds:.0f} s"
+        )
         stage.wait_until_through(settings, services, len(show.films), patience)
     with connect(settings) as db:
         found = read_found(settings, db)
@@ -124,6 +125,12 @@ def _run(settings: Settings, show: Play) -> Outcome:
     write_sheet(sheet, found, verdict, open_store(settings))
     summary = report.as_json(found, list(show.films), verdict)
     return Outcome(found, verdict, summary | {"contact_sheet": str(sheet)}, settings.home)
+
+
+def _add_cameras(settings: Settings, films: dict[str, Path]) -> None:
+    with connect(settings) as db:
+        for name, film in films.items():
+            cameras.add(db, cameras.checked(NewCamera, camera_id=name, uri=str(film)))
 
 
 def _enrol(settings: Settings, photos: Sequence[tuple[str, Path]]) -> None:

@@ -6,14 +6,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka.admin import AdminClient
 from rich.status import Status
 
 from sightline.cli.output import progress_console
 from sightline.errors import SightlineError
+from sightline.kafka.config import client_config
 from sightline.settings import Settings, load_settings
 from sightline.stack.embedded import down, up
 from sightline.store.db import Connection, connect
@@ -21,11 +24,16 @@ from sightline.store.db import Connection, connect
 _KEPT = {"SIGHTLINE_PROVIDER", "SIGHTLINE_DEVICE", "SIGHTLINE_PACK", "SIGHTLINE_LOG_LEVEL"}
 _FOREIGN = ("SIGHTLINE_", "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "S3_")
 
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Vision workers: one for each core."""
+
 _LOOK_SECONDS = 0.3
+_READY_SECONDS = 60.0
 _QUIET_SECONDS = 3.0
 """So long nothing may change after the last frame: longer than any service's batch."""
 
 _STOP_SECONDS = 30.0
+_FETCH_SECONDS = 60.0
 
 _PROGRESS = """
 SELECT
@@ -70,6 +78,40 @@ def own_settings(home: Path, models: Path | None) -> Settings:
     return load_settings()
 
 
+def choose_pack(settings: Settings, users_home: Path) -> None:
+    """The default pack where the user has it or it comes within a minute, else dlib, said so.
+
+    It is fetched into the user's home, as a demo's home is thrown away.
+    """
+    if settings.models is not None or settings.pack == "dlib":
+        return
+    folder = users_home / "models" / "default"
+    if folder.is_dir() or _fetched_in_time(users_home):
+        (settings.home / "models").symlink_to(folder.parent)
+
+
+def _fetched_in_time(users_home: Path) -> bool:
+    fetch = subprocess.Popen(
+        [sys.executable, "-m", "sightline", "models", "fetch"],
+        env=os.environ | {"SIGHTLINE_HOME": str(users_home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # what it says goes to stderr, as ours does
+        start_new_session=True,
+    )
+    try:
+        return fetch.wait(_FETCH_SECONDS) == 0
+    except subprocess.TimeoutExpired:
+        progress_console.print(
+            f"the default models do not come within {_FETCH_SECONDS:.0f} s: the pack dlib is used "
+            "(`sightline models fetch` gets them in its own time)"
+        )
+        return False
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(fetch.pid, signal.SIGKILL)
+        fetch.wait()
+
+
 @contextmanager
 def running_stack(settings: Settings) -> Iterator[None]:
     """Broker and database, which end with the block however it ends."""
@@ -97,10 +139,9 @@ def _undisturbed() -> Iterator[None]:
 @contextmanager
 def running_services(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """`sightline run all`, drained at the end; its log goes to `services.log` of the home."""
-    log = settings.home / "services.log"
-    with log.open("wb") as output:
+    with log_of(settings).open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sightline", "run", "all"],
+            [sys.executable, "-m", "sightline", "run", "all", "--vision-workers", str(WORKERS)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -115,6 +156,33 @@ def running_services(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def wait_until_ready(settings: Settings, services: subprocess.Popen[bytes]) -> None:
+    """Wait until frames would go straight through to rows. Raises SightlineError."""
+    wanted = {f"sightline-vision-{settings.fleet}": WORKERS, "sightline-match": 1}
+    wanted |= dict.fromkeys(("sightline-access-log", "sightline-visitor-log"), 1)
+    until = time.monotonic() + _READY_SECONDS
+    admin = AdminClient(client_config(settings, "sightline-demo"))
+    with progress_console.status("starting the services"):
+        while not _all_joined(admin, wanted):
+            _check_services(services, settings)
+            if time.monotonic() > until:
+                log = log_of(settings)
+                raise SightlineError(f"not every service is ready after a minute; see {log}")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _all_joined(admin: AdminClient, wanted: dict[str, int]) -> bool:
+    """Whether every group has its members, and they have their partitions."""
+    for name, future in admin.describe_consumer_groups(list(wanted)).items():
+        try:
+            group = future.result()
+        except KafkaException:
+            return False
+        if group.state != ConsumerGroupState.STABLE or len(group.members) < wanted[name]:
+            return False
+    return True
 
 
 def wait_until_through(
@@ -135,12 +203,14 @@ def wait_until_through(
                 _show(status, now, cameras)
             if now.through(cameras) and time.monotonic() - quiet_since > _QUIET_SECONDS:
                 return
-            _check(now, services, settings)
+            _check_services(services, settings)
+            if now.trouble:
+                raise SightlineError(f"a film cannot be read: {now.trouble}")
             if time.monotonic() > until:
                 raise SightlineError(
                     f"the films are not through after {seconds:.0f} s ({now.ended} of {cameras} "
                     f"cameras ended, {now.processed} of {now.events} motion events processed); "
-                    f"see {settings.home / 'services.log'}"
+                    f"see {log_of(settings)}"
                 )
             time.sleep(_LOOK_SECONDS)
 
@@ -160,10 +230,13 @@ def _show(status: Status, now: Progress, cameras: int) -> None:
     )
 
 
-def _check(now: Progress, services: subprocess.Popen[bytes], settings: Settings) -> None:
-    log = settings.home / "services.log"
+def _check_services(services: subprocess.Popen[bytes], settings: Settings) -> None:
     if services.poll() is not None:
+        log = log_of(settings)
         lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
         raise SightlineError(f"the services ended: {lines[-1]}; see {log}")
-    if now.trouble:
-        raise SightlineError(f"a film cannot be read: {now.trouble}")
+
+
+def log_of(settings: Settings) -> Path:
+    """Where the services' log is."""
+    return settings.home / "services.log"
