@@ -1,0 +1,135 @@
+"""Vision on a real broker: a worker is killed in the middle, and a corrupt frame comes along."""
+
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import pytest
+
+from schemas import sightline_pb2 as pb
+from schemas import topics
+from schemas.ids import motion_event_id
+from sightline.clock import US, SystemClock
+from sightline.kafka.admin import apply_topics
+from sightline.kafka.config import producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out
+from sightline.settings import Settings
+from tests.support import ROOT, environment, eventually, read_topic, sightline_command
+
+pytestmark = [pytest.mark.stack, pytest.mark.models]
+
+FLEET = "takeover"
+FRAMES = topics.frames(FLEET)
+CAMERAS = {"takeover-1": 3, "takeover-2": 8}
+"""Camera and its partition."""
+START = SystemClock().now_us() - 60 * US
+"""Lately: a topic forgets records whose capture time is longer ago than its retention."""
+CORRUPT = 40
+"""Sequence of the first camera's frame that is cut off."""
+
+
+@pytest.fixture(scope="module")
+def film(shared: Path) -> list[bytes]:
+    """150 JPEG frames of the stage clip."""
+    capture = cv2.VideoCapture(str(shared / "media" / "stage_clip.mp4"))
+    frames = [capture.read()[1] for _ in range(150)]
+    capture.release()
+    return [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames]
+
+
+@contextmanager
+def worker(stack: Settings, models: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = sightline_command("run", "vision", "--models", str(models))
+    env = environment(stack.home, SIGHTLINE_FLEET=FLEET)
+    with subprocess.Popen(command, cwd=ROOT, env=env) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def publish(stack: Settings, film: list[bytes]) -> None:
+    producer = SureProducer(producer_config(stack, "takeover-test"))
+    for sequence, picture in enumerate(film):
+        for camera, partition in CAMERAS.items():
+            corrupt = (sequence, camera) == (CORRUPT, "takeover-1")
+            at = START + sequence * 33_333
+            frame = pb.Frame(
+                camera_id=camera,
+                site_id="takeover",
+                sequence=sequence,
+                captured_at_us=at,
+                jpeg=picture[: len(picture) // 2] if corrupt else picture,
+                width=640,
+                height=360,
+                motion_event_id=motion_event_id(camera, START),
+                first_in_event=sequence == 0,
+                last_in_event=sequence == len(film) - 1,
+            )
+            value = frame.SerializeToString()
+            producer.send(Out(FRAMES.name, camera, value, at // 1000, partition))
+    producer.flush(20)
+
+
+def frame_tracks(stack: Settings) -> list[pb.FrameTracks]:
+    found = [pb.FrameTracks.FromString(r.value or b"") for r in read_topic(stack, "tracks")]
+    return [tracks for tracks in found if tracks.site_id == "takeover"]
+
+
+def face_events(stack: Settings) -> list[pb.FaceEvent]:
+    found = [pb.FaceEvent.FromString(r.value or b"") for r in read_topic(stack, "faces")]
+    return [
+        event
+        for event in found
+        if "takeover" in (event.observation.site_id, event.track_ended.site_id)
+    ]
+
+
+@pytest.mark.timeout(180)
+def test_a_killed_worker_is_replaced_and_every_frame_is_there_once(
+    stack: Settings, shared: Path, film: list[bytes]
+) -> None:
+    apply_topics(stack, [FRAMES])
+    publish(stack, film)
+    with worker(stack, shared / "models") as first:
+        eventually(lambda: len(frame_tracks(stack)) > 60, 60, "the first worker begins")
+        first.send_signal(signal.SIGKILL)
+        first.wait(10)
+    done = len(frame_tracks(stack))
+    assert done < 2 * len(film), "the first worker was killed too late"
+
+    with worker(stack, shared / "models") as second:
+        eventually(lambda: len(frame_tracks(stack)) >= 2 * len(film), 120, "the second goes on")
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(20) == 0
+
+    seen = Counter((tracks.camera_id, tracks.sequence) for tracks in frame_tracks(stack))
+    assert seen == Counter((camera, number) for camera in CAMERAS for number in range(len(film)))
+    check_what_was_seen(face_events(stack), stack)
+    check_the_dead_letter(stack)
+
+
+def check_what_was_seen(events: list[pb.FaceEvent], stack: Settings) -> None:
+    shots = [event.observation for event in events if event.HasField("observation")]
+    assert {shot.camera_id for shot in shots} == set(CAMERAS)
+    assert len({shot.observation_id for shot in shots}) == len(shots)
+    ended = [event.track_ended for event in events if event.HasField("track_ended")]
+    assert len({end.track_id for end in ended}) == len(ended) > 0
+    pictured = {record.key for record in read_topic(stack, "snapshots")}
+    assert {shot.track_id.encode() for shot in shots} <= pictured
+
+
+def check_the_dead_letter(stack: Settings) -> None:
+    found = [
+        pb.DeadLetter.FromString(r.value or b"")
+        for r in read_topic(stack, topics.DEAD_LETTERS.name)
+    ]
+    (letter,) = [one for one in found if one.source.topic == FRAMES.name]
+    assert (letter.source.partition, letter.source.offset) == (CAMERAS["takeover-1"], CORRUPT)
+    assert (letter.service, letter.reason) == ("vision", "bad_jpeg")
+    assert pb.Frame.FromString(letter.value).sequence == CORRUPT
