@@ -6,10 +6,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from sightline.settings import Settings, load_settings
 from tests.support import ROOT, run_sightline
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("sightline", deadline=None)
+hypothesis.settings.load_profile("sightline")
 
 
 @pytest.fixture(scope="session", autouse=True)

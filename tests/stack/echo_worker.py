@@ -60,7 +60,8 @@ def main(source: str, target: str, name: str, crash_at: str) -> None:
         "echo",
         processor,
         [source],
-        consumer_config(settings, "echo", f"echo-{source}"),
+        # The shortest time that the broker lets a group wait for a dead member.
+        consumer_config(settings, "echo", f"echo-{source}") | {"session.timeout.ms": 6000},
         producer_config(settings, "echo", f"echo-{source}-{name}"),
         batch_records=10,
         batch_seconds=0.2,
