@@ -1,4 +1,4 @@
-.PHONY: demo test bench lint lock proto clean
+.PHONY: demo test bench lint lock proto docs clean
 
 demo:
 	@deploy/bootstrap demo
@@ -22,6 +22,10 @@ bench:
 # The messages' Python, from the contract.
 proto:
 	.venv/bin/python -m grpc_tools.protoc -Ischemas --python_out=schemas --pyi_out=schemas schemas/sightline.proto
+
+# Pages that are made from the code.
+docs:
+	.venv/bin/python -m sightline.settings_page > docs/settings.md
 
 # Needs `uv`.
 LOCK = uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

@@ -34,31 +34,45 @@ class _Group(BaseModel):
 class VisionSettings(_Group):
     """How frames become tracks and shots."""
 
-    batch_frames: int = Field(32, ge=1, le=1024)  # frames in one transaction at most
-    batch_seconds: float = Field(0.1, gt=0)  # how long a transaction waits to fill up
-    lost_seconds: float = Field(2.0, gt=0)  # a track unseen for this long is over
-    settled_seconds: float = Field(300.0, gt=0)  # a settled track is left alone for this long
-    shots: int = Field(5, ge=1)  # good shots that settle a track
-    shot_interval_seconds: float = Field(0.3, ge=0)  # between shots, so that they differ
-    min_face_px: float = Field(24.0, gt=0)  # shorter side; smaller faces name wrong people
-    min_quality: float = Field(0.25, ge=0, le=1)
+    batch_frames: int = Field(32, ge=1, le=1024, description="frames in one transaction at most")
+    batch_seconds: float = Field(0.1, gt=0, description="how long a transaction waits to fill up")
+    lost_seconds: float = Field(2.0, gt=0, description="a track unseen for this long is over")
+    settled_seconds: float = Field(
+        300.0, gt=0, description="a settled track is left alone for this long"
+    )
+    shots: int = Field(5, ge=1, description="good shots that settle a track")
+    shot_interval_seconds: float = Field(
+        0.3, ge=0, description="between two shots, so that they differ"
+    )
+    min_face_px: float = Field(
+        24.0, gt=0, description="shorter side of a face; smaller ones name wrong people"
+    )
+    min_quality: float = Field(0.25, ge=0, le=1, description="of a shot worth an embedding")
 
 
 class MatchSettings(_Group):
     """How evidence becomes a decision."""
 
-    agreeing_shots: int = Field(3, ge=1)  # for a name, unless one shot is far above
-    newcomer_shots: int = Field(3, ge=2)  # for a global id
+    agreeing_shots: int = Field(
+        3, ge=1, description="shots that agree, for a name, unless one alone is safe"
+    )
+    newcomer_shots: int = Field(3, ge=2, description="shots that agree, for a new person")
 
 
 class SinkSettings(_Group):
     """How rows are written."""
 
-    batch_records: int = Field(500, ge=1)
-    batch_seconds: float = Field(0.2, gt=0)
-    person_state_seconds: float = Field(5.0, gt=0)
-    inactive_seconds: float = Field(30.0, gt=0)
-    unknown_snapshot_seconds: float = Field(30.0, gt=0)
+    batch_records: int = Field(500, ge=1, description="records in one transaction at most")
+    batch_seconds: float = Field(0.2, gt=0, description="how long a transaction waits to fill up")
+    person_state_seconds: float = Field(
+        5.0, gt=0, description="how often a person's row changes at most"
+    )
+    inactive_seconds: float = Field(
+        30.0, gt=0, description="a person unseen for this long is inactive"
+    )
+    unknown_snapshot_seconds: float = Field(
+        30.0, gt=0, description="between two snapshots of one unknown person"
+    )
 
 
 class Settings(BaseSettings):
@@ -73,7 +87,7 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    home: Path = Field(default_factory=default_home)
+    home: Path = Field(default_factory=default_home, description="where everything is kept")
 
     kafka_bootstrap_servers: str | None = Field(
         None,
@@ -81,28 +95,45 @@ class Settings(BaseSettings):
             "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS",
             "KAFKA_BOOTSTRAP_SERVERS",
         ),
+        description="a Kafka to use instead of the embedded one",
     )
     database_url: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL")
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL"),
+        description="a PostgreSQL with pgvector to use instead of the embedded one",
     )
     s3_bucket: str | None = Field(
-        None, validation_alias=AliasChoices("SIGHTLINE_S3_BUCKET", "S3_BUCKET")
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_S3_BUCKET", "S3_BUCKET"),
+        description="a bucket for snapshots and photos instead of a folder of the home",
     )
     s3_endpoint_url: str | None = Field(
-        None, validation_alias=AliasChoices("SIGHTLINE_S3_ENDPOINT_URL", "S3_ENDPOINT_URL")
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
+        description="where the bucket is, when not at AWS",
     )
-    s3_prefix: str = ""
+    s3_prefix: str = Field("", description="what all keys in the bucket begin with")
 
-    fleet: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    models: Path | None = None  # a folder of ONNX files, instead of a fetched pack
-    pack: Literal["auto", "default", "dlib"] = "auto"
-    provider: Provider = "cpu"
-    device: int = Field(0, ge=0)
+    fleet: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="whose frames a vision worker takes",
+    )
+    models: Path | None = Field(
+        None, description="a folder of ONNX files, instead of a fetched pack"
+    )
+    pack: Literal["auto", "default", "dlib"] = Field(
+        "auto", description="the model pack; `auto` is `default` where fetched, else `dlib`"
+    )
+    provider: Provider = Field("cpu", description="what ONNX Runtime runs on")
+    device: int = Field(0, ge=0, description="number of the GPU")
 
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(0, ge=0, le=65535)  # 0: any free port, said in the log
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    shutdown_seconds: float = Field(10.0, gt=0)  # one deadline for all work at shutdown
+    metrics_host: str = Field("127.0.0.1", description="where a service's metrics are served")
+    metrics_port: int = Field(0, ge=0, le=65535, description="0 is any free port, said in the log")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="of the services' logs"
+    )
+    shutdown_seconds: float = Field(10.0, gt=0, description="one deadline for all work at shutdown")
 
     vision: VisionSettings = Field(default_factory=VisionSettings)
     match: MatchSettings = Field(default_factory=MatchSettings)
