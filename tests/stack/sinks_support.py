@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import uuid4
 
 import numpy as np
 from google.protobuf.message import Message
@@ -205,18 +205,19 @@ def write(settings: Settings, sink: Sink, *batches: Iterable[Message], idle: boo
     """Let a sink write batches, each in a transaction of its own, as the runner does."""
     with connect(settings) as db:
         for batch in batches:
-            taken = [Taken(_record(sink, message), message) for message in batch]
+            records = taken(sink, batch)
             with db.transaction(), db.cursor() as cursor:
-                if taken:
-                    sink.write(cursor, taken)
+                if records:
+                    sink.write(cursor, records)
                 if idle:
                     sink.idle(cursor)
+
+
+def taken(sink: Sink, batch: Iterable[Message]) -> list[Taken]:
+    """Messages as the runner hands them to a sink."""
+    return [Taken(_record(sink, message), message) for message in batch]
 
 
 def _record(sink: Sink, message: Message) -> Record:
     (topic,) = (topic for topic, kind in sink.topics.items() if isinstance(message, kind))
     return Record(topic, 0, 0, None, message.SerializeToString(), 0)
-
-
-def other_uuid(seed: str) -> str:
-    return str(uuid5(UUID(int=0), seed))

@@ -1,5 +1,6 @@
 """Snapshots: the best shot under the right name, in a folder and in S3, and nothing left over."""
 
+import threading
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
@@ -10,11 +11,14 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from sightline.errors import InfrastructureError, InvalidRecord
+from sightline.kafka.sink import Sink
 from sightline.settings import Settings
+from sightline.store.db import connect
 from sightline.store.objects import FolderStore, ObjectStore, open_store, safe_name
 from sinks.access_log import AccessLog
 from sinks.snapshots import Snapshots
-from tests.stack.sinks_support import World, new_world, write
+from tests.stack.sinks_support import World, new_world, taken, write
+from tests.support import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -89,6 +93,31 @@ def test_any_order_gives_one_object_of_the_best_shot_and_both_rows_point_to_it(
     assert not world.rows(
         "SELECT FROM pending_snapshots WHERE sighting_id = %s", decision.sighting_id
     )
+
+
+@pytest.mark.parametrize("first", ["access", "shots"])
+def test_of_two_sinks_at_once_the_second_fills_in_the_path(
+    stack: Settings, world: World, sink: Snapshots, first: str
+) -> None:
+    decision = world.sighting(stranger="x")
+    works: list[tuple[Sink, list[Message]]] = [
+        (AccessLog(stack), [decision]),
+        (sink, [decision, world.shot()]),
+    ]
+    if first == "shots":
+        works.reverse()
+    (one, its_batch), (other, other_batch) = works
+    second = threading.Thread(target=write, args=(stack, other, other_batch))
+    with connect(stack) as db, db.transaction(), db.cursor() as cursor:
+        one.write(cursor, taken(one, its_batch))
+        second.start()
+        eventually(
+            lambda: world.rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
+            what="the second waits for the first",
+        )
+    second.join(10)
+    assert access_paths(world) == paths(world)
+    assert len(paths(world)) == 1
 
 
 def test_the_same_batch_again_changes_nothing(
