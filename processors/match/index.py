@@ -67,10 +67,18 @@ class TemplateIndex:
         scores = self._scores(vector)
         found = np.argpartition(-scores, min(count, len(scores)) - 1)[:count].tolist()
         rows = set(found) | {self._rows[key][0] for key in also if key in self._rows}
-        people = [
-            Candidate(self._key_of[row], float(scores[row])) for row in rows if row in self._key_of
-        ]
+        people = [self._candidate(row, vector) for row in rows if row in self._key_of]
         return sorted(people, key=lambda one: (-one.score, one.key))
+
+    def _candidate(self, row: int, vector: Vector) -> Candidate:
+        """A person by the row of their mean, with the score to its last digit.
+
+        What a product with a whole matrix says of one row depends on the other rows: after a
+        restart the same evidence would have another score.
+        """
+        key = self._key_of[row]
+        templates = [self._templates.matrix[at] for at in self._rows[key][1]]
+        return Candidate(key, score_of(vector, templates, self._means.matrix[row]))
 
     def _scores(self, vector: Vector) -> NDArray[np.float32]:
         """(rows of means,): each person's score; -1 at most where there is nobody."""
@@ -82,6 +90,11 @@ class TemplateIndex:
         scores = np.asarray((best + mean) / 2, np.float32)
         scores[self._means.free] = -2.0
         return scores
+
+
+def score_of(vector: Vector, templates: Sequence[Vector], mean: Vector) -> float:
+    """Half the cosine to the best of a person's templates, half that to their mean."""
+    return (max(float(one @ vector) for one in templates) + float(mean @ vector)) / 2
 
 
 def mean_of(templates: Sequence[Vector]) -> Vector:

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from processors.match.decide import Candidate, Vector
 from processors.match.gallery import NEAREST
-from processors.match.index import TemplateIndex, mean_of
+from processors.match.index import TemplateIndex, mean_of, score_of
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from sightline.clock import US
@@ -96,7 +96,7 @@ class SiteState:
         others = [one for one in found if one.key != str(global_id)]
         rest = _vectors(person, pack, template_id)
         if rest:
-            others.append(Candidate(str(global_id), _score(vector, rest)))
+            others.append(Candidate(str(global_id), score_of(vector, rest, mean_of(rest))))
         return sorted(others, key=lambda one: (-one.score, one.key))
 
     def expired(self, camera_id: str, now_us: int) -> list[str]:
@@ -194,8 +194,3 @@ def _vectors(person: pb.UnknownPerson, pack: str, without: str = "") -> list[Vec
         for one in person.templates
         if one.pack == pack and one.template_id != without
     ]
-
-
-def _score(vector: Vector, templates: Sequence[Vector]) -> float:
-    best = max(float(one @ vector) for one in templates)
-    return (best + float(mean_of(templates) @ vector)) / 2

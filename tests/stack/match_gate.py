@@ -8,6 +8,7 @@ import argparse
 import random
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -62,7 +63,8 @@ class Load:
     def __init__(self, settings: Settings, seed: int) -> None:
         self._settings = settings
         self._random = random.Random(seed)
-        self._prefix = f"gate-{seed}-{self._random.randrange(10**6)}"
+        # Another run's people and cameras are not this one's.
+        self._prefix = f"gate-{seed}-{time.time_ns() // 10**6}"
         self.names = {person: f"{self._prefix} {person}" for person in ENROLLED}
         self.enrolled_ids = {
             ids.global_id(enrol_numbers(settings, name, person))

@@ -1,0 +1,291 @@
+"""One event after another: what is said of a track, and what a site remembers."""
+
+import random
+from collections.abc import Iterable
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.match.decide import Rules
+from processors.match.gallery import Gallery
+from processors.match.state import (
+    MAX_TEMPLATES,
+    Changes,
+    SiteState,
+    load,
+    track_key,
+    with_template,
+)
+from processors.match.step import MAX_SHOTS, step
+from processors.match.vectors import bytes_of, vector_of
+from schemas import ids
+from schemas import sightline_pb2 as pb
+from schemas.decode import decode
+from sightline.errors import InvalidRecord
+from tests.match_support import PACK, Walk, face, gallery_person, shot_of
+
+RULES = Rules(agreeing_shots=3, newcomer_shots=3)
+
+PROVISIONAL, CONFIRMED, CHANGED, ENDED = (
+    pb.Sighting.PROVISIONAL,
+    pb.Sighting.CONFIRMED,
+    pb.Sighting.CHANGED,
+    pb.Sighting.ENDED,
+)
+
+ANN = str(UUID(int=2))  # the first person's id in `gallery_person`
+
+
+class Site:
+    """A site and its gallery, with all that was said."""
+
+    def __init__(self, *people: pb.GalleryPerson) -> None:
+        self.gallery = Gallery()
+        for person in people:
+            self.gallery.put(person)
+        self.state = SiteState()
+        self.changelog: dict[bytes, bytes] = {}
+        self.said: list[pb.Sighting] = []
+
+    def take(self, *events: pb.FaceEvent, lose_state: bool = False) -> list[pb.Sighting]:
+        """Process events; what they led to. `lose_state`: it dies before state is stored."""
+        said: list[pb.Sighting] = []
+        for event in events:
+            done = step(event, self.state, self.gallery, RULES)
+            said += done.sightings
+            if lose_state:
+                continue
+            for key, value in done.changes.records("site"):
+                if value is None:
+                    self.changelog.pop(key, None)
+                else:
+                    self.changelog[key] = value
+            self.state.apply(done.changes)
+        self.said += said
+        for one in said:
+            decode(pb.Sighting, one.SerializeToString())
+        return said
+
+    def restart(self) -> None:
+        """Forget all but the changelog."""
+        self.state = load(self.changelog.items()).get("site", SiteState())
+
+
+def walk(person: int, camera: str = "door", at_s: float = 0.0) -> Walk:
+    return Walk(person, camera, "site", at_s)
+
+
+def statuses(said: Iterable[pb.Sighting]) -> list[int]:
+    return [one.status for one in said]
+
+
+def test_a_track_is_provisional_then_confirmed_then_ended_once_each() -> None:
+    site = Site(gallery_person(1, "Ann"))
+    ann = walk(1)
+    said = site.take(*(ann.shot(number, likeness=0.5) for number in range(5)), ann.end())
+    assert statuses(said) == [PROVISIONAL, CONFIRMED, ENDED]
+    assert {one.sighting_id for one in said} == {ids.sighting_id(ann.track_id, 0)}
+    first, confirmed, ended = said
+    assert (first.global_id, first.name, first.template) == (0, "", b"")
+    assert first.runner_up == ANN
+    assert first.runner_up_score == first.score
+    assert (confirmed.person_id, confirmed.name) == (ANN, "Ann")
+    assert confirmed.global_id == ids.global_id(ANN)
+    assert np.linalg.norm(vector_of(confirmed.template)) == pytest.approx(1, abs=1e-5)
+    assert (ended.name, ended.shots, ended.template) == ("Ann", 5, b"")
+    assert ended.decided_at_us == confirmed.decided_at_us == ann.start_us + 600_000
+
+
+def test_one_shot_that_is_sure_is_confirmed_at_once() -> None:
+    site = Site(gallery_person(1, "Ann"))
+    assert statuses(site.take(walk(1).shot(0))) == [CONFIRMED]
+
+
+def test_a_track_nobody_saw_a_face_of_says_nothing() -> None:
+    site = Site()
+    assert site.take(walk(1).end()) == []
+    assert site.changelog == {}
+
+
+def test_a_stranger_keeps_the_id_on_another_camera_and_after_a_restart() -> None:
+    site = Site(gallery_person(1, "Ann"))
+    met = walk(2)
+    founded = site.take(*met.whole())[-1]
+    assert founded.global_id == ids.global_id(met.track_id)
+    site.restart()
+    again = site.take(*walk(2, "hall", 60).whole())[-1]
+    assert (again.global_id, again.person_id, again.name) == (founded.global_id, "", "")
+    other = site.take(*walk(3, "hall", 60).whole())[-1]
+    assert other.global_id not in (0, founded.global_id)
+
+
+def test_two_shots_alone_make_no_id() -> None:
+    said = Site().take(*walk(2).whole(shots=2))
+    assert statuses(said) == [PROVISIONAL, ENDED]
+    assert [one.global_id for one in said] == [0, 0]
+
+
+def test_a_name_is_given_when_the_person_enrols_and_taken_when_they_are_removed() -> None:
+    site = Site()
+    track = walk(1)
+    stranger = site.take(*(track.shot(number) for number in range(3)))[-1]
+    assert site.state.stranger(stranger.global_id) is not None
+    site.gallery.put(gallery_person(1, "Ann"))
+    (named,) = site.take(track.shot(3))
+    assert (named.status, named.name) == (CHANGED, "Ann")
+    assert site.state.stranger(stranger.global_id) is None, "they never were a stranger"
+    site.gallery.remove(ANN)
+    (taken,) = site.take(track.shot(4))
+    assert (taken.status, taken.name, taken.person_id) == (CHANGED, "", "")
+    assert taken.global_id == stranger.global_id
+
+
+def test_later_evidence_takes_a_name_back() -> None:
+    site = Site(gallery_person(1, "Ann"))
+    track = walk(1)
+    assert site.take(track.shot(0))[-1].name == "Ann"
+    said = site.take(*(track.shot(number, vector=shot_of(5, number)) for number in (1, 2, 3)))
+    assert [(one.status, one.name) for one in said][-1] == (CHANGED, "")
+    assert site.take(track.end())[-1].name == ""
+
+
+def test_a_change_of_what_is_said_of_a_person_is_news() -> None:
+    site = Site(gallery_person(1, "Ann"))
+    track = walk(1)
+    site.take(track.shot(0))
+    site.gallery.put(gallery_person(1, "Ann", revision=2, status="suspended"))
+    (changed,) = site.take(track.shot(1))
+    assert (changed.status, changed.name, changed.is_authorized) == (CHANGED, "Ann", False)
+
+
+def test_the_next_epoch_is_decided_by_itself_and_comes_to_the_same() -> None:
+    site = Site()
+    track = walk(2)
+    first = site.take(*(track.shot(number) for number in range(3)))[-1]
+    second = site.take(*(track.shot(number + 1000, epoch=1) for number in range(3)), track.end())
+    assert statuses(second)[0] == PROVISIONAL or second[0].global_id == first.global_id
+    assert second[-1].epoch == 1
+    assert second[-1].sighting_id != first.sighting_id
+    assert second[-1].global_id == first.global_id
+
+
+@pytest.mark.parametrize("lost", range(5))
+def test_what_is_delivered_twice_is_said_twice_and_changes_nothing(lost: int) -> None:
+    """The process dies while it stores the state of one event, or before its offset is kept."""
+    events = [*walk(1).whole(), *walk(2, "hall").whole()]
+    calm = Site(gallery_person(1, "Ann"))
+    calm.take(*events)
+
+    site = Site(gallery_person(1, "Ann"))
+    site.take(*events[:lost])
+    site.take(events[lost], lose_state=True)
+    site.restart()
+    site.take(*events[max(0, lost - 2) :])
+    assert site.changelog.keys() == calm.changelog.keys()
+    for key, value in calm.changelog.items():
+        if key.startswith(b"p|"):
+            assert site.changelog[key] == value
+    last = {one.track_id: one for one in site.said}
+    assert last == {one.track_id: one for one in calm.said}
+
+
+def test_a_track_that_is_delivered_again_after_its_end_is_not_decided_again() -> None:
+    site = Site()
+    events = walk(2).whole()
+    ended = site.take(*events)[-1]
+    before = dict(site.changelog)
+    assert site.take(*events) == [ended] * len(events)
+    assert site.changelog == before
+
+
+def test_a_track_of_a_replayed_film_is_decided_again() -> None:
+    site = Site()
+    track = walk(1)
+    assert site.take(*track.whole())[-1].name == ""
+    site.gallery.put(gallery_person(1, "Ann"))
+    replayed = [track.shot(number) for number in range(3)]
+    for event in replayed:
+        event.observation.frame.offset += 10_000
+    assert site.take(*replayed, track.end())[-1].name == "Ann"
+
+
+def test_tracks_whose_end_was_lost_are_forgotten() -> None:
+    site = Site()
+    lost = walk(1)
+    elsewhere = walk(2, "hall")
+    site.take(lost.shot(0), elsewhere.shot(0))
+    site.take(walk(3, at_s=599).shot(0))
+    assert track_key("site", lost.track_id) in site.changelog
+    site.take(walk(4, at_s=601).shot(0))
+    assert site.state.track(lost.track_id) is None
+    assert track_key("site", lost.track_id) not in site.changelog
+    assert site.state.track(elsewhere.track_id) is not None, "its camera has a clock of its own"
+
+
+def test_a_vector_of_another_length_is_refused_and_changes_nothing() -> None:
+    site = Site(gallery_person(1, "Ann"))
+    with pytest.raises(InvalidRecord) as caught:
+        site.take(walk(1).shot(0, vector=face(1)[:64]))
+    assert caught.value.reason == "bad_dimension"
+    assert site.changelog == {}
+
+
+def test_the_shots_of_an_epoch_are_bounded() -> None:
+    site = Site()
+    track = walk(1)
+    site.take(*(track.shot(number) for number in range(MAX_SHOTS + 5)))
+    kept = site.state.track(track.track_id)
+    assert kept is not None
+    assert len(kept.shots) == MAX_SHOTS
+
+
+def test_a_stranger_keeps_the_looks_that_differ_most() -> None:
+    person = pb.UnknownPerson(global_id=1, site_id="site")
+    looks = [shot_of(1, 0, light=light) for light in range(MAX_TEMPLATES)]
+    for rank, look in enumerate(looks):
+        person = with_template(
+            person, pb.Template(template_id=str(rank), pack=PACK, vector=bytes_of(look), quality=1)
+        )
+    same = pb.Template(template_id="same", pack=PACK, vector=bytes_of(looks[0]), quality=0.5)
+    person = with_template(person, same)
+    assert [one.template_id for one in person.templates] == [
+        str(rank) for rank in range(MAX_TEMPLATES)
+    ]
+    other = pb.Template(template_id="new", pack=PACK, vector=bytes_of(face(1)), quality=1)
+    assert len(with_template(person, other).templates) == MAX_TEMPLATES
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 4), st.integers(0, 2), st.integers(1, 5)), min_size=1, max_size=8
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_a_restart_anywhere_changes_nothing(
+    walks: list[tuple[int, int, int]], chance: random.Random
+) -> None:
+    events = []
+    for rank, (person, camera, shots) in enumerate(walks):
+        events += walk(person, f"camera-{camera}", rank * 60).whole(shots)
+    calm, shaken = Site(gallery_person(1, "Ann")), Site(gallery_person(1, "Ann"))
+    for event in events:
+        calm.take(event)
+        if chance.random() < 0.3:
+            shaken.take(event, lose_state=True)
+        if chance.random() < 0.3:
+            shaken.restart()
+        shaken.take(event)
+    assert shaken.changelog == calm.changelog
+    named = {one.track_id: one.name for one in shaken.said if one.name}
+    assert set(named.values()) <= {"Ann"}
+    ended = [one for one in calm.said if one.status == ENDED]
+    assert len(ended) == len({one.track_id for one in ended}) == len(walks)
+
+
+def test_changes_say_what_goes() -> None:
+    gone = Changes(tracks={"a": None})
+    assert list(gone.records("site")) == [(track_key("site", "a"), None)]
