@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.models, pytest.mark.timeout(420)]
 
 BUILD_SECONDS = 300.0
 REFERENCE = Path(__file__).with_name("ultralytics_reference.py")
+PACKAGES = sysconfig.get_path("purelib")
 REAL = ROOT.parent / "shared" / "models" / "yolo11n_320.onnx"
 
 
@@ -53,7 +55,7 @@ def reference(
     cv2.imwrite(str(picture), sample_picture())
     real = str(REAL) if REAL.is_file() else "-"
     subprocess.run(
-        [str(python), str(REFERENCE), str(folder), str(picture), real],
+        [str(python), str(REFERENCE), str(folder), str(picture), real, str(ROOT), PACKAGES],
         cwd=folder,
         env=os.environ | {"YOLO_CONFIG_DIR": str(folder), "YOLO_AUTOINSTALL": "false"},
         check=True,
@@ -103,3 +105,10 @@ def test_trained_weights(shared: Path, reference: tuple[Path, dict[str, Any]]) -
     assert len(boxes) == 6
     np.testing.assert_allclose(boxes, answer["boxes"], atol=0.01)
     np.testing.assert_allclose(scores, answer["scores"], atol=1e-5)
+
+
+def test_its_own_weights_behind_our_interface(reference: tuple[Path, dict[str, Any]]) -> None:
+    ours, theirs = reference[1]["behind our interface"], reference[1]["as it comes"]
+    assert len(ours["boxes"]) > 10
+    np.testing.assert_allclose(ours["boxes"], theirs["boxes"], atol=0.01)
+    np.testing.assert_allclose(ours["scores"], theirs["scores"], atol=1e-5)

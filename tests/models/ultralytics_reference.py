@@ -1,21 +1,30 @@
 """Run in ultralytics' own environment: builds and exports a YOLO11, and prints what it finds.
 
-Arguments: a folder to work in, a picture, and an ONNX file to run as well, or "-".
+Arguments: a folder to work in, a picture, an ONNX file to run as well, or "-", and where
+Sightline and what it needs are found.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 from ultralytics import YOLO
 
+Found = dict[str, list[Any]]
+
 MIN_SCORE = 0.1
 OVERLAP = 0.7
 
 
-def build(folder, picture):
+def read(picture: str) -> Any:
+    """The picture, blue first."""
+    return cv2.imread(picture)
+
+
+def build(folder: Path, picture: str) -> Path:
     """A YOLO11n of random weights that answers to what it sees, with some boxes well scored."""
     torch.manual_seed(7)
     yolo = YOLO("yolo11n.yaml")
@@ -26,7 +35,7 @@ def build(folder, picture):
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
-    seen = torch.from_numpy(cv2.resize(cv2.imread(picture), (320, 320))[..., ::-1].copy())
+    seen = torch.from_numpy(cv2.resize(read(picture), (320, 320))[..., ::-1].copy())
     network.train()
     with torch.no_grad():
         network(seen.permute(2, 0, 1)[None].repeat(2, 1, 1, 1) / 255.0)
@@ -38,23 +47,35 @@ def build(folder, picture):
     return folder / "random.pt"
 
 
-def found(model, picture):
+def found(model: Path, picture: str, **options: int) -> Found:
     """Boxes and scores of people as ultralytics gives them."""
     [result] = YOLO(str(model), task="detect").predict(
-        picture, conf=MIN_SCORE, iou=OVERLAP, classes=[0], imgsz=320, device="cpu", verbose=False
+        picture, conf=MIN_SCORE, iou=OVERLAP, classes=[0], device="cpu", verbose=False, **options
     )
     return {"boxes": result.boxes.xyxy.tolist(), "scores": result.boxes.conf.tolist()}
 
 
-def main():
+def found_behind_our_interface(weights: Path, picture: str) -> Found:
+    """The same by our detector for ultralytics' own files."""
+    from sightline.settings import Settings
+    from sightline.vision.detector import UltralyticsDetector
+
+    boxes, scores = UltralyticsDetector(weights, Settings()).detect(read(picture))
+    return {"boxes": boxes.tolist(), "scores": scores.tolist()}
+
+
+def main() -> None:
     folder, picture, real = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     weights = build(folder, picture)
     exported = {}
     for name, dynamic in (("fixed", False), ("dynamic", True)):
         path = Path(YOLO(str(weights)).export(format="onnx", imgsz=320, dynamic=dynamic))
         exported[name] = path.rename(folder / f"{name}.onnx")
-    models = {"native": weights, **exported} | ({} if real == "-" else {"real": real})
-    answers = {name: found(model, picture) for name, model in models.items()}
+    models = {"native": weights, **exported} | ({} if real == "-" else {"real": Path(real)})
+    answers = {name: found(model, picture, imgsz=320) for name, model in models.items()}
+    answers["as it comes"] = found(weights, picture)
+    sys.path += sys.argv[4:]
+    answers["behind our interface"] = found_behind_our_interface(weights, picture)
     (folder / "answers.json").write_text(json.dumps(answers))
 
 
