@@ -68,7 +68,7 @@ def _providers(settings: Settings, available: list[str]) -> list[Any]:
 
 
 def make_session(path: Path, settings: Settings) -> Any:
-    """An `onnxruntime.InferenceSession` of one thread with the provider of the settings.
+    """An `onnxruntime.InferenceSession` with the provider and the threads of the settings.
 
     Raises SightlineError when the file is missing or broken, or the provider does not work.
     """
@@ -79,7 +79,7 @@ def make_session(path: Path, settings: Settings) -> Any:
     options = runtime.SessionOptions()
     # One process for each core beats threads, and waiting threads that spin take the
     # core from the other models in the process.
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = settings.model_threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
