@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     )
     provider: Provider = Field("cpu", description="what ONNX Runtime runs on")
     device: int = Field(0, ge=0, description="number of the GPU")
+    model_threads: int = Field(
+        1, ge=1, description="threads of one model; more workers beat more threads"
+    )
 
     metrics_host: str = Field("127.0.0.1", description="where a service's metrics are served")
     metrics_port: int = Field(0, ge=0, le=65535, description="0 is any free port, said in the log")
