@@ -111,7 +111,7 @@ def play(wish: Wish) -> Outcome:
 def _run(settings: Settings, show: Play) -> Outcome:
     _enrol(settings, show.photos)
     patience = _START_SECONDS + _PATIENCE * show.seconds
-    with stage.running_services(settings) as services:
+    with stage.running_services(settings, *stage.ALL_SERVICES) as services:
         stage.wait_until_ready(settings, services)
         _add_cameras(settings, show.films)
         progress_console.print(

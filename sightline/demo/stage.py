@@ -27,6 +27,10 @@ _FOREIGN = ("SIGHTLINE_", "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "S3_")
 WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Vision workers: one for each core."""
 
+ALL_SERVICES = ("all", "--vision-workers", str(WORKERS))
+
+_GROUPS = ("sightline-match", "sightline-access-log", "sightline-visitor-log")
+
 _LOOK_SECONDS = 0.3
 _READY_SECONDS = 60.0
 _QUIET_SECONDS = 3.0
@@ -137,11 +141,11 @@ def _undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def running_services(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """`sightline run all`, drained at the end; its log goes to `services.log` of the home."""
+def running_services(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`sightline run ARGUMENTS`, drained at the end; its log goes to `services.log` of the home."""
     with log_of(settings).open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sightline", "run", "all", "--vision-workers", str(WORKERS)],
+            [sys.executable, "-m", "sightline", "run", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -158,10 +162,14 @@ def running_services(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def wait_until_ready(settings: Settings, services: subprocess.Popen[bytes]) -> None:
-    """Wait until frames would go straight through to rows. Raises SightlineError."""
-    wanted = {f"sightline-vision-{settings.fleet}": WORKERS, "sightline-match": 1}
-    wanted |= dict.fromkeys(("sightline-access-log", "sightline-visitor-log"), 1)
+def wait_until_ready(
+    settings: Settings, services: subprocess.Popen[bytes], look_seconds: float = _LOOK_SECONDS
+) -> None:
+    """Wait until the services have their partitions: frames would go straight through to rows.
+
+    Raises SightlineError when they are not ready in time, or end.
+    """
+    wanted = dict.fromkeys(_GROUPS, 1) | {f"sightline-vision-{settings.fleet}": WORKERS}
     until = time.monotonic() + _READY_SECONDS
     admin = AdminClient(client_config(settings, "sightline-demo"))
     with progress_console.status("starting the services"):
@@ -170,7 +178,7 @@ def wait_until_ready(settings: Settings, services: subprocess.Popen[bytes]) -> N
             if time.monotonic() > until:
                 log = log_of(settings)
                 raise SightlineError(f"not every service is ready after a minute; see {log}")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(look_seconds)
 
 
 def _all_joined(admin: AdminClient, wanted: dict[str, int]) -> bool:

@@ -1,0 +1,1 @@
+"""Measurements: everything printed was measured in the same run."""

@@ -1,0 +1,127 @@
+"""The baseline: one process, one loop, both cores, everything done on every frame."""
+
+import os
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import supervision as sv
+from trackers import ByteTrackTracker
+
+from sightline.settings import Settings
+from sightline.vision.interface import Face, Floats
+from sightline.vision.packs import load_pack
+from sightline.vision.scores import score_scale
+
+Photos = tuple[tuple[str, Path], ...]
+
+_WARM_UP_FRAMES = 20
+_AGREEING_SHOTS = 3
+
+
+@dataclass(slots=True)
+class Result:
+    """What the loop did with a film."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    embeddings: int = 0
+    names: list[set[str]] = field(default_factory=list)
+    """By frame: the names of the tracks in it."""
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.frames / self.seconds
+
+
+class Loop:
+    """The models, on all cores and without spinning, and the people whom they are to know."""
+
+    def __init__(self, models: Path | None, photos: Photos) -> None:
+        cores = len(os.sched_getaffinity(0))
+        cv2.setNumThreads(cores)
+        pack = "auto" if models else "dlib"
+        self._pack = load_pack(Settings(models=models, pack=pack, model_threads=cores))
+        self._same = score_scale(self._pack.id).same
+        self._names = [name for name, _ in photos]
+        self._gallery = np.stack([self._enrol(path) for _, path in photos])
+
+    def _enrol(self, path: Path) -> Floats:
+        image = np.asarray(cv2.imread(str(path)), np.uint8)
+        return self._pack.embedder.embed(image, self._pack.faces.detect(image)[0])
+
+    def _name(self, vector: Floats) -> str:
+        """Brute force: the most alike of all who are enrolled, if alike enough."""
+        scores = self._gallery @ vector
+        best = int(scores.argmax())
+        return self._names[best] if scores[best] >= self._same else ""
+
+    def run(self, film: Path, limit: int | None = None) -> Result:
+        """Work through a film, or its first frames."""
+        result = Result()
+        tracker = ByteTrackTracker(minimum_consecutive_frames=2)
+        votes: dict[int, Counter[str]] = defaultdict(Counter)
+        present: list[list[int]] = []
+        capture = cv2.VideoCapture(str(film))
+        began = time.perf_counter()
+        while limit is None or result.frames < limit:
+            readable, frame = capture.read()
+            if not readable:
+                break
+            image = np.asarray(frame, np.uint8)
+            faces = self._pack.faces.detect(image)
+            people = self._pack.persons.detect(image) if self._pack.persons else _boxes(faces)
+            numbers, boxes = _follow(tracker, *people)
+            for face in faces:
+                name = self._name(self._pack.embedder.embed(image, face))
+                number = _owner(face, numbers, boxes)
+                if name and number is not None:
+                    votes[number][name] += 1
+            result.frames += 1
+            result.embeddings += len(faces)
+            present.append(numbers)
+        result.seconds = time.perf_counter() - began
+        capture.release()
+        names = {number: _winner(counted) for number, counted in votes.items()}
+        result.names = [{names.get(number, "") for number in row} - {""} for row in present]
+        return result
+
+
+def _boxes(faces: list[Face]) -> tuple[Floats, Floats]:
+    boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+    return boxes, np.array([face.score for face in faces], np.float32)
+
+
+def _follow(tracker: Any, boxes: Floats, scores: Floats) -> tuple[list[int], Floats]:
+    seen = tracker.update(sv.Detections(xyxy=boxes, confidence=scores))
+    ids = np.full(len(seen), -1) if seen.tracker_id is None else seen.tracker_id
+    return [int(number) for number in ids[ids >= 0]], seen.xyxy[ids >= 0]
+
+
+def _owner(face: Face, numbers: list[int], boxes: Floats) -> int | None:
+    """The track in whose box the face is; of several the one whose top middle is nearest."""
+    x, y = float(face.box[0] + face.box[2]) / 2, float(face.box[1] + face.box[3]) / 2
+    near = [
+        (abs(x - (x1 + x2) / 2) + abs(y - y1), number)
+        for number, (x1, y1, x2, y2) in zip(numbers, boxes, strict=True)
+        if x1 <= x <= x2 and y1 <= y <= y2
+    ]
+    return min(near)[1] if near else None
+
+
+def _winner(counted: Counter[str]) -> str:
+    """The name that most of a track's shots have, where there are several of them."""
+    name, count = counted.most_common(1)[0]
+    return name if count >= _AGREEING_SHOTS else ""
+
+
+def measure(film: Path, models: Path | None, photos: Photos) -> Result:
+    """The loop over a film, warm."""
+    loop = Loop(models, photos)
+    loop.run(film, limit=_WARM_UP_FRAMES)
+    return loop.run(film)

@@ -1,0 +1,61 @@
+"""What is measured on: the shared clip and models, else the demo's film and the pack dlib."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from sightline.demo.cast import CAST, cut_out, portrait
+from sightline.demo.film import render, write_film
+from sightline.demo.script import scenes
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+_PEOPLE = {
+    "Lin-Manuel Miranda": "lin-manuel-miranda.png",
+    "Alex Lacamoire": "alex-lacamoire.png",
+    "Joe Biden": "biden.jpg",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A film, photos of people to enrol, and a folder of models or None for the pack dlib."""
+
+    film: Path
+    photos: tuple[tuple[str, Path], ...]
+    models: Path | None
+
+
+def shared_material() -> Material | None:
+    """The stage clip with the shared models, or None where they are absent."""
+    media, models = SHARED / "media", SHARED / "models"
+    film = media / "stage_clip.mp4"
+    if not (film.is_file() and models.is_dir()):
+        return None
+    photos = tuple((name, media / "photos" / file) for name, file in _PEOPLE.items())
+    return Material(film, photos, models)
+
+
+def own_films(folder: Path) -> tuple[list[Path], tuple[tuple[str, Path], ...]]:
+    """The demo's films and the photos of those who are enrolled, made in a folder."""
+    cuts = {member.name: cut_out(member) for member in CAST}
+    films = []
+    for scene in scenes():
+        films.append(folder / f"{scene.camera}.mp4")
+        write_film(films[-1], render(scene, cuts))
+    photos = []
+    for member in CAST:
+        if member.enrolled:
+            photos.append((member.name, folder / f"{member.name}.jpg"))
+            cv2.imwrite(str(photos[-1][1]), portrait(member))
+    return films, tuple(photos)
+
+
+def material(folder: Path) -> Material:
+    """The shared material, or what can be made without it."""
+    films_photos = shared_material()
+    if films_photos is not None:
+        return films_photos
+    films, photos = own_films(folder)
+    return Material(films[0], photos, None)

@@ -1,0 +1,248 @@
+"""`make bench`: the pipeline through Kafka against a tuned loop, and the latency of live cameras.
+
+The pipeline's frames are in the topic already when its workers start. Its time runs from the
+moment when one worker for each core has its partitions to the last row written.
+"""
+
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import baseline, latency
+from benchmarks.baseline import Result
+from benchmarks.material import Material, material
+from benchmarks.rig import add_cameras, own_folder, own_stack
+from schemas import sightline_pb2 as pb
+from schemas.decode import decode
+from schemas.topics import FACES, frames
+from sightline.demo import stage
+from sightline.demo.found import Found, read_found
+from sightline.errors import SightlineError
+from sightline.kafka.config import client_config, consumer_config
+from sightline.settings import Settings
+from sightline.store.cameras import CameraSettings, NewCamera
+from sightline.store.db import Connection, connect
+
+CAMERAS = 4
+"""The same film on each, so that no worker is without work."""
+
+_PUBLISH_SECONDS = 300.0
+_THROUGH_SECONDS = 600.0
+_LOOK_SECONDS = 0.02
+
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What the pipeline did with the backlog."""
+
+    backlog: int  # frames in the topic
+    frames: int  # of them, those left when the clock started
+    seconds: float
+    embeddings: int
+    found: Found
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.frames / self.seconds
+
+
+def measure(what: Material) -> Throughput:
+    """Publish the film on several cameras, then have the services work it off."""
+    with own_stack(what.models, what.photos) as settings:
+        _publish(settings, what.film)
+        with (
+            stage.running_services(settings, *stage.ALL_SERVICES) as services,
+            connect(settings, autocommit=True) as db,
+        ):
+            stage.wait_until_ready(settings, services, _LOOK_SECONDS)
+            began = _database_time(db)
+            backlog, done = _frames(settings)
+            stage.wait_until_through(settings, services, CAMERAS, _THROUGH_SECONDS)
+            seconds = _last_row(db) - began
+            found = read_found(settings, db)
+        return Throughput(backlog, backlog - done, seconds, _embeddings(settings), found)
+
+
+def _publish(settings: Settings, film: Path) -> None:
+    """The film into Kafka by the producers' own code, as fast as it goes."""
+    how = CameraSettings(pace="fast", motion=False)
+    add_cameras(
+        settings,
+        [
+            NewCamera(camera_id=f"bench-{number}", uri=str(film), settings=how)
+            for number in range(CAMERAS)
+        ],
+    )
+    until = time.monotonic() + _PUBLISH_SECONDS
+    with (
+        stage.running_services(settings, "cameras") as services,
+        connect(settings, autocommit=True) as db,
+    ):
+        while stage.read_progress(db).ended < CAMERAS:
+            if services.poll() is not None or time.monotonic() > until:
+                raise SightlineError(f"the film was not published; see {stage.log_of(settings)}")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _frames(settings: Settings) -> tuple[int, int]:
+    """Frames in the topic, and how many of them vision has committed."""
+    topic = frames(settings.fleet)
+    parts = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+    group = f"sightline-vision-{settings.fleet}"
+    config = client_config(settings, "sightline-bench")
+    asked = ConsumerGroupTopicPartitions(group, parts)
+    answer = AdminClient(config).list_consumer_group_offsets([asked])[group].result()
+    done = sum(max(0, part.offset) for part in answer.topic_partitions or ())
+    consumer = Consumer(consumer_config(settings, "sightline-bench", "sightline-bench"))
+    try:
+        ends = [consumer.get_watermark_offsets(part, timeout=10) for part in parts]
+    finally:
+        consumer.close()
+    return sum(high for _, high in ends), done
+
+
+def _embeddings(settings: Settings) -> int:
+    """Shots of faces in the topic `faces`: each is one embedding."""
+    return sum(
+        decode(pb.FaceEvent, value).WhichOneof("event") == "observation"
+        for value in _values(settings, FACES.name, FACES.partitions)
+    )
+
+
+def _values(settings: Settings, topic: str, partitions: int) -> Iterator[bytes | None]:
+    config = consumer_config(settings, "sightline-bench", "sightline-bench")
+    consumer = Consumer(config | {"enable.partition.eof": True})
+    try:
+        left = set(range(partitions))
+        consumer.assign([TopicPartition(topic, number, 0) for number in left])
+        while left:
+            message = consumer.poll(30)
+            if message is None:
+                raise SightlineError(f"Kafka has not given the topic {topic} to its end")
+            error = message.error()
+            if error is None:
+                yield message.value()
+            elif error.code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition() or 0)
+    finally:
+        consumer.close()
+
+
+def _database_time(db: Connection) -> float:
+    return _number(db, "SELECT extract(epoch FROM clock_timestamp())")
+
+
+def _last_row(db: Connection) -> float:
+    """When the last row was written; person state is written every 5 s at most, by design."""
+    return _number(
+        db,
+        "SELECT extract(epoch FROM max(updated_at)) FROM sink_offsets"
+        " WHERE sink IN ('access-log', 'visitor-log', 'snapshots')",
+    )
+
+
+def _number(db: psycopg.Connection[Any], query: str) -> float:
+    row = db.execute(query.encode()).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def names_by_frame(found: Found, camera: str) -> dict[int, set[str]]:
+    """Names of the tracks in each frame of a camera, by the frame's number from 0."""
+    names: dict[int, set[str]] = defaultdict(set)
+    for track in found.tracks:
+        if track.camera == camera:
+            for frame in track.boxes:
+                names[frame] |= {one.name for one in track.identities if one.name}
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often two ways of working name the same people in a frame."""
+
+    frames: int
+    same: int
+    named: int  # frames in which either names anybody
+    same_named: int
+
+    @classmethod
+    def of(cls, loop: Result, found: Found) -> "Agreement":
+        """Over all cameras: each has shown the film that the loop has seen."""
+        frames = same = named = same_named = 0
+        for number in range(CAMERAS):
+            ours = names_by_frame(found, f"bench-{number}")
+            for frame, theirs in enumerate(loop.names):
+                mine = ours.get(frame, set())
+                frames += 1
+                same += mine == theirs
+                named += bool(mine or theirs)
+                same_named += bool(mine or theirs) and mine == theirs
+        return cls(frames, same, named, same_named)
+
+
+def _print(what: Material, loop: Result, pipeline: Throughput, agreement: Agreement) -> None:
+    table = Table(title=f"{what.film.name}, {stage.WORKERS} cores")
+    for column in ("", "loop", "pipeline"):
+        table.add_column(column)
+    table.add_row("frames", str(loop.frames), f"{pipeline.frames} of {pipeline.backlog}")
+    table.add_row("seconds", f"{loop.seconds:.1f}", f"{pipeline.seconds:.1f}")
+    table.add_row("frames per second", f"{loop.fps:.1f}", f"{pipeline.fps:.1f}")
+    clip = pipeline.embeddings / CAMERAS
+    table.add_row("embeddings for one film", str(loop.embeddings), f"{clip:.0f}")
+    console.print(table)
+    console.print(f"pipeline / loop: {pipeline.fps / loop.fps:.2f}")
+    console.print(
+        f"the same names in {agreement.same} of {agreement.frames} frames"
+        f" ({agreement.same / agreement.frames:.1%}); where either names anybody, in"
+        f" {agreement.same_named} of {agreement.named}"
+    )
+
+
+def main() -> None:
+    """Measure, print tables, and one line of JSON at the end."""
+    with own_folder() as folder:
+        what = material(folder)
+        if what.models is None:
+            console.print("no ../shared with models: the demo's film and the pack dlib are used")
+        console.print("the loop ...")
+        loop = baseline.measure(what.film, what.models, what.photos)
+        console.print(f"the pipeline, {CAMERAS} cameras of the same film ...")
+        pipeline = measure(what)
+        agreement = Agreement.of(loop, pipeline.found)
+        _print(what, loop, pipeline, agreement)
+        summary: dict[str, Any] = {
+            "film": what.film.name,
+            "loop_fps": round(loop.fps, 2),
+            "pipeline_fps": round(pipeline.fps, 2),
+            "ratio": round(pipeline.fps / loop.fps, 2),
+            "loop_embeddings": loop.embeddings,
+            "pipeline_embeddings": pipeline.embeddings / CAMERAS,
+            "names_agree": round(agreement.same / agreement.frames, 4),
+            "loop_names": sorted(set().union(*loop.names)),
+            "pipeline_names": sorted(
+                {row.identity.name for row in pipeline.found.rows if row.identity.name}
+            ),
+        }
+        summary |= latency.main(what.models)
+    print(json.dumps(summary, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SightlineError as error:
+        sys.exit(f"bench: {error}")

@@ -1,0 +1,48 @@
+"""A stack of the benchmark's own, thrown away afterwards."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.baseline import Photos
+from sightline.demo import stage
+from sightline.people.enrol import enrol
+from sightline.people.records import Details
+from sightline.settings import Settings
+from sightline.store import cameras
+from sightline.store.cameras import NewCamera
+from sightline.store.db import connect
+from sightline.store.outbox import deliver
+from sightline.vision.packs import load_pack
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder that is removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="sightline-bench-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def own_stack(models: Path | None, photos: Photos) -> Iterator[Settings]:
+    """A new broker and database, with people enrolled."""
+    with own_folder() as home:
+        settings = stage.own_settings(home, models)
+        with stage.running_stack(settings):
+            pack = load_pack(settings)
+            for name, photo in photos:
+                enrol(settings, pack, name, [photo], Details())
+            deliver(settings)
+            yield settings
+
+
+def add_cameras(settings: Settings, wanted: Sequence[NewCamera]) -> None:
+    """Add cameras."""
+    with connect(settings) as db:
+        for camera in wanted:
+            cameras.add(db, camera)
