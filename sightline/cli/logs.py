@@ -39,18 +39,19 @@ def access(
     as_json: JsonOption = False,
 ) -> None:
     """Every time somebody was recognised, or seen and not known; latest first."""
-    columns = (
-        "timestamp, person_name, access_status, camera_id, entry_point, confidence_score,"
-        " global_id, track_id, flagged, snapshot_path"
+    shown = (
+        "timestamp AS time, person_name AS name, access_status AS access, camera_id AS camera,"
+        " entry_point AS entry, confidence_score AS sure"
     )
-    more = (
-        ", id, employee_id, is_authorized, aws_face_id, location_x, location_y, notes, track_uuid,"
-        " epoch, site_id, motion_event_id, score, threshold, pack, frame_topic, frame_partition,"
-        " frame_offset, recorded_at"
+    told = (
+        "id, timestamp, person_name, access_status, is_authorized, flagged, employee_id, global_id,"
+        " camera_id, site_id, entry_point, confidence_score, score, threshold, pack, snapshot_path,"
+        " track_id, track_uuid, epoch, motion_event_id, frame_topic, frame_partition, frame_offset,"
+        " location_x, location_y, aws_face_id, notes, recorded_at"
     )
     rows = _read(
         "access_logs",
-        columns + more if as_json else columns,
+        told if as_json else shown,
         [
             ("person_name = %s", person),
             ("camera_id = %s", camera),
@@ -71,11 +72,17 @@ def visitors(
     as_json: JsonOption = False,
 ) -> None:
     """Who was there during which motion; latest first."""
-    columns = "visited_at, persons_name, camera_name, confidence_score, global_id"
-    more = ", visitor_log_id, motion_event_id, employee_id, created_at"
+    shown = (
+        "visited_at AS time, persons_name AS name, camera_name AS camera, confidence_score AS sure,"
+        " global_id AS person"
+    )
+    told = (
+        "visitor_log_id, visited_at, persons_name, camera_name, confidence_score, global_id,"
+        " employee_id, motion_event_id, created_at"
+    )
     rows = _read(
         "visitor_logs",
-        columns + more if as_json else columns,
+        told if as_json else shown,
         [
             ("persons_name = %s", person),
             ("camera_name = %s", camera),
@@ -96,17 +103,21 @@ def persons(
     as_json: JsonOption = False,
 ) -> None:
     """Everybody who was seen, over all cameras; last seen first."""
-    columns = (
-        "last_seen, coalesce(assigned_name, 'Unknown') AS name, global_id, is_active,"
-        " total_appearances, total_detections, cameras_visited, current_room_id"
+    shown = (
+        "last_seen, coalesce(assigned_name, 'Unknown') AS name, global_id AS person,"
+        " CASE WHEN is_active THEN 'yes' ELSE 'no' END AS here, total_appearances AS times,"
+        " array_to_string(ARRAY(SELECT jsonb_array_elements_text(cameras_visited)), ', ')"
+        " AS cameras"
     )
-    more = (
-        ", id, person_id, assigned_name, first_seen, avg_height_pixels, avg_width_pixels,"
-        " avg_height_meters, current_positions, face_quality, quality_scores, embedding_pack"
+    told = (
+        "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen,"
+        " cameras_visited, current_room_id, current_positions, total_appearances, total_detections,"
+        " avg_height_pixels, avg_width_pixels, avg_height_meters, face_quality, quality_scores,"
+        " embedding_pack"
     )
     rows = _read(
         "detected_persons",
-        columns + more if as_json else columns,
+        told if as_json else shown,
         [
             ("coalesce(assigned_name, 'Unknown') = %s", person),
             ("cameras_visited ? %s", camera),

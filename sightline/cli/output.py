@@ -40,7 +40,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool) 
         return
     table = Table(title=title)
     for column in rows[0]:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # nothing is left out
     for row in rows:
         table.add_row(*("" if value is None else _shown(value) for value in row.values()))
     console.print(table)

@@ -58,7 +58,7 @@ def test_visits_and_people_come_as_json(stack: Settings, world: World) -> None:
     assert {row["persons_name"] for row in visits} > {"Unknown"}
     assert {row["visited_at"] for row in visits} == {to_datetime(at(0)).isoformat()}
     people = sightline_json(stack, "logs", "persons", *here)
-    assert people[0]["name"] == "Unknown"
+    assert people[0]["assigned_name"] is None
     assert people[1]["current_positions"][world.camera]["bbox"] == [40, 10, 60, 75]
     (row,) = sightline_json(stack, "logs", "persons", *here, "--person", "Unknown")
     assert row["global_id"] == people[0]["global_id"]
