@@ -55,7 +55,7 @@ class Details:
 
 def checked_name(name: str) -> str:
     """A person's name, tidied. Raises SightlineError for one that cannot be."""
-    tidy = unicodedata.normalize("NFC", " ".join(name.split(" "))).strip()
+    tidy = unicodedata.normalize("NFC", " ".join(part for part in name.split(" ") if part))
     if not tidy:
         raise SightlineError("the name is empty")
     _check_text("the name", tidy, MAX_NAME)
