@@ -175,7 +175,9 @@ def _system_user() -> str | None:
         _make_user()
     _let_through(_BIN)
     if not _can_run():
-        _let_read(_INSTALLED)  # it was installed under a strict umask
+        # It was installed under a strict umask; the libraries that come along lie beside it.
+        _let_read(_INSTALLED)
+        _let_read(_INSTALLED.parent.with_suffix(".libs"))
     return _SYSTEM_USER
 
 
@@ -192,15 +194,16 @@ def _make_user() -> None:
 
 
 def _can_run() -> bool:
-    try:
-        result = subprocess.run(
-            [str(_BIN / "postgres"), "--version"], cwd="/",
-            user=_SYSTEM_USER, group=_SYSTEM_USER, extra_groups=[],
-            capture_output=True, check=False,
-        )  # fmt: skip
-    except PermissionError:
-        return False
-    return result.returncode == 0
+    for program in ("postgres", "initdb"):
+        try:
+            subprocess.run(
+                [str(_BIN / program), "--version"], cwd="/",
+                user=_SYSTEM_USER, group=_SYSTEM_USER, extra_groups=[],
+                capture_output=True, check=True,
+            )  # fmt: skip
+        except (PermissionError, subprocess.CalledProcessError):
+            return False
+    return True
 
 
 def _let_through(path: Path) -> None:

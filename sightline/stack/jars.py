@@ -70,7 +70,8 @@ def _show_progress(lines: Iterable[str]) -> str:
                 status.update(f"fetching Kafka's jars: {downloaded} files, {name}")
             if line.startswith("[ERROR]"):
                 errors.append(line.removeprefix("[ERROR]").strip())
-            last.append(line.strip())
+            if line.strip():
+                last.append(line.strip())
     if not progress_console.is_terminal and downloaded:
         progress_console.print(f"fetched Kafka's jars: {downloaded} files")
     return next(iter(errors or last), "no output")
