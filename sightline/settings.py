@@ -36,6 +36,11 @@ class VisionSettings(_Group):
 
     batch_frames: int = Field(32, ge=1, le=1024, description="frames in one transaction at most")
     batch_seconds: float = Field(0.1, gt=0, description="how long a transaction waits to fill up")
+    detections_per_second: float = Field(
+        15.0,
+        gt=0,
+        description="how often people are looked for; frames between keep the last boxes",
+    )
     lost_seconds: float = Field(2.0, gt=0, description="a track unseen for this long is over")
     settled_seconds: float = Field(
         300.0, gt=0, description="a settled track is left alone for this long"

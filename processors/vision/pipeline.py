@@ -17,6 +17,7 @@ from processors.vision.tracking import CameraTracker, Seen
 from schemas import sightline_pb2 as pb
 from schemas.ids import track_id
 from sightline import metrics
+from sightline.clock import US
 from sightline.kafka.records import Out
 from sightline.settings import VisionSettings
 from sightline.vision.packs import BGRImage, Face, Floats, ModelPack
@@ -42,6 +43,9 @@ class CameraState:
     tracker: CameraTracker
     tracks: dict[int, Track] = field(default_factory=dict)
     """By the tracker's number."""
+    detected_us: int | None = None
+    visible: list["Visible"] = field(default_factory=list)
+    """What the last detection saw."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,13 +75,16 @@ class VisionPipeline:
         self._pack = pack
         self._settings = settings
         self._policy = ShotPolicy(settings)
+        # A tenth less, or a frame that comes a microsecond early would wait for the next.
+        self._detect_every_us = round(0.9 * US / settings.detections_per_second)
 
     def step(
         self, state: CameraState | None, picture: Picture
     ) -> tuple[list[Out], CameraState | None]:
         """One frame's records, and the camera's state after it: None when its event is over.
 
-        A frame that is not later than the one before changes nothing: it has no tracks.
+        A frame that is not later than the one before changes nothing: it has no tracks. A frame
+        that comes too soon after a detection has the boxes of that one.
         """
         frame = picture.frame
         outs: list[Out] = []
@@ -92,14 +99,25 @@ class VisionPipeline:
         if frame.captured_at_us > state.last_us:
             state.last_us = frame.captured_at_us
             if picture.image is not None:
-                visible = self._follow(state, frame, picture.image)
-                outs += self._shots(visible, picture, picture.image)
-                outs += _end_lost(state)
+                if self._detection_due(state):
+                    state.visible = self._follow(state, frame, picture.image)
+                    outs += self._shots(state.visible, picture, picture.image)
+                    outs += _end_lost(state)
+                visible = state.visible
+                for seen in visible:
+                    seen.track.frames += 1
         boxes = [(seen.track.name, seen.box, seen.score) for seen in visible]
         outs.append(outputs.frame_tracks(frame, picture.position, boxes))
         if frame.last_in_event:
             return [*outs, *_end_all(state, state.last_us)], None
         return outs, state
+
+    def _detection_due(self, state: CameraState) -> bool:
+        before = state.detected_us
+        if before is not None and state.last_us - before < self._detect_every_us:
+            return False
+        state.detected_us = state.last_us
+        return True
 
     def _follow(self, state: CameraState, frame: pb.Frame, image: BGRImage) -> list[Visible]:
         """Detect, match with the tracks and keep count of them."""
@@ -118,7 +136,6 @@ class VisionPipeline:
         for one in seen:
             track = state.tracks[one.number]
             track.seen_us = frame.captured_at_us
-            track.frames += 1
             at = one.detection
             face = faces[at] if faces is not None else None
             visible.append(Visible(track, boxes[at], float(scores[at]), face))

@@ -31,7 +31,11 @@ def make_face(x: float, y: float, side: float, score: float = 0.9) -> Face:
 class SeenPeople:
     """One person standing at the place that the picture's first pixel names."""
 
+    def __init__(self) -> None:
+        self.searches = 0
+
     def detect(self, image: BGRImage) -> tuple[Floats, Floats]:
+        self.searches += 1
         left = float(image[0, 0, 0])
         if left > 250:
             return np.empty((0, 4), np.float32), np.empty(0, np.float32)
@@ -117,9 +121,10 @@ class Worker:
 
     def __init__(self, *, faces_only: bool = False, **settings: float) -> None:
         self.faces = SeenFaces(whole=faces_only)
+        self.people = SeenPeople()
         self.vectors = Vectors()
-        pack = ModelPack("test", None if faces_only else SeenPeople(), self.faces, self.vectors)
-        vision = VisionSettings.model_validate(settings)
+        pack = ModelPack("test", None if faces_only else self.people, self.faces, self.vectors)
+        vision = VisionSettings.model_validate({"detections_per_second": 1000.0} | settings)
         self.processor = VisionProcessor(pack, Settings(vision=vision))
         self.outs: list[Out] = []
 
@@ -190,6 +195,15 @@ def test_a_settled_track_is_not_searched_until_its_time_is_over() -> None:
     worker.take(Camera().film(100))
     assert {shot.epoch for shot in worker.observations} == {0, 1}
     assert worker.faces.searches == worker.vectors.made == 4
+
+
+def test_people_are_looked_for_so_often_and_shown_on_every_frame() -> None:
+    often, seldom = Worker(), Worker(detections_per_second=12.5)
+    for worker in (often, seldom):
+        worker.take(Camera().film(60))
+        assert [len(frame.tracks) for frame in worker.tracks[2:]] == [1] * 58
+    assert (often.people.searches, seldom.people.searches) == (60, 30)
+    assert seldom.ended[0].frames == 58
 
 
 def test_small_faces_are_no_shots() -> None:
