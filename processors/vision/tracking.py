@@ -18,6 +18,10 @@ _STRONG = 0.4
 _BEGIN = 0.5
 """A track begins with a box of at least this score."""
 
+_SAME_PLACE = 0.2
+"""A box overlaps with where its track should be by this much; with less, a cut in the film gives
+one person's track to another."""
+
 _CONSECUTIVE = 2
 """Frames in a row until a track counts."""
 
@@ -46,6 +50,7 @@ class CameraTracker:
             track_activation_threshold=_BEGIN,
             high_conf_det_threshold=_STRONG,
             minimum_consecutive_frames=_CONSECUTIVE,
+            minimum_iou_threshold=_SAME_PLACE,
         )
 
     def update(self, boxes: Floats, scores: Floats, at_us: int) -> list[Seen]:

@@ -5,6 +5,7 @@ environment of its own below the home, so that PyTorch is never in ours.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def _answers() -> bool:
 
 
 def _fetch_faces(draft: Path, ready: Path, report: Report) -> None:
-    report("fetching buffalo_l (280 MB) by insightface")
+    report("fetching buffalo_l (280 MB; for non-commercial research) by insightface")
     _run("insightface's download", [sys.executable, "-c", _DOWNLOAD_FACES, str(draft)], draft)
     for name in _FACE_FILES:
         [*found] = draft.glob(f"models/buffalo_l/**/{name}")
@@ -148,7 +149,14 @@ def make_export_environment(folder: Path, seconds: float = _DOWNLOAD_SECONDS) ->
 def _run(what: str, command: list[str], folder: Path, seconds: float = _DOWNLOAD_SECONDS) -> None:
     # What it prints is progress: stdout is for results.
     try:
-        done = subprocess.run(command, cwd=folder, stdout=2, timeout=seconds, check=False)
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | {"YOLO_CONFIG_DIR": str(folder), "YOLO_AUTOINSTALL": "false"},
+            stdout=2,
+            timeout=seconds,
+            check=False,
+        )
     except (subprocess.TimeoutExpired, OSError) as error:
         raise SightlineError(f"{what} failed ({error})") from error
     if done.returncode:
