@@ -19,6 +19,8 @@ def quiet_opencv() -> None:
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Else a host that hangs while it is opened holds up the opening of every other camera.
+    os.environ.setdefault("OPENCV_FFMPEG_IS_THREAD_SAFE", "1")
     # UDP loses packets, which become grey pictures. Not "nobuffer": these options hold for films
     # too, and it would lose their first frames.
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")

@@ -32,6 +32,11 @@ PLAYER = (
 )
 
 
+def failed(pipeline):
+    """Whether a pipeline has said that it cannot go on."""
+    return pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR) is not None
+
+
 def load(path):
     """A film's encoded frames: caps, [(bytes, decoding time, showing time, duration)], length."""
     for way in WAYS:
@@ -40,15 +45,30 @@ def load(path):
         sink = pipeline.get_by_name("sink")
         pipeline.set_state(Gst.State.PLAYING)
         caps, units = None, []
-        while (sample := sink.emit("pull-sample")) is not None:
+        while not failed(pipeline):
+            sample = sink.emit("try-pull-sample", 200 * Gst.MSECOND)
+            if sample is None:
+                if sink.get_property("eos"):
+                    break
+                continue
             caps = sample.get_caps()
             buffer = sample.get_buffer()
             data = buffer.extract_dup(0, buffer.get_size())
             units.append((data, buffer.dts, buffer.pts, buffer.duration))
         pipeline.set_state(Gst.State.NULL)
         if units:
-            return caps, units
+            return caps, from_zero(units)
     sys.exit(f"rtsp_server: {path} is no film that can be read")
+
+
+def from_zero(units):
+    """The frames with times from zero on: x264enc begins at a thousand hours."""
+    start = min(at for _, dts, pts, _ in units for at in (dts, pts) if at != Gst.CLOCK_TIME_NONE)
+
+    def moved(at):
+        return at if at == Gst.CLOCK_TIME_NONE else at - start
+
+    return [(data, moved(dts), moved(pts), duration) for data, dts, pts, duration in units]
 
 
 class Player:

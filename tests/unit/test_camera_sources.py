@@ -2,6 +2,7 @@
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,14 +132,20 @@ def test_an_unreachable_rtsp_host_is_named_at_once() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_host_that_answers_but_sends_nothing_is_given_up(
-    capfd: pytest.CaptureFixture[str],
+def test_a_host_that_answers_but_sends_nothing_is_given_up_and_holds_nobody_up(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    path = film(tmp_path / "a.avi")
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         began = time.monotonic()
-        with pytest.raises(SourceLostError, match="sends no video"):
-            open_at(HandClock(), f"rtsp://me:secret@127.0.0.1:{port}/x")
+        with ThreadPoolExecutor(1) as pool:
+            hanging = pool.submit(open_at, HandClock(), f"rtsp://me:secret@127.0.0.1:{port}/x")
+            with mute.accept()[0], mute.accept()[0]:  # the second is FFmpeg, which waits now
+                read_all(open_at(HandClock(), str(path), pace="fast"))
+                assert not hanging.done()
+                with pytest.raises(SourceLostError, match="sends no video"):
+                    hanging.result()
     assert time.monotonic() - began < 8
     shown = capfd.readouterr()
     assert "secret" not in shown.out + shown.err

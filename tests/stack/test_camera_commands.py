@@ -1,0 +1,58 @@
+"""`sightline camera`, as a person types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sightline.settings import Settings
+from sightline.store.db import connect
+from tests.stack.camera_support import make_film
+from tests.support import run_sightline, sightline_json
+
+pytestmark = pytest.mark.stack
+
+
+def test_add_list_test_remove(stack: Settings, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "a.avi", frames=20)
+    run_sightline(
+        stack.home, "camera", "add", "cmd-1", str(film), "--site", "cmd", "--fleet", "cmd",
+        "--entry-point", "front door", "--room", "cmd-lobby", "--pace", "fast", "--no-motion",
+    )  # fmt: skip
+    (row,) = [one for one in sightline_json(stack, "camera", "list") if one["name"] == "cmd-1"]
+    assert (row["site"], row["fleet"], row["slot"], row["status"]) == ("cmd", "cmd", 0, "new")
+    assert (row["entry_point"], row["room"]) == ("front door", "cmd-lobby")
+    assert row["settings"]["motion"] is False
+
+    tried = sightline_json(stack, "camera", "test", "cmd-1")
+    assert (tried["width"], tried["height"], tried["fps"]) == (320, 240, 10.0)
+    assert tried["first_picture_ms"] >= 0
+
+    topics = sightline_json(stack, "topics", "list")
+    assert "frames.cmd" in json.dumps(topics)
+
+    with connect(stack) as connection:
+        connection.execute(
+            "INSERT INTO motion_events (event_id, camera_id, started_at, first_sequence)"
+            " VALUES (gen_random_uuid(), 'cmd-1', now(), 1)"
+        )
+    run_sightline(stack.home, "camera", "remove", "cmd-1")
+    assert "cmd-1" not in [one["name"] for one in sightline_json(stack, "camera", "list")]
+    with connect(stack) as connection:
+        kept = connection.execute("SELECT count(*) FROM motion_events WHERE camera_id = 'cmd-1'")
+        assert kept.fetchone() == (1,)
+        connection.execute("DELETE FROM motion_events WHERE camera_id = 'cmd-1'")
+
+
+def test_passwords_are_not_printed(stack: Settings) -> None:
+    uri = "rtsp://admin:hunter2@127.0.0.1:9/door"
+    added = run_sightline(stack.home, "camera", "add", "cmd-secret", uri)
+    listed = run_sightline(stack.home, "camera", "list", "--json")
+    tried = run_sightline(stack.home, "camera", "test", "cmd-secret", check=False)
+    run_sightline(stack.home, "camera", "remove", "cmd-secret")
+    for result in (added, listed, tried):
+        assert "hunter2" not in result.stdout + result.stderr
+    assert tried.returncode == 1
+    assert tried.stderr == (
+        "sightline: camera cmd-secret: rtsp://***@127.0.0.1:9/door: connection refused\n"
+    )

@@ -1,0 +1,32 @@
+"""What is wrong with `sightline camera add` is one line, said before anything is touched."""
+
+import pytest
+from typer.testing import CliRunner
+
+from producers.commands import app
+from sightline.errors import SightlineError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["a" * 10_000, "/tmp"], "camera_id"),
+        (["bad name", "/tmp"], "camera_id"),
+        (["cam", "/nowhere/at-all.mp4"], "no such film"),
+        (["cam", "/tmp", "--fleet", "no/fleet"], "fleet"),
+        (["cam", "/tmp", "--site", ""], "site"),
+        (["cam", "/tmp", "--entry-point", "x" * 10_000], "entry_point"),
+        (["cam", "/tmp", "--quality", "500"], "quality"),
+        (["cam", "/tmp", "--pace", "slow"], "pace"),
+        (["cam", "/tmp", "--start-time", "yesterday"], "ISO"),
+        (["cam", "/tmp", "--start-time", "2999-01-01T00:00:00Z"], "future"),
+    ],
+)
+def test_it_is_named_in_one_line(arguments: list[str], named: str) -> None:
+    result = CliRunner().invoke(app, ["add", *arguments])
+    assert isinstance(result.exception, SightlineError)
+    message = str(result.exception)
+    assert named in message
+    assert "\n" not in message
+    assert len(message) < 300
+    assert not result.output
