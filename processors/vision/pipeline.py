@@ -168,7 +168,7 @@ class VisionPipeline:
         refusal = quality.refusal(self._settings.min_face_px, self._settings.min_quality)
         metrics.FACES.labels(refusal or "embedded").inc()
         if refusal is not None:
-            self._policy.missed(shots, at_us)
+            self._policy.missed(shots, at_us, refused=True)
             return
         with metrics.STAGE_SECONDS.labels("embed").time():
             vector = self._pack.embedder.embed(image, face)

@@ -58,9 +58,14 @@ class ShotPolicy:
         """Whether to look at an unsettled track's face now."""
         return at_us >= state.next_look_us
 
-    def missed(self, state: ShotState, at_us: int) -> None:
-        """There was no face, or none worth a shot: wait, longer each time."""
-        pause = min(_LONGEST_PAUSE_US, _FIRST_PAUSE_US * _GROWTH ** min(state.misses, 32))
+    def missed(self, state: ShotState, at_us: int, *, refused: bool = False) -> None:
+        """There was no face, or one not worth a shot: wait, longer each time.
+
+        A face that was refused may be good in a moment: the wait is never longer than between
+        two shots.
+        """
+        longest = min(_LONGEST_PAUSE_US, self._interval_us) if refused else _LONGEST_PAUSE_US
+        pause = min(longest, _FIRST_PAUSE_US * _GROWTH ** min(state.misses, 32))
         state.misses += 1
         state.next_look_us = at_us + round(pause)
 

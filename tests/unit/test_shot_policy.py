@@ -62,6 +62,14 @@ def test_a_face_seen_again_is_looked_at_soon() -> None:
     assert POLICY.due(state, seconds(21.1))
 
 
+def test_a_face_that_was_refused_is_looked_at_as_often_as_shots_are_taken() -> None:
+    state = ShotState()
+    for second in range(10):
+        POLICY.missed(state, seconds(second), refused=True)
+    assert not POLICY.due(state, seconds(9.4))
+    assert POLICY.due(state, seconds(9.5))
+
+
 def test_only_a_clearly_better_shot_is_a_new_snapshot() -> None:
     state = ShotState()
     best = [
