@@ -65,6 +65,7 @@ class CameraLoop:
                         metrics.CAMERA_RECONNECTS.labels(self._camera.camera_id).inc()
             self._say("down", "not being read: the service has stopped")
         finally:
+            self._stop.request()  # over, for whatever reason: from now on the deadline counts
             self._publisher.close(self._stop)
 
     def _connect_and_read(self) -> None:

@@ -50,7 +50,11 @@ class Publisher:
         self._topic = topics.frames(camera.fleet)
         self._producer = SureProducer(
             producer_config(settings, f"camera-{camera.camera_id}")
-            | {"queue.buffering.max.kbytes": _QUEUE_KIB, "message.timeout.ms": 0}
+            | {
+                "queue.buffering.max.kbytes": _QUEUE_KIB,
+                "message.timeout.ms": 0,  # what is queued stays so, however long the broker is away
+                "log_level": 3,  # errors; that a starting broker is still busy is none
+            }
         )
         self._partition = camera.slot % self._partitions()
         self._queued_bytes = 0

@@ -14,6 +14,7 @@ from producers.camera import CameraLoop
 from producers.capture import quiet_opencv
 from producers.ledger import Ledger
 from producers.publish import Publisher
+from sightline import metrics
 from sightline.clock import SystemClock
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.lifecycle import Stop, start_service
@@ -125,6 +126,7 @@ class CameraService:
         except (InfrastructureError, SightlineError) as error:
             # The camera is started again when the table is looked at next.
             log.warning("%s: %s", camera.camera_id, error)
+            metrics.CAMERA_UP.labels(camera.camera_id).set(0)
             self._report(camera, "down", str(error))
 
     def _report(self, camera: Camera, status: CameraStatus, detail: str | None) -> None:

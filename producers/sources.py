@@ -38,7 +38,7 @@ def locate(uri: str) -> Location:
         return Location("network", _checked_address(uri))
     if scheme == "device":
         return Location("device", f"/dev/video{rest}")
-    if uri.startswith("/dev/"):
+    if uri.startswith("/dev/video"):
         return Location("device", uri)
     if "://" in uri and scheme != "file":
         raise SightlineError(

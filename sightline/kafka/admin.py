@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -181,7 +181,11 @@ def _create(admin: AdminClient, topic: Topic, replicas: int) -> None:
         replication_factor=replicas,
         config=_config(topic, replicas),
     )
-    _done(admin.create_topics([wanted])[topic.name], f"topic {topic.name}")
+    try:
+        admin.create_topics([wanted])[topic.name].result(_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was quicker
+            raise SightlineError(f"topic {topic.name}: {error.args[0].str()}") from error
 
 
 def _grow(admin: AdminClient, topic: Topic) -> None:

@@ -3,6 +3,7 @@
 A camera that is removed keeps its row (`enabled` false, no slot): logs refer to it.
 """
 
+import logging
 import re
 from datetime import datetime
 from typing import Any, Literal, Self, TypeVar
@@ -23,6 +24,8 @@ from schemas.decode import SLUG
 from schemas.topics import DEFAULT_FLEET
 from sightline.errors import SightlineError
 from sightline.store.db import Connection
+
+log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -201,10 +204,17 @@ def _free_slot(connection: Connection, fleet: str) -> int:
 
 
 def list_cameras(connection: Connection) -> list[Camera]:
-    """Every camera that has not been removed, by name."""
+    """Every camera that has not been removed, by name; one whose row is broken is left out."""
     with connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY camera_id")  # noqa: S608
-        return [Camera.of(row) for row in cursor]
+        rows = cursor.fetchall()
+    found = []
+    for row in rows:
+        try:
+            found.append(Camera.of(row))
+        except SightlineError as error:
+            log.warning("camera %s is left out: %s", row["camera_id"], error)
+    return found
 
 
 def get(connection: Connection, camera_id: str) -> Camera:

@@ -183,6 +183,20 @@ def _broker(stack: Settings) -> psutil.Process:
     )
 
 
+def test_a_broken_row_hides_no_other_camera(stack: Settings, tmp_path: Path) -> None:
+    for name in ("row-good", "row-broken"):
+        add_camera(stack, name, str(tmp_path), "films")
+    with connect(stack) as connection:
+        connection.execute(
+            """UPDATE cameras SET settings = '{"fps": -1}' WHERE camera_id = 'row-broken'"""
+        )
+        found = {camera.camera_id for camera in cameras.list_cameras(connection)}
+    for name in ("row-good", "row-broken"):
+        remove_camera(stack, name)
+    assert "row-good" in found
+    assert "row-broken" not in found
+
+
 def test_slots_are_the_lowest_free_also_at_the_same_time(stack: Settings, tmp_path: Path) -> None:
     names = [f"slot-{number}" for number in range(8)]
     barrier = threading.Barrier(len(names))

@@ -41,7 +41,9 @@ def debian_python() -> Path:
     except OSError:
         pytest.skip("no /usr/bin/python3")
     if found.returncode:
-        pytest.skip("GStreamer's RTSP server is not installed (docs/development.md)")
+        pytest.skip(
+            "needs gir1.2-gst-rtsp-server-1.0, python3-gi and gstreamer1.0-plugins-{good,bad,ugly}"
+        )
     return python
 
 
