@@ -121,6 +121,7 @@ class Broker:
 
     def _format(self, java: str, jars: Path, ports: StackPorts) -> None:
         """Make the data folder, whole or not at all."""
+        processes.remove_drafts(self._folder)
         draft = self._folder / f"data-{uuid4().hex}"
         properties = draft.with_suffix(".properties")
         self._write_properties(properties, draft, ports)
@@ -130,8 +131,8 @@ class Broker:
         )
         properties.unlink()
         if result.returncode:
-            said = (result.stderr.strip() or result.stdout.strip()).splitlines() or ["no output"]
-            raise SightlineError(f"Kafka's storage was not formatted: {said[-1]}")
+            said = processes.telling(result.stdout + result.stderr)
+            raise SightlineError(f"Kafka's storage was not formatted: {said}")
         draft.rename(self._data)
 
 

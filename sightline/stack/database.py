@@ -100,6 +100,7 @@ class Database:
 
     def _init(self, user: str | None, password: str) -> None:
         """Make the data folder, whole or not at all."""
+        processes.remove_drafts(self._folder)
         draft = self._folder / f"data-{uuid4().hex}"
         secret = draft.with_suffix(".password")
         secret.touch(mode=0o600)
@@ -119,8 +120,8 @@ class Database:
         )  # fmt: skip
         secret.unlink()
         if result.returncode:
-            said = result.stderr.strip().splitlines() or ["no output"]
-            raise SightlineError(f"PostgreSQL's data folder was not made: {said[-1]}")
+            said = processes.telling(result.stderr)
+            raise SightlineError(f"PostgreSQL's data folder was not made: {said}")
         draft.rename(self._data)
 
     def _left_over(self) -> list[psutil.Process]:

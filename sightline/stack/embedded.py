@@ -4,7 +4,6 @@ import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 
@@ -30,8 +29,17 @@ def up(settings: Settings) -> list[Change]:
 
     Raises SightlineError with one line that says what to do.
     """
+    try:
+        return _up(settings)
+    except OSError as error:
+        raise SightlineError(
+            f"the home {settings.home} cannot be written: {error.strerror or error}"
+        ) from error
+
+
+def _up(settings: Settings) -> list[Change]:
     home = settings.home
-    _make_home(home)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(home / "up.lock"), progress_console.status("starting") as status:
         ports = StackPorts.load(home) or first_ports()
         if not settings.s3_bucket:
@@ -59,13 +67,6 @@ def down(settings: Settings) -> list[str]:
         if database.result():
             stopped.append("PostgreSQL")
         return stopped
-
-
-def _make_home(home: Path) -> None:
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise SightlineError(f"the home {home} cannot be made: {error.strerror}") from error
 
 
 def _start(settings: Settings, ports: StackPorts) -> None:

@@ -4,6 +4,8 @@ A remembered process id may belong to somebody else after a power cut, so none i
 a daemon's command line names a file of its home, and that is what is looked for.
 """
 
+import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ import psutil
 from sightline.errors import SightlineError
 
 _PAUSE_SECONDS = 0.05
+_WRONG = re.compile(r"\b(error|FATAL)\b|ERROR|Exception")
 
 
 def find(wanted: Callable[[list[str]], bool]) -> list[psutil.Process]:
@@ -80,7 +83,21 @@ def wait_until(
         time.sleep(_PAUSE_SECONDS)
 
 
+def remove_drafts(folder: Path) -> None:
+    """Remove data folders that an earlier `up` has begun and not finished."""
+    for draft in folder.glob("data-*"):
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink()
+
+
+def telling(output: str) -> str:
+    """The line of a program's output that says what went wrong: the last that says so."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    marked = [line for line in lines if _WRONG.search(line)]
+    return (marked or lines or ["no output"])[-1]
+
+
 def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if "ERROR" in line or "FATAL" in line or "Exception" in line]
-    return f"{(telling or lines or ['no output'])[-1]} ({log})"
+    return f"{telling(log.read_text(errors='replace'))} ({log})"

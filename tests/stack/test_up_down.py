@@ -117,3 +117,20 @@ def test_without_up_a_command_says_what_to_do(home: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert "sightline up" in result.stderr
+
+
+def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run_sightline(tmp_path / "file" / "home", "up", check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "cannot be written" in result.stderr
+
+
+def test_a_damaged_memory_is_one_line(home: Path) -> None:
+    (home / "stack.json").write_text("{")
+    result = run_sightline(home, "up", check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "stack.json is damaged" in result.stderr
+    (home / "stack.json").unlink()
