@@ -33,6 +33,9 @@ class Topic:
             "max.message.bytes": str(self.max_record_bytes),
             # Segments roll with the retention, or a quiet topic would never forget.
             "segment.ms": str(max(HOUR_MS, min(self.retention_ms // 4, DAY_MS))),
+            # A record's time is its capture time. A film read faster than it was taken, or a
+            # camera's wrong clock, is ahead of the broker's, which refuses it after an hour.
+            "message.timestamp.after.max.ms": str(2**63 - 1),
         }
         if self.compacted:
             settings |= {"min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": str(DAY_MS)}

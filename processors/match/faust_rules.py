@@ -57,7 +57,8 @@ def make_app(app_id: str, servers: str, folder: Path) -> faust.App:
         producer_acks=-1,
         producer_threaded=False,
         producer_request_timeout=_DELIVERY_SECONDS,
-        producer_max_request_size=MAX_RECORD_BYTES,
+        # The topics say what is too large; what the client refuses itself is told less clearly.
+        producer_max_request_size=8 * MAX_RECORD_BYTES,
     )
     app.transport = _Transport(app.conf.broker_consumer, app)
     app.on_rebalance_complete.connect(_hold_flow, weak=False)

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import faust
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+)
 from faust.exceptions import FaustError
 from faust.types import EventT, StreamT
 
@@ -36,6 +42,14 @@ log = logging.getLogger(__name__)
 _SERVICE = "match"
 _APP = "sightline-match"
 _TABLE = "state"  # its changelog is MATCH_STATE
+_REFUSED = (
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+)
+"""However often it is sent, Kafka will not take it."""
+
 _LOOK_SECONDS = 0.05
 """How soon a wish to stop, or a failure, is noticed."""
 
@@ -94,10 +108,7 @@ class MatchWorker:
         record = _record(event)
         metrics.RECORDS.labels(_SERVICE, record.topic).inc()
         try:
-            face_event = record.decode(pb.FaceEvent)
-            site_id = _site_of(face_event)
-            site = self._site(site_id)
-            done = step(face_event, site, self._gallery, self._rules)
+            await self._advance(record)
         except InvalidRecord as error:
             metrics.DEAD_LETTERS.labels(_SERVICE, error.reason).inc()
             log.warning(
@@ -105,9 +116,20 @@ class MatchWorker:
                 record.topic, record.partition, record.offset, error,
             )  # fmt: skip
             await self._send([dead_letter(record, _SERVICE, error, self._clock.now_us())])
-            return
-        await self._send([_out(sighting) for sighting in done.sightings])
-        await self._table.store(record.partition, list(done.changes.records(site_id)))
+
+    async def _advance(self, record: Record) -> None:
+        """Decide, send, store. Raises InvalidRecord for what can never be processed."""
+        event = record.decode(pb.FaceEvent)
+        site_id = _site_of(event)
+        site = self._site(site_id)
+        done = step(event, site, self._gallery, self._rules)
+        try:
+            await self._send([_out(sighting) for sighting in done.sightings])
+            await self._table.store(record.partition, list(done.changes.records(site_id)))
+        except _REFUSED as error:
+            raise InvalidRecord(
+                "refused", f"Kafka does not take what it leads to: {error}"
+            ) from error
         site.apply(done.changes)
 
     async def _send(self, outs: Sequence[Out]) -> None:

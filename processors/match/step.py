@@ -46,7 +46,7 @@ def _observed(shot: pb.FaceObservation, site: SiteState, gallery: Gallery, rules
         shots, before = [shot], None
     else:
         shots, before = _with_shot(track.shots, shot), track.decided
-    sighting, changes = _decided(shots, before, site, gallery, rules, final=False)
+    sighting, changes = _decided(shots, before, site, gallery, rules)
     expired = site.expired(shot.camera_id, shot.captured_at_us)
     changes.tracks.update(dict.fromkeys(expired))
     changes.tracks[shot.track_id] = _track(shots, sighting)
@@ -59,7 +59,9 @@ def _ended(end: pb.TrackEnded, site: SiteState, gallery: Gallery, rules: Rules) 
         return Step()  # nobody saw a face of it
     if _is_over(track):
         return Step((track.decided,))
-    sighting, changes = _decided(list(track.shots), track.decided, site, gallery, rules, final=True)
+    sighting, changes = _decided(
+        list(track.shots), track.decided, site, gallery, rules, ended_at_us=end.ended_at_us
+    )
     ended = pb.Sighting()
     ended.CopyFrom(sighting)
     ended.status = pb.Sighting.ENDED
@@ -80,10 +82,14 @@ def _decided(
     gallery: Gallery,
     rules: Rules,
     *,
-    final: bool,
+    ended_at_us: int = 0,
 ) -> tuple[pb.Sighting, Changes]:
-    """The sighting that the shots of an epoch make, and what strangers learn from it."""
+    """The sighting that the shots of an epoch make, and what strangers learn from it.
+
+    With the time of the track's end it is the last word.
+    """
     last = shots[-1]
+    final = bool(ended_at_us)
     scale = score_scale(last.pack)
     evidence = combine(
         [Shot(one.observation_id, vector_of(one.embedding), one.quality.overall) for one in shots],
@@ -106,6 +112,7 @@ def _decided(
     sighting = _sighting(decision, last, best, gallery)
     sighting.shots = evidence.count
     sighting.template = bytes_of(evidence.template)
+    sighting.decided_at_us = max(last.captured_at_us, ended_at_us)
     _set_status(sighting, before)
     if final or _is_news(before, sighting):
         return sighting, Changes(strangers=_learned(sighting, before, last, site))
@@ -130,7 +137,6 @@ def _sighting(
         gallery_revision=gallery.revision,
         reason=decision.reason,
         first_seen_us=last.track_started_at_us,
-        decided_at_us=last.captured_at_us,
         frame=best.frame,
         width=best.width,
         height=best.height,

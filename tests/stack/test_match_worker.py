@@ -105,9 +105,15 @@ def test_garbage_is_a_dead_letter_and_the_next_record_goes_on(
     short.observation.embedding = short.observation.embedding[:400]
     unmeasured = Walk(5, "match-3", site).shot(0)
     unmeasured.observation.embedding = b"\x00\x00\xc0\x7f" * 128  # NaN
+    vast = Walk(5, "match-3", site).shot(1)
+    vast.observation.pack = "x" * 700_000  # twice in the state, which no topic takes
     produce(stack, [good.shot(0)])
     producer = Producer(producer_config(stack, "match-garbage"))
-    garbage = [b"\xff\xfe garbage", None, short.SerializeToString(), unmeasured.SerializeToString()]
+    garbage = [
+        b"\xff\xfe garbage",
+        None,
+        *(one.SerializeToString() for one in (short, unmeasured, vast)),
+    ]
     for value in garbage:
         producer.produce(FACES.name, value, key=site)
     producer.flush(10)
@@ -121,10 +127,10 @@ def test_garbage_is_a_dead_letter_and_the_next_record_goes_on(
         ]
         return [one for one in found if one.service == "match" and one.key == site.encode()]
 
-    found = eventually(lambda: (got := letters()) and len(got) >= 4 and got, 10)
+    found = eventually(lambda: (got := letters()) and len(got) >= 5 and got, 10)
     assert found
     assert {one.reason for one in found} == {
-        "not_protobuf", "empty", "bad_dimension", "bad_vector",
+        "not_protobuf", "empty", "bad_dimension", "bad_vector", "refused",
     }  # fmt: skip
     assert {one.value for one in found} == {value or b"" for value in garbage}
     assert all(one.source.topic == FACES.name for one in found)
@@ -137,3 +143,11 @@ def test_what_a_transaction_took_back_is_not_seen(stack: Settings, matcher: Work
     produce(stack, real.whole())
     said(stack, real)
     assert {one.track_id for one in sightings(stack, site)} == {real.track_id}
+
+
+def test_a_camera_whose_clock_is_ahead_is_no_reason_to_stop(
+    stack: Settings, matcher: Worker
+) -> None:
+    ahead = Walk(8, "match-5", "match-ahead", at_s=7200)
+    produce(stack, ahead.whole())
+    assert said(stack, ahead).global_id
