@@ -15,7 +15,7 @@ import psutil
 
 from sightline.errors import SightlineError
 from sightline.settings import Settings
-from sightline.stack.locks import try_lock
+from sightline.stack.locks import lock, try_lock
 
 SUPERVISOR = "all"
 """What the supervisor calls itself among the services."""
@@ -46,11 +46,9 @@ def registered(name: str, settings: Settings) -> Iterator[None]:
     path = _folder(settings) / f"{name}.{socket.gethostname()}.{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = try_lock(path)
+        handle = lock(path)
     except OSError as error:
         raise SightlineError(f"the home cannot be written: {error}") from error
-    if handle is None:
-        raise SightlineError(f"{path} is locked by another process")
     with handle:
         try:
             yield

@@ -1,0 +1,59 @@
+"""Which services run is known by locks that die with their holders."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from sightline.settings import Settings
+from sightline.stack.running import registered, running_services
+from tests.support import ROOT, eventually
+
+HOLDER = """
+import signal, sys
+from pathlib import Path
+from sightline.settings import Settings
+from sightline.stack.running import registered
+with registered("vision", Settings(home=Path(sys.argv[1]))):
+    signal.pause()
+"""
+
+REGISTER_OFTEN = """
+import sys
+from pathlib import Path
+from sightline.settings import Settings
+from sightline.stack.running import registered, running_services
+settings = Settings(home=Path(sys.argv[1]))
+for _ in range(300):
+    with registered("often", settings):
+        pass
+"""
+
+
+def test_a_service_is_known_while_it_lives_and_no_longer(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert running_services(settings) == []
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT) as holder:
+        try:
+            (found,) = eventually(lambda: running_services(settings))
+            assert (found.name, found.pid, found.is_here) == ("vision", holder.pid, True)
+        finally:
+            holder.send_signal(signal.SIGKILL)
+    assert running_services(settings) == []
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_process_finds_itself_and_leaves_no_file(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    with registered("outbox", settings):
+        assert [one.pid for one in running_services(settings)] == [os.getpid()]
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_looking_never_disturbs_a_service_that_starts(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    with subprocess.Popen([sys.executable, "-c", REGISTER_OFTEN, str(tmp_path)], cwd=ROOT) as often:
+        while often.poll() is None:
+            running_services(settings)
+    assert often.returncode == 0
