@@ -169,6 +169,12 @@ class StateTable:
         return list(self._table.data.data.items())
 
 
+def committed_offset(app: faust.App, topic: str, partition: int) -> int:
+    """The offset from which on records of a partition may be delivered again."""
+    consumer: Any = app.consumer
+    return int(consumer._committed_offset[TP(topic, partition)] or 0)
+
+
 def end_process(status: int) -> NoReturn:
     """Rule 2. An event that could not be processed must not be acknowledged, and an orderly
     stop would wait for just that: the process ends without one.

@@ -22,7 +22,7 @@ from faust.exceptions import FaustError
 from faust.types import EventT, StreamT
 
 from processors.match.decide import Rules
-from processors.match.faust_rules import StateTable, end_process, make_app
+from processors.match.faust_rules import StateTable, committed_offset, end_process, make_app
 from processors.match.follow import GalleryFollower
 from processors.match.gallery import Gallery
 from processors.match.state import SiteState, load
@@ -120,17 +120,19 @@ class MatchWorker:
     async def _advance(self, record: Record) -> None:
         """Decide, send, store. Raises InvalidRecord for what can never be processed."""
         event = record.decode(pb.FaceEvent)
-        site_id = _site_of(event)
-        site = self._site(site_id)
-        done = step(event, site, self._gallery, self._rules)
+        inner = event.observation if event.HasField("observation") else event.track_ended
+        site = self._site(inner.site_id)
+        settled = committed_offset(self._app, record.topic, record.partition)
+        done = step(event, site, self._gallery, self._rules, settled=settled)
         try:
             await self._send([_out(sighting) for sighting in done.sightings])
-            await self._table.store(record.partition, list(done.changes.records(site_id)))
+            await self._table.store(record.partition, list(done.changes.records(inner.site_id)))
         except _REFUSED as error:
             raise InvalidRecord(
                 "refused", f"Kafka does not take what it leads to: {error}"
             ) from error
         site.apply(done.changes)
+        site.touch(inner.track_id, record.offset)
 
     async def _send(self, outs: Sequence[Out]) -> None:
         """Send records and wait until Kafka has them."""
@@ -169,12 +171,6 @@ def _record(event: EventT[bytes]) -> Record:
         value=message.value,
         timestamp_ms=int((message.timestamp or 0) * 1000),
     )
-
-
-def _site_of(event: pb.FaceEvent) -> str:
-    if event.WhichOneof("event") == "observation":
-        return event.observation.site_id
-    return event.track_ended.site_id
 
 
 def _out(sighting: pb.Sighting) -> Out:

@@ -55,7 +55,7 @@ class Changes:
 
 
 class SiteState:
-    """One site's memory. Only `apply` changes it."""
+    """One site's memory. Only `apply` and `touch` change it."""
 
     def __init__(self) -> None:
         self._tracks: dict[str, pb.TrackState] = {}
@@ -63,6 +63,8 @@ class SiteState:
         self._packs: dict[str, TemplateIndex] = {}
         # Of each camera its tracks by last shot (µs), the oldest first.
         self._last: defaultdict[str, OrderedDict[str, int]] = defaultdict(OrderedDict)
+        # Where in the source the last event of a track stood, if this process has seen it.
+        self._touched: dict[str, int] = {}
 
     def track(self, track_id: str) -> pb.TrackState | None:
         """A track that is live, or was a moment ago."""
@@ -99,14 +101,24 @@ class SiteState:
             others.append(Candidate(str(global_id), score_of(vector, rest, mean_of(rest))))
         return sorted(others, key=lambda one: (-one.score, one.key))
 
-    def expired(self, camera_id: str, now_us: int) -> list[str]:
-        """Tracks of a camera that are forgotten at a capture time of that camera."""
+    def expired(self, camera_id: str, now_us: int, settled: int) -> list[str]:
+        """Tracks of a camera that are forgotten at a capture time of that camera.
+
+        `settled`: the source offset from which on events may be delivered again. A track with
+        such events stays: the rest of it alone would be decided otherwise. One that this
+        process has not seen has none: they would have come again before what is seen now.
+        """
         gone = []
         for track_id, last_us in self._last[camera_id].items():
-            if last_us >= now_us - _TRACK_LIFE_US:
+            if last_us >= now_us - _TRACK_LIFE_US or self._touched.get(track_id, -1) >= settled:
                 break
             gone.append(track_id)
         return gone
+
+    def touch(self, track_id: str, offset: int) -> None:
+        """Note that an event of a track stood at a source offset, whatever it changed."""
+        if track_id in self._tracks:
+            self._touched[track_id] = offset
 
     def apply(self, changes: Changes) -> None:
         """Take over what a step has changed."""
@@ -119,7 +131,9 @@ class SiteState:
         before = self._tracks.pop(track_id, None)
         if before is not None:
             self._last[before.decided.camera_id].pop(track_id, None)
-        if track is not None:
+        if track is None:
+            self._touched.pop(track_id, None)
+        else:
             self._tracks[track_id] = track
             last_us = max(shot.captured_at_us for shot in track.shots)
             self._last[track.decided.camera_id][track_id] = last_us

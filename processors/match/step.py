@@ -27,14 +27,21 @@ class Step:
     changes: Changes = field(default_factory=Changes)
 
 
-def step(event: pb.FaceEvent, site: SiteState, gallery: Gallery, rules: Rules) -> Step:
-    """Process one event. Raises InvalidRecord for a vector that cannot be compared."""
+def step(
+    event: pb.FaceEvent, site: SiteState, gallery: Gallery, rules: Rules, *, settled: int
+) -> Step:
+    """Process one event. Raises InvalidRecord for a vector that cannot be compared.
+
+    `settled`: the source offset from which on events may be delivered again.
+    """
     if event.WhichOneof("event") == "observation":
-        return _observed(event.observation, site, gallery, rules)
+        return _observed(event.observation, site, gallery, rules, settled)
     return _ended(event.track_ended, site, gallery, rules)
 
 
-def _observed(shot: pb.FaceObservation, site: SiteState, gallery: Gallery, rules: Rules) -> Step:
+def _observed(
+    shot: pb.FaceObservation, site: SiteState, gallery: Gallery, rules: Rules, settled: int
+) -> Step:
     for dimension in (gallery.dimension(shot.pack), site.dimension(shot.pack)):
         vector_of(shot.embedding, dimension)
     track = site.track(shot.track_id)
@@ -47,7 +54,7 @@ def _observed(shot: pb.FaceObservation, site: SiteState, gallery: Gallery, rules
     else:
         shots, before = _with_shot(track.shots, shot), track.decided
     sighting, changes = _decided(shots, before, site, gallery, rules)
-    expired = site.expired(shot.camera_id, shot.captured_at_us)
+    expired = site.expired(shot.camera_id, shot.captured_at_us, settled)
     changes.tracks.update(dict.fromkeys(expired))
     changes.tracks[shot.track_id] = _track(shots, sighting)
     return Step((sighting,) if _is_news(before, sighting) else (), changes)

@@ -49,21 +49,26 @@ class Site:
         self.state = SiteState()
         self.changelog: dict[bytes, bytes] = {}
         self.said: list[pb.Sighting] = []
+        self.offset = 0
+        self.settled = 10**9  # everything was committed at once
 
     def take(self, *events: pb.FaceEvent, lose_state: bool = False) -> list[pb.Sighting]:
         """Process events; what they led to. `lose_state`: it dies before state is stored."""
         said: list[pb.Sighting] = []
         for event in events:
-            done = step(event, self.state, self.gallery, RULES)
+            done = step(event, self.state, self.gallery, RULES, settled=self.settled)
             said += done.sightings
             if lose_state:
                 continue
+            self.offset += 1
             for key, value in done.changes.records("site"):
                 if value is None:
                     self.changelog.pop(key, None)
                 else:
                     self.changelog[key] = value
             self.state.apply(done.changes)
+            inner = event.observation if event.HasField("observation") else event.track_ended
+            self.state.touch(inner.track_id, self.offset)
         self.said += said
         for one in said:
             decode(pb.Sighting, one.SerializeToString())
@@ -223,6 +228,20 @@ def test_tracks_whose_end_was_lost_are_forgotten() -> None:
     assert site.state.track(lost.track_id) is None
     assert track_key("site", lost.track_id) not in site.changelog
     assert site.state.track(elsewhere.track_id) is not None, "its camera has a clock of its own"
+
+
+def test_a_track_that_may_be_delivered_again_is_not_forgotten() -> None:
+    site = Site()
+    early = walk(1)
+    site.settled = 2
+    site.take(*early.whole(), walk(2, at_s=3600).shot(0))
+    assert site.state.track(early.track_id) is not None, "its offsets from 2 on are open"
+    site.restart()
+    site.take(early.shot(2), early.end(), walk(2, at_s=3600).shot(0))
+    assert site.state.track(early.track_id) is not None, "they have come again, and may again"
+    site.settled = 10
+    site.take(walk(2, at_s=3600).shot(1))
+    assert site.state.track(early.track_id) is None
 
 
 def test_a_vector_of_another_length_is_refused_and_changes_nothing() -> None:
