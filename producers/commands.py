@@ -1,14 +1,14 @@
 """`sightline camera`: add, list, test, restart and remove cameras."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from producers.sources import locate
 from producers.trial import try_out
-from schemas.topics import DEFAULT_FLEET, HOUR_MS, frames
-from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
+from schemas.topics import DEFAULT_FLEET
+from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
 from sightline.kafka.admin import ensure_fleet_topic
 from sightline.settings import load_settings
@@ -86,7 +86,6 @@ def add(
     with connect(settings) as connection:
         ensure_fleet_topic(settings, camera.fleet)
         added = cameras.add(connection, camera)
-    _warn_of_age(camera)
     console.print(
         f"camera {added.camera_id}: {added.shown_uri} (site {added.site_id}, fleet {added.fleet}, "
         f"slot {added.slot})",
@@ -107,19 +106,6 @@ def _moment(text: str | None) -> datetime | None:
     if moment > datetime.now(moment.tzinfo):
         raise SightlineError("--start-time lies in the future, from where Kafka takes no records")
     return moment
-
-
-def _warn_of_age(camera: NewCamera) -> None:
-    topic = frames(camera.fleet)
-    start = camera.settings.start_time
-    if start is None or topic.retention_ms < 0:
-        return
-    if datetime.now(start.tzinfo) - start > timedelta(milliseconds=topic.retention_ms):
-        progress_console.print(
-            f"note: Kafka keeps frames for {topic.retention_ms // HOUR_MS} hours from their "
-            "capture time, so these may be gone minutes after they have been read",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
 
 
 @app.command("list")

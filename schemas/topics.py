@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 KIB = 1024
 MIB = 1024 * KIB
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
+DAY_MS = 24 * 3_600_000
 
 MAX_RECORD_BYTES = 8 * MIB
 """Largest record any topic takes; the broker's limit is set to it."""
@@ -18,8 +17,10 @@ class Topic:
     name: str
     key: str
     partitions: int
-    retention_ms: int = 7 * DAY_MS
-    retention_bytes: int = -1  # of one partition
+    retention_bytes: int = 512 * MIB  # of one partition
+    retention_ms: int = -1
+    """-1: bytes alone. Kafka goes by the record's time, which is the capture time: with a limit
+    in days the broker would delete an old film while it is being read."""
     compacted: bool = False
     max_record_bytes: int = 1 * MIB
     precious: bool = True
@@ -31,8 +32,9 @@ class Topic:
         settings = {
             "cleanup.policy": "compact" if self.compacted else "delete",
             "max.message.bytes": str(self.max_record_bytes),
-            # Segments roll with the retention, or a quiet topic would never forget.
-            "segment.ms": str(max(HOUR_MS, min(self.retention_ms // 4, DAY_MS))),
+            # What is in the newest segment is never deleted, however small the limit.
+            "segment.ms": str(DAY_MS),
+            "segment.bytes": str(self._segment_bytes()),
             # A record's time is its capture time. A film read faster than it was taken, or a
             # camera's wrong clock, is ahead of the broker's, which refuses it after an hour.
             "message.timestamp.after.max.ms": str(2**63 - 1),
@@ -46,13 +48,14 @@ class Topic:
             }
         return settings | self.extra
 
+    def _segment_bytes(self) -> int:
+        return 64 * MIB if self.compacted else min(256 * MIB, max(self.retention_bytes // 4, MIB))
+
 
 MOTION_EVENTS = Topic("motion-events", key="camera id", partitions=4)
-TRACKS = Topic("tracks", key="camera id", partitions=4, retention_ms=1 * DAY_MS, precious=False)
+TRACKS = Topic("tracks", key="camera id", partitions=4, precious=False)
 FACES = Topic("faces", key="site id", partitions=4)
-SNAPSHOTS = Topic(
-    "snapshots", key="track id", partitions=4, retention_ms=1 * DAY_MS, max_record_bytes=2 * MIB
-)
+SNAPSHOTS = Topic("snapshots", key="track id", partitions=4, max_record_bytes=2 * MIB)
 GALLERY = Topic("gallery", key="person id", partitions=1, compacted=True)
 SIGHTINGS = Topic("sightings", key="site id", partitions=4)
 DEAD_LETTERS = Topic(
@@ -81,9 +84,7 @@ def frames(fleet: str = DEFAULT_FLEET) -> Topic:
         f"frames.{fleet}",
         key="camera id",
         partitions=12,
-        retention_ms=1 * DAY_MS,
         retention_bytes=1024 * MIB,
-        extra={"segment.bytes": str(256 * MIB)},
         max_record_bytes=MAX_RECORD_BYTES - 64 * KIB,  # a dead letter wraps the record
         precious=False,
     )

@@ -133,9 +133,6 @@ class Settings(BaseSettings):
     provider: Provider = Field("cpu", description="what ONNX Runtime runs on")
     device: int = Field(0, ge=0, description="number of the GPU")
     model_threads: int = Field(
-        1, ge=1, description="threads of one model on the CPU; workers are processes"
-    )
-    model_threads: int = Field(
         1, ge=1, description="threads of one model; more workers beat more threads"
     )
 

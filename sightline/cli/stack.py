@@ -76,7 +76,9 @@ def _topics_list(as_json: JsonOption = False) -> None:
             "topic": state.topic.name,
             "key": state.topic.key,
             "partitions": state.topic.partitions,
-            "kept": "compacted" if state.topic.compacted else f"{state.topic.retention_ms} ms",
+            "kept": "compacted"
+            if state.topic.compacted
+            else f"{state.topic.retention_bytes >> 20} MiB a partition",
             "max bytes": state.topic.max_record_bytes,
             "state": "missing"
             if state.partitions is None

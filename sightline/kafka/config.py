@@ -9,7 +9,7 @@ ConfigValue = str | int | float | bool
 _SESSION_TIMEOUT_MS = 10_000
 """After a kill -9 partitions move when this has run out: the recovery that we promise."""
 
-_TRANSACTION_TIMEOUT_MS = 30_000
+_TRANSACTION_TIMEOUT_MS = 10_000
 """A dead worker's open transaction blocks its readers for at most this long."""
 
 

@@ -1,6 +1,6 @@
 """Consume, process, produce and commit in one Kafka transaction.
 
-The order within a batch: process every record, send its outputs (dead letters are outputs
+The order within a batch: process every record, begin, send the outputs (dead letters are outputs
 like any other), add the input's offsets, commit. Nobody sees outputs without their offsets.
 """
 
@@ -124,13 +124,14 @@ class TransformLoop:
             self._batch += checked([message])
 
     def _transact(self, records: Sequence[Record]) -> None:
+        # All the work comes before the transaction, which is then open for moments only: a worker
+        # that is killed in it holds up its readers until the broker gives the transaction up.
+        outs = [out for record in records for out in self._outputs(record)]
+        offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
         raw = self._producer.raw
         raw.begin_transaction()
         try:
-            offsets: dict[tuple[str, int], int] = {}
-            for record in records:
-                self._producer.send_all(self._outputs(record))
-                offsets[record.topic, record.partition] = record.offset + 1
+            self._producer.send_all(outs)
             raw.send_offsets_to_transaction(
                 [TopicPartition(topic, number, at) for (topic, number), at in offsets.items()],
                 self._consumer.consumer_group_metadata(),

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 
 from sightline.errors import InvalidRecord
-from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.config import ConfigValue, consumer_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out, Record
 from sightline.kafka.transform import TransformLoop
@@ -35,38 +35,36 @@ class Echo:
         """There is no state."""
 
 
-class CrashingEcho(Echo):
-    """Sends the record of a value past the transaction's queue, and dies."""
+class CrashingProducer(SureProducer):
+    """Sends a batch with a certain value in it, and dies before it is committed."""
 
-    def __init__(self, target: str, crash_at: bytes) -> None:
-        super().__init__(target)
+    def __init__(self, config: dict[str, ConfigValue], crash_at: bytes) -> None:
+        super().__init__(config)
         self._crash_at = crash_at
-        self.producer: SureProducer | None = None
 
-    def process(self, record: Record) -> Iterable[Out]:
-        outs = super().process(record)
-        if record.value == self._crash_at and self.producer is not None:
-            self.producer.send_all(outs)
-            self.producer.flush(10)
+    def send_all(self, outs: Iterable[Out]) -> None:
+        batch = list(outs)
+        super().send_all(batch)
+        if self._crash_at in (out.value for out in batch):
+            self.flush(10)
             os.kill(os.getpid(), signal.SIGKILL)
-        return outs
 
 
 def main(source: str, target: str, name: str, crash_at: str) -> None:
     settings = load_settings()
     stop = start_service("echo", settings)
-    processor = CrashingEcho(target, crash_at.encode())
+    producer = producer_config(settings, "echo", f"echo-{source}-{name}")
     loop = TransformLoop(
         "echo",
-        processor,
+        Echo(target),
         [source],
         # The shortest time that the broker lets a group wait for a dead member.
         consumer_config(settings, "echo", f"echo-{source}") | {"session.timeout.ms": 6000},
-        producer_config(settings, "echo", f"echo-{source}-{name}"),
+        producer,
         batch_records=10,
         batch_seconds=0.2,
     )
-    processor.producer = loop._producer
+    loop._producer = CrashingProducer(producer, crash_at.encode())
     loop.run(stop)
 
 

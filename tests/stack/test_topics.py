@@ -21,7 +21,7 @@ def test_every_topic_is_as_the_registry_wants_it(stack: Settings) -> None:
 
 def test_drift_is_repaired_and_nothing_else_is_touched(stack: Settings) -> None:
     drifted = Topic(
-        "test-drift", "none", 1, retention_ms=3_600_000, extra={"segment.bytes": "1048576"}
+        "test-drift", "none", 1, retention_ms=3_600_000, extra={"segment.jitter.ms": "1000"}
     )
     wanted = Topic("test-drift", "none", 3, retention_ms=7_200_000)
     assert apply_topics(stack, [drifted]) == [Change("test-drift", "created, 1 partitions")]
