@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +28,7 @@ from schemas.topics import FACES, frames
 from sightline.demo import stage
 from sightline.demo.found import Found, read_found
 from sightline.errors import SightlineError
-from sightline.kafka.config import client_config, consumer_config
+from sightline.kafka.config import consumer_config
 from sightline.settings import Settings
 from sightline.store.cameras import CameraSettings, NewCamera
 from sightline.store.db import Connection, connect
@@ -103,12 +102,9 @@ def _frames(settings: Settings) -> tuple[int, int]:
     topic = frames(settings.fleet)
     parts = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
     group = f"sightline-vision-{settings.fleet}"
-    config = client_config(settings, "sightline-bench")
-    asked = ConsumerGroupTopicPartitions(group, parts)
-    answer = AdminClient(config).list_consumer_group_offsets([asked])[group].result()
-    done = sum(max(0, part.offset) for part in answer.topic_partitions or ())
-    consumer = Consumer(consumer_config(settings, "sightline-bench", "sightline-bench"))
+    consumer = Consumer(consumer_config(settings, "sightline-bench", group))
     try:
+        done = sum(max(0, part.offset) for part in consumer.committed(parts, timeout=10))
         ends = [consumer.get_watermark_offsets(part, timeout=10) for part in parts]
     finally:
         consumer.close()

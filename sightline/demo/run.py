@@ -19,6 +19,7 @@ from sightline.demo.sheet import write_sheet
 from sightline.demo.truth import Person, Truth, Verdict, compare
 from sightline.errors import SightlineError
 from sightline.people.enrol import enrol
+from sightline.people.photos import look, read_photo
 from sightline.people.records import Details
 from sightline.settings import Settings, default_home
 from sightline.store import cameras
@@ -26,7 +27,7 @@ from sightline.store.cameras import NewCamera
 from sightline.store.db import connect
 from sightline.store.objects import open_store
 from sightline.store.outbox import deliver
-from sightline.vision.packs import load_pack
+from sightline.vision.packs import ModelPack, load_pack
 
 _PATIENCE = 3.0
 """Times the length of the films: a slow machine falls behind and has to catch up."""
@@ -104,12 +105,18 @@ def play(wish: Wish) -> Outcome:
         if wish.videos:
             making.result()  # a film that cannot be read is told before anything is started
         stage.choose_pack(settings, users_home)
+        pack = _load_pack(settings)
+        for name, photo in wish.photos:  # and so is a photo without a face
+            look(read_photo(photo), f"--enrol {name}", pack, settings)
         with stage.running_stack(settings):
-            return _run(settings, making.result())
+            return _run(settings, pack, making.result())
 
 
-def _run(settings: Settings, show: Play) -> Outcome:
-    _enrol(settings, show.photos)
+def _run(settings: Settings, pack: ModelPack, show: Play) -> Outcome:
+    for name, photo in show.photos:
+        enrol(settings, pack, name, [photo], Details())
+        progress_console.print(f"enrolled {name}")
+    deliver(settings)
     patience = _START_SECONDS + _PATIENCE * show.seconds
     with stage.running_services(settings, *stage.ALL_SERVICES) as services:
         stage.wait_until_ready(settings, services)
@@ -127,20 +134,17 @@ def _run(settings: Settings, show: Play) -> Outcome:
     return Outcome(found, verdict, summary | {"contact_sheet": str(sheet)}, settings.home)
 
 
+def _load_pack(settings: Settings) -> ModelPack:
+    with progress_console.status("loading the models"):
+        pack = load_pack(settings)
+    progress_console.print(f"model pack {pack.id}")
+    return pack
+
+
 def _add_cameras(settings: Settings, films: dict[str, Path]) -> None:
     with connect(settings) as db:
         for name, film in films.items():
             cameras.add(db, cameras.checked(NewCamera, camera_id=name, uri=str(film)))
-
-
-def _enrol(settings: Settings, photos: Sequence[tuple[str, Path]]) -> None:
-    with progress_console.status("loading the models"):
-        pack = load_pack(settings)
-    progress_console.print(f"model pack {pack.id}")
-    for name, photo in photos:
-        enrol(settings, pack, name, [photo], Details())
-        progress_console.print(f"enrolled {name}")
-    deliver(settings)
 
 
 def _own_films(wish: Wish, home: Path) -> Play:

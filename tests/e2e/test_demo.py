@@ -1,0 +1,134 @@
+"""`sightline demo`, as a person runs it: everything real, from film to row."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from tests.support import ROOT, environment, eventually, sightline_command
+
+pytestmark = pytest.mark.e2e
+
+_SECONDS = 280.0
+
+
+def start(home: Path, *arguments: str, **extra: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        sightline_command("demo", "--home", str(home), *arguments),
+        cwd=ROOT,
+        # Its own home is the one given; the user's is this one, which it must leave alone.
+        env=environment(home.parent / "user", **extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(home: Path) -> list[list[str]]:
+    """Command lines of processes that work on a home."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        told = [*(process.info["cmdline"] or []), process.info["cwd"] or ""]
+        if any(str(home) in part for part in told):
+            found.append(told)
+    return found
+
+
+@pytest.fixture
+def folder(home: Path) -> Iterator[Path]:
+    """Where the demo's home may be; nothing of it may live on when the test is done."""
+    yield home / "demo"
+    assert processes_of(home) == []
+
+
+def run(folder: Path, *arguments: str, **extra: str) -> tuple[int, str, str]:
+    process = start(folder, *arguments, **extra)
+    out, err = process.communicate(timeout=_SECONDS)
+    return process.returncode, out, err
+
+
+def only_line(out: str) -> dict[str, Any]:
+    assert out.count("\n") == 1, out
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+def test_everybody_in_its_own_films_is_found_with_the_models_of_the_registry(folder: Path) -> None:
+    status, out, err = run(folder, "--json", SIGHTLINE_PACK="dlib")
+    assert status == 0, (out, err)
+    told = only_line(out)
+    assert told["names"] == ["Ana Lima", "Ben Archer", "Carl Weber", "Ella Quist"]
+    assert (told["expected_named"], told["named_right"], told["named_wrong"]) == (4, 4, 0)
+    assert (told["expected_unknown"], told["unknown_found"]) == (2, 2)
+    assert told["same_id_across_cameras"] == told["unknown_ids"] == 2
+    assert told["cameras"] == 2
+    assert told["frames"] > 500
+    assert told["tracks"] >= 12
+    assert told["access_logs"] >= 12
+    assert told["visitor_logs"] >= 12
+    assert told["snapshots"] >= 10
+    assert 0 < told["latency_ms_p50"] <= told["latency_ms_p95"]
+    sheet = cv2.imread(told["contact_sheet"])
+    assert sheet is not None
+    assert sheet.shape[1] > 1000
+    assert not (folder.parent / "user").exists()
+
+
+def test_one_of_three_enrolled_people_is_on_the_stage(folder: Path, shared: Path) -> None:
+    photos = shared / "media" / "photos"
+    status, out, err = run(
+        folder,
+        "--json",
+        "--models", str(shared / "models"),
+        "--video", str(shared / "media" / "stage_clip.mp4"),
+        "--enrol", f"Lin-Manuel Miranda={photos / 'lin-manuel-miranda.png'}",
+        "--enrol", f"Alex Lacamoire={photos / 'alex-lacamoire.png'}",
+        "--enrol", f"Joe Biden={photos / 'biden.jpg'}",
+    )  # fmt: skip
+    assert status == 0, (out, err)
+    told = only_line(out)
+    assert told["names"] == ["Lin-Manuel Miranda"]
+    assert told["expected_named"] is None
+    assert told["named_wrong"] is None
+    assert told["cameras"] == 1
+    assert told["access_logs"] >= 1
+
+
+def test_ctrl_c_leaves_no_process_behind(folder: Path) -> None:
+    process = start(folder, SIGHTLINE_PACK="dlib")
+    try:
+        eventually((folder / "services.log").exists, 120, "the services start")
+        eventually(lambda: len(processes_of(folder)) > 2, 60, "broker and database run")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert processes_of(folder) == []
+
+
+def test_a_photo_without_a_face_is_one_line_before_anything_starts(
+    folder: Path, tmp_path: Path
+) -> None:
+    photo = tmp_path / "wall.png"
+    cv2.imwrite(str(photo), np.full((300, 300, 3), 128, np.uint8))
+    status, out, err = run(folder, "--enrol", f"Ana={photo}", SIGHTLINE_PACK="dlib")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        "sightline: --enrol Ana: no face found; a photo has to show exactly one"
+    )
+    assert not (folder / "stack.json").exists()
+
+
+def test_a_film_that_is_none_is_one_line(folder: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"no film" * 100)
+    status, out, err = run(folder, "--video", str(film))
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == f"sightline: --video: {film} is not a film that can be read"

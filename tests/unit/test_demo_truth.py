@@ -1,0 +1,134 @@
+"""The demo's judgement: which track is whose, and what counts as right."""
+
+from collections.abc import Iterable
+
+from sightline.demo.truth import (
+    Appearance,
+    Box,
+    Identity,
+    Person,
+    Track,
+    Truth,
+    Verdict,
+    compare,
+)
+
+ANA, BEN = Person("Ana", enrolled=True), Person("Ben", enrolled=True)
+STRANGER, OTHER = Person("stranger", enrolled=False), Person("other", enrolled=False)
+PLACES: dict[Person, float] = {ANA: 0, BEN: 200, STRANGER: 400, OTHER: 600}
+
+
+def face(person: Person) -> Box:
+    x = PLACES[person]
+    return (x, 50, x + 100, 150)
+
+
+def truth(*people: Person, cameras: Iterable[str] = ("door", "room")) -> Truth:
+    return Truth(
+        people,
+        tuple(
+            Appearance(camera, frame, person.name, face(person))
+            for camera in cameras
+            for frame in range(10)
+            for person in people
+        ),
+    )
+
+
+def track(person: Person, camera: str, *said: Identity, number: int = 0) -> Track:
+    x1, y1, x2, y2 = face(person)
+    body = (x1 - 40, y1 - 30, x2 + 40, y2 + 200)
+    name = f"{person.name}-{camera}-{number}"
+    return Track(name, camera, dict.fromkeys(range(2, 8), body), frozenset(said))
+
+
+def judge(*tracks: Track, people: tuple[Person, ...]) -> Verdict:
+    return compare(truth(*people), tracks)
+
+
+def test_everybody_right() -> None:
+    verdict = judge(
+        track(ANA, "door", Identity("Ana", 1)),
+        track(ANA, "room", Identity("Ana", 1)),
+        track(STRANGER, "door", Identity("", 7)),
+        track(STRANGER, "room", Identity("", 7)),
+        people=(ANA, STRANGER),
+    )
+    assert verdict.passed
+    assert (verdict.named_right, verdict.unknown_found, verdict.same_id_across_cameras) == (1, 1, 1)
+    assert verdict.owners["Ana-door-0"] == "Ana"
+
+
+def test_a_track_cut_in_two_is_right_when_both_parts_are() -> None:
+    verdict = judge(
+        track(ANA, "door", Identity("Ana", 1)),
+        track(ANA, "door", Identity("Ana", 1), number=1),
+        track(ANA, "door", number=2),  # too short to be told
+        track(ANA, "room", Identity("Ana", 1)),
+        people=(ANA,),
+    )
+    assert verdict.passed
+
+
+def test_missed_at_one_camera_is_not_right() -> None:
+    verdict = judge(track(ANA, "door", Identity("Ana", 1)), people=(ANA,))
+    assert (verdict.named_right, verdict.named_wrong) == (0, 0)
+    assert not verdict.passed
+
+
+def test_a_wrong_name_counts_even_beside_the_right_one() -> None:
+    verdict = judge(
+        track(ANA, "door", Identity("Ana", 1), Identity("Ben", 2)),
+        track(ANA, "room", Identity("Ana", 1)),
+        people=(ANA,),
+    )
+    assert (verdict.named_right, verdict.named_wrong) == (0, 1)
+
+
+def test_a_stranger_with_a_name_is_wrong() -> None:
+    verdict = judge(
+        track(STRANGER, "door", Identity("Ana", 1)),
+        track(STRANGER, "room", Identity("", 7)),
+        people=(STRANGER,),
+    )
+    assert (verdict.named_wrong, verdict.unknown_found) == (1, 0)
+
+
+def test_a_stranger_with_two_ids_is_found_but_not_the_same() -> None:
+    verdict = judge(
+        track(STRANGER, "door", Identity("", 7)),
+        track(STRANGER, "room", Identity("", 8)),
+        people=(STRANGER,),
+    )
+    assert (verdict.unknown_found, verdict.same_id_across_cameras) == (1, 0)
+    assert not verdict.passed
+
+
+def test_strangers_who_share_an_id_are_not_found() -> None:
+    cameras = ("door", "room")
+    verdict = judge(
+        *(track(who, camera, Identity("", 7)) for who in (STRANGER, OTHER) for camera in cameras),
+        people=(STRANGER, OTHER),
+    )
+    assert verdict.unknown_found == 0
+    assert not verdict.passed
+
+
+def test_an_identity_where_nobody_is_fails() -> None:
+    right = [track(ANA, camera, Identity("Ana", 1)) for camera in ("door", "room")]
+    ghost = Track("ghost", "door", {3: (900, 0, 950, 50)}, frozenset({Identity("", 9)}))
+    verdict = judge(*right, ghost, people=(ANA,))
+    assert verdict.strays == 1
+    assert not verdict.passed
+
+
+def test_a_box_around_two_people_does_not_say_whose_it_is() -> None:
+    both = Track("both", "door", {3: (0, 0, 400, 300)}, frozenset({Identity("Ana", 1)}))
+    verdict = judge(both, people=(ANA, BEN))
+    assert "both" not in verdict.owners
+
+
+def test_the_same_place_at_another_camera_or_time_is_somebody_else() -> None:
+    elsewhere = Track("x", "yard", {3: face(ANA)}, frozenset())
+    later = Track("y", "door", {99: face(ANA)}, frozenset())
+    assert judge(elsewhere, later, people=(ANA,)).owners == {}
