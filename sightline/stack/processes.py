@@ -6,6 +6,7 @@ a daemon's command line names a file of its home, and that is what is looked for
 
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -57,10 +58,19 @@ def stop(processes: Sequence[psutil.Process], number: int, seconds: float) -> No
     """Send a signal, and kill whoever is there after `seconds`."""
     for process in processes:
         _signal(process, number)
-    _gone, left = psutil.wait_procs(processes, timeout=seconds)
-    for process in left:
-        _signal(process, 9)
-    psutil.wait_procs(left, timeout=seconds)
+    for process in _left(processes, seconds):
+        _signal(process, signal.SIGKILL)
+    _left(processes, seconds)
+
+
+def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Who is still alive after at most so long. A zombie is not: not everybody reaps at once."""
+    until = time.monotonic() + seconds
+    while (left := [process for process in processes if alive(process)]) and (
+        time.monotonic() < until
+    ):
+        time.sleep(_PAUSE_SECONDS)
+    return left
 
 
 def _signal(process: psutil.Process, number: int) -> None:

@@ -19,6 +19,10 @@ def services(home: Path) -> dict[str, Running]:
     return {one.name: one for one in running_services(Settings(home=home))}
 
 
+def count(home: Path, name: str) -> int:
+    return sum(one.name == name for one in running_services(Settings(home=home)))
+
+
 def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> None:
     run_sightline(home, "up")
     names = {point.name for point in entry_points(group="sightline.services")}
@@ -29,8 +33,7 @@ def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> No
     ) as supervisor:  # fmt: skip
         try:
             eventually(lambda: services(home).keys() == names | {SUPERVISOR}, 60)
-            vision = [one for one in running_services(Settings(home=home)) if one.name == "vision"]
-            assert len(vision) == 2
+            eventually(lambda: count(home, "vision") == 2, 60)
 
             again = run_sightline(home, "run", "all", check=False)
             assert again.returncode == 1
