@@ -23,8 +23,8 @@ from gi.repository import GLib, Gst, GstApp, GstRtspServer  # noqa: E402, F401
 SINK = "video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=sink sync=false"
 WAYS = (
     "filesrc name=file ! parsebin ! h264parse config-interval=-1 ! " + SINK,
-    "filesrc name=file ! decodebin ! videoconvert ! x264enc tune=zerolatency bitrate=4000 sliced-threads=false threads=1"
-    " key-int-max=30 ! h264parse config-interval=-1 ! " + SINK,
+    "filesrc name=file ! decodebin ! videoconvert ! x264enc tune=zerolatency bitrate=4000"
+    " key-int-max=30 sliced-threads=false threads=1 ! h264parse config-interval=-1 ! " + SINK,
 )
 PLAYER = (
     "( appsrc name=source is-live=true format=time do-timestamp=false block=false"
