@@ -5,9 +5,17 @@ import logging
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
-def configure_logging(level: str) -> None:
-    """Log to stderr at a level; the libraries below us only from WARNING on."""
+LIBRDKAFKA = logging.getLogger("librdkafka")
+"""What Kafka's client says of its connections."""
+
+
+def configure_logging(level: str, *, kafka: bool = True) -> None:
+    """Log to stderr at a level; the libraries below us only from WARNING on.
+
+    Without `kafka` its client is quiet: a command says itself what fails, in one line.
+    """
     logging.basicConfig(level=level, format=_FORMAT, force=True)
+    LIBRDKAFKA.setLevel(logging.ERROR if kafka else logging.CRITICAL + 1)
     for noisy in (
         "aiokafka",
         "faust",

@@ -27,7 +27,7 @@ STAGE_SECONDS = Histogram(
 TRACKS_LIVE = Gauge("sightline_tracks_live", "Tracks that a worker follows now", ["fleet"])
 FACES = Counter(
     "sightline_faces",
-    "Faces found, by what became of them (embedded, small, blurred, turned, uncertain, spaced)",
+    "Faces found, by outcome (embedded, small, cut, blurred, turned, uncertain, spaced)",
     ["outcome"],
 )
 FACE_SEARCHES_SAVED = Counter(

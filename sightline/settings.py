@@ -41,6 +41,9 @@ class VisionSettings(_Group):
         gt=0,
         description="how often people are looked for; frames between keep the last boxes",
     )
+    face_detections_per_second: float = Field(
+        5.0, gt=0, description="the same for a pack that finds faces alone, which cost more"
+    )
     lost_seconds: float = Field(2.0, gt=0, description="a track unseen for this long is over")
     settled_seconds: float = Field(
         300.0, gt=0, description="a settled track is left alone for this long"

@@ -76,7 +76,10 @@ class VisionPipeline:
         self._settings = settings
         self._policy = ShotPolicy(settings)
         # A tenth less, or a frame that comes a microsecond early would wait for the next.
-        self._detect_every_us = round(0.9 * US / settings.detections_per_second)
+        rate = settings.detections_per_second
+        if pack.persons is None:
+            rate = min(rate, settings.face_detections_per_second)
+        self._detect_every_us = round(0.9 * US / rate)
 
     def step(
         self, state: CameraState | None, picture: Picture

@@ -37,7 +37,7 @@ def _assemble() -> None:
 
 def main() -> None:
     """Run a command; what a person can act on is one line on stderr and exit status 1."""
-    configure_logging("WARNING")
+    configure_logging("WARNING", kafka=False)
     try:
         _assemble()
         app()

@@ -13,6 +13,7 @@ from schemas.topics import TRACKS
 from sightline.demo.truth import Box, Identity, Track
 from sightline.errors import SightlineError
 from sightline.kafka.config import consumer_config
+from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 from sightline.store.db import Connection
 
@@ -94,7 +95,7 @@ def _count(db: Connection, query: str) -> int:
 def read_tracks(settings: Settings) -> Iterator[pb.FrameTracks]:
     """Every record of the topic `tracks`, to the present end of each partition."""
     config = consumer_config(settings, "sightline-demo", "sightline-demo")
-    consumer = Consumer(config | {"enable.partition.eof": True})
+    consumer = Consumer(config | {"enable.partition.eof": True}, logger=LIBRDKAFKA)
     try:
         left = set(range(TRACKS.partitions))
         consumer.assign([TopicPartition(TRACKS.name, number, 0) for number in left])

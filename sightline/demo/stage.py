@@ -17,6 +17,7 @@ from rich.status import Status
 from sightline.cli.output import progress_console
 from sightline.errors import SightlineError
 from sightline.kafka.config import client_config
+from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings, load_settings
 from sightline.stack.embedded import down, up
 from sightline.store.db import Connection, connect
@@ -171,7 +172,7 @@ def wait_until_ready(
     """
     wanted = dict.fromkeys(_GROUPS, 1) | {f"sightline-vision-{settings.fleet}": WORKERS}
     until = time.monotonic() + _READY_SECONDS
-    admin = AdminClient(client_config(settings, "sightline-demo"))
+    admin = AdminClient(client_config(settings, "sightline-demo"), logger=LIBRDKAFKA)
     with progress_console.status("starting the services"):
         while not _all_joined(admin, wanted):
             _check_services(services, settings)

@@ -18,6 +18,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from schemas.topics import DEFAULT_FLEET, Topic, all_topics, frames
 from sightline.errors import SightlineError
 from sightline.kafka.config import client_config
+from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 from sightline.store.db import connect
 
@@ -116,7 +117,7 @@ def reachable(settings: Settings, seconds: float = 3.0) -> bool:
 
 def _admin(settings: Settings) -> AdminClient:
     # The client's own complaints about a missing broker would come on top of our one line.
-    return AdminClient(client_config(settings, "sightline-admin") | {"log_level": 0})
+    return AdminClient(client_config(settings, "sightline-admin"), logger=LIBRDKAFKA)
 
 
 def _no_kafka(error: KafkaException) -> SightlineError:

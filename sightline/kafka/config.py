@@ -19,7 +19,6 @@ def client_config(settings: Settings, client_id: str) -> dict[str, ConfigValue]:
         "bootstrap.servers": kafka_servers(settings),
         "client.id": client_id,
         "broker.address.family": "v4",  # "localhost" also means ::1, where we never listen
-        "log_level": 3,  # errors: a broker that is just starting is worth no line
     }
 
 

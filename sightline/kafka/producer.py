@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from sightline.errors import InfrastructureError
 from sightline.kafka.config import ConfigValue
 from sightline.kafka.records import Out
+from sightline.log import LIBRDKAFKA
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ class SureProducer:
     """Sends records and raises when one of them was not delivered."""
 
     def __init__(self, config: dict[str, ConfigValue]) -> None:
-        self._producer = Producer(config)
+        self._producer = Producer(config, logger=LIBRDKAFKA)
         self._failure: KafkaError | None = None
 
     @property

@@ -22,6 +22,7 @@ from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Record, dead_letter
 from sightline.kafka.transform import checked
 from sightline.lifecycle import Stop
+from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 
@@ -71,7 +72,7 @@ class SinkLoop:
         self._batch_records = settings.sinks.batch_records
         group = f"sightline-{sink.name}"
         self._db: Connection = connect(settings)
-        self._consumer = Consumer(consumer_config(settings, group, group))
+        self._consumer = Consumer(consumer_config(settings, group, group), logger=LIBRDKAFKA)
         self._producer = SureProducer(producer_config(settings, group))
 
     def run(self, stop: Stop) -> None:

@@ -17,6 +17,7 @@ from sightline.kafka.config import ConfigValue
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out, Record, dead_letter
 from sightline.lifecycle import Stop
+from sightline.log import LIBRDKAFKA
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class TransformLoop:
         self._service = service
         self._processor = processor
         self._topics = list(topics)
-        self._consumer = Consumer(consumer)
+        self._consumer = Consumer(consumer, logger=LIBRDKAFKA)
         self._producer = SureProducer(producer)
         self._batch_records = batch_records
         self._batch_seconds = batch_seconds

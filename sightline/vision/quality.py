@@ -16,6 +16,9 @@ _SHARP_HALF = 0.02
 _GOOD_PX = 64.0
 """From here more pixels add nothing to what the embedder sees (it takes 112)."""
 
+MIN_INSIDE = 0.9
+"""A face cut by the edge of the picture looks like somebody else's."""
+
 MIN_SHARPNESS = 0.2
 MIN_FRONTALITY = 0.25
 MIN_SCORE = 0.6
@@ -33,14 +36,18 @@ class FaceQuality:
     detector_score: float
     overall: float
     """What shots are weighed by."""
+    inside: float = 1.0
+    """How much of the face box is within the image."""
 
     def refusal(self, min_px: float, min_overall: float = 0.0) -> str | None:
         """Why the shot is not worth an embedding, or None.
 
-        One of small, blurred, turned, uncertain.
+        One of small, cut, blurred, turned, uncertain.
         """
         if self.size_px < min_px:
             return "small"
+        if self.inside < MIN_INSIDE:
+            return "cut"
         if self.sharpness < MIN_SHARPNESS:
             return "blurred"
         if self.frontality < MIN_FRONTALITY:
@@ -58,7 +65,15 @@ def assess(image: BGRImage, face: Face) -> FaceQuality:
     front = frontality(face.landmarks)
     large = min(1.0, size / _GOOD_PX)
     overall = (large * sharp * front * max(0.0, face.score)) ** 0.25
-    return FaceQuality(size, sharp, front, face.score, overall)
+    return FaceQuality(size, sharp, front, face.score, overall, _inside(image, face.box))
+
+
+def _inside(image: BGRImage, box: Floats) -> float:
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = (float(side) for side in box)
+    area = max(x2 - x1, 0.0) * max(y2 - y1, 0.0)
+    seen = max(min(x2, width) - max(x1, 0.0), 0.0) * max(min(y2, height) - max(y1, 0.0), 0.0)
+    return seen / area if area > 0 else 0.0
 
 
 def _sharpness(image: BGRImage, box: Floats) -> float:

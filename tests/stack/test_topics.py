@@ -15,8 +15,8 @@ pytestmark = pytest.mark.stack
 
 def test_every_topic_is_as_the_registry_wants_it(stack: Settings) -> None:
     rows = {row["topic"]: row["state"] for row in sightline_json(stack, "topics", "list")}
-    assert {topic.name for topic in all_topics()} <= set(rows)
-    assert set(rows.values()) == {"in order"}
+    # Others' cameras may be of fleets that have no topic yet.
+    assert {rows[topic.name] for topic in all_topics()} == {"in order"}
 
 
 def test_drift_is_repaired_and_nothing_else_is_touched(stack: Settings) -> None:
@@ -52,9 +52,8 @@ def test_a_registry_topic_is_put_back_by_the_command(stack: Settings) -> None:
     (state,) = [state for state in topic_states(stack) if state.topic == SIGHTINGS]
     assert state.differs == settings
     changes = sightline_json(stack, "topics", "apply")
-    assert changes == [
-        {"topic": "sightings", "change": f"retention.ms 1000 -> {SIGHTINGS.retention_ms}"}
-    ]
+    assert {"topic": "sightings", "change": "retention.ms 1000 -> -1"} in changes
+    assert sightline_json(stack, "topics", "apply") == []
 
 
 def test_the_topic_of_a_fleet_comes_with_its_first_camera(stack: Settings) -> None:

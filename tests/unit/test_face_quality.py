@@ -41,7 +41,12 @@ def test_a_blank_picture_is_not_sharp() -> None:
 
 def test_a_face_outside_the_picture_is_no_shot() -> None:
     gone = face().moved(500, 500)
-    assert assess(portrait(), gone).refusal(24) == "blurred"
+    assert assess(portrait(), gone).refusal(24) == "cut"
+
+
+def test_a_face_cut_by_the_edge_is_no_shot() -> None:
+    assert assess(portrait(), face().moved(5, 0)).refusal(24) is None
+    assert assess(portrait(), face().moved(20, 0)).refusal(24) == "cut"
 
 
 def test_turning_the_head_lowers_frontality_and_tilting_it_does_not() -> None:
@@ -64,6 +69,7 @@ def test_landmarks_on_one_point_are_no_face() -> None:
     ("quality", "reason"),
     [
         (FaceQuality(23.9, 0.9, 0.9, 0.9, 0.9), "small"),
+        (FaceQuality(60.0, 0.9, 0.9, 0.9, 0.9, inside=0.8), "cut"),
         (FaceQuality(60.0, 0.01, 0.9, 0.9, 0.9), "blurred"),
         (FaceQuality(60.0, 0.9, 0.1, 0.9, 0.9), "turned"),
         (FaceQuality(60.0, 0.9, 0.9, 0.5, 0.9), "uncertain"),

@@ -124,7 +124,8 @@ class Worker:
         self.people = SeenPeople()
         self.vectors = Vectors()
         pack = ModelPack("test", None if faces_only else self.people, self.faces, self.vectors)
-        vision = VisionSettings.model_validate({"detections_per_second": 1000.0} | settings)
+        every_frame = {"detections_per_second": 1000.0, "face_detections_per_second": 1000.0}
+        vision = VisionSettings.model_validate(every_frame | settings)
         self.processor = VisionProcessor(pack, Settings(vision=vision))
         self.outs: list[Out] = []
 
@@ -204,6 +205,13 @@ def test_people_are_looked_for_so_often_and_shown_on_every_frame() -> None:
         assert [len(frame.tracks) for frame in worker.tracks[2:]] == [1] * 58
     assert (often.people.searches, seldom.people.searches) == (60, 30)
     assert seldom.ended[0].frames == 58
+
+
+def test_faces_that_are_followed_are_looked_for_less_often() -> None:
+    often, seldom = Worker(faces_only=True), Worker(faces_only=True, face_detections_per_second=5)
+    for worker in (often, seldom):
+        worker.take(Camera().film(60))
+    assert (often.faces.searches, seldom.faces.searches) == (60, 12)
 
 
 def test_small_faces_are_no_shots() -> None:
