@@ -29,6 +29,7 @@ from sightline.demo import stage
 from sightline.demo.found import Found, read_found
 from sightline.errors import SightlineError
 from sightline.kafka.config import consumer_config
+from sightline.log import configure_logging
 from sightline.settings import Settings
 from sightline.store.cameras import CameraSettings, NewCamera
 from sightline.store.db import Connection, connect
@@ -238,6 +239,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    configure_logging("WARNING", kafka=False)
     try:
         main()
     except SightlineError as error:
