@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -84,8 +84,22 @@ def list_people(as_json: JsonOption = False) -> None:
     with connect(load_settings()) as db:
         rows = records.listed(db)
     if not as_json:
-        rows = [row | {"packs": ", ".join(row["packs"])} for row in rows]
+        rows = [_brief(row) for row in rows]
     print_rows(rows, title="People", as_json=as_json)
+
+
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    """What of a person fits into a line."""
+    return {
+        "name": row["name"],
+        "status": row["status"],
+        "may enter": "yes" if row["is_authorized"] else "no",
+        "department": row["department"],
+        "e-mail": row["email"],
+        "photos": row["photos"],
+        "packs": ", ".join(row["packs"]),
+        "last seen": row["last_seen"],
+    }
 
 
 @app.command("show")

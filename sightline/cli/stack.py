@@ -107,3 +107,11 @@ def _db_downgrade(
     from sightline.store.migrate import downgrade  # noqa: PLC0415
 
     downgrade(load_settings(), revision)
+
+
+@_db.command("url")
+def _db_url() -> None:
+    """Print the database's address, password included, for tools such as psql."""
+    from sightline.endpoints import database_url  # noqa: PLC0415
+
+    typer.echo(database_url(load_settings()))

@@ -7,12 +7,13 @@ import subprocess
 import pytest
 
 from schemas.topics import Topic, all_topics
-from sightline.endpoints import database_url, kafka_servers
+from sightline.endpoints import kafka_servers
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
 from sightline.settings import Settings
+from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
 
@@ -44,6 +45,7 @@ def test_kcat_lists_and_reads_topics(stack: Settings) -> None:
 
 
 def test_psql_reads_tables(stack: Settings) -> None:
-    found = run("psql", database_url(stack), "-At", "-c", "\\dt")
+    url = run_sightline(stack.home, "db", "url").stdout.strip()
+    found = run("psql", url, "-At", "-c", "\\dt")
     assert "access_logs" in found
-    assert run("psql", database_url(stack), "-Atc", "SELECT '[1,2]'::vector") == "[1,2]\n"
+    assert run("psql", url, "-Atc", "SELECT '[1,2]'::vector") == "[1,2]\n"
