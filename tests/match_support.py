@@ -170,11 +170,12 @@ def produce(
 
 def sightings(settings: Settings, *sites: str) -> list[pb.Sighting]:
     """All sightings of sites so far, in order within a site."""
-    found = [
+    keys = [site.encode() for site in sites]
+    return [
         pb.Sighting.FromString(record.value or b"")
         for record in read_topic(settings, SIGHTINGS.name)
+        if record.key in keys
     ]
-    return [one for one in found if one.site_id in sites]
 
 
 def last_of(found: Sequence[pb.Sighting], walk: Walk) -> pb.Sighting | None:
