@@ -22,8 +22,7 @@ from sightline.settings import Settings
 from sinks.decisions import cameras, decided, lock, messages, rank
 
 _NOBODY_FOR = timedelta(days=1)
-"""Tracks that nobody was found in are forgotten after this long: records older than a day are
-not in the topic any more."""
+"""Tracks whose person was never decided are forgotten this long after their last frame."""
 
 _FORGET_SECONDS = 3600.0
 
