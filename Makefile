@@ -32,7 +32,7 @@ LOCK = uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index
 lock:
 	$(LOCK) --extra cpu pyproject.toml requirements/build.in -o requirements/cpu.txt
 	$(LOCK) --extra cpu --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
-	$(LOCK) --extra gpu --override requirements/gpu-override.txt pyproject.toml requirements/build.in -o requirements/gpu.txt
+	$(LOCK) --extra gpu --override requirements/gpu-override.txt pyproject.toml requirements/build.in requirements/gpu.in -o requirements/gpu.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

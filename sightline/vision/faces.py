@@ -9,7 +9,7 @@ import numpy as np
 from sightline.errors import SightlineError
 from sightline.settings import Settings
 from sightline.vision.interface import BGRImage, Face, Floats
-from sightline.vision.runtime import make_session
+from sightline.vision.runtime import make_session, require_insightface
 
 _STEP = 32
 """Input sides are multiples of the largest stride."""
@@ -39,6 +39,7 @@ class ScrfdDetector:
     """Faces with five landmarks; score threshold 0.5."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
+        require_insightface()
         from insightface.model_zoo.scrfd import SCRFD  # noqa: PLC0415 - heavy
 
         # Without the file's name it keeps to this one session; with it, it would make a session

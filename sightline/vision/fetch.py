@@ -21,6 +21,7 @@ from sightline.errors import SightlineError
 from sightline.settings import Settings
 from sightline.vision.files import sha256
 from sightline.vision.packs import default_folder
+from sightline.vision.runtime import require_insightface
 
 Report = Callable[[str], None]
 """Takes one line about how far it is."""
@@ -52,6 +53,7 @@ def fetch_default(settings: Settings, report: Report) -> bool:
     if folder.is_dir():
         report(f"the default pack is in {folder}")
         return True
+    require_insightface()
     if not _reachable():
         report("the models cannot be downloaded from here: the pack dlib is used instead")
         return False

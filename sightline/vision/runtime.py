@@ -31,13 +31,22 @@ def _installed(name: str) -> bool:
     return True
 
 
+def require_insightface() -> None:
+    """Raises SightlineError when insightface is not installed."""
+    if not _installed("insightface"):
+        raise SightlineError(
+            "insightface is missing: install sightline[cpu], or beside onnxruntime-gpu "
+            "`pip install --no-deps insightface`"
+        )
+
+
 @cache
 def _onnxruntime() -> Any:
     """The module. Raises SightlineError when none or both builds of it are installed."""
     if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
         raise SightlineError(
             "onnxruntime and onnxruntime-gpu overwrite each other's files: uninstall both, "
-            "then install sightline[cpu] or sightline[gpu]"
+            "then install one of them; see requirements/README.md"
         )
     try:
         import onnxruntime  # noqa: PLC0415 - a service without models must not need it
@@ -76,6 +85,8 @@ def make_session(path: Path, settings: Settings) -> Any:
     providers = _providers(settings, runtime.get_available_providers())
     if not path.is_file():
         raise SightlineError(f"model file {path} is missing")
+    if settings.provider in ("cuda", "tensorrt"):
+        runtime.preload_dlls()  # CUDA and cuDNN may be packages, where nothing else finds them
     options = runtime.SessionOptions()
     # One process for each core beats threads, and waiting threads that spin take the
     # core from the other models in the process.

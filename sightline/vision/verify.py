@@ -16,6 +16,7 @@ from sightline.settings import Settings
 from sightline.vision.fetch import recorded_hashes
 from sightline.vision.files import sha256
 from sightline.vision.packs import BGRImage, ModelPack, PackFiles, load_pack, resolve_pack
+from sightline.vision.runtime import require_insightface
 
 
 class FileCheck(TypedDict):
@@ -55,6 +56,7 @@ def verify_pack(settings: Settings) -> list[FileCheck]:
 
 def sample_picture() -> BGRImage:
     """Six people, from inside the package insightface: 886 x 1280 x 3."""
+    require_insightface()
     with as_file(files("insightface") / "data" / "images" / "t1.jpg") as path:
         picture = cv2.imread(str(path))
     if picture is None:

@@ -110,6 +110,11 @@ def test_both_builds_of_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "overwrite each other" in message
 
 
+def test_without_insightface(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_installed", lambda name: name != "insightface")
+    assert "pip install --no-deps insightface" in one_line(runtime.require_insightface)
+
+
 def test_weights_of_ultralytics_without_ultralytics(tmp_path: Path) -> None:
     from importlib.util import find_spec
 
