@@ -104,7 +104,7 @@ def _moment(text: str | None) -> datetime | None:
         ) from None
     moment = moment.astimezone()  # without a zone it is meant as the clock on the wall shows
     if moment > datetime.now(moment.tzinfo):
-        raise SightlineError("--start-time lies in the future, from where Kafka takes no records")
+        raise SightlineError("--start-time lies in the future")
     return moment
 
 

@@ -108,8 +108,8 @@ class ReelSource:
     """A film or a folder, at its own pace or as fast as it is taken.
 
     Picture number i was captured at start + i / fps, to the microsecond. Without a given start
-    that is now, or for one that is read fast, so long ago that it ends now: Kafka takes no
-    records from the future.
+    that is now, or for one that is read fast, so long ago that it ends now: nothing was seen
+    in the future.
     """
 
     is_live = False

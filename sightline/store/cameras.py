@@ -67,8 +67,7 @@ class CameraSettings(BaseModel):
 
     @field_validator("start_time")
     @classmethod
-    def _in_the_past(cls, value: datetime | None) -> datetime | None:
-        # Kafka refuses records from the future.
+    def _sensible(cls, value: datetime | None) -> datetime | None:
         if value and not 1970 < value.year < 3000:
             raise ValueError("a year between 1971 and 2999")
         return value

@@ -101,7 +101,7 @@ def test_what_is_good_becomes_rows_and_what_is_bad_a_letter_of_every_sink(
         ]
         bad = bad_sightings(world)
         producer = SureProducer(producer_config(stack, "test"))
-        now_ms = SystemClock().now_us() // 1000  # Kafka takes no records from the future
+        now_ms = SystemClock().now_us() // 1000
         for key, message in good:
             value = message.SerializeToString()
             producer.send(Out(TOPICS[type(message)].name, key, value, now_ms))
