@@ -45,7 +45,7 @@ def locate(uri: str) -> Location:
             f"{mask_uri(uri)[:200]}: not a source; give rtsp://, http://, a device, a film or a "
             "folder"
         )
-    return _on_disk(Path(uri.removeprefix("file://")).expanduser().resolve())
+    return _on_disk(Path(uri.removeprefix("file://")).expanduser().absolute())
 
 
 def _on_disk(path: Path) -> Location:
