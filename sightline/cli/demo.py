@@ -38,7 +38,8 @@ def _demo(
     from sightline.demo import report  # noqa: PLC0415 - loads model runtimes
     from sightline.demo.run import checked_wish, play  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the latter may be ignored: a shell's job
+        signal.signal(number, _end)
     outcome = play(checked_wish(video or [], enrol or [], models, home))
     if as_json:
         print_json(outcome.summary)

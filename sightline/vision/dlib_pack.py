@@ -25,6 +25,16 @@ _NOSE, _MOUTH_LEFT, _MOUTH_RIGHT = 30, 48, 54
 """Of the 68 points."""
 
 
+_LANDMARKS = "shape_predictor_68_face_landmarks.dat"
+_EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
+
+WEIGHTS_SHA256 = {
+    _LANDMARKS: "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+    _EMBEDDER: "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+}
+"""As in face_recognition_models 0.3.0; what is measured in scores.py was measured with these."""
+
+
 def _weights(name: str) -> str:
     # Found without importing the package, which wants pkg_resources.
     spec = find_spec("face_recognition_models")
@@ -38,8 +48,8 @@ def _weights(name: str) -> str:
 def weight_files() -> dict[str, Path]:
     """The pack's files by what they do."""
     return {
-        "landmarks": Path(_weights("shape_predictor_68_face_landmarks.dat")),
-        "embedder": Path(_weights("dlib_face_recognition_resnet_model_v1.dat")),
+        "landmarks": Path(_weights(_LANDMARKS)),
+        "embedder": Path(_weights(_EMBEDDER)),
     }
 
 

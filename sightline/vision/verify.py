@@ -1,9 +1,7 @@
 """Does each model file run, and is it what was fetched?"""
 
-import base64
 import time
 from collections.abc import Callable
-from importlib.metadata import distribution
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TypedDict
@@ -13,6 +11,7 @@ import numpy as np
 
 from sightline.errors import SightlineError
 from sightline.settings import Settings
+from sightline.vision.dlib_pack import WEIGHTS_SHA256, weight_files
 from sightline.vision.fetch import recorded_hashes
 from sightline.vision.files import sha256
 from sightline.vision.packs import BGRImage, ModelPack, PackFiles, load_pack, resolve_pack
@@ -44,8 +43,8 @@ def verify_pack(settings: Settings) -> list[FileCheck]:
         intact = _intact(path, digest)
         if intact is False:
             raise SightlineError(
-                f"model file {path} is not what was fetched: delete {path.parent} and "
-                f"run `sightline models fetch`"
+                f"model file {path} is not what was fetched: delete its folder, then run "
+                f"`sightline models fetch`, or install face_recognition_models again"
             )
         found, ms = _run(_TRIALS[role], pack, picture)
         checks.append(
@@ -66,27 +65,14 @@ def sample_picture() -> BGRImage:
 
 def _model_files(chosen: PackFiles) -> dict[str, Path]:
     if chosen.faces is None or chosen.embedder is None:
-        from sightline.vision.dlib_pack import weight_files  # noqa: PLC0415 - heavy
-
         return weight_files()
     persons = {"persons": chosen.persons} if chosen.persons else {}
     return persons | {"faces": chosen.faces, "embedder": chosen.embedder}
 
 
 def _intact(path: Path, digest: str) -> bool | None:
-    recorded = recorded_hashes(path.parent).get(path.name)
-    if recorded is None and "face_recognition_models" in path.parts:
-        recorded = _installed_hash(path)
+    recorded = recorded_hashes(path.parent).get(path.name) or WEIGHTS_SHA256.get(path.name)
     return None if recorded is None else recorded == digest
-
-
-def _installed_hash(path: Path) -> str | None:
-    """What the package's own record says, as hexadecimal."""
-    for file in distribution("face_recognition_models").files or ():
-        if file.name == path.name and file.hash is not None and file.hash.mode == "sha256":
-            value = file.hash.value
-            return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
-    return None
 
 
 def _run(
