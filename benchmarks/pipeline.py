@@ -8,13 +8,12 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
@@ -23,12 +22,12 @@ from benchmarks.baseline import Result
 from benchmarks.material import Material, material
 from benchmarks.rig import add_cameras, own_folder, own_stack
 from schemas import sightline_pb2 as pb
-from schemas.decode import decode
 from schemas.topics import FACES, frames
 from sightline.demo import stage
 from sightline.demo.found import Found, read_found
 from sightline.errors import SightlineError
 from sightline.kafka.config import consumer_config
+from sightline.kafka.read import read_all
 from sightline.log import configure_logging
 from sightline.settings import Settings
 from sightline.store.cameras import CameraSettings, NewCamera
@@ -115,28 +114,9 @@ def _frames(settings: Settings) -> tuple[int, int]:
 def _embeddings(settings: Settings) -> int:
     """Shots of faces in the topic `faces`: each is one embedding."""
     return sum(
-        decode(pb.FaceEvent, value).WhichOneof("event") == "observation"
-        for value in _values(settings, FACES.name, FACES.partitions)
+        record.decode(pb.FaceEvent).WhichOneof("event") == "observation"
+        for record in read_all(settings, FACES)
     )
-
-
-def _values(settings: Settings, topic: str, partitions: int) -> Iterator[bytes | None]:
-    config = consumer_config(settings, "sightline-bench", "sightline-bench")
-    consumer = Consumer(config | {"enable.partition.eof": True})
-    try:
-        left = set(range(partitions))
-        consumer.assign([TopicPartition(topic, number, 0) for number in left])
-        while left:
-            message = consumer.poll(30)
-            if message is None:
-                raise SightlineError(f"Kafka has not given the topic {topic} to its end")
-            error = message.error()
-            if error is None:
-                yield message.value()
-            elif error.code() == KafkaError._PARTITION_EOF:
-                left.discard(message.partition() or 0)
-    finally:
-        consumer.close()
 
 
 def _database_time(db: Connection) -> float:

@@ -33,7 +33,8 @@ from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.endpoints import kafka_servers
 from sightline.errors import InfrastructureError, InvalidRecord
-from sightline.kafka.records import Out, Record, dead_letter
+from sightline.kafka.deadletters import give_up
+from sightline.kafka.records import Out, Record
 from sightline.lifecycle import Stop, start_service
 from sightline.settings import Settings
 
@@ -110,12 +111,7 @@ class MatchWorker:
         try:
             await self._advance(record)
         except InvalidRecord as error:
-            metrics.DEAD_LETTERS.labels(_SERVICE, error.reason).inc()
-            log.warning(
-                "match: dead letter %s/%d@%d: %s",
-                record.topic, record.partition, record.offset, error,
-            )  # fmt: skip
-            await self._send([dead_letter(record, _SERVICE, error, self._clock.now_us())])
+            await self._send([give_up(record, _SERVICE, error, self._clock.now_us())])
 
     async def _advance(self, record: Record) -> None:
         """Decide, send, store. Raises InvalidRecord for what can never be processed."""

@@ -4,20 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
-from schemas.decode import decode
 from schemas.topics import TRACKS
 from sightline.demo.truth import Box, Identity, Track
-from sightline.errors import SightlineError
-from sightline.kafka.config import consumer_config
-from sightline.log import LIBRDKAFKA
+from sightline.kafka.read import read_all
 from sightline.settings import Settings
 from sightline.store.db import Connection
-
-_SECONDS = 30.0
 
 _ROWS = """
 SELECT log.camera_id AS camera, log.track_uuid::text AS track_id, log.track_id AS track_number,
@@ -61,7 +55,8 @@ def read_found(settings: Settings, db: Connection) -> Found:
         said[row.track_id].add(row.identity)
     frames = 0
     boxes: dict[tuple[str, str], dict[int, Box]] = defaultdict(dict)
-    for message in read_tracks(settings):
+    for record in read_all(settings, TRACKS):
+        message = record.decode(pb.FrameTracks)
         frames += 1
         for one in message.tracks:
             box = (one.box.x1, one.box.y1, one.box.x2, one.box.y2)
@@ -90,25 +85,3 @@ def _rows(db: Connection) -> Iterator[Row]:
 def _count(db: Connection, query: str) -> int:
     row = db.execute(query.encode()).fetchone()
     return int(row[0]) if row else 0
-
-
-def read_tracks(settings: Settings) -> Iterator[pb.FrameTracks]:
-    """Every record of the topic `tracks`, to the present end of each partition."""
-    config = consumer_config(settings, "sightline-demo", "sightline-demo")
-    consumer = Consumer(config | {"enable.partition.eof": True}, logger=LIBRDKAFKA)
-    try:
-        left = set(range(TRACKS.partitions))
-        consumer.assign([TopicPartition(TRACKS.name, number, 0) for number in left])
-        while left:
-            message = consumer.poll(_SECONDS)
-            if message is None:
-                raise SightlineError(f"Kafka has not given the topic {TRACKS.name} to its end")
-            error = message.error()
-            if error is None:
-                yield decode(pb.FrameTracks, message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:
-                left.discard(message.partition() or 0)
-            elif not error.retriable():
-                raise SightlineError(f"Kafka, topic {TRACKS.name}: {error.str()}")
-    finally:
-        consumer.close()

@@ -116,7 +116,6 @@ def reachable(settings: Settings, seconds: float = 3.0) -> bool:
 
 
 def _admin(settings: Settings) -> AdminClient:
-    # The client's own complaints about a missing broker would come on top of our one line.
     return AdminClient(client_config(settings, "sightline-admin"), logger=LIBRDKAFKA)
 
 

@@ -1,6 +1,5 @@
 """A producer whose losses cannot go unnoticed."""
 
-import logging
 from collections.abc import Callable, Iterable
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -9,8 +8,6 @@ from sightline.errors import InfrastructureError
 from sightline.kafka.config import ConfigValue
 from sightline.kafka.records import Out
 from sightline.log import LIBRDKAFKA
-
-log = logging.getLogger(__name__)
 
 OnDelivery = Callable[[KafkaError | None], None]
 

@@ -7,7 +7,6 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
-from schemas.topics import DEAD_LETTERS
 from sightline.errors import InvalidRecord
 
 M = TypeVar("M", bound=Message)
@@ -46,17 +45,3 @@ class Out:
     value: bytes | None
     timestamp_ms: int
     partition: int | None = None  # None: by the key's hash
-
-
-def dead_letter(record: Record, service: str, error: InvalidRecord, now_us: int) -> Out:
-    """The record that says that `service` gave up on a record, and why."""
-    letter = pb.DeadLetter(
-        source=record.position,
-        key=record.key or b"",
-        value=record.value or b"",
-        service=service,
-        reason=error.reason,
-        detail=error.detail[:2000],
-        failed_at_us=now_us,
-    )
-    return Out(DEAD_LETTERS.name, record.topic, letter.SerializeToString(), now_us // 1000)

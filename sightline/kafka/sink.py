@@ -18,8 +18,9 @@ from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
 from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.deadletters import give_up
 from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Record, dead_letter
+from sightline.kafka.records import Record
 from sightline.kafka.transform import checked
 from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA
@@ -164,13 +165,7 @@ class SinkLoop:
 
     def _give_up(self, record: Record, error: InvalidRecord) -> None:
         """Send a record to the dead letters and wait until it is there."""
-        name = self._sink.name
-        metrics.DEAD_LETTERS.labels(name, error.reason).inc()
-        log.warning(
-            "%s: dead letter %s/%d@%d: %s",
-            name, record.topic, record.partition, record.offset, error,
-        )  # fmt: skip
-        self._producer.send(dead_letter(record, name, error, self._clock.now_us()))
+        self._producer.send(give_up(record, self._sink.name, error, self._clock.now_us()))
         self._producer.flush(_DELIVERY_SECONDS)
 
     def _save_offsets(self, cursor: Cursor, records: Sequence[Record]) -> None:

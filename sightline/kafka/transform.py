@@ -14,8 +14,9 @@ from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
 from sightline.kafka.config import ConfigValue
+from sightline.kafka.deadletters import give_up
 from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out, Record, dead_letter
+from sightline.kafka.records import Out, Record
 from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA
 
@@ -160,12 +161,7 @@ class TransformLoop:
             for out in self._processor.process(record):
                 outs.append(out)
         except InvalidRecord as error:
-            metrics.DEAD_LETTERS.labels(self._service, error.reason).inc()
-            log.warning(
-                "%s: dead letter %s/%d@%d: %s",
-                self._service, record.topic, record.partition, record.offset, error,
-            )  # fmt: skip
-            outs.append(dead_letter(record, self._service, error, self._clock.now_us()))
+            outs.append(give_up(record, self._service, error, self._clock.now_us()))
         return outs
 
     def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
