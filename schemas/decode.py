@@ -140,6 +140,29 @@ def _gallery_person(person: pb.GalleryPerson) -> None:
         _vector(template.vector, "template")
 
 
+def _fact(fact: pb.Fact) -> None:
+    kind = fact.WhichOneof("fact")
+    if kind is None:
+        raise InvalidMessageError("empty", "no fact in the record")
+    if kind == "calibration":
+        if not fact.calibration.pack or not fact.calibration.json:
+            raise InvalidMessageError("empty", "a calibration of nothing")
+    elif kind == "walking_time":
+        _slug(fact.walking_time.camera_a, "camera_a")
+        _slug(fact.walking_time.camera_b, "camera_b")
+        if not 0 < fact.walking_time.seconds < math.inf:
+            raise InvalidMessageError("bad_time", f"{fact.walking_time.seconds} s to walk")
+    elif kind == "track":
+        _uuid(fact.track.track_id, "track_id")
+        _slug(fact.track.site_id, "site_id")
+        for template in fact.track.templates:
+            _vector(template.vector, "template")
+        if not fact.track.global_id:
+            raise InvalidMessageError("bad_id", "a track of nobody")
+    elif not fact.person.global_id:
+        raise InvalidMessageError("bad_id", "a correction of nobody")
+
+
 def _sighting(sighting: pb.Sighting) -> None:
     _source(sighting)
     _uuid(sighting.sighting_id, "sighting_id")
@@ -163,5 +186,6 @@ _CHECKS: dict[type[Message], Callable[[Any], None]] = {
     pb.FaceEvent: _face_event,
     pb.Snapshot: _snapshot,
     pb.GalleryPerson: _gallery_person,
+    pb.Fact: _fact,
     pb.Sighting: _sighting,
 }

@@ -224,16 +224,18 @@ class Snapshot(_message.Message):
     def __init__(self, track_id: _Optional[str] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., captured_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., jpeg: _Optional[bytes] = ..., quality: _Optional[float] = ...) -> None: ...
 
 class Template(_message.Message):
-    __slots__ = ("template_id", "pack", "vector", "quality")
+    __slots__ = ("template_id", "pack", "vector", "quality", "track_id")
     TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
     PACK_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     template_id: str
     pack: str
     vector: bytes
     quality: float
-    def __init__(self, template_id: _Optional[str] = ..., pack: _Optional[str] = ..., vector: _Optional[bytes] = ..., quality: _Optional[float] = ...) -> None: ...
+    track_id: str
+    def __init__(self, template_id: _Optional[str] = ..., pack: _Optional[str] = ..., vector: _Optional[bytes] = ..., quality: _Optional[float] = ..., track_id: _Optional[str] = ...) -> None: ...
 
 class GalleryPerson(_message.Message):
     __slots__ = ("person_id", "name", "status", "is_authorized", "templates", "revision")
@@ -251,8 +253,68 @@ class GalleryPerson(_message.Message):
     revision: int
     def __init__(self, person_id: _Optional[str] = ..., name: _Optional[str] = ..., status: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., templates: _Optional[_Iterable[_Union[Template, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
 
+class Fact(_message.Message):
+    __slots__ = ("calibration", "walking_time", "track", "person")
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    WALKING_TIME_FIELD_NUMBER: _ClassVar[int]
+    TRACK_FIELD_NUMBER: _ClassVar[int]
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    calibration: Calibration
+    walking_time: WalkingTime
+    track: TrackCorrection
+    person: PersonCorrection
+    def __init__(self, calibration: _Optional[_Union[Calibration, _Mapping]] = ..., walking_time: _Optional[_Union[WalkingTime, _Mapping]] = ..., track: _Optional[_Union[TrackCorrection, _Mapping]] = ..., person: _Optional[_Union[PersonCorrection, _Mapping]] = ...) -> None: ...
+
+class Calibration(_message.Message):
+    __slots__ = ("pack", "json")
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    pack: str
+    json: str
+    def __init__(self, pack: _Optional[str] = ..., json: _Optional[str] = ...) -> None: ...
+
+class WalkingTime(_message.Message):
+    __slots__ = ("camera_a", "camera_b", "seconds")
+    CAMERA_A_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_B_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    camera_a: str
+    camera_b: str
+    seconds: float
+    def __init__(self, camera_a: _Optional[str] = ..., camera_b: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class TrackCorrection(_message.Message):
+    __slots__ = ("track_id", "site_id", "global_id", "templates", "first_seen_us", "last_seen_us")
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    GLOBAL_ID_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    track_id: str
+    site_id: str
+    global_id: int
+    templates: _containers.RepeatedCompositeFieldContainer[Template]
+    first_seen_us: int
+    last_seen_us: int
+    def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., global_id: _Optional[int] = ..., templates: _Optional[_Iterable[_Union[Template, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ...) -> None: ...
+
+class PersonCorrection(_message.Message):
+    __slots__ = ("global_id", "merged_into", "not_same", "named", "forgotten")
+    GLOBAL_ID_FIELD_NUMBER: _ClassVar[int]
+    MERGED_INTO_FIELD_NUMBER: _ClassVar[int]
+    NOT_SAME_FIELD_NUMBER: _ClassVar[int]
+    NAMED_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    global_id: int
+    merged_into: int
+    not_same: _containers.RepeatedScalarFieldContainer[int]
+    named: bool
+    forgotten: bool
+    def __init__(self, global_id: _Optional[int] = ..., merged_into: _Optional[int] = ..., not_same: _Optional[_Iterable[int]] = ..., named: _Optional[bool] = ..., forgotten: _Optional[bool] = ...) -> None: ...
+
 class Sighting(_message.Message):
-    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template")
+    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration")
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATUS_UNSPECIFIED: _ClassVar[Sighting.Status]
@@ -295,6 +357,11 @@ class Sighting(_message.Message):
     FACE_BOX_FIELD_NUMBER: _ClassVar[int]
     FACE_QUALITY_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    WANTED_RATE_FIELD_NUMBER: _ClassVar[int]
+    GALLERY_PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     sighting_id: str
     status: Sighting.Status
     track_id: str
@@ -325,7 +392,12 @@ class Sighting(_message.Message):
     face_box: Box
     face_quality: float
     template: bytes
-    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ...) -> None: ...
+    candidate: str
+    candidate_score: float
+    wanted_rate: float
+    gallery_people: int
+    calibration: str
+    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
     __slots__ = ("source", "key", "value", "service", "reason", "detail", "failed_at_us")

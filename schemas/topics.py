@@ -57,6 +57,7 @@ TRACKS = Topic("tracks", key="camera id", partitions=4, precious=False)
 FACES = Topic("faces", key="site id", partitions=4)
 SNAPSHOTS = Topic("snapshots", key="track id", partitions=4, max_record_bytes=2 * MIB)
 GALLERY = Topic("gallery", key="person id", partitions=1, compacted=True)
+FACTS = Topic("facts", key="what it is about", partitions=1, compacted=True)
 SIGHTINGS = Topic("sightings", key="site id", partitions=4)
 DEAD_LETTERS = Topic(
     "dead-letters",
@@ -99,6 +100,7 @@ def all_topics(fleets: tuple[str, ...] = (DEFAULT_FLEET,)) -> list[Topic]:
         FACES,
         SNAPSHOTS,
         GALLERY,
+        FACTS,
         SIGHTINGS,
         DEAD_LETTERS,
         MATCH_STATE,

@@ -19,3 +19,19 @@ class InvalidRecord(Exception):  # noqa: N818 - a property of the record, not of
 
 class InfrastructureError(Exception):
     """The broker, the database or the disk failed: the worker stops and never skips."""
+
+
+class NotFoundError(SightlineError):
+    """There is nothing with the id or the name that was given."""
+
+
+class ConflictError(SightlineError):
+    """What was asked for contradicts what is there: a name twice, a person already merged."""
+
+
+class PhotoError(SightlineError):
+    """A photo that cannot be used; `reason` is a code, Rekognition's word where it has one."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -65,6 +65,15 @@ class MatchSettings(_Group):
         3, ge=1, description="shots that agree, for a name, unless one alone is safe"
     )
     newcomer_shots: int = Field(3, ge=2, description="shots that agree, for a new person")
+    wanted_false_name_rate: float = Field(
+        1e-3,
+        gt=0,
+        lt=0.5,
+        description="tracks of strangers that may get somebody's name; thresholds follow from it",
+    )
+    forget_days: float = Field(
+        7.0, gt=0, description="unknown, unnamed people not seen for this long are forgotten"
+    )
 
 
 class SinkSettings(_Group):
@@ -80,6 +89,19 @@ class SinkSettings(_Group):
     )
     unknown_snapshot_seconds: float = Field(
         30.0, gt=0, description="between two snapshots of one unknown person"
+    )
+
+
+class ApiSettings(_Group):
+    """How the API is served."""
+
+    host: str = Field("127.0.0.1", description="where the API listens")
+    port: int = Field(8080, ge=0, le=65535, description="0 is any free port, said in the log")
+    max_photo_bytes: int = Field(
+        16 * 1024 * 1024, ge=1024, description="of one photo; a larger one is refused"
+    )
+    decision_seconds: float = Field(
+        5.0, gt=0, description="how long a request waits for the matching stream"
     )
 
 
@@ -149,6 +171,7 @@ class Settings(BaseSettings):
     vision: VisionSettings = Field(default_factory=VisionSettings)
     match: MatchSettings = Field(default_factory=MatchSettings)
     sinks: SinkSettings = Field(default_factory=SinkSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
 
     @classmethod
     def settings_customise_sources(

@@ -10,11 +10,11 @@ from uuid import UUID
 import numpy as np
 from confluent_kafka import Producer
 
-from processors.match.decide import Vector
 from processors.match.vectors import bytes_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, SIGHTINGS
+from sightline.identity.evidence import Vector
 from sightline.kafka.config import producer_config
 from sightline.people import records
 from sightline.people.photos import Look

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from processors.match.decide import Candidate, Vector
+from processors.match.decide import Candidate
 from processors.match.index import TemplateIndex
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from sightline.errors import InvalidRecord
+from sightline.identity.evidence import Vector
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.match.decide import Candidate, Vector
+from processors.match.decide import Candidate
+from sightline.identity.evidence import Vector, mean_of, score_of
 
 _FIRST_ROWS = 64
 
@@ -90,18 +91,6 @@ class TemplateIndex:
         scores = np.asarray((best + mean) / 2, np.float32)
         scores[self._means.free] = -2.0
         return scores
-
-
-def score_of(vector: Vector, templates: Sequence[Vector], mean: Vector) -> float:
-    """Half the cosine to the best of a person's templates, half that to their mean."""
-    return (max(float(one @ vector) for one in templates) + float(mean @ vector)) / 2
-
-
-def mean_of(templates: Sequence[Vector]) -> Vector:
-    """The mean of templates as a vector of unit length; the first where they cancel out."""
-    total = np.sum(templates, axis=0, dtype=np.float32)
-    length = float(np.linalg.norm(total))
-    return np.asarray(total / length if length > 1e-6 else templates[0], np.float32)
 
 
 class _Rows:

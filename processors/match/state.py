@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from google.protobuf.message import Message
 
-from processors.match.decide import Candidate, Vector
+from processors.match.decide import Candidate
 from processors.match.gallery import NEAREST
-from processors.match.index import TemplateIndex, mean_of, score_of
+from processors.match.index import TemplateIndex
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from sightline.clock import US
+from sightline.identity.evidence import Vector, mean_of, score_of
 
 MAX_TEMPLATES = 10
 """Looks of a stranger that are kept, those that differ most."""

@@ -7,12 +7,13 @@ changes were stored says the same again.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from processors.match.decide import Decision, Held, Rules, Shot, combine, decide
+from processors.match.decide import Decision, Held, Rules, decide
 from processors.match.gallery import Gallery
 from processors.match.state import Changes, SiteState, with_template, without_template
 from processors.match.vectors import bytes_of, vector_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
+from sightline.identity.evidence import Shot, combine
 from sightline.vision.scores import score_scale
 
 MAX_SHOTS = 16

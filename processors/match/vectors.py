@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from processors.match.decide import Vector
 from sightline.errors import InvalidRecord
+from sightline.identity.evidence import Vector
 
 _LENGTH_SLACK = 0.05
 """A vector's length may be off one by this: half precision and JPEGs are no excuse for more."""

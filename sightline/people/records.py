@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.rows import TupleRow, dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.decode import MAX_NAME
+from schemas.ids import global_id
 from schemas.topics import GALLERY
 from sightline.errors import SightlineError
 from sightline.people.photos import Look
@@ -86,9 +87,11 @@ def clashes_explained() -> Iterator[None]:
 
 def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool]:
     """The person of a name, locked, with the details set; True where they are new."""
+    new = uuid4()
     cursor.execute(
-        "INSERT INTO employees (name) VALUES (%s) ON CONFLICT (name) DO NOTHING RETURNING id",
-        (name,),
+        "INSERT INTO employees (id, global_id, name) VALUES (%s, %s, %s)"
+        " ON CONFLICT (name) DO NOTHING RETURNING id",
+        (new, global_id(str(new)), name),
     )
     row = cursor.fetchone()
     person = row[0] if row else lock(cursor, name)

@@ -51,12 +51,12 @@ class World:
         return camera
 
     def add_employee(self, name: str, *, authorized: bool = True) -> str:
-        row = self.db.execute(
-            "INSERT INTO employees (name, is_authorized) VALUES (%s, %s) RETURNING id::text",
-            (f"{name} {self.id}", authorized),
-        ).fetchone()
-        assert row
-        return str(row[0])
+        employee = str(uuid4())
+        self.db.execute(
+            "INSERT INTO employees (id, global_id, name, is_authorized) VALUES (%s, %s, %s, %s)",
+            (employee, global_id(employee), f"{name} {self.id}", authorized),
+        )
+        return employee
 
     def name_of(self, employee: str) -> str:
         row = self.one("SELECT name FROM employees WHERE id = %s", employee)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from schemas import sightline_pb2 as pb
-from schemas.ids import sighting_id
+from schemas.ids import global_id, sighting_id
 from sightline.clock import to_datetime
 from sightline.errors import InvalidRecord
 from sightline.settings import Settings
@@ -177,7 +177,10 @@ def test_what_cannot_be_a_row_is_invalid(
 
 def test_a_sql_name_is_a_name(stack: Settings, world: World) -> None:
     name = f"Robert'); DROP TABLE access_logs;-- %s {uuid4()}"
-    world.db.execute("INSERT INTO employees (name) VALUES (%s)", (name,))
-    bobby = str(world.one("SELECT id FROM employees WHERE name = %s", name)["id"])
+    bobby = str(uuid4())
+    world.db.execute(
+        "INSERT INTO employees (id, global_id, name) VALUES (%s, %s, %s)",
+        (bobby, global_id(bobby), name),
+    )
     write(stack, AccessLog(stack), [world.sighting(employee=bobby)])
     assert [row["person_name"] for row in rows(world)] == [name]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.match.decide import Candidate, Decision, Held, Rules, Shot, combine, decide
+from processors.match.decide import Candidate, Decision, Held, Rules, decide
+from sightline.identity.evidence import Shot, combine
 from sightline.vision.scores import ScoreScale
 from tests.match_support import face, shot_of
 

@@ -1,0 +1,1 @@
+"""REST over HTTP: reads the database, talks to the pipeline through Kafka."""
