@@ -1,7 +1,7 @@
 """One filled message of every kind, as this version writes them.
 
-`python -m tests.golden` writes those that have no file yet below `schemas/golden/v1`: what a
-released version has written is never written again.
+`python -m tests.golden` writes those that have no file yet, of this version or an earlier one,
+below `schemas/golden/<version>`: what a released version has written is never written again.
 """
 
 import json
@@ -14,7 +14,8 @@ from google.protobuf.message import Message
 from schemas import ids
 from schemas import sightline_pb2 as pb
 
-FOLDER = Path(__file__).parent.parent / "schemas" / "golden" / "v1"
+ALL = Path(__file__).parent.parent / "schemas" / "golden"
+FOLDER = ALL / "v2"
 
 _AT = 1_760_000_000_000_000
 _EVENT = ids.motion_event_id("door", _AT)
@@ -26,7 +27,9 @@ _VECTOR = struct.pack("<4f", 0.5, -0.5, 0.5, -0.5)
 _QUALITY = pb.FaceQuality(
     size_px=64, sharpness=0.75, frontality=0.875, detector_score=0.9375, overall=0.8125
 )
-_TEMPLATE = pb.Template(template_id=_PERSON, pack="buffalo_l", vector=_VECTOR, quality=0.75)
+_TEMPLATE = pb.Template(
+    template_id=_PERSON, pack="buffalo_l", vector=_VECTOR, quality=0.75, track_id=_TRACK
+)
 
 _OBSERVATION = pb.FaceObservation(
     observation_id=ids.observation_id(_TRACK, _AT),
@@ -79,6 +82,11 @@ _SIGHTING = pb.Sighting(
     face_box=_BOX,
     face_quality=0.8125,
     template=_VECTOR,
+    candidate=_PERSON,
+    candidate_score=0.625,
+    wanted_rate=0.0009765625,
+    gallery_people=15,
+    calibration="buffalo_l",
 )
 
 MESSAGES: dict[str, Message] = {
@@ -149,6 +157,29 @@ MESSAGES: dict[str, Message] = {
         templates=[_TEMPLATE],
         revision=9,
     ),
+    "Fact.calibration": pb.Fact(calibration=pb.Calibration(pack="buffalo_l", json="{}")),
+    "Fact.walking_time": pb.Fact(
+        walking_time=pb.WalkingTime(camera_a="door", camera_b="yard", seconds=12.5)
+    ),
+    "Fact.track": pb.Fact(
+        track=pb.TrackCorrection(
+            track_id=_TRACK,
+            site_id="office",
+            global_id=ids.global_id(_TRACK),
+            templates=[_TEMPLATE],
+            first_seen_us=_AT,
+            last_seen_us=_AT + 5_000_000,
+        )
+    ),
+    "Fact.person": pb.Fact(
+        person=pb.PersonCorrection(
+            global_id=ids.global_id(_TRACK),
+            merged_into=ids.global_id(_PERSON),
+            not_same=[17],
+            named=True,
+            forgotten=True,
+        )
+    ),
     "Sighting": _SIGHTING,
     "DeadLetter": pb.DeadLetter(
         source=_FRAME,
@@ -181,9 +212,9 @@ def as_dict(message: Message) -> object:
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, message in MESSAGES.items():
-        binary = FOLDER / f"{name}.bin"
-        if not binary.exists():
-            binary.write_bytes(message.SerializeToString(deterministic=True))
+        payload = message.SerializeToString(deterministic=True)
+        if all(path.read_bytes() != payload for path in ALL.glob(f"*/{name}.bin")):
+            (FOLDER / f"{name}.bin").write_bytes(payload)
             text = json.dumps(as_dict(message), indent=2, ensure_ascii=False)
             (FOLDER / f"{name}.json").write_text(text + "\n")
 

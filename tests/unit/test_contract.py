@@ -15,16 +15,26 @@ from hypothesis import strategies as st
 from schemas import sightline_pb2 as pb
 from schemas.decode import SLUG, InvalidMessageError, decode
 from schemas.topics import FACES, MATCH_STATE, MAX_RECORD_BYTES, all_topics, frames
-from tests.golden import FOLDER, as_dict
+from tests.golden import ALL, as_dict
 from tests.support import ROOT
 
 KINDS: dict[str, type[Message]] = {
     name: getattr(pb, name) for name in pb.DESCRIPTOR.message_types_by_name
 }
-GOLDEN = sorted(path.stem for path in FOLDER.glob("*.bin"))
+GOLDEN = sorted(f"{path.parent.name}/{path.stem}" for path in ALL.glob("*/*.bin"))
 INSIDE_OTHERS = {
     "Position", "Box", "TrackBox", "FaceQuality", "FaceObservation", "TrackEnded", "Template",
+    "Calibration", "WalkingTime", "TrackCorrection", "PersonCorrection",
 }  # fmt: skip
+
+
+def _kind(golden: str) -> type[Message]:
+    """Of `version/Message.variant`."""
+    return KINDS[golden.split("/")[1].split(".")[0]]
+
+
+def _payload(golden: str) -> bytes:
+    return (ALL / f"{golden}.bin").read_bytes()
 
 
 def test_the_generated_code_is_fresh(tmp_path: Path) -> None:
@@ -40,7 +50,7 @@ def test_the_generated_code_is_fresh(tmp_path: Path) -> None:
 
 
 def test_every_record_has_a_golden_payload_with_every_field() -> None:
-    assert {name.split(".")[0] for name in GOLDEN} == KINDS.keys() - INSIDE_OTHERS
+    assert {_kind(name).DESCRIPTOR.name for name in GOLDEN} == KINDS.keys() - INSIDE_OTHERS
     filled: dict[str, set[str]] = {name: set() for name in KINDS}
 
     def note(message: Message) -> None:
@@ -51,16 +61,16 @@ def test_every_record_has_a_golden_payload_with_every_field() -> None:
                     note(inner)
 
     for name in GOLDEN:
-        note(KINDS[name.split(".")[0]].FromString((FOLDER / f"{name}.bin").read_bytes()))
+        note(_kind(name).FromString(_payload(name)))
     for name, kind in KINDS.items():
         assert filled[name] == set(kind.DESCRIPTOR.fields_by_name), name
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_payloads_mean_what_they_meant(name: str) -> None:
-    payload = (FOLDER / f"{name}.bin").read_bytes()
-    message = decode(KINDS[name.split(".", maxsplit=1)[0]], payload)
-    assert as_dict(message) == json.loads((FOLDER / f"{name}.json").read_text())
+    payload = _payload(name)
+    message = decode(_kind(name), payload)
+    assert as_dict(message) == json.loads((ALL / f"{name}.json").read_text())
     assert message.SerializeToString(deterministic=True) == payload
 
 
@@ -74,12 +84,12 @@ def test_bytes_are_a_message_or_refused(kind: str, value: bytes | None) -> None:
 
 @given(name=st.sampled_from(GOLDEN), data=st.data())
 def test_damaged_payloads_are_a_message_or_refused(name: str, data: st.DataObject) -> None:
-    payload = bytearray((FOLDER / f"{name}.bin").read_bytes())
+    payload = bytearray(_payload(name))
     for _ in range(data.draw(st.integers(1, 5))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(payload)))
     try:
-        decode(KINDS[name.split(".", maxsplit=1)[0]], bytes(payload[:cut]))
+        decode(_kind(name), bytes(payload[:cut]))
     except InvalidMessageError as error:
         assert re.fullmatch(r"[a-z_]{1,20}", error.reason)
 
