@@ -30,7 +30,7 @@ INSIDE_OTHERS = {
 
 def _kind(golden: str) -> type[Message]:
     """Of `version/Message.variant`."""
-    return KINDS[golden.split("/")[1].split(".")[0]]
+    return KINDS[golden.split("/")[1].split(".", maxsplit=1)[0]]
 
 
 def _payload(golden: str) -> bytes:
