@@ -87,6 +87,7 @@ _SIGHTING = pb.Sighting(
     wanted_rate=0.0009765625,
     gallery_people=15,
     calibration="buffalo_l",
+    observation_id=ids.observation_id(_TRACK, _AT),
 )
 
 MESSAGES: dict[str, Message] = {

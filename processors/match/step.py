@@ -138,6 +138,7 @@ def _sighting(
         camera_id=last.camera_id,
         site_id=last.site_id,
         motion_event_id=last.motion_event_id,
+        observation_id=last.observation_id,
         score=decision.score,
         threshold=decision.threshold,
         confidence=decision.confidence,
