@@ -61,16 +61,6 @@ def owner(face: Face, boxes: Mapping[int, Floats]) -> int | None:
     return min(near, key=lambda track: (distance(track), track), default=None)
 
 
-def portrait(image: BGRImage, face: Face) -> BGRImage:
-    """Head and shoulders around a face, as far as the image goes."""
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = (float(side) for side in face.box)
-    wide, tall = x2 - x1, y2 - y1
-    left, right = max(0, round(x1 - wide)), min(width, round(x2 + wide))
-    top, bottom = max(0, round(y1 - 0.7 * tall)), min(height, round(y2 + 1.2 * tall))
-    return image[top:bottom, left:right]
-
-
 def _inside(x: float, y: float, region: Floats) -> bool:
     return bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])
 

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from processors.vision import outputs
-from processors.vision.heads import choose_face, head_region, portrait, search_head
-from processors.vision.outputs import Shot, TrackName
-from processors.vision.shots import ShotPolicy, ShotState
+from processors.vision.heads import choose_face, head_region, search_head
 from processors.vision.tracking import CameraTracker, Seen
 from schemas import sightline_pb2 as pb
 from schemas.ids import track_id
@@ -20,8 +17,11 @@ from sightline import metrics
 from sightline.clock import US
 from sightline.kafka.records import Out
 from sightline.settings import VisionSettings
+from sightline.vision import outputs
+from sightline.vision.outputs import Shot, TrackName, portrait
 from sightline.vision.packs import BGRImage, Face, Floats, ModelPack
 from sightline.vision.quality import assess
+from sightline.vision.shots import ShotPolicy, ShotState
 
 
 @dataclass(slots=True)

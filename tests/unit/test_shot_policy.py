@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-from processors.vision.shots import ShotPolicy, ShotState
 from sightline.clock import US
 from sightline.settings import VisionSettings
+from sightline.vision.shots import ShotPolicy, ShotState
 
 SETTINGS = VisionSettings(shots=3, shot_interval_seconds=0.5, settled_seconds=300)
 POLICY = ShotPolicy(SETTINGS)

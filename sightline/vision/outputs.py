@@ -129,6 +129,16 @@ def _face_event(event: pb.FaceEvent, site_id: str, at_us: int) -> Out:
     return Out(topics.FACES.name, site_id, event.SerializeToString(), at_us // 1000)
 
 
+def portrait(image: BGRImage, face: Face) -> BGRImage:
+    """Head and shoulders around a face, as far as the image goes."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = (float(side) for side in face.box)
+    wide, tall = x2 - x1, y2 - y1
+    left, right = max(0, round(x1 - wide)), min(width, round(x2 + wide))
+    top, bottom = max(0, round(y1 - 0.7 * tall)), min(height, round(y2 + 1.2 * tall))
+    return image[top:bottom, left:right]
+
+
 def snapshot(
     name: TrackName, frame: pb.Frame, position: pb.Position, shot: Shot, picture: BGRImage
 ) -> Out | None:
