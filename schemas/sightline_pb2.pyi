@@ -420,29 +420,39 @@ class DeadLetter(_message.Message):
     def __init__(self, source: _Optional[_Union[Position, _Mapping]] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., service: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., failed_at_us: _Optional[int] = ...) -> None: ...
 
 class TrackState(_message.Message):
-    __slots__ = ("track_id", "site_id", "shots", "decided")
+    __slots__ = ("track_id", "site_id", "shots", "decided", "holds", "holds_by", "waits_for", "ended_at_us")
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     SHOTS_FIELD_NUMBER: _ClassVar[int]
     DECIDED_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_BY_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_US_FIELD_NUMBER: _ClassVar[int]
     track_id: str
     site_id: str
     shots: _containers.RepeatedCompositeFieldContainer[FaceObservation]
     decided: Sighting
-    def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., shots: _Optional[_Iterable[_Union[FaceObservation, _Mapping]]] = ..., decided: _Optional[_Union[Sighting, _Mapping]] = ...) -> None: ...
+    holds: int
+    holds_by: float
+    waits_for: _containers.RepeatedScalarFieldContainer[int]
+    ended_at_us: int
+    def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., shots: _Optional[_Iterable[_Union[FaceObservation, _Mapping]]] = ..., decided: _Optional[_Union[Sighting, _Mapping]] = ..., holds: _Optional[int] = ..., holds_by: _Optional[float] = ..., waits_for: _Optional[_Iterable[int]] = ..., ended_at_us: _Optional[int] = ...) -> None: ...
 
 class UnknownPerson(_message.Message):
-    __slots__ = ("global_id", "site_id", "founder_track_id", "templates", "first_seen_us", "last_seen_us")
+    __slots__ = ("global_id", "site_id", "founder_track_id", "templates", "first_seen_us", "last_seen_us", "last_camera_id")
     GLOBAL_ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     FOUNDER_TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
     LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
     global_id: int
     site_id: str
     founder_track_id: str
     templates: _containers.RepeatedCompositeFieldContainer[Template]
     first_seen_us: int
     last_seen_us: int
-    def __init__(self, global_id: _Optional[int] = ..., site_id: _Optional[str] = ..., founder_track_id: _Optional[str] = ..., templates: _Optional[_Iterable[_Union[Template, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ...) -> None: ...
+    last_camera_id: str
+    def __init__(self, global_id: _Optional[int] = ..., site_id: _Optional[str] = ..., founder_track_id: _Optional[str] = ..., templates: _Optional[_Iterable[_Union[Template, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., last_camera_id: _Optional[str] = ...) -> None: ...

@@ -192,7 +192,14 @@ MESSAGES: dict[str, Message] = {
         failed_at_us=_AT,
     ),
     "TrackState": pb.TrackState(
-        track_id=_TRACK, site_id="office", shots=[_OBSERVATION], decided=_SIGHTING
+        track_id=_TRACK,
+        site_id="office",
+        shots=[_OBSERVATION],
+        decided=_SIGHTING,
+        holds=ids.global_id(_PERSON),
+        holds_by=0.25,
+        waits_for=[17],
+        ended_at_us=_AT + 5_000_000,
     ),
     "UnknownPerson": pb.UnknownPerson(
         global_id=ids.global_id(_TRACK),
@@ -201,6 +208,7 @@ MESSAGES: dict[str, Message] = {
         templates=[_TEMPLATE],
         first_seen_us=_AT,
         last_seen_us=_AT + 5_000_000,
+        last_camera_id="door",
     ),
 }
 
