@@ -8,6 +8,7 @@ from processors.match.decide import Candidate
 from processors.match.index import TemplateIndex
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
+from schemas.ids import global_id
 from sightline.errors import InvalidRecord
 from sightline.identity.evidence import Vector
 
@@ -33,6 +34,7 @@ class Gallery:
     def __init__(self) -> None:
         self._people: dict[str, Person] = {}
         self._packs: dict[str, TemplateIndex] = {}
+        self._by_global_id: dict[int, str] = {}
         self._strange_packs: set[str] = set()
         self.revision = 0
         """How many records of the topic this is made of: its next offset."""
@@ -64,6 +66,7 @@ class Gallery:
             by_pack.setdefault(template.pack, []).append(vector)
         for pack, vectors in by_pack.items():
             self._packs[pack].put(record.person_id, vectors)
+        self._by_global_id[global_id(record.person_id)] = record.person_id
         self._people[record.person_id] = Person(
             person_id=record.person_id,
             name=record.name,
@@ -74,12 +77,22 @@ class Gallery:
     def remove(self, person_id: str) -> None:
         """Forget a person."""
         self._people.pop(person_id, None)
+        self._by_global_id.pop(global_id(person_id), None)
         for index in self._packs.values():
             index.remove(person_id)
 
     def person(self, person_id: str) -> Person | None:
         """An enrolled person."""
         return self._people.get(person_id)
+
+    def person_of(self, of_global_id: int) -> Person | None:
+        """The enrolled person with a global id."""
+        return self._people.get(self._by_global_id.get(of_global_id, ""))
+
+    def people(self, pack: str) -> int:
+        """How many enrolled people a pack knows."""
+        index = self._packs.get(pack)
+        return index.people if index is not None else 0
 
     def dimension(self, pack: str) -> int | None:
         """How long a pack's vectors are, where the gallery has any."""
