@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from processors.vision.cuts import is_cut, outline
 from processors.vision.heads import choose_face, head_region, search_head
 from processors.vision.tracking import CameraTracker, Seen
 from schemas import sightline_pb2 as pb
@@ -46,6 +47,8 @@ class CameraState:
     detected_us: int | None = None
     visible: list["Visible"] = field(default_factory=list)
     """What the last detection saw."""
+    outline: Floats | None = None
+    """Of the last picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +105,7 @@ class VisionPipeline:
         if frame.captured_at_us > state.last_us:
             state.last_us = frame.captured_at_us
             if picture.image is not None:
+                outs += _end_at_cut(state, picture.image)
                 if self._detection_due(state):
                     state.visible = self._follow(state, frame, picture.image)
                     outs += self._shots(state.visible, picture, picture.image)
@@ -160,7 +164,7 @@ class VisionPipeline:
     def _look(
         self, seen: Visible, boxes: dict[int, Floats], picture: Picture, image: BGRImage
     ) -> Iterator[Out]:
-        """Look at a track's face; a good shot of it is worth records."""
+        """Look at a track's face; a good shot is worth records, and a turned one where none is."""
         at_us = picture.frame.captured_at_us
         name, shots = seen.track.name, seen.track.shots
         face = seen.face or self._search(seen, boxes, image)
@@ -169,15 +173,16 @@ class VisionPipeline:
             return
         quality = assess(image, face)
         refusal = quality.refusal(self._settings.min_face_px, self._settings.min_quality)
-        metrics.FACES.labels(refusal or "embedded").inc()
-        if refusal is not None:
+        turned = refusal == "turned" and self._policy.turned_wanted(shots)
+        metrics.FACES.labels("embedded" if turned else refusal or "embedded").inc()
+        if refusal is not None and not turned:
             self._policy.missed(shots, at_us, refused=True)
             return
         with metrics.STAGE_SECONDS.labels("embed").time():
             vector = self._pack.embedder.embed(image, face)
         shot = Shot(face, quality, seen.box, shots.epoch, self._pack.id, vector)
         yield outputs.observation(name, picture.frame, picture.position, shot)
-        if self._policy.taken(shots, at_us, quality.overall):
+        if self._policy.taken(shots, at_us, quality.overall, turned=turned):
             best = outputs.snapshot(
                 name, picture.frame, picture.position, shot, portrait(image, face)
             )
@@ -209,6 +214,19 @@ def _begin_new(state: CameraState, seen: list[Seen], frame: pb.Frame) -> None:
             started_us=frame.captured_at_us,
         )
         state.tracks[number] = Track(name, frame.captured_at_us)
+
+
+def _end_at_cut(state: CameraState, image: BGRImage) -> list[Out]:
+    """Where the picture is of another place, nobody is who stood there before."""
+    before, state.outline = state.outline, outline(image)
+    if before is None or not is_cut(before, state.outline):
+        return []
+    ended = _end_all(state, state.last_us)
+    state.tracks.clear()
+    state.visible = []
+    state.tracker.begin_anew()
+    state.detected_us = None
+    return ended
 
 
 def _end_lost(state: CameraState) -> list[Out]:

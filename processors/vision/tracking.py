@@ -64,6 +64,10 @@ class CameraTracker:
         pairs = zip(tracked.tracker_id, tracked.data["index"], strict=True)
         return [Seen(int(number), int(at)) for number, at in sorted(pairs) if number >= 0]
 
+    def begin_anew(self) -> None:
+        """Forget all tracks: the camera shows another place. Numbers go on."""
+        self._tracker.tracks.clear()
+
     def alive(self) -> set[int]:
         """Numbers of the tracks that are seen or may come back."""
         return {track.tracker_id for track in self._tracker.tracks}

@@ -11,6 +11,10 @@ _GROWTH = 1.6
 """After a look without a shot the next waits longer: a back of a head costs little, and somebody
 who turns round is seen within a second."""
 
+_TURNED = 3
+"""Faces that are turned away are embedded so often where there is no good shot: they show who
+somebody may be."""
+
 _CLEARLY_BETTER = 0.05
 """A new snapshot is worth a record when its quality grew by this."""
 
@@ -22,8 +26,10 @@ class ShotState:
     epoch: int = 0
     shots: int = 0
     """Good shots in this epoch."""
+    turned: int = 0
+    """Shots in this epoch of a face that is turned away."""
     total: int = 0
-    """Good shots since the track began."""
+    """Shots since the track began."""
     misses: int = 0
     """Looks in a row that gave no shot."""
     next_look_us: int = 0
@@ -48,6 +54,7 @@ class ShotPolicy:
             return True
         state.epoch += 1
         state.shots = 0
+        state.turned = 0
         state.misses = 0
         state.next_look_us = at_us
         state.settled_until_us = None
@@ -69,9 +76,19 @@ class ShotPolicy:
         state.misses += 1
         state.next_look_us = at_us + round(pause)
 
-    def taken(self, state: ShotState, at_us: int, quality: float) -> bool:
-        """A good shot was taken; True when its picture should be the track's snapshot."""
-        state.shots += 1
+    def turned_wanted(self, state: ShotState) -> bool:
+        """Whether a face that is turned away is worth a shot: there is no better yet."""
+        return state.shots == 0 and state.turned < _TURNED
+
+    def taken(self, state: ShotState, at_us: int, quality: float, *, turned: bool = False) -> bool:
+        """A shot was taken; True when its picture should be the track's snapshot.
+
+        One of a turned face does not settle a track.
+        """
+        if turned:
+            state.turned += 1
+        else:
+            state.shots += 1
         state.total += 1
         state.misses = 0
         state.next_look_us = at_us + self._interval_us

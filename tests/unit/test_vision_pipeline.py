@@ -48,9 +48,22 @@ class SeenFaces:
     def __init__(self, whole: bool = False) -> None:
         self.searches = 0
         self.whole = whole
+        self.turned = 0  # so many of the next faces are turned away
 
     def detect(self, image: BGRImage) -> list[Face]:
         self.searches += 1
+        return [self.turn(face) for face in self._seen(image)]
+
+    def turn(self, face: Face) -> Face:
+        """The face as the n-th search finds it."""
+        if not self.turned:
+            return face
+        self.turned -= 1
+        landmarks = face.landmarks.copy()
+        landmarks[2, 0] = face.box[2]  # the nose beyond both eyes: a profile
+        return Face(face.box, face.score, landmarks)
+
+    def _seen(self, image: BGRImage) -> list[Face]:
         if self.whole:
             left = float(image[0, 0, 0])
             return [] if left > 250 else [make_face(left, 50, 60)]
@@ -219,6 +232,54 @@ def test_small_faces_are_no_shots() -> None:
     assert worker.observations == [] and worker.snapshots == []
     assert worker.vectors.made == 0
     assert worker.faces.searches < 15
+
+
+def test_a_face_turned_away_is_a_shot_only_where_there_is_no_better() -> None:
+    worker = Worker(shots=2)
+    worker.faces.turned = 2
+    worker.take(Camera().film(60))
+    qualities = [shot.quality.frontality for shot in worker.observations]
+    assert [round(front, 1) for front in qualities] == [0.0, 0.0, 1.0, 1.0]
+    always = Worker(shots=2)
+    always.faces.turned = 10**6
+    always.take(Camera().film(100))
+    assert len(always.observations) == always.vectors.made == 3
+    film = Camera().film(60)
+    later = Worker(shots=3).take(film[:3])
+    later.faces.turned = 10**6
+    later.take(film[3:])
+    assert len(later.observations) == 1
+
+
+def test_tracks_end_at_a_cut_and_never_span_it() -> None:
+    one, other = Camera(), Camera()
+    one.noise = cv2.GaussianBlur(one.noise, (0, 0), 30).astype(np.uint8)
+    one.noise = cv2.normalize(one.noise, one.noise.copy(), 20, 220, cv2.NORM_MINMAX).astype(
+        np.uint8
+    )
+    other.noise = np.ascontiguousarray(one.noise[::-1, ::-1])
+    records = [one.record(number) for number in range(10)]
+    records += [other.record(number, last=number == 19) for number in range(10, 20)]
+    worker = Worker().take(records)
+    before, after = worker.ended
+    assert before.ended_at_us == START + 9 * STEP
+    assert (after.started_at_us, after.ended_at_us) == (START + 11 * STEP, START + 19 * STEP)
+    assert (before.track_number, after.track_number) == (1, 2)
+    assert len(worker.tracks[10].tracks) == 0
+
+
+def test_neither_light_nor_somebody_who_walks_by_is_a_cut() -> None:
+    camera = Camera()
+    camera.noise = cv2.GaussianBlur(camera.noise, (0, 0), 30).astype(np.uint8)
+    camera.noise = cv2.normalize(
+        camera.noise, camera.noise.copy(), 20, 220, cv2.NORM_MINMAX
+    ).astype(np.uint8)
+    records = [camera.record(number) for number in range(10)]
+    camera.noise = (camera.noise * 0.5).astype(np.uint8)
+    records += [camera.record(number) for number in range(10, 20)]
+    camera.noise[60:, 150:220] = 255
+    records += [camera.record(number) for number in range(20, 30)]
+    assert Worker().take(records).ended == []
 
 
 def test_somebody_out_of_sight_is_the_same_track_until_it_is_lost() -> None:
