@@ -11,8 +11,18 @@ from sightline import metrics
 from sightline.clock import US, Clock, SystemClock, to_datetime
 from sightline.kafka.sink import Cursor, SinkLoop, Taken
 from sightline.lifecycle import start_service
+from sightline.people.overlay import UNKNOWN
 from sightline.settings import Settings
-from sinks.decisions import PATH_LOCK, UNKNOWN, Camera, cameras, decided, lock, messages, rank
+from sinks.decisions import (
+    PATH_LOCK,
+    Camera,
+    cameras,
+    corrected,
+    decided,
+    lock,
+    messages,
+    rank,
+)
 
 # A row is a function of the decision in force alone, so that it does not matter how decisions
 # were spread over batches. Written again it keeps the time at which it was written first.
@@ -21,14 +31,18 @@ INSERT INTO access_logs AS log (
     id, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
     aws_face_id, snapshot_path, timestamp, entry_point, location_x, location_y, flagged,
     track_uuid, epoch, camera_id, site_id, global_id, motion_event_id, score, threshold, pack,
-    frame_topic, frame_partition, frame_offset, face_box, decision)
+    frame_topic, frame_partition, frame_offset, face_box, decision, shots, runner_up,
+    runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,
+    gallery_revision, reason)
 SELECT
     %(id)s, %(track_id)s, %(person_name)s, employee.id, %(is_authorized)s, %(access_status)s,
     %(confidence)s, employee.aws_face_id,
     (SELECT path FROM snapshots WHERE sighting_id = %(id)s), %(decided_at)s, %(entry_point)s,
     %(x)s, %(y)s, %(flagged)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(site_id)s,
     %(global_id)s, %(motion_event_id)s, %(score)s, %(threshold)s, %(pack)s, %(frame_topic)s,
-    %(frame_partition)s, %(frame_offset)s, %(face_box)s, %(decision)s
+    %(frame_partition)s, %(frame_offset)s, %(face_box)s, %(decision)s, %(shots)s, %(runner_up)s,
+    %(runner_up_score)s, %(candidate)s, %(candidate_score)s, %(wanted_rate)s, %(calibration)s,
+    %(gallery_people)s, %(gallery_revision)s, %(reason)s
 FROM (SELECT) AS one LEFT JOIN employees AS employee ON employee.id = %(employee_id)s::uuid
 ON CONFLICT (id) DO UPDATE SET
     recorded_at = CASE WHEN log.timestamp < excluded.timestamp
@@ -36,14 +50,18 @@ ON CONFLICT (id) DO UPDATE SET
     (timestamp, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
      aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged, global_id,
      motion_event_id, score, threshold, pack, frame_topic, frame_partition, frame_offset,
-     face_box, decision) =
+     face_box, decision, shots, runner_up, runner_up_score, candidate, candidate_score,
+     wanted_rate, calibration, gallery_people, gallery_revision, reason) =
     (excluded.timestamp, excluded.track_id, excluded.person_name, excluded.employee_id,
      excluded.is_authorized,
      excluded.access_status, excluded.confidence_score, excluded.aws_face_id,
      excluded.snapshot_path, excluded.entry_point, excluded.location_x, excluded.location_y,
      excluded.flagged, excluded.global_id, excluded.motion_event_id, excluded.score,
      excluded.threshold, excluded.pack, excluded.frame_topic, excluded.frame_partition,
-     excluded.frame_offset, excluded.face_box, excluded.decision)
+     excluded.frame_offset, excluded.face_box, excluded.decision, excluded.shots,
+     excluded.runner_up, excluded.runner_up_score, excluded.candidate, excluded.candidate_score,
+     excluded.wanted_rate, excluded.calibration, excluded.gallery_people,
+     excluded.gallery_revision, excluded.reason)
 WHERE excluded.decision > 1 -- one that only tells again
     AND (log.timestamp, log.decision) <= (excluded.timestamp, excluded.decision)
 """
@@ -70,7 +88,7 @@ class AccessLog:
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Upsert the rows of a batch of sightings, and delete those that are taken back."""
-        sightings = decided(messages(batch, pb.Sighting))
+        sightings = corrected(cursor, decided(messages(batch, pb.Sighting)))
         if not sightings:
             return
         known = cameras(cursor, [one.camera_id for one in sightings])
@@ -97,9 +115,10 @@ def row(sighting: pb.Sighting, camera: Camera) -> dict[str, Any]:
     authorized = known and sighting.is_authorized
     status = ("authorized" if authorized else "unauthorized") if known else "unknown"
     x, y = foot_point(sighting)
-    return _version(sighting) | {
+    values = _version(sighting) | _why(sighting)
+    return values | {
         "track_id": sighting.track_number,
-        "person_name": sighting.name if known else UNKNOWN,
+        "person_name": sighting.name or UNKNOWN,
         "employee_id": sighting.person_id or None,
         "is_authorized": authorized,
         "access_status": status,
@@ -121,6 +140,23 @@ def row(sighting: pb.Sighting, camera: Camera) -> dict[str, Any]:
         "frame_partition": sighting.frame.partition,
         "frame_offset": sighting.frame.offset,
         "face_box": [getattr(sighting.face_box, side) for side in ("x1", "y1", "x2", "y2")],
+    }
+
+
+def _why(sighting: pb.Sighting) -> dict[str, Any]:
+    """What the decision rests on; null where nothing was said."""
+    runner_up, candidate = sighting.runner_up or None, sighting.candidate or None
+    return {
+        "shots": sighting.shots,
+        "runner_up": runner_up,
+        "runner_up_score": sighting.runner_up_score if runner_up else None,
+        "candidate": candidate,
+        "candidate_score": sighting.candidate_score if candidate else None,
+        "wanted_rate": sighting.wanted_rate or None,
+        "calibration": sighting.calibration or None,
+        "gallery_people": sighting.gallery_people,
+        "gallery_revision": sighting.gallery_revision,
+        "reason": sighting.reason or None,
     }
 
 

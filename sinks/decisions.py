@@ -1,6 +1,6 @@
 """What the sinks share: which decision counts, which cameras there are, who works on what."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeVar
@@ -10,11 +10,10 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from sightline.errors import InvalidRecord
 from sightline.kafka.sink import Cursor, Taken
+from sightline.people import overlay
+from sightline.people.overlay import Who
 
 M = TypeVar("M", bound=Message)
-
-UNKNOWN = "Unknown"
-"""The name of people whom nobody has enrolled."""
 
 PATH_LOCK = "snapshot-path"
 """Held by sighting id while its access row or its snapshot is written: whoever comes second
@@ -63,6 +62,37 @@ def decided(sightings: Iterable[pb.Sighting]) -> list[pb.Sighting]:
         if earlier is None or _replaces(sighting, earlier):
             in_force[sighting.sighting_id] = sighting
     return sorted(in_force.values(), key=lambda one: (one.decided_at_us, one.sighting_id))
+
+
+def corrected(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[pb.Sighting]:
+    """The same decisions, each of whom people say that it was, with the names of strangers.
+
+    No correction is made from here to the end of the transaction: the first thing that a sink
+    does. What people have said of a track holds whatever the matcher says later, and a decision
+    that it takes back stays theirs.
+    """
+    overlay.share(cursor)
+    asked = [(one.track_id, one.global_id) for one in sightings]
+    persons = overlay.effective(cursor, asked) if asked else []
+    people = overlay.people(cursor, [person for person in persons if person])
+    return [
+        _as_said(one, people[person]) if person else one
+        for one, person in zip(sightings, persons, strict=True)
+    ]
+
+
+def _as_said(sighting: pb.Sighting, who: Who) -> pb.Sighting:
+    if sighting.person_id and sighting.global_id == who.global_id:
+        return sighting  # as they were called and allowed at that time
+    said = pb.Sighting()
+    said.CopyFrom(sighting)
+    said.global_id = who.global_id
+    said.person_id = who.employee_id
+    said.name = who.name
+    said.is_authorized = who.is_authorized
+    if who.is_forgotten:
+        said.ClearField("template")
+    return said
 
 
 def _replaces(later: pb.Sighting, earlier: pb.Sighting) -> bool:

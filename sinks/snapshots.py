@@ -21,9 +21,13 @@ from sightline import metrics
 from sightline.clock import to_datetime
 from sightline.kafka.sink import Cursor, SinkLoop, Taken
 from sightline.lifecycle import start_service
+from sightline.people import overlay
 from sightline.settings import Settings
 from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store, safe_name
-from sinks.decisions import PATH_LOCK, cameras, decided, lock, messages, rank
+from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages, rank
+
+_CORRECTED_AT_ONCE = 100
+"""Snapshots that get another name in one transaction, which keeps corrections waiting."""
 
 _PENDING_FOR = timedelta(hours=1)
 """A shot whose person is not known by then is dropped; wall time since it arrived."""
@@ -57,10 +61,27 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 _NEIGHBOUR = """
-SELECT path FROM snapshots
+SELECT global_id, captured_at, quality, path, is_own FROM snapshots
 WHERE global_id = %(global_id)s AND is_own
     AND decided_at > %(at)s - %(within)s AND decided_at < %(at)s + %(within)s
 ORDER BY decided_at LIMIT 1
+"""
+
+# Somebody has corrected who they were. Pictures come before those who point to them.
+_CORRECTED = """
+WITH chosen AS (
+    SELECT stale.sighting_id, coalesce(snapshot.is_own, false) AS is_own
+    FROM stale_snapshots stale LEFT JOIN snapshots snapshot USING (sighting_id)
+    ORDER BY 2 DESC, 1 LIMIT %s FOR UPDATE OF stale SKIP LOCKED
+), taken AS (
+    DELETE FROM stale_snapshots WHERE sighting_id IN (SELECT sighting_id FROM chosen)
+)
+SELECT sighting_id::text FROM chosen ORDER BY is_own DESC, sighting_id
+"""
+
+_SITES = """
+SELECT DISTINCT camera.site_id FROM snapshot_owners owner JOIN cameras camera USING (camera_id)
+WHERE owner.sighting_id = ANY(%s::uuid[])
 """
 
 _POINT = """
@@ -126,24 +147,29 @@ class Snapshots:
         self.batch_seconds = settings.sinks.batch_seconds
         self._between = timedelta(seconds=settings.sinks.unknown_snapshot_seconds)
         self._store = store
+        self._wrote = False
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Keep the shots and decisions of a batch, and write what has both."""
+        self._wrote = True
         shots = best_shots(messages(batch, pb.Snapshot))
-        sightings = decided(messages(batch, pb.Sighting))
+        sightings = corrected(cursor, decided(messages(batch, pb.Sighting)))
         both: list[pb.Snapshot | pb.Sighting] = [*shots.values(), *sightings]
         if not both:
             return
         cameras(cursor, {one.camera_id for one in both})
-        # The people of a site are decided together: nobody else writes a snapshot of theirs.
-        lock(cursor, self.name, {one.site_id for one in both})
+        stale = self._lock(cursor, {one.site_id for one in both})
         cursor.executemany(_SHOT, [_shot_row(key, shot) for key, shot in shots.items()])
         cursor.executemany(_OWNER, [_owner_row(one) for one in sightings])
-        touched = [*(one.sighting_id for one in sightings), *shots]
-        self._settle_all(cursor, list(dict.fromkeys(touched)))
+        self._settle_all(cursor, [*stale, *(one.sighting_id for one in sightings), *shots])
 
     def idle(self, cursor: Cursor) -> None:
-        """Drop shots that nobody came for, and delete the objects that nothing points to."""
+        """Rename what was corrected, drop shots that nobody came for, and delete the objects that
+        nothing points to."""
+        if not self._wrote:  # else that has been done, and its locks are no longer to be had
+            overlay.share(cursor)
+            self._settle_all(cursor, self._lock(cursor, ()))
+        self._wrote = False
         cursor.execute(
             "DELETE FROM pending_snapshots WHERE arrived_at < now() - %s", (_PENDING_FOR,)
         )
@@ -155,36 +181,69 @@ class Snapshots:
             self._store.delete(key)
             cursor.execute("DELETE FROM stale_objects WHERE key = %s", (key,))
 
-    def _settle_all(self, cursor: Cursor, touched: list[str]) -> None:
-        left = list(touched)
+    def _lock(self, cursor: Cursor, sites: Iterable[str]) -> list[str]:
+        """Lock sites, and those of some sightings whose owner was corrected; these sightings.
+
+        The people of a site are decided together: nobody else writes a snapshot of theirs.
+        """
+        cursor.execute(_CORRECTED, (_CORRECTED_AT_ONCE,))
+        stale = [row[0] for row in cursor.fetchall()]
+        cursor.execute(_SITES, (stale,))
+        lock(cursor, self.name, {*sites, *(row[0] for row in cursor.fetchall())})
+        return stale
+
+    def _settle_all(self, cursor: Cursor, touched: Sequence[str]) -> None:
+        left = dict.fromkeys(touched, False)
         seen: set[str] = set()
         while left:
-            one = left.pop(0)
+            one = next(iter(left))
+            orphans = self._settle(cursor, one, is_orphan=left.pop(one))
             seen.add(one)
-            left += self._settle(cursor, one)
+            left |= dict.fromkeys(orphans, True)
         # Only now: this lock is shared with the access log, which waits for no object store.
         lock(cursor, PATH_LOCK, seen)
         cursor.execute(_POINT, (sorted(seen),))
 
-    def _settle(self, cursor: Cursor, sighting: str) -> list[str]:
-        """Bring one track's snapshot up to date; returns the tracks that pointed to it."""
+    def _settle(self, cursor: Cursor, sighting: str, *, is_orphan: bool) -> list[str]:
+        """Bring one track's snapshot up to date; returns the tracks that pointed to it.
+
+        An orphan has pointed to another's picture until now.
+        """
         orphans: list[str] = []
         owner = _owner(cursor, sighting)
         written = _written(cursor, sighting)
         if written and not (owner and _still_right(written, owner)):
-            orphans = self._take_back(cursor, sighting, written)
-            written = None
+            is_orphan = not written.is_own
+            if owner and written.is_own and written.path == owner.key:
+                orphans = self._give(cursor, owner)
+            else:
+                orphans = self._take_back(cursor, sighting, written)
+                written = None
         if owner and owner.global_id:
             shot = _pending(cursor, sighting)
-            if shot and written is None:
+            if written is None and (shot or is_orphan):
                 self._write_first(cursor, owner, shot)
             elif shot and written and written.is_own:
                 self._write_better(cursor, sighting, written, shot)
         return orphans
 
-    def _write_first(self, cursor: Cursor, owner: Owner, shot: Shot) -> None:
-        path = self._neighbour(cursor, owner)
-        if path is None:
+    def _give(self, cursor: Cursor, owner: Owner) -> list[str]:
+        """Give a snapshot to another person by whose name it is called already."""
+        cursor.execute(
+            "UPDATE snapshots SET global_id = %s WHERE sighting_id = %s",
+            (owner.global_id, owner.sighting_id),
+        )
+        return _orphans(cursor, owner.key)
+
+    def _write_first(self, cursor: Cursor, owner: Owner, shot: Shot | None) -> None:
+        """Write a picture, or point to that of a neighbour: an unknown person's that is too near
+        for another, or any where there is none of this track any more."""
+        alone = shot is not None and owner.persons_name is not None
+        near = None if alone else self._neighbour(cursor, owner)
+        shown = shot or near
+        if shown is None:
+            return
+        if near is None and shot is not None:
             self._put(cursor, owner.key, shot.jpeg)
             _drop_pending(cursor, owner.sighting_id)
         cursor.execute(
@@ -196,10 +255,10 @@ class Snapshots:
                 owner.camera_id,
                 owner.global_id,
                 owner.decided_at,
-                shot.captured_at,
-                shot.quality,
-                path or owner.key,
-                path is None,
+                shown.captured_at,
+                shown.quality,
+                near.path if near else owner.key,
+                near is None,
             ),
         )
         metrics.ROWS.labels(self.name, "snapshots").inc()
@@ -230,25 +289,13 @@ class Snapshots:
             " ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at",
             (written.path,),
         )
-        cursor.execute(
-            "DELETE FROM snapshots WHERE path = %s RETURNING sighting_id::text", (written.path,)
-        )
-        return [row[0] for row in cursor.fetchall()]
+        return _orphans(cursor, written.path)
 
-    def _neighbour(self, cursor: Cursor, owner: Owner) -> str | None:
-        """The path of an unknown person's snapshot that is too near for another."""
-        if owner.persons_name is not None:
-            return None
-        cursor.execute(
-            _NEIGHBOUR,
-            {
-                "global_id": owner.global_id,
-                "at": owner.decided_at,
-                "within": self._between,
-            },
-        )
-        row = cursor.fetchone()
-        return row[0] if row else None
+    def _neighbour(self, cursor: Cursor, owner: Owner) -> Written | None:
+        """A snapshot of the same person so near that it can stand for another."""
+        asked = {"global_id": owner.global_id, "at": owner.decided_at, "within": self._between}
+        with cursor.connection.cursor(row_factory=class_row(Written)) as rows:
+            return rows.execute(_NEIGHBOUR, asked).fetchone()
 
     def _put(self, cursor: Cursor, key: str, jpeg: bytes) -> None:
         # Before it is written, or a worker that deletes it just now would come after.
@@ -297,6 +344,14 @@ def _pending(cursor: Cursor, sighting: str) -> Shot | None:
         ).fetchone()
 
 
+def _orphans(cursor: Cursor, path: str) -> list[str]:
+    """Those who pointed to a picture, and do no more."""
+    cursor.execute(
+        "DELETE FROM snapshots WHERE path = %s AND NOT is_own RETURNING sighting_id::text", (path,)
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
 def _drop_pending(cursor: Cursor, sighting: str) -> None:
     cursor.execute("DELETE FROM pending_snapshots WHERE sighting_id = %s", (sighting,))
 
@@ -312,7 +367,7 @@ def _owner_row(sighting: pb.Sighting) -> dict[str, Any]:
         "epoch": sighting.epoch,
         "camera_id": sighting.camera_id,
         "global_id": sighting.global_id,
-        "name": sighting.name if sighting.person_id else None,
+        "name": sighting.name or None,
         "decided_at": to_datetime(sighting.decided_at_us),
         "decision": rank(sighting),
     }

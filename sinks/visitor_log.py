@@ -18,8 +18,10 @@ from sightline import metrics
 from sightline.clock import to_datetime
 from sightline.kafka.sink import Cursor, SinkLoop, Taken
 from sightline.lifecycle import start_service
+from sightline.people import visit_rows
+from sightline.people.overlay import UNKNOWN
 from sightline.settings import Settings
-from sinks.decisions import UNKNOWN, cameras, decided, lock, messages, rank
+from sinks.decisions import cameras, corrected, decided, lock, messages, rank
 
 _EVENT = """
 INSERT INTO motion_events AS event (
@@ -78,38 +80,21 @@ ON CONFLICT (sighting_id) DO UPDATE SET
     (motion_event_id, visitor_log_id, global_id, employee_id, persons_name, confidence_score,
      decided_at, decision) =
     (excluded.motion_event_id, excluded.visitor_log_id, excluded.global_id, excluded.employee_id,
-     excluded.persons_name, excluded.confidence_score, excluded.decided_at, excluded.decision)
+     excluded.persons_name,
+     -- The end may have come before, surer of the same.
+     CASE WHEN (evidence.global_id, evidence.decided_at) = (excluded.global_id, excluded.decided_at)
+        THEN greatest(evidence.confidence_score, excluded.confidence_score)
+        ELSE excluded.confidence_score END,
+     excluded.decided_at, excluded.decision)
 WHERE excluded.decision > 1 -- one that only tells again
     AND (evidence.decided_at, evidence.decision) <= (excluded.decided_at, excluded.decision)
 """
 
-_VISITS = """
-INSERT INTO visitor_logs AS visit (
-    visitor_log_id, camera_name, persons_name, confidence_score, visited_at, motion_event_id,
-    employee_id, global_id)
-SELECT DISTINCT ON (evidence.visitor_log_id)
-    evidence.visitor_log_id, event.camera_id, evidence.persons_name, evidence.confidence_score,
-    event.started_at, event.event_id, employee.id, evidence.global_id
-FROM visit_evidence evidence
-JOIN motion_events event ON event.event_id = evidence.motion_event_id
-LEFT JOIN employees employee ON employee.id = evidence.employee_id
-WHERE event.event_id = ANY(%s) AND event.started_at IS NOT NULL AND evidence.global_id <> 0
-ORDER BY evidence.visitor_log_id, evidence.confidence_score DESC, evidence.decided_at DESC,
-    evidence.sighting_id
-ON CONFLICT (visitor_log_id) DO UPDATE SET
-    (persons_name, confidence_score, visited_at, employee_id) =
-    (excluded.persons_name, excluded.confidence_score, excluded.visited_at, excluded.employee_id)
-WHERE (visit.persons_name, visit.confidence_score, visit.visited_at, visit.employee_id)
-    IS DISTINCT FROM (excluded.persons_name, excluded.confidence_score, excluded.visited_at,
-    excluded.employee_id)
-"""
-
-_NO_VISITS = """
-DELETE FROM visitor_logs visit
-WHERE visit.motion_event_id = ANY(%s) AND NOT EXISTS (
-    SELECT FROM visit_evidence evidence
-    WHERE evidence.motion_event_id = visit.motion_event_id
-        AND evidence.global_id = visit.global_id)
+# The end of a track tells its identity once more, by all of its shots: it may be surer of it.
+_SURER = """
+UPDATE visit_evidence SET confidence_score = %(confidence)s
+WHERE sighting_id = %(sighting_id)s AND global_id = %(global_id)s
+    AND confidence_score < %(confidence)s
 """
 
 
@@ -128,7 +113,10 @@ class VisitorLog:
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Keep what a batch tells of events, and compute the rows of the events it touches."""
-        sightings = decided(messages(batch, pb.Sighting))
+        told = messages(batch, pb.Sighting)
+        sightings = corrected(cursor, decided(told))
+        ended = [one for one in told if one.status == pb.Sighting.ENDED and one.global_id]
+        ends = corrected(cursor, ended)
         events = messages(batch, pb.MotionEvent)
         frames = frames_by_event(messages(batch, pb.FrameTracks))
         touched = {
@@ -144,20 +132,19 @@ class VisitorLog:
         cursor.executemany(_EVENT, [_event_row(event) for event in events])
         cursor.executemany(_FRAMES, [_frames_row(some) for some in frames])
         cursor.executemany(_EVIDENCE, [_evidence_row(one) for one in sightings])
+        cursor.executemany(_SURER, [_evidence_row(one) for one in ends])
         if events or frames:
             cursor.execute(_CLOSE, (list(touched),))
-        visited = {one.motion_event_id for one in sightings} | {one.event_id for one in events}
+        visited = {one.motion_event_id for one in [*sightings, *ends]}
+        visited |= {one.event_id for one in events}
         self._visits(cursor, sorted(visited))
 
     def idle(self, cursor: Cursor) -> None:
         """Nothing is due by time alone."""
 
     def _visits(self, cursor: Cursor, events: list[str]) -> None:
-        if not events:
-            return
-        cursor.execute(_NO_VISITS, (events,))
-        cursor.execute(_VISITS, (events,))
-        metrics.ROWS.labels(self.name, "visitor_logs").inc(cursor.rowcount)
+        written = visit_rows.compute(cursor, events)
+        metrics.ROWS.labels(self.name, "visitor_logs").inc(written)
 
 
 @dataclass(slots=True)
@@ -216,7 +203,7 @@ def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
         "visitor_log_id": visitor_log_id(sighting.motion_event_id, sighting.global_id),
         "global_id": sighting.global_id,
         "employee_id": sighting.person_id or None,
-        "name": sighting.name if sighting.person_id else UNKNOWN,
+        "name": sighting.name or UNKNOWN,
         "confidence": sighting.confidence,
         "decided_at": to_datetime(sighting.decided_at_us),
         "decision": rank(sighting),

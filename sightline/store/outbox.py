@@ -6,6 +6,7 @@ goes only after Kafka has it: a crash in between delivers it again, never loses 
 """
 
 import logging
+from collections.abc import Iterable
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -32,10 +33,17 @@ _POLL_SECONDS = 0.5
 
 def enqueue(cursor: psycopg.Cursor[TupleRow], topic: str, key: str, value: bytes | None) -> None:
     """Have a record published once the cursor's transaction has committed; None: a tombstone."""
-    cursor.execute(
-        "INSERT INTO outbox (topic, key, value) VALUES (%s, %s, %s)", (topic, key.encode(), value)
-    )
-    cursor.execute(f"NOTIFY {_CHANNEL}")
+    enqueue_all(cursor, topic, [(key, value)])
+
+
+def enqueue_all(
+    cursor: psycopg.Cursor[TupleRow], topic: str, records: Iterable[tuple[str, bytes | None]]
+) -> None:
+    """The same for many records of one topic, (key, value), in this order."""
+    rows = [(topic, key.encode(), value) for key, value in records]
+    if rows:
+        cursor.executemany("INSERT INTO outbox (topic, key, value) VALUES (%s, %s, %s)", rows)
+        cursor.execute(f"NOTIFY {_CHANNEL}")
 
 
 class Relay:

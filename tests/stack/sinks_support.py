@@ -92,7 +92,7 @@ class World:
         """A decision on the track that began at `start`: an employee, a stranger or nobody."""
         camera = camera or self.camera
         track = self.track(start, camera)
-        seed = employee or stranger
+        seed = employee or (stranger and stranger + self.id)
         message = pb.Sighting(
             sighting_id=sighting_id(track, epoch),
             status=status,
@@ -102,7 +102,7 @@ class World:
             camera_id=camera,
             site_id=self.site,
             motion_event_id=self.event(0, camera),
-            global_id=global_id(seed + self.id) if seed else 0,
+            global_id=global_id(seed) if seed else 0,
             score=0.7,
             threshold=0.5,
             confidence=confidence,

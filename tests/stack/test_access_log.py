@@ -36,7 +36,19 @@ def test_an_employee_s_row_says_who_where_when_and_from_which_frame(
 ) -> None:
     ann = world.add_employee("Ann")
     world.db.execute("UPDATE employees SET aws_face_id = %s WHERE id = %s", (world.id, ann))
-    write(stack, AccessLog(stack), [world.sighting(employee=ann)])
+    why = {
+        "shots": 3,
+        "runner_up": "77",
+        "runner_up_score": 0.25,
+        "candidate": ann,
+        "candidate_score": 0.75,
+        "wanted_rate": 1e-3,
+        "calibration": "measured",
+        "gallery_people": 15,
+        "gallery_revision": 9,
+        "reason": "3 shots that agree",
+    }
+    write(stack, AccessLog(stack), [world.sighting(employee=ann, **why)])
     (row,) = rows(world)
     assert row["recorded_at"]
     said = {key: row[key] for key in row if key not in ("recorded_at", "decision")}
@@ -69,7 +81,7 @@ def test_an_employee_s_row_says_who_where_when_and_from_which_frame(
         "frame_partition": "3",
         "frame_offset": "42",
         "face_box": "[45.0, 12.0, 55.0, 24.0]",
-    }
+    } | {key: str(value) for key, value in why.items()}
     seen = world.one("SELECT last_seen FROM employees WHERE id = %s", ann)
     assert seen["last_seen"] == to_datetime(at(1))
 

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from sightline.clock import US, to_datetime
 from sightline.errors import InvalidRecord
+from sightline.people.corrections import name_person
 from sightline.settings import Settings
 from sinks.person_state import PersonState
 from tests.stack.sinks_support import FACE, World, at, new_world, write
@@ -160,9 +161,8 @@ def test_whom_a_person_has_named_stays_when_their_track_goes(
     write(stack, sink, [world.frame(1, [(0, LARGE)]), world.sighting(stranger="x")], idle=True)
     row = person(world, stranger="x")
     assert row
-    world.db.execute(
-        "UPDATE detected_persons SET assigned_name = 'The postman' WHERE id = %s", (row["id"],)
-    )
+    with world.db.transaction(), world.db.cursor() as cursor:
+        name_person(cursor, row["global_id"], "The postman")
     write(stack, sink, [world.frame(2, [(0, LARGE)])])
     compute(stack, sink, clock)
     row = person(world, stranger="x")

@@ -41,6 +41,8 @@ CREATE TABLE corrections (
     made_by       text,
     made_at       timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX corrections_forget ON corrections (((details ->> 'global_id')::bigint))
+    WHERE kind = 'forget';
 
 -- Who a track is, whatever the matcher says.
 CREATE TABLE track_corrections (
@@ -73,6 +75,12 @@ CREATE TABLE not_same (
 );
 CREATE INDEX not_same_other ON not_same (other_global_id);
 
+-- What is written of a person, to be corrected.
+CREATE INDEX visit_evidence_person ON visit_evidence (global_id);
+CREATE INDEX visitor_logs_person ON visitor_logs (global_id, visited_at);
+CREATE INDEX snapshot_owners_person ON snapshot_owners (global_id);
+CREATE INDEX snapshot_owners_track ON snapshot_owners (track_uuid);
+
 -- Snapshots whose owner was corrected: the snapshot sink gives their objects new names.
 CREATE TABLE stale_snapshots (
     sighting_id uuid PRIMARY KEY
@@ -96,6 +104,8 @@ CREATE TABLE walking_times (
 """
 
 _DOWN = """
+DROP INDEX visit_evidence_person, visitor_logs_person, snapshot_owners_person,
+    snapshot_owners_track;
 DROP TABLE walking_times, calibrations, stale_snapshots, not_same, person_names, person_aliases,
     track_corrections, corrections;
 ALTER TABLE person_tracks DROP COLUMN site_id, DROP COLUMN score;
