@@ -36,6 +36,7 @@ def access(
     camera: CameraOption = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
+    why: Annotated[bool, typer.Option("--why", help="What each decision rests on.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Every time somebody was recognised, or seen and not known; latest first."""
@@ -43,11 +44,19 @@ def access(
         "timestamp AS time, person_name AS name, access_status AS access, camera_id AS camera,"
         " entry_point AS entry, confidence_score AS sure"
     )
+    if why:
+        shown = (
+            "timestamp AS time, person_name AS name, camera_id AS camera, score, threshold, shots,"
+            " (SELECT name FROM employees WHERE id::text = candidate) AS nearest,"
+            " candidate_score AS scored, reason"
+        )
     told = (
         "id, timestamp, person_name, access_status, is_authorized, flagged, employee_id, global_id,"
         " camera_id, site_id, entry_point, confidence_score, score, threshold, pack, snapshot_path,"
         " track_id, track_uuid, epoch, motion_event_id, frame_topic, frame_partition, frame_offset,"
-        " location_x, location_y, aws_face_id, notes, recorded_at"
+        " location_x, location_y, aws_face_id, notes, recorded_at, shots, runner_up,"
+        " runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,"
+        " gallery_revision, reason"
     )
     rows = _read(
         "access_logs",

@@ -74,15 +74,12 @@ def name_person(cursor: Cursor, global_id: int, name: str, made_by: str | None =
     facts.tell_persons(cursor, [global_id])
 
 
-def merge(
-    cursor: Cursor, source: int, target: int, made_by: str | None = None, *, by_hand: bool = True
-) -> None:
+def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) -> None:
     """Say that a stranger is the same person as another, or as somebody enrolled.
 
     Everything of the first is the second's from now on. Merged into somebody enrolled, the looks
-    that agree with the photos become theirs. Raises NotFoundError, and ConflictError where that
-    cannot be. With `by_hand` false, for programs, also where people said that the two are
-    different; a person's word takes that back.
+    that agree with the photos become theirs. That the two are different, if somebody has said so,
+    is taken back. Raises NotFoundError, and ConflictError where that cannot be.
     """
     overlay.lock(cursor)
     if source == target:
@@ -93,8 +90,6 @@ def merge(
             f"{one.name} is enrolled and cannot be merged into another: merge the other into them,"
             " or remove them first"
         )
-    if not by_hand and _are_different(cursor, source, target):
-        raise ConflictError(f"somebody said that {source} and {target} are different people")
     said = _record(cursor, "merge", made_by, source=source, target=target)
     touched = {source, target, *_redirect(cursor, source, target, said)}
     touched |= _take_over_differences(cursor, source, target, said)
@@ -255,15 +250,6 @@ def _take_over_name(cursor: Cursor, source: Who, target: Who, said: UUID) -> Non
     cursor.execute("DELETE FROM person_names WHERE global_id = %s", (source.global_id,))
     if source.name and not target.name:
         _set_name(cursor, target.global_id, source.name, said)
-
-
-def _are_different(cursor: Cursor, one: int, other: int) -> bool:
-    cursor.execute(
-        "SELECT FROM not_same WHERE global_id = least(%(one)s::bigint, %(other)s::bigint)"
-        " AND other_global_id = greatest(%(one)s::bigint, %(other)s::bigint)",
-        {"one": one, "other": other},
-    )
-    return cursor.fetchone() is not None
 
 
 def _take_over_differences(cursor: Cursor, source: int, target: int, said: UUID) -> set[int]:
