@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.baseline import Photos
 from sightline.demo import stage
 from sightline.people.enrol import enrol
+from sightline.people.photos import read_photo
 from sightline.people.records import Details
 from sightline.settings import Settings
 from sightline.store import cameras
@@ -36,7 +37,7 @@ def own_stack(models: Path | None, photos: Photos) -> Iterator[Settings]:
         with stage.running_stack(settings):
             pack = load_pack(settings)
             for name, photo in photos:
-                enrol(settings, pack, name, [photo], Details())
+                enrol(settings, pack, name, [read_photo(photo)], Details())
             deliver(settings)
             yield settings
 

@@ -1,4 +1,4 @@
-"""Commands about people: enrol, list, show, set, remove, refresh."""
+"""Commands about people who are enrolled: list, show, set, remove, refresh."""
 
 from dataclasses import asdict
 from enum import StrEnum
@@ -9,11 +9,10 @@ import typer
 
 from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
 from sightline.errors import InfrastructureError, SightlineError
-from sightline.people import records
+from sightline.people import manage, records
 from sightline.people.records import Details
 from sightline.settings import Settings, load_settings
 from sightline.store.db import connect
-from sightline.store.objects import open_store
 from sightline.store.outbox import deliver
 
 app = typer.Typer(help="The people who are enrolled.")
@@ -37,39 +36,7 @@ class Status(StrEnum):
 
 def register(root: typer.Typer) -> None:
     """Add the commands."""
-    root.command("enrol")(enrol)
     root.add_typer(app, name="people")
-
-
-def enrol(
-    name: Name,
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="Photos with this one face.")
-    ],
-    department: Department = None,
-    email: Email = None,
-    code: Code = None,
-    not_authorized: Annotated[
-        bool, typer.Option("--not-authorized", help="Known, but may not come in.")
-    ] = False,
-    models: Models = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Enrol a person from photos, or add photos to a person who is enrolled."""
-    from sightline.people.enrol import enrol as do  # noqa: PLC0415 - loads model runtimes
-    from sightline.vision.packs import load_pack  # noqa: PLC0415
-
-    settings = _settings(models)
-    records.checked_name(name)
-    details = Details(department, email, code, is_authorized=False if not_authorized else None)
-    with progress_console.status("looking at the photos"):
-        done = do(settings, load_pack(settings), name, photos, details)
-    _deliver(settings)
-    if as_json:
-        print_json(asdict(done))
-        return
-    what = "enrolled with" if done.is_new else "was enrolled already; added"
-    console.print(f"{done.name} {what} {done.added} of {len(photos)} photos ({done.pack})")
 
 
 @app.callback(invoke_without_command=True)
@@ -133,25 +100,18 @@ def set_details(
     details = Details(department, email, code, status and status.value, authorized)
     if not details.given():
         raise SightlineError("nothing to change; see `sightline people set --help`")
-    with connect(settings) as db, db.cursor() as cursor, records.clashes_explained():
-        person = records.lock(cursor, name)
-        records.update(cursor, person, details)
-        records.publish(cursor, person)
-    _deliver(settings)
-    console.print(f"{name} changed")
+    changed = manage.change(settings, records.checked_name(name), details)
+    deliver_now(settings)
+    console.print(f"{name} changed" if changed else f"{name} is that already")
 
 
 @app.command("remove")
 def remove(name: Name) -> None:
-    """Forget a person: their record, templates and photos."""
+    """Forget a person: their record, templates, photos, and their name on snapshots."""
     settings = load_settings()
-    with connect(settings) as db, db.cursor() as cursor:
-        photos = records.remove(cursor, records.lock(cursor, name))
-    _deliver(settings)
-    store = open_store(settings)
-    for key in photos:
-        store.delete(key)
-    console.print(f"{name} removed, with {len(photos)} photos")
+    photos = manage.remove(settings, name)
+    deliver_now(settings)
+    console.print(f"{name} removed, with {photos} photos")
 
 
 @app.command("refresh")
@@ -163,22 +123,23 @@ def refresh(models: Models = None, as_json: JsonOption = False) -> None:
     from sightline.people.enrol import refresh as do  # noqa: PLC0415 - loads model runtimes
     from sightline.vision.packs import load_pack  # noqa: PLC0415
 
-    settings = _settings(models)
+    settings = settings_with(models)
     with progress_console.status("embedding photos"):
         done = list(do(settings, load_pack(settings)))
-    _deliver(settings)
+    deliver_now(settings)
     rows = [asdict(one) | {"refused": list(one.refused)} for one in done]
     print_rows(rows, title="Refreshed", as_json=as_json)
     if any(one.refused for one in done):
         raise SightlineError("some photos cannot be used with this pack; enrol others")
 
 
-def _settings(models: Path | None) -> Settings:
+def settings_with(models: Path | None) -> Settings:
+    """The settings, with the models of a folder where one is given."""
     settings = load_settings()
     return settings.model_copy(update={"models": models}) if models else settings
 
 
-def _deliver(settings: Settings) -> None:
+def deliver_now(settings: Settings) -> None:
     """Publish what was committed; where Kafka is away the outbox service does it later."""
     try:
         deliver(settings)

@@ -106,15 +106,15 @@ def play(wish: Wish) -> Outcome:
             making.result()  # a film that cannot be read is told before anything is started
         stage.choose_pack(settings, users_home)
         pack = _load_pack(settings)
-        for name, photo in wish.photos:  # and so is a photo without a face
-            look(read_photo(photo), f"--enrol {name}", pack, settings)
+        for _name, photo in wish.photos:  # and so is a photo without a face
+            look(read_photo(photo), pack, settings)
         with stage.running_stack(settings):
             return _run(settings, pack, making.result())
 
 
 def _run(settings: Settings, pack: ModelPack, show: Play) -> Outcome:
     for name, photo in show.photos:
-        enrol(settings, pack, name, [photo], Details())
+        enrol(settings, pack, name, [read_photo(photo)], Details())
         progress_console.print(f"enrolled {name}")
     deliver(settings)
     patience = _START_SECONDS + _PATIENCE * show.seconds

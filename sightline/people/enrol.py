@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
-from sightline.errors import SightlineError
+from schemas.ids import global_id
+from sightline.errors import ConflictError, NotFoundError, SightlineError
+from sightline.identity.calibration import builtin
+from sightline.identity.scale import Scale
 from sightline.people import records
-from sightline.people.photos import Look, look, read_photo
+from sightline.people.likeness import check_agreement, check_nobody_else, templates
+from sightline.people.linking import link_strangers
+from sightline.people.photos import Look, Photo, examine, look
 from sightline.people.records import Cursor, Details
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
@@ -28,6 +32,13 @@ class Enrolled:
     is_new: bool
     added: int  # photos that were not there before
     pack: str
+    face_id: UUID
+    """Of the best template among the photos given."""
+    global_id: int
+    changed: bool
+    """Whether there is anything that was not so before."""
+    linked: list[int]
+    """Global ids of strangers who turned out to be this person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +51,77 @@ class Refreshed:
 
 
 def enrol(
-    settings: Settings, pack: ModelPack, name: str, photos: Sequence[Path], details: Details
+    settings: Settings,
+    pack: ModelPack,
+    name: str,
+    photos: Sequence[Photo],
+    details: Details,
+    *,
+    new_only: bool = False,
+    anyway: bool = False,
 ) -> Enrolled:
     """Enrol a person, or add photos to the one of that name; all of it or nothing.
 
-    Raises SightlineError for a name, a detail or a photo that cannot be taken.
+    `anyway` takes photos that disagree, and a face that somebody else is enrolled with (twins).
+
+    Raises SightlineError for a name or a detail that cannot be taken, PhotoError for a photo,
+    ConflictError for somebody else's e-mail address or code, and with `new_only` for a name.
     """
     name = records.checked_name(name)
     details = details.checked()
     if not photos:
         raise SightlineError("give at least one photo")
-    looks = [look(read_photo(path), str(path), pack, settings) for path in photos]
-    with connect(settings) as db, _undone_on_failure(open_store(settings)) as put:
-        with db.cursor() as cursor, records.clashes_explained():
-            person, is_new = records.find_or_add(cursor, name, details)
+    looks = [look(photo, pack, settings) for photo in photos]
+    with connect(settings, autocommit=True) as db:
+        with _undone_on_failure(open_store(settings)) as put, db.transaction():
+            cursor = db.cursor()
+            records.lock_enrolment(cursor)
+            scale = _scale(db, pack.id, settings)
+            person, is_new = records.find_or_add(cursor, name, Details())
+            if new_only and not is_new:
+                raise ConflictError(f"{name} is enrolled already")
+            with records.clashes_explained():
+                updated = records.update(cursor, person, details)
+            if not anyway:
+                _check(cursor, pack.id, person, looks, scale)
             added = sum([_add(cursor, put, person, name, pack.id, one) for one in looks])
-            records.publish(cursor, person)
-        db.commit()
-    return Enrolled(person, name, is_new, added, pack.id)
+            changed = is_new or updated or added > 0
+            if changed:
+                records.publish(cursor, person)
+            face = _face_id(cursor, person, pack.id, looks)
+        with db.transaction():  # on its own, for it has to wait for those who write the logs
+            shots = settings.match.newcomer_shots
+            linked = link_strangers(db.cursor(), pack.id, person, scale, shots)
+    return Enrolled(
+        person_id=person,
+        name=name,
+        is_new=is_new,
+        added=added,
+        pack=pack.id,
+        face_id=face,
+        global_id=global_id(str(person)),
+        changed=changed,
+        linked=linked,
+    )
+
+
+def _scale(db: Connection, pack: str, settings: Settings) -> Scale:
+    """What scores mean among those who are enrolled now."""
+    people = records.count(db)
+    return builtin(pack).scale(people, settings.match.wanted_false_name_rate)
+
+
+def _check(cursor: Cursor, pack: str, person: UUID, looks: Sequence[Look], scale: Scale) -> None:
+    check_agreement(templates(cursor, person, pack), looks, scale.agree)
+    check_nobody_else(cursor, pack, person, looks, scale)
+
+
+def _face_id(cursor: Cursor, person: UUID, pack: str, looks: Sequence[Look]) -> UUID:
+    best = max(looks, key=lambda one: one.quality)
+    face = records.look_id(cursor, person, pack, best, _SAME_PHOTO)
+    if face is None:
+        raise AssertionError("a look that was just added is not there")
+    return face
 
 
 def refresh(settings: Settings, pack: ModelPack) -> Iterator[Refreshed]:
@@ -66,7 +130,10 @@ def refresh(settings: Settings, pack: ModelPack) -> Iterator[Refreshed]:
     with connect(settings) as db:
         for row in records.listed(db):
             db.commit()
-            yield _refresh_one(db, store, settings, pack, row["name"])
+            try:
+                yield _refresh_one(db, store, settings, pack, row["name"])
+            except NotFoundError:
+                db.rollback()  # removed since the list was read
             db.commit()
 
 
@@ -82,7 +149,7 @@ def _refresh_one(
             if key in known:
                 continue
             try:
-                one = look(store.get(key), key, pack, settings)
+                one = examine(store.get(key), key, pack, settings)
             except SightlineError as error:
                 refused.append(str(error))
                 continue
@@ -102,10 +169,12 @@ def _add(
     one: Look,
 ) -> bool:
     """Add a photo unless the person has it; True where it was added."""
-    if records.has_look(cursor, person, pack, one, _SAME_PHOTO):
+    if records.look_id(cursor, person, pack, one, _SAME_PHOTO) is not None:
         return False
     taken = set(records.photo_urls(cursor, person))
     key = next(key for key in _photo_keys(name) if key not in taken)
+    # Before it is written, or somebody who deletes it just now would come after.
+    cursor.execute("DELETE FROM stale_objects WHERE key = %s", (key,))
     put(key, one.jpeg)
     records.add_look(cursor, person, pack, key, one)
     return True

@@ -18,8 +18,10 @@ from schemas import sightline_pb2 as pb
 from schemas.decode import MAX_NAME
 from schemas.ids import global_id
 from schemas.topics import GALLERY
-from sightline.errors import SightlineError
+from sightline.errors import ConflictError, NotFoundError, PhotoError, SightlineError
+from sightline.people import overlay
 from sightline.people.photos import Look
+from sightline.people.refusals import Reason
 from sightline.store.db import Connection
 from sightline.store.outbox import enqueue
 
@@ -27,6 +29,9 @@ Cursor = psycopg.Cursor[TupleRow]
 
 MAX_LOOKS = 100
 """Photos of one person for one pack: all packs' templates have to fit into one gallery record."""
+
+_ENROLMENT_LOCK = 0x516874_E401
+"""Advisory lock: one at a time looks whether a face is enrolled already, and adds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,18 @@ def clashes_explained() -> Iterator[None]:
     except psycopg.errors.UniqueViolation as error:
         column = (error.diag.constraint_name or "").removeprefix("employees_").removesuffix("_key")
         what = {"email": "e-mail address", "employee_id_code": "code"}.get(column, column)
-        raise SightlineError(f"somebody else has this {what} already") from error
+        raise ConflictError(f"somebody else has this {what} already") from error
+
+
+def lock_enrolment(cursor: Cursor) -> None:
+    """Keep others from enrolling until the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_ENROLMENT_LOCK,))
+
+
+def count(db: Connection) -> int:
+    """How many people are enrolled."""
+    (people,) = db.execute("SELECT count(*) FROM employees").fetchone() or (0,)
+    return int(people)
 
 
 def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool]:
@@ -93,39 +109,53 @@ def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool
         " ON CONFLICT (name) DO NOTHING RETURNING id",
         (new, global_id(str(new)), name),
     )
-    row = cursor.fetchone()
-    person = row[0] if row else lock(cursor, name)
+    is_new = cursor.fetchone() is not None
+    person = new if is_new else lock(cursor, name)
     update(cursor, person, details)
-    return person, row is not None
+    return person, is_new
 
 
 def lock(cursor: Cursor, name: str) -> UUID:
-    """Lock the row of the person of a name. Raises SightlineError where there is none."""
+    """Lock the row of the person of a name. Raises NotFoundError where there is none."""
     cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,))
     row = cursor.fetchone()
     if row is None:
-        raise SightlineError(f"nobody is called {name[:80]}; see `sightline people list`")
+        raise NotFoundError(f"nobody is called {name[:80]}; see `sightline people list`")
     return cast(UUID, row[0])
 
 
-def update(cursor: Cursor, person: UUID, details: Details) -> None:
-    """Set what is given."""
+def lock_id(cursor: Cursor, person: UUID) -> str:
+    """Lock the row of a person; their name. Raises NotFoundError where there is none."""
+    cursor.execute("SELECT name FROM employees WHERE id = %s FOR UPDATE", (person,))
+    row = cursor.fetchone()
+    if row is None:
+        raise NotFoundError(f"nobody is enrolled with the id {person}")
+    return cast(str, row[0])
+
+
+def update(cursor: Cursor, person: UUID, details: Details) -> bool:
+    """Set what is given; whether that changes anything."""
     given = details.checked().given()
-    if given:
-        columns = ", ".join(f"{name} = %({name})s" for name in given)
-        cursor.execute(
-            f"UPDATE employees SET {columns} WHERE id = %(id)s",  # noqa: S608 - our own names
-            given | {"id": person},
-        )
+    if not given:
+        return False
+    columns = ", ".join(f"{name} = %({name})s" for name in given)
+    differs = " OR ".join(f"{name} IS DISTINCT FROM %({name})s" for name in given)
+    cursor.execute(
+        f"UPDATE employees SET {columns} WHERE id = %(id)s AND ({differs})",  # noqa: S608 - ours
+        given | {"id": person},
+    )
+    return cursor.rowcount > 0
 
 
 def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look) -> None:
-    """Add one template. Raises SightlineError when the person has as many as can be kept."""
+    """Add one template. Raises PhotoError when the person has as many as can be kept."""
     cursor.execute(
         "SELECT count(*) FROM face_templates WHERE employee_id = %s AND pack = %s", (person, pack)
     )
     if cast(tuple[int], cursor.fetchone())[0] >= MAX_LOOKS:
-        raise SightlineError(f"this person has {MAX_LOOKS} photos already: that is enough")
+        raise PhotoError(
+            Reason.TOO_MANY_PHOTOS, f"this person has {MAX_LOOKS} photos already: that is enough"
+        )
     cursor.execute(
         "INSERT INTO face_templates (employee_id, pack, embedding, quality, photo_url)"
         " VALUES (%s, %s, %s, %s, %s)",
@@ -137,14 +167,16 @@ def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look
     )
 
 
-def has_look(cursor: Cursor, person: UUID, pack: str, look: Look, distance: float) -> bool:
-    """Whether a template of the person is within a cosine distance of this one."""
+def look_id(cursor: Cursor, person: UUID, pack: str, look: Look, distance: float) -> UUID | None:
+    """The person's template nearest to a look, within a cosine distance."""
     cursor.execute(
-        "SELECT 1 FROM face_templates WHERE employee_id = %s AND pack = %s"
-        " AND embedding <=> %s < %s LIMIT 1",
-        (person, pack, look.vector, distance),
+        "SELECT template_id FROM face_templates WHERE employee_id = %(person)s"
+        " AND pack = %(pack)s AND embedding <=> %(vector)s < %(distance)s"
+        " ORDER BY embedding <=> %(vector)s LIMIT 1",
+        {"person": person, "pack": pack, "vector": look.vector, "distance": distance},
     )
-    return cursor.fetchone() is not None
+    row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def publish(cursor: Cursor, person: UUID) -> None:
@@ -179,10 +211,40 @@ def publish(cursor: Cursor, person: UUID) -> None:
     enqueue(cursor, GALLERY.name, str(person), record.SerializeToString())
 
 
+# Logs keep the name as a text. What is told of them from now on finds nobody with that id.
+_UNNAMED = """
+WITH unnamed AS (
+    UPDATE snapshot_owners SET persons_name = NULL
+    WHERE global_id = %(global_id)s AND persons_name IS NOT NULL RETURNING sighting_id
+), renamed AS (
+    INSERT INTO stale_snapshots (sighting_id) SELECT sighting_id FROM unnamed
+    ON CONFLICT DO NOTHING
+), tracks AS (
+    UPDATE person_tracks SET person_id = NULL, name = NULL, embedding = NULL
+    WHERE global_id = %(global_id)s RETURNING global_id
+), state AS (
+    UPDATE detected_persons SET person_id = NULL, assigned_name = NULL, face_embedding = NULL
+    WHERE global_id = %(global_id)s
+)
+INSERT INTO stale_persons (global_id) SELECT DISTINCT global_id FROM tracks ON CONFLICT DO NOTHING
+"""
+
+
 def remove(cursor: Cursor, person: UUID) -> list[str]:
-    """Delete a person with their templates and tell the gallery; the keys of their photos."""
+    """Delete a person with their templates, take their name off their snapshots, tell the gallery.
+
+    Returns the keys of their photos, which become stale objects: `manage` deletes them, or the
+    snapshot sink. Lock the corrections (`overlay`) before the person.
+    """
+    overlay.lock(cursor)
     photos = photo_urls(cursor, person)
     cursor.execute("DELETE FROM employees WHERE id = %s", (person,))
+    cursor.execute(_UNNAMED, {"global_id": global_id(str(person))})
+    cursor.executemany(
+        "INSERT INTO stale_objects (key) VALUES (%s)"
+        " ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at",
+        [(key,) for key in photos],
+    )
     enqueue(cursor, GALLERY.name, str(person), None)
     return photos
 

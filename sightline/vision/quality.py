@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sightline.vision.interface import BGRImage, Face, Floats
 
@@ -18,6 +19,10 @@ _GOOD_PX = 64.0
 
 MIN_INSIDE = 0.9
 """A face cut by the edge of the picture looks like somebody else's."""
+
+MIN_BRIGHTNESS = 0.06
+"""A noisy face as dark as this looks like nobody: MobileFaceNet's cosine to itself in the light
+is .58 at .09, .18 at .06, and below 0 at .04."""
 
 MIN_SHARPNESS = 0.2
 MIN_FRONTALITY = 0.25
@@ -38,21 +43,27 @@ class FaceQuality:
     """What shots are weighed by."""
     inside: float = 1.0
     """How much of the face box is within the image."""
+    brightness: float = 0.5
+    """Mean grey of the face box, 0 black to 1 white."""
 
     def refusal(self, min_px: float, min_overall: float = 0.0) -> str | None:
         """Why the shot is not worth an embedding, or None.
 
-        One of small, cut, blurred, turned, uncertain.
+        One of small, cut, dark, blurred, uncertain, turned.
         """
         if self.size_px < min_px:
             return "small"
         if self.inside < MIN_INSIDE:
             return "cut"
+        if self.brightness < MIN_BRIGHTNESS:
+            return "dark"
         if self.sharpness < MIN_SHARPNESS:
             return "blurred"
+        if self.detector_score < MIN_SCORE:
+            return "uncertain"
         if self.frontality < MIN_FRONTALITY:
-            return "turned"
-        if self.detector_score < MIN_SCORE or self.overall < min_overall:
+            return "turned"  # all else is well with it
+        if self.overall < min_overall:
             return "uncertain"
         return None
 
@@ -61,11 +72,14 @@ def assess(image: BGRImage, face: Face) -> FaceQuality:
     """Measure a face in the image that it was found in."""
     x1, y1, x2, y2 = (float(side) for side in face.box)
     size = max(0.0, min(x2 - x1, y2 - y1))
-    sharp = _sharpness(image, face.box)
+    grey = _grey(image, face.box)
+    sharp = _sharpness(grey)
     front = frontality(face.landmarks)
     large = min(1.0, size / _GOOD_PX)
     overall = (large * sharp * front * max(0.0, face.score)) ** 0.25
-    return FaceQuality(size, sharp, front, face.score, overall, _inside(image, face.box))
+    bright = float(grey.mean()) / 255 if grey.size else 0.0
+    inside = _inside(image, face.box)
+    return FaceQuality(size, sharp, front, face.score, overall, inside, bright)
 
 
 def _inside(image: BGRImage, box: Floats) -> float:
@@ -76,14 +90,21 @@ def _inside(image: BGRImage, box: Floats) -> float:
     return seen / area if area > 0 else 0.0
 
 
-def _sharpness(image: BGRImage, box: Floats) -> float:
+def _grey(image: BGRImage, box: Floats) -> NDArray[np.uint8]:
+    """What the image shows of the box, in grey, 96 x 96; empty where that is next to nothing."""
     height, width = image.shape[:2]
     x1, y1 = max(0, int(box[0])), max(0, int(box[1]))
     x2, y2 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
     if x2 - x1 < 2 or y2 - y1 < 2:
-        return 0.0
+        return np.zeros((0, 0), np.uint8)
     grey = cv2.cvtColor(image[y1:y2, x1:x2], cv2.COLOR_BGR2GRAY)
     grey = cv2.resize(grey, (_NORMAL_PX, _NORMAL_PX), interpolation=cv2.INTER_AREA)
+    return grey.astype(np.uint8, copy=False)
+
+
+def _sharpness(grey: NDArray[np.uint8]) -> float:
+    if not grey.size:
+        return 0.0
     contrast = float(grey.var())
     if contrast < 1.0:
         return 0.0
@@ -109,3 +130,14 @@ def frontality(landmarks: Floats) -> float:
     # A face seen from the side is also narrow between the eyes.
     narrow = min(1.0, eye_distance / height / 0.7)
     return yaw * pitch * narrow
+
+
+def flatness(image: BGRImage, box: Floats) -> float:
+    """How many pixels in the box (4,) equal their neighbour, 0 to 1: hardly any in a photo."""
+    x1, y1 = (max(0, int(side)) for side in box[:2])
+    x2, y2 = (int(np.ceil(side)) for side in box[2:])
+    part = image[y1:y2, x1:x2]
+    if part.shape[0] < 2 or part.shape[1] < 2:
+        return 1.0
+    grey = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY)
+    return float((grey[:, 1:] == grey[:, :-1]).mean())

@@ -16,7 +16,9 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import GALLERY
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.people import records
-from sightline.people.enrol import enrol, refresh
+from sightline.people.enrol import Enrolled, refresh
+from sightline.people.enrol import enrol as enrol_photos
+from sightline.people.photos import read_photo
 from sightline.people.records import Details
 from sightline.settings import Settings
 from sightline.store import outbox
@@ -35,6 +37,12 @@ from tests.support import (
 )
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]
+
+
+def enrol(
+    stack: Settings, pack: ModelPack, name: str, paths: list[Path], details: Details
+) -> Enrolled:
+    return enrol_photos(stack, pack, name, [read_photo(path) for path in paths], details)
 
 
 def group_photo() -> Path:

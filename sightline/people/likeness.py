@@ -1,0 +1,122 @@
+"""Whether photos show one person, and whether they show somebody who is enrolled already."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+import psycopg
+from psycopg.rows import TupleRow
+
+from sightline.errors import PhotoError
+from sightline.identity.evidence import Vector, mean_of, score_of
+from sightline.identity.scale import Scale
+from sightline.people.photos import Look
+from sightline.people.refusals import Reason
+
+Cursor = psycopg.Cursor[TupleRow]
+
+_NEAREST = """
+SELECT employee.id, employee.name
+FROM face_templates template JOIN employees employee ON employee.id = template.employee_id
+WHERE template.pack = %(pack)s AND template.employee_id IS DISTINCT FROM %(but)s
+GROUP BY employee.id ORDER BY min(template.embedding <=> %(vector)s), employee.id LIMIT %(limit)s
+"""
+
+_CANDIDATES = 5
+"""The best template may be one person's and the best score another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """An enrolled person, and the score that the matcher would give them."""
+
+    person: UUID
+    name: str
+    score: float
+
+
+def chains(vectors: Sequence[Vector], agree: float) -> list[set[int]]:
+    """Looks of unit length that hang together, by index: of one person each, as it seems.
+
+    Two looks under a cosine of `agree` may be the ends of a chain: with a beard, without, and
+    one in between.
+    """
+    stacked = np.stack(vectors)
+    alike = stacked @ stacked.T >= agree
+    found: list[set[int]] = []
+    for index in range(len(vectors)):
+        near = {index, *np.flatnonzero(alike[index]).tolist()}
+        joined = [chain for chain in found if chain & near]
+        found = [chain for chain in found if not chain & near]
+        found.append(near.union(*joined))
+    return found
+
+
+def check_agreement(known: Sequence[Vector], looks: Sequence[Look], agree: float) -> None:
+    """Raise PhotoError FACES_DISAGREE for photos that are not of the person of the others.
+
+    `known` are the person's templates of before: those are right, however many photos say
+    otherwise. Without them the longest chain is, of two of one length the one that begins first.
+    """
+    found = chains([*known, *(one.vector for one in looks)], agree)
+    if known:
+        own = set().union(*(chain for chain in found if min(chain) < len(known)))
+    else:
+        own = max(found, key=lambda chain: (len(chain), -min(chain)))
+    odd = [one.label for index, one in enumerate(looks, len(known)) if index not in own]
+    if odd:
+        others = "the person enrolled with this name" if known else "the person on the others"
+        raise PhotoError(
+            Reason.FACES_DISAGREE,
+            f"{', '.join(odd)}: this is not the face of {others}; leave the wrong photos out, or "
+            "insist that all are right (--anyway)",
+        )
+
+
+def check_nobody_else(
+    cursor: Cursor, pack: str, person: UUID | None, looks: Sequence[Look], scale: Scale
+) -> None:
+    """Raise PhotoError ALREADY_ENROLLED when somebody else has that face.
+
+    Two people with one face would hide each other from the matcher. It asks for the lowest
+    threshold that there is: to enrol somebody twice is worse than to ask once too often.
+    """
+    bar = min(scale.names)
+    bar = bar if np.isfinite(bar) else scale.agree
+    for one in looks:
+        for other in nearest(cursor, pack, one.vector, but=person):
+            if other.score >= bar:
+                raise PhotoError(
+                    Reason.ALREADY_ENROLLED,
+                    f"{one.label}: {other.name} is enrolled with this face (score "
+                    f"{other.score:.2f}, {bar:.2f} is enough); add the photo to them, or "
+                    "insist that these are two people (--anyway)",
+                )
+
+
+def nearest(
+    cursor: Cursor, pack: str, vector: Vector, *, but: UUID | None = None
+) -> list[Likeness]:
+    """The enrolled people who look most like a face (d,), best score first."""
+    cursor.execute(_NEAREST, {"pack": pack, "but": but, "vector": vector, "limit": _CANDIDATES})
+    found = [
+        Likeness(person, name, score(vector, templates(cursor, person, pack)))
+        for person, name in cursor.fetchall()
+    ]
+    return sorted(found, key=lambda one: -one.score)
+
+
+def score(vector: Vector, own: Sequence[Vector]) -> float:
+    """The matcher's own score of a face against a person's templates."""
+    return score_of(vector, own, mean_of(own))
+
+
+def templates(cursor: Cursor, person: UUID, pack: str) -> list[Vector]:
+    """A person's templates of a pack, the oldest first."""
+    cursor.execute(
+        "SELECT embedding FROM face_templates WHERE employee_id = %s AND pack = %s"
+        " ORDER BY created_at, template_id",
+        (person, pack),
+    )
+    return [row[0].to_numpy() for row in cursor]

@@ -1,0 +1,58 @@
+"""Changing and removing people, each in one transaction that the gallery hears of."""
+
+from uuid import UUID
+
+from sightline.people import overlay, records
+from sightline.people.records import Cursor, Details
+from sightline.settings import Settings
+from sightline.store.db import Connection, connect
+from sightline.store.objects import open_store
+
+
+def change(settings: Settings, who: str | UUID, details: Details) -> bool:
+    """Set what is given of the person of a name or an id; whether anything is different now.
+
+    Raises NotFoundError, ConflictError for somebody else's e-mail address or code, and
+    SightlineError for what cannot be.
+    """
+    with connect(settings, autocommit=True) as db, db.transaction(), records.clashes_explained():
+        cursor = db.cursor()
+        person = _lock(cursor, who)
+        changed = records.update(cursor, person, details)
+        if changed:
+            records.publish(cursor, person)
+    return changed
+
+
+def remove(settings: Settings, who: str | UUID) -> int:
+    """Remove the person of a name or an id; how many photos they had.
+
+    Nobody is recognised as them any more, and no snapshot shows their face with their name. Logs
+    keep what they say. Raises NotFoundError.
+    """
+    with connect(settings, autocommit=True) as db:
+        with db.transaction():
+            cursor = db.cursor()
+            overlay.lock(cursor)  # first of all locks
+            photos = records.remove(cursor, _lock(cursor, who))
+        _delete_objects(settings, db, photos)
+    return len(photos)
+
+
+def _lock(cursor: Cursor, who: str | UUID) -> UUID:
+    if isinstance(who, str):
+        return records.lock(cursor, who)
+    records.lock_id(cursor, who)
+    return who
+
+
+def _delete_objects(settings: Settings, db: Connection, keys: list[str]) -> None:
+    """Delete what nobody has written again since, and nobody else deletes just now."""
+    store = open_store(settings)
+    with db.transaction():
+        stale = db.execute(
+            "SELECT key FROM stale_objects WHERE key = ANY(%s) FOR UPDATE SKIP LOCKED", (keys,)
+        ).fetchall()
+        for (key,) in stale:
+            store.delete(key)
+            db.execute("DELETE FROM stale_objects WHERE key = %s", (key,))
