@@ -1,0 +1,101 @@
+"""Labelled portraits: a folder for each person, or the people who are enrolled."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sightline.errors import PhotoError, SightlineError
+from sightline.identity.evidence import Shot
+from sightline.identity.measure import People
+from sightline.people.photos import normalised, only_face, read_photo
+from sightline.settings import Settings
+from sightline.store.db import Connection
+from sightline.vision.packs import ModelPack
+from sightline.vision.quality import assess
+
+Progress = Callable[[float], None]
+"""Is told how much is done, 0 to 1."""
+
+
+@dataclass(slots=True)
+class Portraits:
+    """What a folder holds."""
+
+    people: dict[str, list[Shot]] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    """Photos that cannot be used, each with the reason."""
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def used(self) -> int:
+        """How many photos can be."""
+        return sum(map(len, self.people.values()))
+
+
+def read_portraits(
+    folder: Path, pack: ModelPack, settings: Settings, progress: Progress = lambda _: None
+) -> Portraits:
+    """The portraits in a folder that has one for each person.
+
+    Photos that cannot be used are counted and left out. Raises SightlineError where there are
+    no folders of people.
+    """
+    photos = _photos(folder)
+    found = Portraits()
+    for done, path in enumerate(photos):
+        own = found.people.setdefault(path.parent.name, [])
+        label = f"{path.parent.name}/{path.name}"
+        try:
+            own.append(_shot(path, label, pack, settings))
+        except PhotoError as error:
+            found.skipped.append(str(error))
+            found.reasons[error.reason] += 1
+        except SightlineError as error:
+            found.skipped.append(str(error))
+            found.reasons["UNREADABLE"] += 1
+        progress((done + 1) / len(photos))
+    return found
+
+
+def _shot(path: Path, label: str, pack: ModelPack, settings: Settings) -> Shot:
+    """Held to what the shots of a track are held to, not to what enrolment asks: it is their
+    scores that are measured. Raises SightlineError."""
+    image, face = only_face(normalised(read_photo(path)), label, pack)
+    quality = assess(image, face)
+    refused = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
+    if refused is not None:
+        raise PhotoError(refused, f"{label}: the face is {refused}")
+    return Shot(label, pack.embedder.embed(image, face), float(quality.overall))
+
+
+def _photos(folder: Path) -> list[Path]:
+    try:
+        people = sorted(path for path in folder.iterdir() if path.is_dir())
+        photos = [
+            path
+            for person in people
+            for path in sorted(person.iterdir())
+            if path.is_file() and not path.name.startswith(".")
+        ]
+    except OSError as error:
+        raise SightlineError(f"{error.filename}: {error.strerror}") from error
+    if not photos:
+        raise SightlineError(
+            f"{folder} holds no photos of people: give a folder with one folder for each person"
+        )
+    return photos
+
+
+_TEMPLATES = """
+SELECT employee_id::text, template_id::text, embedding, quality FROM face_templates
+WHERE pack = %s AND source = 'photo' ORDER BY employee_id, template_id
+"""
+
+
+def enrolled(db: Connection, pack: str) -> People:
+    """The templates that enrolled people's photos have with a pack, by person's id."""
+    people: dict[str, list[Shot]] = {}
+    for person, template, embedding, quality in db.execute(_TEMPLATES, (pack,)):
+        people.setdefault(person, []).append(Shot(template, embedding.to_numpy(), quality))
+    return people
