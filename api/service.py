@@ -1,26 +1,54 @@
-"""The service `api`."""
+"""The service `api`: REST over HTTP until told to stop."""
 
 import logging
+import socket
+import threading
 
 import uvicorn
-from fastapi import FastAPI
 
-from sightline import __version__
-from sightline.lifecycle import start_service
-from sightline.settings import Settings
+from api.app import make_app
+from sightline.errors import InfrastructureError, SightlineError
+from sightline.lifecycle import Stop, start_service
+from sightline.settings import ApiSettings, Settings
 
 log = logging.getLogger(__name__)
 
-
-def make_app(settings: Settings) -> FastAPI:  # noqa: ARG001
-    """The application with all its routes."""
-    return FastAPI(title="Sightline", version=__version__)
+_LOOK_SECONDS = 0.2
 
 
 def run(settings: Settings) -> None:
-    """Serve until told to stop."""
+    """Listen, serve, drain: requests under way are answered, tracks ended, Kafka told."""
     stop = start_service("api", settings)
-    config = uvicorn.Config(make_app(settings), host=settings.api.host, port=settings.api.port)
-    server = uvicorn.Server(config)
+    app = make_app(settings, stop)
+    listener = _listen(settings.api)
+    config = uvicorn.Config(app, lifespan="on", log_config=None, server_header=False)
+    serve(uvicorn.Server(config), listener, stop)
+
+
+def serve(server: uvicorn.Server, listener: socket.socket, stop: Stop) -> None:
+    """Serve until `stop`, then drain before its deadline."""
+    # Not in the main thread: there uvicorn would take the signals over.
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
+    )
+    thread.start()
+    host, port = listener.getsockname()[:2]
+    log.info("api: on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
+        pass
     if not stop:
-        server.run()
+        raise InfrastructureError("api: the server has ended")
+    server.config.timeout_graceful_shutdown = max(1, int(stop.remaining() / 2))
+    server.should_exit = True
+    thread.join(stop.remaining())
+
+
+def _listen(settings: ApiSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise SightlineError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): set"
+            " SIGHTLINE_API__PORT to a free one, or to 0 for any"
+        ) from error

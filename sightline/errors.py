@@ -21,6 +21,10 @@ class InfrastructureError(Exception):
     """The broker, the database or the disk failed: the worker stops and never skips."""
 
 
+class UnreachableError(SightlineError, InfrastructureError):
+    """The database does not answer: a line for a person, and worth another try for a program."""
+
+
 class NotFoundError(SightlineError):
     """There is nothing with the id or the name that was given."""
 

@@ -22,7 +22,7 @@ from pydantic import (
 
 from schemas.decode import SLUG
 from schemas.topics import DEFAULT_FLEET
-from sightline.errors import SightlineError
+from sightline.errors import NotFoundError, SightlineError
 from sightline.store.db import Connection
 
 log = logging.getLogger(__name__)
@@ -202,6 +202,25 @@ def _free_slot(connection: Connection, fleet: str) -> int:
     return int(row[0])
 
 
+def stand_in(connection: Connection, camera_id: str) -> str:
+    """The site of a camera, which is added where there is none: one that nobody reads.
+
+    What comes by the API needs a camera that logs can name.
+    """
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO cameras (camera_id, uri, enabled) VALUES (%s, 'api:', false)"
+            " ON CONFLICT DO NOTHING",
+            (camera_id,),
+        )
+        row = connection.execute(
+            "SELECT site_id FROM cameras WHERE camera_id = %s", (camera_id,)
+        ).fetchone()
+    if row is None:
+        raise AssertionError("a camera that is there is not there")
+    return str(row[0])
+
+
 def list_cameras(connection: Connection) -> list[Camera]:
     """Every camera that has not been removed, by name; one whose row is broken is left out."""
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -273,5 +292,5 @@ def set_status(
         )  # fmt: skip
 
 
-def _unknown(camera_id: str) -> SightlineError:
-    return SightlineError(f"no camera {camera_id[:64]!r}; see `sightline camera list`")
+def _unknown(camera_id: str) -> NotFoundError:
+    return NotFoundError(f"no camera {camera_id[:64]!r}; see `sightline camera list`")

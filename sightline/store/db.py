@@ -5,7 +5,7 @@ from pgvector.psycopg import register_vector
 from psycopg.rows import TupleRow
 
 from sightline.endpoints import database_url
-from sightline.errors import SightlineError
+from sightline.errors import SightlineError, UnreachableError
 from sightline.settings import Settings
 
 Connection = psycopg.Connection[TupleRow]
@@ -14,7 +14,10 @@ _CONNECT_SECONDS = 10
 
 
 def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
-    """A connection with vectors registered. Raises SightlineError when there is no database."""
+    """A connection with vectors registered.
+
+    Raises UnreachableError when there is no database, SightlineError when it is empty.
+    """
     try:
         connection = psycopg.connect(
             database_url(settings),
@@ -24,7 +27,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
         )
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]
-        raise SightlineError(f"the database does not answer: {reason}") from error
+        raise UnreachableError(f"the database does not answer: {reason}") from error
     try:
         register_vector(connection)
     except psycopg.ProgrammingError as error:

@@ -1,0 +1,94 @@
+"""The model pack of the API: loaded when the first photo comes, one call in it at a time."""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from sightline.errors import InfrastructureError, SightlineError
+from sightline.settings import Settings
+from sightline.vision.interface import (
+    BGRImage,
+    Face,
+    FaceDetector,
+    FaceEmbedder,
+    Floats,
+    ModelPack,
+)
+from sightline.vision.packs import load_pack
+from sightline.vision.quality import FaceQuality, assess
+
+
+class Faces:
+    """Holds the pack. Its models keep state between calls, so threads take turns."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._pack: ModelPack | None = None
+
+    def pack(self) -> ModelPack:
+        """The pack. Raises InfrastructureError where it does not load: no client can help it."""
+        with self._lock:
+            if self._pack is None:
+                try:
+                    loaded = load_pack(self._settings)
+                except SightlineError as error:
+                    raise InfrastructureError(f"the model pack does not load: {error}") from error
+                turn = threading.Lock()
+                self._pack = ModelPack(
+                    loaded.id, None, _Detector(loaded.faces, turn), _Embedder(loaded.embedder, turn)
+                )
+            return self._pack
+
+
+class _Detector:
+    def __init__(self, inner: FaceDetector, turn: threading.Lock) -> None:
+        self._inner = inner
+        self._turn = turn
+
+    def detect(self, image: BGRImage) -> list[Face]:
+        with self._turn:
+            return self._inner.detect(image)
+
+
+class _Embedder:
+    def __init__(self, inner: FaceEmbedder, turn: threading.Lock) -> None:
+        self._inner = inner
+        self._turn = turn
+        self.dimension = inner.dimension
+
+    def embed(self, image: BGRImage, face: Face) -> Floats:
+        with self._turn:
+            return self._inner.embed(image, face)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The face of a crop, how good it is, and its vector where it is good enough."""
+
+    face: Face
+    quality: FaceQuality
+    refusal: str | None
+    vector: Floats | None
+
+
+def find_face(image: BGRImage, pack: ModelPack, settings: Settings) -> Found | None:
+    """The largest face of a crop, under the rules that shots of cameras are held to."""
+    faces = pack.faces.detect(image) or _in_the_middle(image, pack.faces)
+    if not faces:
+        return None
+    face = max(faces, key=lambda one: float(np.prod(one.box[2:] - one.box[:2])))
+    quality = assess(image, face)
+    refusal = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
+    vector = None if refusal else pack.embedder.embed(image, face)
+    return Found(face, quality, refusal, vector)
+
+
+def _in_the_middle(image: BGRImage, detector: FaceDetector) -> list[Face]:
+    """Faces that fill a crop, which detectors miss without something around them."""
+    height, width = image.shape[:2]
+    margin = max(height, width) // 2
+    framed = np.full((height + 2 * margin, width + 2 * margin, 3), 127, np.uint8)
+    framed[margin : margin + height, margin : margin + width] = image
+    return [face.moved(-margin, -margin) for face in detector.detect(framed)]

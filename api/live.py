@@ -1,0 +1,205 @@
+"""Crops of faces to what the matching stream decides of them."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from api.faces import Faces, Found, find_face
+from api.stream import MatchingStream
+from api.tracks import ClientTrack, ClientTracks
+from schemas import sightline_pb2 as pb
+from schemas.ids import observation_id
+from sightline.clock import Clock, SystemClock
+from sightline.errors import InfrastructureError, PhotoError
+from sightline.kafka.records import Out
+from sightline.people.pictures import Photo, normalised
+from sightline.settings import Settings
+from sightline.vision import outputs
+from sightline.vision.interface import BGRImage
+from sightline.vision.quality import FaceQuality
+
+log = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 5.0
+"""How often is looked for tracks that nobody has asked for in long."""
+
+_FACE_TOPIC = "api"
+"""Stands for the topic of a frame that came by the API and is in no topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The face of a client's track in a frame; `photo` is what was sent."""
+
+    number: int
+    photo: Photo
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why there is no shot in a crop; `reason` is a code."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What is known of one track after a frame."""
+
+    number: int
+    track_id: str
+    sighting: pb.Sighting | None
+    is_cached: bool
+    flaw: Flaw | None = None
+    pending: "Future[pb.Sighting] | None" = None
+
+
+class LiveTracks:
+    """Takes crops, asks the matching stream, and ends tracks that nobody asks for any more."""
+
+    def __init__(self, settings: Settings, faces: Faces, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._faces = faces
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._tracks = ClientTracks(settings.vision)
+        self._stream = MatchingStream(settings, self._told)
+
+    async def decide(self, camera_id: str, site_id: str, crops: Sequence[Crop]) -> list[Answer]:
+        """What the stream says of each crop's track, waiting no longer than is set.
+
+        Raises InfrastructureError when it says nothing of any of them.
+        """
+        answers = await asyncio.to_thread(self._look_at_all, camera_id, site_id, crops)
+        pending = [asyncio.wrap_future(one.pending) for one in answers if one.pending is not None]
+        if not pending:
+            return answers
+        done, late = await asyncio.wait(pending, timeout=self._settings.api.decision_seconds)
+        for future in late:
+            future.cancel()
+        for future in done:
+            future.result()  # raises what Kafka has to say
+        if not done:
+            raise InfrastructureError("the matching stream does not answer: does `match` run?")
+        return [_resolved(one) for one in answers]
+
+    async def end_idle(self) -> None:
+        """For as long as the app runs: end tracks that have not been seen for long."""
+        while True:
+            await asyncio.sleep(_IDLE_SECONDS)
+            with self._lock:
+                gone = self._tracks.idle(self._clock.now_us())
+            if gone:
+                await asyncio.to_thread(self._end, gone)
+
+    def close(self, seconds: float) -> None:
+        """End all tracks, and deliver what is under way."""
+        with self._lock:
+            gone = self._tracks.all()
+        if gone:
+            self._end(gone)
+        self._stream.close(seconds)
+
+    def _told(self, sighting: pb.Sighting) -> None:
+        with self._lock:
+            self._tracks.told(sighting)
+
+    def _look_at_all(self, camera_id: str, site_id: str, crops: Sequence[Crop]) -> list[Answer]:
+        return [self._look(camera_id, site_id, crop) for crop in crops]
+
+    def _look(self, camera_id: str, site_id: str, crop: Crop) -> Answer:
+        with self._lock:
+            now_us = self._clock.now_us()
+            track = self._tracks.seen(camera_id, site_id, crop.number, now_us)
+            known = Answer(crop.number, track.name.track_id, track.last, is_cached=True)
+            if not self._tracks.wants_shot(track, now_us):
+                return known
+        try:
+            image = _decoded(crop.photo)
+        except PhotoError as error:
+            return replace(known, flaw=Flaw(error.reason, str(error)))
+        found = find_face(image, self._faces.pack(), self._settings)
+        if found is None:
+            return replace(known, flaw=Flaw("NO_FACE", f"{crop.photo.label}: no face found"))
+        if found.refusal is not None or found.vector is None:
+            return replace(known, flaw=_refused(found.quality, found.refusal, crop.photo.label))
+        return replace(known, is_cached=False, pending=self._ask(track, image, found))
+
+    def _ask(self, track: ClientTrack, image: BGRImage, found: Found) -> "Future[pb.Sighting]":
+        if found.vector is None:
+            raise TypeError("a face without a vector")
+        height, width = image.shape[:2]
+        box = np.array([0, 0, width, height], np.float32)
+        with self._lock:
+            at_us = self._tracks.tick(self._clock.now_us())
+            shot = outputs.Shot(
+                found.face, found.quality, box, track.shots.epoch,
+                self._faces.pack().id, found.vector,
+            )  # fmt: skip
+            is_best = self._tracks.taken(track, at_us, found.quality.overall)
+            sequence = track.frames
+        frame = pb.Frame(captured_at_us=at_us, sequence=sequence, width=width, height=height)
+        position = pb.Position(topic=_FACE_TOPIC, offset=at_us)
+        record = outputs.observation(track.name, frame, position, shot)
+        best = None
+        if is_best:
+            portrait = outputs.portrait(image, found.face)
+            best = outputs.snapshot(track.name, frame, position, shot, portrait)
+        asked = observation_id(track.name.track_id, at_us)
+        return self._stream.ask(record, asked, [best] if best else [])
+
+    def _end(self, tracks: Sequence[ClientTrack]) -> None:
+        at_us = self._clock.now_us()
+        seen = [track for track in tracks if track.shots.total]
+        try:
+            self._stream.tell([_ended(track, at_us) for track in seen])
+        except InfrastructureError as error:
+            log.warning("api: the matcher is not told of %d ends: %s", len(seen), error)
+
+
+def _ended(track: ClientTrack, at_us: int) -> Out:
+    return outputs.track_ended(
+        track.name,
+        last_seen_us=track.seen_us,
+        frames=track.frames,
+        observations=track.shots.total,
+        at_us=at_us,
+    )
+
+
+def _resolved(answer: Answer) -> Answer:
+    if answer.pending is None:
+        return answer
+    if answer.pending.done() and not answer.pending.cancelled():
+        return replace(answer, sighting=answer.pending.result())
+    return replace(
+        answer,
+        is_cached=True,
+        flaw=Flaw("NO_DECISION", "the matching stream did not answer in time"),
+    )
+
+
+def _decoded(photo: Photo) -> BGRImage:
+    image = cv2.imdecode(np.frombuffer(normalised(photo), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise PhotoError("INVALID_IMAGE_FORMAT", f"{photo.label}: the picture is damaged")
+    return np.asarray(image, np.uint8)
+
+
+def _refused(quality: FaceQuality, refusal: str | None, label: str) -> Flaw:
+    reason = {
+        "small": "SMALL_BOUNDING_BOX",
+        "blurred": "LOW_SHARPNESS",
+        "turned": "EXTREME_POSE",
+        "uncertain": "LOW_CONFIDENCE",
+    }.get(refusal or "", "LOW_FACE_QUALITY")
+    return Flaw(
+        reason, f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
+    )

@@ -1,0 +1,55 @@
+"""Photos and vectors as clients send them."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.datastructures import UploadFile
+
+from api.problems import too_large
+from sightline.errors import PhotoError, SightlineError
+from sightline.people.pictures import Photo
+from sightline.people.refusals import Reason
+
+_LEAST_LENGTH = 1e-6
+
+
+def from_base64(text: str, label: str, limit: int) -> Photo:
+    """A photo in base64, also as a `data:` URL. Raises PhotoError, and 413 as a problem."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    text = "".join(text.split())
+    if len(text) > -(-limit // 3) * 4:
+        raise too_large(label, limit)
+    try:
+        return Photo(label, base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        raise PhotoError(Reason.INVALID_IMAGE_FORMAT, f"{label}: this is no base64") from None
+
+
+async def from_upload(upload: UploadFile, limit: int) -> Photo:
+    """A photo that was uploaded. Raises 413 as a problem."""
+    label = (upload.filename or "photo")[:100]
+    data = await upload.read(limit + 1)
+    if len(data) > limit:
+        raise too_large(label, limit)
+    return Photo(label, data)
+
+
+def checked_vector(numbers: Sequence[float], dimension: int) -> NDArray[np.float32]:
+    """A vector (dimension,) of unit length. Raises SightlineError for one that is none."""
+    if len(numbers) != dimension:
+        raise SightlineError(
+            f"the vector has {len(numbers)} numbers; this model pack's have {dimension}"
+        )
+    vector = np.asarray(numbers, np.float64)
+    if not np.isfinite(vector).all():
+        raise SightlineError("the vector has numbers in it that are not finite")
+    # Scaled first: squares of large numbers overflow.
+    largest = float(np.abs(vector).max())
+    if largest < _LEAST_LENGTH:
+        raise SightlineError("the vector is zero: it points nowhere")
+    vector /= largest
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)

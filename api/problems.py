@@ -1,0 +1,158 @@
+"""Errors as the client reads them: problem details (RFC 9457), made in one place."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg_pool import PoolTimeout
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from sightline.errors import (
+    ConflictError,
+    InfrastructureError,
+    NotFoundError,
+    PhotoError,
+    SightlineError,
+    UnreachableError,
+)
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_RETRY_SECONDS = 5
+"""Services come back within seconds of the broker or the database."""
+
+
+class Flaw(BaseModel):
+    """One wrong value of a request; what it was is not repeated."""
+
+    where: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Problem details; `reason` is a code for programs, `detail` a line for people."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    reason: str | None = None
+    errors: list[Flaw] | None = None
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "What went wrong",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+"""What every route can answer besides its own: 404, 409, 413, 415, 422 and 503 among them."""
+
+
+def install(app: FastAPI) -> None:
+    """Have every failure of the app answered with a problem."""
+    app.add_exception_handler(StarletteHTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(NotFoundError, _answers(404))
+    app.add_exception_handler(ConflictError, _answers(409))
+    app.add_exception_handler(PhotoError, _photo)
+    app.add_exception_handler(SightlineError, _answers(422))
+    # What no check of ours has caught: a number too large for its column, a NUL in a text.
+    app.add_exception_handler(psycopg.DataError, _bad_value)
+    for away in (
+        UnreachableError, InfrastructureError, PoolTimeout, psycopg.OperationalError,
+        psycopg.InterfaceError,
+    ):  # fmt: skip
+        app.add_exception_handler(away, _away)
+    # The server logs what comes here, with its traceback.
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def unsupported(wanted: str) -> HTTPException:
+    """The refusal of a body of another media type."""
+    return HTTPException(415, f"send {wanted}")
+
+
+def too_large(what: str, limit: int) -> HTTPException:
+    """The refusal of a body or a photo of too many bytes."""
+    return HTTPException(413, f"{what} has more than {limit} bytes")
+
+
+def _problem(
+    status: int,
+    detail: str,
+    *,
+    reason: str | None = None,
+    errors: list[Flaw] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    problem = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, reason=reason, errors=errors
+    )
+    return JSONResponse(
+        problem.model_dump(exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def _answers(status: int) -> Any:
+    async def answer(_request: Request, error: Exception) -> JSONResponse:
+        return _problem(status, str(error))
+
+    return answer
+
+
+async def _photo(_request: Request, error: Exception) -> JSONResponse:
+    return _problem(422, str(error), reason=str(getattr(error, "reason", "")))
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, StarletteHTTPException):
+        raise TypeError from error
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
+        detail = f"there is no {request.url.path}"
+    return _problem(error.status_code, detail, headers=dict(error.headers or {}))
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError from error
+    found = error.errors()
+    broken = any(one["type"] == "json_invalid" for one in found)
+    flaws = [_flaw(one) for one in found]
+    detail = "; ".join(f"{one.where}: {one.message}" for one in flaws[:3])
+    return _problem(400 if broken else 422, detail, errors=flaws)
+
+
+def _flaw(found: Any) -> Flaw:
+    where: Sequence[Any] = found["loc"]
+    return Flaw(
+        where=".".join(str(part) for part in where) or "request",
+        message=str(found["msg"]).removeprefix("Value error, "),
+    )
+
+
+async def _bad_value(_request: Request, error: Exception) -> JSONResponse:
+    return _problem(422, f"a value cannot be taken: {_line(error)}")
+
+
+async def _away(request: Request, error: Exception) -> JSONResponse:
+    log.warning("%s %s: %s", request.method, request.url.path, _line(error))
+    detail = "the database, the broker or the matching stream does not answer; try again soon"
+    return _problem(503, detail, headers={"Retry-After": str(_RETRY_SECONDS)})
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+    return _problem(500, "this should not have happened; the log of the service says more")
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,53 @@
+"""Cameras: which there are and how they fare."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.parts import Given
+from sightline.store import cameras
+
+router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
+
+
+class Camera(BaseModel):
+    """A camera; its address without user, password and other secrets."""
+
+    camera_id: str
+    uri: str
+    site_id: str
+    fleet: str
+    entry_point: str | None
+    room_id: str | None
+    settings: cameras.CameraSettings
+    status: cameras.CameraStatus
+    status_detail: str | None
+    status_at: datetime | None
+
+    @classmethod
+    def of(cls, camera: cameras.Camera) -> "Camera":
+        """As it may be shown."""
+        shown = {name: getattr(camera, name) for name in cls.model_fields}
+        detail = camera.status_detail
+        return cls(
+            **shown
+            | {
+                "uri": camera.shown_uri,
+                "status_detail": cameras.mask_uri(detail) if detail else None,
+            }
+        )
+
+
+@router.get("", summary="All cameras, by name")
+def list_cameras(parts: Given) -> list[Camera]:
+    """Those that have not been removed."""
+    with parts.db() as db:
+        return [Camera.of(one) for one in cameras.list_cameras(db)]
+
+
+@router.get("/{camera_id}", summary="One camera")
+def get_camera(parts: Given, camera_id: str) -> Camera:
+    """The camera of a name."""
+    with parts.db() as db:
+        return Camera.of(cameras.get(db, camera_id))

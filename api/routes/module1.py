@@ -1,0 +1,313 @@
+"""The routes of the systems that Sightline replaces, for their clients."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, BackgroundTasks, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from psycopg.rows import dict_row
+from pydantic import AliasChoices, BaseModel, Field, model_validator
+
+from api import bodies
+from api.export import utc
+from api.live import Answer, Crop
+from api.paging import read_page
+from api.parts import Given, Parts
+from api.photos import from_base64, from_upload
+from api.problems import unsupported
+from api.routes.sightings import TABLE
+from api.shapes import AccessLog
+from schemas.decode import SLUG
+from sightline.errors import PhotoError, SightlineError
+from sightline.people import overlay
+from sightline.people.enrol import Enrolled, enrol
+from sightline.people.pictures import Photo, normalised
+from sightline.people.records import Details
+from sightline.store import cameras
+
+router = APIRouter(prefix="/api/module1", tags=["module1"])
+
+_MOST_TRACKS = 64
+_UNKNOWN = "Unknown"
+
+
+class TrackCrop(BaseModel):
+    """The face of one track of the client, cut out of the frame."""
+
+    track_id: int = Field(ge=0, le=2**31 - 1, description="the client's own number")
+    face_crop: str = Field(description="base64, also as a data URL")
+
+
+class ProcessFrame(BaseModel):
+    """A frame and the faces in it."""
+
+    frame: str | None = Field(None, description="base64; may be left out where there are crops")
+    track_ids: list[TrackCrop] = Field(default_factory=list, max_length=_MOST_TRACKS)
+    camera_id: str = Field(
+        "api",
+        pattern=f"^{SLUG.pattern}$",
+        description="whose track numbers these are; two clients need two",
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ProcessFrame":
+        if not self.frame and not self.track_ids:
+            raise ValueError("give a frame, or crops in track_ids")
+        numbers = [one.track_id for one in self.track_ids]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("a track_id is there twice")
+        return self
+
+
+class Identity(BaseModel):
+    """Who a track is."""
+
+    track_id: int
+    name: str
+    confidence: float = Field(description="0 to 100")
+    is_cached: bool = Field(description="nothing was embedded for it")
+    is_authorized: bool
+    access_log_id: UUID | None = Field(description="null until it is decided")
+    face_id: UUID | None = Field(description="of an enrolled person")
+
+
+class TrackError(BaseModel):
+    """Why a crop told nothing."""
+
+    track_id: int
+    reason: str
+    message: str
+
+
+class Frame(BaseModel):
+    """Who is in a frame; a track whose crop told nothing is in `errors`."""
+
+    identities: list[Identity]
+    unknown_count: int
+    processing_time_ms: float
+    errors: list[TrackError]
+
+
+@router.post("/process-frame", summary="Who the faces of a frame are")
+async def process_frame(parts: Given, body: ProcessFrame) -> Frame:
+    """The matching stream decides, by all shots of a track, as for any camera.
+
+    Answers when it has, at the latest after `api.decision_seconds`.
+    """
+    began = time.monotonic()
+    limit = parts.settings.api.max_photo_bytes
+    if body.frame:
+        frame = from_base64(body.frame, "frame", limit)
+        await run_in_threadpool(normalised, frame)
+    crops, errors = _crops(body.track_ids, limit)
+    answers = []
+    if crops:
+        site = await run_in_threadpool(_site, parts, body.camera_id)
+        answers = await parts.live.decide(body.camera_id, site, crops)
+    identities = await run_in_threadpool(_identities, parts, answers)
+    errors += [
+        TrackError(track_id=one.number, reason=one.flaw.reason, message=one.flaw.detail)
+        for one in answers
+        if one.flaw is not None
+    ]
+    return Frame(
+        identities=identities,
+        unknown_count=sum(one.name == _UNKNOWN for one in identities),
+        processing_time_ms=round((time.monotonic() - began) * 1000, 1),
+        errors=errors,
+    )
+
+
+def _crops(tracks: Sequence[TrackCrop], limit: int) -> tuple[list[Crop], list[TrackError]]:
+    crops, errors = [], []
+    for one in tracks:
+        try:
+            photo = from_base64(one.face_crop, f"track {one.track_id}", limit)
+            crops.append(Crop(one.track_id, photo))
+        except PhotoError as error:
+            errors.append(
+                TrackError(track_id=one.track_id, reason=error.reason, message=str(error))
+            )
+    return crops, errors
+
+
+def _site(parts: Parts, camera_id: str) -> str:
+    with parts.db() as db:
+        return cameras.stand_in(db, camera_id)
+
+
+def _identities(parts: Parts, answers: Sequence[Answer]) -> list[Identity]:
+    """As the logs would say it: with what people have corrected, and who may enter now."""
+    told = [(one, one.sighting) for one in answers if one.sighting is not None]
+    if not told:
+        return []
+    with parts.db() as db, db.cursor() as cursor:
+        meant = overlay.effective(cursor, [(one.track_id, said.global_id) for one, said in told])
+        who = overlay.people(cursor, [person for person in meant if person])
+        packs = {said.pack for _, said in told}
+        faces = {pack: _face_ids(cursor, pack, who.values()) for pack in packs}
+    identities = []
+    for (one, said), person in zip(told, meant, strict=True):
+        known = who.get(person)
+        identities.append(
+            Identity(
+                track_id=one.number,
+                name=(known.name if known else "") or _UNKNOWN,
+                confidence=round(100 * said.confidence, 1) if person else 0.0,
+                is_cached=one.is_cached,
+                is_authorized=known.is_authorized if known else False,
+                access_log_id=UUID(said.sighting_id) if said.global_id else None,
+                face_id=faces[said.pack].get(known.employee_id) if known else None,
+            )
+        )
+    return identities
+
+
+def _face_ids(cursor: overlay.Cursor, pack: str, people: Any) -> dict[str, UUID]:
+    """The best look of each enrolled person, by employee id."""
+    enrolled: list[str] = [one.employee_id for one in people if one.employee_id]
+    cursor.execute(
+        "SELECT DISTINCT ON (employee_id) employee_id::text, template_id FROM face_templates"
+        " WHERE employee_id = ANY(%s::uuid[]) AND pack = %s"
+        " ORDER BY employee_id, quality DESC, template_id",
+        (enrolled, pack),
+    )
+    return dict(cursor.fetchall())
+
+
+class Enrolment(BaseModel):
+    """A person to enrol, with a photo in base64."""
+
+    name: str
+    photo: str = Field(
+        validation_alias=AliasChoices("photo", "photo_base64", "image", "image_base64"),
+        description="base64, also as a data URL",
+    )
+    department: str | None = None
+    email: str | None = None
+    employee_id_code: str | None = None
+    is_authorized: bool | None = None
+
+    def details(self) -> Details:
+        """What is said besides name and photo."""
+        return Details(
+            department=self.department or None,
+            email=self.email or None,
+            employee_id_code=self.employee_id_code or None,
+            is_authorized=self.is_authorized,
+        )
+
+
+class EnrolmentDone(BaseModel):
+    """The person, and the template of the photo."""
+
+    success: bool
+    employee_id: UUID
+    face_id: UUID
+    message: str
+
+
+_FORM = {
+    "type": "object",
+    "required": ["name", "photo"],
+    "properties": {
+        "name": {"type": "string"},
+        "photo": {"type": "string", "format": "binary"},
+        "department": {"type": "string"},
+        "email": {"type": "string"},
+        "employee_id_code": {"type": "string"},
+        "is_authorized": {"type": "boolean"},
+    },
+}
+
+
+@router.post(
+    "/enroll", summary="Enrol a person with one photo",
+    openapi_extra=bodies.described(json=Enrolment, form=_FORM),
+)  # fmt: skip
+async def enroll(parts: Given, request: Request, after: BackgroundTasks) -> EnrolmentDone:
+    """As a form with a photo file, or as JSON. A name that is there already is a conflict."""
+    wish, photo = await _enrolment(request, parts.settings.api.max_photo_bytes)
+    done = await run_in_threadpool(_enrol, parts, wish, photo)
+    after.add_task(parts.deliver)
+    return EnrolmentDone(
+        success=True,
+        employee_id=done.person_id,
+        face_id=done.face_id,
+        message=f"{done.name} is enrolled",
+    )
+
+
+def _enrol(parts: Parts, wish: Enrolment, photo: Photo) -> Enrolled:
+    pack = parts.faces.pack()
+    return enrol(parts.settings, pack, wish.name, [photo], wish.details(), new_only=True)
+
+
+async def _enrolment(request: Request, limit: int) -> tuple[Enrolment, Photo]:
+    kind = bodies.media_type(request)
+    if kind == bodies.JSON:
+        wish = bodies.checked(Enrolment, await bodies.read_json(request))
+        return wish, from_base64(wish.photo, "photo", limit)
+    if kind != bodies.FORM:
+        raise unsupported(f"{bodies.FORM} or {bodies.JSON}")
+    fields, files = await bodies.read_form(request)
+    if len(files) != 1:
+        raise SightlineError(f"the form has {len(files)} files; give one photo")
+    wish = bodies.checked(Enrolment, fields | {"photo": "the file"})
+    return wish, await from_upload(files[0][1], limit)
+
+
+@router.get("/access-logs", summary="The newest rows of the access log")
+def access_logs(
+    parts: Given,
+    person_name: Annotated[str | None, Query(description="a name as the log has it")] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+) -> list[AccessLog]:
+    """Newest first; `Unknown` finds the people whom nobody knows."""
+    with parts.db() as db:
+        rows, _ = read_page(db, TABLE, [("person_name = %s", person_name)], limit, None)
+    return [AccessLog.model_validate(row) for row in rows]
+
+
+class Period(BaseModel):
+    """From one moment to another, which is not included; null is open."""
+
+    start: datetime | None
+    end: datetime | None
+
+
+class AccessSummary(BaseModel):
+    """How many came."""
+
+    total_accesses: int
+    authorized: int
+    unauthorized: int
+    unknown: int
+    authorized_rate: float = Field(description="0 to 1; 0 where nobody came")
+    period: Period
+
+
+_SUMMARY = """
+SELECT count(*) AS total_accesses,
+    count(*) FILTER (WHERE access_status = 'authorized') AS authorized,
+    count(*) FILTER (WHERE access_status = 'unauthorized') AS unauthorized,
+    count(*) FILTER (WHERE access_status = 'unknown') AS unknown
+FROM access_logs
+WHERE (%(start)s::timestamptz IS NULL OR timestamp >= %(start)s)
+    AND (%(end)s::timestamptz IS NULL OR timestamp < %(end)s)
+"""
+
+
+@router.get("/access-summary", summary="How many accesses there were, and of what kind")
+def access_summary(
+    parts: Given, start: datetime | None = None, end: datetime | None = None
+) -> AccessSummary:
+    """Over all time, or a period; a time without a zone is UTC."""
+    period = Period(start=utc(start), end=utc(end))
+    with parts.db() as db, db.cursor(row_factory=dict_row) as cursor:
+        counts = cursor.execute(_SUMMARY, period.model_dump()).fetchone() or {}
+    rate = counts["authorized"] / counts["total_accesses"] if counts["total_accesses"] else 0.0
+    return AccessSummary(**counts, authorized_rate=rate, period=period)

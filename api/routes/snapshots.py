@@ -1,0 +1,33 @@
+"""Snapshots: the pictures that rows point to."""
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from api.parts import Given
+from sightline.errors import NotFoundError
+from sightline.store.objects import NoSuchObjectError
+
+router = APIRouter(prefix="/api/v1/snapshots", tags=["snapshots"])
+
+_PICTURE = {"type": "string", "format": "binary"}
+
+
+@router.get(
+    "/{path:path}", summary="The picture that a row's snapshot_path names",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {"schema": _PICTURE}}}},
+)  # fmt: skip
+def get_snapshot(parts: Given, path: str) -> Response:
+    """A JPEG. Nothing else of the store is served: enrolment photos stay inside."""
+    with parts.db() as db:
+        known = db.execute("SELECT FROM snapshots WHERE path = %s LIMIT 1", (path,)).fetchone()
+    if known is None:
+        raise NotFoundError(f"there is no snapshot {path[:200]}")
+    try:
+        jpeg = parts.objects.get(path)
+    except NoSuchObjectError:
+        # Renamed between the row and the picture: the row tells the new name.
+        raise NotFoundError(
+            f"the snapshot {path[:200]} has just gone; ask for the row again"
+        ) from None
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private"})

@@ -1,0 +1,164 @@
+"""The matching stream, asked over Kafka: shots go to `faces`, answers come from `sightings`.
+
+A shot is sent twice. The matcher says again what it has said when a shot comes a second time,
+so there is an answer also where a shot changes nothing.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas import sightline_pb2 as pb
+from schemas.decode import InvalidMessageError, decode
+from schemas.topics import SIGHTINGS
+from sightline import metrics
+from sightline.errors import InfrastructureError
+from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out
+from sightline.kafka.transform import checked
+from sightline.log import LIBRDKAFKA
+from sightline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_SERVICE = "api"
+_ANSWER_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+
+Told = Callable[[pb.Sighting], None]
+
+
+class MatchingStream:
+    """Connects with the first shot; where Kafka fails it does so again with the next."""
+
+    def __init__(self, settings: Settings, told: Told) -> None:
+        self._settings = settings
+        self._told = told
+        self._lock = threading.Lock()
+        self._link: _Link | None = None
+
+    def ask(self, shot: Out, observation_id: str, also: Sequence[Out]) -> "Future[pb.Sighting]":
+        """Send a shot, and records that go with it; what the matcher says after it.
+
+        Raises InfrastructureError when Kafka does not answer; the future does when it goes away.
+        """
+        return self._linked().ask(shot, observation_id, also)
+
+    def tell(self, outs: Sequence[Out]) -> None:
+        """Send records that nothing is answered to. Raises InfrastructureError."""
+        if outs:
+            self._linked().send(outs)
+
+    def close(self, seconds: float) -> None:
+        """Deliver what is under way."""
+        with self._lock:
+            if self._link is not None:
+                self._link.close(seconds)
+                self._link = None
+
+    def _linked(self) -> "_Link":
+        with self._lock:
+            if self._link is not None and self._link.failure is not None:
+                self._link.close(0)
+                self._link = None
+            if self._link is None:
+                self._link = _Link(self._settings, self._told)
+            return self._link
+
+
+class _Link:
+    """One connection, until it fails."""
+
+    def __init__(self, settings: Settings, told: Told) -> None:
+        self.failure: InfrastructureError | None = None
+        self._told = told
+        self._waiting: dict[str, Future[pb.Sighting]] = {}
+        self._closing = threading.Event()
+        # What nobody waits for any more must not come late.
+        self._producer = SureProducer(
+            producer_config(settings, "sightline-api")
+            | {"linger.ms": 0, "delivery.timeout.ms": int(settings.api.decision_seconds * 1000)}
+        )
+        self._consumer = _at_the_end(settings)
+        self._thread = threading.Thread(target=self._run, name="sightings", daemon=True)
+        self._thread.start()
+
+    def ask(self, shot: Out, observation_id: str, also: Sequence[Out]) -> "Future[pb.Sighting]":
+        answer: Future[pb.Sighting] = Future()
+        self._waiting[observation_id] = answer
+        answer.add_done_callback(lambda _: self._waiting.pop(observation_id, None))
+        self.send([shot, shot, *also])
+        if self.failure is not None:  # it may have come before we were waiting
+            _fail(answer, self.failure)
+        return answer
+
+    def send(self, outs: Iterable[Out]) -> None:
+        for out in outs:
+            self._producer.send(out, _delivered)
+
+    def close(self, seconds: float) -> None:
+        self._closing.set()
+        self._producer.poll(0)
+        self._thread.join(_LOOK_SECONDS + 1.0)
+        if seconds > 0:
+            self._producer.flush(seconds)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._take(self._consumer.poll(_LOOK_SECONDS))
+                self._producer.poll(0)
+        except (KafkaException, InfrastructureError) as error:
+            log.warning("api: the matching stream is lost: %s", error)
+            self.failure = InfrastructureError(str(error))
+        finally:
+            self._consumer.close()
+            ended = self.failure or InfrastructureError("the service ends")
+            for answer in list(self._waiting.values()):
+                _fail(answer, ended)
+
+    def _take(self, message: object) -> None:
+        for record in checked([message] if message is not None else []):  # type: ignore[list-item]
+            metrics.RECORDS.labels(_SERVICE, record.topic).inc()
+            try:
+                sighting = decode(pb.Sighting, record.value)
+            except InvalidMessageError as error:
+                log.warning("api: sighting %d is left out: %s", record.offset, error)
+                continue
+            self._told(sighting)
+            answer = self._waiting.get(sighting.observation_id)
+            if answer is not None and answer.set_running_or_notify_cancel():
+                answer.set_result(sighting)
+
+
+def _at_the_end(settings: Settings) -> Consumer:
+    """A consumer without a group that has what comes from now on."""
+    config = consumer_config(settings, "sightline-api", "sightline-api")
+    consumer = Consumer(config, logger=LIBRDKAFKA)
+    try:
+        topic = consumer.list_topics(SIGHTINGS.name, timeout=_ANSWER_SECONDS)
+        partitions = [
+            TopicPartition(SIGHTINGS.name, n) for n in topic.topics[SIGHTINGS.name].partitions
+        ]
+        for partition in partitions:
+            _low, partition.offset = consumer.get_watermark_offsets(partition, _ANSWER_SECONDS)
+        consumer.assign(partitions)
+    except KafkaException as error:
+        consumer.close()
+        raise InfrastructureError(f"Kafka does not answer: {error}") from error
+    return consumer
+
+
+def _delivered(error: KafkaError | None) -> None:
+    # Who waits for the answer is told by the clock.
+    if error is not None:
+        log.warning("api: Kafka has not taken a record: %s", error.str())
+
+
+def _fail(answer: "Future[pb.Sighting]", error: InfrastructureError) -> None:
+    if answer.set_running_or_notify_cancel():
+        answer.set_exception(error)
