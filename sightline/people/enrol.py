@@ -7,8 +7,8 @@ from uuid import UUID
 
 from schemas.ids import global_id
 from sightline.errors import ConflictError, NotFoundError, SightlineError
-from sightline.identity.calibration import builtin
-from sightline.identity.scale import Scale
+from sightline.identity.calibration import Calibration
+from sightline.identity.store import in_force
 from sightline.people import records
 from sightline.people.likeness import check_agreement, check_nobody_else, templates
 from sightline.people.linking import link_strangers
@@ -21,6 +21,11 @@ from sightline.vision.packs import ModelPack
 
 _SAME_PHOTO = 1e-4
 """Cosine distance under which a template is the same photo once more."""
+
+_ASKED_WRONGLY = 0.01
+"""Of people whose face nobody has, so many are taken for somebody who is enrolled, and `anyway`
+has to say that they are not. More than may be named wrongly: to have one person under two names
+is worse, for neither is found any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +81,16 @@ def enrol(
         with _undone_on_failure(open_store(settings)) as put, db.transaction():
             cursor = db.cursor()
             records.lock_enrolment(cursor)
-            scale = _scale(db, pack.id, settings)
+            people = records.count(db)
+            calibration = in_force(db, pack.id)
+            scale = calibration.scale(people, settings.match.wanted_false_name_rate)
             person, is_new = records.find_or_add(cursor, name, Details())
             if new_only and not is_new:
                 raise ConflictError(f"{name} is enrolled already")
             with records.clashes_explained():
                 updated = records.update(cursor, person, details)
             if not anyway:
-                _check(cursor, pack.id, person, looks, scale)
+                _check(cursor, pack.id, person, looks, calibration, people)
             added = sum([_add(cursor, put, person, name, pack.id, one) for one in looks])
             changed = is_new or updated or added > 0
             if changed:
@@ -105,15 +112,19 @@ def enrol(
     )
 
 
-def _scale(db: Connection, pack: str, settings: Settings) -> Scale:
-    """What scores mean among those who are enrolled now."""
-    people = records.count(db)
-    return builtin(pack).scale(people, settings.match.wanted_false_name_rate)
-
-
-def _check(cursor: Cursor, pack: str, person: UUID, looks: Sequence[Look], scale: Scale) -> None:
-    check_agreement(templates(cursor, person, pack), looks, scale.agree)
-    check_nobody_else(cursor, pack, person, looks, scale)
+def _check(
+    cursor: Cursor,
+    pack: str,
+    person: UUID,
+    looks: Sequence[Look],
+    calibration: Calibration,
+    people: int,
+) -> None:
+    agree = calibration.scale(people, _ASKED_WRONGLY).agree
+    check_agreement(templates(cursor, person, pack), looks, agree)
+    # No rate is promised below what was measured: there it asks more often.
+    rate = max(_ASKED_WRONGLY / max(people, 1), calibration.supported)
+    check_nobody_else(cursor, pack, person, looks, calibration.threshold(1, rate))
 
 
 def _face_id(cursor: Cursor, person: UUID, pack: str, looks: Sequence[Look]) -> UUID:

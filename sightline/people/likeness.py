@@ -10,7 +10,6 @@ from psycopg.rows import TupleRow
 
 from sightline.errors import PhotoError
 from sightline.identity.evidence import Vector, mean_of, score_of
-from sightline.identity.scale import Scale
 from sightline.people.photos import Look
 from sightline.people.refusals import Reason
 
@@ -75,15 +74,12 @@ def check_agreement(known: Sequence[Vector], looks: Sequence[Look], agree: float
 
 
 def check_nobody_else(
-    cursor: Cursor, pack: str, person: UUID | None, looks: Sequence[Look], scale: Scale
+    cursor: Cursor, pack: str, person: UUID | None, looks: Sequence[Look], bar: float
 ) -> None:
-    """Raise PhotoError ALREADY_ENROLLED when somebody else has that face.
+    """Raise PhotoError ALREADY_ENROLLED when somebody else scores `bar` or more with a photo.
 
-    Two people with one face would hide each other from the matcher. It asks for the lowest
-    threshold that there is: to enrol somebody twice is worse than to ask once too often.
+    Two people with one face would hide each other from the matcher.
     """
-    bar = min(scale.names)
-    bar = bar if np.isfinite(bar) else scale.agree
     for one in looks:
         for other in nearest(cursor, pack, one.vector, but=person):
             if other.score >= bar:

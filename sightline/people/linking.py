@@ -54,7 +54,7 @@ def link_strangers(cursor: Cursor, pack: str, person: UUID, scale: Scale, shots:
     for stranger, embedding in cursor.fetchall():
         face = embedding.to_numpy()
         if score(face, own) >= threshold and _leads(cursor, pack, person, face, own, scale):
-            corrections.merge(cursor, stranger, global_id, _MADE_BY, by_hand=False)
+            corrections.merge(cursor, stranger, global_id, _MADE_BY)
             linked.append(stranger)
     return linked
 

@@ -30,6 +30,9 @@ Cursor = psycopg.Cursor[TupleRow]
 MAX_LOOKS = 100
 """Photos of one person for one pack: all packs' templates have to fit into one gallery record."""
 
+STATUSES = ("active", "suspended", "left")
+"""What a person's status can be; only active people are ever authorised."""
+
 _ENROLMENT_LOCK = 0x516874_E401
 """Advisory lock: one at a time looks whether a face is enrolled already, and adds it."""
 
@@ -56,6 +59,8 @@ class Details:
         _check_text("the code", self.employee_id_code, 64)
         if self.email is not None and "@" not in self.email:
             raise SightlineError(f"{self.email} is no e-mail address")
+        if self.status is not None and self.status not in STATUSES:
+            raise SightlineError(f"a status is {', '.join(STATUSES)}, not {self.status[:40]}")
         return self
 
 

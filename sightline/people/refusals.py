@@ -25,6 +25,8 @@ class Reason(StrEnum):
     """Empty, damaged, or no picture of a kind that is read."""
     IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
 
+    NO_PHOTO = "NO_PHOTO"
+    """No file was given, or none is there."""
     NO_FACE = "NO_FACE"
     ANIMATED = "ANIMATED"
     """Several pictures in one file: nobody could say which is meant."""
