@@ -1,4 +1,5 @@
-"""The gallery topic, read from its beginning and followed, by a consumer without a group.
+"""The topics gallery and facts, read from their beginning and followed, by a consumer without a
+group.
 
 Rule 7. A Faust GlobalTable can recover for ever with several workers.
 """
@@ -6,13 +7,16 @@ Rule 7. A Faust GlobalTable can recover for ever with several workers.
 import asyncio
 import gc
 import logging
+from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from processors.match.gallery import Gallery
+from processors.match.known import Known
+from processors.match.overlay import Touched
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
-from schemas.topics import GALLERY
+from schemas.ids import global_id
+from schemas.topics import FACTS, GALLERY
 from sightline import metrics
 
 log = logging.getLogger(__name__)
@@ -20,36 +24,43 @@ log = logging.getLogger(__name__)
 _WAIT_MS = 500
 _IN_ONE_GO = 50
 
+_PARTITIONS = [
+    TopicPartition(topic.name, number)
+    for topic in (GALLERY, FACTS)
+    for number in range(topic.partitions)
+]
 
-class GalleryFollower:
-    """Keeps a gallery as the topic says."""
 
-    def __init__(self, servers: str, gallery: Gallery) -> None:
+class Follower:
+    """Keeps what is known as the topics say; `changed` is told what each record touches."""
+
+    def __init__(self, servers: str, known: Known, changed: Callable[[Touched], None]) -> None:
         self._servers = servers
-        self._gallery = gallery
+        self._known = known
+        self._changed = changed
         self._consumer: AIOKafkaConsumer | None = None
 
     async def load(self) -> None:
         """Read all that is there now. Raises KafkaError."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._servers.split(","),
-            client_id="sightline-match-gallery",
+            client_id="sightline-match-known",
             enable_auto_commit=False,
             isolation_level="read_committed",
             fetch_max_wait_ms=_WAIT_MS,
         )
         self._consumer = consumer
         await consumer.start()
-        partitions = [TopicPartition(GALLERY.name, number) for number in range(GALLERY.partitions)]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        for partition, end in (await consumer.end_offsets(partitions)).items():
+        consumer.assign(_PARTITIONS)
+        await consumer.seek_to_beginning(*_PARTITIONS)
+        for partition, end in (await consumer.end_offsets(_PARTITIONS)).items():
             while await consumer.position(partition) < end:
                 await self._take(consumer)
         # A million people are millions of objects: looking through them all for garbage, as
         # Python does now and then, would be a pause of 0.2 s.
         gc.freeze()
-        log.info("gallery: %d people, %d templates", len(self._gallery), self._gallery.templates)
+        gallery = self._known.gallery
+        log.info("gallery: %d people, %d templates", len(gallery), gallery.templates)
 
     async def follow(self) -> None:
         """Take what comes, for ever. Raises KafkaError."""
@@ -70,18 +81,31 @@ class GalleryFollower:
                 self._apply(record)
                 if number % _IN_ONE_GO == 0:
                     await asyncio.sleep(0)  # faces are waiting
-        metrics.GALLERY_PEOPLE.set(len(self._gallery))
-        metrics.GALLERY_TEMPLATES.set(self._gallery.templates)
+        metrics.GALLERY_PEOPLE.set(len(self._known.gallery))
+        metrics.GALLERY_TEMPLATES.set(self._known.gallery.templates)
 
     def _apply(self, record: ConsumerRecord) -> None:
         metrics.RECORDS.labels("match", record.topic).inc()
         try:
-            if record.value is None:
-                self._gallery.remove((record.key or b"").decode(errors="replace"))
+            if record.topic == GALLERY.name:
+                touched = self._enrolled(record)
             else:
-                self._gallery.put(decode(pb.GalleryPerson, record.value))
+                touched = self._known.facts.put(record.key or b"", record.value)
         except InvalidMessageError as error:
             # No dead letter: the topic is read again at every start, and it stays there.
             metrics.DEAD_LETTERS.labels("match", error.reason).inc()
-            log.warning("gallery: record %d is left out: %s", record.offset, error)
-        self._gallery.revision = record.offset + 1
+            log.warning("%s: record %d is left out: %s", record.topic, record.offset, error)
+            return
+        self._changed(touched)
+
+    def _enrolled(self, record: ConsumerRecord) -> Touched:
+        gallery = self._known.gallery
+        gallery.revision = record.offset + 1
+        if record.value is None:
+            person_id = (record.key or b"").decode(errors="replace")
+            gallery.remove(person_id)
+        else:
+            person = decode(pb.GalleryPerson, record.value)
+            person_id = person.person_id
+            gallery.put(person)
+        return Touched(people=frozenset({global_id(person_id)}))

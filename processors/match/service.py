@@ -23,8 +23,9 @@ from faust.types import EventT, StreamT
 
 from processors.match.decide import Rules
 from processors.match.faust_rules import StateTable, committed_offset, end_process, make_app
-from processors.match.follow import GalleryFollower
-from processors.match.gallery import Gallery
+from processors.match.follow import Follower
+from processors.match.known import Known
+from processors.match.overlay import Touched
 from processors.match.state import SiteState, load
 from processors.match.step import step
 from schemas import sightline_pb2 as pb
@@ -56,16 +57,21 @@ _LOOK_SECONDS = 0.05
 
 
 class MatchWorker:
-    """The chain: `faces` → decide → `sightings`, with the gallery beside it."""
+    """The chain: `faces` → decide → `sightings`, with `gallery` and `facts` beside it."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._rules = Rules(settings.match.agreeing_shots, settings.match.newcomer_shots)
+        self._rules = Rules(
+            newcomer_shots=settings.match.newcomer_shots,
+            wanted_rate=settings.match.wanted_false_name_rate,
+            lost_seconds=settings.vision.lost_seconds,
+            forget_days=settings.match.forget_days,
+        )
         self._sites: dict[str, SiteState] | None = None
         self._failure: BaseException | None = None
         servers = kafka_servers(settings)
-        self._gallery = Gallery()
-        self._follower = GalleryFollower(servers, self._gallery)
+        self._known = Known()
+        self._follower = Follower(servers, self._known, self._follow)
         self._app: faust.App = make_app(_APP, servers, settings.home / "match")
         self._table = StateTable(self._app, _TABLE, MATCH_STATE.partitions)
         faces = self._app.topic(
@@ -119,7 +125,7 @@ class MatchWorker:
         inner = event.observation if event.HasField("observation") else event.track_ended
         site = self._site(inner.site_id)
         settled = committed_offset(self._app, record.topic, record.partition)
-        done = step(event, site, self._gallery, self._rules, settled=settled)
+        done = step(event, site, self._known, self._rules, settled=settled)
         try:
             await self._send([_out(sighting) for sighting in done.sightings])
             await self._table.store(record.partition, list(done.changes.records(inner.site_id)))
@@ -143,8 +149,15 @@ class MatchWorker:
 
     def _site(self, site_id: str) -> SiteState:
         if self._sites is None:
-            self._sites = load(self._table.entries())
-        return self._sites.setdefault(site_id, SiteState())
+            self._sites = load(self._table.entries(), self._known)
+        if site_id not in self._sites:
+            self._sites[site_id] = SiteState(site_id, self._known)
+        return self._sites[site_id]
+
+    def _follow(self, touched: Touched) -> None:
+        """What is known has changed: who is enrolled, or what people have said."""
+        for site in (self._sites or {}).values():
+            site.strangers.refresh(touched)
 
     async def _forget(self, *_: Any, **__: Any) -> None:
         """After a rebalance the table says what the sites are."""

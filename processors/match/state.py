@@ -4,27 +4,22 @@ Kept as records of a changelog, so that whoever takes the site over starts with 
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 from google.protobuf.message import Message
 
-from processors.match.decide import Candidate
-from processors.match.gallery import NEAREST
-from processors.match.index import TemplateIndex
-from processors.match.vectors import vector_of
+from processors.match.groups import Groups
+from processors.match.known import Known
+from processors.match.strangers import Strangers
 from schemas import sightline_pb2 as pb
 from sightline.clock import US
-from sightline.identity.evidence import Vector, mean_of, score_of
-
-MAX_TEMPLATES = 10
-"""Looks of a stranger that are kept, those that differ most."""
 
 _TRACK_LIFE_US = 600 * US
 """Of capture time after a track's last shot: then its end was lost, or is long over.
 
-An ended track is kept as long, so that what is delivered twice is known to be.
+An ended track is kept as long, so that what is delivered twice is known to be, and to say where
+a person was seen last.
 """
 
 
@@ -40,30 +35,36 @@ def stranger_key(site_id: str, global_id: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a step changes in a site; None: the entry goes."""
+    """What a step changes in a site; None: the entry goes.
+
+    The last of the tracks is the one that the event is about: once it is stored, all is.
+    """
 
     tracks: dict[str, pb.TrackState | None] = field(default_factory=dict)
     strangers: dict[int, pb.UnknownPerson | None] = field(default_factory=dict)
 
     def records(self, site_id: str) -> Iterator[tuple[bytes, bytes | None]]:
-        """The changelog's records of this."""
+        """The changelog's records of this, in the order in which they have to be stored."""
         entries: list[tuple[bytes, Message | None]] = [
-            *((track_key(site_id, key), track) for key, track in self.tracks.items()),
             *((stranger_key(site_id, key), person) for key, person in self.strangers.items()),
+            *((track_key(site_id, key), track) for key, track in self.tracks.items()),
         ]
         for key, entry in entries:
             yield key, None if entry is None else entry.SerializeToString(deterministic=True)
 
 
 class SiteState:
-    """One site's memory. Only `apply` and `touch` change it."""
+    """One site's memory. Only `apply` and `touch` change it, and what `strangers` follows."""
 
-    def __init__(self) -> None:
+    def __init__(self, site_id: str, known: Known) -> None:
+        self.strangers = Strangers(site_id, known)
+        self._known = known
         self._tracks: dict[str, pb.TrackState] = {}
-        self._strangers: dict[int, pb.UnknownPerson] = {}
-        self._packs: dict[str, TemplateIndex] = {}
         # Of each camera its tracks by last shot (µs), the oldest first.
         self._last: defaultdict[str, OrderedDict[str, int]] = defaultdict(OrderedDict)
+        # Those of one motion event, and those who are somebody.
+        self._in_event: Groups[tuple[str, str], str] = Groups()
+        self._of_person: Groups[int, str] = Groups()
         # Where in the source the last event of a track stood, if this process has seen it.
         self._touched: dict[str, int] = {}
 
@@ -71,36 +72,18 @@ class SiteState:
         """A track that is live, or was a moment ago."""
         return self._tracks.get(track_id)
 
-    def stranger(self, global_id: int) -> pb.UnknownPerson | None:
-        """A person whom the site has met."""
-        return self._strangers.get(global_id)
+    def beside(self, track: pb.TrackState) -> list[str]:
+        """The other tracks of the same camera and motion event, by id."""
+        return sorted(self._in_event.of(_event(track)) - {track.track_id})
 
-    def dimension(self, pack: str) -> int | None:
-        """How long a pack's vectors are, where the site has met anybody by it."""
-        index = self._packs.get(pack)
-        return index.dimension if index is not None else None
-
-    def nearest(
-        self, pack: str, vector: Vector, *, without: tuple[int, str], also: Sequence[str]
-    ) -> list[Candidate]:
-        """The strangers nearest to a template, best first.
-
-        `without`: a stranger and the id of a template of theirs that does not count, because it
-        is what is asked about.
-        """
-        index = self._packs.get(pack)
-        if index is None:
-            return []
-        global_id, template_id = without
-        found = index.search(vector, NEAREST, [*also, str(global_id)])
-        person = self._strangers.get(global_id)
-        if person is None:
-            return found
-        others = [one for one in found if one.key != str(global_id)]
-        rest = _vectors(person, pack, template_id)
-        if rest:
-            others.append(Candidate(str(global_id), score_of(vector, rest, mean_of(rest))))
-        return sorted(others, key=lambda one: (-one.score, one.key))
+    def tracks_of(self, person: int) -> list[pb.TrackState]:
+        """The tracks that were a person, of the last minutes."""
+        ids = {
+            track_id
+            for one in self._known.overlay.ids_of(person)
+            for track_id in self._of_person.of(one)
+        }
+        return [self._tracks[track_id] for track_id in sorted(ids)]
 
     def expired(self, camera_id: str, now_us: int, settled: int) -> list[str]:
         """Tracks of a camera that are forgotten at a capture time of that camera.
@@ -126,86 +109,47 @@ class SiteState:
         for track_id, track in changes.tracks.items():
             self._set_track(track_id, track)
         for global_id, person in changes.strangers.items():
-            self._set_stranger(global_id, person)
+            self.strangers.put(global_id, person)
 
     def _set_track(self, track_id: str, track: pb.TrackState | None) -> None:
         before = self._tracks.pop(track_id, None)
         if before is not None:
             self._last[before.decided.camera_id].pop(track_id, None)
+            self._in_event.discard(_event(before), track_id)
+            self._of_person.discard(before.holds, track_id)
         if track is None:
             self._touched.pop(track_id, None)
-        else:
-            self._tracks[track_id] = track
-            last_us = max(shot.captured_at_us for shot in track.shots)
-            self._last[track.decided.camera_id][track_id] = last_us
-
-    def _set_stranger(self, global_id: int, person: pb.UnknownPerson | None) -> None:
-        before = self._strangers.pop(global_id, None)
-        packs = {one.pack for known in (before, person) if known for one in known.templates}
-        for pack in packs:
-            vectors = _vectors(person, pack) if person else []
-            if pack not in self._packs:
-                self._packs[pack] = TemplateIndex(len(vectors[0]))
-            self._packs[pack].put(str(global_id), vectors)
-        if person is not None:
-            self._strangers[global_id] = person
+            return
+        self._tracks[track_id] = track
+        last_us = max(shot.captured_at_us for shot in track.shots)
+        self._last[track.decided.camera_id][track_id] = last_us
+        self._in_event.add(_event(track), track_id)
+        if track.holds:
+            self._of_person.add(track.holds, track_id)
 
 
-def load(records: Iterable[tuple[bytes, bytes]]) -> dict[str, SiteState]:
+def load(records: Iterable[tuple[bytes, bytes]], known: Known) -> dict[str, SiteState]:
     """The sites of a changelog's entries."""
-    changes: defaultdict[str, Changes] = defaultdict(Changes)
+    tracks: list[pb.TrackState] = []
+    strangers: list[pb.UnknownPerson] = []
     for key, value in records:
         if key.startswith(b"t|"):
-            track = pb.TrackState.FromString(value)
-            changes[track.site_id].tracks[track.track_id] = track
+            tracks.append(pb.TrackState.FromString(value))
         else:
-            person = pb.UnknownPerson.FromString(value)
-            changes[person.site_id].strangers[person.global_id] = person
-    sites: dict[str, SiteState] = {}
+            strangers.append(pb.UnknownPerson.FromString(value))
+    # Those that are forgotten first come first.
+    tracks.sort(key=lambda one: (one.shots[-1].captured_at_us, one.track_id))
+    strangers.sort(key=lambda one: (one.last_seen_us, one.global_id))
+    changes: defaultdict[str, Changes] = defaultdict(Changes)
+    for track in tracks:
+        changes[track.site_id].tracks[track.track_id] = track
+    for person in strangers:
+        changes[person.site_id].strangers[person.global_id] = person
+    sites = {site_id: SiteState(site_id, known) for site_id in changes}
     for site_id, change in changes.items():
-        in_time = sorted(change.tracks.items(), key=lambda item: item[1].shots[-1].captured_at_us)  # type: ignore[union-attr]
-        sites[site_id] = SiteState()
-        sites[site_id].apply(Changes(dict(in_time), change.strangers))
+        sites[site_id].apply(change)
     return sites
 
 
-def with_template(person: pb.UnknownPerson, template: pb.Template) -> pb.UnknownPerson:
-    """A stranger with a look added, or replaced where it is there; at most `MAX_TEMPLATES`.
-
-    When there are too many, the worse of the two most alike goes.
-    """
-    changed = pb.UnknownPerson()
-    changed.CopyFrom(person)
-    kept = [one for one in person.templates if one.template_id != template.template_id]
-    kept.append(template)
-    same_pack = [one for one in kept if one.pack == template.pack]
-    if len(same_pack) > MAX_TEMPLATES:
-        kept.remove(_superfluous(same_pack))
-    del changed.templates[:]
-    changed.templates.extend(kept)
-    return changed
-
-
-def without_template(person: pb.UnknownPerson, template_id: str) -> pb.UnknownPerson | None:
-    """A stranger with a look taken away; None when that was all there was."""
-    changed = pb.UnknownPerson()
-    changed.CopyFrom(person)
-    del changed.templates[:]
-    changed.templates.extend(one for one in person.templates if one.template_id != template_id)
-    return changed if changed.templates else None
-
-
-def _superfluous(templates: Sequence[pb.Template]) -> pb.Template:
-    vectors = np.stack([vector_of(one.vector) for one in templates])
-    cosines = vectors @ vectors.T
-    np.fill_diagonal(cosines, -1.0)
-    pair = np.unravel_index(int(np.argmax(cosines)), cosines.shape)
-    return min((templates[int(row)] for row in pair), key=lambda one: one.quality)
-
-
-def _vectors(person: pb.UnknownPerson, pack: str, without: str = "") -> list[Vector]:
-    return [
-        vector_of(one.vector)
-        for one in person.templates
-        if one.pack == pack and one.template_id != without
-    ]
+def _event(track: pb.TrackState) -> tuple[str, str]:
+    return track.shots[-1].camera_id, track.shots[-1].motion_event_id

@@ -1,5 +1,7 @@
 """Who is who, decided on numbers: the rules, and what must hold for any evidence."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,45 +9,92 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.match.decide import Candidate, Decision, Held, Rules, decide
+from processors.match.decide import Candidate, Choice, Decision, Held, Rules, decide
 from sightline.identity.evidence import Shot, combine
-from sightline.vision.scores import ScoreScale
+from sightline.identity.scale import Scale
 from tests.match_support import face, shot_of
 
-SCALE = ScoreScale(same=0.50, sure=0.60, newcomer=0.38, lead=0.06)
-RULES = Rules(agreeing_shots=3, newcomer_shots=3)
+SCALE = Scale(
+    names=(0.60, 0.55, 0.50), newcomer=0.38, lead=0.06, agree=0.44,
+    calibration="numbers", wanted_rate=1e-3, people=15,
+)  # fmt: skip
+NO_PROMISE = replace(SCALE, names=(math.inf,))
+RULES = Rules(newcomer_shots=3)
 
 
 def shots(count: int, person: int = 1, quality: float = 0.8) -> list[Shot]:
     return [Shot(f"{number:02}", shot_of(person, number), quality) for number in range(count)]
 
 
+def choice(scores: dict[str, float] | None, scale: Scale = SCALE, **more: str) -> Choice:
+    """Candidates by score; `more` names some of them by one-letter keys."""
+    found = [Candidate(key, score) for key, score in (scores or {}).items()]
+    sets = {name: frozenset(keys.split()) for name, keys in more.items()}
+    return Choice(sorted(found, key=lambda one: (-one.score, one.key)), scale, **sets)
+
+
 def decided(
-    enrolled: dict[str, float] | None = None,
-    strangers: dict[str, float] | None = None,
+    enrolled: dict[str, float] | Choice | None = None,
+    strangers: dict[str, float] | Choice | None = None,
     count: int = 3,
     **more: Any,
 ) -> Decision:
-    def best_first(scores: dict[str, float] | None) -> list[Candidate]:
-        found = [Candidate(key, score) for key, score in (scores or {}).items()]
-        return sorted(found, key=lambda one: -one.score)
-
-    evidence = combine(shots(count), SCALE.newcomer)
+    evidence = combine(shots(count), SCALE.agree)
     assert evidence.count == count
-    return decide(evidence, best_first(enrolled), best_first(strangers), SCALE, RULES, **more)
+    one, other = (
+        given if isinstance(given, Choice) else choice(given) for given in (enrolled, strangers)
+    )
+    return decide(evidence, one, other, RULES, **more)
 
 
-def test_a_name_needs_agreeing_shots_or_a_score_that_is_sure() -> None:
-    assert decided({"ann": 0.55}, count=3).status == "enrolled"
-    assert decided({"ann": 0.55}, count=2).status == "provisional"
+def test_the_more_shots_agree_the_less_score_a_name_needs() -> None:
     assert decided({"ann": 0.60}, count=1).status == "enrolled"
+    assert decided({"ann": 0.59}, count=1).status == "provisional"
+    assert decided({"ann": 0.55}, count=2).status == "enrolled"
+    assert decided({"ann": 0.50}, count=3).status == "enrolled"
     assert decided({"ann": 0.49}, count=5).status == "provisional"
 
 
+def test_a_decision_says_what_it_was_held_against() -> None:
+    named = decided({"ann": 0.55, "bea": 0.1}, count=2)
+    assert (named.score, named.threshold, named.runner_up) == (0.55, 0.55, Candidate("bea", 0.1))
+    assert named.confidence == pytest.approx(0.9)
+    assert "2 shots" in named.reason
+    open_still = decided({"ann": 0.45}, count=2)
+    assert (open_still.score, open_still.threshold) == (0.45, 0.55)
+
+
+def test_where_the_rate_cannot_be_promised_nobody_is_named_and_it_is_said() -> None:
+    sure = choice({"ann": 0.99}, NO_PROMISE)
+    for final in (False, True):
+        said = decided(sure, final=final, count=5)
+        assert said.status == ("newcomer" if final else "provisional")
+        assert "numbers cannot promise 0.001 false names" in said.reason
+        assert "15 people" in said.reason
+    assert decided(sure, held=Held("ann", is_new=False)).status == "provisional"
+    assert decided(choice({"ann": 0.3}, NO_PROMISE)).status == "newcomer"
+
+
 def test_a_name_needs_a_lead_over_the_second() -> None:
-    assert decided({"ann": 0.70, "bea": 0.65}).status == "provisional"
+    close = decided({"ann": 0.70, "bea": 0.65})
+    assert (close.status, close.reason) == ("provisional", "3 shots, two people come near")
     named = decided({"ann": 0.70, "bea": 0.63})
     assert (named.key, named.runner_up) == ("ann", Candidate("bea", 0.63))
+
+
+def test_of_two_who_come_near_the_one_who_cannot_be_here_loses() -> None:
+    both = {"ann": 0.70, "bea": 0.66, "cid": 0.3}
+    assert decided(choice(both, elsewhere="bea")).key == "ann"
+    assert decided(choice(both, elsewhere="ann")).key == "bea"
+    assert decided(choice(both, elsewhere="ann bea")).status == "provisional"
+    assert decided(choice(both | {"cid": 0.65}, elsewhere="ann")).status == "provisional"
+
+
+def test_where_somebody_can_be_names_and_refuses_nobody_alone() -> None:
+    low = choice({"ann": 0.53, "bea": 0.49}, elsewhere="ann")
+    assert decided(low).status == "provisional", "the other one's score is not enough"
+    assert decided(choice({"ann": 0.70, "bea": 0.6}, elsewhere="ann")).key == "ann"
+    assert decided(choice({"ann": 0.70}, elsewhere="ann")).key == "ann"
 
 
 def test_enrolled_people_come_before_the_strangers_they_were() -> None:
@@ -56,7 +105,13 @@ def test_enrolled_people_come_before_the_strangers_they_were() -> None:
 def test_a_stranger_is_recognised_by_the_same_rule() -> None:
     assert decided(strangers={"7": 0.55}).key == "7"
     assert decided(strangers={"7": 0.55, "8": 0.52}).status == "provisional"
-    assert decided(strangers={"7": 0.55}, count=2).status == "provisional"
+    assert decided(strangers={"7": 0.54}, count=2).status == "provisional"
+
+
+def test_each_kind_has_the_threshold_of_its_own_number() -> None:
+    many = replace(SCALE, names=(0.9,), people=100_000)
+    assert decided(choice({"ann": 0.7}, many), {"7": 0.6}).key == "7"
+    assert decided({"ann": 0.55}, choice({"7": 0.85}, many)).key == "ann"
 
 
 def test_a_newcomer_needs_agreeing_shots_and_nobody_near() -> None:
@@ -71,7 +126,7 @@ def test_the_end_of_a_track_decides_what_was_open_and_names_nobody() -> None:
     assert decided({"ann": 0.49}, final=True).status == "newcomer"
     assert decided(strangers={"7": 0.46}, final=True).key == "7"
     assert decided(strangers={"7": 0.40}, final=True).status == "newcomer"
-    assert decided({"ann": 0.55}, count=2, final=True).status == "provisional"
+    assert decided({"ann": 0.45}, count=2, final=True).status == "provisional"
 
 
 def test_what_was_decided_is_kept_until_it_is_contradicted() -> None:
@@ -85,9 +140,35 @@ def test_what_was_decided_is_kept_until_it_is_contradicted() -> None:
     assert decided({"ann": 0.55}, held=new).key == "ann"
 
 
+def test_nobody_is_a_person_whom_another_track_is() -> None:
+    twice = decided(choice({"ann": 0.8, "bea": 0.6}, taken="ann"))
+    assert (twice.status, twice.reason) == (
+        "provisional", "3 shots, the face of another track of this moment"
+    )  # fmt: skip
+    assert decided(choice({"ann": 0.8}, taken="ann"), final=True).status == "provisional"
+    assert decided(choice({"ann": 0.62, "bea": 0.6}, taken="ann")).key == "bea", "it may be both"
+    assert decided(choice({"ann": 0.42}, taken="ann")).status == "newcomer", "it surely is not Ann"
+    held = Held("ann", is_new=False)
+    assert decided(choice({"ann": 0.8}, taken="ann"), held=held).status == "provisional"
+    assert decided(choice({"ann": 0.8}, taken="ann"), {"7": 0.6}).status == "provisional"
+    new = Held("9", is_new=True)
+    assert decided(choice({"ann": 0.8}, taken="ann"), held=new).status == "provisional"
+    assert decided(choice({"ann": 0.45}, taken="ann"), held=new).status == "newcomer"
+
+
+def test_it_waits_for_a_track_that_may_be_over() -> None:
+    waiting = choice({"ann": 0.8}, awaited="ann")
+    assert decided(waiting).reason == "3 shots, the face of a track that may not be over"
+    assert decided(waiting, final=True).status == "provisional"
+    alike = choice({"ann": 0.42}, awaited="ann")
+    assert decided(alike).status == "provisional"
+    assert decided(alike, final=True).status == "newcomer"
+    assert decided(choice({"ann": 0.2}, awaited="ann")).status == "newcomer"
+
+
 def test_shots_that_do_not_agree_are_left_out() -> None:
     strange = Shot("x", shot_of(2, 0), 1.0)
-    evidence = combine([*shots(3), strange], SCALE.newcomer)
+    evidence = combine([*shots(3), strange], SCALE.agree)
     assert evidence.shots == ("00", "01", "02")
     assert float(evidence.template @ face(1)) > 0.9
     assert abs(float(evidence.template @ face(2))) < 0.1
@@ -95,7 +176,7 @@ def test_shots_that_do_not_agree_are_left_out() -> None:
 
 def test_better_shots_weigh_more() -> None:
     good, bad = Shot("a", shot_of(1, 1, likeness=0.9), 1.0), Shot("b", shot_of(1, 2), 0.1)
-    evidence = combine([good, bad], SCALE.newcomer)
+    evidence = combine([good, bad], SCALE.agree)
     assert evidence.best == "a"
     assert evidence.template @ good.vector > evidence.template @ bad.vector
 
@@ -103,21 +184,35 @@ def test_better_shots_weigh_more() -> None:
 scores = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-1, 1), max_size=6)
 
 
-@given(scores, scores, st.integers(1, 6), st.booleans())
+keys = st.frozensets(st.sampled_from("abcdefgh"))
+
+
+@given(scores, scores, st.integers(1, 6), st.booleans(), keys, keys, keys)
 def test_nobody_is_ever_named_below_the_threshold_or_without_a_lead(
-    enrolled: dict[str, float], strangers: dict[str, float], count: int, final: bool
+    enrolled: dict[str, float],
+    strangers: dict[str, float],
+    count: int,
+    final: bool,
+    taken: frozenset[str],
+    awaited: frozenset[str],
+    elsewhere: frozenset[str],
 ) -> None:
     strangers = {str(ord(key)): score for key, score in strangers.items()}
-    decision = decided(enrolled, strangers, count, final=final)
+    people = replace(choice(enrolled), taken=taken, awaited=awaited, elsewhere=elsewhere)
+    decision = decided(people, strangers, count, final=final)
     assert 0 <= decision.confidence <= 1
     if decision.status == "enrolled":
-        ordered = sorted(enrolled.values(), reverse=True)
-        assert decision.score == ordered[0] >= SCALE.same
-        assert count >= RULES.agreeing_shots or decision.score >= SCALE.sure
-        assert len(ordered) == 1 or ordered[0] - ordered[1] >= SCALE.lead
+        assert decision.key not in taken | awaited
+        assert decision.score == enrolled[decision.key] >= SCALE.threshold(count)
+        others = [score for key, score in enrolled.items() if key != decision.key]
+        ahead = decision.score - max(others, default=-1)
+        assert ahead >= SCALE.lead or taken | awaited | elsewhere
     if decision.status == "newcomer":
         assert count >= RULES.newcomer_shots
-        assert final or max([*enrolled.values(), *strangers.values()], default=-1) < SCALE.newcomer
+        held = {key: score for key, score in enrolled.items() if key in taken | awaited}
+        free = [score for key, score in enrolled.items() if key not in held]
+        assert final or max([*free, *strangers.values()], default=-1) < SCALE.newcomer
+        assert max(held.values(), default=-1) < SCALE.threshold(count)
 
 
 @given(scores, st.floats(-1, 0.49), st.integers(1, 6))
@@ -138,8 +233,8 @@ def test_the_order_of_shots_does_not_matter(order: list[int], strange: int) -> N
         Shot(f"{number}", shot_of(2 if number < strange else 1, number), 0.3 + number / 10)
         for number in range(7)
     ]
-    straight = combine(taken, SCALE.newcomer)
-    mixed = combine([taken[number] for number in order], SCALE.newcomer)
+    straight = combine(taken, SCALE.agree)
+    mixed = combine([taken[number] for number in order], SCALE.agree)
     assert mixed.shots == straight.shots
     assert mixed.best == straight.best
     np.testing.assert_array_equal(mixed.template, straight.template)
@@ -148,7 +243,7 @@ def test_the_order_of_shots_does_not_matter(order: list[int], strange: int) -> N
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(0, 2**31))
 def test_a_template_is_one_long_whatever_the_shots(people: list[int], seed: int) -> None:
     taken = [Shot(str(rank), shot_of(one, rank + seed), 0.5) for rank, one in enumerate(people)]
-    evidence = combine(taken, SCALE.newcomer)
+    evidence = combine(taken, SCALE.agree)
     assert np.linalg.norm(evidence.template) == pytest.approx(1, abs=1e-5)
     assert 1 <= evidence.count <= len(taken)
     assert evidence.best in evidence.shots

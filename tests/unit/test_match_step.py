@@ -9,25 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.match.decide import Rules
-from processors.match.gallery import Gallery
-from processors.match.state import (
-    MAX_TEMPLATES,
-    Changes,
-    SiteState,
-    load,
-    track_key,
-    with_template,
-)
-from processors.match.step import MAX_SHOTS, step
+from processors.match.state import Changes, track_key
+from processors.match.step import MAX_SHOTS
+from processors.match.strangers import MAX_TEMPLATES, with_template
 from processors.match.vectors import bytes_of, vector_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
-from schemas.decode import decode
 from sightline.errors import InvalidRecord
-from tests.match_support import PACK, Walk, face, gallery_person, shot_of
-
-RULES = Rules(agreeing_shots=3, newcomer_shots=3)
+from tests.match_support import PACK, Site, Walk, face, gallery_person, shot_of
 
 PROVISIONAL, CONFIRMED, CHANGED, ENDED = (
     pb.Sighting.PROVISIONAL,
@@ -37,46 +26,6 @@ PROVISIONAL, CONFIRMED, CHANGED, ENDED = (
 )
 
 ANN = str(UUID(int=2))  # the first person's id in `gallery_person`
-
-
-class Site:
-    """A site and its gallery, with all that was said."""
-
-    def __init__(self, *people: pb.GalleryPerson) -> None:
-        self.gallery = Gallery()
-        for person in people:
-            self.gallery.put(person)
-        self.state = SiteState()
-        self.changelog: dict[bytes, bytes] = {}
-        self.said: list[pb.Sighting] = []
-        self.offset = 0
-        self.settled = 10**9  # everything was committed at once
-
-    def take(self, *events: pb.FaceEvent, lose_state: bool = False) -> list[pb.Sighting]:
-        """Process events; what they led to. `lose_state`: it dies before state is stored."""
-        said: list[pb.Sighting] = []
-        for event in events:
-            done = step(event, self.state, self.gallery, RULES, settled=self.settled)
-            said += done.sightings
-            if lose_state:
-                continue
-            self.offset += 1
-            for key, value in done.changes.records("site"):
-                if value is None:
-                    self.changelog.pop(key, None)
-                else:
-                    self.changelog[key] = value
-            self.state.apply(done.changes)
-            inner = event.observation if event.HasField("observation") else event.track_ended
-            self.state.touch(inner.track_id, self.offset)
-        self.said += said
-        for one in said:
-            decode(pb.Sighting, one.SerializeToString())
-        return said
-
-    def restart(self) -> None:
-        """Forget all but the changelog."""
-        self.state = load(self.changelog.items()).get("site", SiteState())
 
 
 def walk(person: int, camera: str = "door", at_s: float = 0.0) -> Walk:
@@ -137,12 +86,12 @@ def test_a_name_is_given_when_the_person_enrols_and_taken_when_they_are_removed(
     site = Site()
     track = walk(1)
     stranger = site.take(*(track.shot(number) for number in range(3)))[-1]
-    assert site.state.stranger(stranger.global_id) is not None
-    site.gallery.put(gallery_person(1, "Ann"))
+    assert site.state.strangers.get(stranger.global_id) is not None
+    site.enrol(gallery_person(1, "Ann"))
     (named,) = site.take(track.shot(3))
     assert (named.status, named.name) == (CHANGED, "Ann")
-    assert site.state.stranger(stranger.global_id) is None, "they never were a stranger"
-    site.gallery.remove(ANN)
+    assert site.state.strangers.get(stranger.global_id) is None, "they never were a stranger"
+    site.leave(ANN)
     (taken,) = site.take(track.shot(4))
     assert (taken.status, taken.name, taken.person_id) == (CHANGED, "", "")
     assert taken.global_id == stranger.global_id
@@ -161,7 +110,7 @@ def test_a_change_of_what_is_said_of_a_person_is_news() -> None:
     site = Site(gallery_person(1, "Ann"))
     track = walk(1)
     site.take(track.shot(0))
-    site.gallery.put(gallery_person(1, "Ann", revision=2, status="suspended"))
+    site.enrol(gallery_person(1, "Ann", revision=2, status="suspended"))
     (changed,) = site.take(track.shot(1))
     assert (changed.status, changed.name, changed.is_authorized) == (CHANGED, "Ann", False)
 
@@ -186,7 +135,7 @@ def test_what_is_delivered_twice_is_said_twice_and_changes_nothing(lost: int) ->
 
     site = Site(gallery_person(1, "Ann"))
     site.take(*events[:lost])
-    site.take(events[lost], lose_state=True)
+    site.take(events[lost], stored=0)
     site.restart()
     site.take(*events[max(0, lost - 2) :])
     assert site.changelog.keys() == calm.changelog.keys()
@@ -210,7 +159,7 @@ def test_a_track_of_a_replayed_film_is_decided_again() -> None:
     site = Site()
     track = walk(1)
     assert site.take(*track.whole())[-1].name == ""
-    site.gallery.put(gallery_person(1, "Ann"))
+    site.enrol(gallery_person(1, "Ann"))
     replayed = [track.shot(number) for number in range(3)]
     for event in replayed:
         event.observation.frame.offset += 10_000
@@ -294,7 +243,7 @@ def test_a_restart_anywhere_changes_nothing(
     for event in events:
         calm.take(event)
         if chance.random() < 0.3:
-            shaken.take(event, lose_state=True)
+            shaken.take(event, stored=0)
         if chance.random() < 0.3:
             shaken.restart()
         shaken.take(event)
