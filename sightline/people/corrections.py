@@ -96,9 +96,10 @@ def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) 
     _take_over_name(cursor, one, other, said)
     if other.employee_id and looks.learn(cursor, source, UUID(other.employee_id)):
         records.publish(cursor, UUID(other.employee_id))
-    relabel.person(cursor, source, _named(cursor, target))
-    if one.name and not other.name:
-        relabel.person(cursor, target, _named(cursor, target))
+    now = _named(cursor, target)
+    if now != other:
+        relabel.person(cursor, target, now)
+    relabel.person(cursor, source, now)
     facts.tell_persons(cursor, touched)
 
 
@@ -158,7 +159,9 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
         (global_id,),
     )
     tracks = [row[0] for row in cursor.fetchall()]
-    relabel.person(cursor, global_id, _named(cursor, global_id))
+    if who.name:
+        relabel.person(cursor, global_id, _named(cursor, global_id))
+    relabel.recompute(cursor, [global_id])
     facts.tell_tracks(cursor, tracks)
     facts.tell_persons(cursor, [global_id])
 
@@ -172,11 +175,12 @@ def _part(cursor: Cursor, kind: str, who: Who, tracks: Sequence[UUID], made_by: 
     _record(
         cursor, kind, made_by, said, global_id=who.global_id, new=new, tracks=list(map(str, tracks))
     )
-    cursor.executemany(
-        "INSERT INTO track_corrections (track_uuid, global_id, correction_id) VALUES (%s, %s, %s)"
+    cursor.execute(
+        "INSERT INTO track_corrections (track_uuid, global_id, correction_id)"
+        " SELECT track, %s, %s FROM unnest(%s::uuid[]) AS track"
         " ON CONFLICT (track_uuid) DO UPDATE SET"
         " (global_id, correction_id) = (excluded.global_id, excluded.correction_id)",
-        [(track, new, said) for track in tracks],
+        (new, said, list(tracks)),
     )
     _declare_different(cursor, new, different, said)
     before = _persons_of(cursor, tracks)

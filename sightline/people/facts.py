@@ -54,8 +54,9 @@ def tell_persons(cursor: Cursor, persons: Iterable[int]) -> None:
 
 def tell_tracks(cursor: Cursor, tracks: Sequence[str | UUID]) -> None:
     """Publish who the corrected ones among these tracks are, and how they looked."""
-    cursor.execute(_TRACKS, (list(tracks),))
-    rows = [row for row in cursor.fetchall() if row[1] is not None]
+    with cursor.connection.cursor(binary=True) as vectors:
+        found = vectors.execute(_TRACKS, (list(map(str, tracks)),)).fetchall()
+    rows = [row for row in found if row[1] is not None]
     enqueue_all(cursor, FACTS.name, [(f"track|{row[0]}", _track(*row)) for row in rows])
 
 

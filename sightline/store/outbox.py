@@ -40,9 +40,14 @@ def enqueue_all(
     cursor: psycopg.Cursor[TupleRow], topic: str, records: Iterable[tuple[str, bytes | None]]
 ) -> None:
     """The same for many records of one topic, (key, value), in this order."""
-    rows = [(topic, key.encode(), value) for key, value in records]
+    rows = [(key.encode(), value) for key, value in records]
     if rows:
-        cursor.executemany("INSERT INTO outbox (topic, key, value) VALUES (%s, %s, %s)", rows)
+        cursor.execute(
+            "INSERT INTO outbox (topic, key, value) SELECT %s, key, value"
+            " FROM unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS record(key, value, number)"
+            " ORDER BY number",
+            (topic, [key for key, _value in rows], [value for _key, value in rows]),
+        )
         cursor.execute(f"NOTIFY {_CHANNEL}")
 
 
