@@ -27,9 +27,19 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def _assemble() -> None:
     # Imported here, so that `import sightline.cli` alone does no work.
-    from sightline.cli import demo, enrol, logs, models, people, persons, services, stack  # noqa: PLC0415
+    from sightline.cli import (  # noqa: PLC0415
+        calibrate,
+        demo,
+        enrol,
+        logs,
+        models,
+        people,
+        persons,
+        services,
+        stack,
+    )
 
-    for module in (stack, services, enrol, people, persons, logs, models, demo):
+    for module in (stack, services, enrol, people, persons, logs, models, calibrate, demo):
         module.register(app)
     for point in entry_points(group="sightline.commands"):
         app.add_typer(point.load(), name=point.name)

@@ -11,10 +11,10 @@ import math
 from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sightline.identity.scale import Scale
 
@@ -45,8 +45,10 @@ class Impostors(_Checked):
     comparisons: Count
     shape: Annotated[float, Field(le=0.0)]
     """Of the generalised Pareto distribution that the tail comes to at its end, the score 1."""
+    counted: tuple[Cosine, ...]
+    """The score that was reached at the first of the rates, as far as there were pairs."""
     estimate: tuple[Cosine, ...]
-    """The score that is reached at each of the rates."""
+    """The score that is reached at each of the rates, extrapolated where none was counted."""
     bound: tuple[Cosine, ...]
     """The one that it is at most, with the calibration's confidence."""
     supported: Rate
@@ -90,11 +92,9 @@ class Calibration(_Checked):
     lead: Annotated[float, Field(gt=0.0, le=1.0)]
     agree: Cosine
 
-    _scale: Any = PrivateAttr()
-
-    def model_post_init(self, context: Any, /) -> None:
-        """The matcher asks for every event."""
-        self._scale = lru_cache(maxsize=1024)(self._make_scale)
+    def __hash__(self) -> int:
+        """Cheap, because the matcher asks for a scale for every event."""
+        return hash((self.id, self.pack))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -105,6 +105,8 @@ class Calibration(_Checked):
         for one in self.impostors:
             if not len(one.estimate) == len(one.bound) == len(self.rates):
                 raise ValueError("not one score for each rate")
+            if len(one.counted) > len(self.rates) or not _rises(one.counted):
+                raise ValueError("what was counted does not fit the rates")
             if not (_rises(one.estimate) and _rises(one.bound)):
                 raise ValueError("a lower rate needs no lower score")
             if any(low > high for low, high in zip(one.estimate, one.bound, strict=True)):
@@ -136,8 +138,7 @@ class Calibration(_Checked):
         """
         if not 0.0 < wanted_rate < 1.0:
             raise ValueError(f"{wanted_rate} is no rate")
-        scale: Scale = self._scale(max(people, 1), wanted_rate)
-        return scale
+        return _scale(self, max(people, 1), wanted_rate)
 
     def refusal(self, people: int, wanted_rate: float) -> str | None:
         """Why a rate cannot be promised, or None."""
@@ -174,22 +175,6 @@ class Calibration(_Checked):
     def _at(self, rate: float, scores: tuple[float, ...]) -> float:
         return float(np.interp(-math.log(rate), -np.log(self.rates), scores))
 
-    def _make_scale(self, people: int, wanted_rate: float) -> Scale:
-        rate = wanted_rate / people
-        names = tuple(self.threshold(shots, rate) for shots in range(1, self.shots[-1] + 1))
-        # Somebody is always near in a large gallery: what is near moves with it. As low as most
-        # strangers allow, so that a known person's poor track does not become a second person.
-        near = self.reached(NEWCOMER_SHOTS, _STRANGERS_NEAR / people)
-        return Scale(
-            names=names,
-            newcomer=min(max(self.newcomer, near), min(names) - self.lead),
-            lead=self.lead,
-            agree=self.agree,
-            calibration=self.id,
-            wanted_rate=wanted_rate,
-            people=people,
-        )
-
     def to_json(self) -> str:
         """As it is stored and published."""
         return self.model_dump_json()
@@ -198,6 +183,25 @@ class Calibration(_Checked):
     def from_json(cls, text: str) -> "Calibration":
         """Raises ValueError for what is none."""
         return cls.model_validate_json(text)
+
+
+@lru_cache(maxsize=1024)
+def _scale(calibration: Calibration, people: int, wanted_rate: float) -> Scale:
+    rate = wanted_rate / people
+    shots = range(1, calibration.shots[-1] + 1)
+    names = tuple(calibration.threshold(number, rate) for number in shots)
+    # Somebody is always near in a large gallery: what is near moves with it. As low as most
+    # strangers allow, so that a known person's poor track does not become a second person.
+    near = calibration.reached(NEWCOMER_SHOTS, _STRANGERS_NEAR / people)
+    return Scale(
+        names=names,
+        newcomer=min(max(calibration.newcomer, near), min(names) - calibration.lead),
+        lead=calibration.lead,
+        agree=calibration.agree,
+        calibration=calibration.id,
+        wanted_rate=wanted_rate,
+        people=people,
+    )
 
 
 def _rises(scores: tuple[float, ...]) -> bool:

@@ -104,7 +104,7 @@ def calibrate(
         if len(scores) >= MIN_PEOPLE:
             genuine.append(_genuine(scores, shots, photos, random))
         progress((done + 1) / len(cases))
-    calibration = _assembled(pack, own, others, source, agree, strange, genuine)
+    calibration = _assembled(pack, others, source, agree, strange, genuine)
     return Fitted(calibration, alike)
 
 
@@ -123,7 +123,6 @@ def _check_number(people: People, what: str) -> None:
 
 def _assembled(
     pack: str,
-    own: People,
     others: People,
     source: str,
     agree: float,
@@ -172,16 +171,18 @@ def _impostors(
         raise SightlineError(
             f"{people} people differ too much to say how alike strangers are; take more of them"
         )
-    seen = np.maximum(bound, pairs.seen(rates))
+    seen = pairs.seen(rates)
+    number = people * (people - 1) // 2
     return Impostors(
         shots=shots,
         photos=photos,
         people=people,
-        pairs=people * (people - 1) // 2,
+        pairs=number,
         comparisons=len(pairs.scores),
         shape=_rounded(tail.shape)[0],
+        counted=_rounded(seen[rates >= 1 / number]),
         estimate=_rounded(estimate),
-        bound=_rounded(np.maximum.accumulate(seen)),
+        bound=_rounded(np.maximum.accumulate(np.maximum(bound, seen))),
         supported=float(promised[-1]),
     )
 

@@ -1,0 +1,219 @@
+"""`sightline calibrate`: what the scores of a pack mean, measured on labelled portraits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from sightline.cli.models import ModelsOption, with_models
+from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
+from sightline.cli.people import deliver_now
+from sightline.errors import SightlineError
+from sightline.settings import Settings, load_settings
+from sightline.store.db import connect
+
+if TYPE_CHECKING:
+    from sightline.identity.calibration import Calibration
+    from sightline.identity.fit import Fitted
+    from sightline.identity.portraits import Portraits
+
+_SHOWN_SKIPPED = 10
+_ONE_PERSON = 0.6
+"""Two people who are this much nearer to each other than strangers are, of the way to 1, are
+asked about: one person under two names makes every threshold too high."""
+
+
+class Whose(StrEnum):
+    """Who are strangers to each other."""
+
+    FOLDER = "folder"
+    ENROLLED = "enrolled"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("calibrate")(calibrate)
+
+
+def calibrate(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Labelled portraits: a folder for each person.",
+            show_default=False,
+        ),
+    ] = None,
+    models: ModelsOption = None,
+    impostors: Annotated[
+        Whose, typer.Option(help="Whose likeness says how alike strangers are.")
+    ] = Whose.FOLDER,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw the curve (detection error trade-off)."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, keep nothing.")] = False,
+    no_activate: Annotated[
+        bool, typer.Option("--no-activate", help="Keep it; decisions go on by the one in force.")
+    ] = False,
+    activate: Annotated[
+        str | None, typer.Option(metavar="ID", help="Put a stored calibration in force.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="The stored calibrations.")] = False,
+    show: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="A stored calibration; `.` is the one in force."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what a pack's scores mean, so that thresholds follow from a wanted rate.
+
+    Decisions go by the new calibration at once, in running matchers too.
+    """
+    settings = with_models(load_settings(), models)
+    if sum((folder is not None, activate is not None, listed, show is not None)) != 1:
+        raise SightlineError("give a folder of portraits, or --list, --show ID or --activate ID")
+    if listed:
+        _list(settings, as_json)
+    elif show is not None:
+        _show(_stored(settings, show), settings, report, as_json)
+    elif activate is not None:
+        _activate(settings, activate)
+    elif folder is not None:
+        _measure(settings, folder, impostors, report, dry_run, no_activate, as_json)
+
+
+def _measure(
+    settings: Settings,
+    folder: Path,
+    impostors: Whose,
+    report: Path | None,
+    dry_run: bool,
+    no_activate: bool,
+    as_json: bool,
+) -> None:
+    from sightline.identity import store  # noqa: PLC0415 - loads model runtimes
+    from sightline.identity.fit import calibrate as fit  # noqa: PLC0415
+    from sightline.identity.portraits import enrolled, read_portraits  # noqa: PLC0415
+    from sightline.vision.packs import load_pack  # noqa: PLC0415
+
+    pack = load_pack(settings)
+    with _progress("looking at the portraits") as told:
+        portraits = read_portraits(folder, pack, settings, told)
+    _tell_skipped(portraits)
+    source, strangers = folder.resolve().name, None
+    if impostors is Whose.ENROLLED:
+        with connect(settings) as db:
+            strangers = enrolled(db, pack.id)
+        source += ", strangers: the people enrolled here"
+    with _progress("measuring") as told:
+        fitted = fit(pack.id, portraits.people, source, impostors=strangers, progress=told)
+    calibration = fitted.calibration
+    if not dry_run:
+        with connect(settings) as db, db.cursor() as cursor:
+            store.save(cursor, calibration, activate=not no_activate)
+        deliver_now(settings)
+    _show(calibration, settings, report, as_json)
+    _tell_alike(fitted, by_id=strangers is not None)
+    if not as_json:
+        kept = "not kept" if dry_run else "kept" if no_activate else "in force"
+        console.print(f"{calibration.id} is {kept}")
+
+
+def _list(settings: Settings, as_json: bool) -> None:
+    from sightline.identity import store  # noqa: PLC0415
+
+    with connect(settings) as db:
+        print_rows(store.listed(db), title="Calibrations", as_json=as_json)
+
+
+def _stored(settings: Settings, calibration_id: str) -> "Calibration":
+    from sightline.identity import store  # noqa: PLC0415
+    from sightline.vision.packs import resolve_pack  # noqa: PLC0415
+
+    with connect(settings) as db:
+        if calibration_id == ".":
+            return store.in_force(db, resolve_pack(settings).id)
+        with db.cursor() as cursor:
+            return store.stored(cursor, calibration_id)
+
+
+def _activate(settings: Settings, calibration_id: str) -> None:
+    from sightline.identity import store  # noqa: PLC0415
+
+    with connect(settings) as db, db.cursor() as cursor:
+        pack = store.activate(cursor, calibration_id).pack
+    deliver_now(settings)
+    console.print(f"{calibration_id} is in force for {pack}")
+
+
+def _show(
+    calibration: "Calibration", settings: Settings, report: Path | None, as_json: bool
+) -> None:
+    from sightline.identity.report import measured, thresholds  # noqa: PLC0415
+
+    if report is not None:
+        from sightline.identity.det import draw  # noqa: PLC0415 - loads matplotlib
+
+        draw(calibration, report)
+    if as_json:
+        print_json(calibration.model_dump(mode="json"))
+        return
+    rate = settings.match.wanted_false_name_rate
+    console.print(
+        f"{calibration.id} of {calibration.pack}: {calibration.source}\n"
+        + ("" if calibration.measured else "NOT MEASURED with this pack\n")
+        + f"{calibration.people} people, {calibration.portraits} portraits; bounds with"
+        f" {calibration.confidence:.0%} confidence; `agree` {calibration.agree:.3f}, `newcomer`"
+        f" {calibration.newcomer:.3f}, `lead` {calibration.lead:.3f}\n"
+        "Rates are for one comparison. Down to `counted` they were counted; from there to"
+        " `promised` the tail is extrapolated by its limit of extreme value theory (a beta"
+        " distribution with its end at the score 1); beyond, nothing is promised."
+    )
+    print_rows(measured(calibration), title="Measured", as_json=False)
+    print_rows(
+        thresholds(calibration, rate),
+        title=f"Thresholds for {rate:g} false names a track",
+        as_json=False,
+    )
+    if refusal := calibration.refusal(100, rate):
+        console.print(refusal)
+    if report is not None:
+        console.print(f"drawn: {report}")
+
+
+def _tell_skipped(portraits: "Portraits") -> None:
+    if not portraits.skipped:
+        return
+    reasons = ", ".join(f"{count} {reason}" for reason, count in portraits.reasons.most_common())
+    total = portraits.used + len(portraits.skipped)
+    progress_console.print(f"left out {len(portraits.skipped)} of {total} photos: {reasons}")
+    for line in portraits.skipped[:_SHOWN_SKIPPED]:
+        progress_console.print(f"  {line}", markup=False)
+    if len(portraits.skipped) > _SHOWN_SKIPPED:
+        progress_console.print(f"  and {len(portraits.skipped) - _SHOWN_SKIPPED} more")
+
+
+def _tell_alike(fitted: "Fitted", by_id: bool) -> None:
+    one, other, score = fitted.most_alike
+    calibration = fitted.calibration
+    middle = calibration.reached(1, 0.5)
+    if score - middle < _ONE_PERSON * (1 - middle):
+        return
+    kind = "the enrolled people" if by_id else "the folders"
+    progress_console.print(
+        f"{kind} {one} and {other} score {score:.2f} with each other: if they are one person,"
+        " put them together and measure again",
+        markup=False,
+    )
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Any]:
+    with Progress(console=progress_console, transient=True) as progress:
+        task = progress.add_task(what, total=1.0)
+        yield lambda done: progress.update(task, completed=done)
