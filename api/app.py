@@ -11,6 +11,7 @@ from api import problems
 from api.bodies import BodyLimit
 from api.parts import Parts
 from api.routes import (
+    calibrations,
     cameras,
     detected,
     employees,
@@ -49,7 +50,8 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=_PHOTOS_IN_A_BODY * settings.api.max_photo_bytes)
     problems.install(app)
     for module in (
-        module1, detected, employees, persons, sightings, visits, cameras, snapshots,
+        module1, detected, employees, persons, sightings, visits, cameras, calibrations,
+        snapshots,
     ):  # fmt: skip
         app.include_router(module.router)
     app.get("/healthz", summary="Whether the service answers", tags=["service"])(_health)

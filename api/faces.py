@@ -3,9 +3,13 @@
 import threading
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from sightline.errors import InfrastructureError, SightlineError
+from sightline.errors import InfrastructureError, PhotoError, SightlineError
+from sightline.people.photos import only_face
+from sightline.people.pictures import Photo, normalised
+from sightline.people.refusals import Reason
 from sightline.settings import Settings
 from sightline.vision.interface import (
     BGRImage,
@@ -63,26 +67,58 @@ class _Embedder:
             return self._inner.embed(image, face)
 
 
+_REASONS = {
+    "small": Reason.SMALL_BOUNDING_BOX,
+    "blurred": Reason.LOW_SHARPNESS,
+    "turned": Reason.EXTREME_POSE,
+    "uncertain": Reason.LOW_CONFIDENCE,
+    "cut": Reason.LOW_FACE_QUALITY,
+}
+"""What a refusal is called where photos are refused."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """The face of a crop, how good it is, and its vector where it is good enough."""
+    """A face that is good enough, how good, and its vector."""
 
     face: Face
     quality: FaceQuality
-    refusal: str | None
-    vector: Floats | None
+    vector: Floats
 
 
-def find_face(image: BGRImage, pack: ModelPack, settings: Settings) -> Found | None:
-    """The largest face of a crop, under the rules that shots of cameras are held to."""
+def pixels_of(photo: Photo) -> BGRImage:
+    """A photo's pixels, upright, h x w x 3. Raises PhotoError."""
+    image = cv2.imdecode(np.frombuffer(normalised(photo), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise PhotoError(Reason.INVALID_IMAGE_FORMAT, f"{photo.label}: the picture is damaged")
+    return np.asarray(image, np.uint8)
+
+
+def face_of_crop(image: BGRImage, label: str, pack: ModelPack, settings: Settings) -> Found:
+    """The largest face of a crop, under the rules that shots of cameras are held to.
+
+    Raises PhotoError.
+    """
     faces = pack.faces.detect(image) or _in_the_middle(image, pack.faces)
     if not faces:
-        return None
+        raise PhotoError(Reason.NO_FACE, f"{label}: no face found")
     face = max(faces, key=lambda one: float(np.prod(one.box[2:] - one.box[:2])))
+    return _good(image, face, label, pack, settings)
+
+
+def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> Found:
+    """The one face of a photo, under the same rules. Raises PhotoError."""
+    image, face = only_face(normalised(photo), photo.label, pack)
+    return _good(image, face, photo.label, pack, settings)
+
+
+def _good(image: BGRImage, face: Face, label: str, pack: ModelPack, settings: Settings) -> Found:
     quality = assess(image, face)
     refusal = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
-    vector = None if refusal else pack.embedder.embed(image, face)
-    return Found(face, quality, refusal, vector)
+    if refusal is not None:
+        told = f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
+        raise PhotoError(_REASONS.get(refusal, Reason.LOW_FACE_QUALITY), told)
+    return Found(face, quality, pack.embedder.embed(image, face))
 
 
 def _in_the_middle(image: BGRImage, detector: FaceDetector) -> list[Face]:

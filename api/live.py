@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
-from api.faces import Faces, Found, find_face
+from api.faces import Faces, Found, face_of_crop, pixels_of
 from api.stream import MatchingStream
 from api.tracks import ClientTrack, ClientTracks
 from schemas import sightline_pb2 as pb
@@ -18,11 +17,10 @@ from schemas.ids import observation_id
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, PhotoError
 from sightline.kafka.records import Out
-from sightline.people.pictures import Photo, normalised
+from sightline.people.pictures import Photo
 from sightline.settings import Settings
 from sightline.vision import outputs
 from sightline.vision.interface import BGRImage
-from sightline.vision.quality import FaceQuality
 
 log = logging.getLogger(__name__)
 
@@ -121,20 +119,15 @@ class LiveTracks:
             known = Answer(crop.number, track.name.track_id, track.last, is_cached=True)
             if not self._tracks.wants_shot(track, now_us):
                 return known
+        pack = self._faces.pack()
         try:
-            image = _decoded(crop.photo)
+            image = pixels_of(crop.photo)
+            found = face_of_crop(image, crop.photo.label, pack, self._settings)
         except PhotoError as error:
             return replace(known, flaw=Flaw(error.reason, str(error)))
-        found = find_face(image, self._faces.pack(), self._settings)
-        if found is None:
-            return replace(known, flaw=Flaw("NO_FACE", f"{crop.photo.label}: no face found"))
-        if found.refusal is not None or found.vector is None:
-            return replace(known, flaw=_refused(found.quality, found.refusal, crop.photo.label))
         return replace(known, is_cached=False, pending=self._ask(track, image, found))
 
     def _ask(self, track: ClientTrack, image: BGRImage, found: Found) -> "Future[pb.Sighting]":
-        if found.vector is None:
-            raise TypeError("a face without a vector")
         height, width = image.shape[:2]
         box = np.array([0, 0, width, height], np.float32)
         with self._lock:
@@ -183,23 +176,4 @@ def _resolved(answer: Answer) -> Answer:
         answer,
         is_cached=True,
         flaw=Flaw("NO_DECISION", "the matching stream did not answer in time"),
-    )
-
-
-def _decoded(photo: Photo) -> BGRImage:
-    image = cv2.imdecode(np.frombuffer(normalised(photo), np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise PhotoError("INVALID_IMAGE_FORMAT", f"{photo.label}: the picture is damaged")
-    return np.asarray(image, np.uint8)
-
-
-def _refused(quality: FaceQuality, refusal: str | None, label: str) -> Flaw:
-    reason = {
-        "small": "SMALL_BOUNDING_BOX",
-        "blurred": "LOW_SHARPNESS",
-        "turned": "EXTREME_POSE",
-        "uncertain": "LOW_CONFIDENCE",
-    }.get(refusal or "", "LOW_FACE_QUALITY")
-    return Flaw(
-        reason, f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
     )

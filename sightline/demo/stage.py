@@ -77,6 +77,7 @@ def own_settings(home: Path, models: Path | None) -> Settings:
         if name.startswith(_FOREIGN) and name not in _KEPT:
             del os.environ[name]
     os.environ["SIGHTLINE_HOME"] = str(home)
+    os.environ["SIGHTLINE_API__PORT"] = "0"  # the user's own API may be running
     if models is not None:
         os.environ["SIGHTLINE_MODELS"] = str(models)
     load_settings.cache_clear()

@@ -52,7 +52,8 @@ def test_every_service_is_there_and_workers_scale() -> None:
     assert {name: service["command"] for name, service in ours.items()} == {"init": ["up"]} | {
         name: ["run", name] for name in names
     }
-    assert not any("container_name" in service or "ports" in service for service in ours.values())
+    assert not any("container_name" in service for service in ours.values())
+    assert {name for name, service in ours.items() if "ports" in service} == {"api"}
     assert {services[name]["image"] for name in services.keys() - ours.keys()} == {
         "apache/kafka:4.3.0",
         "pgvector/pgvector:pg18",
@@ -62,7 +63,7 @@ def test_every_service_is_there_and_workers_scale() -> None:
 def test_what_is_published_is_on_loopback_and_kafka_takes_our_records() -> None:
     services = compose("secret")
     published = [str(port) for service in services.values() for port in service.get("ports", ())]
-    assert len(published) == 2
+    assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)
     assert services["kafka"]["environment"]["KAFKA_MESSAGE_MAX_BYTES"] == MAX_RECORD_BYTES
 
@@ -76,6 +77,7 @@ def native(given: dict[str, str], stack: Settings, home: Path) -> dict[str, str]
         "@postgres:5432": f"@127.0.0.1:{ports.postgres}",
         "0.0.0.0": "127.0.0.1",
         "9100": "0",  # here they share one host
+        "8080": "0",
         "/data": str(home),
     }
     env = {}

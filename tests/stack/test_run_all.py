@@ -29,7 +29,7 @@ def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> No
     log = home / "services.log"
     with log.open("wb") as output, subprocess.Popen(
         sightline_command("run", "all", "--vision-workers", "2"),
-        env=environment(home, SIGHTLINE_PACK="dlib"), stderr=output,
+        env=environment(home, SIGHTLINE_PACK="dlib", SIGHTLINE_API__PORT="0"), stderr=output,
     ) as supervisor:  # fmt: skip
         try:
             eventually(lambda: services(home).keys() == names | {SUPERVISOR}, 60)

@@ -1,0 +1,98 @@
+"""Whom a search is for: a face in a photo, or its vector."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from numpy.typing import NDArray
+from pydantic import AliasChoices, BaseModel, Field, model_validator
+
+from api import bodies
+from api.faces import face_of_photo
+from api.parts import Parts
+from api.photos import checked_vector, from_base64, from_upload
+from api.problems import unsupported
+from sightline.errors import SightlineError
+from sightline.people.pictures import Photo
+
+_LONGEST_VECTOR = 4096
+
+
+class Probe(BaseModel):
+    """A photo in base64 or a vector, and how alike is alike."""
+
+    vector: list[float] | None = Field(
+        None,
+        validation_alias=AliasChoices("vector", "face_embedding", "embedding"),
+        max_length=_LONGEST_VECTOR,
+        description="of the model pack in use; any length of arrow",
+    )
+    photo: str | None = Field(
+        None,
+        validation_alias=AliasChoices("photo", "photo_base64", "image", "image_base64"),
+        description="base64, also as a data URL",
+    )
+    threshold: float | None = Field(
+        None, ge=-1, le=1, allow_inf_nan=False, description="cosine from which on it is a match"
+    )
+    limit: int = Field(100, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.vector is None) == (self.photo is None):
+            raise ValueError("give a photo or a vector, one of the two")
+        return self
+
+
+FORM = {
+    "type": "object",
+    "required": ["photo"],
+    "properties": {
+        "photo": {"type": "string", "format": "binary"},
+        "threshold": {"type": "number", "minimum": -1, "maximum": 1},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """What is searched for."""
+
+    pack: str
+    vector: NDArray[np.float32]  # (d,), unit length
+    threshold: float | None
+    limit: int
+
+
+async def read_probe(request: Request, parts: Parts) -> Face:
+    """The face that a JSON body or a form asks for.
+
+    Raises PhotoError for a photo without exactly one good face, SightlineError for a vector that
+    is none, and problems 400, 413, 415 and 422 for bodies.
+    """
+    limit = parts.settings.api.max_photo_bytes
+    kind = bodies.media_type(request)
+    if kind == bodies.JSON:
+        probe = bodies.checked(Probe, await bodies.read_json(request))
+        photo = from_base64(probe.photo, "photo", limit) if probe.photo is not None else None
+    elif kind == bodies.FORM:
+        fields, files = await bodies.read_form(request)
+        if len(files) != 1:
+            raise SightlineError(f"the form has {len(files)} files; give one photo")
+        probe = bodies.checked(Probe, fields | {"photo": "the file"})
+        photo = await from_upload(files[0][1], limit)
+    else:
+        raise unsupported(f"{bodies.FORM} or {bodies.JSON}")
+    return await run_in_threadpool(_face, parts, probe, photo)
+
+
+def _face(parts: Parts, probe: Probe, photo: Photo | None) -> Face:
+    pack = parts.faces.pack()
+    if photo is not None:
+        vector = face_of_photo(photo, pack, parts.settings).vector
+    else:
+        vector = checked_vector(probe.vector or [], pack.embedder.dimension)
+    return Face(pack.id, vector, probe.threshold, probe.limit)
