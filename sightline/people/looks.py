@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from schemas.ids import sighting_id
-from sightline.identity.calibration import builtin
+from sightline.identity import store
 from sightline.identity.evidence import Vector, mean_of
 from sightline.people import records, relabel
 from sightline.people.overlay import Cursor
@@ -58,7 +58,7 @@ def unlearn(cursor: Cursor, tracks: Sequence[UUID]) -> None:
 
 def _copy(cursor: Cursor, stranger: int, employee: UUID, pack: str, mean: Vector, room: int) -> int:
     rate = load_settings().match.wanted_false_name_rate
-    agree = builtin(pack).scale(1, rate).newcomer
+    agree = store.in_force(cursor.connection, pack).scale(1, rate).newcomer
     cursor.execute(
         _ALIKE,
         {

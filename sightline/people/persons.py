@@ -1,11 +1,7 @@
 """Persons whom the cameras have met, known and unknown, read back."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from psycopg import sql
 from psycopg.rows import dict_row
 
 from sightline.errors import ConflictError, NotFoundError
@@ -32,21 +28,6 @@ _NOT_SAME = """
 SELECT CASE WHEN global_id = %(person)s THEN other_global_id ELSE global_id END FROM not_same
 WHERE %(person)s IN (global_id, other_global_id) ORDER BY 1
 """
-
-_SIGHTINGS = (
-    "id, timestamp, person_name, access_status, is_authorized, flagged, employee_id, global_id,"
-    " camera_id, site_id, entry_point, confidence_score, score, threshold, shots, runner_up,"
-    " runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,"
-    " gallery_revision, reason, pack, snapshot_path, track_id, track_uuid, epoch, motion_event_id"
-)
-
-_VISITS = (
-    "visitor_log_id, visited_at, persons_name, camera_name, confidence_score, global_id,"
-    " employee_id, motion_event_id"
-)
-
-Place = tuple[datetime, UUID]
-"""Time and id of the last row of a page: where the next begins."""
 
 
 def find(cursor: Cursor, given: str) -> int:
@@ -96,105 +77,23 @@ def listed(
     db: Connection, *, active: bool | None = None, limit: int = 1000
 ) -> list[dict[str, Any]]:
     """Everybody whom the cameras have met, last seen first: all, or who is here or is not."""
-    return _read(
-        db,
-        "detected_persons",
-        COLUMNS,
-        [("is_active = %s", active)],
-        "last_seen DESC, global_id",
-        limit,
-    )
-
-
-def sightings(
-    db: Connection,
-    global_id: int | None = None,
-    *,
-    name: str | None = None,
-    camera: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    after: Place | None = None,
-    limit: int = 100,
-) -> list[dict[str, Any]]:
-    """Rows of the log of access, latest first; `after` is time and id of the page before."""
-    return _read(
-        db,
-        "access_logs",
-        _SIGHTINGS,
-        [
-            ("global_id = %s", global_id),
-            ("person_name = %s", name),
-            ("camera_id = %s", camera),
-            ("timestamp >= %s", since),
-            ("timestamp < %s", until),
-            ("(timestamp, id) < (%s, %s)", after),
-        ],
-        "timestamp DESC, id DESC",
-        limit,
-    )
-
-
-def visits(
-    db: Connection,
-    global_id: int | None = None,
-    *,
-    camera: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    after: Place | None = None,
-    limit: int = 100,
-) -> list[dict[str, Any]]:
-    """Rows of the visitor log, latest first; `after` is time and id of the page before."""
-    return _read(
-        db,
-        "visitor_logs",
-        _VISITS,
-        [
-            ("global_id = %s", global_id),
-            ("camera_name = %s", camera),
-            ("visited_at >= %s", since),
-            ("visited_at < %s", until),
-            ("(visited_at, visitor_log_id) < (%s, %s)", after),
-        ],
-        "visited_at DESC, visitor_log_id DESC",
-        limit,
-    )
+    with db.cursor(row_factory=dict_row) as rows:
+        return rows.execute(
+            f"SELECT {COLUMNS} FROM detected_persons"  # noqa: S608 - our own words
+            " WHERE %(active)s::boolean IS NULL OR is_active = %(active)s"
+            " ORDER BY last_seen DESC, global_id LIMIT %(limit)s",
+            {"active": active, "limit": limit},
+        ).fetchall()
 
 
 def history(db: Connection, *, limit: int = 100) -> list[dict[str, Any]]:
     """What people have said, the latest first."""
-    return _read(
-        db,
-        "corrections",
-        "made_at, kind, details, made_by, correction_id",
-        [],
-        "made_at DESC, correction_id",
-        limit,
-    )
-
-
-def _read(
-    db: Connection,
-    table: str,
-    columns: str,
-    conditions: Sequence[tuple[str, object]],
-    order: str,
-    limit: int,
-) -> list[dict[str, Any]]:
-    """Rows of a table; a condition without a value is left out."""
-    asked = [(text, value) for text, value in conditions if value is not None]
-    values: list[object] = []
-    for _text, value in asked:
-        values += value if isinstance(value, tuple) else [value]
-    query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
-        sql.SQL(columns),
-        sql.Identifier(table),
-        sql.SQL(" AND ".join(text for text, _value in asked) or "true"),
-        sql.SQL(order),
-    )
-    with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, [*values, limit]).fetchall()
+    with db.cursor(row_factory=dict_row) as rows:
+        return rows.execute(
+            "SELECT made_at, kind, details, made_by, correction_id FROM corrections"
+            " ORDER BY made_at DESC, correction_id LIMIT %s",
+            (limit,),
+        ).fetchall()
 
 
 def _ids(db: Connection, query: str, person: int) -> list[int]:

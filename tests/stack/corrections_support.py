@@ -55,16 +55,21 @@ class Logs:
         self.settings = settings
         self.world = world
         self.store = FolderStore(folder)
-        self._snapshots = Snapshots(settings, self.store)
         self._told: list[Message] = []
+
+    def sinks(self) -> list[Sink]:
+        """All four."""
+        return [
+            AccessLog(self.settings),
+            VisitorLog(self.settings),
+            PersonState(self.settings),
+            Snapshots(self.settings, self.store),
+        ]
 
     def tell(self, *messages: Message) -> None:
         """Each sink hears of what it reads, and does what is due."""
         self._told += messages
-        others: list[Sink] = [
-            AccessLog(self.settings), VisitorLog(self.settings), PersonState(self.settings)
-        ]  # fmt: skip
-        for sink in [*others, self._snapshots]:
+        for sink in self.sinks():
             heard = [one for one in messages if type(one) in sink.topics.values()]
             write(self.settings, sink, heard, idle=True)
 
@@ -78,7 +83,7 @@ class Logs:
 
     def settle(self) -> None:
         """The snapshot sink does what is due by time."""
-        write(self.settings, self._snapshots, [], [], idle=True)
+        write(self.settings, Snapshots(self.settings, self.store), [], [], idle=True)
 
     def correct(self, correction: Callable[..., T], *what: Any) -> T:
         """Make a correction in a transaction of its own."""
