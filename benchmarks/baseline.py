@@ -12,15 +12,16 @@ import numpy as np
 import supervision as sv
 from trackers import ByteTrackTracker
 
+from sightline.identity.calibration import builtin
 from sightline.settings import Settings
 from sightline.vision.interface import Face, Floats
 from sightline.vision.packs import load_pack
-from sightline.vision.scores import score_scale
 
 Photos = tuple[tuple[str, Path], ...]
 
 _WARM_UP_FRAMES = 20
 _AGREEING_SHOTS = 3
+_WANTED_RATE = 1e-3
 
 
 @dataclass(slots=True)
@@ -47,7 +48,8 @@ class Loop:
         cv2.setNumThreads(cores)
         pack = "auto" if models else "dlib"
         self._pack = load_pack(Settings(models=models, pack=pack, model_threads=cores))
-        self._same = score_scale(self._pack.id).same
+        scale = builtin(self._pack.id).scale(len(photos), _WANTED_RATE)
+        self._same = scale.threshold(_AGREEING_SHOTS)
         self._names = [name for name, _ in photos]
         self._gallery = np.stack([self._enrol(path) for _, path in photos])
 

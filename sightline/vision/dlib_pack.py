@@ -32,7 +32,7 @@ WEIGHTS_SHA256 = {
     _LANDMARKS: "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
     _EMBEDDER: "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
 }
-"""As in face_recognition_models 0.3.0; what is measured in scores.py was measured with these."""
+"""As in face_recognition_models 0.3.0; the calibration that comes along was measured with these."""
 
 
 def _weights(name: str) -> str:

@@ -9,11 +9,11 @@ from sightline.demo.cast import CAST, CutOut, cut_out, portrait
 from sightline.demo.film import FPS, Scene, appearances, render
 from sightline.demo.script import scenes
 from sightline.demo.truth import Appearance
+from sightline.identity.calibration import builtin
 from sightline.settings import Settings
 from sightline.vision.interface import Face, Floats
 from sightline.vision.packs import ModelPack, load_pack
 from sightline.vision.quality import assess
-from sightline.vision.scores import score_scale
 
 pytestmark = pytest.mark.models
 
@@ -51,7 +51,7 @@ def _middle_in(face: Face, box: tuple[float, float, float, float]) -> bool:
 
 
 def check(pack: ModelPack) -> None:
-    scale = score_scale(pack.id)
+    scale = builtin(pack.id).scale(len(CAST), 1e-3)
     photos = {}
     for member in CAST:
         image = portrait(member)
@@ -64,7 +64,7 @@ def check(pack: ModelPack) -> None:
         mean = np.mean(vectors, axis=0)
         scores = {name: float(mean @ photo) for name, photo in photos.items()}
         own = scores.pop(who)
-        assert own > scale.same, (camera, who)
+        assert own > scale.threshold(4), (camera, who)
         assert max(scores.values()) < scale.newcomer, (camera, who, scores)
 
 

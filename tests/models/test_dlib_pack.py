@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from sightline.identity.calibration import builtin
 from sightline.settings import Settings
 from sightline.vision.packs import BGRImage, Face, ModelPack, load_pack, resolve_pack
-from sightline.vision.scores import score_scale
 from sightline.vision.verify import sample_picture, verify_pack
 
 pytestmark = pytest.mark.models
@@ -57,8 +57,8 @@ def test_the_same_person_is_above_and_another_below(pack: ModelPack, faces: list
     image = sample_picture()
     vectors = np.stack([pack.embedder.embed(image, face) for face in faces])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    scale = score_scale(pack.id)
-    assert (vectors @ vectors.T - np.eye(6)).max() < scale.newcomer
+    scale = builtin(pack.id).scale(6, 1e-3)
+    assert (vectors @ vectors.T - np.eye(6)).max() < scale.threshold(1)
 
     for light, blur, size in ((0.7, 0.5, 1.0), (1.2, 1.0, 0.85)):
         other = changed(image, light, blur, size)
@@ -66,8 +66,8 @@ def test_the_same_person_is_above_and_another_below(pack: ModelPack, faces: list
         assert len(found) == 6
         again = np.stack([pack.embedder.embed(other, face) for face in found])
         likeness = vectors @ again.T
-        assert likeness.diagonal().min() > scale.same
-        assert (likeness - np.eye(6)).max() < scale.newcomer
+        assert likeness.diagonal().min() > scale.threshold(1)
+        assert (likeness - np.eye(6)).max() < scale.threshold(1)
 
 
 def test_a_small_picture_is_doubled(pack: ModelPack, faces: list[Face]) -> None:

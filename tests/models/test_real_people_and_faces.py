@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from sightline.identity.calibration import builtin
 from sightline.settings import Settings
 from sightline.vision.packs import BGRImage, Floats, ModelPack, load_pack, resolve_pack
 from sightline.vision.quality import assess
-from sightline.vision.scores import score_scale
 from sightline.vision.verify import sample_picture, verify_pack
 
 pytestmark = pytest.mark.models
@@ -72,7 +72,7 @@ def test_six_people_have_six_faces_that_differ(pack: ModelPack) -> None:
     assert vectors.shape == (6, pack.embedder.dimension) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     likeness = vectors @ vectors.T - np.eye(6)
-    assert likeness.max() < score_scale(pack.id).same
+    assert likeness.max() < builtin(pack.id).scale(6, 1e-3).threshold(1)
 
 
 @pytest.mark.parametrize("side", [60, 96, 160, 333, 900])
@@ -111,8 +111,8 @@ def test_somebody_on_stage_is_the_one_on_the_portrait_and_nobody_else(
                 vector = pack.embedder.embed(image, face)
                 for name, portrait in portraits.items():
                     scores[name].append(float(vector @ portrait))
-    scale = score_scale(pack.id)
-    assert max(scores.pop("lin-manuel-miranda.png")) > scale.same
+    scale = builtin(pack.id).scale(len(portraits), 1e-3)
+    assert max(scores.pop("lin-manuel-miranda.png")) > scale.threshold(1)
     assert max(value for values in scores.values() for value in values) < scale.newcomer
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from sightline.vision.interface import BGRImage, Face
 from sightline.vision.quality import MIN_SHARPNESS, FaceQuality, assess, frontality
-from sightline.vision.scores import score_scale
 from sightline.vision.verify import sample_picture
 
 FRONTAL = np.array([[38, 52], [74, 52], [56, 72], [42, 92], [70, 92]], np.float32)
@@ -79,14 +78,3 @@ def test_landmarks_on_one_point_are_no_face() -> None:
 )
 def test_why_a_shot_is_refused(quality: FaceQuality, reason: str | None) -> None:
     assert quality.refusal(24.0, 0.25) == reason
-
-
-@pytest.mark.parametrize("pack", ["buffalo_l", "dlib", "mobilefacenet_128-e72a5710", "unheard-of"])
-def test_confidence_grows_with_the_score(pack: str) -> None:
-    scale = score_scale(pack)
-    assert scale.newcomer < scale.same < scale.sure
-    steps = [scale.confidence(score) for score in np.linspace(-1, 1, 200)]
-    assert steps == sorted(steps)
-    assert 0.0 <= steps[0] < steps[-1] <= 1.0
-    assert scale.confidence(scale.same) == pytest.approx(0.5)
-    assert scale.confidence(scale.sure) == pytest.approx(0.9)
