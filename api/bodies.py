@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import too_large, unsupported
@@ -15,9 +15,6 @@ M = TypeVar("M", bound=BaseModel)
 
 JSON = "application/json"
 FORM = "multipart/form-data"
-
-_MAX_FILES = 20
-_MAX_FIELDS = 40
 
 
 class BodyLimit:
@@ -65,14 +62,6 @@ async def read_json(request: Request) -> Any:
         return await request.json()
     except (ValueError, RecursionError):
         raise HTTPException(400, "the body is no JSON") from None
-
-
-async def read_form(request: Request) -> tuple[dict[str, str], list[tuple[str, UploadFile]]]:
-    """The fields of a form, and its files with the names of theirs."""
-    form = await request.form(max_files=_MAX_FILES, max_fields=_MAX_FIELDS)
-    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    files = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
-    return fields, files
 
 
 def checked(kind: type[M], values: Any) -> M:

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, Field, model_validator
 from api import bodies
 from api.faces import face_of_photo
 from api.parts import Parts
-from api.photos import checked_vector, from_base64, from_upload
+from api.photos import checked_vector, from_base64, read_form
 from api.problems import unsupported
 from sightline.errors import SightlineError
 from sightline.people.pictures import Photo
@@ -79,11 +79,11 @@ async def read_probe(request: Request, parts: Parts) -> Face:
         probe = bodies.checked(Probe, await bodies.read_json(request))
         photo = from_base64(probe.photo, "photo", limit) if probe.photo is not None else None
     elif kind == bodies.FORM:
-        fields, files = await bodies.read_form(request)
-        if len(files) != 1:
-            raise SightlineError(f"the form has {len(files)} files; give one photo")
+        fields, photos = await read_form(request, limit)
+        if len(photos) != 1:
+            raise SightlineError(f"the form has {len(photos)} files; give one photo")
         probe = bodies.checked(Probe, fields | {"photo": "the file"})
-        photo = await from_upload(files[0][1], limit)
+        photo = photos[0]
     else:
         raise unsupported(f"{bodies.FORM} or {bodies.JSON}")
     return await run_in_threadpool(_face, parts, probe, photo)

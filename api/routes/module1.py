@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Query, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg.rows import dict_row
 from pydantic import AliasChoices, BaseModel, Field, model_validator
@@ -16,7 +16,7 @@ from api.export import utc
 from api.live import Answer, Crop
 from api.paging import read_page
 from api.parts import Given, Parts
-from api.photos import from_base64, from_upload
+from api.photos import from_base64, read_form
 from api.problems import unsupported
 from api.routes.sightings import TABLE
 from api.shapes import AccessLog
@@ -91,7 +91,10 @@ class Frame(BaseModel):
     errors: list[TrackError]
 
 
-@router.post("/process-frame", summary="Who the faces of a frame are")
+@router.post(
+    "/process-frame", summary="Who the faces of a frame are",
+    dependencies=[Depends(bodies.wants_json)],
+)  # fmt: skip
 async def process_frame(parts: Given, body: ProcessFrame) -> Frame:
     """The matching stream decides, by all shots of a track, as for any camera.
 
@@ -253,11 +256,11 @@ async def _enrolment(request: Request, limit: int) -> tuple[Enrolment, Photo]:
         return wish, from_base64(wish.photo, "photo", limit)
     if kind != bodies.FORM:
         raise unsupported(f"{bodies.FORM} or {bodies.JSON}")
-    fields, files = await bodies.read_form(request)
-    if len(files) != 1:
-        raise SightlineError(f"the form has {len(files)} files; give one photo")
+    fields, photos = await read_form(request, limit)
+    if len(photos) != 1:
+        raise SightlineError(f"the form has {len(photos)} files; give one photo")
     wish = bodies.checked(Enrolment, fields | {"photo": "the file"})
-    return wish, await from_upload(files[0][1], limit)
+    return wish, photos[0]
 
 
 @router.get("/access-logs", summary="The newest rows of the access log")
