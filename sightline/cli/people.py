@@ -1,9 +1,9 @@
-"""Commands about people who are enrolled: list, show, set, remove, refresh."""
+"""Commands about people who are enrolled: list, show, set, remove, refresh, backup."""
 
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from sightline.settings import Settings, load_settings
 from sightline.store.db import connect
 from sightline.store.outbox import deliver
 
+if TYPE_CHECKING:
+    from sightline.people.backup import Saved
+
 app = typer.Typer(help="The people who are enrolled.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
@@ -24,6 +27,9 @@ Code = Annotated[str | None, typer.Option(help="Their employee id code, nobody e
 Models = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="A folder of ONNX files instead of a pack.")
 ]
+
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
 
 
 class Status(StrEnum):
@@ -131,6 +137,49 @@ def refresh(models: Models = None, as_json: JsonOption = False) -> None:
     print_rows(rows, title="Refreshed", as_json=as_json)
     if any(one.refused for one in done):
         raise SightlineError("some photos cannot be used with this pack; enrol others")
+
+
+@app.command("backup")
+def backup(file: File, as_json: JsonOption = False) -> None:
+    """Keep who is enrolled and whom the cameras have met, with their faces, in one file.
+
+    Biometric data, readable by its owner alone and not encrypted. Photos, snapshots and logs are
+    not in it.
+    """
+    from sightline.people.backup import backup as keep  # noqa: PLC0415 - takes its time
+
+    with progress_console.status("writing"):
+        saved = keep(load_settings(), file)
+    _say_saved(f"{file} holds", saved, as_json)
+
+
+@app.command("restore")
+def restore(
+    file: File,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Remove who is enrolled and not in the backup.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring everybody of a backup back, all or nobody; running matchers know them at once."""
+    from sightline.people.backup import restore as bring_back  # noqa: PLC0415
+
+    settings = load_settings()
+    with progress_console.status("restoring"):
+        saved = bring_back(settings, file, replace=replace)
+    deliver_now(settings)
+    _say_saved("restored:", saved, as_json)
+
+
+def _say_saved(what: str, saved: "Saved", as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(saved))
+        return
+    console.print(
+        f"{what} {saved.people} people with {saved.templates} templates, and {saved.met} whom the"
+        f" cameras have met on {saved.tracks} tracks",
+        soft_wrap=True,
+    )
 
 
 def settings_with(models: Path | None) -> Settings:

@@ -57,7 +57,7 @@ def tell_tracks(cursor: Cursor, tracks: Sequence[str | UUID]) -> None:
     with cursor.connection.cursor(binary=True) as vectors:
         found = vectors.execute(_TRACKS, (list(map(str, tracks)),)).fetchall()
     rows = [row for row in found if row[1] is not None]
-    enqueue_all(cursor, FACTS.name, [(f"track|{row[0]}", _track(*row)) for row in rows])
+    enqueue_all(cursor, FACTS.name, [(f"track|{row[0]}", track_fact(*row)) for row in rows])
 
 
 def _person(
@@ -71,7 +71,7 @@ def _person(
     return pb.Fact(person=said).SerializeToString(deterministic=True)
 
 
-def _track(
+def track_fact(
     track: str,
     site: str,
     person: int,
@@ -82,6 +82,7 @@ def _track(
     first_seen: Any,
     last_seen: Any,
 ) -> bytes:
+    """The record of who a track is, and how it looked."""
     said = pb.TrackCorrection(track_id=track, site_id=site, global_id=person)
     if embedding is not None and epoch is not None:
         said.templates.add(

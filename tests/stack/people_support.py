@@ -1,0 +1,61 @@
+"""People to enrol: portraits cut out of pictures that come inside the dependencies."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from schemas import sightline_pb2 as pb
+from schemas.topics import GALLERY
+from sightline.demo.cast import CAST, portrait
+from sightline.people.photos import Photo
+from sightline.settings import Settings
+from sightline.store.db import connect
+from tests.support import read_topic
+
+MEMBERS = {member.name: member for member in CAST}
+
+
+def photo(who: str, *, mirrored: bool = False, light: float = 1.0) -> Photo:
+    """A photo of one of the demo's cast."""
+    image = portrait(MEMBERS[who])
+    lit = np.clip(image.astype(np.float32) * light, 0, 255).astype(np.uint8)
+    flipped = cv2.flip(lit, 1) if mirrored else lit
+    done, data = cv2.imencode(".png", flipped)
+    assert done
+    return Photo(f"{who}{' mirrored' if mirrored else ''} {light}", data.tobytes())
+
+
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture file."""
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def saved(folder: Path, name: str, one: Photo) -> Path:
+    """The photo as a file."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(one.data)
+    return path
+
+
+def gallery(stack: Settings) -> dict[str, pb.GalleryPerson]:
+    """Whom the topic tells matchers of now, by person id."""
+    now: dict[str, pb.GalleryPerson] = {}
+    for record in read_topic(stack, GALLERY.name):
+        key = (record.key or b"").decode()
+        now.pop(key, None)
+        if record.value:
+            now[key] = pb.GalleryPerson.FromString(record.value)
+    return now
+
+
+def rows(stack: Settings, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """What a query finds."""
+    with connect(stack) as db:
+        return db.execute(query, values).fetchall()

@@ -1,0 +1,228 @@
+"""Backup and restore: everybody back with every number the same, or one line and nothing done."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from schemas import ids
+from schemas import sightline_pb2 as pb
+from schemas.topics import FACTS
+from sightline.errors import ConflictError, SightlineError
+from sightline.people import archive, corrections, records
+from sightline.people.backup import _TABLES, backup, restore
+from sightline.people.photos import Look
+from sightline.people.records import Details
+from sightline.settings import Settings
+from sightline.store.db import connect
+from sightline.store.outbox import deliver
+from tests.stack.people_support import gallery, rows
+from tests.support import read_topic, run_sightline, sightline_json
+
+pytestmark = pytest.mark.stack
+
+
+def unit(seed: int) -> Any:
+    vector = np.random.default_rng(seed).normal(size=128).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def enrolled(stack: Settings, name: str, seed: int) -> str:
+    with connect(stack) as db, db.cursor() as cursor:
+        person, _ = records.find_or_add(cursor, name, Details(department='Löb, "x"\n'[:6]))
+        records.add_look(cursor, person, "backup-pack", f"{name}.jpg", Look(b"", unit(seed), 0.7))
+        records.publish(cursor, person)
+    deliver(stack)
+    return str(person)
+
+
+def met(stack: Settings, seed: int, camera: str = "backup-cam") -> tuple[int, str]:
+    """Somebody whom a camera has met: their global id and their track."""
+    track = ids.track_id(camera, 1_700_000_000_000_000 + seed, 0)
+    person = ids.global_id(track)
+    with connect(stack) as db:
+        db.execute(
+            "INSERT INTO person_tracks (track_uuid, camera_id, first_seen, last_seen, detections,"
+            " last_box, global_id, embedding, pack, face_quality, epoch, decided_at, decision,"
+            " site_id) VALUES (%s, %s, now(), now(), 3, '{1,2,3,4}', %s, %s, 'backup-pack', 0.8, 0,"
+            " now(), 2, 'backup-site')",
+            (track, camera, person, unit(seed)),
+        )
+        db.execute(
+            "INSERT INTO detected_persons (global_id, face_embedding, embedding_pack, first_seen,"
+            " last_seen) VALUES (%s, %s, 'backup-pack', now(), now())",
+            (person, unit(seed)),
+        )
+    return person, track
+
+
+def everything(stack: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """The tables of a backup, revisions left out."""
+    found = {}
+    for table, key in _TABLES.items():
+        columns = [
+            name
+            for (name,) in rows(
+                stack,
+                "SELECT column_name FROM information_schema.columns WHERE table_name = %s"
+                " AND column_name <> 'revision' AND is_identity = 'NO'",
+                table,
+            )
+        ]
+        names, order = ", ".join(f"{name}::text" for name in columns), ", ".join(key)
+        found[table] = rows(stack, f"SELECT {names} FROM {table} ORDER BY {order}")
+    return found
+
+
+def facts(stack: Settings) -> dict[str, pb.Fact]:
+    now: dict[str, pb.Fact] = {}
+    for record in read_topic(stack, FACTS.name):
+        key = (record.key or b"").decode()
+        now.pop(key, None)
+        if record.value:
+            now[key] = pb.Fact.FromString(record.value)
+    return now
+
+
+def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path) -> None:
+    ann, bob = enrolled(stack, "Backup Ann", 1), enrolled(stack, "Backup Bob", 2)
+    stranger, track = met(stack, 3)
+    twin, _ = met(stack, 4)
+    with connect(stack) as db, db.cursor() as cursor:
+        corrections.name_person(cursor, stranger, "The postman")
+        corrections.merge(cursor, twin, stranger)
+    deliver(stack)
+    file = tmp_path / "people.zip"
+    said = sightline_json(stack, "people", "backup", str(file))
+    assert file.stat().st_mode & 0o777 == 0o600
+    before, in_gallery = everything(stack), gallery(stack)
+    assert said["people"] == len(before["employees"])
+    assert said["tracks"] == len(before["person_tracks"])
+
+    # One is removed, one is changed into the other's name, one comes, a stranger is forgotten.
+    run_sightline(stack.home, "people", "remove", "Backup Ann")
+    with connect(stack) as db, db.cursor() as cursor:
+        cursor.execute("UPDATE employees SET name = 'Backup Ann' WHERE name = 'Backup Bob'")
+        corrections.forget(cursor, stranger)
+    cyd = enrolled(stack, "Backup Cyd", 5)
+    later, _ = met(stack, 6)
+    with pytest.raises(ConflictError, match="--replace"):
+        restore(stack, file)
+    run_sightline(stack.home, "people", "restore", str(file), "--replace")
+
+    after = everything(stack)
+    kept = [row for row in after["detected_persons"] if row[0] != str(later)]
+    assert len(after["detected_persons"]) == len(kept) + 1, "whom cameras met since stays"
+    for table in set(_TABLES) - {"detected_persons", "person_tracks"}:
+        assert after[table] == before[table], table
+    assert set(before["person_tracks"]) <= set(after["person_tracks"])
+    assert [row[0] for row in kept] == [row[0] for row in before["detected_persons"]]
+
+    now = gallery(stack)
+    assert cyd not in now
+    for person in (ann, bob):
+        old = in_gallery[person]
+        assert (now[person].name, now[person].templates) == (old.name, old.templates)
+        assert now[person].revision > old.revision, "a matcher that knows the old takes it"
+    told = facts(stack)
+    assert told[f"person|{stranger}"].person.named
+    assert not told[f"person|{stranger}"].person.forgotten
+    assert told[f"person|{twin}"].person.merged_into == stranger
+    look = told[f"track|{track}"].track
+    assert (look.global_id, look.site_id) == (stranger, "backup-site")
+    assert np.frombuffer(look.templates[0].vector, "<f4").tolist() == unit(3).tolist()
+
+
+def test_a_restored_person_is_later_than_what_a_broker_has_kept(
+    stack: Settings, tmp_path: Path
+) -> None:
+    """The database was lost, the broker was not: it still tells of people and of revisions."""
+    dora, file = enrolled(stack, "Backup Dora", 7), tmp_path / "people.zip"
+    backup(stack, file)
+    eve = enrolled(stack, "Backup Eve", 8)
+    run_sightline(stack.home, "people", "set", "Backup Dora", "--department", "Moved")
+    known = gallery(stack)[dora].revision
+    with connect(stack) as db:
+        db.execute("DELETE FROM employees WHERE id = %s", (eve,))
+        db.execute("DELETE FROM employees WHERE id = %s", (dora,))
+    restore(stack, file, replace=True)
+    deliver(stack)
+    now = gallery(stack)
+    assert eve not in now
+    assert now[dora].revision > known
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) * 2 // 3]
+
+
+def flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+def last_flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (cut, "cut off or damaged"),
+        (flipped, "cut off or damaged"),
+        (last_flipped, "cut off or damaged"),
+        (lambda data: b"", "no backup"),
+        (lambda data: b"name,photos\n" * 20, "cut off or damaged"),
+    ],
+    ids=["cut", "a bit in the middle", "the last bit", "empty", "another file"],
+)
+def test_a_damaged_file_is_one_line_and_nothing_changes(
+    stack: Settings, tmp_path: Path, damage: Callable[[bytes], bytes], why: str
+) -> None:
+    enrolled(stack, "Backup Fay", 9)
+    file = tmp_path / "people.zip"
+    backup(stack, file)
+    file.write_bytes(damage(file.read_bytes()))
+    before = everything(stack)
+    with pytest.raises(SightlineError, match=why) as caught:
+        restore(stack, file, replace=True)
+    assert "\n" not in str(caught.value)
+    assert everything(stack) == before
+
+
+def rewritten(source: Path, target: Path, **files: str) -> None:
+    """The backup with other files in it, and a checksum that is right."""
+    with zipfile.ZipFile(source) as old, archive.written(target) as new:
+        for name in old.namelist():
+            new.writestr(name, files.get(name.split(".")[0], old.read(name).decode()))
+
+
+def test_another_version_and_rows_that_do_not_fit_are_one_line(
+    stack: Settings, tmp_path: Path
+) -> None:
+    enrolled(stack, "Backup Gil", 10)
+    file, other = tmp_path / "people.zip", tmp_path / "other.zip"
+    backup(stack, file)
+    with zipfile.ZipFile(file) as kept:
+        manifest = json.loads(kept.read("manifest.json"))
+        employees = kept.read("employees.csv").decode()
+    before = everything(stack)
+    rewritten(file, other, manifest=json.dumps(manifest | {"version": 2}))
+    with pytest.raises(SightlineError, match="version 2"):
+        restore(stack, other, replace=True)
+    rewritten(file, other, employees=employees.replace("active", "sleeping"))
+    with pytest.raises(SightlineError, match="does not fit"):
+        restore(stack, other, replace=True)
+    rewritten(file, other, employees=employees.replace("department", "apartment", 1))
+    with pytest.raises(SightlineError, match="columns that are not known"):
+        restore(stack, other, replace=True)
+    assert everything(stack) == before
+    with pytest.raises(SightlineError, match="No such file"):
+        restore(stack, tmp_path / f"{uuid4()}.zip")
+    with pytest.raises(SightlineError, match="cannot be written"):
+        backup(stack, tmp_path / "missing" / "people.zip")
