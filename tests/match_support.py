@@ -71,6 +71,8 @@ def _noise(seed: list[int]) -> Vector:
 class NumbersScale:
     """A calibration that says the same whatever the gallery's size."""
 
+    supported = 1e-9
+
     def scale(self, people: int, wanted_rate: float) -> Scale:
         """Three shots name at .50, two at .55, one at .60."""
         return Scale((0.60, 0.55, 0.50), 0.44, 0.05, 0.44, "numbers", wanted_rate, people)

@@ -1,7 +1,6 @@
 """What matchers are told apart from the gallery: calibrations, walking times, corrections."""
 
 import logging
-from functools import lru_cache
 
 from processors.match.overlay import Overlay, Touched
 from schemas import sightline_pb2 as pb
@@ -11,6 +10,12 @@ from sightline.identity.calibration import Calibration, builtin
 from sightline.identity.scale import Scale
 
 log = logging.getLogger(__name__)
+
+_ROUNDING = 1 + 1e-9
+"""What is divided by a number again must not be less than before it was multiplied by it."""
+
+_MOST = 0.5
+"""The highest rate of tracks that may get somebody else's id."""
 
 
 class Facts:
@@ -43,12 +48,22 @@ class Facts:
 
     def scale(self, pack: str, people: int, wanted_rate: float) -> Scale:
         """What scores of a pack mean in a search among so many people."""
-        calibration = self._calibrations.get(pack) or _builtin(pack)
-        return calibration.scale(people, wanted_rate)
+        return self._calibration_of(pack).scale(people, wanted_rate)
+
+    def scale_of_ids(self, pack: str, people: int, wanted_rate: float) -> Scale:
+        """The same for strangers, whose ids are no names: where the rate cannot be promised, the
+        least that can be.
+        """
+        calibration = self._calibration_of(pack)
+        least = calibration.supported * max(people, 1) * _ROUNDING
+        return calibration.scale(people, min(max(wanted_rate, least), _MOST))
 
     def walking_us(self, camera: str, other: str) -> int:
         """Nobody gets from one camera to the other in less time; 0 where nothing is known."""
         return round(self._walking.get(_pair(camera, other), 0.0) * US)
+
+    def _calibration_of(self, pack: str) -> Calibration:
+        return self._calibrations.get(pack) or builtin(pack)
 
     def _take_back(self, key: str) -> Touched:
         kind, _, about = key.partition("|")
@@ -65,9 +80,6 @@ class Facts:
             case _:
                 raise InvalidMessageError("bad_id", f"no fact is called {key[:80]!r}")
         return Touched()
-
-
-_builtin = lru_cache(maxsize=16)(builtin)
 
 
 def _calibration(fact: pb.Calibration) -> Calibration:

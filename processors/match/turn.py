@@ -114,7 +114,7 @@ class Turn:
         facts, gallery, strangers = self._known.facts, self._known.gallery, self._site.strangers
         wanted = self._rules.wanted_rate
         among_enrolled = facts.scale(pack, gallery.people(pack), wanted)
-        among_strangers = facts.scale(pack, strangers.people(pack), wanted)
+        among_strangers = facts.scale_of_ids(pack, strangers.people(pack), wanted)
         dimension = gallery.dimension(pack) or strangers.dimension(pack)
         evidence = combine(
             [Shot(one.observation_id, vector_of(one.embedding, dimension), one.quality.overall)
