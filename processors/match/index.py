@@ -111,8 +111,10 @@ class TemplateIndex:
             people = self._compared(vector, count)
         else:
             people = self._near(vector, count, self._codes)
-        asked = [self._number[key] for key in also if key in self._number]
-        people += [number for number in asked if number not in people]
+        for key in also:
+            number = self._number.get(key)
+            if number is not None and number not in people:
+                people.append(number)
         scores = self._scores(np.array(people, np.int32), vector).tolist()
         ranked = sorted(
             (-score, self._key[number]) for score, number in zip(scores, people, strict=True)
