@@ -92,17 +92,19 @@ class LiveTracks:
         """For as long as the app runs: end tracks that have not been seen for long."""
         while True:
             await asyncio.sleep(_IDLE_SECONDS)
-            with self._lock:
-                gone = self._tracks.idle(self._clock.now_us())
-            if gone:
-                await asyncio.to_thread(self._end, gone)
+            await asyncio.to_thread(self.end_now)
+
+    def end_now(self) -> None:
+        """End the tracks that have not been seen for long."""
+        with self._lock:
+            gone = self._tracks.idle(self._clock.now_us())
+        self._end(gone)
 
     def close(self, seconds: float) -> None:
         """End all tracks, and deliver what is under way."""
         with self._lock:
             gone = self._tracks.all()
-        if gone:
-            self._end(gone)
+        self._end(gone)
         self._stream.close(seconds)
 
     def _told(self, sighting: pb.Sighting) -> None:
