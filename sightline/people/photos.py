@@ -26,12 +26,12 @@ __all__ = ["Look", "Photo", "Reason", "examine", "look", "normalised", "only_fac
 MIN_FACE_PX = 40.0
 """Shorter side of the face. Libraries were poisoned by faces of 22 px."""
 MIN_SHARPNESS = 0.3
-MIN_FRONTALITY = 0.3
+MIN_FRONTALITY = 0.35
 MIN_SCORE = 0.6
 MIN_BRIGHTNESS = 0.12
 """Of a noisy dark photo: MobileFaceNet's cosine to the bright one is .74 here, .58 at .09."""
-MAX_BRIGHTNESS = 0.92
-"""Of an overexposed photo: .82 here, .63 at .96."""
+MAX_BRIGHTNESS = 0.88
+"""Of overexposed photos: .73 to .85 here, .48 to .61 at .96; good photos are below .72."""
 MAX_FLATNESS = 0.65
 """Pixels of a face that equal their neighbour: .05 to .3 in photos, .5 in one much enlarged or
 nearly black, .7 to .8 in drawn and painted faces of plain colours. A sketch of pencil strokes is
