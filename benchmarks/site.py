@@ -1,0 +1,294 @@
+"""A site: 40 people walk past 4 cameras, through the real pipeline, and who was who is compared.
+
+The films are made of the ORL portraits, no portrait in two cameras (`walks`). Some people are
+enrolled, the others are to get one global id each. It is done twice: undisturbed, and with the
+matcher and the vision workers killed in the middle.
+"""
+
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import walks
+from benchmarks.idf1 import IdScore, id_score
+from benchmarks.material import SHARED
+from benchmarks.rig import add_cameras, own_folder, own_stack
+from benchmarks.walks import Site
+from schemas import sightline_pb2 as pb
+from schemas.topics import FACES
+from sightline.demo import stage
+from sightline.demo.film import write_film
+from sightline.demo.found import Found, read_found
+from sightline.demo.truth import Appearance, Box, Identity, Track
+from sightline.errors import SightlineError
+from sightline.kafka.read import read_all
+from sightline.log import configure_logging
+from sightline.settings import Settings
+from sightline.stack.running import running_services
+from sightline.store.cameras import CameraSettings, NewCamera
+from sightline.store.db import connect
+
+PEOPLE, ENROLLED, CAMERAS, SEED = 40, 15, 4, 1
+
+_MODELS = ("scrfd_2.5g_bnkps.onnx", "mobilefacenet_128.onnx")
+"""Without a person detector: the films show heads alone."""
+
+_KILLED = ("match", "vision")
+_PATIENCE_SECONDS = 600.0
+_LOOK_SECONDS = 0.1
+
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whom the tracks were said to be, against who walked."""
+
+    score: IdScore
+    """Over every frame in which a face is wholly in the picture."""
+    of_tracks: IdScore
+    """Over those of them alone that some track has: what the matcher answers for."""
+    tracks: int
+    wrong_names: tuple[str, ...]
+    shared_ids: tuple[str, ...]
+    """Ids that several people have."""
+    split: tuple[str, ...]
+    """People who have several ids."""
+    strays: int
+    """Tracks with an identity where nobody is."""
+    undecided: int
+    """Tracks of somebody that nothing was said of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run gave."""
+
+    verdict: Verdict
+    frames: int
+    boxes: int
+    """Faces on frames: as many embeddings as a loop without tracks makes."""
+    embeddings: int
+    seconds: float
+
+
+def missing() -> str | None:
+    """What keeps this from running, or None."""
+    wanted = [SHARED / "media" / "orl", *(SHARED / "models" / name for name in _MODELS)]
+    absent = [path for path in wanted if not path.exists()]
+    return f"no {absent[0].relative_to(SHARED.parent)} next to the project" if absent else None
+
+
+def judge(site: Site, tracks: Iterable[Track]) -> Verdict:
+    """Compare tracks and who they were said to be with the truth of the films."""
+    truth: dict[tuple[str, int], list[Appearance]] = defaultdict(list)
+    for scene in site.scenes:
+        for one in walks.appearances(scene):
+            truth[one.camera, one.frame].append(one)
+    appeared = sum(map(len, truth.values()))
+    pairs: list[tuple[str, int | str]] = []
+    said: dict[str, set[Identity]] = defaultdict(set)
+    wrong, strays, undecided, count = [], 0, 0, 0
+    for track in tracks:
+        count += 1
+        (identity,) = track.identities or (None,)
+        seen = Counter(_seen(track, truth))
+        if not seen:
+            strays += identity is not None
+            continue
+        # Nothing said is an identity of its own: it is not left out of the score.
+        key = identity.global_id if identity else track.track_id
+        pairs += [(who, key) for who in seen.elements()]
+        who = seen.most_common(1)[0][0]
+        if identity is None:
+            undecided += 1
+            continue
+        said[who].add(identity)
+        if identity.name and identity.name != who:
+            wrong.append(f"{who} named {identity.name}")
+    owners: dict[int, set[str]] = defaultdict(set)
+    for who, identities in said.items():
+        for identity in identities:
+            owners[identity.global_id].add(who)
+    return Verdict(
+        score=id_score(pairs, missed=appeared - len(pairs)),
+        of_tracks=id_score(pairs),
+        tracks=count,
+        wrong_names=tuple(sorted(wrong)),
+        shared_ids=tuple(
+            sorted(", ".join(sorted(all_)) for all_ in owners.values() if len(all_) > 1)
+        ),
+        split=tuple(sorted(who for who, identities in said.items() if len(identities) > 1)),
+        strays=strays,
+        undecided=undecided,
+    )
+
+
+def _seen(track: Track, truth: dict[tuple[str, int], list[Appearance]]) -> Iterable[str]:
+    """Who is in a track's box, for every frame with somebody."""
+    for frame, box in track.boxes.items():
+        for one in truth.get((track.camera, frame), ()):
+            if _holds(box, one.face):
+                yield one.who
+                break
+
+
+def _holds(box: Box, face: Box) -> bool:
+    x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A site's films by camera, photos of those who are enrolled, and a folder of models."""
+
+    films: dict[str, Path]
+    photos: tuple[tuple[str, Path], ...]
+    models: Path
+
+
+def make(site: Site, folder: Path) -> Material:
+    """Write what a site needs to a folder."""
+    films = {scene.camera: folder / f"{scene.camera}.mp4" for scene in site.scenes}
+    for scene in site.scenes:
+        write_film(films[scene.camera], walks.render(scene))
+    photos = []
+    for name, portraits in site.enrolled.items():
+        for portrait in portraits:
+            photos.append((name, folder / f"{portrait.stem}.png"))
+            cv2.imwrite(str(photos[-1][1]), walks.photo(portrait))
+    models = folder / "models"
+    models.mkdir()
+    for file in _MODELS:
+        (models / file).symlink_to(SHARED / "models" / file)
+    return Material(films, tuple(photos), models)
+
+
+def measure(site: Site, material: Material, *, disturbed: bool) -> Result:
+    """Run the films through the real pipeline; `disturbed` kills workers in the middle."""
+    with own_stack(material.models, material.photos) as settings:
+        began = time.monotonic()
+        found = _run(settings, material.films, sum(one.frames for one in site.scenes), disturbed)
+        seconds = time.monotonic() - began
+        verdict = judge(site, found.tracks)
+        boxes = sum(len(track.boxes) for track in found.tracks)
+        return Result(verdict, found.frames, boxes, _embeddings(settings), seconds)
+
+
+def _run(settings: Settings, films: dict[str, Path], frames: int, disturbed: bool) -> Found:
+    how = CameraSettings(pace="fast", motion=False)
+    cameras = [
+        NewCamera(camera_id=name, uri=str(film), settings=how) for name, film in films.items()
+    ]
+    with stage.running_services(settings, *stage.ALL_SERVICES) as services:
+        stage.wait_until_ready(settings, services)
+        add_cameras(settings, cameras)
+        if disturbed:
+            _wait_for_frames(settings, frames // 2)
+            _kill(settings)
+        stage.wait_until_through(settings, services, len(films), _PATIENCE_SECONDS)
+    with connect(settings) as db:
+        return read_found(settings, db)
+
+
+def _wait_for_frames(settings: Settings, frames: int) -> None:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    with connect(settings, autocommit=True) as db:
+        while stage.read_progress(db).frames < frames:
+            if time.monotonic() > until:
+                raise SightlineError(f"{frames} frames do not come; see {stage.log_of(settings)}")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _kill(settings: Settings) -> None:
+    """As a power cut would: no worker has time to say anything."""
+    victims = [one for one in running_services(settings) if one.name in _KILLED]
+    if {one.name for one in victims} != set(_KILLED):
+        raise SightlineError("the workers that are to be killed do not run")
+    for victim in victims:
+        victim.process.kill()
+
+
+def _embeddings(settings: Settings) -> int:
+    return sum(
+        record.decode(pb.FaceEvent).HasField("observation") for record in read_all(settings, FACES)
+    )
+
+
+def _print(results: Sequence[tuple[str, Result]]) -> None:
+    table = Table(title=f"{PEOPLE} people, {ENROLLED} of them enrolled, past {CAMERAS} cameras")
+    table.add_column("")
+    for name, _ in results:
+        table.add_column(name, justify="right")
+
+    def row(title: str, *values: object) -> None:
+        table.add_row(title, *map(str, values))
+
+    each = [result for _, result in results]
+    verdicts = [one.verdict for one in each]
+    row("IDF1", *(f"{one.score.f1:.3f}" for one in verdicts))
+    row("  of what has a track", *(f"{one.of_tracks.f1:.3f}" for one in verdicts))
+    row("  IDP / IDR", *(f"{one.score.precision:.3f} / {one.score.recall:.3f}" for one in verdicts))
+    row("tracks", *(one.tracks for one in verdicts))
+    row("  with a wrong name", *(len(one.wrong_names) for one in verdicts))
+    row("  nothing said of them", *(one.undecided for one in verdicts))
+    row("  said to be somebody, of nobody", *(one.strays for one in verdicts))
+    row("ids of two people", *(len(one.shared_ids) for one in verdicts))
+    row("people with two ids", *(len(one.split) for one in verdicts))
+    row("faces on frames", *(one.boxes for one in each))
+    row("embeddings", *(f"{one.embeddings} ({one.embeddings / one.boxes:.1%})" for one in each))
+    row("frames/s", *(f"{one.frames / one.seconds:.0f}" for one in each))
+    console.print(table)
+    for name, result in results:
+        verdict = result.verdict
+        for title, what in (
+            ("wrong names", verdict.wrong_names),
+            ("one id for", verdict.shared_ids),
+            ("several ids", verdict.split),
+        ):
+            if what:
+                console.print(f"{name}, {title}: {'; '.join(what)}")
+
+
+def main() -> dict[str, Any]:
+    """Measure and print; the numbers by name, None where it is skipped."""
+    reason = missing()
+    if reason is not None:
+        console.print(f"people at a site: skipped, {reason}")
+        return {"site_idf1": None, "site_idf1_restarted": None}
+    site = walks.plan(
+        SHARED / "media" / "orl", people=PEOPLE, enrolled=ENROLLED, cameras=CAMERAS, seed=SEED
+    )
+    results = []
+    with own_folder() as folder:
+        made = make(site, folder)
+        for name, disturbed in (("undisturbed", False), ("workers killed", True)):
+            console.print(f"a site of {CAMERAS} cameras, {name} ...")
+            results.append((name, measure(site, made, disturbed=disturbed)))
+    _print(results)
+    verdicts = [result.verdict for _, result in results]
+    return {
+        "site_idf1": round(verdicts[0].score.f1, 4),
+        "site_idf1_restarted": round(verdicts[1].score.f1, 4),
+        "site_wrong_names": sum(len(one.wrong_names) for one in verdicts),
+        "site_shared_ids": sum(len(one.shared_ids) for one in verdicts),
+        "site_split_people": [len(one.split) for one in verdicts],
+        "site_embeddings": [result.embeddings for _, result in results],
+    }
+
+
+if __name__ == "__main__":
+    configure_logging("WARNING", kafka=False)
+    try:
+        print(json.dumps(main()))
+    except SightlineError as error:
+        sys.exit(f"bench: {error}")
