@@ -112,14 +112,16 @@ class LiveTracks:
             self._tracks.told(sighting)
 
     def _look_at_all(self, camera_id: str, site_id: str, crops: Sequence[Crop]) -> list[Answer]:
-        return [self._look(camera_id, site_id, crop) for crop in crops]
-
-    def _look(self, camera_id: str, site_id: str, crop: Crop) -> Answer:
         with self._lock:
-            now_us = self._clock.now_us()
-            track = self._tracks.seen(camera_id, site_id, crop.number, now_us)
+            at_us = self._tracks.tick(self._clock.now_us())
+            # All begin before any of them has a shot: they are in the picture at once.
+            tracks = [self._tracks.seen(camera_id, site_id, one.number, at_us) for one in crops]
+        return [self._look(track, crop) for track, crop in zip(tracks, crops, strict=True)]
+
+    def _look(self, track: ClientTrack, crop: Crop) -> Answer:
+        with self._lock:
             known = Answer(crop.number, track.name.track_id, track.last, is_cached=True)
-            if not self._tracks.wants_shot(track, now_us):
+            if not self._tracks.wants_shot(track, self._clock.now_us()):
                 return known
         pack = self._faces.pack()
         try:

@@ -42,7 +42,11 @@ class ClientTracks:
         return self._last_us
 
     def seen(self, camera_id: str, site_id: str, number: int, now_us: int) -> ClientTrack:
-        """The track with a client's number, a new one where there is none."""
+        """The track with a client's number, a new one where there is none.
+
+        Those that begin in one frame, with one time, share a motion event: the matcher takes no
+        two of them for one person.
+        """
         key = (camera_id, number)
         track = self._tracks.get(key)
         if track is None:
@@ -52,7 +56,7 @@ class ClientTracks:
                 number=number,
                 camera_id=camera_id,
                 site_id=site_id,
-                motion_event_id=motion_event_id(camera_id, started),
+                motion_event_id=motion_event_id(camera_id, now_us),
                 started_us=started,
             )
             track = self._tracks[key] = self._by_id[name.track_id] = ClientTrack(name, now_us)

@@ -131,6 +131,13 @@ def test_strangers_are_unknown_and_bad_crops_are_told_apart(
     assert told["unknown_count"] == 1
 
 
+def test_two_faces_of_one_frame_are_never_one_person(client: TestClient, matcher: Worker) -> None:
+    for shot in range(SHOTS):
+        told = ask(client, (41, crop_of(0, shot)), (42, crop_of(0, shot)))
+    told = ask(client, (41, crop_of(0)), (42, crop_of(0)))
+    assert sorted(one["name"] for one in told["identities"]) == ["Frame Ana", "Unknown"]
+
+
 def test_a_frame_alone_and_a_wall_tell_nothing(client: TestClient, matcher: Worker) -> None:
     whole = good(client.post(URL, json={"frame": base64_of(photo_of(1))}))
     assert (whole["identities"], whole["errors"]) == ([], [])
