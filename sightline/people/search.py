@@ -1,0 +1,157 @@
+"""Has this person ever been here? A vector in; tracks, or people, that look like it out.
+
+The index says what comes near; scores are cosines of the stored vectors themselves.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import Vector
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from sightline.errors import SightlineError
+from sightline.store import vectors
+from sightline.store.db import Connection
+
+_EF_SEARCH = 200
+"""Candidates that a search of the graph keeps; see `make bench-match` for what it finds."""
+_MOST_EF = 1000  # pgvector's limit
+_MARGIN = 20
+"""Rows more than asked for: half precision may put the last ones in another order."""
+
+_TRACKS = """
+WITH near AS MATERIALIZED (
+    SELECT track_uuid, camera_id, site_id, global_id, person_id, name, first_seen, last_seen,
+        pack, face_quality, confidence, {vector} <=> %(vector)s AS away
+    FROM {table} AS track
+    WHERE {indexed}
+        AND (%(since)s::timestamptz IS NULL OR last_seen >= %(since)s)
+        AND (%(until)s::timestamptz IS NULL OR first_seen < %(until)s)
+        AND (%(camera)s::text IS NULL OR camera_id = %(camera)s)
+    ORDER BY {distance} LIMIT %(rows)s
+)
+SELECT near.global_id, coalesce(employee.name, given.name, near.name, 'Unknown') AS name,
+    employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, last_seen,
+    (first_seen AT TIME ZONE 'UTC')::date AS day, 1 - away AS score, face_quality, confidence,
+    (SELECT snapshot_path FROM access_logs log
+     WHERE log.track_uuid = near.track_uuid AND snapshot_path IS NOT NULL
+     ORDER BY epoch DESC LIMIT 1) AS snapshot_path
+FROM near
+LEFT JOIN employees employee ON employee.global_id = near.global_id
+LEFT JOIN person_names given ON given.global_id = near.global_id
+WHERE 1 - away >= %(min_score)s
+ORDER BY away, track_uuid LIMIT %(limit)s
+"""
+
+_PERSONS = """
+WITH near AS MATERIALIZED (
+    SELECT global_id, {vector} <=> %(vector)s AS away
+    FROM {table} WHERE {indexed} ORDER BY {distance} LIMIT %(rows)s
+)
+SELECT global_id, 1 - away FROM near WHERE 1 - away >= %(min_score)s
+ORDER BY away, global_id LIMIT %(limit)s
+"""
+
+_LENGTHS = """
+(SELECT vector_dims(embedding) FROM face_templates WHERE pack = %(pack)s LIMIT 1)
+UNION (SELECT vector_dims(embedding) FROM person_tracks
+    WHERE pack = %(pack)s AND embedding IS NOT NULL LIMIT 1)
+"""
+
+
+def search_tracks(
+    db: Connection,
+    pack: str,
+    vector: Sequence[float] | NDArray[np.floating],
+    *,
+    limit: int = 100,
+    min_score: float = -1.0,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    camera: str | None = None,
+) -> list[dict[str, Any]]:
+    """The tracks of all time that look most like a vector, of people and unknown alike.
+
+    Best first, at most `limit` with a cosine of `min_score` or more; as dicts with global_id,
+    person_id, name, track_uuid, camera_id, site_id, first_seen, last_seen, day (UTC), score,
+    face_quality, confidence, snapshot_path. `since` and `until` bound when they were here.
+
+    Raises SightlineError for a vector that is none, or that is not of the pack.
+    """
+    asked = {"since": since, "until": until, "camera": camera}
+    query, given = _query(db, "person_tracks", _TRACKS, pack, vector, limit)
+    with db.transaction(), db.cursor(row_factory=dict_row) as cursor:
+        _widen(db, limit)
+        return cursor.execute(query, given | asked | {"min_score": min_score}).fetchall()
+
+
+def search_persons(
+    db: Connection,
+    pack: str,
+    vector: Sequence[float] | NDArray[np.floating],
+    *,
+    threshold: float = 0.6,
+    limit: int = 10,
+) -> list[tuple[int, float]]:
+    """The persons whose face in `detected_persons` is most like a vector: (global id, cosine).
+
+    Best first, at most `limit` from `threshold` on. Raises SightlineError as `search_tracks`.
+    """
+    query, given = _query(db, "detected_persons", _PERSONS, pack, vector, limit)
+    with db.transaction():
+        _widen(db, limit)
+        rows = db.execute(query, given | {"min_score": threshold}).fetchall()
+    return [(int(person), float(score)) for person, score in rows]
+
+
+def _query(
+    db: Connection,
+    table: str,
+    query: str,
+    pack: str,
+    vector: Sequence[float] | NDArray[np.floating],
+    limit: int,
+) -> tuple[sql.Composed, dict[str, Any]]:
+    if limit < 1:
+        raise SightlineError("the limit has to be 1 or more")
+    probe = _checked(vector)
+    lengths = {row[0] for row in db.execute(_LENGTHS, {"pack": pack})}
+    if lengths and len(probe) not in lengths:
+        raise SightlineError(
+            f"the vector has {len(probe)} numbers; those of the pack {pack} have"
+            f" {' or '.join(map(str, sorted(lengths)))}"
+        )
+    words = vectors.near(table, pack, len(probe))
+    given = {"vector": Vector(probe), "limit": limit, "rows": limit + _MARGIN}
+    return sql.SQL(query).format(**words), given
+
+
+def _checked(vector: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float32]:
+    """(d,), unit length. Raises SightlineError where that cannot be."""
+    try:
+        numbers = np.asarray(vector, np.float64)
+    except (TypeError, ValueError):
+        raise SightlineError("a vector is a list of numbers") from None
+    if numbers.ndim != 1 or not 1 <= len(numbers) <= vectors.LONGEST:
+        raise SightlineError(f"a vector is a list of 1 to {vectors.LONGEST} numbers")
+    if not np.isfinite(numbers).all():
+        raise SightlineError("the vector has numbers in it that are not finite")
+    largest = float(np.abs(numbers).max())
+    if largest < np.finfo(np.float32).tiny:
+        raise SightlineError("the vector is zero: it looks like nobody")
+    numbers = numbers / largest  # squares of large numbers overflow
+    return np.asarray(numbers / np.linalg.norm(numbers), np.float32)
+
+
+def _widen(db: Connection, limit: int) -> None:
+    """Look wide enough for so many rows; and on, where a filter leaves too few of them."""
+    width = min(max(_EF_SEARCH, 2 * (limit + _MARGIN)), _MOST_EF)
+    db.execute(
+        "SELECT set_config('hnsw.ef_search', %s, true),"
+        " set_config('hnsw.iterative_scan', 'relaxed_order', true)",
+        (str(width),),
+    )
