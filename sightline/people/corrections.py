@@ -9,13 +9,13 @@ A later word wins: merging two who were said to be different takes that back.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
 from schemas import ids
 from sightline.errors import ConflictError, NotFoundError
-from sightline.people import facts, looks, overlay, records, relabel
+from sightline.people import differences, facts, looks, overlay, records, relabel
 from sightline.people.overlay import Cursor, Who
 
 _MAX_GLOBAL_ID = 2**63 - 1
@@ -34,12 +34,12 @@ SELECT DISTINCT track_uuid FROM access_logs WHERE global_id = %(person)s
 UNION SELECT track_uuid FROM person_tracks WHERE global_id = %(person)s
 """
 
-# The log of access hears of it first.
+# A track may have been one person at first and another later: the last comes first.
 _WHOSE = """
 SELECT global_id FROM (
-    SELECT 0 AS place, epoch, global_id FROM access_logs WHERE track_uuid = %(track)s
-    UNION ALL SELECT 1, epoch, global_id FROM person_tracks WHERE track_uuid = %(track)s
-) AS said ORDER BY global_id IS NULL, place, epoch DESC LIMIT 1
+    SELECT epoch, global_id FROM access_logs WHERE track_uuid = %(track)s
+    UNION ALL SELECT epoch, global_id FROM person_tracks WHERE track_uuid = %(track)s
+) AS said ORDER BY epoch DESC NULLS LAST
 """
 
 
@@ -92,7 +92,7 @@ def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) 
         )
     said = _record(cursor, "merge", made_by, source=source, target=target)
     touched = {source, target, *_redirect(cursor, source, target, said)}
-    touched |= _take_over_differences(cursor, source, target, said)
+    touched |= differences.take_over(cursor, source, target, said)
     _take_over_name(cursor, one, other, said)
     if other.employee_id and looks.learn(cursor, source, UUID(other.employee_id)):
         records.publish(cursor, UUID(other.employee_id))
@@ -123,7 +123,7 @@ def split(
             raise ConflictError(f"track {track} is none of person {global_id}")
     if len(chosen) == len(theirs) and not who.employee_id:
         raise ConflictError(f"these are all tracks of person {global_id}: nothing would be left")
-    return _part(cursor, "split", who, chosen, made_by)
+    return _part(cursor, "split", [global_id], chosen, made_by)
 
 
 def not_this_person(cursor: Cursor, track: UUID, made_by: str | None = None) -> int:
@@ -134,13 +134,13 @@ def not_this_person(cursor: Cursor, track: UUID, made_by: str | None = None) -> 
     """
     overlay.lock(cursor)
     cursor.execute(_WHOSE, {"track": track})
-    row = cursor.fetchone()
-    if row is None:
+    said = [row[0] for row in cursor]
+    if not said:
         raise NotFoundError(f"there is no track {track}")
-    if not row[0]:
+    named = [person for person in said if person]
+    if not named:
         raise ConflictError(f"nobody has said yet who track {track} is")
-    who = overlay.people(cursor, [row[0]])[row[0]]
-    return _part(cursor, "not-this-person", who, [track], made_by)
+    return _part(cursor, "not-this-person", named, [track], made_by)
 
 
 def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
@@ -166,15 +166,18 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
     facts.tell_persons(cursor, [global_id])
 
 
-def _part(cursor: Cursor, kind: str, who: Who, tracks: Sequence[UUID], made_by: str | None) -> int:
-    """Give tracks of a person to a new one, who is not them."""
+def _part(
+    cursor: Cursor, kind: str, were: Sequence[int], tracks: Sequence[UUID], made_by: str | None
+) -> int:
+    """Give tracks to a new person, who is none of those that they were."""
     said = uuid4()
     # Of the correction: a track's founding id may have been merged into somebody.
     new = ids.global_id(str(said))
-    different = {who.global_id} | _denied_before(cursor, tracks)
+    different = {*were, *differences.denied_before(cursor, tracks)}
     _record(
-        cursor, kind, made_by, said, global_id=who.global_id, new=new, tracks=list(map(str, tracks))
-    )
+        cursor, kind, made_by, said, global_id=were[0], new=new, tracks=list(map(str, tracks)),
+        different=sorted(different),
+    )  # fmt: skip
     cursor.execute(
         "INSERT INTO track_corrections (track_uuid, global_id, correction_id)"
         " SELECT track, %s, %s FROM unnest(%s::uuid[]) AS track"
@@ -182,7 +185,7 @@ def _part(cursor: Cursor, kind: str, who: Who, tracks: Sequence[UUID], made_by: 
         " (global_id, correction_id) = (excluded.global_id, excluded.correction_id)",
         (new, said, list(tracks)),
     )
-    _declare_different(cursor, new, different, said)
+    differences.declare(cursor, new, different, said)
     before = _persons_of(cursor, tracks)
     relabel.tracks(cursor, tracks, _named(cursor, new))
     relabel.recompute(cursor, {*before, new})
@@ -254,38 +257,6 @@ def _take_over_name(cursor: Cursor, source: Who, target: Who, said: UUID) -> Non
     cursor.execute("DELETE FROM person_names WHERE global_id = %s", (source.global_id,))
     if source.name and not target.name:
         _set_name(cursor, target.global_id, source.name, said)
-
-
-def _take_over_differences(cursor: Cursor, source: int, target: int, said: UUID) -> set[int]:
-    """Whoever was not the one is not the other, but for the two themselves; those people."""
-    cursor.execute(
-        "DELETE FROM not_same WHERE %(source)s IN (global_id, other_global_id)"
-        " RETURNING CASE global_id WHEN %(source)s THEN other_global_id ELSE global_id END",
-        {"source": source},
-    )
-    others = {row[0] for row in cursor.fetchall()}
-    _declare_different(cursor, target, others - {target}, said)
-    return others
-
-
-def _declare_different(cursor: Cursor, person: int, others: Iterable[int], said: UUID) -> None:
-    cursor.executemany(
-        "INSERT INTO not_same (global_id, other_global_id, correction_id) VALUES (%s, %s, %s)"
-        " ON CONFLICT DO NOTHING",
-        [(min(person, other), max(person, other), said) for other in sorted(others)],
-    )
-
-
-def _denied_before(cursor: Cursor, tracks: Sequence[UUID]) -> set[int]:
-    """The people whom these tracks were said not to be, by the ids that they have now."""
-    cursor.execute(
-        "SELECT DISTINCT coalesce(alias.into_global_id, said.person) FROM ("
-        " SELECT (details ->> 'global_id')::bigint AS person FROM corrections"
-        " WHERE kind IN ('split', 'not-this-person') AND details -> 'tracks' ?| %s::text[]"
-        ") AS said LEFT JOIN person_aliases alias ON alias.global_id = said.person",
-        ([str(track) for track in tracks],),
-    )
-    return {row[0] for row in cursor}
 
 
 def _persons_of(cursor: Cursor, tracks: Sequence[UUID]) -> set[int]:

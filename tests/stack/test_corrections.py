@@ -259,6 +259,14 @@ def test_not_this_person_is_somebody_else_who_is_never_mistaken_again(
     assert set(logs.person_fact(newer).not_same) == {was, new}
 
 
+def test_a_track_that_was_two_people_is_neither(logs: Logs, world: World, x: int, y: int) -> None:
+    logs.tell(world.sighting(stranger="y", epoch=1, decided=2))
+    new = logs.correct(not_this_person, track(world, 0))
+    assert logs.who(0) == (new, "Unknown")
+    assert set(logs.person_fact(new).not_same) == {x, y}
+    unchanged_when_told_again(logs)
+
+
 def test_nobody_can_be_taken_from_a_track_of_nobody(logs: Logs, world: World) -> None:
     with pytest.raises(NotFoundError):
         logs.correct(not_this_person, uuid4())
