@@ -1,16 +1,22 @@
 """People to enrol: portraits cut out of pictures that come inside the dependencies."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import GALLERY
 from sightline.demo.cast import CAST, portrait
+from sightline.identity.evidence import Vector
+from sightline.people import manage
 from sightline.people.photos import Photo
 from sightline.settings import Settings
 from sightline.store.db import connect
@@ -53,6 +59,41 @@ def gallery(stack: Settings) -> dict[str, pb.GalleryPerson]:
         if record.value:
             now[key] = pb.GalleryPerson.FromString(record.value)
     return now
+
+
+def met(stack: Settings, face: Vector, pack: str = "backup-pack") -> tuple[int, str]:
+    """Somebody whom a camera has met: their global id and their track."""
+    track = str(uuid4())
+    person = ids.global_id(track)
+    with connect(stack) as db:
+        db.execute(
+            "INSERT INTO person_tracks (track_uuid, camera_id, first_seen, last_seen, detections,"
+            " last_box, global_id, embedding, pack, face_quality, epoch, decided_at, decision,"
+            " site_id) VALUES (%s, 'people-cam', now(), now(), 3, '{1,2,3,4}', %s, %s, %s, 0.8, 0,"
+            " now(), 2, 'people-site')",
+            (track, person, face, pack),
+        )
+        db.execute(
+            "INSERT INTO detected_persons (global_id, face_embedding, embedding_pack, first_seen,"
+            " last_seen) VALUES (%s, %s, %s, now(), now())",
+            (person, face, pack),
+        )
+    return person, track
+
+
+@contextmanager
+def nobody_of(stack: Settings, pack: str) -> Iterator[None]:
+    """Whoever is enrolled with a pack is removed before and after: faces are enrolled once."""
+    _remove_all(stack, pack)
+    yield
+    _remove_all(stack, pack)
+
+
+def _remove_all(stack: Settings, pack: str) -> None:
+    for (person,) in rows(
+        stack, "SELECT DISTINCT employee_id FROM face_templates WHERE pack = %s", pack
+    ):
+        manage.remove(stack, person)
 
 
 def rows(stack: Settings, query: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -26,6 +26,7 @@ from sightline.store.db import connect
 from sightline.store.objects import open_store
 from sightline.store.outbox import Relay, deliver
 from sightline.vision.packs import ModelPack, load_pack
+from tests.stack.people_support import nobody_of
 from tests.support import (
     ROOT,
     environment,
@@ -53,8 +54,9 @@ def group_photo() -> Path:
 
 
 @pytest.fixture(scope="module")
-def pack(stack: Settings) -> ModelPack:
-    return load_pack(stack.model_copy(update={"pack": "dlib"}))
+def pack(stack: Settings) -> Iterator[ModelPack]:
+    with nobody_of(stack, "dlib"):
+        yield load_pack(stack.model_copy(update={"pack": "dlib"}))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS
 from sightline.errors import ConflictError, SightlineError
@@ -21,7 +20,7 @@ from sightline.people.records import Details
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.outbox import deliver
-from tests.stack.people_support import gallery, rows
+from tests.stack.people_support import gallery, met, rows
 from tests.support import read_topic, run_sightline, sightline_json
 
 pytestmark = pytest.mark.stack
@@ -39,26 +38,6 @@ def enrolled(stack: Settings, name: str, seed: int) -> str:
         records.publish(cursor, person)
     deliver(stack)
     return str(person)
-
-
-def met(stack: Settings, seed: int, camera: str = "backup-cam") -> tuple[int, str]:
-    """Somebody whom a camera has met: their global id and their track."""
-    track = ids.track_id(camera, 1_700_000_000_000_000 + seed, 0)
-    person = ids.global_id(track)
-    with connect(stack) as db:
-        db.execute(
-            "INSERT INTO person_tracks (track_uuid, camera_id, first_seen, last_seen, detections,"
-            " last_box, global_id, embedding, pack, face_quality, epoch, decided_at, decision,"
-            " site_id) VALUES (%s, %s, now(), now(), 3, '{1,2,3,4}', %s, %s, 'backup-pack', 0.8, 0,"
-            " now(), 2, 'backup-site')",
-            (track, camera, person, unit(seed)),
-        )
-        db.execute(
-            "INSERT INTO detected_persons (global_id, face_embedding, embedding_pack, first_seen,"
-            " last_seen) VALUES (%s, %s, 'backup-pack', now(), now())",
-            (person, unit(seed)),
-        )
-    return person, track
 
 
 def everything(stack: Settings) -> dict[str, list[tuple[Any, ...]]]:
@@ -91,8 +70,8 @@ def facts(stack: Settings) -> dict[str, pb.Fact]:
 
 def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path) -> None:
     ann, bob = enrolled(stack, "Backup Ann", 1), enrolled(stack, "Backup Bob", 2)
-    stranger, track = met(stack, 3)
-    twin, _ = met(stack, 4)
+    stranger, track = met(stack, unit(3))
+    twin, _ = met(stack, unit(4))
     with connect(stack) as db, db.cursor() as cursor:
         corrections.name_person(cursor, stranger, "The postman")
         corrections.merge(cursor, twin, stranger)
@@ -110,7 +89,7 @@ def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path)
         cursor.execute("UPDATE employees SET name = 'Backup Ann' WHERE name = 'Backup Bob'")
         corrections.forget(cursor, stranger)
     cyd = enrolled(stack, "Backup Cyd", 5)
-    later, _ = met(stack, 6)
+    later, _ = met(stack, unit(6))
     with pytest.raises(ConflictError, match="--replace"):
         restore(stack, file)
     run_sightline(stack.home, "people", "restore", str(file), "--replace")
@@ -134,7 +113,7 @@ def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path)
     assert not told[f"person|{stranger}"].person.forgotten
     assert told[f"person|{twin}"].person.merged_into == stranger
     look = told[f"track|{track}"].track
-    assert (look.global_id, look.site_id) == (stranger, "backup-site")
+    assert (look.global_id, look.site_id) == (stranger, "people-site")
     assert np.frombuffer(look.templates[0].vector, "<f4").tolist() == unit(3).tolist()
 
 
