@@ -35,7 +35,7 @@ WITH near AS MATERIALIZED (
     ORDER BY {distance} LIMIT %(rows)s
 )
 SELECT near.global_id, coalesce(employee.name, given.name, near.name, 'Unknown') AS name,
-    employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, last_seen,
+    employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, near.last_seen,
     (first_seen AT TIME ZONE 'UTC')::date AS day, 1 - away AS score, face_quality, confidence,
     (SELECT snapshot_path FROM access_logs log
      WHERE log.track_uuid = near.track_uuid AND snapshot_path IS NOT NULL

@@ -81,9 +81,11 @@ def ensure_all(db: Connection) -> None:
 def near(table: str, pack: str, dimension: int) -> dict[str, sql.Composable]:
     """Words of a query that an index serves: `distance` to %(vector)s to order by, `indexed`.
 
-    Written out, not as parameters: a plan for any pack could not use the index of one.
+    Written out, not as parameters: a plan for any pack could not use the index of one. The query
+    is to be executed with parameters.
     """
     names = _names(table, pack, dimension)
+    names["value"] = sql.SQL(names["value"].as_string().replace("%", "%%"))
     distance = "{vector}::halfvec({dimension}) <=> %(vector)s::halfvec({dimension})"
     return names | {
         "distance": sql.SQL(distance).format(**names),
