@@ -10,6 +10,7 @@ from api.app import make_app
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.lifecycle import Stop, start_service
 from sightline.settings import ApiSettings, Settings
+from sightline.store.vectors import keep_indexed
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ def run(settings: Settings) -> None:
     stop = start_service("api", settings)
     app = make_app(settings, stop)
     listener = _listen(settings.api)
+    threading.Thread(target=keep_indexed, args=(settings, stop), name="index", daemon=True).start()
     config = uvicorn.Config(app, lifespan="on", log_config=None, server_header=False)
     serve(uvicorn.Server(config), listener, stop)
 

@@ -5,10 +5,17 @@ precision (half the size; nothing is lost that its own approximation does not lo
 """
 
 import hashlib
+import logging
 
+import psycopg
 from psycopg import sql
 
-from sightline.store.db import Connection
+from sightline.errors import SightlineError
+from sightline.lifecycle import Stop
+from sightline.settings import Settings
+from sightline.store.db import Connection, connect
+
+log = logging.getLogger(__name__)
 
 LONGEST = 4000
 """Numbers in a vector that pgvector can index; longer ones are compared one by one."""
@@ -22,6 +29,8 @@ TABLES = {
 
 _MEMORY = "256MB"
 """A graph that does not fit is built many times slower; 100,000 vectors of 128 take 90 MB."""
+
+_AGAIN_SECONDS = 600.0
 
 _LOCK = "sightline vector indexes"
 
@@ -76,6 +85,19 @@ def ensure_all(db: Connection) -> None:
         packs.update(db.execute(sql.SQL(_PACKS).format(**_names(table, "", 0))).fetchall())
     for pack, dimension in sorted(packs):
         ensure_indexes(db, pack, dimension)
+
+
+def keep_indexed(settings: Settings, stop: Stop) -> None:
+    """Until `stop`, see that no pack stays without its indexes: now, and every few minutes."""
+    while True:
+        try:
+            with connect(settings, autocommit=True) as db:
+                ensure_all(db)
+        except (SightlineError, psycopg.Error) as error:
+            reason = str(error).strip().splitlines()[0]
+            log.warning("searches by face go on without their index: %s", reason)
+        if stop.wait(_AGAIN_SECONDS):
+            return
 
 
 def near(table: str, pack: str, dimension: int) -> dict[str, sql.Composable]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from pgvector import Vector
 
 from sightline.errors import SightlineError
+from sightline.lifecycle import Stop
 from sightline.people.search import search_persons, search_tracks
 from sightline.settings import Settings
 from sightline.store import vectors
 from sightline.store.db import Connection, connect
+from tests.support import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -210,6 +213,27 @@ def test_indexes_are_made_once_and_again_where_one_is_broken(past: Past, stack: 
         vectors.ensure_all(db)
         for table in vectors.TABLES:
             db.execute(f"DROP INDEX {vectors.index_name(table, pack, 8)}".encode())
+
+
+def test_a_new_pack_is_indexed_by_those_who_answer_searches(past: Past, stack: Settings) -> None:
+    pack = f"new-{uuid4().hex[:8]}"
+    name = vectors.index_name("detected_persons", pack, 8)
+    past.db.execute(
+        "INSERT INTO detected_persons (global_id, face_embedding, embedding_pack, first_seen,"
+        " last_seen) VALUES (%s, %s, %s, now(), now())",
+        (past.first_id - 1, Vector([1.0] * 8), pack),
+    )
+    stop = Stop(5.0)
+    keeper = Thread(target=vectors.keep_indexed, args=(stack, stop))
+    keeper.start()
+    try:
+        eventually(lambda: _oid(past.db, name), 20, "an index for the new pack")
+    finally:
+        stop.request()
+        keeper.join()
+    past.db.execute("DELETE FROM detected_persons WHERE global_id = %s", (past.first_id - 1,))
+    for table in vectors.TABLES:
+        past.db.execute(f"DROP INDEX {vectors.index_name(table, pack, 8)}".encode())
 
 
 def test_while_another_makes_them_nobody_waits(past: Past, stack: Settings) -> None:
