@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,6 +73,22 @@ def run_sightline(
 def sightline_json(settings: Settings, *arguments: str) -> Any:
     """What `sightline ARGUMENTS --json` prints."""
     return json.loads(run_sightline(settings.home, *arguments, "--json").stdout)
+
+
+def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
+    """What `python -m benchmarks.NAME` prints: its numbers. It has a stack of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        result = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{name}", *arguments],
+            cwd=ROOT,
+            env=environment(Path(home)),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 def read_topic(settings: Settings, topic: str, *, committed: bool = True) -> list[Record]:
