@@ -55,8 +55,9 @@ class Facts:
         least that can be.
         """
         calibration = self._calibration_of(pack)
-        least = calibration.supported * max(people, 1) * _ROUNDING
-        return calibration.scale(people, min(max(wanted_rate, least), _MOST))
+        people = min(max(people, 1), int(_MOST / (calibration.supported * _ROUNDING)))
+        least = calibration.supported * people * _ROUNDING
+        return calibration.scale(people, max(wanted_rate, least))
 
     def walking_us(self, camera: str, other: str) -> int:
         """Nobody gets from one camera to the other in less time; 0 where nothing is known."""
