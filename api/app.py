@@ -17,6 +17,7 @@ from api.routes import (
     employees,
     module1,
     persons,
+    search,
     sightings,
     snapshots,
     visits,
@@ -50,7 +51,7 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=_PHOTOS_IN_A_BODY * settings.api.max_photo_bytes)
     problems.install(app)
     for module in (
-        module1, detected, employees, persons, sightings, visits, cameras, calibrations,
+        module1, detected, search, employees, persons, sightings, visits, cameras, calibrations,
         snapshots,
     ):  # fmt: skip
         app.include_router(module.router)

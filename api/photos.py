@@ -1,20 +1,15 @@
-"""Photos and vectors as clients send them."""
+"""Photos as clients send them."""
 
 import base64
 import binascii
-from collections.abc import Sequence
 
-import numpy as np
 from fastapi import Request
-from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 
 from api.problems import too_large
-from sightline.errors import PhotoError, SightlineError
+from sightline.errors import PhotoError
 from sightline.people.pictures import Photo
 from sightline.people.refusals import Reason
-
-_LEAST_LENGTH = 1e-6
 
 _MAX_FILES = 20
 _MAX_FIELDS = 40
@@ -50,20 +45,3 @@ async def from_upload(upload: UploadFile, limit: int) -> Photo:
     if len(data) > limit:
         raise too_large(label, limit)
     return Photo(label, data)
-
-
-def checked_vector(numbers: Sequence[float], dimension: int) -> NDArray[np.float32]:
-    """A vector (dimension,) of unit length. Raises SightlineError for one that is none."""
-    if len(numbers) != dimension:
-        raise SightlineError(
-            f"the vector has {len(numbers)} numbers; this model pack's have {dimension}"
-        )
-    vector = np.asarray(numbers, np.float64)
-    if not np.isfinite(vector).all():
-        raise SightlineError("the vector has numbers in it that are not finite")
-    # Scaled first: squares of large numbers overflow.
-    largest = float(np.abs(vector).max())
-    if largest < _LEAST_LENGTH:
-        raise SightlineError("the vector is zero: it points nowhere")
-    vector /= largest
-    return np.asarray(vector / np.linalg.norm(vector), np.float32)

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from api import bodies
 from api.faces import face_of_photo
 from api.parts import Parts
-from api.photos import checked_vector, from_base64, read_form
+from api.photos import from_base64, read_form
 from api.problems import unsupported
 from sightline.errors import SightlineError
 from sightline.people.pictures import Photo
@@ -57,12 +55,13 @@ FORM = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Face:
     """What is searched for."""
 
     pack: str
-    vector: NDArray[np.float32]  # (d,), unit length
+    vector: list[float]
+    """As long as the pack's; the search looks whether it is one."""
     threshold: float | None
     limit: int
 
@@ -92,7 +91,12 @@ async def read_probe(request: Request, parts: Parts) -> Face:
 def _face(parts: Parts, probe: Probe, photo: Photo | None) -> Face:
     pack = parts.faces.pack()
     if photo is not None:
-        vector = face_of_photo(photo, pack, parts.settings).vector
+        vector = face_of_photo(photo, pack, parts.settings).vector.tolist()
     else:
-        vector = checked_vector(probe.vector or [], pack.embedder.dimension)
+        vector = probe.vector or []
+    if len(vector) != pack.embedder.dimension:
+        raise SightlineError(
+            f"the vector has {len(vector)} numbers; those of the pack {pack.id} have"
+            f" {pack.embedder.dimension}"
+        )
     return Face(pack.id, vector, probe.threshold, probe.limit)

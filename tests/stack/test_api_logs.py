@@ -64,6 +64,10 @@ def world(stack: Settings) -> Iterator[World]:
         yield one
 
 
+def wanted(**parameters: Any) -> dict[str, Any]:
+    return parameters
+
+
 def ids(rows: list[dict[str, Any]]) -> list[str]:
     return [row["id"] for row in rows]
 
@@ -75,7 +79,7 @@ def person(world: World, seed: str) -> int:
 def test_pages_hold_every_row_once_whatever_comes_meanwhile(
     client: TestClient, world: World, stack: Settings
 ) -> None:
-    url, asked = "/api/v1/sightings", {"camera": world.camera, "limit": 3}
+    url, asked = "/api/v1/sightings", wanted(camera=world.camera, limit=3)
     first = good(client.get(url, params=asked))
     late = world.sighting(start=500, decided=501, stranger="late", camera=world.camera)
     write(stack, AccessLog(stack), [late])
@@ -96,8 +100,8 @@ def test_pages_hold_every_row_once_whatever_comes_meanwhile(
 
 def test_rows_are_found_by_person_status_and_time(client: TestClient, world: World) -> None:
     def found(**asked: Any) -> list[dict[str, Any]]:
-        asked = {"camera": world.camera} | asked
-        rows: list[dict[str, Any]] = good(client.get("/api/v1/sightings", params=asked))["items"]
+        params = wanted(camera=world.camera) | asked
+        rows: list[dict[str, Any]] = good(client.get("/api/v1/sightings", params=params))["items"]
         return rows
 
     assert len(found(person=f"Ann {world.id}")) == 2
@@ -133,7 +137,7 @@ def test_the_old_routes_tell_the_same(client: TestClient, world: World) -> None:
 def test_logs_are_exported_whole_and_run_nothing_in_a_spreadsheet(
     client: TestClient, world: World
 ) -> None:
-    asked = {"camera": world.camera, "limit": 1}
+    asked = wanted(camera=world.camera, limit=1)
     for url, headers, more in (
         ("/api/v1/sightings", {"accept": "text/csv"}, {}),
         ("/api/v1/visitor-logs", {}, {"format": "csv"}),

@@ -1,12 +1,10 @@
 """Requests that no database is needed to answer: each failure is a problem with its reason."""
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -17,7 +15,7 @@ from pydantic import SecretStr
 
 from api.app import make_app
 from api.paging import Table
-from api.photos import checked_vector, from_base64
+from api.photos import from_base64
 from sightline.errors import PhotoError, SightlineError
 from sightline.settings import ApiSettings, Settings
 
@@ -191,18 +189,6 @@ def test_base64_is_taken_with_and_without_decoration() -> None:
         with pytest.raises(PhotoError) as refused:
             from_base64(text, "photo", 3)
         assert refused.value.reason == "INVALID_IMAGE_FORMAT"
-
-
-@given(st.lists(st.floats(width=32), min_size=0, max_size=6))
-def test_a_vector_is_of_unit_length_or_refused(numbers: list[float]) -> None:
-    try:
-        vector = checked_vector(numbers, 4)
-    except SightlineError as error:
-        bad = not all(map(math.isfinite, numbers)) or max(map(abs, numbers), default=0) < 1e-5
-        assert len(numbers) != 4 or bad, error
-    else:
-        assert vector.dtype == np.float32
-        assert abs(float(np.linalg.norm(vector)) - 1) < 1e-3
 
 
 TABLE = Table("logs", "*", "at", "timestamptz", "id", "uuid")
