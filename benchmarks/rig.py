@@ -4,6 +4,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from benchmarks.baseline import Photos
@@ -30,14 +32,18 @@ def own_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def own_stack(models: Path | None, photos: Photos) -> Iterator[Settings]:
-    """A new broker and database, with people enrolled."""
+def own_stack(models: Path | None, photos: Photos, *, anyway: bool = False) -> Iterator[Settings]:
+    """A new broker and database, with people enrolled, each by all photos with their name.
+
+    `anyway` insists on photos of one person that do not look alike.
+    """
     with own_folder() as home:
         settings = stage.own_settings(home, models)
         with stage.running_stack(settings):
             pack = load_pack(settings)
-            for name, photo in photos:
-                enrol(settings, pack, name, [read_photo(photo)], Details())
+            for name, group in groupby(photos, key=itemgetter(0)):
+                shown = [read_photo(path) for _, path in group]
+                enrol(settings, pack, name, shown, Details(), anyway=anyway)
             deliver(settings)
             yield settings
 

@@ -11,9 +11,9 @@ _GROWTH = 1.6
 """After a look without a shot the next waits longer: a back of a head costs little, and somebody
 who turns round is seen within a second."""
 
-_TURNED = 3
+_TURNED = 2
 """Faces that are turned away are embedded so often where there is no good shot: they show who
-somebody may be."""
+somebody may be. They are fewer than make a new person known: profiles are much alike."""
 
 _CLEARLY_BETTER = 0.05
 """A new snapshot is worth a record when its quality grew by this."""
