@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import sightline.identity
-from benchmarks.portraits import SOURCE, orl_shots, packs
+from benchmarks.portraits import SOURCE, orl_portraits, packs
 from sightline.identity.calibration import Calibration, Impostors
 from sightline.identity.fit import calibrate
 
@@ -16,9 +16,10 @@ _CAREFUL = 0.8
 def main() -> None:
     """Measure each pack on all 40 people."""
     for settings in packs():
-        pack, people = orl_shots(settings)
+        seen = orl_portraits(settings)
+        pack = seen.pack
         name = pack.rpartition("-")[0] or pack
-        found = calibrate(pack, people, SOURCE).calibration
+        found = calibrate(pack, seen.good(), SOURCE).calibration
         _write(name, found.model_copy(update={"id": f"builtin-{name}"}))
         if pack != "dlib":
             _write("buffalo_l", _taken(found, "buffalo_l", 1.0, 1e-7))

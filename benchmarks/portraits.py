@@ -1,15 +1,17 @@
 """The ORL portraits as shots: 40 people, 10 each, embedded once by each pack and kept."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 
 from benchmarks.material import SHARED
 from sightline.identity.evidence import Shot
+from sightline.people import photos
 from sightline.settings import Settings
 from sightline.vision.interface import BGRImage
 from sightline.vision.packs import ModelPack, load_pack, resolve_pack
@@ -62,8 +64,27 @@ def canvas_of(pack: str) -> Canvas:
     return CANVASES.get(pack, _CANVAS)
 
 
-def orl_shots(settings: Settings) -> tuple[str, dict[str, list[Shot]]]:
-    """A pack's id, and its shots of each person. Portraits without a face are left out.
+@dataclass(frozen=True, slots=True)
+class Portraits:
+    """What a pack sees in the portraits, by person."""
+
+    pack: str
+    seen: dict[str, list[Shot]]
+    """All in which it finds a face."""
+    shots: frozenset[str]
+    """Ids of those that are good enough for a track."""
+    photos: frozenset[str]
+    """Ids of those that are good enough to enrol."""
+
+    def good(self) -> dict[str, list[Shot]]:
+        """Those that are good enough for a track."""
+        return {
+            name: [shot for shot in own if shot.id in self.shots] for name, own in self.seen.items()
+        }
+
+
+def orl_portraits(settings: Settings) -> Portraits:
+    """The portraits as a pack sees them.
 
     Embeddings are kept in the user's cache folder.
     """
@@ -73,33 +94,30 @@ def orl_shots(settings: Settings) -> tuple[str, dict[str, list[Shot]]]:
     kept = folder / f"orl-{pack}-{canvas.enlarged}-{canvas.side}.npz"
     if not kept.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        shots = _embedded(load_pack(settings), canvas)
-        np.savez(
-            kept,
-            ids=[shot.id for shot in shots],
-            vectors=np.stack([shot.vector for shot in shots]),
-            qualities=[shot.quality for shot in shots],
-        )
+        np.savez(kept, **_measured(load_pack(settings), canvas, settings))  # type: ignore[arg-type]
     with np.load(kept) as stored:
+        seen: dict[str, list[Shot]] = {}
         rows = zip(stored["ids"], stored["vectors"], stored["qualities"], strict=True)
-        return pack, _by_person([Shot(str(id_), vec, float(good)) for id_, vec, good in rows])
+        for id_, vector, quality in rows:
+            shot = Shot(str(id_), vector, float(quality))
+            seen.setdefault(shot.id.partition("_")[0], []).append(shot)
+        shots, photos = stored["ids"][stored["shots"]], stored["ids"][stored["photos"]]
+    return Portraits(pack, seen, frozenset(shots.tolist()), frozenset(photos.tolist()))
 
 
-def _embedded(pack: ModelPack, canvas: Canvas) -> list[Shot]:
-    shots = []
-    for person in range(1, PEOPLE + 1):
-        for number in range(1, PORTRAITS + 1):
-            picture = framed(ORL / f"s{person}_{number}.pgm", canvas)
-            faces = pack.faces.detect(picture)
-            if faces:
-                quality = float(assess(picture, faces[0]).overall)
-                vector = pack.embedder.embed(picture, faces[0])
-                shots.append(Shot(f"s{person}_{number}", vector, quality))
-    return shots
-
-
-def _by_person(shots: Sequence[Shot]) -> dict[str, list[Shot]]:
-    people: dict[str, list[Shot]] = {}
-    for shot in shots:
-        people.setdefault(shot.id.partition("_")[0], []).append(shot)
-    return people
+def _measured(
+    pack: ModelPack, canvas: Canvas, settings: Settings
+) -> dict[str, NDArray[np.generic]]:
+    """Columns: id, vector, quality, whether it is good enough for a track and to enrol."""
+    rows = []
+    for person, number in product(range(1, PEOPLE + 1), range(1, PORTRAITS + 1)):
+        picture = framed(ORL / f"s{person}_{number}.pgm", canvas)
+        for face in pack.faces.detect(picture)[:1]:
+            quality = assess(picture, face)
+            shot = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
+            photo = photos.refusal(quality)
+            vector = pack.embedder.embed(picture, face)
+            overall = float(quality.overall)
+            rows.append((f"s{person}_{number}", vector, overall, shot is None, photo is None))
+    names = ("ids", "vectors", "qualities", "shots", "photos")
+    return {name: np.array(column) for name, column in zip(names, zip(*rows), strict=True)}

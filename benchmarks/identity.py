@@ -1,0 +1,203 @@
+"""Who is named, and who is named wrongly, on the ORL portraits: `make bench-identity`.
+
+40 people: 10 for calibration alone, 15 enrolled with 3 portraits each, 15 strangers; a track is
+1, 3 or 5 of the portraits that are left. The decisions are the product's own, and so is what
+comes before them: a portrait that enrolment refuses is not enrolled, and one that is too poor
+for an embedding leaves its track. A track that has none left names nobody, and counts as missed.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import binom
+
+from benchmarks import crowd
+from benchmarks.portraits import ORL, Portraits, orl_portraits, packs
+from processors.match.decide import Candidate, Choice, Decision, Rules, decide
+from sightline.errors import SightlineError
+from sightline.identity.calibration import Calibration
+from sightline.identity.evidence import Evidence, Shot, Vector, combine, mean_of, score_of
+from sightline.identity.fit import calibrate
+from sightline.identity.scale import Scale
+
+SEEDS = (1, 2, 3, 4, 5)
+RATES = (1e-1, 1e-2, 1e-3, 1e-4)
+SHOTS = (1, 3, 5)
+CALIBRATED, ENROLLED, PHOTOS = 10, 15, 3
+GOAL_RATE = 1e-3
+GOALS = {1: 0.97, 3: 0.995, 5: 0.995}
+"""True positive identification rate at the goal's rate, by shots."""
+
+_CONFIDENCE = 0.95
+
+People = Mapping[str, Sequence[Shot]]
+Track = list[Shot]
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One seed's people."""
+
+    calibration: Calibration
+    gallery: dict[str, list[Vector]]
+    own: dict[int, list[tuple[str, Track]]]
+    """By number of shots: enrolled people's tracks, with whose they are."""
+    strange: dict[int, list[Track]]
+    usable: frozenset[str]
+    """Shots that are good enough for an embedding."""
+
+
+@dataclass(slots=True)
+class Count:
+    """Decisions about tracks of one number of shots at one wanted rate."""
+
+    wanted: float
+    shots: int
+    strangers: int = 0
+    false_names: int = 0
+    own: int = 0
+    named: int = 0
+    mixed_up: int = 0  # enrolled people under somebody else's name
+    thresholds: list[float] = field(default_factory=list)
+
+    @property
+    def allowed(self) -> int:
+        """False names that a system of exactly the wanted rate has at most, at 95%."""
+        return int(binom.ppf(_CONFIDENCE, self.strangers, self.wanted))
+
+    @property
+    def tpir(self) -> float:
+        """Enrolled people's tracks that got the right name."""
+        return self.named / self.own
+
+    @property
+    def good(self) -> bool:
+        """Whether the goal is met; where there is none for this rate, whether names are right."""
+        wanted = GOALS[self.shots] if self.wanted == GOAL_RATE else 0.0
+        return self.false_names <= self.allowed and not self.mixed_up and self.tpir >= wanted
+
+
+def split(portraits: Portraits, seed: int) -> Split:
+    """Draw who is who, and calibrate."""
+    random = np.random.default_rng(seed)
+    people, good = portraits.seen, portraits.good()
+    names = random.permutation(sorted(people)).tolist()
+    gallery: dict[str, list[Vector]] = {}
+    own: dict[int, list[tuple[str, Track]]] = {shots: [] for shots in SHOTS}
+    strange: dict[int, list[Track]] = {shots: [] for shots in SHOTS}
+    for name in names[CALIBRATED : CALIBRATED + ENROLLED]:
+        order = random.permutation(len(people[name])).tolist()
+        photos = [at for at in order if people[name][at].id in portraits.photos][:PHOTOS]
+        gallery[name] = [people[name][at].vector for at in photos]
+        left = [people[name][at] for at in order if at not in photos]
+        for shots in SHOTS:
+            own[shots] += [(name, track) for track in _tracks(left, shots, random)]
+    for name in names[CALIBRATED + ENROLLED :]:
+        for shots in SHOTS:
+            strange[shots] += _tracks(people[name], shots, random)
+    calibrated = {name: good[name] for name in names[:CALIBRATED]}
+    source = f"{CALIBRATED} people of the ORL portraits, seed {seed}"
+    fitted = calibrate(portraits.pack, calibrated, source)
+    return Split(fitted.calibration, gallery, own, strange, portraits.shots)
+
+
+def _tracks(shots: Sequence[Shot], number: int, random: np.random.Generator) -> Iterator[Track]:
+    """As many tracks as there are shots."""
+    for first in range(len(shots)):
+        others = [at for at in range(len(shots)) if at != first]
+        drawn = random.choice(others, number - 1, replace=False)
+        yield [shots[first], *(shots[at] for at in drawn)]
+
+
+def decided(
+    track: Track, part: Split, gallery: Mapping[str, Sequence[Vector]], scale: Scale
+) -> Decision | None:
+    """The product's decision about a track, with a gallery of people and no stranger known."""
+    shots = [shot for shot in track if shot.id in part.usable]
+    if not shots:
+        return None
+    evidence = combine(shots, scale.agree)
+    scores = [
+        Candidate(name, score_of(evidence.template, templates, mean_of(templates)))
+        for name, templates in gallery.items()
+    ]
+    best = sorted(scores, key=lambda one: (-one.score, one.key))
+    rules = Rules(wanted_rate=scale.wanted_rate)
+    return decide(evidence, Choice(best, scale), Choice([], scale), rules)
+
+
+def _name(decision: Decision | None) -> str:
+    return decision.key if decision and decision.status == "enrolled" else ""
+
+
+def count(parts: Sequence[Split], wanted: float, shots: int) -> Count:
+    """Decide all tracks."""
+    total = Count(wanted, shots)
+    for part in parts:
+        scale = part.calibration.scale(len(part.gallery), wanted)
+        total.thresholds.append(scale.threshold(shots))
+        for track in part.strange[shots]:
+            total.strangers += 1
+            total.false_names += _name(decided(track, part, part.gallery, scale)) != ""
+        for name, track in part.own[shots]:
+            found = _name(decided(track, part, part.gallery, scale))
+            total.own += 1
+            total.named += found == name
+            total.mixed_up += found not in ("", name)
+    return total
+
+
+def _print(pack: str, counts: Sequence[Count]) -> None:
+    table = Table(title=f"{pack}: {ENROLLED} enrolled, calibrated on {CALIBRATED} others")
+    for column in ("wanted", "shots", "threshold", "names", "of", "at most", "FPIR", "TPIR", ""):
+        table.add_column(column, justify="right")
+    for one in counts:
+        promised = [score for score in one.thresholds if np.isfinite(score)]
+        table.add_row(
+            f"{one.wanted:g}",
+            str(one.shots),
+            f"{min(promised):.3f}-{max(promised):.3f}" if promised else "not promised",
+            str(one.false_names),
+            str(one.strangers),
+            str(one.allowed),
+            f"{one.false_names / one.strangers:.2%}",
+            f"{one.tpir:.2%}",
+            "" if one.good else "MISSED",
+        )
+    console.print(table)
+
+
+def main() -> dict[str, Any]:
+    """Measure and print; the numbers by name, empty where there are no portraits."""
+    if not ORL.is_dir():
+        console.print("identity: skipped, no ORL portraits in ../shared")
+        return {}
+    numbers: dict[str, Any] = {}
+    for settings in packs():
+        portraits = orl_portraits(settings)
+        pack = portraits.pack
+        parts = [split(portraits, seed) for seed in SEEDS]
+        counts = [count(parts, wanted, shots) for wanted in RATES for shots in SHOTS]
+        _print(pack, counts)
+        kind = pack.partition("_")[0]
+        for one in counts:
+            if one.wanted == GOAL_RATE:
+                numbers[f"{kind}_false_names_{one.shots}"] = one.false_names
+                numbers[f"{kind}_tpir_{one.shots}"] = round(one.tpir, 4)
+        numbers[f"{kind}_goal"] = all(one.good for one in counts if one.wanted == GOAL_RATE)
+        numbers |= crowd.measure(kind, portraits, parts, console)
+    return numbers
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(main()))
+    except SightlineError as error:
+        sys.exit(f"bench: {error}")
