@@ -8,11 +8,12 @@ import typer
 from producers.sources import locate
 from producers.trial import try_out
 from schemas.topics import DEFAULT_FLEET
+from sightline.cli.delivery import publish
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
 from sightline.kafka.admin import ensure_fleet_topic
 from sightline.settings import load_settings
-from sightline.store import cameras
+from sightline.store import cameras, walking
 from sightline.store.cameras import DEFAULT_SITE, CameraSettings, NewCamera, checked
 from sightline.store.db import connect
 
@@ -164,3 +165,34 @@ def remove(name: Name) -> None:
     with connect(load_settings()) as connection:
         cameras.remove(connection, name)
     console.print(f"camera {name} is removed; its logs stay", markup=False, highlight=False)
+
+
+@app.command()
+def walk(
+    one: Annotated[str | None, typer.Argument(help="A camera.")] = None,
+    other: Annotated[str | None, typer.Argument(help="Another one.")] = None,
+    seconds: Annotated[
+        float | None, typer.Argument(help="Nobody gets from one to the other in less.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the time back.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how long the way between two cameras takes; without arguments show all such times.
+
+    Of two people who both come near, one who was seen too far away a moment ago is not meant.
+    """
+    settings = load_settings()
+    with connect(settings) as connection:
+        if one is None:
+            print_rows(walking.listed(connection), title="Walking times", as_json=as_json)
+            return
+        if other is None or (seconds is None) != remove:
+            raise SightlineError("two cameras and the seconds between them, or --remove")
+        with connection.cursor() as cursor:
+            if seconds is None:
+                walking.remove(cursor, one, other)
+            else:
+                walking.set_time(cursor, one, other, seconds)
+    publish(settings)
+    what = "is unknown again" if seconds is None else f"takes {seconds:g} s at least"
+    console.print(f"{one} to {other} {what}", markup=False, highlight=False)

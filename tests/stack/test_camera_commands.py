@@ -1,14 +1,22 @@
 """`sightline camera`, as a person types it."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from schemas import sightline_pb2 as pb
+from schemas.decode import decode
+from schemas.topics import FACTS
+from sightline.errors import NotFoundError, SightlineError
 from sightline.settings import Settings
+from sightline.store import cameras, walking
+from sightline.store.cameras import NewCamera
 from sightline.store.db import connect
 from tests.stack.camera_support import make_film
-from tests.support import run_sightline, sightline_json
+from tests.support import read_topic, run_sightline, sightline_json
 
 pytestmark = pytest.mark.stack
 
@@ -56,3 +64,35 @@ def test_passwords_are_not_printed(stack: Settings) -> None:
     assert tried.stderr == (
         "sightline: camera cmd-secret: rtsp://***@127.0.0.1:9/door: connection refused\n"
     )
+
+
+def test_walking_times_are_kept_and_published(stack: Settings) -> None:
+    with connect(stack) as connection:
+        for name in ("walk-B", "walk-a"):
+            camera = NewCamera(camera_id=name, uri=SecretStr("rtsp://127.0.0.1:9/x"), fleet="walk")
+            cameras.add(connection, camera)
+    run_sightline(stack.home, "camera", "walk", "walk-a", "walk-B", "12.5")
+    with connect(stack) as connection, connection.cursor() as cursor:
+        walking.set_time(cursor, "walk-B", "walk-a", 20)
+    (row,) = sightline_json(stack, "camera", "walk")
+    assert {row["camera_a"], row["camera_b"]} == {"walk-a", "walk-B"}
+    assert row["seconds"] == 20
+    run_sightline(stack.home, "camera", "walk", "walk-a", "walk-B", "--remove")
+    refused = run_sightline(stack.home, "camera", "walk", "walk-a", "walk-B", check=False)
+    assert refused.stderr == "sightline: two cameras and the seconds between them, or --remove\n"
+    facts = [one for one in read_topic(stack, FACTS.name) if one.key == b"walking|walk-B|walk-a"]
+    times = [
+        decode(pb.Fact, one.value).walking_time.seconds if one.value else None for one in facts
+    ]
+    assert times == [12.5, 20, None]
+    with connect(stack) as connection, connection.cursor() as cursor:
+        for other, seconds, error in (
+            ("nowhere", 5.0, NotFoundError), ("walk-a", 5.0, SightlineError),
+            ("walk-B", 0.0, SightlineError), ("walk-B", math.nan, SightlineError),
+        ):  # fmt: skip
+            with pytest.raises(error):
+                walking.set_time(cursor, "walk-a", other, seconds)
+        with pytest.raises(NotFoundError):
+            walking.remove(cursor, "walk-a", "walk-B")
+        for name in ("walk-B", "walk-a"):
+            cameras.remove(connection, name)
