@@ -61,9 +61,6 @@ class VisionSettings(_Group):
 class MatchSettings(_Group):
     """How evidence becomes a decision."""
 
-    agreeing_shots: int = Field(
-        3, ge=1, description="shots that agree, for a name, unless one alone is safe"
-    )
     newcomer_shots: int = Field(3, ge=2, description="shots that agree, for a new person")
     wanted_false_name_rate: float = Field(
         1e-3,
