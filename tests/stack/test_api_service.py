@@ -1,0 +1,131 @@
+"""The service `api` as a process: its page's examples, what it loads, how it ends."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from api.app import make_app
+from schemas import sightline_pb2 as pb
+from schemas.topics import FACES
+from sightline.settings import Settings
+from tests.api_support import base64_of, crop_of, photo_of
+from tests.match_support import worker
+from tests.support import ROOT, environment, eventually, read_topic, sightline_command
+
+pytestmark = pytest.mark.stack
+
+PAGE = (ROOT / "docs" / "api.md").read_text()
+
+
+@contextmanager
+def service(stack: Settings, folder: Path, **extra: str) -> Iterator[tuple[str, Any]]:
+    """Where the service is, and its process."""
+    log = folder / "api.log"
+    env = environment(stack.home, SIGHTLINE_PACK="dlib", **{"SIGHTLINE_API__PORT": "0"} | extra)
+    with log.open("wb") as out, subprocess.Popen(
+        sightline_command("run", "api"), cwd=ROOT, env=env, stderr=out
+    ) as process:  # fmt: skip
+        try:
+            said = eventually(lambda: re.search(r"api: on (http://\S+)", log.read_text()), 60)
+            assert said is not None
+            yield said[1], process
+        finally:
+            process.kill()
+
+
+def test_every_route_is_on_the_page(stack: Settings) -> None:
+    described = make_app(stack).openapi()["paths"]
+    routes = {
+        f"{method.upper()} {path}" for path, methods in described.items() for method in methods
+    }
+    assert set(re.findall(r"^\| `([A-Z]+ /\S*)` \|", PAGE, re.MULTILINE)) == routes
+
+
+def test_the_examples_of_the_page_work_as_they_stand(
+    stack: Settings, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if missing := [name for name in ("curl", "jq", "base64") if shutil.which(name) is None]:
+        pytest.skip(f"no {missing[0]} here")
+    (tmp_path / "ada.jpg").write_bytes(photo_of(0))
+    (tmp_path / "grace.jpg").write_bytes(photo_of(5))
+    examples = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
+    script = tmp_path / "examples.sh"
+    folder = tmp_path_factory.mktemp("service")
+    with worker(stack, folder) as matcher, service(stack, folder) as (url, process):
+        eventually(lambda: "match: ready" in matcher.log(), 60)
+        script.write_text(examples.replace("http://127.0.0.1:8080", url))
+        done = subprocess.run(
+            ["bash", "-eux", "-o", "pipefail", script],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert '"name":"Grace Hopper"' in done.stdout
+        assert (tmp_path / "visitors.csv").read_text().startswith("visitor_log_id,")
+        for row in httpx2.get(f"{url}/api/v1/employees").json()["items"]:
+            if row["name"] in ("Ada Lovelace", "Grace Hopper"):
+                httpx2.delete(f"{url}/api/v1/employees/{row['id']}").raise_for_status()
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_a_request_under_way_is_answered_before_the_service_ends(
+    stack: Settings, tmp_path: Path
+) -> None:
+    def asked() -> bool:
+        events = [
+            pb.FaceEvent.FromString(one.value or b"") for one in read_topic(stack, FACES.name)
+        ]
+        return any(one.observation.camera_id == "api-drain" for one in events)
+
+    answers = []
+    with service(stack, tmp_path, SIGHTLINE_API__DECISION_SECONDS="2.5") as (url, process):
+        body = {
+            "camera_id": "api-drain",
+            "track_ids": [{"track_id": 1, "face_crop": base64_of(crop_of(0))}],
+        }
+
+        def ask() -> None:
+            url_of = f"{url}/api/module1/process-frame"
+            answers.append(httpx2.post(url_of, json=body, timeout=30).status_code)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        eventually(asked, 30, "the shot is published; nobody answers")
+        process.terminate()
+        assert process.wait(20) == 0
+        thread.join(10)
+    assert answers == [503]
+
+
+def test_a_port_that_is_taken_is_one_line(stack: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            sightline_command("run", "api"), cwd=ROOT, timeout=60, check=False,
+            env=environment(stack.home, SIGHTLINE_API__PORT=port), capture_output=True, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"sightline: cannot listen on 127.0.0.1 port {port}")
+
+
+def test_no_model_is_loaded_before_it_is_needed() -> None:
+    code = (
+        "import sys, api.service;"
+        "print(*sorted({'onnxruntime', '_dlib_pybind11', 'insightface', 'faiss', 'faust', 'torch'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
