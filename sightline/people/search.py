@@ -27,7 +27,7 @@ _TRACKS = """
 WITH near AS MATERIALIZED (
     SELECT track_uuid, camera_id, site_id, global_id, person_id, name, first_seen, last_seen,
         pack, face_quality, confidence, {vector} <=> %(vector)s AS away
-    FROM {table} AS track
+    FROM {table} JOIN person_tracks USING (track_uuid)
     WHERE {indexed}
         AND (%(since)s::timestamptz IS NULL OR last_seen >= %(since)s)
         AND (%(until)s::timestamptz IS NULL OR first_seen < %(until)s)
@@ -58,8 +58,7 @@ ORDER BY away, global_id LIMIT %(limit)s
 
 _LENGTHS = """
 (SELECT vector_dims(embedding) FROM face_templates WHERE pack = %(pack)s LIMIT 1)
-UNION (SELECT vector_dims(embedding) FROM person_tracks
-    WHERE pack = %(pack)s AND embedding IS NOT NULL LIMIT 1)
+UNION (SELECT vector_dims(face) FROM track_faces WHERE face_pack = %(pack)s LIMIT 1)
 """
 
 
@@ -83,7 +82,7 @@ def search_tracks(
     Raises SightlineError for a vector that is none, or that is not of the pack.
     """
     asked = {"since": since, "until": until, "camera": camera}
-    query, given = _query(db, "person_tracks", _TRACKS, pack, vector, limit)
+    query, given = _query(db, "track_faces", _TRACKS, pack, vector, limit)
     with db.transaction(), db.cursor(row_factory=dict_row) as cursor:
         _widen(db, limit)
         return cursor.execute(query, given | asked | {"min_score": min_score}).fetchall()

@@ -22,7 +22,7 @@ LONGEST = 4000
 
 TABLES = {
     "face_templates": ("embedding", "pack"),
-    "person_tracks": ("embedding", "pack"),
+    "track_faces": ("face", "face_pack"),  # those of person_tracks, whose rows change too often
     "detected_persons": ("face_embedding", "embedding_pack"),
 }
 """Tables with vectors: the columns of the vector and of its pack."""

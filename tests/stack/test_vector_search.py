@@ -84,7 +84,7 @@ def past(stack: Settings) -> Iterator[Past]:
     with connect(stack, autocommit=True) as db:
         one = Past(db)
         vectors.ensure_indexes(db, one.pack, D)
-        db.execute("ANALYZE person_tracks")
+        db.execute("ANALYZE person_tracks, track_faces")
         yield one
         db.execute("DELETE FROM person_tracks WHERE pack = %s", (one.pack,))
         db.execute("DELETE FROM detected_persons WHERE embedding_pack = %s", (one.pack,))
@@ -112,7 +112,7 @@ def test_the_index_finds_what_comparing_with_all_finds(past: Past) -> None:
 
 
 def test_it_is_the_index_that_answers(past: Past) -> None:
-    name = vectors.index_name("person_tracks", past.pack, D)
+    name = vectors.index_name("track_faces", past.pack, D)
     before = _scans(past.db, name)
     search_tracks(past.db, past.pack, past.faces[0], limit=5)
     past.db.execute("SELECT pg_stat_force_next_flush()")
@@ -238,7 +238,7 @@ def test_a_new_pack_is_indexed_by_those_who_answer_searches(past: Past, stack: S
 
 def test_while_another_makes_them_nobody_waits(past: Past, stack: Settings) -> None:
     pack = f"busy-{uuid4().hex[:8]}"
-    name = vectors.index_name("person_tracks", pack, 8)
+    name = vectors.index_name("track_faces", pack, 8)
     with connect(stack, autocommit=True) as one, connect(stack, autocommit=True) as other:
         one.execute("SELECT pg_advisory_lock(hashtext('sightline vector indexes'))")
         vectors.ensure_indexes(other, pack, 8)
@@ -264,7 +264,7 @@ def test_making_an_index_in_a_transaction_is_refused(stack: Settings) -> None:
 def test_longer_vectors_than_can_be_indexed_are_left_alone(stack: Settings) -> None:
     with connect(stack, autocommit=True) as db:
         vectors.ensure_indexes(db, "long", vectors.LONGEST + 1)
-        assert _oid(db, vectors.index_name("person_tracks", "long", vectors.LONGEST + 1)) is None
+        assert _oid(db, vectors.index_name("track_faces", "long", vectors.LONGEST + 1)) is None
 
 
 def test_a_name_that_an_employee_has_now_is_shown(past: Past) -> None:
