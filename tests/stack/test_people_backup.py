@@ -54,7 +54,8 @@ def everything(stack: Settings) -> dict[str, list[tuple[Any, ...]]]:
             )
         ]
         names, order = ", ".join(f"{name}::text" for name in columns), ", ".join(key)
-        found[table] = rows(stack, f"SELECT {names} FROM {table} ORDER BY {order}")
+        chosen = "WHERE embedding IS NOT NULL" if table == "person_tracks" else ""
+        found[table] = rows(stack, f"SELECT {names} FROM {table} {chosen} ORDER BY {order}")
     return found
 
 
