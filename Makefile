@@ -1,4 +1,4 @@
-.PHONY: demo test bench lint lock proto docs clean
+.PHONY: demo test bench lint lock proto docs clean bench-identity
 
 demo:
 	@deploy/bootstrap demo
@@ -18,6 +18,12 @@ lint:
 bench:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.pipeline
+
+# Who is named, who wrongly, and one id for each person at a site.
+bench-identity:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.identity
+	@.venv/bin/python -m benchmarks.site
 
 # The messages' Python, from the contract.
 proto:

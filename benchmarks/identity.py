@@ -192,7 +192,7 @@ def main() -> dict[str, Any]:
                 numbers[f"{kind}_false_names_{one.shots}"] = one.false_names
                 numbers[f"{kind}_tpir_{one.shots}"] = round(one.tpir, 4)
         numbers[f"{kind}_goal"] = all(one.good for one in counts if one.wanted == GOAL_RATE)
-        numbers |= crowd.measure(kind, portraits, parts, console)
+        numbers |= crowd.measure(kind, portraits, console)
     return numbers
 
 
