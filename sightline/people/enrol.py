@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from schemas.ids import global_id
@@ -26,6 +27,14 @@ _ASKED_WRONGLY = 0.01
 """Of people whose face nobody has, so many are taken for somebody who is enrolled, and `anyway`
 has to say that they are not. More than may be named wrongly: to have one person under two names
 is worse, for neither is found any more."""
+
+_ORPHANED_AFTER = timedelta(hours=1)
+"""No enrolment takes as long."""
+
+_STALE = """
+INSERT INTO stale_objects (key, stale_at) VALUES (%s, now() + %s)
+ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +87,8 @@ def enrol(
         raise SightlineError("give at least one photo")
     looks = [look(photo, pack, settings) for photo in photos]
     with connect(settings, autocommit=True) as db:
-        with _undone_on_failure(open_store(settings)) as put, db.transaction():
-            cursor = db.cursor()
+        # Undone before the transaction is, while nobody else can take the same keys.
+        with db.transaction(), db.cursor() as cursor, _objects(settings, cursor) as put:
             records.lock_enrolment(cursor)
             people = records.count(db)
             calibration = in_force(db, pack.id)
@@ -184,8 +193,6 @@ def _add(
         return False
     taken = set(records.photo_urls(cursor, person))
     key = next(key for key in _photo_keys(name) if key not in taken)
-    # Before it is written, or somebody who deletes it just now would come after.
-    cursor.execute("DELETE FROM stale_objects WHERE key = %s", (key,))
     put(key, one.jpeg)
     records.add_look(cursor, person, pack, key, one)
     return True
@@ -202,17 +209,25 @@ def _photo_keys(name: str) -> Iterator[str]:
 
 
 @contextmanager
-def _undone_on_failure(store: ObjectStore) -> Iterator[Callable[[str, bytes], None]]:
-    """A way to write objects that are deleted again when what follows fails."""
+def _objects(settings: Settings, cursor: Cursor) -> Iterator[Callable[[str, bytes], None]]:
+    """A way to write objects that are gone again when what follows fails.
+
+    Whatever becomes of this process: each is noted as stale first, for the snapshot sink to
+    delete, and the transaction that says otherwise may never commit.
+    """
+    store = open_store(settings)
     written: list[str] = []
+    with connect(settings, autocommit=True) as notes:
 
-    def put(key: str, data: bytes) -> None:
-        store.put(key, data, "image/jpeg")
-        written.append(key)
+        def put(key: str, data: bytes) -> None:
+            notes.execute(_STALE, (key, _ORPHANED_AFTER))
+            cursor.execute("DELETE FROM stale_objects WHERE key = %s", (key,))
+            written.append(key)
+            store.put(key, data, "image/jpeg")
 
-    try:
-        yield put
-    except BaseException:
-        for key in written:
-            store.delete(key)
-        raise
+        try:
+            yield put
+        except BaseException:
+            for key in written:
+                store.delete(key)
+            raise

@@ -1,12 +1,17 @@
 """Changing and removing people, each in one transaction that the gallery hears of."""
 
+from contextlib import suppress
 from uuid import UUID
 
-from sightline.people import overlay, records
+from schemas.ids import global_id
+from sightline.errors import NotFoundError
+from sightline.people import corrections, overlay, records
 from sightline.people.records import Cursor, Details
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 from sightline.store.objects import open_store
+
+_MADE_BY = "removal"
 
 
 def change(settings: Settings, who: str | UUID, details: Details) -> bool:
@@ -27,14 +32,18 @@ def change(settings: Settings, who: str | UUID, details: Details) -> bool:
 def remove(settings: Settings, who: str | UUID) -> int:
     """Remove the person of a name or an id; how many photos they had.
 
-    Nobody is recognised as them any more, and no snapshot shows their face with their name. Logs
-    keep what they say. Raises NotFoundError.
+    Nobody is recognised as them any more, nor as a stranger of that face, and no snapshot shows
+    it with their name. Logs keep what they say. Raises NotFoundError.
     """
     with connect(settings, autocommit=True) as db:
         with db.transaction():
             cursor = db.cursor()
             overlay.lock(cursor)  # first of all locks
-            photos = records.remove(cursor, _lock(cursor, who))
+            person = _lock(cursor, who)
+            photos = records.remove(cursor, person)
+            # What cameras have seen of them is not a stranger from now on.
+            with suppress(NotFoundError):  # seen by none
+                corrections.forget(cursor, global_id(str(person)), _MADE_BY)
         _delete_objects(settings, db, photos)
     return len(photos)
 

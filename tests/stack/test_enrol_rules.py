@@ -155,6 +155,22 @@ def test_nothing_is_left_of_an_enrolment_that_fails_late(
     assert photos_of(stack, "Rules Fay") == [], "the first photo was written, and deleted again"
 
 
+def test_a_photo_whose_enrolment_was_killed_is_found_and_deleted(
+    stack: Settings, pack: ModelPack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kill -9 leaves it: the object is there, and the transaction never came to its end."""
+    with monkeypatch.context() as patch:
+        patch.setattr("sightline.store.objects.FolderStore.delete", lambda self, key: None)
+        patch.setattr("sightline.people.records.MAX_LOOKS", 0)
+        with pytest.raises(PhotoError):
+            enrol(stack, pack, "Rules Liv", [photo("Ana Lima")], Details())
+    assert len(photos_of(stack, "Rules Liv")) == 1
+    stale = "SELECT count(*) FROM stale_objects WHERE key LIKE '%%Rules_Liv%%'"
+    assert rows(stack, stale) == [(1,)], "the snapshot sink deletes what is stale"
+    enrol(stack, pack, "Rules Liv", [photo("Ana Lima")], Details())
+    assert rows(stack, stale) == [(0,)], "and leaves alone what was written again"
+
+
 def test_a_stranger_who_enrols_keeps_their_history(stack: Settings, pack: ModelPack) -> None:
     seen = look(photo("Ella Quist", light=0.9), pack, stack).vector
     other = look(photo("Ben Archer"), pack, stack).vector
@@ -221,6 +237,11 @@ def test_removing_takes_the_name_off_snapshots_and_the_face_off_tracks(
     assert rows(
         stack, "SELECT person_id, name, embedding FROM person_tracks WHERE track_uuid = %s", track
     ) == [(None, None, None)]
+    assert rows(
+        stack,
+        "SELECT kind FROM corrections WHERE (details ->> 'global_id')::bigint = %s",
+        done.global_id,
+    ) == [("forget",)], "nor is that face a stranger's now"
     assert str(done.person_id) not in gallery(stack)
     assert photos_of(stack, "Rules Ida") == []
     assert rows(stack, "SELECT count(*) FROM stale_objects WHERE key LIKE '%%Rules_Ida%%'") == [
