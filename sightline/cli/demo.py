@@ -45,6 +45,7 @@ def _demo(
         print_json(outcome.summary)
     else:
         report.print_rows(outcome.found)
+        report.print_nearest(outcome.found)
         if outcome.verdict is not None:
             report.print_verdict(outcome.verdict)
         report.print_summary(outcome.summary)

@@ -1,4 +1,4 @@
-"""What the pipeline has found: rows out of PostgreSQL, boxes out of the topic `tracks`."""
+"""What the pipeline has found: rows out of PostgreSQL, boxes and reasons out of Kafka."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
-from schemas.topics import TRACKS
+from schemas.topics import SIGHTINGS, TRACKS
 from sightline.demo.truth import Box, Identity, Track
 from sightline.kafka.read import read_all
 from sightline.settings import Settings
@@ -37,6 +37,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest:
+    """The enrolled person who came nearest to a track, named or not, at its last decision."""
+
+    camera: str
+    track_number: int
+    candidate: str  # name
+    score: float
+    threshold: float  # what the decision was held against
+    said: str  # name; empty where it was not said
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What the pipeline has found."""
 
@@ -45,6 +58,7 @@ class Found:
     rows: tuple[Row, ...]
     visitor_logs: int
     snapshots: int  # pictures stored
+    nearest: tuple[Nearest, ...] = ()
 
 
 def read_found(settings: Settings, db: Connection) -> Found:
@@ -72,7 +86,28 @@ def read_found(settings: Settings, db: Connection) -> Found:
         rows=rows,
         visitor_logs=_count(db, "SELECT count(*) FROM visitor_logs"),
         snapshots=_count(db, "SELECT count(*) FROM snapshots WHERE is_own"),
+        nearest=tuple(_nearest(settings, db)),
     )
+
+
+def _nearest(settings: Settings, db: Connection) -> Iterator[Nearest]:
+    """Out of the topic `sightings`: what is not decided has no row."""
+    names = {str(key): str(name) for key, name in db.execute("SELECT id, name FROM employees")}
+    last: dict[str, pb.Sighting] = {}
+    for record in read_all(settings, SIGHTINGS):
+        sighting = record.decode(pb.Sighting)
+        last[sighting.track_id] = sighting
+    for one in sorted(last.values(), key=lambda one: (one.first_seen_us, one.track_id)):
+        if one.candidate in names:
+            yield Nearest(
+                camera=one.camera_id,
+                track_number=one.track_number,
+                candidate=names[one.candidate],
+                score=one.candidate_score,
+                threshold=one.threshold,
+                said=one.name,
+                reason=one.reason,
+            )
 
 
 def _rows(db: Connection) -> Iterator[Row]:

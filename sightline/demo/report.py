@@ -1,13 +1,15 @@
 """The demo's result: one JSON object for programs, tables for people."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from rich.table import Table
 
 from sightline.cli.output import console
-from sightline.demo.found import Found
+from sightline.demo.found import Found, Nearest
 from sightline.demo.truth import Identity, Verdict
 
 UNKNOWN = "unknown"
@@ -38,7 +40,14 @@ def as_json(found: Found, cameras: Sequence[str], verdict: Verdict | None) -> di
         "latency_ms_p50": milliseconds(percentile(latencies, 0.5)),
         "latency_ms_p95": milliseconds(percentile(latencies, 0.95)),
         "names": sorted(names),
+        "nearest": [_as_json(one) for one in found.nearest],
     }
+
+
+def _as_json(one: Nearest) -> dict[str, Any]:
+    rounded = {name: round(getattr(one, name), 4) for name in ("score", "threshold")}
+    # Infinite where no score is high enough, which JSON has no number for.
+    return asdict(one) | {name: v if isfinite(v) else None for name, v in rounded.items()}
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -75,6 +84,20 @@ def print_rows(found: Found) -> None:
         table.add_row(
             at.strftime("%H:%M:%S"), row.camera, str(row.track_number), said(row.identity),
             f"{row.latency * 1000:.0f} ms",
+        )  # fmt: skip
+    console.print(table)
+
+
+def print_nearest(found: Found) -> None:
+    """Who came nearest to each track, and why they were named or not."""
+    table = Table(title="Nearest of the enrolled people")
+    for column in ("camera", "track", "nearest", "score", "threshold", "named", "why"):
+        table.add_column(column)
+    for one in found.nearest:
+        table.add_row(
+            one.camera, str(one.track_number), one.candidate, f"{one.score:.3f}",
+            f"{one.threshold:.3f}", "yes" if one.said == one.candidate else one.said or "no",
+            one.reason,
         )  # fmt: skip
     console.print(table)
 

@@ -1,10 +1,12 @@
 """What `sightline demo` takes and prints."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sightline.demo.found import Found, Row
+from sightline.demo.found import Found, Nearest, Row
 from sightline.demo.report import as_json, percentile
 from sightline.demo.run import _camera_name, checked_wish
 from sightline.demo.truth import Identity, Person, Track, Truth, compare
@@ -36,6 +38,16 @@ def test_without_a_truth_its_counts_are_null() -> None:
     assert all(summary[name] is None for name in OF_TRUTH)
     assert summary["names"] == ["Ana", "Zoe"]
     assert (summary["access_logs"], summary["unknown_ids"]) == (4, 1)
+
+
+def test_who_came_nearest_is_told_with_score_and_threshold() -> None:
+    near = Nearest("door", 3, "Ana", 0.41239, 0.52, "", "2 shots, not near enough")
+    safe = replace(near, candidate="Ben", threshold=math.inf, said="Ben")
+    summary = as_json(replace(found(), nearest=(near, safe)), ["door"], None)
+    first, second = summary["nearest"]
+    assert first["candidate"] == "Ana" and first["said"] == ""
+    assert (first["score"], first["threshold"]) == (0.4124, 0.52)
+    assert (second["said"], second["threshold"]) == ("Ben", None)
 
 
 def test_with_a_truth_they_are_numbers() -> None:
