@@ -1,4 +1,4 @@
-.PHONY: demo test bench lint lock proto docs clean bench-identity
+.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity
 
 demo:
 	@deploy/bootstrap demo
@@ -24,6 +24,10 @@ bench-identity:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.identity
 	@.venv/bin/python -m benchmarks.site
+
+bench-match:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.match
 
 # The messages' Python, from the contract.
 proto:

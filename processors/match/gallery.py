@@ -99,6 +99,11 @@ class Gallery:
         index = self._packs.get(pack)
         return index.dimension if index is not None else None
 
+    def depth(self, pack: str) -> int:
+        """How many of a pack's templates a search looks at closely."""
+        index = self._packs.get(pack)
+        return index.depth if index is not None else 0
+
     def nearest(self, pack: str, vector: Vector, also: Sequence[str] = ()) -> list[Candidate]:
         """The enrolled people nearest to a template, best first."""
         index = self._packs.get(pack)
