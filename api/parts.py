@@ -24,7 +24,7 @@ from sightline.store.outbox import deliver
 log = logging.getLogger(__name__)
 
 _CONNECTIONS = 10
-_WAIT_SECONDS = 5.0
+_WAIT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)

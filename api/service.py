@@ -47,10 +47,17 @@ def serve(server: uvicorn.Server, listener: socket.socket, stop: Stop) -> None:
 
 def _listen(settings: ApiSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # With the protocol named: asyncio sends small packets at once only where it is, and an
+    # answer would wait 40 ms for the client's acknowledgement of its head.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((settings.host, settings.port), family=family)
+        listener.bind((settings.host, settings.port))
+        listener.listen()
     except OSError as error:
+        listener.close()
         raise SightlineError(
             f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): set"
             " SIGHTLINE_API__PORT to a free one, or to 0 for any"
         ) from error
+    return listener

@@ -207,15 +207,15 @@ def stand_in(connection: Connection, camera_id: str) -> str:
 
     What comes by the API needs a camera that logs can name.
     """
-    with connection.transaction():
+    known = "SELECT site_id FROM cameras WHERE camera_id = %s"
+    row = connection.execute(known, (camera_id,)).fetchone()
+    if row is None:
         connection.execute(
             "INSERT INTO cameras (camera_id, uri, enabled) VALUES (%s, 'api:', false)"
             " ON CONFLICT DO NOTHING",
             (camera_id,),
         )
-        row = connection.execute(
-            "SELECT site_id FROM cameras WHERE camera_id = %s", (camera_id,)
-        ).fetchone()
+        row = connection.execute(known, (camera_id,)).fetchone()
     if row is None:
         raise AssertionError("a camera that is there is not there")
     return str(row[0])

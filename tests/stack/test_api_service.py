@@ -71,6 +71,9 @@ def test_the_examples_of_the_page_work_as_they_stand(
         assert done.returncode == 0, done.stderr[-2000:]
         assert '"name":"Grace Hopper"' in done.stdout
         assert (tmp_path / "visitors.csv").read_text().startswith("visitor_log_id,")
+        with httpx2.Client() as client:
+            waits = [client.get(f"{url}/healthz").elapsed.total_seconds() for _ in range(20)]
+        assert min(waits[1:]) < 0.03, "small packets wait for acknowledgements"
         for row in httpx2.get(f"{url}/api/v1/employees").json()["items"]:
             if row["name"] in ("Ada Lovelace", "Grace Hopper"):
                 httpx2.delete(f"{url}/api/v1/employees/{row['id']}").raise_for_status()
