@@ -81,7 +81,9 @@ def test_everybody_in_its_own_films_is_found_with_the_models_of_the_registry(fol
     assert not (folder.parent / "user").exists()
 
 
-def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(folder: Path, shared: Path) -> None:
+def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(
+    folder: Path, shared: Path
+) -> None:
     photos = shared / "media" / "photos"
     status, out, err = run(
         folder,
