@@ -186,13 +186,15 @@ class _Case:
         )
 
     def _settled(self) -> Decision:
-        """The last word on a track that is near to somebody and not near enough.
+        """The last word on a track that is near to somebody and not safely them.
 
-        It names nobody, but it was somebody: the stranger whom it is nearer to than to nobody,
-        or a new one.
+        It names nobody, but it was somebody: the nearest of several strangers whose scores are
+        all enough, or a new one. Two ids of one person can be merged; two people under one id,
+        which a lower score would lead to, spoil each other's looks.
         """
         free = self.strangers.free()
-        if free and free[0].score >= self._halfway(self.strangers) and self._keeps_up(free[0]):
+        enough = free and free[0].score >= self._threshold(self.strangers)
+        if enough and self._keeps_up(free[0]):
             return self._met("stranger", free[0], "the track is over; nearest")
         return self._new(f"the track is over; {self._said()}, {self._why_not()}")
 

@@ -88,7 +88,8 @@ class MatchWorker:
 
     async def run(self, stop: Stop) -> None:
         """Work until `stop`. Raises InfrastructureError when Kafka does not go on."""
-        await self._follower.load()
+        if not await self._load(stop):
+            return
         following = asyncio.create_task(self._follower.follow())
         await self._app.start()
         log.info("match: ready")
@@ -100,6 +101,19 @@ class MatchWorker:
         await asyncio.wait_for(self._app.stop(), stop.remaining())
         following.cancel()
         await self._follower.close()
+
+    async def _load(self, stop: Stop) -> bool:
+        """Read what is known; False where it is to stop before that is done."""
+        loading = asyncio.create_task(self._follower.load())
+        while not loading.done() and not stop:
+            await asyncio.wait({loading}, timeout=_LOOK_SECONDS)
+        if loading.done():
+            loading.result()
+            return True
+        loading.cancel()
+        await asyncio.wait({loading})
+        await self._follower.close()
+        return False
 
     async def _work(self, stream: StreamT[bytes]) -> None:
         async for event in stream.events():

@@ -60,7 +60,11 @@ def _observed(
             before = track.decided
     turn = Turn(site, known, rules, shot.captured_at_us)
     turn.decide(now, before)
-    expired = site.expired(shot.camera_id, shot.captured_at_us, settled)
+    expired = [
+        one
+        for one in site.expired(shot.camera_id, shot.captured_at_us, settled)
+        if one != shot.track_id
+    ]
     forgotten = site.strangers.forgettable(
         shot.camera_id, shot.captured_at_us, round(rules.forget_days * _DAY_US)
     )

@@ -124,8 +124,8 @@ def test_a_newcomer_needs_agreeing_shots_and_nobody_near() -> None:
 
 def test_the_end_of_a_track_decides_what_was_open_and_names_nobody() -> None:
     assert decided({"ann": 0.49}, final=True).status == "newcomer"
-    assert decided(strangers={"7": 0.46}, final=True).key == "7"
-    assert decided(strangers={"7": 0.40}, final=True).status == "newcomer"
+    assert decided(strangers={"7": 0.49}, final=True).status == "newcomer"
+    assert decided(strangers={"7": 0.55, "8": 0.52}, final=True).key == "7"
     assert decided({"ann": 0.45}, count=2, final=True).status == "provisional"
 
 
