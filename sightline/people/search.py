@@ -100,7 +100,7 @@ def search_persons(
 
     Best first, at most `limit` from `threshold` on. Raises SightlineError as `search_tracks`.
     """
-    query, given = _query(db, "detected_persons", _PERSONS, pack, vector, limit)
+    query, given = _query(db, "person_faces", _PERSONS, pack, vector, limit)
     with db.transaction():
         _widen(db, limit)
         rows = db.execute(query, given | {"min_score": threshold}).fetchall()

@@ -22,8 +22,9 @@ LONGEST = 4000
 
 TABLES = {
     "face_templates": ("embedding", "pack"),
-    "track_faces": ("face", "face_pack"),  # those of person_tracks, whose rows change too often
-    "detected_persons": ("face_embedding", "embedding_pack"),
+    # Those of person_tracks and detected_persons, whose rows change too often for an index.
+    "track_faces": ("face", "face_pack"),
+    "person_faces": ("face", "face_pack"),
 }
 """Tables with vectors: the columns of the vector and of its pack."""
 

@@ -84,7 +84,7 @@ def past(stack: Settings) -> Iterator[Past]:
     with connect(stack, autocommit=True) as db:
         one = Past(db)
         vectors.ensure_indexes(db, one.pack, D)
-        db.execute("ANALYZE person_tracks, track_faces")
+        db.execute("ANALYZE person_tracks, track_faces, detected_persons, person_faces")
         yield one
         db.execute("DELETE FROM person_tracks WHERE pack = %s", (one.pack,))
         db.execute("DELETE FROM detected_persons WHERE embedding_pack = %s", (one.pack,))
@@ -160,6 +160,20 @@ def test_persons_come_with_their_cosine(past: Past) -> None:
     assert len(search_persons(past.db, past.pack, past.faces[42], threshold=-1, limit=7)) == 7
 
 
+def test_a_face_that_goes_is_found_no_more_and_a_row_that_changes_keeps_it(past: Past) -> None:
+    person, face = past.first_id + 50, past.faces[50]
+    past.db.execute("UPDATE detected_persons SET last_seen = now() WHERE global_id = %s", (person,))
+    assert [one for one, _ in search_persons(past.db, past.pack, face)] == [person]
+    past.db.execute(
+        "UPDATE detected_persons SET face_embedding = %s WHERE global_id = %s",
+        (Vector(-face), person),
+    )
+    assert search_persons(past.db, past.pack, face) == []
+    assert [one for one, _ in search_persons(past.db, past.pack, -face)] == [person]
+    past.db.execute("DELETE FROM detected_persons WHERE global_id = %s", (person,))
+    assert search_persons(past.db, past.pack, -face) == []
+
+
 def test_a_pack_that_nobody_has_finds_nobody(past: Past) -> None:
     assert search_tracks(past.db, "nobody's", past.faces[0]) == []
     assert search_persons(past.db, "nobody's", past.faces[0]) == []
@@ -217,7 +231,7 @@ def test_indexes_are_made_once_and_again_where_one_is_broken(past: Past, stack: 
 
 def test_a_new_pack_is_indexed_by_those_who_answer_searches(past: Past, stack: Settings) -> None:
     pack = f"new-{uuid4().hex[:8]}"
-    name = vectors.index_name("detected_persons", pack, 8)
+    name = vectors.index_name("person_faces", pack, 8)
     past.db.execute(
         "INSERT INTO detected_persons (global_id, face_embedding, embedding_pack, first_seen,"
         " last_seen) VALUES (%s, %s, %s, now(), now())",
