@@ -22,7 +22,7 @@ from benchmarks.portraits import ORL, Portraits, orl_portraits, packs
 from processors.match.decide import Candidate, Choice, Decision, Rules, decide
 from sightline.errors import SightlineError
 from sightline.identity.calibration import Calibration
-from sightline.identity.evidence import Evidence, Shot, Vector, combine, mean_of, score_of
+from sightline.identity.evidence import Shot, Vector, combine, mean_of, score_of
 from sightline.identity.fit import calibrate
 from sightline.identity.scale import Scale
 

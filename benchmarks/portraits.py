@@ -120,4 +120,5 @@ def _measured(
             overall = float(quality.overall)
             rows.append((f"s{person}_{number}", vector, overall, shot is None, photo is None))
     names = ("ids", "vectors", "qualities", "shots", "photos")
-    return {name: np.array(column) for name, column in zip(names, zip(*rows), strict=True)}
+    columns = zip(*rows, strict=True)
+    return {name: np.array(column) for name, column in zip(names, columns, strict=True)}

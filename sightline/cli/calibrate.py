@@ -32,6 +32,7 @@ class Whose(StrEnum):
 
     FOLDER = "folder"
     ENROLLED = "enrolled"
+    BOTH = "both"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +51,11 @@ def calibrate(
     ] = None,
     models: ModelsOption = None,
     impostors: Annotated[
-        Whose, typer.Option(help="Whose likeness says how alike strangers are.")
+        Whose,
+        typer.Option(
+            help="Whose likeness says how alike strangers are: the people of the folder, those"
+            " enrolled here, or both; nobody may be in both."
+        ),
     ] = Whose.FOLDER,
     report: Annotated[
         Path | None,
@@ -61,7 +66,10 @@ def calibrate(
         bool, typer.Option("--no-activate", help="Keep it; decisions go on by the one in force.")
     ] = False,
     activate: Annotated[
-        str | None, typer.Option(metavar="ID", help="Put a stored calibration in force.")
+        str | None,
+        typer.Option(
+            metavar="ID", help="Put a stored calibration in force; `builtin` is the pack's."
+        ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="The stored calibrations.")] = False,
     show: Annotated[
@@ -106,10 +114,13 @@ def _measure(
         portraits = read_portraits(folder, pack, settings, told)
     _tell_skipped(portraits)
     source, strangers = folder.resolve().name, None
-    if impostors is Whose.ENROLLED:
+    if impostors is not Whose.FOLDER:
         with connect(settings) as db:
-            strangers = enrolled(db, pack.id)
+            strangers = dict(enrolled(db, pack.id))
         source += ", strangers: the people enrolled here"
+    if impostors is Whose.BOTH and strangers is not None:
+        strangers |= portraits.people
+        source += " and those of the folder"
     with _progress("measuring") as told:
         fitted = fit(pack.id, portraits.people, source, impostors=strangers, progress=told)
     calibration = fitted.calibration
@@ -144,11 +155,15 @@ def _stored(settings: Settings, calibration_id: str) -> "Calibration":
 
 def _activate(settings: Settings, calibration_id: str) -> None:
     from sightline.identity import store  # noqa: PLC0415
+    from sightline.vision.packs import resolve_pack  # noqa: PLC0415
 
     with connect(settings) as db, db.cursor() as cursor:
-        pack = store.activate(cursor, calibration_id).pack
+        if calibration_id == "builtin":
+            calibration = store.back_to_builtin(cursor, resolve_pack(settings).id)
+        else:
+            calibration = store.activate(cursor, calibration_id)
     deliver_now(settings)
-    console.print(f"{calibration_id} is in force for {pack}")
+    console.print(f"{calibration.id} is in force for {calibration.pack}")
 
 
 def _show(
@@ -204,7 +219,7 @@ def _tell_alike(fitted: "Fitted", by_id: bool) -> None:
     middle = calibration.reached(1, 0.5)
     if score - middle < _ONE_PERSON * (1 - middle):
         return
-    kind = "the enrolled people" if by_id else "the folders"
+    kind = "people" if by_id else "the folders"
     progress_console.print(
         f"{kind} {one} and {other} score {score:.2f} with each other: if they are one person,"
         " put them together and measure again",

@@ -41,6 +41,13 @@ def activate(cursor: Cursor, calibration_id: str) -> Calibration:
     return calibration
 
 
+def back_to_builtin(cursor: Cursor, pack: str) -> Calibration:
+    """Decide by the calibration that a pack brings along, once the transaction has committed."""
+    _take_out_of_force(cursor, pack)
+    enqueue(cursor, FACTS.name, f"calibration|{pack}", None)
+    return builtin(pack)
+
+
 def stored(cursor: Cursor, calibration_id: str) -> Calibration:
     """A stored calibration. Raises NotFoundError."""
     row = cursor.execute(
@@ -54,21 +61,21 @@ def stored(cursor: Cursor, calibration_id: str) -> Calibration:
 
 
 def _activate(cursor: Cursor, calibration: Calibration) -> None:
-    # Two at once would both find nothing to lock where the pack has none in force yet, and the
-    # facts of one key have to be in the order of their commits.
-    cursor.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('calibration|' || %s, 0))",
-        (calibration.pack,),
-    )
-    cursor.execute(
-        "UPDATE calibrations SET in_force = false WHERE pack = %s AND in_force",
-        (calibration.pack,),
-    )
+    _take_out_of_force(cursor, calibration.pack)
     cursor.execute(
         "UPDATE calibrations SET in_force = true WHERE calibration_id = %s", (calibration.id,)
     )
     fact = pb.Fact(calibration=pb.Calibration(pack=calibration.pack, json=calibration.to_json()))
     enqueue(cursor, FACTS.name, f"calibration|{calibration.pack}", fact.SerializeToString())
+
+
+def _take_out_of_force(cursor: Cursor, pack: str) -> None:
+    # Two at once would both find nothing to lock where the pack has none in force yet, and the
+    # facts of one key have to be in the order of their commits.
+    cursor.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('calibration|' || %s, 0))", (pack,)
+    )
+    cursor.execute("UPDATE calibrations SET in_force = false WHERE pack = %s AND in_force", (pack,))
 
 
 _LISTED = """
