@@ -11,7 +11,7 @@ of his track is told beside it.
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +148,19 @@ def share(agreements: list[Agreement], *, strict: bool = False) -> float:
     return sum(one.strictly if strict else one.agreed for one in agreements) / faces
 
 
+def share_of_frames(truth: list[TrueTrack], said: Said) -> float:
+    """How many frames have the names of the truth and no others, 0 to 1."""
+    there: dict[int, set[str]] = defaultdict(set)
+    for track in truth:
+        for frame in track.faces:
+            there[frame] |= {track.name} - {""}
+    same = 0
+    for frame, boxes in said.boxes.items():
+        names = {said.sightings[one].name for one in boxes if one in said.sightings} - {""}
+        same += names in (there[frame], there[frame] - {TURNED_AWAY})
+    return same / len(said.boxes)
+
+
 def turned_away(agreements: list[Agreement], said: Said) -> pb.Sighting | None:
     """The last sighting of our track that has most faces of who is turned away."""
     (agreement,) = (one for one in agreements if one.track.name == TURNED_AWAY)
@@ -223,13 +236,17 @@ def main(*, loop: bool = True) -> dict[str, Any]:
         return {"stage_clip_agreement": None}
     console.print("the stage clip through the pipeline ...")
     said = measure()
-    agreements = compare(read_truth(), said)
+    truth = read_truth()
+    agreements = compare(truth, said)
     _print(agreements, said)
+    frames = share_of_frames(truth, said)
+    console.print(f"frames with the names of the truth and no others: {frames:.1%}")
     turned = turned_away(agreements, said) or pb.Sighting()
     numbers: dict[str, Any] = {
         "stage_clip_faces": sum(len(one.track.faces) for one in agreements),
         "stage_clip_agreement": round(share(agreements), 4),
         "stage_clip_agreement_strict": round(share(agreements, strict=True), 4),
+        "stage_clip_frames_agreement": round(frames, 4),
         "stage_clip_names": sorted({one.name for one in said.sightings.values()} - {""}),
         "stage_clip_candidate": said.people.get(turned.candidate),
         "stage_clip_candidate_score": round(turned.candidate_score, 4),
