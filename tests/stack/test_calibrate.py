@@ -1,0 +1,156 @@
+"""`sightline calibrate` keeps what it measures, and running matchers decide by it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from processors.match.facts import Facts
+from schemas.topics import FACTS
+from sightline.demo.cast import CAST, portrait
+from sightline.errors import NotFoundError
+from sightline.identity import store
+from sightline.identity.calibration import builtin
+from sightline.identity.evidence import Shot
+from sightline.identity.fit import calibrate
+from sightline.people import records
+from sightline.people.photos import Look
+from sightline.people.records import Details
+from sightline.settings import Settings
+from sightline.store.db import connect
+from sightline.store.outbox import deliver
+from tests.support import read_topic, run_sightline, sightline_json
+
+pytestmark = pytest.mark.stack
+
+PACK = "calibrated-pack"
+
+
+def people(seed: int, count: int = 6) -> dict[str, list[Shot]]:
+    random = np.random.default_rng(seed)
+    centres = random.standard_normal((count, 64))
+    return {
+        f"p{person}": [
+            Shot(f"{person}-{number}", unit(centre + 0.4 * random.standard_normal(64)), 0.9)
+            for number in range(4)
+        ]
+        for person, centre in enumerate(centres)
+    }
+
+
+def unit(vector: Any) -> Any:
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)
+
+
+def told(settings: Settings) -> Facts:
+    """What a matcher knows that reads the facts now."""
+    facts = Facts()
+    for record in read_topic(settings, FACTS.name):
+        facts.put(record.key or b"", record.value)
+    return facts
+
+
+@pytest.fixture
+def restored(stack: Settings) -> Iterator[Settings]:
+    """Other tests decide by the calibrations that come along."""
+    yield stack
+    with connect(stack) as db, db.cursor() as cursor:
+        for pack in (PACK, "dlib"):
+            store.back_to_builtin(cursor, pack)
+        cursor.execute("DELETE FROM calibrations WHERE pack IN (%s, 'dlib')", (PACK,))
+    deliver(stack)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The six people of the demo, three photos each: in other light, sharpness and size."""
+    folder = tmp_path_factory.mktemp("portraits")
+    for member in CAST:
+        own = folder / member.name
+        own.mkdir()
+        for number, (light, blur, size) in enumerate(
+            ((1.0, 0.3, 1.0), (0.7, 0.8, 0.9), (1.2, 0.6, 0.8))
+        ):
+            lit = np.clip(portrait(member).astype(np.float32) * light, 0, 255).astype(np.uint8)
+            small = cv2.resize(cv2.GaussianBlur(lit, (0, 0), blur), None, fx=size, fy=size)
+            assert cv2.imwrite(str(own / f"{number}.jpg"), small)
+    return folder
+
+
+def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, folder: Path) -> None:
+    document = sightline_json(restored, "calibrate", str(folder))
+    assert (document["pack"], document["people"], document["portraits"]) == ("dlib", 6, 18)
+    with connect(restored) as db:
+        kept = store.in_force(db, "dlib")
+    assert kept.id == document["id"] and kept.measured
+    assert told(restored).scale("dlib", 5, 1e-2) == kept.scale(5, 1e-2)
+
+    (row,) = [
+        one for one in sightline_json(restored, "calibrate", "--list") if one["pack"] == "dlib"
+    ]
+    assert row["calibration_id"] == kept.id and row["in_force"] is True
+    shown = run_sightline(restored.home, "calibrate", "--show", ".", env={"COLUMNS": "100"})
+    assert kept.id in shown.stdout and "not promised" in shown.stdout
+
+    run_sightline(restored.home, "calibrate", "--activate", "builtin")
+    assert told(restored).scale("dlib", 5, 1e-2) == builtin("dlib").scale(5, 1e-2)
+
+
+def test_one_calibration_of_a_pack_is_in_force(restored: Settings) -> None:
+    first, second = (calibrate(PACK, people(seed), f"seed {seed}").calibration for seed in (1, 2))
+    with connect(restored) as db:
+        assert store.in_force(db, PACK) == builtin(PACK)
+        for one in (first, second, first):
+            with db.transaction(), db.cursor() as cursor:
+                store.save(cursor, one)
+            assert store.in_force(db, PACK) == one
+        with db.transaction(), db.cursor() as cursor:
+            store.activate(cursor, second.id)
+        rows = [row for row in store.listed(db) if row["pack"] == PACK]
+        assert {row["calibration_id"]: row["in_force"] for row in rows} == {
+            first.id: False,
+            second.id: True,
+        }
+    deliver(restored)
+    assert told(restored).scale(PACK, 9, 1e-2) == second.scale(9, 1e-2)
+
+
+def test_what_is_kept_only_is_not_published(restored: Settings) -> None:
+    found = calibrate(PACK, people(3), "seed 3").calibration
+    with connect(restored) as db:
+        with db.transaction(), db.cursor() as cursor:
+            store.save(cursor, found, activate=False)
+        assert store.in_force(db, PACK) == builtin(PACK)
+        with db.cursor() as cursor:
+            assert store.stored(cursor, found.id) == found
+            with pytest.raises(NotFoundError, match="no calibration measured-nothing"):
+                store.activate(cursor, "measured-nothing")
+    deliver(restored)
+    assert told(restored).scale(PACK, 9, 1e-2).calibration == "builtin-unknown"
+
+
+def test_enrolled_people_can_be_the_strangers(restored: Settings) -> None:
+    from sightline.identity.portraits import enrolled
+
+    names = [f"Calibrated {number}" for number in range(6)]
+    with connect(restored) as db:
+        try:
+            with db.cursor() as cursor:
+                for name, own in zip(names, people(4).values(), strict=True):
+                    person, _ = records.find_or_add(cursor, name, Details())
+                    for shot in own:
+                        look = Look(b"", shot.vector, shot.quality)
+                        records.add_look(cursor, person, PACK, f"photos/{shot.id}", look)
+                found = enrolled(db, PACK)
+                assert sorted(map(len, found.values())) == [4] * 6
+                fitted = calibrate(PACK, people(5), "folder", impostors=found)
+        finally:
+            db.rollback()
+    again = calibrate(PACK, people(5), "folder", impostors=people(4)).calibration
+    assert fitted.calibration.impostors[0].pairs == again.impostors[0].pairs == 15
+    assert fitted.calibration.scale(10, 1e-2).threshold(1) == pytest.approx(
+        again.scale(10, 1e-2).threshold(1), abs=0.02
+    )
