@@ -115,9 +115,10 @@ class Turn:
         wanted = self._rules.wanted_rate
         among_enrolled = facts.scale(pack, gallery.people(pack), wanted)
         among_strangers = facts.scale_of_ids(pack, strangers.people(pack), wanted)
-        dimension = gallery.dimension(pack) or strangers.dimension(pack)
+        for dimension in (gallery.dimension(pack), strangers.dimension(pack)):
+            vector_of(track.shots[-1].embedding, dimension)
         evidence = combine(
-            [Shot(one.observation_id, vector_of(one.embedding, dimension), one.quality.overall)
+            [Shot(one.observation_id, vector_of(one.embedding), one.quality.overall)
              for one in track.shots],
             among_enrolled.agree,
         )  # fmt: skip
