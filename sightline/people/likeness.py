@@ -6,21 +6,30 @@ from uuid import UUID
 
 import numpy as np
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from sightline.errors import PhotoError
 from sightline.identity.evidence import Vector, mean_of, score_of
 from sightline.people.photos import Look
 from sightline.people.refusals import Reason
+from sightline.store import vectors
 
 Cursor = psycopg.Cursor[TupleRow]
 
 _NEAREST = """
+WITH near AS MATERIALIZED (
+    SELECT employee_id, {vector} <=> %(vector)s AS away
+    FROM {table} WHERE {indexed} AND employee_id IS DISTINCT FROM %(but)s
+    ORDER BY {distance} LIMIT %(rows)s
+)
 SELECT employee.id, employee.name
-FROM face_templates template JOIN employees employee ON employee.id = template.employee_id
-WHERE template.pack = %(pack)s AND template.employee_id IS DISTINCT FROM %(but)s
-GROUP BY employee.id ORDER BY min(template.embedding <=> %(vector)s), employee.id LIMIT %(limit)s
+FROM near JOIN employees employee ON employee.id = near.employee_id
+GROUP BY employee.id ORDER BY min(near.away), employee.id LIMIT %(limit)s
 """
+
+_TEMPLATES = 200
+"""More than one person has: those of a second are among them."""
 
 _CANDIDATES = 5
 """The best template may be one person's and the best score another's."""
@@ -95,7 +104,11 @@ def nearest(
     cursor: Cursor, pack: str, vector: Vector, *, but: UUID | None = None
 ) -> list[Likeness]:
     """The enrolled people who look most like a face (d,), best score first."""
-    cursor.execute(_NEAREST, {"pack": pack, "but": but, "vector": vector, "limit": _CANDIDATES})
+    vectors.widen(cursor, _TEMPLATES)
+    cursor.execute(
+        sql.SQL(_NEAREST).format(**vectors.near("face_templates", pack, len(vector))),
+        {"but": but, "vector": vector, "rows": _TEMPLATES, "limit": _CANDIDATES},
+    )
     found = [
         Likeness(person, name, score(vector, templates(cursor, person, pack)))
         for person, name in cursor.fetchall()

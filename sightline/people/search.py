@@ -17,9 +17,6 @@ from sightline.errors import SightlineError
 from sightline.store import vectors
 from sightline.store.db import Connection
 
-_EF_SEARCH = 200
-"""Candidates that a search of the graph keeps; see `make bench-match` for what it finds."""
-_MOST_EF = 1000  # pgvector's limit
 _MARGIN = 20
 """Rows more than asked for: half precision may put the last ones in another order."""
 
@@ -84,7 +81,7 @@ def search_tracks(
     asked = {"since": since, "until": until, "camera": camera}
     query, given = _query(db, "track_faces", _TRACKS, pack, vector, limit)
     with db.transaction(), db.cursor(row_factory=dict_row) as cursor:
-        _widen(db, limit)
+        vectors.widen(cursor, limit + _MARGIN)
         return cursor.execute(query, given | asked | {"min_score": min_score}).fetchall()
 
 
@@ -102,8 +99,9 @@ def search_persons(
     """
     query, given = _query(db, "person_faces", _PERSONS, pack, vector, limit)
     with db.transaction():
-        _widen(db, limit)
-        rows = db.execute(query, given | {"min_score": threshold}).fetchall()
+        cursor = db.cursor()
+        vectors.widen(cursor, limit + _MARGIN)
+        rows = cursor.execute(query, given | {"min_score": threshold}).fetchall()
     return [(int(person), float(score)) for person, score in rows]
 
 
@@ -144,13 +142,3 @@ def _checked(vector: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float
         raise SightlineError("the vector is zero: it looks like nobody")
     numbers = numbers / largest  # squares of large numbers overflow
     return np.asarray(numbers / np.linalg.norm(numbers), np.float32)
-
-
-def _widen(db: Connection, limit: int) -> None:
-    """Look wide enough for so many rows; and on, where a filter leaves too few of them."""
-    width = min(max(_EF_SEARCH, 2 * (limit + _MARGIN)), _MOST_EF)
-    db.execute(
-        "SELECT set_config('hnsw.ef_search', %s, true),"
-        " set_config('hnsw.iterative_scan', 'relaxed_order', true)",
-        (str(width),),
-    )

@@ -6,6 +6,7 @@ precision (half the size; nothing is lost that its own approximation does not lo
 
 import hashlib
 import logging
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -30,6 +31,10 @@ TABLES = {
 
 _MEMORY = "256MB"
 """A graph that does not fit is built many times slower; 100,000 vectors of 128 take 90 MB."""
+
+_EF_SEARCH = 200
+"""Candidates that a search of the graph keeps; see `make bench-match` for what it finds."""
+_MOST_EF = 1000  # pgvector's limit
 
 _AGAIN_SECONDS = 600.0
 
@@ -114,6 +119,16 @@ def near(table: str, pack: str, dimension: int) -> dict[str, sql.Composable]:
         "distance": sql.SQL(distance).format(**names),
         "indexed": sql.SQL(_INDEXED).format(**names),
     }
+
+
+def widen(cursor: psycopg.Cursor[Any], rows: int) -> None:
+    """Until the end of the transaction look wide enough for so many rows, and on where another
+    condition leaves too few of them."""
+    cursor.execute(
+        "SELECT set_config('hnsw.ef_search', %s, true),"
+        " set_config('hnsw.iterative_scan', 'relaxed_order', true)",
+        (str(min(max(_EF_SEARCH, 2 * rows), _MOST_EF)),),
+    )
 
 
 def _create(db: Connection, table: str, pack: str, dimension: int) -> None:
