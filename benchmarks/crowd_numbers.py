@@ -99,12 +99,15 @@ class BruteForce:
     def __init__(self, crowd: Crowd) -> None:
         self.matrix = crowd.matrix()
         self._first = np.arange(0, crowd.templates, crowd.looks)
-        sums = np.add.reduceat(self.matrix, self._first) if crowd.looks > 1 else self.matrix
-        self._means = unit(sums)
+        self._means: Vectors | None = None  # of one template it is that template
+        if crowd.looks > 1:
+            self._means = unit(np.add.reduceat(self.matrix, self._first))
 
     def scores(self, probe: Vectors) -> Vectors:
         """(people,)"""
-        cosines = self.matrix @ probe
+        cosines: Vectors = self.matrix @ probe
+        if self._means is None:
+            return cosines
         best = np.maximum.reduceat(cosines, self._first)
         return np.asarray((best + self._means @ probe) / 2, np.float32)
 
