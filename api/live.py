@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 _IDLE_SECONDS = 5.0
 """How often is looked for tracks that nobody has asked for in long."""
 
-_FACE_TOPIC = "api"
-"""Stands for the topic of a frame that came by the API and is in no topic."""
+_FRAME_TOPIC = "api"
+"""Stands for the topic of a frame that came by the API and is in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,9 @@ class LiveTracks:
             )  # fmt: skip
             is_best = self._tracks.taken(track, at_us, found.quality.overall)
             sequence = track.frames
-        frame = pb.Frame(captured_at_us=at_us, sequence=sequence, width=width, height=height)
-        position = pb.Position(topic=_FACE_TOPIC, offset=at_us)
+        # Without the frame's size: where in it the crop was is not known.
+        frame = pb.Frame(captured_at_us=at_us, sequence=sequence)
+        position = pb.Position(topic=_FRAME_TOPIC, offset=at_us)
         record = outputs.observation(track.name, frame, position, shot)
         best = None
         if is_best:

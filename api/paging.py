@@ -50,7 +50,7 @@ class Table:
     id_type: str
     descending: bool = True
 
-    def query(self, conditions: Conditions, after: str | None) -> tuple[sql.Composed, list[object]]:
+    def query(self, conditions: Conditions, after: str | None) -> tuple[sql.SQL, list[object]]:
         """The rows that meet the conditions, after a cursor. Raises SightlineError for one
         that is none of ours."""
         asked = [(text, value) for text, value in conditions if value is not None]
@@ -66,7 +66,7 @@ class Table:
             f"SELECT {self.columns} FROM {self.source} WHERE {' AND '.join(where) or 'true'}"  # noqa: S608 - our own words
             f" ORDER BY {self.order} {way}, {self.id} {way}"
         )
-        return sql.SQL("{}").format(sql.SQL(text)), values
+        return sql.SQL(text), values
 
 
 def read_page(

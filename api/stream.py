@@ -7,9 +7,10 @@ so there is an answer also where a shot changes nothing.
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
@@ -91,7 +92,11 @@ class _Link:
         answer: Future[pb.Sighting] = Future()
         self._waiting[observation_id] = answer
         answer.add_done_callback(lambda _: self._waiting.pop(observation_id, None))
-        self.send([shot, shot, *also])
+        try:
+            self.send([shot, shot, *also])
+        except InfrastructureError:
+            answer.cancel()
+            raise
         if self.failure is not None:  # it may have come before we were waiting
             _fail(answer, self.failure)
         return answer
@@ -121,8 +126,8 @@ class _Link:
             for answer in list(self._waiting.values()):
                 _fail(answer, ended)
 
-    def _take(self, message: object) -> None:
-        for record in checked([message] if message is not None else []):  # type: ignore[list-item]
+    def _take(self, message: Message | None) -> None:
+        for record in checked([message] if message is not None else []):
             metrics.RECORDS.labels(_SERVICE, record.topic).inc()
             try:
                 sighting = decode(pb.Sighting, record.value)
@@ -131,8 +136,9 @@ class _Link:
                 continue
             self._told(sighting)
             answer = self._waiting.get(sighting.observation_id)
-            if answer is not None and answer.set_running_or_notify_cancel():
-                answer.set_result(sighting)
+            if answer is not None:
+                with suppress(InvalidStateError):  # nobody waits any more
+                    answer.set_result(sighting)
 
 
 def _at_the_end(settings: Settings) -> Consumer:
@@ -160,5 +166,5 @@ def _delivered(error: KafkaError | None) -> None:
 
 
 def _fail(answer: "Future[pb.Sighting]", error: InfrastructureError) -> None:
-    if answer.set_running_or_notify_cancel():
+    with suppress(InvalidStateError):
         answer.set_exception(error)

@@ -127,7 +127,9 @@ def several_faces() -> bytes:
         (several_faces, "EXCEEDS_MAX_FACES"),
         (lambda: jpeg(cv2.GaussianBlur(portrait(CAST[2]), (0, 0), 9).astype(np.uint8)), None),
     ],
-    ids="empty text cut heic animated 96-MP no-face drawing five-faces blur".split(),
+    ids=[
+        "empty", "text", "cut", "heic", "animated", "96 MP", "no face", "drawing", "faces", "blur",
+    ],
 )  # fmt: skip
 def test_a_bad_photo_is_refused_with_its_reason_and_leaves_nothing(
     client: TestClient, stack: Settings, photo: Any, reason: str | None
