@@ -1,33 +1,44 @@
 """Strangers whom the cameras have met, and who have enrolled since: they keep their history."""
 
+import math
 from uuid import UUID
+
+from psycopg import sql
 
 from schemas import ids
 from sightline.identity.evidence import Vector, mean_of
 from sightline.identity.scale import Scale
 from sightline.people import corrections, overlay
 from sightline.people.likeness import Cursor, nearest, score, templates
+from sightline.store import vectors
 
 _MADE_BY = "enrolment"
 
-# Whom nobody has told apart from this person, and who comes near: a score is the mean of the two
-# cosines here.
+_NEAR = """
+SELECT global_id FROM (
+    SELECT global_id, {vector} <=> %(vector)s AS away FROM {table} WHERE {indexed}
+    ORDER BY {distance} LIMIT %(rows)s) AS near
+WHERE 1 - away >= %(threshold)s
+"""
+
+# Whom nobody has enrolled, merged, or told apart from this person.
 _STRANGERS = """
 SELECT stranger.global_id, stranger.face_embedding
 FROM detected_persons stranger
-WHERE stranger.person_id IS NULL AND stranger.embedding_pack = %(pack)s
-    AND stranger.global_id <> %(own)s
+WHERE stranger.global_id = ANY(%(near)s) AND stranger.embedding_pack = %(pack)s
     AND NOT EXISTS (SELECT FROM employees WHERE employees.global_id = stranger.global_id)
     AND NOT EXISTS (SELECT FROM person_aliases WHERE person_aliases.global_id = stranger.global_id)
     AND NOT EXISTS (SELECT FROM not_same
         WHERE not_same.global_id = least(stranger.global_id, %(own)s)
         AND other_global_id = greatest(stranger.global_id, %(own)s))
-    AND (1 - (stranger.face_embedding <=> %(mean)s) >= %(threshold)s
-        OR EXISTS (SELECT FROM face_templates template
-            WHERE template.employee_id = %(person)s AND template.pack = %(pack)s
-            AND 1 - (template.embedding <=> stranger.face_embedding) >= %(threshold)s))
 ORDER BY stranger.first_seen, stranger.global_id
 """
+
+_ROWS = 50
+"""Strangers near to one look; the cameras do not make more of one face."""
+
+_PROBES = 10
+"""The latest looks: for those before them this was done before."""
 
 
 def link_strangers(cursor: Cursor, pack: str, person: UUID, scale: Scale, shots: int) -> list[int]:
@@ -36,20 +47,16 @@ def link_strangers(cursor: Cursor, pack: str, person: UUID, scale: Scale, shots:
     `shots` is how many agreeing ones a stranger is made of at least. Held to what the matcher
     asks for a name: the threshold, and a clear lead over everybody else who is enrolled.
     """
-    overlay.lock(cursor)  # first of all locks
-    threshold = scale.threshold(shots)
-    global_id = ids.global_id(str(person))
     own = templates(cursor, person, pack)
-    cursor.execute(
-        _STRANGERS,
-        {
-            "pack": pack,
-            "own": global_id,
-            "person": person,
-            "mean": mean_of(own),
-            "threshold": threshold,
-        },
-    )
+    threshold = scale.threshold(shots)
+    if not own or not math.isfinite(threshold):
+        return []
+    near = _near(cursor, pack, [mean_of(own), *own[-_PROBES:]], threshold)
+    if not near:
+        return []
+    overlay.lock(cursor)  # first of all locks
+    global_id = ids.global_id(str(person))
+    cursor.execute(_STRANGERS, {"near": near, "pack": pack, "own": global_id})
     linked = []
     for stranger, embedding in cursor.fetchall():
         face = embedding.to_numpy()
@@ -57,6 +64,21 @@ def link_strangers(cursor: Cursor, pack: str, person: UUID, scale: Scale, shots:
             corrections.merge(cursor, stranger, global_id, _MADE_BY)
             linked.append(stranger)
     return linked
+
+
+def _near(cursor: Cursor, pack: str, probes: list[Vector], threshold: float) -> list[int]:
+    """Whom the cameras have met who may reach a threshold.
+
+    A score is the mean of two cosines, to the best look and to the mean of all: one of the two
+    reaches it then.
+    """
+    vectors.widen(cursor, _ROWS)
+    found: set[int] = set()
+    query = sql.SQL(_NEAR).format(**vectors.near("person_faces", pack, len(probes[0])))
+    for probe in probes:
+        cursor.execute(query, {"vector": probe, "rows": _ROWS, "threshold": threshold})
+        found.update(row[0] for row in cursor)
+    return sorted(found)
 
 
 def _leads(

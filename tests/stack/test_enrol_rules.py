@@ -112,17 +112,18 @@ def at_once(*actions: Callable[[], Enrolled]) -> list[Enrolled | SightlineError]
         return list(pool.map(run, actions))
 
 
-def packs(stack: Settings) -> tuple[ModelPack, ModelPack]:
-    """One for each thread, as two processes have."""
-    settings = stack.model_copy(update={"pack": "dlib"})
-    return load_pack(settings), load_pack(settings)
+@pytest.fixture(scope="module")
+def second(stack: Settings) -> ModelPack:
+    """Models are of one thread each, as of one process."""
+    return load_pack(stack.model_copy(update={"pack": "dlib"}))
 
 
-def test_of_two_who_take_one_name_at_once_one_gets_it(stack: Settings) -> None:
-    one, two = packs(stack)
+def test_of_two_who_take_one_name_at_once_one_gets_it(
+    stack: Settings, pack: ModelPack, second: ModelPack
+) -> None:
     done = at_once(
-        lambda: enrol(stack, one, "Rules Dee", [photo("Ana Lima")], Details(), new_only=True),
-        lambda: enrol(stack, two, "Rules Dee", [photo("Ella Quist")], Details(), new_only=True),
+        lambda: enrol(stack, pack, "Rules Dee", [photo("Ana Lima")], Details(), new_only=True),
+        lambda: enrol(stack, second, "Rules Dee", [photo("Ella Quist")], Details(), new_only=True),
     )
     won = [each for each in done if isinstance(each, Enrolled)]
     lost = [each for each in done if isinstance(each, SightlineError)]
@@ -134,11 +135,12 @@ def test_of_two_who_take_one_name_at_once_one_gets_it(stack: Settings) -> None:
     assert len(photos_of(stack, "Rules Dee")) == 1
 
 
-def test_of_two_names_for_one_face_at_once_one_is_refused(stack: Settings) -> None:
-    one, two = packs(stack)
+def test_of_two_names_for_one_face_at_once_one_is_refused(
+    stack: Settings, pack: ModelPack, second: ModelPack
+) -> None:
     done = at_once(
-        lambda: enrol(stack, one, "Rules Eve", [photo("Carl Weber")], Details()),
-        lambda: enrol(stack, two, "Rules Eva", [photo("Carl Weber")], Details()),
+        lambda: enrol(stack, pack, "Rules Eve", [photo("Carl Weber")], Details()),
+        lambda: enrol(stack, second, "Rules Eva", [photo("Carl Weber")], Details()),
     )
     [error] = [each for each in done if isinstance(each, PhotoError)]
     assert error.reason == Reason.ALREADY_ENROLLED
