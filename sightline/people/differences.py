@@ -30,11 +30,18 @@ def take_over(cursor: Cursor, source: int, target: int, said: UUID) -> set[int]:
 def denied_before(cursor: Cursor, tracks: Sequence[UUID]) -> set[int]:
     """The people whom these tracks were said not to be, by the ids that they have now."""
     cursor.execute(
+        "SELECT track_uuid::text FROM track_corrections WHERE track_uuid = ANY(%s)",
+        (list(tracks),),
+    )
+    corrected = [row[0] for row in cursor]
+    if not corrected:
+        return set()  # as ever: the history need not be read
+    cursor.execute(
         "SELECT DISTINCT coalesce(alias.into_global_id, said.person) FROM ("
         " SELECT jsonb_array_elements_text(details -> 'different')::bigint AS person"
         " FROM corrections"
         " WHERE kind IN ('split', 'not-this-person') AND details -> 'tracks' ?| %s::text[]"
         ") AS said LEFT JOIN person_aliases alias ON alias.global_id = said.person",
-        ([str(track) for track in tracks],),
+        (corrected,),
     )
     return {row[0] for row in cursor}
