@@ -59,7 +59,10 @@ def calibrate(
     ] = Whose.FOLDER,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the curve (detection error trade-off)."),
+        typer.Option(
+            metavar="FILE.png",
+            help="Draw the curve (detection error trade-off), of the one in force by itself.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, keep nothing.")] = False,
     no_activate: Annotated[
@@ -83,7 +86,10 @@ def calibrate(
     Decisions go by the new calibration at once, in running matchers too.
     """
     settings = with_models(load_settings(), models)
-    if sum((folder is not None, activate is not None, listed, show is not None)) != 1:
+    asked = sum((folder is not None, activate is not None, listed, show is not None))
+    if asked == 0 and report is not None:
+        asked, show = 1, "."
+    if asked != 1:
         raise SightlineError("give a folder of portraits, or --list, --show ID or --activate ID")
     if listed:
         _list(settings, as_json)

@@ -7,7 +7,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS
-from sightline.errors import NotFoundError
+from sightline.errors import NotFoundError, SightlineError
 from sightline.identity.calibration import Calibration, builtin
 from sightline.store.db import Connection
 from sightline.store.outbox import enqueue
@@ -16,11 +16,14 @@ Cursor = psycopg.Cursor[TupleRow]
 
 
 def in_force(db: Connection, pack: str) -> Calibration:
-    """The calibration that decisions with a pack go by; the built-in one where none is stored."""
+    """The calibration that decisions with a pack go by; the built-in one where none is stored.
+
+    Raises SightlineError where the stored one cannot be read.
+    """
     row = db.execute(
         "SELECT calibration::text FROM calibrations WHERE pack = %s AND in_force", (pack,)
     ).fetchone()
-    return Calibration.from_json(row[0]) if row else builtin(pack)
+    return _read(row[0], pack) if row else builtin(pack)
 
 
 def save(cursor: Cursor, calibration: Calibration, *, activate: bool = True) -> None:
@@ -57,7 +60,17 @@ def stored(cursor: Cursor, calibration_id: str) -> Calibration:
         raise NotFoundError(
             f"no calibration {calibration_id[:80]}; see `sightline calibrate --list`"
         )
-    return Calibration.from_json(row[0])
+    return _read(row[0], calibration_id)
+
+
+def _read(text: str, what: str) -> Calibration:
+    try:
+        return Calibration.from_json(text)
+    except ValueError as error:
+        raise SightlineError(
+            f"the stored calibration of {what[:80]} cannot be read: measure again, or go back"
+            " with `sightline calibrate --activate builtin`"
+        ) from error
 
 
 def _activate(cursor: Cursor, calibration: Calibration) -> None:

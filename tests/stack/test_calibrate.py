@@ -92,9 +92,20 @@ def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, fo
         one for one in sightline_json(restored, "calibrate", "--list") if one["pack"] == "dlib"
     ]
     assert row["calibration_id"] == kept.id and row["in_force"] is True
-    shown = run_sightline(restored.home, "calibrate", "--show", ".", env={"COLUMNS": "100"})
+    drawn = folder / "det.png"
+    shown = run_sightline(
+        restored.home, "calibrate", "--report", str(drawn), env={"COLUMNS": "100"}
+    )
     assert kept.id in shown.stdout and "not promised" in shown.stdout
+    assert drawn.read_bytes().startswith(b"\x89PNG")
 
+    with connect(restored) as db:
+        db.execute(
+            "UPDATE calibrations SET calibration = calibration - 'agree' WHERE in_force"
+            " AND pack = 'dlib'"
+        )
+    failed = run_sightline(restored.home, "calibrate", "--show", ".", check=False)
+    assert failed.returncode == 1 and "cannot be read: measure again" in failed.stderr
     run_sightline(restored.home, "calibrate", "--activate", "builtin")
     assert told(restored).scale("dlib", 5, 1e-2) == builtin("dlib").scale(5, 1e-2)
 
