@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS
+from sightline.endpoints import database_url
 from sightline.errors import ConflictError, SightlineError
 from sightline.people import archive, corrections, records
 from sightline.people.backup import _TABLES, backup, restore
@@ -19,6 +21,7 @@ from sightline.people.photos import Look
 from sightline.people.records import Details
 from sightline.settings import Settings
 from sightline.store.db import connect
+from sightline.store.migrate import upgrade
 from sightline.store.outbox import deliver
 from tests.stack.people_support import gallery, met, rows
 from tests.support import read_topic, run_sightline, sightline_json
@@ -135,6 +138,30 @@ def test_a_restored_person_is_later_than_what_a_broker_has_kept(
     now = gallery(stack)
     assert eve not in now
     assert now[dora].revision > known
+
+
+def test_an_empty_installation_takes_everybody(stack: Settings, tmp_path: Path) -> None:
+    """The file alone is enough, vectors to the last bit; and to whom the matchers are told."""
+    gus = enrolled(stack, "Backup Gus", 11)
+    stranger, track = met(stack, unit(12))
+    file = tmp_path / "people.zip"
+    backup(stack, file)
+    with connect(stack, autocommit=True) as db:
+        db.execute("DROP DATABASE IF EXISTS empty_people WITH (FORCE)")
+        db.execute("CREATE DATABASE empty_people")
+    url = database_url(stack).rsplit("/", 1)[0] + "/empty_people"
+    empty = stack.model_copy(update={"database_url": SecretStr(url)})
+    upgrade(empty)
+    restore(empty, file)
+    assert everything(empty) == everything(stack)
+    waiting = {
+        bytes(key).decode(): value
+        for key, value in rows(empty, "SELECT key, value FROM outbox ORDER BY id")
+    }
+    assert pb.GalleryPerson.FromString(waiting[gus]).name == "Backup Gus"
+    assert pb.Fact.FromString(waiting[f"track|{track}"]).track.global_id == stranger
+    with pytest.raises(ConflictError):
+        restore(empty, file)
 
 
 def cut(data: bytes) -> bytes:
