@@ -43,7 +43,8 @@ def step(event: pb.FaceEvent, site: SiteState, known: Known, rules: Rules, *, se
 def _observed(
     shot: pb.FaceObservation, site: SiteState, known: Known, rules: Rules, settled: int
 ) -> Step:
-    vector_of(shot.embedding)
+    for dimension in (known.gallery.dimension(shot.pack), site.strangers.dimension(shot.pack)):
+        vector_of(shot.embedding, dimension)
     track = site.track(shot.track_id)
     if track is not None and _is_known(shot, track):
         return Step((track.decided,))

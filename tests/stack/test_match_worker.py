@@ -24,6 +24,7 @@ from tests.match_support import (
     last_of,
     produce,
     said,
+    shot_of,
     sightings,
     worker,
 )
@@ -131,6 +132,19 @@ def test_a_running_matcher_knows_and_forgets_a_person_within_two_seconds(
     # A track that is still there loses the name with its next shot.
     eventually(lambda: len(said_of_live()) > 1, 10)
     assert said_of_live() == [(pb.Sighting.CONFIRMED, "Match Bea"), (pb.Sighting.CHANGED, "")]
+
+
+def test_two_tracks_of_a_moment_are_two_people(stack: Settings, matcher: Worker) -> None:
+    site = "match-moment"
+    alike, met = Walk(33, "match-8", site), Walk(34, "match-8", site)
+    produce(stack, [alike.shot(number, likeness=0.7) for number in range(3)])
+    # The same face, better seen, in another track of the same moment.
+    produce(stack, [met.shot(number, vector=shot_of(33, number)) for number in range(3)])
+    produce(stack, [alike.end(), met.end()])
+    assert said(stack, alike).global_id == ids.global_id(alike.track_id), "who made them known"
+    second = said(stack, met)
+    assert second.global_id == 0
+    assert "another track" in second.reason
 
 
 def test_facts_reach_a_running_matcher(stack: Settings, matcher: Worker) -> None:
