@@ -17,7 +17,7 @@ from schemas.decode import InvalidMessageError, decode
 from schemas.topics import SIGHTINGS
 from sightline import metrics
 from sightline.errors import InfrastructureError
-from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.config import ConfigValue, consumer_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
 from sightline.kafka.transform import checked
@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 _SERVICE = "api"
 _ANSWER_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
+
+_PATIENT: dict[str, ConfigValue] = {"reconnect.backoff.ms": 1000}
+"""Else a broker that is away is tried, and its absence logged, 20 times a second. Other services
+end and start again; this one goes on without it."""
 
 Told = Callable[[pb.Sighting], None]
 
@@ -82,6 +86,7 @@ class _Link:
         # What nobody waits for any more must not come late.
         self._producer = SureProducer(
             producer_config(settings, "sightline-api")
+            | _PATIENT
             | {"linger.ms": 0, "delivery.timeout.ms": int(settings.api.decision_seconds * 1000)}
         )
         self._consumer = _at_the_end(settings)
@@ -143,7 +148,7 @@ class _Link:
 
 def _at_the_end(settings: Settings) -> Consumer:
     """A consumer without a group that has what comes from now on."""
-    config = consumer_config(settings, "sightline-api", "sightline-api")
+    config = consumer_config(settings, "sightline-api", "sightline-api") | _PATIENT
     consumer = Consumer(config, logger=LIBRDKAFKA)
     try:
         topic = consumer.list_topics(SIGHTINGS.name, timeout=_ANSWER_SECONDS)
