@@ -21,6 +21,7 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Evidence, Shot, combine
 from sightline.identity.scale import Scale
+from sightline.vision.interface import MIN_FRONTALITY
 
 _TIMES = 2
 """A track is decided with one event at most so often: once by itself, once by what that led to."""
@@ -119,7 +120,7 @@ class Turn:
             vector_of(track.shots[-1].embedding, dimension)
         evidence = combine(
             [Shot(one.observation_id, vector_of(one.embedding), one.quality.overall)
-             for one in track.shots],
+             for one in _facing(track.shots)],
             among_enrolled.agree,
         )  # fmt: skip
         also = self._asked_about(held)
@@ -302,3 +303,10 @@ class Turn:
 
     def _together(self, one: pb.TrackState, other: pb.TrackState) -> Together:
         return rivals.together(one, other, self._now_us, self._rules.lost_seconds)
+
+
+def _facing(shots: Sequence[pb.FaceObservation]) -> Sequence[pb.FaceObservation]:
+    """The shots of a face that looks this way; where there is none, those turned away: they show
+    who somebody may be, but what is known of scores was measured on faces that look this way.
+    """
+    return [one for one in shots if one.quality.frontality >= MIN_FRONTALITY] or shots

@@ -11,6 +11,9 @@ BGRImage = NDArray[np.uint8]
 
 Floats = NDArray[np.float32]
 
+MIN_FRONTALITY = 0.25
+"""A face turned further away (`quality.frontality`) shows who somebody may be, not who they are."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.vision.interface import BGRImage, Face, Floats
+from sightline.vision.interface import MIN_FRONTALITY, BGRImage, Face, Floats
 
 _NORMAL_PX = 96
 """Faces are compared for sharpness at this size, or a large one would always look sharper."""
@@ -25,7 +25,6 @@ MIN_BRIGHTNESS = 0.06
 is .58 at .09, .18 at .06, and below 0 at .04."""
 
 MIN_SHARPNESS = 0.2
-MIN_FRONTALITY = 0.25
 MIN_SCORE = 0.6
 
 

@@ -58,6 +58,22 @@ def test_one_shot_that_is_sure_is_confirmed_at_once() -> None:
     assert statuses(site.take(walk(1).shot(0))) == [CONFIRMED]
 
 
+def test_a_face_turned_away_counts_only_where_there_is_no_other() -> None:
+    def turned(one: Walk, number: int) -> pb.FaceEvent:
+        shot = one.shot(number, likeness=0.42)
+        shot.observation.quality.frontality = 0.1
+        return shot
+
+    site, away, back = Site(gallery_person(1, "Ann")), walk(1, "yard"), walk(1)
+    said = site.take(turned(away, 0), turned(away, 1), away.end())
+    assert statuses(said) == [PROVISIONAL, ENDED]
+    assert (said[-1].shots, said[-1].candidate, said[-1].name) == (2, ANN, "")
+    assert 0.3 < said[-1].candidate_score < said[-1].threshold
+    said = site.take(turned(back, 0), turned(back, 1), back.shot(2))
+    assert statuses(said) == [PROVISIONAL, CONFIRMED]
+    assert (said[-1].shots, said[-1].name) == (1, "Ann")
+
+
 def test_a_track_nobody_saw_a_face_of_says_nothing() -> None:
     site = Site()
     assert site.take(walk(1).end()) == []
