@@ -139,16 +139,18 @@ def _enrol_list(
     report = Report(path)
     pack = load_pack(settings)
     done_before = 0
-    with _progress() as progress:
-        task = progress.add_task("", total=len(rows))
-        delivered = time.monotonic()
-        for outcome, was_done in enrol_all(settings, pack, rows, folder, report, anyway=anyway):
-            done_before += was_done
-            progress.update(task, advance=1, description=outcome.name)
-            if time.monotonic() - delivered > _DELIVER_SECONDS:
-                deliver_now(settings)
-                delivered = time.monotonic()
-    deliver_now(settings)
+    try:
+        with _progress() as progress:
+            task = progress.add_task("", total=len(rows))
+            delivered = time.monotonic()
+            for outcome, was_done in enrol_all(settings, pack, rows, folder, report, anyway=anyway):
+                done_before += was_done
+                progress.update(task, advance=1, description=outcome.name)
+                if time.monotonic() - delivered > _DELIVER_SECONDS:
+                    deliver_now(settings)
+                    delivered = time.monotonic()
+    finally:
+        deliver_now(settings)  # also of a run that ends early
     outcomes = [asdict(one) for one in report.finish()]
     refused = [one for one in outcomes if one["result"] == "refused"]
     if as_json:

@@ -12,7 +12,9 @@ from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from sightline.errors import NotFoundError, PhotoError, SightlineError
+import psycopg
+
+from sightline.errors import InfrastructureError, NotFoundError, PhotoError, SightlineError
 from sightline.people import manage, records
 from sightline.people.enrol import enrol
 from sightline.people.photos import Photo, read_photo
@@ -95,15 +97,21 @@ def enrol_all(
 ) -> Iterator[tuple[Outcome, bool]]:
     """Enrol or update the people of a list; True with what an earlier run has done already.
 
-    A row that cannot be taken is an outcome and does not stop the others.
+    A row that cannot be taken is an outcome and does not stop the others. Raises
+    InfrastructureError when the database fails: the rows after that are left for another run.
     """
     album = Album(folder)
-    with connect(settings) as db:
-        there = {row["name"] for row in records.listed(db) if pack.id in row["packs"]}
-    for row in rows:
-        outcome, was_done = _row(settings, pack, row, album, report, there, anyway)
-        report.add(outcome)
-        yield outcome, was_done
+    try:
+        with connect(settings, autocommit=True) as db:
+            there = {row["name"] for row in records.listed(db) if pack.id in row["packs"]}
+            for row in rows:
+                db.execute("SELECT")  # a database that is gone refuses nobody
+                outcome, was_done = _row(settings, pack, row, album, report, there, anyway)
+                report.add(outcome)
+                yield outcome, was_done
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InfrastructureError(f"the database failed: {reason}; run it again") from error
 
 
 def _row(

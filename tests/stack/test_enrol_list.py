@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from sightline.demo.cast import CAST
-from sightline.errors import SightlineError
+from sightline.errors import InfrastructureError, SightlineError
 from sightline.people import manage
 from sightline.people.bulk import Album, Outcome, Report, enrol_all
 from sightline.people.records import Details
 from sightline.people.roster import Row, read_rows
 from sightline.settings import Settings
+from sightline.store.db import connect
 from sightline.vision.packs import ModelPack, load_pack
 from tests.stack.people_support import encoded, gallery, nobody_of, photo, rows, saved
 from tests.support import (
@@ -193,6 +194,25 @@ def test_a_run_that_is_killed_goes_on(stack: Settings, tmp_path: Path) -> None:
     kept = {path.name for path in (stack.home / "objects/enrollment_photos").glob("List_*")}
     assert len(kept) == 3 * len(CAST)
     assert report.read_text().count("\n") == len(CAST) + 1
+
+
+def test_a_database_that_goes_away_refuses_nobody(
+    stack: Settings, pack: ModelPack, folder: Path
+) -> None:
+    people = listed(folder)
+    report = Report(people.with_name("people-report.csv"))
+    found = enrol_all(stack, pack, read_rows(people), folder, report)
+    assert next(found)[0].result == "enrolled"
+    with connect(stack, autocommit=True) as db:
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND query = 'SELECT' AND datname = current_database()"
+        )
+    with pytest.raises(InfrastructureError, match="run it again") as caught:
+        next(found)
+    assert "\n" not in str(caught.value)
+    outcomes, done_before = again(stack, pack, people)
+    assert (done_before, outcomes[1].result) == (1, "enrolled")
 
 
 def test_a_file_that_is_no_report_is_left_alone(stack: Settings, folder: Path) -> None:
