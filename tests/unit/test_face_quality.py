@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sightline.vision.interface import BGRImage, Face
-from sightline.vision.quality import MIN_SHARPNESS, FaceQuality, assess, frontality
+from sightline.vision.quality import MIN_SHARPNESS, FaceQuality, assess, flatness, frontality
 from sightline.vision.verify import sample_picture
 
 FRONTAL = np.array([[38, 52], [74, 52], [56, 72], [42, 92], [70, 92]], np.float32)
@@ -32,6 +32,18 @@ def test_a_blurred_picture_is_less_sharp_and_light_makes_no_difference() -> None
     assert values[-1] < MIN_SHARPNESS
     dark = (clear // 3).astype(np.uint8)
     assert assess(dark, face()).sharpness == pytest.approx(values[0], abs=0.1)
+
+
+def test_brightness_is_of_the_face_and_flatness_of_drawings() -> None:
+    lit = [
+        assess((portrait() * gain).astype(np.uint8), face()).brightness for gain in (0.1, 0.5, 1)
+    ]
+    assert lit == sorted(lit)
+    assert lit[0] == pytest.approx(lit[2] / 10, abs=0.01)
+    drawn = np.full((100, 100, 3), 220, np.uint8)
+    cv2.circle(drawn, (50, 50), 40, (160, 190, 230), -1)
+    box = np.array([0, 0, 100, 100], np.float32)
+    assert flatness(drawn, box) > 0.9 > 0.3 > flatness(portrait(), box)
 
 
 def test_a_blank_picture_is_not_sharp() -> None:
@@ -69,6 +81,7 @@ def test_landmarks_on_one_point_are_no_face() -> None:
     [
         (FaceQuality(23.9, 0.9, 0.9, 0.9, 0.9), "small"),
         (FaceQuality(60.0, 0.9, 0.9, 0.9, 0.9, inside=0.8), "cut"),
+        (FaceQuality(60.0, 0.9, 0.9, 0.9, 0.9, brightness=0.05), "dark"),
         (FaceQuality(60.0, 0.01, 0.9, 0.9, 0.9), "blurred"),
         (FaceQuality(60.0, 0.9, 0.1, 0.9, 0.9), "turned"),
         (FaceQuality(60.0, 0.9, 0.9, 0.5, 0.9), "uncertain"),
