@@ -93,8 +93,10 @@ def calibrate(
     """
     own = {name: shots for name, shots in people.items() if len(shots) >= 2}
     _check_number(own, "people with two usable portraits or more")
-    others = {name: shots for name, shots in (impostors or own).items() if shots}
-    _check_number(others, "people for the impostor side")
+    others = (
+        own if impostors is None else {name: shots for name, shots in impostors.items() if shots}
+    )
+    _check_number(others, "people who are strangers to each other")
     random = np.random.default_rng(_SEED)
     agree = _agreement(own, others, random)
     cases = list(product(SHOTS, PHOTOS))

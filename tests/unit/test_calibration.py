@@ -172,6 +172,12 @@ def test_others_can_be_the_strangers() -> None:
     assert {one.people for one in found.genuine} == {6}
 
 
+@pytest.mark.parametrize("others", [{}, population(3, seed=1)])
+def test_too_few_others_are_an_error(others: dict[str, list[Shot]]) -> None:
+    with pytest.raises(SightlineError, match="people who are strangers to each other"):
+        calibrate("test", population(6, seed=10), "folder", impostors=others)
+
+
 def test_measuring_again_gives_the_same(ten: Calibration) -> None:
     again = calibrate("test", population(10, seed=1), "random directions").calibration
     assert again == ten
