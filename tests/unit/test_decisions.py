@@ -13,7 +13,8 @@ from sightline.errors import InvalidRecord
 from sinks.access_log import foot_point
 from sinks.decisions import decided
 from sinks.person_state import add_up
-from sinks.snapshots import Owner, best_shots
+from sinks.snapshot_rows import Owner
+from sinks.snapshots import best_shots
 from sinks.visitor_log import frames_by_event
 
 PROVISIONAL, CONFIRMED = pb.Sighting.PROVISIONAL, pb.Sighting.CONFIRMED

@@ -1,0 +1,231 @@
+"""What the snapshot sink keeps: who was whom, pictures that wait, and where the others lie."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg.rows import class_row
+
+from schemas import sightline_pb2 as pb
+from sightline.clock import to_datetime
+from sightline.kafka.sink import Cursor
+from sightline.store.objects import safe_name
+from sinks.decisions import rank
+
+_SHOT = """
+INSERT INTO pending_snapshots AS pending (sighting_id, captured_at, quality, jpeg)
+VALUES (%s, %s, %s, %s)
+ON CONFLICT (sighting_id) DO UPDATE SET
+    (captured_at, quality, jpeg, arrived_at) =
+    (excluded.captured_at, excluded.quality, excluded.jpeg, excluded.arrived_at)
+WHERE pending.quality < excluded.quality
+"""
+
+_OWNER = """
+INSERT INTO snapshot_owners AS owner (
+    sighting_id, track_uuid, epoch, camera_id, global_id, persons_name,
+    decided_at, decision)
+VALUES (%(sighting_id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(global_id)s, %(name)s,
+    %(decided_at)s, %(decision)s)
+ON CONFLICT (sighting_id) DO UPDATE SET
+    (global_id, persons_name, decided_at, decision) =
+    (excluded.global_id, excluded.persons_name, excluded.decided_at, excluded.decision)
+WHERE excluded.decision > 1 -- one that only tells again
+    AND (owner.decided_at, owner.decision) <= (excluded.decided_at, excluded.decision)
+"""
+
+_INSERT = """
+INSERT INTO snapshots (sighting_id, track_uuid, epoch, camera_id, global_id, decided_at,
+    captured_at, quality, path, is_own)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+_NEIGHBOUR = """
+SELECT global_id, captured_at, quality, path, is_own FROM snapshots
+WHERE global_id = %(global_id)s AND is_own
+    AND decided_at > %(at)s - %(within)s AND decided_at < %(at)s + %(within)s
+ORDER BY decided_at LIMIT 1
+"""
+
+# Somebody has corrected who they were. Pictures come before those who point to them.
+_CORRECTED = """
+WITH chosen AS (
+    SELECT stale.sighting_id, coalesce(snapshot.is_own, false) AS is_own
+    FROM stale_snapshots stale LEFT JOIN snapshots snapshot USING (sighting_id)
+    ORDER BY 2 DESC, 1 LIMIT %s FOR UPDATE OF stale SKIP LOCKED
+), taken AS (
+    DELETE FROM stale_snapshots WHERE sighting_id IN (SELECT sighting_id FROM chosen)
+)
+SELECT sighting_id::text FROM chosen ORDER BY is_own DESC, sighting_id
+"""
+
+_SITES = """
+SELECT DISTINCT camera.site_id FROM snapshot_owners owner JOIN cameras camera USING (camera_id)
+WHERE owner.sighting_id = ANY(%s::uuid[])
+"""
+
+_POINT = """
+UPDATE access_logs log SET snapshot_path = snapshot.path
+FROM unnest(%s::uuid[]) AS touched(id)
+LEFT JOIN snapshots snapshot ON snapshot.sighting_id = touched.id
+WHERE log.id = touched.id AND log.snapshot_path IS DISTINCT FROM snapshot.path
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who a track was."""
+
+    sighting_id: str
+    track_uuid: str
+    epoch: int
+    camera_id: str
+    global_id: int
+    persons_name: str | None
+    decided_at: datetime
+
+    @property
+    def key(self) -> str:
+        """The key of its snapshot: two tracks never share one, not even at the same instant."""
+        at = self.decided_at
+        time = f"{at:%H-%M-%S}.{at.microsecond // 1000:03d}_{self.sighting_id[:8]}"
+        if self.persons_name is None:
+            return f"unknown/{at:%Y-%m-%d}/{time}.jpg"
+        return f"known/{safe_name(self.persons_name)}_{at:%Y-%m-%d}_{time}.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture that waits for its person."""
+
+    captured_at: datetime
+    quality: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A row of `snapshots`."""
+
+    global_id: int
+    captured_at: datetime
+    quality: float
+    path: str
+    is_own: bool
+
+
+def keep_shots(cursor: Cursor, shots: Mapping[str, pb.Snapshot]) -> None:
+    """Let the best shots of sightings wait for their persons."""
+    cursor.executemany(
+        _SHOT,
+        [
+            (key, to_datetime(shot.captured_at_us), shot.quality, shot.jpeg)
+            for key, shot in shots.items()
+        ],
+    )
+
+
+def keep_again(cursor: Cursor, sighting: str, written: Written, jpeg: bytes) -> None:
+    """Let a picture wait that was written."""
+    cursor.execute(_SHOT, (sighting, written.captured_at, written.quality, jpeg))
+
+
+def keep_owners(cursor: Cursor, sightings: Iterable[pb.Sighting]) -> None:
+    """Note who sightings are of."""
+    cursor.executemany(_OWNER, [_owner_row(one) for one in sightings])
+
+
+def take_corrected(cursor: Cursor, count: int) -> tuple[list[str], set[str]]:
+    """At most so many sightings whose owner somebody has corrected, and their sites."""
+    cursor.execute(_CORRECTED, (count,))
+    stale = [row[0] for row in cursor.fetchall()]
+    cursor.execute(_SITES, (stale,))
+    return stale, {row[0] for row in cursor}
+
+
+def point(cursor: Cursor, sightings: Sequence[str]) -> None:
+    """Tell the log of access where the pictures of sightings lie."""
+    cursor.execute(_POINT, (sightings,))
+
+
+def owner_of(cursor: Cursor, sighting: str) -> Owner | None:
+    """Who a track was, if that has been heard."""
+    with cursor.connection.cursor(row_factory=class_row(Owner)) as rows:
+        return rows.execute(
+            "SELECT sighting_id::text, track_uuid::text, epoch, camera_id, global_id,"
+            " persons_name, decided_at FROM snapshot_owners WHERE sighting_id = %s",
+            (sighting,),
+        ).fetchone()
+
+
+def written_of(cursor: Cursor, sighting: str) -> Written | None:
+    """Its row, if there is one."""
+    with cursor.connection.cursor(row_factory=class_row(Written)) as rows:
+        return rows.execute(
+            "SELECT global_id, captured_at, quality, path, is_own FROM snapshots"
+            " WHERE sighting_id = %s",
+            (sighting,),
+        ).fetchone()
+
+
+def pending_of(cursor: Cursor, sighting: str) -> Shot | None:
+    """Its picture that waits."""
+    with cursor.connection.cursor(row_factory=class_row(Shot)) as rows:
+        return rows.execute(
+            "SELECT captured_at, quality, jpeg FROM pending_snapshots WHERE sighting_id = %s",
+            (sighting,),
+        ).fetchone()
+
+
+def neighbour(cursor: Cursor, owner: Owner, within: timedelta) -> Written | None:
+    """A snapshot of the same person so near that it can stand for another."""
+    asked = {"global_id": owner.global_id, "at": owner.decided_at, "within": within}
+    with cursor.connection.cursor(row_factory=class_row(Written)) as rows:
+        return rows.execute(_NEIGHBOUR, asked).fetchone()
+
+
+def insert(cursor: Cursor, owner: Owner, shown: Shot | Written) -> None:
+    """Write the row of a track's own picture, or of a neighbour's that stands for it."""
+    near = shown if isinstance(shown, Written) else None
+    cursor.execute(
+        _INSERT,
+        (
+            owner.sighting_id,
+            owner.track_uuid,
+            owner.epoch,
+            owner.camera_id,
+            owner.global_id,
+            owner.decided_at,
+            shown.captured_at,
+            shown.quality,
+            near.path if near else owner.key,
+            near is None,
+        ),
+    )
+
+
+def orphans_of(cursor: Cursor, path: str) -> list[str]:
+    """Those who pointed to a picture, and do no more."""
+    cursor.execute(
+        "DELETE FROM snapshots WHERE path = %s AND NOT is_own RETURNING sighting_id::text", (path,)
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+def drop_pending(cursor: Cursor, sighting: str) -> None:
+    """Its picture waits no longer."""
+    cursor.execute("DELETE FROM pending_snapshots WHERE sighting_id = %s", (sighting,))
+
+
+def _owner_row(sighting: pb.Sighting) -> dict[str, Any]:
+    return {
+        "sighting_id": sighting.sighting_id,
+        "track_uuid": sighting.track_id,
+        "epoch": sighting.epoch,
+        "camera_id": sighting.camera_id,
+        "global_id": sighting.global_id,
+        "name": sighting.name or None,
+        "decided_at": to_datetime(sighting.decided_at_us),
+        "decision": rank(sighting),
+    }
