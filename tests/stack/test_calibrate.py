@@ -110,6 +110,15 @@ def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, fo
     assert told(restored).scale("dlib", 5, 1e-2) == builtin("dlib").scale(5, 1e-2)
 
 
+def test_the_command_takes_enrolled_people_for_strangers_too(
+    restored: Settings, folder: Path
+) -> None:
+    both = sightline_json(restored, "calibrate", str(folder), "--impostors", "both", "--dry-run")
+    assert both["people"] >= 6 and "enrolled here and those of the folder" in both["source"]
+    with connect(restored) as db:
+        assert store.in_force(db, "dlib") == builtin("dlib")
+
+
 def test_one_calibration_of_a_pack_is_in_force(restored: Settings) -> None:
     first, second = (calibrate(PACK, people(seed), f"seed {seed}").calibration for seed in (1, 2))
     with connect(restored) as db:
