@@ -15,6 +15,7 @@ from api.routes import (
     cameras,
     detected,
     employees,
+    frames,
     module1,
     persons,
     search,
@@ -51,8 +52,8 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=_PHOTOS_IN_A_BODY * settings.api.max_photo_bytes)
     problems.install(app)
     for module in (
-        module1, detected, search, employees, persons, sightings, visits, cameras, calibrations,
-        snapshots,
+        frames, module1, detected, search, employees, persons, sightings, visits, cameras,
+        calibrations, snapshots,
     ):  # fmt: skip
         app.include_router(module.router)
     app.get("/healthz", summary="Whether the service answers", tags=["service"])(_health)
