@@ -174,7 +174,7 @@ def _print(pack: str, counts: Sequence[Count]) -> None:
             str(one.allowed),
             f"{one.false_names / one.strangers:.2%}",
             f"{one.tpir:.2%}",
-            "" if one.good else "MISSED",
+            "" if one.good else "missed",
         )
     console.print(table)
 
@@ -193,11 +193,11 @@ def main(seeds: int = SEEDS) -> dict[str, Any]:
         counts = [count(parts, wanted, *case) for wanted in RATES for case in cases]
         _print(pack, counts)
         kind = pack.partition("_")[0]
-        for one in counts:
-            if one.wanted == GOAL_RATE and not one.growing:
-                numbers[f"{kind}_false_names_{one.shots}"] = one.false_names
-                numbers[f"{kind}_tpir_{one.shots}"] = round(one.tpir, 4)
-        numbers[f"{kind}_goal"] = all(one.good for one in counts if one.wanted == GOAL_RATE)
+        goal = [one for one in counts if one.wanted == GOAL_RATE and not one.growing]
+        for one in goal:
+            numbers[f"{kind}_false_names_{one.shots}"] = one.false_names
+            numbers[f"{kind}_tpir_{one.shots}"] = round(one.tpir, 4)
+        numbers[f"{kind}_goal"] = all(one.good for one in goal)
         numbers |= crowd.measure(kind, portraits, console)
     return numbers
 

@@ -39,9 +39,9 @@ from sightline.identity.tail import Doubles, Tail, tail_of
 SHOTS = (1, 2, 3, 5)
 PHOTOS = (1, 3)
 CONFIDENCE = 0.75
-"""Of a bound. With it the wanted rate is what comes out on the average of calibrations: of 40
-random tens of ORL people, MobileFaceNet's named 9.5%, .9% and .15% of 6,000 tracks of strangers
-where 10%, 1% and .1% were wanted, dlib's 8%, .7% and .08%."""
+"""Of a bound. With it the wanted rate is what comes out on the average of calibrations: those on
+40 random tens of ORL people let MobileFaceNet name 8.5%, .9% and .1% of 6,000 tracks of strangers
+where 10%, 1% and .1% were wanted, and dlib 7.7%, .6% and .07%."""
 MAX_DOUBT = 1000.0
 _DOUBT_CONFIDENCE = 0.9
 MIN_PEOPLE = 5
