@@ -267,7 +267,7 @@ def last_of(found: Sequence[pb.Sighting], walk: Walk) -> pb.Sighting | None:
     return mine[-1] if mine else None
 
 
-def said(stack: Settings, walk: Walk, seconds: float = 20.0) -> pb.Sighting:
+def said(stack: Settings, walk: Walk, seconds: float = 40.0) -> pb.Sighting:
     """The last word on a track that has ended."""
 
     def ended() -> pb.Sighting | None:
@@ -305,7 +305,7 @@ class Worker:
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(40)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def test_an_enrolled_person_is_named_from_agreeing_shots(stack: Settings, matche
         mine = [one for one in sightings(stack, walk.site) if one.track_id == walk.track_id]
         return [one for one in mine if one.status == pb.Sighting.CONFIRMED]
 
-    (sighting,) = eventually(confirmed, 20)
+    (sighting,) = eventually(confirmed, 40)
     assert (sighting.name, sighting.person_id) == ("Match Ann", person_id)
     assert sighting.is_authorized
     assert sighting.global_id == ids.global_id(person_id)
