@@ -21,6 +21,8 @@ _PROBES = 256
 _WANTED_RECALL = 0.99
 _FIRST_DEPTH = 256  # until it is measured
 _LEAST_DEPTH = 64
+_TEMPLATES_FOR_ONE_MORE = 4000
+"""In so many: looking deeper costs nothing next to the scan of them all."""
 _SCORED = 16
 """People who are scored in full: those with the nearest templates."""
 
@@ -234,7 +236,8 @@ class TemplateIndex:
                 depths.append(depth)
             yield
         enough = int(np.quantile(depths, _WANTED_RECALL, method="higher")) if depths else DEEPEST
-        self._depth = min(max(2 * enough, _LEAST_DEPTH), DEEPEST)
+        least = _LEAST_DEPTH + self._rows.size // _TEMPLATES_FOR_ONE_MORE
+        self._depth = min(max(2 * enough, least), DEEPEST)
 
     def _depth_of(self, probe: Vector, source: int, codes: Codes) -> int | None:
         """How deep one has to search to find the owner of the row that a probe was made of.

@@ -78,11 +78,14 @@ def search_tracks(
 
     Raises SightlineError for a vector that is none, or that is not of the pack.
     """
-    asked = {"since": since, "until": until, "camera": camera}
-    query, given = _query(db, "track_faces", _TRACKS, pack, vector, limit)
+    asked = {"since": since, "until": until, "camera": camera, "min_score": min_score}
+    query, given = _query("track_faces", _TRACKS, pack, vector, limit)
     with db.transaction(), db.cursor(row_factory=dict_row) as cursor:
         vectors.widen(cursor, limit + _MARGIN)
-        return cursor.execute(query, given | asked | {"min_score": min_score}).fetchall()
+        rows = cursor.execute(query, given | asked).fetchall()
+    if not rows:
+        _check_length(db, pack, given)
+    return rows
 
 
 def search_persons(
@@ -97,34 +100,36 @@ def search_persons(
 
     Best first, at most `limit` from `threshold` on. Raises SightlineError as `search_tracks`.
     """
-    query, given = _query(db, "person_faces", _PERSONS, pack, vector, limit)
+    query, given = _query("person_faces", _PERSONS, pack, vector, limit)
     with db.transaction():
         cursor = db.cursor()
         vectors.widen(cursor, limit + _MARGIN)
         rows = cursor.execute(query, given | {"min_score": threshold}).fetchall()
+    if not rows:
+        _check_length(db, pack, given)
     return [(int(person), float(score)) for person, score in rows]
 
 
 def _query(
-    db: Connection,
-    table: str,
-    query: str,
-    pack: str,
-    vector: Sequence[float] | NDArray[np.floating],
-    limit: int,
+    table: str, query: str, pack: str, vector: Sequence[float] | NDArray[np.floating], limit: int
 ) -> tuple[sql.Composed, dict[str, Any]]:
     if limit < 1:
         raise SightlineError("the limit has to be 1 or more")
     probe = _checked(vector)
-    lengths = {row[0] for row in db.execute(_LENGTHS, {"pack": pack})}
-    if lengths and len(probe) not in lengths:
-        raise SightlineError(
-            f"the vector has {len(probe)} numbers; those of the pack {pack} have"
-            f" {' or '.join(map(str, sorted(lengths)))}"
-        )
     words = vectors.near(table, pack, len(probe))
     given = {"vector": Vector(probe), "limit": limit, "rows": limit + _MARGIN}
     return sql.SQL(query).format(**words), given
+
+
+def _check_length(db: Connection, pack: str, given: dict[str, Any]) -> None:
+    """Raise SightlineError where nothing was found because the vector is not of the pack."""
+    length = given["vector"].dimensions()
+    lengths = {row[0] for row in db.execute(_LENGTHS, {"pack": pack})}
+    if lengths and length not in lengths:
+        raise SightlineError(
+            f"the vector has {length} numbers; those of the pack {pack} have"
+            f" {' or '.join(map(str, sorted(lengths)))}"
+        )
 
 
 def _checked(vector: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float32]:
