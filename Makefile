@@ -25,6 +25,7 @@ bench-identity:
 	@.venv/bin/python -m benchmarks.identity
 	@.venv/bin/python -m benchmarks.site
 
+# Decisions and searches in galleries of up to a million templates, against brute force.
 bench-match:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.match

@@ -44,7 +44,7 @@ _HARD = 0.5
 _ROUNDS = 5
 _INSERTS = 1000
 
-console = Console(width=110)
+console = Console(width=130)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def _print(found: Sequence[Measured]) -> None:
     table = Table(title="Decisions: search among the enrolled, and decide (µs, one thread)")
     for head in ("templates", "each", "d", "p50", "p99", "brute force p50", "times", "cosine p50",
                  "times", "recall@1", "hard", "second", "depth"):  # fmt: skip
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for one in found:
         table.add_row(
             f"{one.crowd.templates:,}", str(one.crowd.looks), str(one.crowd.dimension),
@@ -259,7 +259,7 @@ def _print(found: Sequence[Measured]) -> None:
     table = Table(title="Changes and memory (µs for one person)")
     for head in ("templates", "each", "d", "insert p50", "p99", "remove p50", "p99", "load s",
                  "resident MiB", "bytes/template"):  # fmt: skip
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for one in found:
         table.add_row(
             f"{one.crowd.templates:,}", str(one.crowd.looks), str(one.crowd.dimension),
