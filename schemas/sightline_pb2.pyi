@@ -420,7 +420,7 @@ class DeadLetter(_message.Message):
     def __init__(self, source: _Optional[_Union[Position, _Mapping]] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., service: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., failed_at_us: _Optional[int] = ...) -> None: ...
 
 class TrackState(_message.Message):
-    __slots__ = ("track_id", "site_id", "shots", "decided", "holds", "holds_by", "waits_for", "ended_at_us")
+    __slots__ = ("track_id", "site_id", "shots", "decided", "holds", "holds_by", "waits_for", "ended_at_us", "face")
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     SHOTS_FIELD_NUMBER: _ClassVar[int]
@@ -429,6 +429,7 @@ class TrackState(_message.Message):
     HOLDS_BY_FIELD_NUMBER: _ClassVar[int]
     WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    FACE_FIELD_NUMBER: _ClassVar[int]
     track_id: str
     site_id: str
     shots: _containers.RepeatedCompositeFieldContainer[FaceObservation]
@@ -437,7 +438,8 @@ class TrackState(_message.Message):
     holds_by: float
     waits_for: _containers.RepeatedScalarFieldContainer[int]
     ended_at_us: int
-    def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., shots: _Optional[_Iterable[_Union[FaceObservation, _Mapping]]] = ..., decided: _Optional[_Union[Sighting, _Mapping]] = ..., holds: _Optional[int] = ..., holds_by: _Optional[float] = ..., waits_for: _Optional[_Iterable[int]] = ..., ended_at_us: _Optional[int] = ...) -> None: ...
+    face: bytes
+    def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., shots: _Optional[_Iterable[_Union[FaceObservation, _Mapping]]] = ..., decided: _Optional[_Union[Sighting, _Mapping]] = ..., holds: _Optional[int] = ..., holds_by: _Optional[float] = ..., waits_for: _Optional[_Iterable[int]] = ..., ended_at_us: _Optional[int] = ..., face: _Optional[bytes] = ...) -> None: ...
 
 class UnknownPerson(_message.Message):
     __slots__ = ("global_id", "site_id", "founder_track_id", "templates", "first_seen_us", "last_seen_us", "last_camera_id")

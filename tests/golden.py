@@ -200,6 +200,7 @@ MESSAGES: dict[str, Message] = {
         holds_by=0.25,
         waits_for=[17],
         ended_at_us=_AT + 5_000_000,
+        face=_VECTOR,
     ),
     "UnknownPerson": pb.UnknownPerson(
         global_id=ids.global_id(_TRACK),

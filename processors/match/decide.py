@@ -8,7 +8,7 @@ themselves. A new person needs several shots, and nobody who comes near.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sightline.identity.evidence import Evidence
@@ -83,6 +83,8 @@ class Decision:
     confidence: float  # 0 to 1
     runner_up: Candidate | None  # the best of the others
     reason: str
+    stranger: Candidate | None = None
+    """Of an enrolled person: the stranger whom the track as safely is. The two are one."""
 
 
 def decide(
@@ -114,7 +116,8 @@ class _Case:
 
     def decided(self, rules: Rules, held: Held | None, final: bool) -> Decision:
         if best := self._recognised(self.enrolled):
-            return self._met("enrolled", best, f"{self._said()} that agree")
+            met = self._met("enrolled", best, f"{self._said()} that agree")
+            return replace(met, stranger=self._recognised(self.strangers))
         if held and (best := self._kept(self.enrolled, held)):
             return self._met("enrolled", best, "not contradicted")
         if best := self._recognised(self.strangers):

@@ -65,6 +65,8 @@ class SiteState:
         # Those of one motion event, and those who are somebody.
         self._in_event: Groups[tuple[str, str], str] = Groups()
         self._of_person: Groups[int, str] = Groups()
+        # By pack those that are over and were nobody, and have a face to compare.
+        self._nobody: Groups[str, str] = Groups()
         # Where in the source the last event of a track stood, if this process has seen it.
         self._touched: dict[str, int] = {}
 
@@ -84,6 +86,10 @@ class SiteState:
             for track_id in self._of_person.of(one)
         }
         return [self._tracks[track_id] for track_id in sorted(ids)]
+
+    def nobody(self, pack: str) -> list[pb.TrackState]:
+        """The tracks of the last minutes that are over and were nobody, with faces of a pack."""
+        return [self._tracks[track_id] for track_id in sorted(self._nobody.of(pack))]
 
     def expired(self, camera_id: str, now_us: int, settled: int) -> list[str]:
         """Tracks of a camera that are forgotten at a capture time of that camera.
@@ -117,6 +123,7 @@ class SiteState:
             self._last[before.decided.camera_id].pop(track_id, None)
             self._in_event.discard(_event(before), track_id)
             self._of_person.discard(before.holds, track_id)
+            self._nobody.discard(before.decided.pack, track_id)
         if track is None:
             self._touched.pop(track_id, None)
             return
@@ -126,6 +133,8 @@ class SiteState:
         self._in_event.add(_event(track), track_id)
         if track.holds:
             self._of_person.add(track.holds, track_id)
+        if track.face:
+            self._nobody.add(track.decided.pack, track_id)
 
 
 def load(records: Iterable[tuple[bytes, bytes]], known: Known) -> dict[str, SiteState]:

@@ -96,10 +96,8 @@ def _done(turn: Turn) -> Step:
     for track_id, (before, now) in turn.decided().items():
         was_over = before is not None and before.status == pb.Sighting.ENDED
         if sighting.is_news(before, now.decided):
-            said.append(
-                sighting.again(now.decided, pb.Sighting.CHANGED) if was_over else now.decided
-            )
-        tracks[track_id] = now
+            said.append(now.decided)
+        tracks[track_id] = _without_template(now) if was_over else now
         if now.ended_at_us and not was_over:
             tracks[track_id] = over = _over(now)
             said.append(over.decided)
@@ -116,6 +114,14 @@ def _over(track: pb.TrackState) -> pb.TrackState:
     del now.waits_for[:]
     for shot in now.shots:
         shot.ClearField("embedding")
+    return now
+
+
+def _without_template(track: pb.TrackState) -> pb.TrackState:
+    """A track that was over before, as it is kept."""
+    now = pb.TrackState()
+    now.CopyFrom(track)
+    now.decided.CopyFrom(sighting.again(track.decided, pb.Sighting.ENDED))
     return now
 
 

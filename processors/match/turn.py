@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from processors.match import rivals, sighting
 from processors.match.decide import Candidate, Choice, Decision, Held, Rules, decide
 from processors.match.known import Known
+from processors.match.lookback import LookBack
 from processors.match.rivals import Together
 from processors.match.state import SiteState
 from processors.match.strangers import has_template, without_template
@@ -53,6 +54,8 @@ class Turn:
         self._now_us = now_us
         self._before: dict[str, pb.Sighting | None] = {}
         self._tracks: dict[str, pb.TrackState] = {}
+        # By what each track was decided last.
+        self._decision: dict[str, tuple[_Search, Decision]] = {}
 
     def decide(self, track: pb.TrackState, before: pb.Sighting | None) -> None:
         """Decide a track, with the sighting before this event, and whoever that concerns."""
@@ -65,6 +68,7 @@ class Turn:
             times[track_id] += 1
             if times[track_id] <= _TIMES:
                 waiting.extend(self._decide_again(track_id))
+        self._look_back(self._tracks[track.track_id])
 
     def decided(self) -> dict[str, tuple[pb.Sighting | None, pb.TrackState]]:
         """By track the sighting before this event and the track as it is now; the event's own is
@@ -79,6 +83,19 @@ class Turn:
             if track.ended_at_us or sighting.is_news(before, track.decided):
                 self._learn(track, changed)
         return changed
+
+    def _look_back(self, track: pb.TrackState) -> None:
+        """Name tracks that were over before this one, which has just ended as somebody."""
+        if not track.ended_at_us or not track.decided.global_id:
+            return
+        if self._known.overlay.is_corrected(track.track_id):
+            return
+        search, decision = self._decision[track.track_id]
+        back = LookBack(self._site, self._known, self._rules, self._tracks, self._now_us)
+        scale = search.strangers.scale
+        for earlier in back.named_by(track, search.evidence, decision.stranger, scale):
+            self._before.setdefault(earlier.track_id, self._track(earlier.track_id).decided)
+            self._tracks[earlier.track_id] = earlier
 
     def _decide_again(self, track_id: str) -> list[str]:
         """Decide one track; those that have to be decided after it."""
@@ -104,10 +121,14 @@ class Turn:
             search.evidence, search.enrolled, search.strangers, self._rules,
             held=held, final=bool(was.ended_at_us),
         )  # fmt: skip
+        self._decision[was.track_id] = search, decision
         now = pb.TrackState()
         now.CopyFrom(was)
         now.decided.CopyFrom(self._sighting(now, before, search, decision))
         self._note_claim(now, before, search, decision)
+        now.face = b""
+        if was.ended_at_us and not now.decided.global_id and _is_facing(was.shots):
+            now.face = bytes_of(search.evidence.template)
         return now
 
     def _search(self, track: pb.TrackState, held: Held | None) -> _Search:
@@ -263,6 +284,7 @@ class Turn:
         now = pb.TrackState()
         now.CopyFrom(track)
         sighting.name(now.decided, 0, None)
+        now.decided.status = pb.Sighting.CHANGED
         now.decided.reason = "another track of the same moment was this person"
         now.decided.decided_at_us = max(track.decided.decided_at_us, self._now_us)
         now.holds, now.holds_by = 0, 0.0
@@ -310,3 +332,7 @@ def _facing(shots: Sequence[pb.FaceObservation]) -> Sequence[pb.FaceObservation]
     who somebody may be, but what is known of scores was measured on faces that look this way.
     """
     return [one for one in shots if one.quality.frontality >= MIN_FRONTALITY] or shots
+
+
+def _is_facing(shots: Sequence[pb.FaceObservation]) -> bool:
+    return any(one.quality.frontality >= MIN_FRONTALITY for one in shots)

@@ -16,6 +16,7 @@ def test_names_are_those_of_the_truth_and_nobody_elses(shared: Path) -> None:
     told = benchmark_json("stage_clip", "--no-loop")
     assert told["stage_clip_faces"] == 650
     assert told["stage_clip_agreement"] >= 0.95
+    assert told["stage_clip_frames_agreement"] >= 0.95
     assert told["stage_clip_embeddings"] <= 0.08 * _LOOP_EMBEDDINGS
     assert set(told["stage_clip_names"]) - {"Barack Obama"} == {"Lin-Manuel Miranda"}
 

@@ -16,7 +16,8 @@ from processors.match.vectors import bytes_of, vector_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from sightline.errors import InvalidRecord
-from tests.match_support import PACK, Site, Walk, face, gallery_person, shot_of
+from sightline.identity.evidence import Vector
+from tests.match_support import DIMENSION, PACK, Site, Walk, face, gallery_person, shot_of
 
 PROVISIONAL, CONFIRMED, CHANGED, ENDED = (
     pb.Sighting.PROVISIONAL,
@@ -90,6 +91,99 @@ def test_a_stranger_keeps_the_id_on_another_camera_and_after_a_restart() -> None
     assert (again.global_id, again.person_id, again.name) == (founded.global_id, "", "")
     other = site.take(*walk(3, "hall", 60).whole())[-1]
     assert other.global_id not in (0, founded.global_id)
+
+
+def _between(first: Walk, number: int) -> pb.FaceEvent:
+    """A shot of the first person that is also like shots of theirs that nobody could name."""
+    clear, poor = shot_of(first.person, number, 7), _poor(first.person, number)
+    both = clear + poor
+    return first.shot(number, vector=both / np.linalg.norm(both))
+
+
+def _poor(person: int, number: int) -> Vector:
+    """Too little like the person for a name, and much like the others of its kind."""
+    return shot_of(person, number, 5, likeness=0.35)
+
+
+def _unnamed(site: Site, track: Walk) -> list[pb.Sighting]:
+    return site.take(
+        *(track.shot(number, vector=_poor(track.person, number)) for number in range(3)),
+        track.end(),
+    )
+
+
+def test_a_later_track_names_the_earlier_one_that_it_links_to_the_person() -> None:
+    site, early, late = Site(gallery_person(1, "Ann")), walk(1, "yard"), walk(1, "door", 60)
+    before = _unnamed(site, early)[-1]
+    assert before.global_id == ids.global_id(early.track_id)
+    said = site.take(*(_between(late, number) for number in range(3)), late.end())
+    assert [(one.track_id, one.status, one.name) for one in said] == [
+        (late.track_id, CONFIRMED, "Ann"),
+        (early.track_id, CHANGED, "Ann"),
+        (late.track_id, ENDED, "Ann"),
+    ]
+    named = said[1]
+    assert named.sighting_id == before.sighting_id
+    assert named.decided_at_us == before.decided_at_us, "they were there then, not now"
+    assert named.score >= named.threshold
+    assert site.state.strangers.get(before.global_id) is None, "they never were a stranger"
+    site.restart()
+    assert site.take(early.end())[-1].name == "Ann"
+
+
+def test_a_later_track_names_a_glimpse_that_was_nobody() -> None:
+    site, early, late = Site(gallery_person(1, "Ann")), walk(1, "yard"), walk(1, "door", 60)
+    glimpse = [early.shot(number, vector=_poor(1, number)) for number in range(2)]
+    before = site.take(*glimpse, early.end())
+    assert statuses(before) == [PROVISIONAL, ENDED]
+    assert before[-1].global_id == 0
+    site.restart()
+    said = site.take(*(_between(late, number) for number in range(3)), late.end())
+    assert {(one.track_id, one.status, one.name) for one in said if one.name} == {
+        (late.track_id, CONFIRMED, "Ann"),
+        (early.track_id, CHANGED, "Ann"),
+        (late.track_id, ENDED, "Ann"),
+    }
+    named = next(one for one in said if one.track_id == early.track_id)
+    assert named.decided_at_us == before[-1].decided_at_us
+    assert named.score >= named.threshold
+    assert vector_of(named.template).shape == (DIMENSION,)
+    assert site.take(early.end())[-1].name == "Ann"
+
+
+def test_a_glimpse_of_somebody_else_stays_nobody() -> None:
+    site, early, late = Site(gallery_person(1, "Ann")), walk(2, "yard"), walk(1, "door", 60)
+    site.take(*(early.shot(number) for number in range(2)), early.end())
+    said = site.take(*(late.shot(number) for number in range(3)), late.end())
+    assert {one.track_id for one in said} == {late.track_id}
+
+
+def test_a_glimpse_beside_the_person_stays_nobody() -> None:
+    site, ann, late = Site(gallery_person(1, "Ann")), walk(1), walk(1, "hall", 60)
+    double = walk(1)
+    double.track_id = ids.track_id("door", double.start_us, 9)
+    site.take(*(ann.shot(number) for number in range(3)))
+    glimpse = [double.shot(number, vector=_poor(1, number)) for number in range(2)]
+    site.take(*glimpse, double.end(), ann.end())
+    said = site.take(*(_between(late, number) for number in range(3)), late.end())
+    assert {one.track_id for one in said} == {late.track_id}
+
+
+def test_a_stranger_whom_somebody_was_beside_is_not_that_person() -> None:
+    site, early, late = Site(gallery_person(1, "Ann")), walk(1), walk(1, "hall", 60)
+    beside = Walk(1, "door", "site")
+    beside.track_id = ids.track_id("door", beside.start_us, 9)
+    site.take(*(beside.shot(number) for number in range(3)))
+    for number in range(3):  # much like each other, and less like Ann than would be a double of her
+        site.take(early.shot(number, vector=shot_of(2, number, 5, likeness=0.9)))
+    before = site.take(early.end(), beside.end())
+    stranger = next(one for one in before if one.track_id == early.track_id)
+    assert stranger.global_id == ids.global_id(early.track_id)
+    both = [shot_of(1, number, 7) + shot_of(2, number, 5) for number in range(3)]
+    shots = [late.shot(n, vector=one / np.linalg.norm(one)) for n, one in enumerate(both)]
+    said = site.take(*shots, late.end())
+    assert {one.track_id for one in said} == {late.track_id}
+    assert said[-1].name == "Ann"
 
 
 def test_two_shots_alone_make_no_id() -> None:
