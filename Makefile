@@ -19,10 +19,11 @@ bench:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.pipeline
 
-# Who is named, who wrongly, and one id for each person at a site.
+# Who is named, who wrongly, how a real film is told, and one id for each person at a site.
 bench-identity:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.identity
+	@.venv/bin/python -m benchmarks.stage_clip
 	@.venv/bin/python -m benchmarks.site
 
 # Decisions and searches in galleries of up to a million templates, against brute force.

@@ -66,7 +66,7 @@ class MatchSettings(_Group):
         1e-3,
         gt=0,
         lt=0.5,
-        description="tracks of strangers that may get somebody's name; thresholds follow from it",
+        description="of strangers' tracks, for one decision; thresholds follow from it",
     )
     forget_days: float = Field(
         7.0, gt=0, description="unknown, unnamed people not seen for this long are forgotten"

@@ -131,7 +131,7 @@ class Logs:
             "SELECT value FROM outbox WHERE topic = %s AND key = %s ORDER BY id DESC LIMIT 1",
             (FACTS.name, key.encode()),
         ).fetchone()
-        return row and pb.Fact.FromString(row[0] or b"")
+        return pb.Fact.FromString(row[0] or b"") if row else None
 
     def person_fact(self, global_id: int) -> pb.PersonCorrection:
         fact = self.fact(f"person|{global_id}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import permutations
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -36,7 +37,7 @@ def test_an_employee_s_row_says_who_where_when_and_from_which_frame(
 ) -> None:
     ann = world.add_employee("Ann")
     world.db.execute("UPDATE employees SET aws_face_id = %s WHERE id = %s", (world.id, ann))
-    why = {
+    why: dict[str, Any] = {
         "shots": 3,
         "runner_up": "77",
         "runner_up_score": 0.25,
