@@ -1,14 +1,13 @@
 """The model pack of the API: loaded when the first photo comes, one call in it at a time."""
 
 import threading
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from sightline.errors import InfrastructureError, PhotoError, SightlineError
-from sightline.people.photos import only_face
 from sightline.people.pictures import Photo, normalised
+from sightline.people.probes import Found, good_face
 from sightline.people.refusals import Reason
 from sightline.settings import Settings
 from sightline.vision.interface import (
@@ -20,7 +19,6 @@ from sightline.vision.interface import (
     ModelPack,
 )
 from sightline.vision.packs import load_pack
-from sightline.vision.quality import FaceQuality, assess
 
 
 class Faces:
@@ -67,25 +65,6 @@ class _Embedder:
             return self._inner.embed(image, face)
 
 
-_REASONS = {
-    "small": Reason.SMALL_BOUNDING_BOX,
-    "blurred": Reason.LOW_SHARPNESS,
-    "turned": Reason.EXTREME_POSE,
-    "uncertain": Reason.LOW_CONFIDENCE,
-    "cut": Reason.LOW_FACE_QUALITY,
-}
-"""What a refusal is called where photos are refused."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """A face that is good enough, how good, and its vector."""
-
-    face: Face
-    quality: FaceQuality
-    vector: Floats
-
-
 def pixels_of(photo: Photo) -> BGRImage:
     """A photo's pixels, upright, h x w x 3. Raises PhotoError."""
     image = cv2.imdecode(np.frombuffer(normalised(photo), np.uint8), cv2.IMREAD_COLOR)
@@ -103,22 +82,7 @@ def face_of_crop(image: BGRImage, label: str, pack: ModelPack, settings: Setting
     if not faces:
         raise PhotoError(Reason.NO_FACE, f"{label}: no face found")
     face = max(faces, key=lambda one: float(np.prod(one.box[2:] - one.box[:2])))
-    return _good(image, face, label, pack, settings)
-
-
-def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> Found:
-    """The one face of a photo, under the same rules. Raises PhotoError."""
-    image, face = only_face(normalised(photo), photo.label, pack)
-    return _good(image, face, photo.label, pack, settings)
-
-
-def _good(image: BGRImage, face: Face, label: str, pack: ModelPack, settings: Settings) -> Found:
-    quality = assess(image, face)
-    refusal = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
-    if refusal is not None:
-        told = f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
-        raise PhotoError(_REASONS.get(refusal, Reason.LOW_FACE_QUALITY), told)
-    return Found(face, quality, pack.embedder.embed(image, face))
+    return good_face(image, face, label, pack, settings)
 
 
 def _in_the_middle(image: BGRImage, detector: FaceDetector) -> list[Face]:

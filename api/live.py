@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from api.faces import Faces, Found, face_of_crop, pixels_of
+from api.faces import Faces, face_of_crop, pixels_of
 from api.stream import MatchingStream
 from api.tracks import ClientTrack, ClientTracks
 from schemas import sightline_pb2 as pb
@@ -18,6 +18,7 @@ from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, PhotoError
 from sightline.kafka.records import Out
 from sightline.people.pictures import Photo
+from sightline.people.probes import Found
 from sightline.settings import Settings
 from sightline.vision import outputs
 from sightline.vision.interface import BGRImage

@@ -8,12 +8,12 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from api import bodies
-from api.faces import face_of_photo
 from api.parts import Parts
 from api.photos import from_base64, read_form
 from api.problems import unsupported
 from sightline.errors import SightlineError
 from sightline.people.pictures import Photo
+from sightline.people.probes import face_of_photo
 
 _LONGEST_VECTOR = 4096
 

@@ -35,11 +35,12 @@ def _assemble() -> None:
         models,
         people,
         persons,
+        search,
         services,
         stack,
     )
 
-    for module in (stack, services, enrol, people, persons, logs, models, calibrate, demo):
+    for module in (stack, services, enrol, people, persons, search, logs, models, calibrate, demo):
         module.register(app)
     for point in entry_points(group="sightline.commands"):
         app.add_typer(point.load(), name=point.name)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
+from sightline.cli.delivery import publish
 from sightline.cli.models import ModelsOption, with_models
 from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
-from sightline.cli.people import deliver_now
 from sightline.errors import SightlineError
 from sightline.settings import Settings, load_settings
 from sightline.store.db import connect
@@ -133,7 +133,7 @@ def _measure(
     if not dry_run:
         with connect(settings) as db, db.cursor() as cursor:
             store.save(cursor, calibration, activate=not no_activate)
-        deliver_now(settings)
+        publish(settings)
     _show(calibration, settings, report, as_json)
     _tell_alike(fitted, by_id=strangers is not None)
     if not as_json:
@@ -168,7 +168,7 @@ def _activate(settings: Settings, calibration_id: str) -> None:
             calibration = store.back_to_builtin(cursor, resolve_pack(settings).id)
         else:
             calibration = store.activate(cursor, calibration_id)
-    deliver_now(settings)
+    publish(settings)
     console.print(f"{calibration.id} is in force for {calibration.pack}")
 
 

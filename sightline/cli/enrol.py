@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sightline.cli.delivery import publish
 from sightline.cli.output import (
     JsonOption,
     console,
@@ -17,7 +18,7 @@ from sightline.cli.output import (
     print_rows,
     progress_console,
 )
-from sightline.cli.people import Code, Department, Email, Models, deliver_now, settings_with
+from sightline.cli.people import Code, Department, Email, Models, settings_with
 from sightline.errors import SightlineError
 from sightline.people import records
 from sightline.people.records import Details
@@ -112,7 +113,7 @@ def _enrol_one(
     with progress_console.status("looking at the photos"):
         given = [read_photo(path) for path in photos]
         done = do(settings, load_pack(settings), name, given, details, anyway=anyway)
-    deliver_now(settings)
+    publish(settings)
     if as_json:
         print_json(asdict(done))
         return
@@ -147,10 +148,10 @@ def _enrol_list(
                 done_before += was_done
                 progress.update(task, advance=1, description=outcome.name)
                 if time.monotonic() - delivered > _DELIVER_SECONDS:
-                    deliver_now(settings)
+                    publish(settings)
                     delivered = time.monotonic()
     finally:
-        deliver_now(settings)  # also of a run that ends early
+        publish(settings)  # also of a run that ends early
     outcomes = [asdict(one) for one in report.finish()]
     refused = [one for one in outcomes if one["result"] == "refused"]
     if as_json:

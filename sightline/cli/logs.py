@@ -64,7 +64,7 @@ def access(
         [
             ("person_name = %s", person),
             ("camera_id = %s", camera),
-            ("timestamp >= %s", _moment(since)),
+            ("timestamp >= %s", moment(since)),
         ],
         "timestamp DESC, id",
         limit,
@@ -95,7 +95,7 @@ def visitors(
         [
             ("persons_name = %s", person),
             ("camera_name = %s", camera),
-            ("visited_at >= %s", _moment(since)),
+            ("visited_at >= %s", moment(since)),
         ],
         "visited_at DESC, visitor_log_id",
         limit,
@@ -130,7 +130,7 @@ def persons(
         [
             ("coalesce(assigned_name, 'Unknown') = %s", person),
             ("cameras_visited ? %s", camera),
-            ("last_seen >= %s", _moment(since)),
+            ("last_seen >= %s", moment(since)),
         ],
         "last_seen DESC, global_id",
         limit,
@@ -151,7 +151,7 @@ def _read(
         return cursor.execute(query, [*(value for _condition, value in asked), limit]).fetchall()
 
 
-def _moment(since: str | None) -> datetime | None:
+def moment(since: str | None) -> datetime | None:
     """A moment, or a time before now."""
     if since is None:
         return None

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sightline.cli.delivery import publish
 from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
-from sightline.errors import InfrastructureError, SightlineError
+from sightline.errors import SightlineError
 from sightline.people import manage, records
 from sightline.people.records import Details
 from sightline.settings import Settings, load_settings
 from sightline.store.db import connect
-from sightline.store.outbox import deliver
 
 if TYPE_CHECKING:
     from sightline.people.backup import Saved
@@ -107,7 +107,7 @@ def set_details(
     if not details.given():
         raise SightlineError("nothing to change; see `sightline people set --help`")
     changed = manage.change(settings, records.checked_name(name), details)
-    deliver_now(settings)
+    publish(settings)
     console.print(f"{name} changed" if changed else f"{name} is that already")
 
 
@@ -116,7 +116,7 @@ def remove(name: Name) -> None:
     """Forget a person: their record, templates, photos, and their name on snapshots."""
     settings = load_settings()
     photos = manage.remove(settings, name)
-    deliver_now(settings)
+    publish(settings)
     console.print(f"{name} removed, with {photos} photos")
 
 
@@ -132,7 +132,7 @@ def refresh(models: Models = None, as_json: JsonOption = False) -> None:
     settings = settings_with(models)
     with progress_console.status("embedding photos"):
         done = list(do(settings, load_pack(settings)))
-    deliver_now(settings)
+    publish(settings)
     rows = [asdict(one) | {"refused": list(one.refused)} for one in done]
     print_rows(rows, title="Refreshed", as_json=as_json)
     if any(one.refused for one in done):
@@ -167,7 +167,7 @@ def restore(
     settings = load_settings()
     with progress_console.status("restoring"):
         saved = bring_back(settings, file, replace=replace)
-    deliver_now(settings)
+    publish(settings)
     _say_saved("restored:", saved, as_json)
 
 
@@ -186,11 +186,3 @@ def settings_with(models: Path | None) -> Settings:
     """The settings, with the models of a folder where one is given."""
     settings = load_settings()
     return settings.model_copy(update={"models": models}) if models else settings
-
-
-def deliver_now(settings: Settings) -> None:
-    """Publish what was committed; where Kafka is away the outbox service does it later."""
-    try:
-        deliver(settings)
-    except InfrastructureError as error:
-        progress_console.print(f"kept, to be published by the outbox service: {error}")

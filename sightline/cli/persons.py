@@ -8,13 +8,13 @@ from uuid import UUID
 
 import typer
 
-from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
-from sightline.errors import InfrastructureError, SightlineError
+from sightline.cli.delivery import publish
+from sightline.cli.output import JsonOption, console, print_json, print_rows
+from sightline.errors import SightlineError
 from sightline.people import corrections, persons
 from sightline.people.overlay import Cursor
 from sightline.settings import load_settings
 from sightline.store.db import connect
-from sightline.store.outbox import deliver
 
 app = typer.Typer(help="The persons whom the cameras have met, known and unknown.")
 
@@ -150,10 +150,7 @@ def _correcting() -> Iterator[Cursor]:
     settings = load_settings()
     with connect(settings) as db, db.cursor() as cursor:
         yield cursor
-    try:
-        deliver(settings)
-    except InfrastructureError as error:
-        progress_console.print(f"kept, to be published by the outbox service: {error}")
+    publish(settings)
 
 
 def _track(given: str) -> UUID:

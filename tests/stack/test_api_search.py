@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from tests.api_support import base64_of, client_of, crop_of, good, jpeg, photo_of, problem
 from tests.stack.sinks_support import World, new_world, write
+from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
 
@@ -107,6 +109,23 @@ def test_strangers_are_found_too_by_vector_camera_and_time(
     at = {"until": "2026-11-22T00:00:00"}
     [day] = days_of(world, good(client.post(SEARCH, json=body, params=at)))
     assert day["camera_id"] == world.camera
+
+
+def test_the_command_line_finds_the_same(
+    stack: Settings, client: TestClient, world: World, tmp_path: Path
+) -> None:
+    photo = tmp_path / "ann.jpg"
+    photo.write_bytes(photo_of(0))
+    dlib = {"SIGHTLINE_PACK": "dlib"}
+    done = run_sightline(stack.home, "search", str(photo), "--json", env=dlib)
+    told = good(client.post(SEARCH, files={"photo": ("ann.jpg", photo_of(0))}))
+    tracks = [one["track_uuid"] for day in told["days"] for one in day["sightings"]]
+    assert sorted(one["track_uuid"] for one in json.loads(done.stdout)) == sorted(tracks)
+    photo.write_bytes(b"no picture")
+    done = run_sightline(stack.home, "search", str(photo), check=False, env=dlib)
+    assert done.returncode == 1
+    assert "ann.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_old_route_finds_people(
