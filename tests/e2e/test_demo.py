@@ -98,8 +98,10 @@ def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(
     assert status == 0, (out, err)
     told = only_line(out)
     assert set(told["names"]) - {"Barack Obama"} == {"Lin-Manuel Miranda"}
-    (named,) = (one for one in told["nearest"] if one["said"] == "Lin-Manuel Miranda")
-    assert named["candidate"] == "Lin-Manuel Miranda" and named["score"] >= named["threshold"]
+    named = [one for one in told["nearest"] if one["said"] == "Lin-Manuel Miranda"]
+    assert len(named) == 2, "the glimpse of him at the beginning is named by what comes later"
+    assert all(one["candidate"] == "Lin-Manuel Miranda" for one in named)
+    assert max(one["score"] for one in named) >= min(one["threshold"] for one in named)
     # Half turned away: named only where the wanted rate allows it.
     turned = [one for one in told["nearest"] if one["candidate"] == "Barack Obama"]
     best = max(turned, key=lambda one: one["score"])
@@ -131,7 +133,7 @@ def test_a_photo_without_a_face_is_one_line_before_anything_starts(
     status, out, err = run(folder, "--enrol", f"Ana={photo}", SIGHTLINE_PACK="dlib")
     assert (status, out) == (1, "")
     assert err.splitlines()[-1] == (
-        "sightline: --enrol Ana: no face found; a photo has to show exactly one"
+        f"sightline: {photo}: no face found; give a photo of the face, seen from the front"
     )
     assert not (folder / "stack.json").exists()
 
