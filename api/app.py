@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from api import problems
 from api.bodies import BodyLimit
+from api.origins import same_origin
 from api.parts import Parts
 from api.routes import (
     calibrations,
@@ -46,6 +47,7 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
         summary="Who was where, when, and were they allowed.",
         lifespan=lifespan,
         responses=problems.RESPONSES,
+        dependencies=[Depends(same_origin)],
         generate_unique_id_function=_operation_id,
     )
     app.state.parts = parts

@@ -55,6 +55,16 @@ def problem(response: Any, status: int) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://testserver:81"])
+def test_a_page_of_another_site_cannot_write(client: TestClient, origin: str) -> None:
+    form: dict[str, Any] = {"files": {"photo": ("a.jpg", b"")}, "data": {"name": "Mallory"}}
+    refused = client.post("/api/module1/enroll", headers={"Origin": origin}, **form)
+    assert "other sites" in problem(refused, 403)["detail"]
+    for headers in ({"Origin": "http://testserver"}, {}):
+        problem(client.post("/api/module1/enroll", headers=headers, **form), 422)
+    assert client.get("/healthz", headers={"Origin": origin}).status_code == 200
+
+
 def test_unknown_routes_and_methods_are_problems(client: TestClient) -> None:
     assert "/nowhere" in problem(client.get("/nowhere"), 404)["detail"]
     refused = client.delete("/api/module1/access-logs")
