@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,17 +148,23 @@ def share(agreements: list[Agreement], *, strict: bool = False) -> float:
     return sum(one.strictly if strict else one.agreed for one in agreements) / faces
 
 
-def share_of_frames(truth: list[TrueTrack], said: Said) -> float:
-    """How many frames have the names of the truth and no others, 0 to 1."""
+def share_of_frames(truth: list[TrueTrack], names: Mapping[int, set[str]]) -> float:
+    """How many frames (from 0) have the names of the truth and no others, 0 to 1."""
     there: dict[int, set[str]] = defaultdict(set)
     for track in truth:
         for frame in track.faces:
             there[frame] |= {track.name} - {""}
-    same = 0
-    for frame, boxes in said.boxes.items():
-        names = {said.sightings[one].name for one in boxes if one in said.sightings} - {""}
-        same += names in (there[frame], there[frame] - {TURNED_AWAY})
-    return same / len(said.boxes)
+    same = sum(
+        said in (there[frame], there[frame] - {TURNED_AWAY}) for frame, said in names.items()
+    )
+    return same / len(names)
+
+
+def _names_by_frame(said: Said) -> dict[int, set[str]]:
+    return {
+        frame: {said.sightings[one].name for one in boxes if one in said.sightings} - {""}
+        for frame, boxes in said.boxes.items()
+    }
 
 
 def turned_away(agreements: list[Agreement], said: Said) -> pb.Sighting | None:
@@ -239,7 +245,7 @@ def main(*, loop: bool = True) -> dict[str, Any]:
     truth = read_truth()
     agreements = compare(truth, said)
     _print(agreements, said)
-    frames = share_of_frames(truth, said)
+    frames = share_of_frames(truth, _names_by_frame(said))
     console.print(f"frames with the names of the truth and no others: {frames:.1%}")
     turned = turned_away(agreements, said) or pb.Sighting()
     numbers: dict[str, Any] = {
