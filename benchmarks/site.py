@@ -94,10 +94,7 @@ def missing() -> str | None:
 
 def judge(site: Site, tracks: Iterable[Track]) -> Verdict:
     """Compare tracks and who they were said to be with the truth of the films."""
-    truth: dict[tuple[str, int], list[Appearance]] = defaultdict(list)
-    for scene in site.scenes:
-        for one in walks.appearances(scene):
-            truth[one.camera, one.frame].append(one)
+    truth, edges = _truth(site), _truth(site, partly=True)
     appeared = sum(map(len, truth.values()))
     pairs: list[tuple[str, int | str]] = []
     said: dict[str, set[Identity]] = defaultdict(set)
@@ -107,7 +104,12 @@ def judge(site: Site, tracks: Iterable[Track]) -> Verdict:
         (identity,) = track.identities or (None,)
         seen = Counter(_seen(track, truth))
         if not seen:
-            strays += identity is not None
+            # Somebody who is just leaving does not count for the score, but has to be right.
+            leaving = Counter(_seen(track, edges)).most_common(1)
+            if identity is not None and leaving:
+                said[leaving[0][0]].add(identity)
+                wrong += _misnamed(leaving[0][0], identity)
+            strays += identity is not None and not leaving
             continue
         # Nothing said is an identity of its own: it is not left out of the score.
         key = identity.global_id if identity else track.track_id
@@ -117,8 +119,7 @@ def judge(site: Site, tracks: Iterable[Track]) -> Verdict:
             undecided += 1
             continue
         said[who].add(identity)
-        if identity.name and identity.name != who:
-            wrong.append(f"{who} named {identity.name}")
+        wrong += _misnamed(who, identity)
     owners: dict[int, set[str]] = defaultdict(set)
     for who, identities in said.items():
         for identity in identities:
@@ -135,6 +136,20 @@ def judge(site: Site, tracks: Iterable[Track]) -> Verdict:
         strays=strays,
         undecided=undecided,
     )
+
+
+def _truth(site: Site, *, partly: bool = False) -> dict[tuple[str, int], list[Appearance]]:
+    """By camera and frame who is there."""
+    truth: dict[tuple[str, int], list[Appearance]] = defaultdict(list)
+    for scene in site.scenes:
+        for one in walks.appearances(scene, partly=partly):
+            truth[one.camera, one.frame].append(one)
+    return truth
+
+
+def _misnamed(who: str, identity: Identity) -> list[str]:
+    named = bool(identity.name) and identity.name != who
+    return [f"{who} named {identity.name}"] if named else []
 
 
 def _seen(track: Track, truth: dict[tuple[str, int], list[Appearance]]) -> Iterable[str]:

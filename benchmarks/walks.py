@@ -131,8 +131,11 @@ def _present(scene: Scene, at: float) -> Iterator[tuple[Walk, float]]:
             yield walk, at - walk.starts
 
 
-def appearances(scene: Scene) -> Iterator[Appearance]:
-    """Every face that is wholly in the picture, frame by frame; boxes in pixels of the film."""
+def appearances(scene: Scene, *, partly: bool = False) -> Iterator[Appearance]:
+    """Every face that is wholly in the picture, frame by frame; boxes in pixels of the film.
+
+    `partly`: also those that the edge of the picture cuts.
+    """
     width, height = _PORTRAIT
     left, top, right, bottom = _FACE
     corners = np.array([[left * width, top * height], [right * width, bottom * height]])
@@ -140,7 +143,7 @@ def appearances(scene: Scene) -> Iterator[Appearance]:
         for walk, seconds in _present(scene, frame / FPS):
             pose = _pose(walk, scene, seconds)
             (x1, y1), (x2, y2) = corners @ pose[:, :2].T + pose[:, 2]
-            if x1 >= 0 and x2 <= WIDTH:
+            if (x2 > 0 and x1 < WIDTH) if partly else (x1 >= 0 and x2 <= WIDTH):
                 yield Appearance(scene.camera, frame, walk.who, (x1, y1, x2, y2))
 
 

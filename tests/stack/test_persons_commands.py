@@ -34,7 +34,9 @@ def test_persons_are_listed_shown_named_merged_and_their_history_is_told(
     x, y = (world.sighting(stranger=one).global_id for one in "xy")
     name = f"Courier {world.id}"
     sightline_json(stack, "persons", "name", str(x), name)
-    listed = {row["global_id"]: row for row in sightline_json(stack, "persons", "list")}
+    listed = {
+        row["global_id"]: row for row in sightline_json(stack, "persons", "list", "--limit=100000")
+    }
     assert (listed[x]["assigned_name"], listed[y]["assigned_name"]) == (name, None)
     told = sightline_json(stack, "persons", "merge", str(y), world.name_of(ann))
     ann_id = told["merged_into"]
