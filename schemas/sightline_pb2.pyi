@@ -30,7 +30,7 @@ class Box(_message.Message):
     def __init__(self, x1: _Optional[float] = ..., y1: _Optional[float] = ..., x2: _Optional[float] = ..., y2: _Optional[float] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("camera_id", "site_id", "sequence", "captured_at_us", "jpeg", "width", "height", "motion_event_id", "first_in_event", "last_in_event")
+    __slots__ = ("camera_id", "site_id", "sequence", "captured_at_us", "jpeg", "width", "height", "motion_event_id", "first_in_event", "last_in_event", "live")
     CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class Frame(_message.Message):
     MOTION_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     FIRST_IN_EVENT_FIELD_NUMBER: _ClassVar[int]
     LAST_IN_EVENT_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
     camera_id: str
     site_id: str
     sequence: int
@@ -51,7 +52,8 @@ class Frame(_message.Message):
     motion_event_id: str
     first_in_event: bool
     last_in_event: bool
-    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., jpeg: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., motion_event_id: _Optional[str] = ..., first_in_event: _Optional[bool] = ..., last_in_event: _Optional[bool] = ...) -> None: ...
+    live: bool
+    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., jpeg: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., motion_event_id: _Optional[str] = ..., first_in_event: _Optional[bool] = ..., last_in_event: _Optional[bool] = ..., live: _Optional[bool] = ...) -> None: ...
 
 class MotionEvent(_message.Message):
     __slots__ = ("event_id", "camera_id", "site_id", "kind", "at_us", "first_sequence", "last_sequence", "frames", "started_at_us")
@@ -96,7 +98,7 @@ class TrackBox(_message.Message):
     def __init__(self, track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class FrameTracks(_message.Message):
-    __slots__ = ("camera_id", "site_id", "sequence", "captured_at_us", "frame", "width", "height", "motion_event_id", "last_in_event", "tracks")
+    __slots__ = ("camera_id", "site_id", "sequence", "captured_at_us", "frame", "width", "height", "motion_event_id", "last_in_event", "tracks", "skipped", "again")
     CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +109,8 @@ class FrameTracks(_message.Message):
     MOTION_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     LAST_IN_EVENT_FIELD_NUMBER: _ClassVar[int]
     TRACKS_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
     camera_id: str
     site_id: str
     sequence: int
@@ -117,7 +121,9 @@ class FrameTracks(_message.Message):
     motion_event_id: str
     last_in_event: bool
     tracks: _containers.RepeatedCompositeFieldContainer[TrackBox]
-    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., motion_event_id: _Optional[str] = ..., last_in_event: _Optional[bool] = ..., tracks: _Optional[_Iterable[_Union[TrackBox, _Mapping]]] = ...) -> None: ...
+    skipped: bool
+    again: bool
+    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., motion_event_id: _Optional[str] = ..., last_in_event: _Optional[bool] = ..., tracks: _Optional[_Iterable[_Union[TrackBox, _Mapping]]] = ..., skipped: _Optional[bool] = ..., again: _Optional[bool] = ...) -> None: ...
 
 class FaceQuality(_message.Message):
     __slots__ = ("size_px", "sharpness", "frontality", "detector_score", "overall")
@@ -402,7 +408,7 @@ class Sighting(_message.Message):
     def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
-    __slots__ = ("source", "key", "value", "service", "reason", "detail", "failed_at_us")
+    __slots__ = ("source", "key", "value", "service", "reason", "detail", "failed_at_us", "stack", "headers", "timestamp_ms", "run")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -410,6 +416,10 @@ class DeadLetter(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     FAILED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    STACK_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
     source: Position
     key: bytes
     value: bytes
@@ -417,7 +427,107 @@ class DeadLetter(_message.Message):
     reason: str
     detail: str
     failed_at_us: int
-    def __init__(self, source: _Optional[_Union[Position, _Mapping]] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., service: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., failed_at_us: _Optional[int] = ...) -> None: ...
+    stack: str
+    headers: _containers.RepeatedCompositeFieldContainer[Header]
+    timestamp_ms: int
+    run: str
+    def __init__(self, source: _Optional[_Union[Position, _Mapping]] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., service: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., failed_at_us: _Optional[int] = ..., stack: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., timestamp_ms: _Optional[int] = ..., run: _Optional[str] = ...) -> None: ...
+
+class Header(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: bytes
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+
+class VisionState(_message.Message):
+    __slots__ = ("version", "camera_id", "next_offset", "event_id", "last_us", "detected_us", "outline", "origin_us", "tracker_seconds", "next_number", "tracklets", "tracks", "visible")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    LAST_US_FIELD_NUMBER: _ClassVar[int]
+    DETECTED_US_FIELD_NUMBER: _ClassVar[int]
+    OUTLINE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_US_FIELD_NUMBER: _ClassVar[int]
+    TRACKER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TRACKLETS_FIELD_NUMBER: _ClassVar[int]
+    TRACKS_FIELD_NUMBER: _ClassVar[int]
+    VISIBLE_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    camera_id: str
+    next_offset: int
+    event_id: str
+    last_us: int
+    detected_us: int
+    outline: bytes
+    origin_us: int
+    tracker_seconds: float
+    next_number: int
+    tracklets: _containers.RepeatedCompositeFieldContainer[Tracklet]
+    tracks: _containers.RepeatedCompositeFieldContainer[FollowedTrack]
+    visible: _containers.RepeatedCompositeFieldContainer[VisibleTrack]
+    def __init__(self, version: _Optional[int] = ..., camera_id: _Optional[str] = ..., next_offset: _Optional[int] = ..., event_id: _Optional[str] = ..., last_us: _Optional[int] = ..., detected_us: _Optional[int] = ..., outline: _Optional[bytes] = ..., origin_us: _Optional[int] = ..., tracker_seconds: _Optional[float] = ..., next_number: _Optional[int] = ..., tracklets: _Optional[_Iterable[_Union[Tracklet, _Mapping]]] = ..., tracks: _Optional[_Iterable[_Union[FollowedTrack, _Mapping]]] = ..., visible: _Optional[_Iterable[_Union[VisibleTrack, _Mapping]]] = ...) -> None: ...
+
+class Tracklet(_message.Message):
+    __slots__ = ("number", "age", "unseen", "unseen_seconds", "seen_in_a_row", "state", "covariance")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SEEN_IN_A_ROW_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    COVARIANCE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    age: int
+    unseen: int
+    unseen_seconds: float
+    seen_in_a_row: int
+    state: bytes
+    covariance: bytes
+    def __init__(self, number: _Optional[int] = ..., age: _Optional[int] = ..., unseen: _Optional[int] = ..., unseen_seconds: _Optional[float] = ..., seen_in_a_row: _Optional[int] = ..., state: _Optional[bytes] = ..., covariance: _Optional[bytes] = ...) -> None: ...
+
+class FollowedTrack(_message.Message):
+    __slots__ = ("number", "track_id", "started_us", "seen_us", "frames", "epoch", "shots", "turned", "total", "misses", "next_look_us", "settled_until_us", "snapshot_quality")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    STARTED_US_FIELD_NUMBER: _ClassVar[int]
+    SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SHOTS_FIELD_NUMBER: _ClassVar[int]
+    TURNED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_LOOK_US_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    track_id: str
+    started_us: int
+    seen_us: int
+    frames: int
+    epoch: int
+    shots: int
+    turned: int
+    total: int
+    misses: int
+    next_look_us: int
+    settled_until_us: int
+    snapshot_quality: float
+    def __init__(self, number: _Optional[int] = ..., track_id: _Optional[str] = ..., started_us: _Optional[int] = ..., seen_us: _Optional[int] = ..., frames: _Optional[int] = ..., epoch: _Optional[int] = ..., shots: _Optional[int] = ..., turned: _Optional[int] = ..., total: _Optional[int] = ..., misses: _Optional[int] = ..., next_look_us: _Optional[int] = ..., settled_until_us: _Optional[int] = ..., snapshot_quality: _Optional[float] = ...) -> None: ...
+
+class VisibleTrack(_message.Message):
+    __slots__ = ("number", "box", "score")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    box: Box
+    score: float
+    def __init__(self, number: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
 class TrackState(_message.Message):
     __slots__ = ("track_id", "site_id", "shots", "decided", "holds", "holds_by", "waits_for", "ended_at_us", "face")

@@ -1,6 +1,6 @@
 """The registry of every topic: the one place that says what a topic holds and how it is kept."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -91,10 +91,35 @@ def frames(fleet: str = DEFAULT_FLEET) -> Topic:
     )
 
 
+def vision_state(fleet: str = DEFAULT_FLEET) -> Topic:
+    """The topic of what a fleet's vision workers know: a partition for each of its frames'."""
+    return Topic(
+        f"vision-state.{fleet}",
+        key="camera id",
+        partitions=frames(fleet).partitions,
+        compacted=True,
+        # Written ten times a second, read at every take-over: compacted soon and in small pieces.
+        extra={"segment.bytes": str(4 * MIB), "segment.ms": str(10 * 60_000)},
+    )
+
+
+LIVE = "live"
+"""The run that is the pass over the frames as they arrive."""
+
+OF_A_RUN = (TRACKS, FACES, SNAPSHOTS, SIGHTINGS)
+"""What every run has of its own."""
+
+
+def of_run(topic: Topic, run: str) -> Topic:
+    """The topic as a run has it: the live one itself, or one of its own."""
+    return topic if run == LIVE else replace(topic, name=f"{topic.name}.run-{run}", precious=False)
+
+
 def all_topics(fleets: tuple[str, ...] = (DEFAULT_FLEET,)) -> list[Topic]:
     """Every topic of an installation with these fleets."""
     return [
         *(frames(fleet) for fleet in fleets),
+        *(vision_state(fleet) for fleet in fleets),
         MOTION_EVENTS,
         TRACKS,
         FACES,

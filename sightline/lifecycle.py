@@ -8,6 +8,7 @@ from types import FrameType
 
 from prometheus_client import start_http_server
 
+from sightline import faults
 from sightline.log import configure_logging
 from sightline.settings import Settings
 
@@ -45,6 +46,7 @@ class Stop:
 def start_service(name: str, settings: Settings) -> Stop:
     """Set up logging, metrics and signals for a service process; SIGTERM and SIGINT drain it."""
     configure_logging(settings.log_level)
+    faults.arm(settings.faults, name)
     stop = Stop(settings.shutdown_seconds)
 
     def on_signal(number: int, _frame: FrameType | None) -> None:

@@ -14,7 +14,11 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.topics import LIVE
 from sightline.errors import SightlineError
+
+RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
+"""What a run may be called: it names topics, consumer groups and a schema of the database."""
 
 _PREFIX = "SIGHTLINE_"
 
@@ -36,6 +40,12 @@ class VisionSettings(_Group):
 
     batch_frames: int = Field(32, ge=1, le=1024, description="frames in one transaction at most")
     batch_seconds: float = Field(0.1, gt=0, description="how long a transaction waits to fill up")
+    behind_seconds: float = Field(
+        2.0,
+        ge=0,
+        description="a live camera's frames are skipped, evenly, once they are so old; 0 is never",
+    )
+    caught_up_seconds: float = Field(0.5, ge=0, description="and no more once they are only so old")
     detections_per_second: float = Field(
         15.0,
         gt=0,
@@ -56,6 +66,16 @@ class VisionSettings(_Group):
         24.0, gt=0, description="shorter side of a face; smaller ones name wrong people"
     )
     min_quality: float = Field(0.25, ge=0, le=1, description="of a shot worth an embedding")
+
+
+class CaptureSettings(_Group):
+    """How cameras are read."""
+
+    buffer_bytes: int = Field(
+        1024 * 1024 * 1024,
+        ge=0,
+        description="of each camera's frames on disk while Kafka is away; then the oldest go",
+    )
 
 
 class MatchSettings(_Group):
@@ -165,6 +185,20 @@ class Settings(BaseSettings):
     )
     shutdown_seconds: float = Field(10.0, gt=0, description="one deadline for all work at shutdown")
 
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="which of several equal workers this is, the same after a restart: it then"
+        " takes over its work at once",
+    )
+    run: str = Field(
+        LIVE, pattern=RUN_NAME, description="the pass over the frames that a service works on"
+    )
+    faults: Path | None = Field(
+        None, description="for tests: a folder whose files say where a service is to die"
+    )
+
+    capture: CaptureSettings = Field(default_factory=CaptureSettings)
     vision: VisionSettings = Field(default_factory=VisionSettings)
     match: MatchSettings = Field(default_factory=MatchSettings)
     sinks: SinkSettings = Field(default_factory=SinkSettings)

@@ -15,7 +15,7 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 
 ALL = Path(__file__).parent.parent / "schemas" / "golden"
-FOLDER = ALL / "v2"
+FOLDER = ALL / "v3"
 
 _AT = 1_760_000_000_000_000
 _EVENT = ids.motion_event_id("door", _AT)
@@ -102,6 +102,7 @@ MESSAGES: dict[str, Message] = {
         motion_event_id=_EVENT,
         first_in_event=True,
         last_in_event=True,
+        live=True,
     ),
     "MotionEvent": pb.MotionEvent(
         event_id=_EVENT,
@@ -125,6 +126,8 @@ MESSAGES: dict[str, Message] = {
         motion_event_id=_EVENT,
         last_in_event=True,
         tracks=[pb.TrackBox(track_id=_TRACK, track_number=7, box=_BOX, score=0.5)],
+        skipped=True,
+        again=True,
     ),
     "FaceEvent.observation": pb.FaceEvent(observation=_OBSERVATION),
     "FaceEvent.track_ended": pb.FaceEvent(
@@ -190,6 +193,51 @@ MESSAGES: dict[str, Message] = {
         reason="not_protobuf",
         detail="no Frame: Error parsing message",
         failed_at_us=_AT,
+        stack="Traceback (most recent call last):",
+        headers=[pb.Header(key="traceparent", value=b"00-0af7651916cd43dd8448eb211c80319c-01")],
+        timestamp_ms=_AT // 1000,
+        run="second_look",
+    ),
+    "VisionState": pb.VisionState(
+        version=1,
+        camera_id="door",
+        next_offset=1235,
+        event_id=_EVENT,
+        last_us=_AT,
+        detected_us=_AT,
+        outline=bytes(range(9)),
+        origin_us=_AT - 5_000_000,
+        tracker_seconds=5.0,
+        next_number=8,
+        tracklets=[
+            pb.Tracklet(
+                number=-1,
+                age=3,
+                unseen=1,
+                unseen_seconds=0.125,
+                seen_in_a_row=2,
+                state=bytes(range(8)),
+                covariance=bytes(range(16)),
+            )
+        ],
+        tracks=[
+            pb.FollowedTrack(
+                number=6,
+                track_id=_TRACK,
+                started_us=_AT - 1_000_000,
+                seen_us=_AT,
+                frames=10,
+                epoch=1,
+                shots=5,
+                turned=1,
+                total=11,
+                misses=2,
+                next_look_us=_AT + 300_000,
+                settled_until_us=_AT + 300_000_000,
+                snapshot_quality=0.75,
+            )
+        ],
+        visible=[pb.VisibleTrack(number=6, box=_BOX, score=0.5)],
     ),
     "TrackState": pb.TrackState(
         track_id=_TRACK,

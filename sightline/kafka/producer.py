@@ -52,6 +52,7 @@ class SureProducer:
                 key=out.key.encode(),
                 partition=-1 if out.partition is None else out.partition,
                 timestamp=out.timestamp_ms,
+                headers=list(out.headers),
                 on_delivery=delivered,
             )
         except BufferError:

@@ -11,6 +11,11 @@ from sightline.errors import InvalidRecord
 
 M = TypeVar("M", bound=Message)
 
+Headers = tuple[tuple[str, bytes], ...]
+
+RETRY_FOR = "retry-for"
+"""Header of a dead letter that is replayed: the one service that is to take it once more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -22,6 +27,12 @@ class Record:
     key: bytes | None
     value: bytes | None
     timestamp_ms: int
+    headers: Headers = ()
+
+    @property
+    def retry_for(self) -> str | None:
+        """The service that a replayed dead letter is for; None for any other record."""
+        return next((value.decode() for key, value in self.headers if key == RETRY_FOR), None)
 
     @property
     def position(self) -> pb.Position:
@@ -45,3 +56,4 @@ class Out:
     value: bytes | None
     timestamp_ms: int
     partition: int | None = None  # None: by the key's hash
+    headers: Headers = ()

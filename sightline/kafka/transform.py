@@ -16,7 +16,7 @@ from sightline.errors import InfrastructureError, InvalidRecord
 from sightline.kafka.config import ConfigValue
 from sightline.kafka.deadletters import give_up
 from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out, Record
+from sightline.kafka.records import Headers, Out, Record
 from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA
 
@@ -41,6 +41,14 @@ class Processor(Protocol):
         ...
 
 
+def _headers(message: Message) -> Headers:
+    found = message.headers() or []
+    return tuple(
+        (name, value if isinstance(value, bytes) else (value or "").encode())
+        for name, value in (found.items() if isinstance(found, dict) else found)
+    )
+
+
 def to_record(message: Message) -> Record:
     """A client's message as a plain value."""
     key, value = message.key(), message.value()
@@ -51,6 +59,7 @@ def to_record(message: Message) -> Record:
         key=key if isinstance(key, bytes) or key is None else key.encode(),
         value=value if isinstance(value, bytes) or value is None else value.encode(),
         timestamp_ms=message.timestamp()[1],
+        headers=_headers(message),
     )
 
 

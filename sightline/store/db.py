@@ -4,6 +4,7 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg.rows import TupleRow
 
+from schemas.topics import LIVE
 from sightline.endpoints import database_url
 from sightline.errors import SightlineError, UnreachableError
 from sightline.settings import Settings
@@ -11,6 +12,16 @@ from sightline.settings import Settings
 Connection = psycopg.Connection[TupleRow]
 
 _CONNECT_SECONDS = 10
+
+
+def run_schema(run: str) -> str:
+    """The schema that holds a run's rows, in tables that are called as the live ones are."""
+    return "public" if run == LIVE else f"run_{run}"
+
+
+def _search_path(run: str) -> str:
+    """A run sees its own rows first, and what it has none of, such as people, as everybody."""
+    return "public" if run == LIVE else f"{run_schema(run)},public"
 
 
 def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
@@ -23,7 +34,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
             database_url(settings),
             autocommit=autocommit,
             connect_timeout=_CONNECT_SECONDS,
-            options="-c timezone=UTC",
+            options=f"-c timezone=UTC -c search_path={_search_path(settings.run)}",
         )
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]

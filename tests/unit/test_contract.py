@@ -24,7 +24,8 @@ KINDS: dict[str, type[Message]] = {
 GOLDEN = sorted(f"{path.parent.name}/{path.stem}" for path in ALL.glob("*/*.bin"))
 INSIDE_OTHERS = {
     "Position", "Box", "TrackBox", "FaceQuality", "FaceObservation", "TrackEnded", "Template",
-    "Calibration", "WalkingTime", "TrackCorrection", "PersonCorrection",
+    "Calibration", "WalkingTime", "TrackCorrection", "PersonCorrection", "Header", "Tracklet",
+    "FollowedTrack", "VisibleTrack",
 }  # fmt: skip
 
 

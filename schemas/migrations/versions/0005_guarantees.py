@@ -1,0 +1,67 @@
+"""Runs over the frames, and what became of dead letters."""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+_UP = """
+-- A replay. Its rows are in a schema of its own, run_<name>, in tables like the live ones.
+CREATE TABLE runs (
+    name       text PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9_]{0,39}$' AND name <> 'live'),
+    from_at    timestamptz NOT NULL,
+    to_at      timestamptz NOT NULL CHECK (to_at > from_at),
+    cameras    text[] NOT NULL,
+    models     text,               -- the folder, where it is not the installation's
+    pack       text,
+    stage      text NOT NULL DEFAULT 'new'
+        CHECK (stage IN ('new', 'vision', 'matching', 'sinks', 'done', 'failed')),
+    detail     text,
+    ends       jsonb NOT NULL DEFAULT '{}', -- up to where it reads the live topics
+    made_by    text,
+    made_at    timestamptz NOT NULL DEFAULT now(),
+    done_at    timestamptz
+);
+
+-- Which run is the truth of its window, and which was. What a promotion has replaced is in the
+-- schema replaced_<promotion_id>.
+CREATE TABLE promotions (
+    promotion_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run           text NOT NULL REFERENCES runs,
+    promoted_at   timestamptz NOT NULL DEFAULT now(),
+    promoted_by   text,
+    taken_back_at timestamptz,
+    taken_back_by text
+);
+CREATE UNIQUE INDEX promotions_in_force ON promotions (run) WHERE taken_back_at IS NULL;
+
+CREATE TABLE dead_letter_fates (
+    letter_partition integer NOT NULL,
+    letter_offset    bigint NOT NULL,
+    fate             text NOT NULL CHECK (fate IN ('replayed', 'dropped')),
+    made_by          text,
+    made_at          timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (letter_partition, letter_offset)
+);
+"""
+
+_DOWN = """
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT 'run_' || runs.name FROM runs
+        UNION ALL SELECT 'replaced_' || promotion_id FROM promotions
+    LOOP
+        EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', name);
+    END LOOP;
+END $$;
+DROP TABLE dead_letter_fates, promotions, runs;
+"""
+
+
+def upgrade() -> None:
+    op.execute(_UP)
+
+
+def downgrade() -> None:
+    op.execute(_DOWN)
