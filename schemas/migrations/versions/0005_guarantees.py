@@ -35,6 +35,24 @@ CREATE TABLE promotions (
 );
 CREATE UNIQUE INDEX promotions_in_force ON promotions (run) WHERE taken_back_at IS NULL;
 
+-- The motion events whose rows are a run's: what the live pass still says of them goes to the
+-- rows that were replaced. No event belongs to two promotions.
+CREATE TABLE promoted_events (
+    event_id     uuid PRIMARY KEY,
+    camera_id    text NOT NULL,
+    from_at      timestamptz NOT NULL,
+    to_at        timestamptz NOT NULL,
+    promotion_id bigint NOT NULL REFERENCES promotions
+);
+
+-- Which rows are of an event, and what the keys of a run's pictures begin with.
+ALTER TABLE person_tracks ADD COLUMN motion_event_id uuid;
+UPDATE person_tracks SET motion_event_id = log.motion_event_id
+FROM access_logs log WHERE log.track_uuid = person_tracks.track_uuid;
+ALTER TABLE snapshot_owners ADD COLUMN prefix text NOT NULL DEFAULT '';
+CREATE INDEX person_tracks_event ON person_tracks (motion_event_id);
+CREATE INDEX access_logs_event ON access_logs (motion_event_id);
+
 CREATE TABLE dead_letter_fates (
     letter_partition integer NOT NULL,
     letter_offset    bigint NOT NULL,
@@ -55,7 +73,10 @@ BEGIN
         EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', name);
     END LOOP;
 END $$;
-DROP TABLE dead_letter_fates, promotions, runs;
+DROP INDEX access_logs_event;
+ALTER TABLE snapshot_owners DROP COLUMN prefix;
+ALTER TABLE person_tracks DROP COLUMN motion_event_id;
+DROP TABLE dead_letter_fates, promoted_events, promotions, runs;
 """
 
 

@@ -1,0 +1,1 @@
+"""Runs over the frames: where their rows are, how two differ, which one is the truth."""
