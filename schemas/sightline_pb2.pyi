@@ -442,7 +442,7 @@ class Header(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class VisionState(_message.Message):
-    __slots__ = ("version", "camera_id", "next_offset", "event_id", "last_us", "detected_us", "outline", "origin_us", "tracker_seconds", "next_number", "tracklets", "tracks", "visible")
+    __slots__ = ("version", "camera_id", "next_offset", "event_id", "last_us", "detected_us", "outline", "origin_us", "tracker_seconds", "next_number", "tracklets", "tracks", "visible", "site_id")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
     NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -456,6 +456,7 @@ class VisionState(_message.Message):
     TRACKLETS_FIELD_NUMBER: _ClassVar[int]
     TRACKS_FIELD_NUMBER: _ClassVar[int]
     VISIBLE_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
     version: int
     camera_id: str
     next_offset: int
@@ -469,7 +470,8 @@ class VisionState(_message.Message):
     tracklets: _containers.RepeatedCompositeFieldContainer[Tracklet]
     tracks: _containers.RepeatedCompositeFieldContainer[FollowedTrack]
     visible: _containers.RepeatedCompositeFieldContainer[VisibleTrack]
-    def __init__(self, version: _Optional[int] = ..., camera_id: _Optional[str] = ..., next_offset: _Optional[int] = ..., event_id: _Optional[str] = ..., last_us: _Optional[int] = ..., detected_us: _Optional[int] = ..., outline: _Optional[bytes] = ..., origin_us: _Optional[int] = ..., tracker_seconds: _Optional[float] = ..., next_number: _Optional[int] = ..., tracklets: _Optional[_Iterable[_Union[Tracklet, _Mapping]]] = ..., tracks: _Optional[_Iterable[_Union[FollowedTrack, _Mapping]]] = ..., visible: _Optional[_Iterable[_Union[VisibleTrack, _Mapping]]] = ...) -> None: ...
+    site_id: str
+    def __init__(self, version: _Optional[int] = ..., camera_id: _Optional[str] = ..., next_offset: _Optional[int] = ..., event_id: _Optional[str] = ..., last_us: _Optional[int] = ..., detected_us: _Optional[int] = ..., outline: _Optional[bytes] = ..., origin_us: _Optional[int] = ..., tracker_seconds: _Optional[float] = ..., next_number: _Optional[int] = ..., tracklets: _Optional[_Iterable[_Union[Tracklet, _Mapping]]] = ..., tracks: _Optional[_Iterable[_Union[FollowedTrack, _Mapping]]] = ..., visible: _Optional[_Iterable[_Union[VisibleTrack, _Mapping]]] = ..., site_id: _Optional[str] = ...) -> None: ...
 
 class Tracklet(_message.Message):
     __slots__ = ("number", "age", "unseen", "unseen_seconds", "seen_in_a_row", "state", "covariance")

@@ -238,6 +238,7 @@ MESSAGES: dict[str, Message] = {
             )
         ],
         visible=[pb.VisibleTrack(number=6, box=_BOX, score=0.5)],
+        site_id="office",
     ),
     "TrackState": pb.TrackState(
         track_id=_TRACK,
