@@ -3,19 +3,44 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from sightline.errors import SightlineError
 from sightline.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaNode:
+    """Loopback ports of one broker; 0 where none has been chosen yet."""
+
+    clients: int
+    nodes: int
+    """Where the other brokers reach it."""
+    controller: int
+    advertised: int | None = None
+    """What clients are told instead of `clients`, where something stands between: a proxy."""
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"{LOOPBACK}:{self.advertised or self.clients}"
 
 
 @dataclass(frozen=True, slots=True)
 class StackPorts:
     """What `sightline up` remembers in the home: loopback ports and the database's password."""
 
-    kafka: int
-    kafka_controller: int
+    kafka: tuple[KafkaNode, ...]
     postgres: int
     postgres_password: str
+
+    @property
+    def taken(self) -> set[int]:
+        """Every port."""
+        nodes = {port for node in self.kafka for port in _ports(node)}
+        return nodes | {self.postgres}
 
     @staticmethod
     def path(home: Path) -> Path:
@@ -29,8 +54,8 @@ class StackPorts:
         if not path.exists():
             return None
         try:
-            return cls(**json.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
+            return _remembered(json.loads(path.read_text()))
+        except (ValueError, TypeError, KeyError) as error:
             raise SightlineError(
                 f"{path} is damaged; move it away and run `sightline up`"
             ) from error
@@ -42,6 +67,17 @@ class StackPorts:
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(asdict(self), indent=2))
         draft.replace(path)
+
+
+def _ports(node: KafkaNode) -> tuple[int, ...]:
+    return node.clients, node.nodes, node.controller, node.advertised or node.clients
+
+
+def _remembered(saved: dict[str, Any]) -> StackPorts:
+    kafka = saved.pop("kafka")
+    if isinstance(kafka, int):  # a home of before there could be several nodes
+        kafka = [{"clients": kafka, "nodes": 0, "controller": saved.pop("kafka_controller")}]
+    return StackPorts(kafka=tuple(KafkaNode(**node) for node in kafka), **saved)
 
 
 _UP_FIRST = "nothing is set up in {home}: run `sightline up` first, or give {variable}"
@@ -56,7 +92,7 @@ def kafka_servers(settings: Settings) -> str:
         raise SightlineError(
             _UP_FIRST.format(home=settings.home, variable="KAFKA_BOOTSTRAP_SERVERS")
         )
-    return f"127.0.0.1:{ports.kafka}"
+    return ",".join(node.address for node in ports.kafka)
 
 
 def database_url(settings: Settings) -> str:
@@ -66,7 +102,7 @@ def database_url(settings: Settings) -> str:
     ports = StackPorts.load(settings.home)
     if ports is None:
         raise SightlineError(_UP_FIRST.format(home=settings.home, variable="DATABASE_URL"))
-    return f"postgresql://postgres:{ports.postgres_password}@127.0.0.1:{ports.postgres}/sightline"
+    return f"postgresql://postgres:{ports.postgres_password}@{LOOPBACK}:{ports.postgres}/sightline"
 
 
 def objects_folder(settings: Settings) -> Path:

@@ -21,13 +21,22 @@ def register(app: typer.Typer) -> None:
     app.add_typer(_db, name="db")
 
 
-def _up(as_json: JsonOption = False) -> None:
+def _up(
+    brokers: Annotated[
+        int | None,
+        typer.Option(
+            help="How many nodes the Kafka of a new home has: 1, or 3 of which one may die.",
+            show_default="1",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Start broker, database and object store; create topics and tables. May be run again."""
     from sightline.stack.embedded import up  # noqa: PLC0415 - as little as possible for --help
     from sightline.stack.status import status  # noqa: PLC0415
 
     settings = load_settings()
-    up(settings)
+    up(settings, brokers)
     print_rows(status(settings).parts, title=f"Stack in {settings.home}", as_json=as_json)
 
 

@@ -70,11 +70,10 @@ def known_fleets(settings: Settings) -> tuple[str, ...]:
 def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
     """Create and reconcile topics; what was changed. Raises SightlineError when Kafka refuses."""
     admin = _admin(settings)
-    replicas = min(_REPLICAS, _brokers(admin))
     changes: list[Change] = []
     for state in _states(admin, topics):
         if state.partitions is None:
-            _create(admin, state.topic, replicas)
+            _create(admin, state.topic)
             changes.append(
                 Change(state.topic.name, f"created, {state.topic.partitions} partitions")
             )
@@ -157,10 +156,8 @@ def _states(admin: AdminClient, topics: Iterable[Topic]) -> list[TopicState]:
 
 def _config(topic: Topic, replicas: int) -> dict[str, str]:
     """The topic's settings; what cannot be made again wants two of three brokers to have it."""
-    config = topic.config()
-    if topic.precious and replicas >= _REPLICAS:
-        config["min.insync.replicas"] = "2"
-    return config
+    both = topic.precious and replicas >= _REPLICAS
+    return topic.config() | {"min.insync.replicas": "2" if both else "1"}
 
 
 def _configs(admin: AdminClient, topics: Iterable[Topic]) -> dict[str, dict[str, str]]:
@@ -174,7 +171,18 @@ def _configs(admin: AdminClient, topics: Iterable[Topic]) -> dict[str, dict[str,
     return found
 
 
-def _create(admin: AdminClient, topic: Topic, replicas: int) -> None:
+def _create(admin: AdminClient, topic: Topic) -> None:
+    """Where there are three brokers, on three, even while one of them is away."""
+    try:
+        if not _created(admin, topic, _REPLICAS):
+            _created(admin, topic, min(_REPLICAS, _brokers(admin)))
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was quicker
+            raise SightlineError(f"topic {topic.name}: {error.args[0].str()}") from error
+
+
+def _created(admin: AdminClient, topic: Topic, replicas: int) -> bool:
+    """Create a topic; False where there are not so many brokers."""
     wanted = NewTopic(
         topic.name,
         num_partitions=topic.partitions,
@@ -184,8 +192,11 @@ def _create(admin: AdminClient, topic: Topic, replicas: int) -> None:
     try:
         admin.create_topics([wanted])[topic.name].result(_SECONDS)
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was quicker
-            raise SightlineError(f"topic {topic.name}: {error.args[0].str()}") from error
+        few = error.args[0].code() == KafkaError.INVALID_REPLICATION_FACTOR
+        if few and replicas > _brokers(admin):
+            return False
+        raise
+    return True
 
 
 def _grow(admin: AdminClient, topic: Topic) -> None:

@@ -1,9 +1,7 @@
-"""Apache Kafka in KRaft mode: one node, broker and controller, from its jars."""
+"""Apache Kafka in KRaft mode: a node is broker and controller, and runs from its jars."""
 
 import signal
 import subprocess
-from base64 import urlsafe_b64encode
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from uuid import uuid4
@@ -11,11 +9,11 @@ from uuid import uuid4
 import psutil
 
 from schemas.topics import MAX_RECORD_BYTES, MIB
-from sightline.endpoints import StackPorts
+from sightline.endpoints import LOOPBACK, StackPorts
 from sightline.errors import SightlineError
 from sightline.stack import processes
 from sightline.stack.jars import kafka_jars
-from sightline.stack.ports import LOOPBACK, answers, free_port, is_free
+from sightline.stack.ports import answers
 from sightline.stack.tools import ensure_program
 
 _START_SECONDS = 60.0  # after a power cut the logs are read again first
@@ -25,20 +23,15 @@ _LOGGING = files("sightline.stack") / "log4j2.properties"
 
 _PROPERTIES = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "NODES",
+    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
-    "default.replication.factor": "1",
     "message.max.bytes": str(MAX_RECORD_BYTES),
     "replica.fetch.max.bytes": str(MAX_RECORD_BYTES),
     "offsets.topic.num.partitions": "4",
-    "offsets.topic.replication.factor": "1",
     "transaction.state.log.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     # A dead worker's transaction holds up its readers: look for such ones every second.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
@@ -48,53 +41,45 @@ _PROPERTIES = {
     "log.cleaner.dedupe.buffer.size": str(16 * MIB),
 }
 
-_JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_HEAP = {1: "-Xmx512m", 3: "-Xmx256m"}  # by the number of nodes
 
 
 class Broker:
-    """The broker of one home."""
+    """One node of a home."""
 
-    def __init__(self, home: Path) -> None:
-        self._folder = home / "kafka"
+    def __init__(self, home: Path, node: int = 1) -> None:
+        self.node = node
+        self._folder = home / ("kafka" if node == 1 else f"kafka-{node}")
         self._properties = self._folder / "server.properties"
         self._data = self._folder / "data"
         self.log = self._folder / "kafka.log"
+
+    @property
+    def cluster_id(self) -> str | None:
+        """What cluster its data are of; None before it has any."""
+        meta = self._data / "meta.properties"
+        if not meta.exists():
+            return None
+        lines = (line.partition("=") for line in meta.read_text().splitlines())
+        return next(value for name, _, value in lines if name == "cluster.id")
 
     def running(self) -> list[psutil.Process]:
         """Its processes: one, or none."""
         properties = str(self._properties)
         return processes.find(lambda command: command[-2:] == ["kafka.Kafka", properties])
 
-    def start(self, ports: StackPorts) -> StackPorts:
-        """Start it where it does not run; the ports that it has now.
+    def start(self, ports: StackPorts, cluster_id: str | None = None) -> None:
+        """Start it where it does not run; the id is needed where it has no data yet.
 
-        A port that somebody else has taken meanwhile is given up for another.
-        Raises SightlineError when it does not start.
+        It answers once most of the home's nodes run. Raises SightlineError when it does not.
         """
-        if running := self.running():
-            self._wait(running[0], ports)
-            return ports
-        java = _java()
-        jars = kafka_jars()
-        ports = _with_free_ports(ports)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._write_properties(self._properties, self._data, ports)
-        if not self._data.exists():
-            self._format(java, jars, ports)
-        process = processes.spawn(
-            [
-                java,
-                *_JVM,
-                f"-Dlog4j2.configurationFile={_LOGGING}",
-                "-cp",
-                f"{jars}/*",
-                "kafka.Kafka",
-                str(self._properties),
-            ],
-            self.log,
-        )
-        self._wait(process, ports)
-        return ports
+        running = self.running()
+        process = running[0] if running else self._spawn(ports, cluster_id)
+        processes.wait_until(
+            lambda: answers(ports.kafka[self.node - 1].clients),
+            process, _START_SECONDS, self.log, "Kafka",
+        )  # fmt: skip
 
     def stop(self) -> bool:
         """Stop it; False when it did not run."""
@@ -102,33 +87,45 @@ class Broker:
         processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
         return bool(running)
 
-    def _wait(self, process: psutil.Process, ports: StackPorts) -> None:
-        processes.wait_until(
-            lambda: answers(ports.kafka), process, _START_SECONDS, self.log, "Kafka"
+    def _spawn(self, ports: StackPorts, cluster_id: str | None) -> psutil.Process:
+        java = [_java(), _HEAP[len(ports.kafka)], *_JVM]
+        path = ["-cp", f"{kafka_jars()}/*"]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._write_properties(self._properties, self._data, ports)
+        if not self._data.exists():
+            self._format([*java, *path], ports, cluster_id)
+        logging = f"-Dlog4j2.configurationFile={_LOGGING}"
+        return processes.spawn(
+            [*java, logging, *path, "kafka.Kafka", str(self._properties)], self.log
         )
 
     def _write_properties(self, path: Path, data: Path, ports: StackPorts) -> None:
-        client = f"PLAINTEXT://{LOOPBACK}:{ports.kafka}"
-        controller = f"{LOOPBACK}:{ports.kafka_controller}"
-        properties = _PROPERTIES | {
-            "listeners": f"{client},CONTROLLER://{controller}",
-            "advertised.listeners": client,
-            # Static voters, so that the controller's port can change.
-            "controller.quorum.voters": f"1@{controller}",
+        node = ports.kafka[self.node - 1]
+        nodes = f"NODES://{LOOPBACK}:{node.nodes}"
+        properties = _PROPERTIES | _replicas(len(ports.kafka)) | {
+            "node.id": str(self.node),
+            "listeners": f"CLIENTS://{LOOPBACK}:{node.clients},{nodes},"
+            f"CONTROLLER://{LOOPBACK}:{node.controller}",
+            "advertised.listeners": f"CLIENTS://{node.address},{nodes}",
+            # Static voters, so that the controllers' ports can change.
+            "controller.quorum.voters": ",".join(
+                f"{number}@{LOOPBACK}:{one.controller}"
+                for number, one in enumerate(ports.kafka, start=1)
+            ),
             "log.dirs": str(data),
-        }
+        }  # fmt: skip
         path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
 
-    def _format(self, java: str, jars: Path, ports: StackPorts) -> None:
+    def _format(self, java: list[str], ports: StackPorts, cluster_id: str | None) -> None:
         """Make the data folder, whole or not at all."""
+        if cluster_id is None:
+            raise SightlineError(f"Kafka's node {self.node} has no data: run `sightline up`")
         processes.remove_drafts(self._folder)
         draft = self._folder / f"data-{uuid4().hex}"
         properties = draft.with_suffix(".properties")
         self._write_properties(properties, draft, ports)
-        tool = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)]
-        result = subprocess.run(
-            [java, *_JVM, "-cp", f"{jars}/*", *tool], capture_output=True, text=True, check=False
-        )
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+        result = subprocess.run([*java, *tool], capture_output=True, text=True, check=False)
         properties.unlink()
         if result.returncode:
             said = processes.telling(result.stdout + result.stderr)
@@ -136,18 +133,18 @@ class Broker:
         draft.rename(self._data)
 
 
-def _with_free_ports(ports: StackPorts) -> StackPorts:
-    taken = {ports.kafka, ports.kafka_controller, ports.postgres}
-    if not is_free(ports.kafka):
-        ports = replace(ports, kafka=free_port(taken))
-    if not is_free(ports.kafka_controller):
-        ports = replace(ports, kafka_controller=free_port(taken | {ports.kafka}))
-    return ports
-
-
-def _cluster_id() -> str:
-    """22 characters of base64, as Kafka's own tool makes them; a first "-" would be an option."""
-    return "S" + urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")[1:]
+def _replicas(nodes: int) -> dict[str, str]:
+    """How often things are kept: of three nodes any one may die."""
+    enough = str(min(nodes, 2))
+    return {
+        "default.replication.factor": str(nodes),
+        "min.insync.replicas": enough,  # that of __consumer_offsets too
+        "offsets.topic.replication.factor": str(nodes),
+        "transaction.state.log.replication.factor": str(nodes),
+        "transaction.state.log.min.isr": enough,
+        "share.coordinator.state.topic.replication.factor": str(nodes),
+        "share.coordinator.state.topic.min.isr": enough,
+    }
 
 
 def _java() -> str:

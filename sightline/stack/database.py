@@ -14,10 +14,10 @@ from uuid import uuid4
 import psutil
 import psycopg
 
-from sightline.endpoints import StackPorts
+from sightline.endpoints import LOOPBACK, StackPorts
 from sightline.errors import SightlineError
 from sightline.stack import processes
-from sightline.stack.ports import LOOPBACK, answers, free_port, is_free
+from sightline.stack.ports import answers, free_port, is_free
 
 
 def _installed() -> Path:
@@ -62,8 +62,7 @@ class Database:
             return ports
         self._clear_away()
         if not is_free(ports.postgres):
-            taken = {ports.kafka, ports.kafka_controller, ports.postgres}
-            ports = replace(ports, postgres=free_port(taken))
+            ports = replace(ports, postgres=free_port(ports.taken))
         user = _system_user()
         self._folder.mkdir(parents=True, exist_ok=True)
         if user:

@@ -4,6 +4,7 @@ import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 
@@ -14,7 +15,7 @@ from sightline.errors import SightlineError
 from sightline.kafka.admin import Change, apply_topics, known_fleets
 from sightline.settings import Settings
 from sightline.stack import processes
-from sightline.stack.broker import Broker
+from sightline.stack.cluster import SIZES, Cluster
 from sightline.stack.database import Database
 from sightline.stack.locks import locked
 from sightline.stack.ports import first_ports
@@ -24,24 +25,25 @@ from sightline.store.migrate import upgrade
 log = logging.getLogger(__name__)
 
 
-def up(settings: Settings) -> list[Change]:
+def up(settings: Settings, brokers: int | None = None) -> list[Change]:
     """Start what is not given from elsewhere, create topics, migrate; may be done again.
 
+    `brokers` says how many nodes a new home's Kafka gets; None is one, or what the home has.
     Raises SightlineError with one line that says what to do.
     """
     try:
-        return _up(settings)
+        return _up(settings, brokers)
     except OSError as error:
         raise SightlineError(
             f"the home {settings.home} cannot be written: {error.strerror or error}"
         ) from error
 
 
-def _up(settings: Settings) -> list[Change]:
+def _up(settings: Settings, brokers: int | None) -> list[Change]:
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(home / "up.lock"), progress_console.status("starting") as status:
-        ports = StackPorts.load(home) or first_ports()
+        ports = _ports(home, brokers)
         if not settings.s3_bucket:
             objects_folder(settings).mkdir(mode=0o700, exist_ok=True)
         status.update("starting Kafka and PostgreSQL")
@@ -52,6 +54,20 @@ def _up(settings: Settings) -> list[Change]:
         return apply_topics(settings, all_topics(known_fleets(settings)))
 
 
+def _ports(home: Path, brokers: int | None) -> StackPorts:
+    if brokers is not None and brokers not in SIZES:
+        raise SightlineError(f"--brokers is one of {', '.join(map(str, SIZES))}")
+    ports = StackPorts.load(home)
+    if ports is None:
+        return first_ports(brokers or 1)
+    if brokers not in (None, len(ports.kafka)):
+        raise SightlineError(
+            f"the Kafka of {home} was made with --brokers {len(ports.kafka)}: for another number"
+            " set SIGHTLINE_HOME to another folder"
+        )
+    return ports
+
+
 def down(settings: Settings) -> list[str]:
     """Stop services, broker and database of the home; what was stopped."""
     home = settings.home
@@ -60,7 +76,7 @@ def down(settings: Settings) -> list[str]:
     with locked(home / "up.lock"):
         stopped = _stop_services(settings)
         with ThreadPoolExecutor() as both:
-            broker = both.submit(Broker(home).stop)
+            broker = both.submit(Cluster(home).stop)
             database = both.submit(Database(home).stop)
         if broker.result():
             stopped.append("Kafka")
@@ -70,21 +86,20 @@ def down(settings: Settings) -> list[str]:
 
 
 def _start(settings: Settings, ports: StackPorts) -> None:
-    """Start both at once; ports are remembered as soon as they are known to work."""
+    """Start both at once; ports are remembered before anybody else could need them."""
     home = settings.home
+    cluster = None if settings.kafka_bootstrap_servers else Cluster(home)
+    if cluster is not None:
+        ports = cluster.settle(ports)
     ports.save(home)
     with ThreadPoolExecutor() as both:
-        broker = (
-            None if settings.kafka_bootstrap_servers else both.submit(Broker(home).start, ports)
-        )
+        brokers = None if cluster is None else both.submit(cluster.start, ports)
         database = None if settings.database_url else both.submit(Database(home).start, ports)
-    if broker is not None:
-        now = broker.result()
-        ports = replace(ports, kafka=now.kafka, kafka_controller=now.kafka_controller)
-        ports.save(home)
     if database is not None:
         ports = replace(ports, postgres=database.result().postgres)
         ports.save(home)
+    if brokers is not None:
+        brokers.result()
 
 
 def _stop_services(settings: Settings) -> list[str]:

@@ -3,10 +3,8 @@
 import secrets
 import socket
 
-from sightline.endpoints import StackPorts
+from sightline.endpoints import LOOPBACK, KafkaNode, StackPorts
 from sightline.errors import SightlineError
-
-LOOPBACK = "127.0.0.1"
 
 _FIRST, _LAST = 20_000, 32_000
 """Below the ports that systems give to outgoing connections, so that ours stay free while down."""
@@ -42,9 +40,10 @@ def free_port(taken: set[int]) -> int:
     raise SightlineError(f"no free port between {_FIRST} and {_LAST} on {LOOPBACK}")
 
 
-def first_ports() -> StackPorts:
-    """Ports and a password for a new home."""
-    kafka = free_port(set())
-    controller = free_port({kafka})
-    postgres = free_port({kafka, controller})
-    return StackPorts(kafka, controller, postgres, secrets.token_urlsafe(24))
+def first_ports(brokers: int) -> StackPorts:
+    """Ports and a password for a new home with so many brokers."""
+    found: list[int] = []
+    for _ in range(3 * brokers + 1):
+        found.append(free_port(set(found)))
+    nodes = tuple(KafkaNode(*found[first : first + 3]) for first in range(0, 3 * brokers, 3))
+    return StackPorts(nodes, found[-1], secrets.token_urlsafe(24))

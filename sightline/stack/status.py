@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from sightline.endpoints import StackPorts, database_url, kafka_servers, objects_folder
+from sightline.endpoints import StackPorts, database_url, objects_folder
 from sightline.errors import SightlineError
 from sightline.kafka.admin import reachable
 from sightline.settings import Settings
@@ -31,7 +31,7 @@ class Status:
 def status(settings: Settings) -> Status:
     """Ask everybody."""
     return Status(
-        parts=[_broker(settings), _database(settings), _objects(settings)],
+        parts=[*_brokers(settings), _database(settings), _objects(settings)],
         cameras=_cameras(settings),
         services=[
             {"service": one.name, "host": one.host, "process": one.pid}
@@ -45,12 +45,23 @@ def _part(name: str, address: str, state: str, *, embedded: bool) -> dict[str, A
     return {"part": name, "address": address, "from": where, "state": state}
 
 
-def _broker(settings: Settings) -> dict[str, Any]:
-    embedded = not settings.kafka_bootstrap_servers
-    if embedded and StackPorts.load(settings.home) is None:
-        return _part("kafka", "", "not set up", embedded=True)
-    state = "up" if reachable(settings) else "down"
-    return _part("kafka", kafka_servers(settings), state, embedded=embedded)
+def _brokers(settings: Settings) -> list[dict[str, Any]]:
+    """Kafka, or each of its nodes where the home has several."""
+    ports = StackPorts.load(settings.home)
+    if settings.kafka_bootstrap_servers:
+        return [_broker("kafka", settings.kafka_bootstrap_servers, settings, embedded=False)]
+    if ports is None:
+        return [_part("kafka", "", "not set up", embedded=True)]
+    several = len(ports.kafka) > 1
+    return [
+        _broker(f"kafka-{number}" if several else "kafka", node.address, settings, embedded=True)
+        for number, node in enumerate(ports.kafka, start=1)
+    ]
+
+
+def _broker(name: str, address: str, settings: Settings, *, embedded: bool) -> dict[str, Any]:
+    alone = settings.model_copy(update={"kafka_bootstrap_servers": address})
+    return _part(name, address, "up" if reachable(alone) else "down", embedded=embedded)
 
 
 def _database(settings: Settings) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from schemas.topics import MAX_RECORD_BYTES
-from sightline.endpoints import StackPorts
+from sightline.endpoints import StackPorts, kafka_servers
 from sightline.settings import Settings
 from tests.support import ROOT, environment, eventually
 
@@ -73,7 +73,7 @@ def native(given: dict[str, str], stack: Settings, home: Path) -> dict[str, str]
     ports = StackPorts.load(stack.home)
     assert ports is not None
     places = {
-        "kafka:9092": f"127.0.0.1:{ports.kafka}",
+        "kafka:9092": kafka_servers(stack),
         "@postgres:5432": f"@127.0.0.1:{ports.postgres}",
         "0.0.0.0": "127.0.0.1",
         "9100": "0",  # here they share one host

@@ -11,7 +11,7 @@ import pytest
 
 from sightline.endpoints import StackPorts
 from sightline.settings import Settings
-from sightline.stack.broker import Broker
+from sightline.stack.cluster import Cluster
 from sightline.stack.database import Database
 from sightline.stack.ports import is_free
 from tests.support import eventually, run_sightline, sightline_json
@@ -51,7 +51,7 @@ def test_up_again_changes_nothing(stack: Settings) -> None:
     run_sightline(stack.home, "up")
     assert StackPorts.load(stack.home) == ports
     kept = {
-        process.pid for process in Broker(stack.home).running() + Database(stack.home).running()
+        process.pid for process in Cluster(stack.home).running() + Database(stack.home).running()
     }
     assert len(kept) == 2
     assert kept <= before
@@ -67,7 +67,7 @@ def test_a_home_keeps_its_secrets_and_listens_on_loopback_alone(stack: Settings)
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert len(listening) == 3
+    assert len(listening) == 4
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
@@ -79,14 +79,14 @@ def test_a_second_home_beside_the_first_survives_a_power_cut_and_taken_ports(
     assert parts(stack.home) == parts(home) == {"kafka": "up", "database": "up", "objects": "up"}
     assert marker(stack.home) != "kept"
 
-    killed = Broker(home).running() + Database(home).running()
+    killed = Cluster(home).running() + Database(home).running()
     for process in killed:
         process.kill()
     psutil.wait_procs(killed, timeout=10)
     before = StackPorts.load(home)
     assert before is not None
     with ExitStack() as strangers:
-        for port in (before.kafka, before.kafka_controller, before.postgres):
+        for port in before.taken:
             eventually(partial(is_free, port))  # the dead one's children go in a moment
             stranger = strangers.enter_context(socket.socket())
             stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,11 +95,7 @@ def test_a_second_home_beside_the_first_survives_a_power_cut_and_taken_ports(
         run_sightline(home, "up")
     after = StackPorts.load(home)
     assert after is not None
-    assert not {before.kafka, before.kafka_controller, before.postgres} & {
-        after.kafka,
-        after.kafka_controller,
-        after.postgres,
-    }
+    assert not before.taken & after.taken
     assert parts(home) == {"kafka": "up", "database": "up", "objects": "up"}
     assert marker(home) == "kept"
 
