@@ -97,16 +97,15 @@ def _done(turn: Turn) -> Step:
         was_over = before is not None and before.status == pb.Sighting.ENDED
         if sighting.is_news(before, now.decided):
             said.append(now.decided)
-        tracks[track_id] = _without_template(now) if was_over else now
+        tracks[track_id] = kept = _over(now) if now.ended_at_us else now
         if now.ended_at_us and not was_over:
-            tracks[track_id] = over = _over(now)
-            said.append(over.decided)
+            said.append(kept.decided)
     return Step(tuple(said), Changes(tracks, turn.learned()))
 
 
 def _over(track: pb.TrackState) -> pb.TrackState:
-    """A track that has ended. What is left of its shots tells a record delivered twice from the
-    track seen again in a replay.
+    """A track that has ended, as it is kept. What is left of its shots tells a record delivered
+    twice from the track seen again in a replay.
     """
     now = pb.TrackState()
     now.CopyFrom(track)
@@ -114,14 +113,6 @@ def _over(track: pb.TrackState) -> pb.TrackState:
     del now.waits_for[:]
     for shot in now.shots:
         shot.ClearField("embedding")
-    return now
-
-
-def _without_template(track: pb.TrackState) -> pb.TrackState:
-    """A track that was over before, as it is kept."""
-    now = pb.TrackState()
-    now.CopyFrom(track)
-    now.decided.CopyFrom(sighting.again(track.decided, pb.Sighting.ENDED))
     return now
 
 
