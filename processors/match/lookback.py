@@ -6,11 +6,12 @@ strangers are: at the wanted rate, for as many as there are to compare with. Not
 until then it may turn out to be somebody else.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator
 
-from processors.match import rivals, sighting
+from processors.match import sighting
 from processors.match.decide import Candidate, Rules
 from processors.match.known import Known
+from processors.match.moment import Moment
 from processors.match.rivals import Together
 from processors.match.state import SiteState
 from processors.match.vectors import vector_of
@@ -27,14 +28,14 @@ class LookBack:
         site: SiteState,
         known: Known,
         rules: Rules,
-        changed: Mapping[str, pb.TrackState],
-        now_us: int,
+        moment: Moment,
+        changed: Container[str],
     ) -> None:
         self._site = site
         self._known = known
         self._rules = rules
-        self._changed = changed  # by this event
-        self._now_us = now_us
+        self._moment = moment
+        self._changed = changed  # the tracks that this event has changed
 
     def named_by(
         self, track: pb.TrackState, evidence: Evidence, stranger: Candidate | None, scale: Scale
@@ -95,19 +96,16 @@ class LookBack:
         """Whether a track is over and can have been whom another is: nobody has said who it was,
         and no other track of its moments was that person.
         """
-        person = self._holds(track)
+        person = self._moment.holds(track)
         if other.decided.status != pb.Sighting.ENDED:
             return False
         if self._known.overlay.is_corrected(other.track_id):
             return False
-        beside = {*self._site.beside(other), *self._changed} - {other.track_id}
         return not any(
-            self._holds(one) == person and self._together(other, one) is not Together.NO
-            for one in map(self._track, sorted(beside))
+            self._moment.holds(one) == person
+            and self._moment.together(other, one) is not Together.NO
+            for one in self._moment.beside(other)
         )
-
-    def _together(self, one: pb.TrackState, other: pb.TrackState) -> Together:
-        return rivals.together(one, other, self._now_us, self._rules.lost_seconds)
 
     def _named(
         self, other: pb.TrackState, track: pb.TrackState, score: float, scale: Scale
@@ -123,12 +121,3 @@ class LookBack:
         said.reason = f"the face of a later track, {track.track_id}"
         now.holds, now.holds_by = track.decided.global_id, 0.0
         return now
-
-    def _holds(self, track: pb.TrackState) -> int:
-        return self._known.overlay.who(track.track_id, track.holds)
-
-    def _track(self, track_id: str) -> pb.TrackState:
-        track = self._changed.get(track_id) or self._site.track(track_id)
-        if track is None:
-            raise AssertionError(f"no track {track_id}")
-        return track

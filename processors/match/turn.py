@@ -14,6 +14,7 @@ from processors.match import rivals, sighting
 from processors.match.decide import Candidate, Choice, Decision, Held, Rules, decide
 from processors.match.known import Known
 from processors.match.lookback import LookBack
+from processors.match.moment import Moment
 from processors.match.rivals import Together
 from processors.match.state import SiteState
 from processors.match.strangers import has_template, without_template
@@ -54,6 +55,7 @@ class Turn:
         self._now_us = now_us
         self._before: dict[str, pb.Sighting | None] = {}
         self._tracks: dict[str, pb.TrackState] = {}
+        self._moment = Moment(site, known, self._tracks, now_us, rules.lost_seconds)
         # By what each track was decided last.
         self._decision: dict[str, tuple[_Search, Decision]] = {}
 
@@ -91,25 +93,25 @@ class Turn:
         if self._known.overlay.is_corrected(track.track_id):
             return
         search, decision = self._decision[track.track_id]
-        back = LookBack(self._site, self._known, self._rules, self._tracks, self._now_us)
+        back = LookBack(self._site, self._known, self._rules, self._moment, self._tracks)
         scale = search.strangers.scale
         for earlier in back.named_by(track, search.evidence, decision.stranger, scale):
-            self._before.setdefault(earlier.track_id, self._track(earlier.track_id).decided)
+            self._before.setdefault(earlier.track_id, self._moment.track(earlier.track_id).decided)
             self._tracks[earlier.track_id] = earlier
 
     def _decide_again(self, track_id: str) -> list[str]:
         """Decide one track; those that have to be decided after it."""
-        was = self._track(track_id)
+        was = self._moment.track(track_id)
         before = self._before.setdefault(track_id, was.decided)
         if before is None or before.status != pb.Sighting.ENDED:
             now = self._decided(was, before)
         else:
             now = self._let_go(was) if self._is_beaten(was) else was
         self._tracks[track_id] = now
-        concerned = {self._holds(was), self._holds(now)} - {0}
+        concerned = {self._moment.holds(was), self._moment.holds(now)} - {0}
         return [
             other.track_id
-            for other in self._beside(now)
+            for other in self._moment.beside(now)
             if self._is_rival(now, other)
             or (other.decided.status != pb.Sighting.ENDED and concerned & {*other.waits_for})
         ]
@@ -190,11 +192,11 @@ class Turn:
         }
         taken: set[str] = set()
         awaited: set[str] = set()
-        for other in self._beside(track):
-            one = near.get(self._holds(other))
+        for other in self._moment.beside(track):
+            one = near.get(self._moment.holds(other))
             if one is None:
                 continue
-            together = self._together(track, other)
+            together = self._moment.together(track, other)
             if together is Together.MAYBE:
                 awaited.add(one.key)
             elif together is Together.YES:
@@ -267,16 +269,16 @@ class Turn:
         """Whether another track of the moment is the same person, and by better evidence."""
         return any(
             self._is_rival(track, other) and rivals.prevails(other.holds_by, other, track)
-            for other in self._beside(track)
+            for other in self._moment.beside(track)
         )
 
     def _is_rival(self, track: pb.TrackState, other: pb.TrackState) -> bool:
         """Whether two tracks of one moment are one person."""
-        person = self._holds(track)
+        person = self._moment.holds(track)
         return (
             bool(person)
-            and person == self._holds(other)
-            and self._together(track, other) is Together.YES
+            and person == self._moment.holds(other)
+            and self._moment.together(track, other) is Together.YES
         )
 
     def _let_go(self, track: pb.TrackState) -> pb.TrackState:
@@ -308,23 +310,6 @@ class Turn:
             return None
         person = self._known.overlay.who(track.track_id, before.global_id)
         return Held(self._known.key_of(person), is_new=person == ids.global_id(track.track_id))
-
-    def _holds(self, track: pb.TrackState) -> int:
-        return self._known.overlay.who(track.track_id, track.holds)
-
-    def _track(self, track_id: str) -> pb.TrackState:
-        track = self._tracks.get(track_id) or self._site.track(track_id)
-        if track is None:
-            raise AssertionError(f"no track {track_id}")
-        return track
-
-    def _beside(self, track: pb.TrackState) -> list[pb.TrackState]:
-        """The other tracks of its camera and motion event."""
-        others = {*self._site.beside(track), *self._tracks} - {track.track_id}
-        return [self._track(one) for one in sorted(others)]
-
-    def _together(self, one: pb.TrackState, other: pb.TrackState) -> Together:
-        return rivals.together(one, other, self._now_us, self._rules.lost_seconds)
 
 
 def _facing(shots: Sequence[pb.FaceObservation]) -> Sequence[pb.FaceObservation]:
