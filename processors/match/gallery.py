@@ -1,11 +1,12 @@
 """The enrolled people whom a matcher knows, by model pack, in memory."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from processors.match.decide import Candidate
-from processors.match.index import TemplateIndex
+from processors.match.packs import Packs
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id
@@ -33,7 +34,7 @@ class Gallery:
 
     def __init__(self) -> None:
         self._people: dict[str, Person] = {}
-        self._packs: dict[str, TemplateIndex] = {}
+        self._packs = Packs()
         self._by_global_id: dict[int, str] = {}
         self._strange_packs: set[str] = set()
         self.revision = 0
@@ -46,26 +47,22 @@ class Gallery:
     @property
     def templates(self) -> int:
         """How many templates there are, of all packs."""
-        return sum(index.templates for index in self._packs.values())
+        return self._packs.templates
 
     def put(self, record: pb.GalleryPerson) -> None:
         """Take a person as the record says; a template that cannot be compared is left out."""
         known = self._people.get(record.person_id)
         if known is not None and known.revision > record.revision:
             return  # delivered again by a relay that died
-        by_pack: dict[str, list[Vector]] = {pack: [] for pack in self._packs}
+        by_pack: defaultdict[str, list[Vector]] = defaultdict(list)
         for template in record.templates:
-            index = self._packs.get(template.pack)
+            vectors = by_pack[template.pack]
+            dimension = self.dimension(template.pack) or (len(vectors[0]) if vectors else None)
             try:
-                vector = vector_of(template.vector, index.dimension if index is not None else None)
+                vectors.append(vector_of(template.vector, dimension))
             except InvalidRecord as error:
                 log.warning("gallery: a template of %s is left out: %s", record.person_id, error)
-                continue
-            if index is None:
-                self._packs[template.pack] = TemplateIndex(len(vector))
-            by_pack.setdefault(template.pack, []).append(vector)
-        for pack, vectors in by_pack.items():
-            self._packs[pack].put(record.person_id, vectors)
+        self._packs.put(record.person_id, by_pack)
         self._by_global_id[global_id(record.person_id)] = record.person_id
         self._people[record.person_id] = Person(
             person_id=record.person_id,
@@ -78,8 +75,7 @@ class Gallery:
         """Forget a person."""
         self._people.pop(person_id, None)
         self._by_global_id.pop(global_id(person_id), None)
-        for index in self._packs.values():
-            index.remove(person_id)
+        self._packs.remove(person_id)
 
     def person(self, person_id: str) -> Person | None:
         """An enrolled person."""
@@ -91,28 +87,24 @@ class Gallery:
 
     def people(self, pack: str) -> int:
         """How many enrolled people a pack knows."""
-        index = self._packs.get(pack)
-        return index.people if index is not None else 0
+        return self._packs.people(pack)
 
     def dimension(self, pack: str) -> int | None:
         """How long a pack's vectors are, where the gallery has any."""
-        index = self._packs.get(pack)
-        return index.dimension if index is not None else None
+        return self._packs.dimension(pack)
 
     def depth(self, pack: str) -> int:
         """How many of a pack's templates a search looks at closely."""
-        index = self._packs.get(pack)
-        return index.depth if index is not None else 0
+        return self._packs.depth(pack)
 
     def nearest(self, pack: str, vector: Vector, also: Sequence[str] = ()) -> list[Candidate]:
         """The enrolled people nearest to a template, best first."""
-        index = self._packs.get(pack)
-        self._notice(pack, index)
-        return index.search(vector, NEAREST, also) if index is not None else []
+        self._notice(pack)
+        return self._packs.search(pack, vector, NEAREST, also)
 
-    def _notice(self, pack: str, index: TemplateIndex | None) -> None:
+    def _notice(self, pack: str) -> None:
         """Say once for each pack that people enrolled with another one are not recognised."""
-        without = len(self._people) - (index.people if index is not None else 0)
+        without = len(self._people) - self.people(pack)
         if without and pack not in self._strange_packs:
             self._strange_packs.add(pack)
             log.warning(

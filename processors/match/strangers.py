@@ -16,9 +16,9 @@ import numpy as np
 from processors.match.decide import Candidate
 from processors.match.gallery import NEAREST
 from processors.match.groups import Groups
-from processors.match.index import TemplateIndex
 from processors.match.known import Known
 from processors.match.overlay import Touched
+from processors.match.packs import Packs
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from sightline.errors import InvalidRecord
@@ -47,7 +47,7 @@ class Strangers:
         self._people_in: dict[int, set[int]] = {}
         self._kept_of: Groups[int, int] = Groups()
         self._kept_of_track: Groups[str, int] = Groups()
-        self._packs: dict[str, TemplateIndex] = {}
+        self._packs = Packs()
         # Of each camera the people whom it was the last to see (µs), the longest unseen first.
         self._unseen: defaultdict[str, OrderedDict[int, int]] = defaultdict(OrderedDict)
         self._last_camera: dict[int, str] = {}
@@ -64,13 +64,11 @@ class Strangers:
 
     def people(self, pack: str) -> int:
         """How many people a pack would recognise."""
-        index = self._packs.get(pack)
-        return index.people if index is not None else 0
+        return self._packs.people(pack)
 
     def dimension(self, pack: str) -> int | None:
         """How long a pack's vectors are, where the site has met anybody by it."""
-        index = self._packs.get(pack)
-        return index.dimension if index is not None else None
+        return self._packs.dimension(pack)
 
     def nearest(
         self, pack: str, vector: Vector, *, without: tuple[str, str], also: Sequence[str]
@@ -80,12 +78,11 @@ class Strangers:
         `without`: a track and the id of a template of it that does not count, because it is what
         is asked about.
         """
-        index = self._packs.get(pack)
-        if index is None:
+        if pack not in self._packs:
             return []
         track_id, template_id = without
         own = self._people_of_track(track_id)
-        found = index.search(vector, NEAREST, [*also, *map(str, own)])
+        found = self._packs.search(pack, vector, NEAREST, [*also, *map(str, own)])
         others = [one for one in found if int(one.key) not in own]
         for person in own:
             looks = self._looks(person, pack)
@@ -170,17 +167,13 @@ class Strangers:
 
     def _index(self, person: int) -> None:
         """Make a person searchable as they are now, or no more."""
-        compared = self._known.is_compared(person)
-        for pack in self._packs_of(person) | self._packs.keys():
-            looks = list(self._looks(person, pack).values()) if compared else []
-            if looks and pack not in self._packs:
-                self._packs[pack] = TemplateIndex(len(looks[0]))
-            if pack in self._packs:
-                self._packs[pack].put(str(person), looks)
+        packs: set[str] = set()
+        if self._known.is_compared(person):
+            packs = {look.pack for look in self._templates(person)}
+        self._packs.put(
+            str(person), {pack: [*self._looks(person, pack).values()] for pack in packs}
+        )
         self._note_age(person)
-
-    def _packs_of(self, person: int) -> set[str]:
-        return {look.pack for look in self._templates(person)}
 
     def _looks(self, person: int, pack: str) -> dict[str, Vector]:
         """The looks of a person by template id; what cannot be compared is left out."""
@@ -190,7 +183,8 @@ class Strangers:
             if one.pack != pack or one.template_id in looks:
                 continue
             try:
-                looks[one.template_id] = vector_of(one.vector, dimension)
+                vector = looks[one.template_id] = vector_of(one.vector, dimension)
+                dimension = len(vector)
             except InvalidRecord as error:
                 log.warning("a look of %d is left out: %s", person, error)
         return looks
