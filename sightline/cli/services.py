@@ -1,6 +1,8 @@
 """`sightline run`."""
 
 import os
+import re
+import socket
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -69,23 +71,38 @@ def _run_all(settings: Settings, vision_workers: int) -> None:
         )
     with registered(SUPERVISOR, settings):
         stop = start_service(SUPERVISOR, settings)
-        names = [
-            name for name in services() for _ in range(vision_workers if name == _VISION else 1)
-        ]
-        children = [_child(name, rank, settings) for rank, name in enumerate(names, start=1)]
-        if not Supervisor(children).run(stop):
+        if not Supervisor(_children(settings, vision_workers)).run(stop):
             raise SightlineError("not every service drained in time")
 
 
-def _child(name: str, rank: int, settings: Settings) -> Child:
+def _children(settings: Settings, vision_workers: int) -> list[Child]:
+    workers = [
+        (name, number)
+        for name in services()
+        for number in range(1, 1 + (vision_workers if name == _VISION else 1))
+    ]
+    return [
+        _child(name, number, rank, settings) for rank, (name, number) in enumerate(workers, start=1)
+    ]
+
+
+def _child(name: str, number: int, rank: int, settings: Settings) -> Child:
     command = [sys.executable, "-m", "sightline", "run", name, "--lifeline", LIFELINE]
     if settings.models is not None:
         command += ["--models", str(settings.models)]
-    environment = os.environ | ONE_THREAD | {"SIGHTLINE_HOME": str(settings.home)}
+    # The host's name first: one Kafka may serve several supervisors.
+    instance = f"{(settings.instance or _host())[:56]}-{number}"
+    environment = os.environ | ONE_THREAD
+    environment |= {"SIGHTLINE_HOME": str(settings.home), "SIGHTLINE_INSTANCE": instance}
     if settings.metrics_port:
         # One port cannot serve them all: the supervisor has the given one, they the next.
         environment["SIGHTLINE_METRICS_PORT"] = str(settings.metrics_port + rank)
     return Child(name, command, environment)
+
+
+def _host() -> str:
+    """This host's name, as far as a worker may be called so."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-") or "host"
 
 
 def _cores() -> int:

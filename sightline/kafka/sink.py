@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
-from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.config import member_config, producer_config
 from sightline.kafka.deadletters import give_up
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Record
@@ -73,7 +73,7 @@ class SinkLoop:
         self._batch_records = settings.sinks.batch_records
         group = f"sightline-{sink.name}"
         self._db: Connection = connect(settings)
-        self._consumer = Consumer(consumer_config(settings, group, group), logger=LIBRDKAFKA)
+        self._consumer = Consumer(member_config(settings, group, group), logger=LIBRDKAFKA)
         self._producer = SureProducer(producer_config(settings, group))
 
     def run(self, stop: Stop) -> None:
