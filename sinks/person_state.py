@@ -29,12 +29,12 @@ _FORGET_SECONDS = 3600.0
 
 _TRACK = """
 INSERT INTO person_tracks AS track (
-    track_uuid, camera_id, site_id, first_seen, last_seen, detections, sum_height, sum_width,
-    last_box)
-VALUES (%(track)s, %(camera_id)s, %(site_id)s, %(first_seen)s, %(last_seen)s, %(detections)s,
-    %(height)s, %(width)s, %(box)s)
+    track_uuid, camera_id, site_id, motion_event_id, first_seen, last_seen, detections,
+    sum_height, sum_width, last_box)
+VALUES (%(track)s, %(camera_id)s, %(site_id)s, %(event_id)s, %(first_seen)s, %(last_seen)s,
+    %(detections)s, %(height)s, %(width)s, %(box)s)
 ON CONFLICT (track_uuid) DO UPDATE SET
-    site_id = excluded.site_id,
+    (site_id, motion_event_id) = (excluded.site_id, excluded.motion_event_id),
     first_seen = least(track.first_seen, excluded.first_seen),
     last_seen = greatest(track.last_seen, excluded.last_seen),
     detections = track.detections + excluded.detections,
@@ -159,6 +159,7 @@ class TrackSum:
     track: str
     camera_id: str
     site_id: str
+    event_id: str
     first_seen_us: int
     last_seen_us: int
     box: list[float]
@@ -172,6 +173,7 @@ class TrackSum:
             "track": self.track,
             "camera_id": self.camera_id,
             "site_id": self.site_id,
+            "event_id": self.event_id,
             "first_seen": to_datetime(self.first_seen_us),
             "last_seen": to_datetime(self.last_seen_us),
             "detections": self.detections,
@@ -212,7 +214,9 @@ def _track(
 ) -> TrackSum:
     sides = [box.x1, box.y1, box.x2, box.y2]
     if track_id not in tracks:
-        tracks[track_id] = TrackSum(track_id, place.camera_id, place.site_id, at_us, at_us, sides)
+        tracks[track_id] = TrackSum(
+            track_id, place.camera_id, place.site_id, place.motion_event_id, at_us, at_us, sides
+        )
     track = tracks[track_id]
     track.first_seen_us = min(track.first_seen_us, at_us)
     if at_us >= track.last_seen_us:

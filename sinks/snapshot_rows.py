@@ -25,9 +25,9 @@ WHERE pending.quality < excluded.quality
 _OWNER = """
 INSERT INTO snapshot_owners AS owner (
     sighting_id, track_uuid, epoch, camera_id, global_id, persons_name,
-    decided_at, decision)
+    decided_at, decision, prefix)
 VALUES (%(sighting_id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(global_id)s, %(name)s,
-    %(decided_at)s, %(decision)s)
+    %(decided_at)s, %(decision)s, %(prefix)s)
 ON CONFLICT (sighting_id) DO UPDATE SET
     (global_id, persons_name, decided_at, decision) =
     (excluded.global_id, excluded.persons_name, excluded.decided_at, excluded.decision)
@@ -84,6 +84,7 @@ class Owner:
     global_id: int
     persons_name: str | None
     decided_at: datetime
+    prefix: str  # of the run's keys
 
     @property
     def key(self) -> str:
@@ -91,8 +92,8 @@ class Owner:
         at = self.decided_at
         time = f"{at:%H-%M-%S}.{at.microsecond // 1000:03d}_{self.sighting_id[:8]}"
         if self.persons_name is None:
-            return f"unknown/{at:%Y-%m-%d}/{time}.jpg"
-        return f"known/{safe_name(self.persons_name)}_{at:%Y-%m-%d}_{time}.jpg"
+            return f"{self.prefix}unknown/{at:%Y-%m-%d}/{time}.jpg"
+        return f"{self.prefix}known/{safe_name(self.persons_name)}_{at:%Y-%m-%d}_{time}.jpg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,9 @@ def keep_again(cursor: Cursor, sighting: str, written: Written, jpeg: bytes) -> 
     cursor.execute(_SHOT, (sighting, written.captured_at, written.quality, jpeg))
 
 
-def keep_owners(cursor: Cursor, sightings: Iterable[pb.Sighting]) -> None:
-    """Note who sightings are of."""
-    cursor.executemany(_OWNER, [_owner_row(one) for one in sightings])
+def keep_owners(cursor: Cursor, sightings: Iterable[pb.Sighting], prefix: str) -> None:
+    """Note who sightings are of, and what the keys of their pictures begin with."""
+    cursor.executemany(_OWNER, [_owner_row(one) | {"prefix": prefix} for one in sightings])
 
 
 def take_corrected(cursor: Cursor, count: int) -> tuple[list[str], set[str]]:
@@ -154,7 +155,7 @@ def owner_of(cursor: Cursor, sighting: str) -> Owner | None:
     with cursor.connection.cursor(row_factory=class_row(Owner)) as rows:
         return rows.execute(
             "SELECT sighting_id::text, track_uuid::text, epoch, camera_id, global_id,"
-            " persons_name, decided_at FROM snapshot_owners WHERE sighting_id = %s",
+            " persons_name, decided_at, prefix FROM snapshot_owners WHERE sighting_id = %s",
             (sighting,),
         ).fetchone()
 

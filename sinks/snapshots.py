@@ -19,7 +19,7 @@ from sightline.kafka.sink import Cursor, SinkLoop, Taken
 from sightline.lifecycle import start_service
 from sightline.people import overlay
 from sightline.settings import Settings
-from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store
+from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
 from sinks import snapshot_rows as rows
 from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages
 from sinks.snapshot_rows import Owner, Shot, Written
@@ -44,6 +44,7 @@ class Snapshots:
         self.batch_seconds = settings.sinks.batch_seconds
         self._between = timedelta(seconds=settings.sinks.unknown_snapshot_seconds)
         self._store = store
+        self._prefix = run_prefix(settings.run)
         self._wrote = False
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
@@ -57,7 +58,7 @@ class Snapshots:
         cameras(cursor, {one.camera_id for one in both})
         stale = self._lock(cursor, {one.site_id for one in both})
         rows.keep_shots(cursor, shots)
-        rows.keep_owners(cursor, sightings)
+        rows.keep_owners(cursor, sightings, self._prefix)
         self._settle_all(cursor, [*stale, *(one.sighting_id for one in sightings), *shots])
 
     def idle(self, cursor: Cursor) -> None:

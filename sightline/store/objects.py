@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from schemas.topics import LIVE
 from sightline.endpoints import objects_folder
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.settings import Settings
@@ -171,6 +172,11 @@ def open_store(settings: Settings) -> ObjectStore:
     if settings.s3_bucket:
         return S3Store(settings.s3_bucket, settings.s3_prefix, settings.s3_endpoint_url)
     return FolderStore(objects_folder(settings))
+
+
+def run_prefix(run: str) -> str:
+    """What the keys of a run's pictures begin with."""
+    return "" if run == LIVE else f"runs/{run}/"
 
 
 def safe_name(name: str) -> str:

@@ -114,7 +114,7 @@ def test_the_best_shot_of_a_track_and_epoch_is_kept_the_first_of_equals() -> Non
 def test_two_tracks_of_one_instant_have_keys_of_their_own() -> None:
     def key(sighting_id: str, name: str | None) -> str:
         at = datetime(2026, 11, 21, 10, 15, 30, 250_999, UTC)
-        return Owner(sighting_id, "track", 0, "camera", 1, name, at).key
+        return Owner(sighting_id, "track", 0, "camera", 1, name, at, "").key
 
     assert key("0123456789", None) == "unknown/2026-11-21/10-15-30.250_01234567.jpg"
     assert key("0123456789", "Joe Biden") == "known/Joe_Biden_2026-11-21_10-15-30.250_01234567.jpg"
