@@ -23,6 +23,7 @@ from sinks.decisions import (
     messages,
     rank,
 )
+from sinks.promoted import with_promotions
 
 # A row is a function of the decision in force alone, so that it does not matter how decisions
 # were spread over batches. Written again it keeps the time at which it was written first.
@@ -71,8 +72,10 @@ DELETE FROM access_logs
 WHERE id = %(id)s AND (timestamp, decision) <= (%(decided_at)s, %(decision)s)
 """
 
+# Only by the truth: neither by a run nor by what a promoted one has replaced.
 _LAST_SEEN = """
-UPDATE employees SET last_seen = greatest(last_seen, %s) WHERE id = %s
+UPDATE employees SET last_seen = greatest(last_seen, %s)
+WHERE id = %s AND current_schema() = 'public'
 """
 
 
@@ -190,4 +193,4 @@ def _last_seen(sightings: Sequence[pb.Sighting]) -> list[tuple[Any, str]]:
 def run(settings: Settings) -> None:
     """Run the service until it is told to stop."""
     stop = start_service(AccessLog.name, settings)
-    SinkLoop(AccessLog(settings), settings).run(stop)
+    SinkLoop(with_promotions(AccessLog(settings), settings), settings).run(stop)

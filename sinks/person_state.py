@@ -21,6 +21,7 @@ from sightline.lifecycle import start_service
 from sightline.people import facts, overlay, person_rows
 from sightline.settings import Settings
 from sinks.decisions import cameras, corrected, decided, lock, messages, rank
+from sinks.promoted import with_promotions
 
 _NOBODY_FOR = timedelta(days=1)
 """Tracks whose person was never decided are forgotten this long after their last frame."""
@@ -257,4 +258,4 @@ def _identity_row(sighting: pb.Sighting) -> dict[str, Any]:
 def run(settings: Settings) -> None:
     """Run the service until it is told to stop."""
     stop = start_service(PersonState.name, settings)
-    SinkLoop(PersonState(settings), settings).run(stop)
+    SinkLoop(with_promotions(PersonState(settings), settings), settings).run(stop)

@@ -22,6 +22,7 @@ from sightline.settings import Settings
 from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
 from sinks import snapshot_rows as rows
 from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages
+from sinks.promoted import with_promotions
 from sinks.snapshot_rows import Owner, Shot, Written
 
 _CORRECTED_AT_ONCE = 100
@@ -198,4 +199,5 @@ def _still_right(written: Written, owner: Owner) -> bool:
 def run(settings: Settings) -> None:
     """Run the service until it is told to stop."""
     stop = start_service(Snapshots.name, settings)
-    SinkLoop(Snapshots(settings, open_store(settings)), settings).run(stop)
+    sink = Snapshots(settings, open_store(settings))
+    SinkLoop(with_promotions(sink, settings), settings).run(stop)

@@ -22,6 +22,7 @@ from sightline.people import visit_rows
 from sightline.people.overlay import UNKNOWN
 from sightline.settings import Settings
 from sinks.decisions import cameras, corrected, decided, lock, messages, rank
+from sinks.promoted import with_promotions
 
 _EVENT = """
 INSERT INTO motion_events AS event (
@@ -213,4 +214,4 @@ def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
 def run(settings: Settings) -> None:
     """Run the service until it is told to stop."""
     stop = start_service(VisitorLog.name, settings)
-    SinkLoop(VisitorLog(settings), settings).run(stop)
+    SinkLoop(with_promotions(VisitorLog(settings), settings), settings).run(stop)
