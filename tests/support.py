@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from sightline.kafka.config import consumer_config
+from sightline.kafka.messages import checked
 from sightline.kafka.records import Record
-from sightline.kafka.transform import checked
 from sightline.settings import Settings
 
 T = TypeVar("T")
@@ -70,9 +70,9 @@ def run_sightline(
     return result
 
 
-def sightline_json(settings: Settings, *arguments: str) -> Any:
-    """What `sightline ARGUMENTS --json` prints."""
-    return json.loads(run_sightline(settings.home, *arguments, "--json").stdout)
+def sightline_json(settings: Settings, *arguments: str, check: bool = True) -> Any:
+    """What `sightline ARGUMENTS --json` prints; with `check` it has to succeed."""
+    return json.loads(run_sightline(settings.home, *arguments, "--json", check=check).stdout)
 
 
 def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
