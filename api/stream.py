@@ -18,9 +18,9 @@ from schemas.topics import SIGHTINGS
 from sightline import metrics
 from sightline.errors import InfrastructureError
 from sightline.kafka.config import ConfigValue, consumer_config, producer_config
+from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
-from sightline.kafka.transform import checked
 from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 

@@ -1,22 +1,26 @@
-"""Consume, process, produce and commit in one Kafka transaction.
+"""Consume, process, produce, keep the state and commit in one Kafka transaction.
 
 The order within a batch: process every record, begin, send the outputs (dead letters are outputs
-like any other), add the input's offsets, commit. Nobody sees outputs without their offsets.
+like any other) and the state, add the input's offsets, commit. Nobody sees outputs without their
+offsets, and whoever takes a partition over finds the state as it was at its offset.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
+from sightline.faults import Place, reach
 from sightline.kafka.config import ConfigValue
 from sightline.kafka.deadletters import give_up
+from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Headers, Out, Record
+from sightline.kafka.records import Out, Record
+from sightline.kafka.recovery import read_to_end
 from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA
 
@@ -25,9 +29,15 @@ log = logging.getLogger(__name__)
 _INIT_SECONDS = 30.0
 """A predecessor's open transaction is aborted first, which the broker may take a while for."""
 
+Partition = tuple[str, int]
+"""A topic and a number in it."""
+
 
 class Processor(Protocol):
-    """A stage: records in, records out, with state of its own for each partition."""
+    """A stage: records in, records out, with state of its own for each partition.
+
+    Whoever has none inherits from this and leaves the last three as they are.
+    """
 
     def process(self, record: Record) -> Iterable[Out]:
         """The outputs of one record. Raises InvalidRecord for one that never can be processed.
@@ -36,45 +46,15 @@ class Processor(Protocol):
         """
         ...
 
-    def forget(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """Drop the state of partitions (topic, number) that another worker has now."""
-        ...
+    def state(self) -> Iterable[Out]:
+        """The state that has changed since the last call, each part to the partition of its own."""
+        return ()
 
+    def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
+        """Take a record of the state topic over, for a partition that goes on at an offset."""
 
-def _headers(message: Message) -> Headers:
-    found = message.headers() or []
-    return tuple(
-        (name, value if isinstance(value, bytes) else (value or "").encode())
-        for name, value in (found.items() if isinstance(found, dict) else found)
-    )
-
-
-def to_record(message: Message) -> Record:
-    """A client's message as a plain value."""
-    key, value = message.key(), message.value()
-    return Record(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        key=key if isinstance(key, bytes) or key is None else key.encode(),
-        value=value if isinstance(value, bytes) or value is None else value.encode(),
-        timestamp_ms=message.timestamp()[1],
-        headers=_headers(message),
-    )
-
-
-def checked(messages: Iterable[Message]) -> list[Record]:
-    """Messages as records. Raises InfrastructureError for an error that does not pass by itself."""
-    records = []
-    for message in messages:
-        error = message.error()
-        if error is None:
-            records.append(to_record(message))
-        elif error.code() == KafkaError._PARTITION_EOF or error.retriable():
-            continue
-        else:
-            raise InfrastructureError(f"Kafka: {error.str()}")
-    return records
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Drop the state of partitions."""
 
 
 class TransformLoop:
@@ -90,18 +70,21 @@ class TransformLoop:
         *,
         batch_records: int,
         batch_seconds: float,
+        state_topic: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._service = service
         self._processor = processor
         self._topics = list(topics)
+        self._state_topic = state_topic
+        self._reader = consumer
         self._consumer = Consumer(consumer, logger=LIBRDKAFKA)
         self._producer = SureProducer(producer)
         self._batch_records = batch_records
         self._batch_seconds = batch_seconds
         self._clock = clock or SystemClock()
         # What the processor's state stands at: partition -> next offset.
-        self._next: dict[tuple[str, int], int] = {}
+        self._next: dict[Partition, int] = {}
         self._batch: list[Record] = []
 
     def run(self, stop: Stop) -> None:
@@ -138,16 +121,21 @@ class TransformLoop:
         # All the work comes before the transaction, which is then open for moments only: a worker
         # that is killed in it holds up its readers until the broker gives the transaction up.
         outs = [out for record in records for out in self._outputs(record)]
+        state = list(self._processor.state())
         offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
+        reach(Place.BEFORE_PRODUCE)
         raw = self._producer.raw
         raw.begin_transaction()
         try:
             self._producer.send_all(outs)
+            reach(Place.BEFORE_STATE)
+            self._producer.send_all(state)
             raw.send_offsets_to_transaction(
                 [TopicPartition(topic, number, at) for (topic, number), at in offsets.items()],
                 self._consumer.consumer_group_metadata(),
                 _INIT_SECONDS,
             )
+            reach(Place.BEFORE_COMMIT)
             with metrics.STAGE_SECONDS.labels("commit").time():
                 raw.commit_transaction(_INIT_SECONDS)
         except BaseException:
@@ -155,6 +143,7 @@ class TransformLoop:
             # end, and its successor start from the committed offset.
             self._abort()
             raise
+        reach(Place.AFTER_COMMIT)
         self._next.update(offsets)
 
     def _abort(self) -> None:
@@ -165,6 +154,8 @@ class TransformLoop:
 
     def _outputs(self, record: Record) -> list[Out]:
         metrics.RECORDS.labels(self._service, record.topic).inc()
+        if record.retry_for not in (None, self._service):
+            return []  # a dead letter of somebody else's, who is to try it again
         outs: list[Out] = []
         try:
             for out in self._processor.process(record):
@@ -173,18 +164,33 @@ class TransformLoop:
             outs.append(give_up(record, self._service, error, self._clock.now_us()))
         return outs
 
-    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # An eager rebalance takes every partition away and gives most of them back: state that
         # stands exactly at the committed offset is kept.
         committed = {
             (part.topic, part.partition): part.offset
-            for part in self._consumer.committed(partitions, timeout=_INIT_SECONDS)
+            for part in consumer.committed(partitions, timeout=_INIT_SECONDS)
         }
         stale = {at for at, offset in self._next.items() if committed.get(at) != offset}
         self._processor.forget(stale)
         for at in stale:
             del self._next[at]
-        log.info("%s: %d partitions", self._service, len(partitions))
+        taken = {at: offset for at, offset in committed.items() if at not in self._next}
+        self._recover(taken)
+        reach(Place.IN_RECOVERY)
+        # Where no offset is committed the client's own rule says where to begin.
+        self._next |= {at: offset for at, offset in taken.items() if offset >= 0}
+        consumer.assign([TopicPartition(*at, offset) for at, offset in committed.items()])
+        log.info("%s: %d partitions, %d taken over", self._service, len(partitions), len(taken))
+
+    def _recover(self, taken: Mapping[Partition, int]) -> None:
+        """Read the state of partitions at their committed offsets; each has one topic's number."""
+        if self._state_topic is None or not taken:
+            return
+        by_number = {number: (topic, number) for topic, number in taken}
+        for record in read_to_end(self._reader, self._state_topic, by_number, _INIT_SECONDS):
+            at = by_number[record.partition]
+            self._processor.restore(at, taken[at], record)
 
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         # Called while a batch is being collected: its records may be another worker's now, and

@@ -15,12 +15,12 @@ from sightline.errors import InvalidRecord
 from sightline.kafka.config import ConfigValue, consumer_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out, Record
-from sightline.kafka.transform import TransformLoop
+from sightline.kafka.transform import Processor, TransformLoop
 from sightline.lifecycle import start_service
 from sightline.settings import load_settings
 
 
-class Echo:
+class Echo(Processor):
     """Every record becomes one; b"poison" never does."""
 
     def __init__(self, target: str) -> None:
@@ -30,9 +30,6 @@ class Echo:
         if record.value == b"poison":
             raise InvalidRecord("poisoned", "as the test wants it")
         return [Out(self._target, "key", record.value, record.timestamp_ms, record.partition)]
-
-    def forget(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """There is no state."""
 
 
 class CrashingProducer(SureProducer):
@@ -58,8 +55,7 @@ def main(source: str, target: str, name: str, crash_at: str) -> None:
         "echo",
         Echo(target),
         [source],
-        # The shortest time that the broker lets a group wait for a dead member.
-        consumer_config(settings, "echo", f"echo-{source}") | {"session.timeout.ms": 6000},
+        consumer_config(settings, "echo", f"echo-{source}"),
         producer,
         batch_records=10,
         batch_seconds=0.2,
