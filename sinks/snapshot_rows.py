@@ -24,10 +24,10 @@ WHERE pending.quality < excluded.quality
 
 _OWNER = """
 INSERT INTO snapshot_owners AS owner (
-    sighting_id, track_uuid, epoch, camera_id, global_id, persons_name,
+    sighting_id, track_uuid, epoch, camera_id, motion_event_id, global_id, persons_name,
     decided_at, decision, prefix)
-VALUES (%(sighting_id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(global_id)s, %(name)s,
-    %(decided_at)s, %(decision)s, %(prefix)s)
+VALUES (%(sighting_id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(event_id)s, %(global_id)s,
+    %(name)s, %(decided_at)s, %(decision)s, %(prefix)s)
 ON CONFLICT (sighting_id) DO UPDATE SET
     (global_id, persons_name, decided_at, decision) =
     (excluded.global_id, excluded.persons_name, excluded.decided_at, excluded.decision)
@@ -225,6 +225,7 @@ def _owner_row(sighting: pb.Sighting) -> dict[str, Any]:
         "track_uuid": sighting.track_id,
         "epoch": sighting.epoch,
         "camera_id": sighting.camera_id,
+        "event_id": sighting.motion_event_id,
         "global_id": sighting.global_id,
         "name": sighting.name or None,
         "decided_at": to_datetime(sighting.decided_at_us),

@@ -25,6 +25,7 @@ _TABLES = (
     "stale_snapshots",
     "stale_objects",
     "sink_offsets",
+    "given_up",
 )
 """All that sinks write. People, cameras and corrections are those of everybody."""
 

@@ -49,8 +49,18 @@ CREATE TABLE promoted_events (
 ALTER TABLE person_tracks ADD COLUMN motion_event_id uuid;
 UPDATE person_tracks SET motion_event_id = log.motion_event_id
 FROM access_logs log WHERE log.track_uuid = person_tracks.track_uuid;
-ALTER TABLE snapshot_owners ADD COLUMN prefix text NOT NULL DEFAULT '';
+UPDATE person_tracks SET motion_event_id = event.event_id
+FROM motion_events event
+WHERE person_tracks.motion_event_id IS NULL AND event.camera_id = person_tracks.camera_id
+    AND person_tracks.first_seen BETWEEN event.started_at
+        AND coalesce(event.ended_at, event.last_frame_at);
+ALTER TABLE snapshot_owners
+    ADD COLUMN motion_event_id uuid,
+    ADD COLUMN prefix text NOT NULL DEFAULT '';
+UPDATE snapshot_owners SET motion_event_id = track.motion_event_id
+FROM person_tracks track WHERE track.track_uuid = snapshot_owners.track_uuid;
 CREATE INDEX person_tracks_event ON person_tracks (motion_event_id);
+CREATE INDEX snapshot_owners_event ON snapshot_owners (motion_event_id);
 CREATE INDEX access_logs_event ON access_logs (motion_event_id);
 
 CREATE TABLE dead_letter_fates (
@@ -60,6 +70,18 @@ CREATE TABLE dead_letter_fates (
     made_by          text,
     made_at          timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (letter_partition, letter_offset)
+);
+
+-- What a sink has sent to the dead letters: one that is replayed is taken once, however often it
+-- comes.
+CREATE TABLE given_up (
+    sink          text NOT NULL,
+    topic         text NOT NULL,
+    partition     integer NOT NULL,
+    record_offset bigint NOT NULL,
+    given_up_at   timestamptz NOT NULL DEFAULT now(),
+    taken_at      timestamptz,
+    PRIMARY KEY (sink, topic, partition, record_offset)
 );
 """
 
@@ -74,9 +96,9 @@ BEGIN
     END LOOP;
 END $$;
 DROP INDEX access_logs_event;
-ALTER TABLE snapshot_owners DROP COLUMN prefix;
+ALTER TABLE snapshot_owners DROP COLUMN prefix, DROP COLUMN motion_event_id;
 ALTER TABLE person_tracks DROP COLUMN motion_event_id;
-DROP TABLE dead_letter_fates, promoted_events, promotions, runs;
+DROP TABLE given_up, dead_letter_fates, promoted_events, promotions, runs;
 """
 
 
