@@ -43,6 +43,7 @@ DEAD_LETTERS = Counter(
     "sightline_dead_letters", "Records given up on, by service and reason", ["service", "reason"]
 )
 ROWS = Counter("sightline_rows", "Rows written by a sink", ["sink", "table"])
+SINK_WAITING = Gauge("sightline_sink_waiting", "1 while a sink waits for the database", ["sink"])
 BATCH_SECONDS = Histogram("sightline_batch_seconds", "Time of one sink transaction", ["sink"])
 CAPTURE_TO_ROW_SECONDS = Histogram(
     "sightline_capture_to_row_seconds",

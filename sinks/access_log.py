@@ -9,7 +9,7 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
 from sightline import metrics
 from sightline.clock import US, Clock, SystemClock, to_datetime
-from sightline.kafka.sink import Cursor, SinkLoop, Taken
+from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people.overlay import UNKNOWN
 from sightline.settings import Settings
@@ -83,9 +83,9 @@ class AccessLog:
     """Writes `access_logs`, and when an employee was last seen."""
 
     name = "access-log"
-    topics: Mapping[str, type[Message]] = {SIGHTINGS.name: pb.Sighting}
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.topics: Mapping[str, type[Message]] = topics_of(settings.run, (SIGHTINGS, pb.Sighting))
         self.batch_seconds = settings.sinks.batch_seconds
         self._clock = clock or SystemClock()
 

@@ -13,10 +13,10 @@ import numpy as np
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
-from schemas.topics import SIGHTINGS, TRACKS
+from schemas.topics import LIVE, SIGHTINGS, TRACKS
 from sightline import metrics
 from sightline.clock import Clock, SystemClock, to_datetime
-from sightline.kafka.sink import Cursor, SinkLoop, Taken
+from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import facts, overlay, person_rows
 from sightline.settings import Settings
@@ -90,12 +90,12 @@ class PersonState:
     """Writes `person_tracks` and `detected_persons`."""
 
     name = "person-state"
-    topics: Mapping[str, type[Message]] = {
-        TRACKS.name: pb.FrameTracks,
-        SIGHTINGS.name: pb.Sighting,
-    }
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.topics: Mapping[str, type[Message]] = topics_of(
+            settings.run, (TRACKS, pb.FrameTracks), (SIGHTINGS, pb.Sighting)
+        )
+        self._is_live = settings.run == LIVE
         self.batch_seconds = settings.sinks.person_state_seconds
         self._inactive = timedelta(seconds=settings.sinks.inactive_seconds)
         self._forget = timedelta(days=settings.match.forget_days)
@@ -115,8 +115,9 @@ class PersonState:
         cursor.executemany(_TRACK, [track.row() for track in tracks.values()])
         before = _identify(cursor, sightings)
         cursor.execute(_STALE, (list(tracks), before))
-        # Of a track that was corrected before it was known how it looks, matchers hear it now.
-        facts.tell_tracks(cursor, [one.track_id for one in sightings if one.template])
+        if self._is_live:
+            # Of a track that was corrected before it was known how it looks, matchers hear it now.
+            facts.tell_tracks(cursor, [one.track_id for one in sightings if one.template])
         metrics.ROWS.labels(self.name, "person_tracks").inc(len(tracks))
 
     def idle(self, cursor: Cursor) -> None:
@@ -190,12 +191,15 @@ def add_up(
     """What a batch adds to each track, by track id.
 
     A sighting adds no detection: its frame is in `frames` too, of this batch or another. Its
-    box is that of the best shot and stands in until one of a frame comes.
+    box is that of the best shot and stands in until one of a frame comes. A frame that was
+    counted before adds none either.
     """
     tracks: dict[str, TrackSum] = {}
     for frame in frames:
         for one in frame.tracks:
             track = _track(tracks, one.track_id, frame, frame.captured_at_us, one.box)
+            if frame.again:
+                continue
             track.detections += 1
             track.height += one.box.y2 - one.box.y1
             track.width += one.box.x2 - one.box.x1

@@ -15,7 +15,7 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.topics import SIGHTINGS, SNAPSHOTS
 from sightline import metrics
-from sightline.kafka.sink import Cursor, SinkLoop, Taken
+from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import overlay
 from sightline.settings import Settings
@@ -36,12 +36,11 @@ class Snapshots:
     """Writes snapshots to the object store, `snapshots`, and the paths in `access_logs`."""
 
     name = "snapshots"
-    topics: Mapping[str, type[Message]] = {
-        SNAPSHOTS.name: pb.Snapshot,
-        SIGHTINGS.name: pb.Sighting,
-    }
 
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
+        self.topics: Mapping[str, type[Message]] = topics_of(
+            settings.run, (SNAPSHOTS, pb.Snapshot), (SIGHTINGS, pb.Sighting)
+        )
         self.batch_seconds = settings.sinks.batch_seconds
         self._between = timedelta(seconds=settings.sinks.unknown_snapshot_seconds)
         self._store = store

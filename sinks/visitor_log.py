@@ -16,7 +16,7 @@ from schemas.ids import visitor_log_id
 from schemas.topics import MOTION_EVENTS, SIGHTINGS, TRACKS
 from sightline import metrics
 from sightline.clock import to_datetime
-from sightline.kafka.sink import Cursor, SinkLoop, Taken
+from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import visit_rows
 from sightline.people.overlay import UNKNOWN
@@ -103,13 +103,15 @@ class VisitorLog:
     """Writes `motion_events` and `visitor_logs`."""
 
     name = "visitor-log"
-    topics: Mapping[str, type[Message]] = {
-        SIGHTINGS.name: pb.Sighting,
-        MOTION_EVENTS.name: pb.MotionEvent,
-        TRACKS.name: pb.FrameTracks,
-    }
 
     def __init__(self, settings: Settings) -> None:
+        # A run's motion events are in its tables from the start.
+        self.topics: Mapping[str, type[Message]] = topics_of(
+            settings.run,
+            (SIGHTINGS, pb.Sighting),
+            (MOTION_EVENTS, pb.MotionEvent),
+            (TRACKS, pb.FrameTracks),
+        )
         self.batch_seconds = settings.sinks.batch_seconds
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
@@ -160,14 +162,14 @@ class EventFrames:
 
 
 def frames_by_event(frames: Iterable[pb.FrameTracks]) -> list[EventFrames]:
-    """What a batch of frames adds to each of their events."""
+    """What a batch of frames adds to each of their events; one again was counted before."""
     events: dict[str, EventFrames] = {}
     for frame in frames:
         known = events.get(frame.motion_event_id)
         if known is None:
             known = EventFrames(frame.motion_event_id, frame.camera_id)
             events[frame.motion_event_id] = known
-        known.frames += 1
+        known.frames += not frame.again
         known.last_frame_us = max(known.last_frame_us, frame.captured_at_us)
         known.all_seen |= frame.last_in_event
     return list(events.values())

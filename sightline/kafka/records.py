@@ -16,6 +16,9 @@ Headers = tuple[tuple[str, bytes], ...]
 RETRY_FOR = "retry-for"
 """Header of a dead letter that is replayed: the one service that is to take it once more."""
 
+RETRY_OF = "retry-of"
+"""Header of the same: its offset in this very partition when it was first given up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -32,7 +35,14 @@ class Record:
     @property
     def retry_for(self) -> str | None:
         """The service that a replayed dead letter is for; None for any other record."""
-        return next((value.decode() for key, value in self.headers if key == RETRY_FOR), None)
+        named = (value for key, value in self.headers if key == RETRY_FOR)
+        return next((value.decode(errors="replace") for value in named), None)
+
+    @property
+    def retry_of(self) -> int | None:
+        """The offset at which it was first given up; None for any other record."""
+        said = (value for key, value in self.headers if key == RETRY_OF)
+        return next((int(value) for value in said if value.isdigit() and len(value) < 19), None)
 
     @property
     def position(self) -> pb.Position:

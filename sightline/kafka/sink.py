@@ -1,39 +1,46 @@
 """Records to rows: rows and offsets in one PostgreSQL transaction.
 
 The database, not Kafka, says how far a sink has come. Kafka's own offsets follow afterwards,
-so that anybody's tools show the lag.
+so that anybody's tools show the lag. While the database is away a sink stays in its group,
+reads nothing, and then goes on from where the database says.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import Message
-from psycopg.rows import TupleRow
 
+from schemas.topics import LIVE, OF_A_RUN, Topic, of_run
 from sightline import metrics
 from sightline.clock import Clock, SystemClock
-from sightline.errors import InfrastructureError, InvalidRecord
+from sightline.errors import InfrastructureError, InvalidRecord, UnreachableError
+from sightline.faults import Place, reach
+from sightline.kafka import progress
 from sightline.kafka.config import member_config, producer_config
 from sightline.kafka.deadletters import give_up
+from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
+from sightline.kafka.progress import Cursor, Partition
 from sightline.kafka.records import Record
-from sightline.kafka.transform import checked
 from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 
-log = logging.getLogger(__name__)
+__all__ = ["Cursor", "Sink", "SinkLoop", "Taken", "group_of", "topics_of"]
 
-Cursor = psycopg.Cursor[TupleRow]
+log = logging.getLogger(__name__)
 
 _DELIVERY_SECONDS = 30.0
 _POLL_SECONDS = 0.2
 _WATERMARK_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,159 +71,200 @@ class Sink(Protocol):
         ...
 
 
+def topics_of(run: str, *kinds: tuple[Topic, type[Message]]) -> dict[str, type[Message]]:
+    """The topics that a sink reads in a run, by name; one that no run has of its own is left out.
+
+    What such a topic says is in the run's tables when its sinks start.
+    """
+    return {
+        of_run(topic, run).name: kind for topic, kind in kinds if run == LIVE or topic in OF_A_RUN
+    }
+
+
+def group_of(sink: str, run: str) -> str:
+    """The consumer group of a sink: each run has its own."""
+    return f"sightline-{sink}" if run == LIVE else f"sightline-{sink}.run-{run}"
+
+
 class SinkLoop:
     """Runs a sink until it is told to stop."""
 
     def __init__(self, sink: Sink, settings: Settings, clock: Clock | None = None) -> None:
         self._sink = sink
+        self._settings = settings
         self._clock = clock or SystemClock()
-        self._batch_records = settings.sinks.batch_records
-        group = f"sightline-{sink.name}"
-        self._db: Connection = connect(settings)
+        group = group_of(sink.name, settings.run)
         self._consumer = Consumer(member_config(settings, group, group), logger=LIBRDKAFKA)
         self._producer = SureProducer(producer_config(settings, group))
+        self._partitions: list[TopicPartition] = []
+        self._is_placed = True
+        """Whether what is fetched is what the database wants next."""
+        self._pause = 0.0
+        """Before the database is asked again; 0 while it answers."""
 
     def run(self, stop: Stop) -> None:
-        """Work until `stop`; raises InfrastructureError when Kafka or the database fails."""
+        """Work until `stop`, waiting wherever the database is away.
+
+        Raises InfrastructureError when Kafka does not go on, SightlineError when the database
+        is empty.
+        """
         try:
-            self._consumer.subscribe(list(self._sink.topics), on_assign=self._assigned)
+            self._consumer.subscribe(
+                list(self._sink.topics), on_assign=self._assigned, on_revoke=self._revoked
+            )
             while not stop:
-                self._step(self._collect(stop))
+                try:
+                    with closing(connect(self._settings)) as db:
+                        self._work(db, stop)
+                except (UnreachableError, psycopg.OperationalError) as error:
+                    self._wait(error, stop)
         except KafkaException as error:
             raise InfrastructureError(f"{self._sink.name}: {error}") from error
-        except psycopg.OperationalError as error:
-            raise InfrastructureError(f"{self._sink.name}: the database failed: {error}") from error
         finally:
             self._consumer.close()
-            self._db.close()
+
+    def _work(self, db: Connection, stop: Stop) -> None:
+        """Write batches until `stop`. Raises psycopg.OperationalError when the database fails."""
+        while not stop:
+            if not self._is_placed:
+                self._place(db)
+            self._step(db, self._collect(stop))
+            self._go_on()
 
     def _collect(self, stop: Stop) -> list[Record]:
         records: list[Record] = []
         until = self._clock.monotonic() + self._sink.batch_seconds
-        while len(records) < self._batch_records and not stop:
+        while len(records) < self._settings.sinks.batch_records and not stop:
             wait = until - self._clock.monotonic()
             if wait <= 0:
                 break
             messages = self._consumer.consume(
-                self._batch_records - len(records), min(wait, _POLL_SECONDS)
+                self._settings.sinks.batch_records - len(records), min(wait, _POLL_SECONDS)
             )
             records += checked(messages)
+            if not self._is_placed:  # others may have these now
+                return []
         return records
 
-    def _step(self, records: Sequence[Record]) -> None:
+    def _step(self, db: Connection, records: Sequence[Record]) -> None:
         timer = metrics.BATCH_SECONDS.labels(self._sink.name).time()
-        with timer, self._db.transaction(), self._db.cursor() as cursor:
-            fresh = self._not_yet_written(cursor, records)
-            batch = self._decoded(fresh)
+        with timer, db.transaction(), db.cursor() as cursor:
+            fresh = progress.not_yet_written(cursor, self._sink.name, records)
+            batch = self._decoded(cursor, fresh)
             if batch:
                 self._write(cursor, batch)
             self._sink.idle(cursor)
-            self._save_offsets(cursor, fresh)
+            _reach(Place.BEFORE_OFFSET, fresh)
+            progress.save(cursor, self._sink.name, fresh)
+            _reach(Place.BEFORE_COMMIT, fresh)
         if records:
-            self._consumer.commit(offsets=_positions(records), asynchronous=True)
+            _reach(Place.AFTER_COMMIT, fresh)
+            behind = [TopicPartition(*at, offset) for at, offset in progress.ends(records).items()]
+            self._consumer.commit(offsets=behind, asynchronous=True)
 
-    def _not_yet_written(self, cursor: Cursor, records: Sequence[Record]) -> list[Record]:
-        """The records past the stored offsets, whose rows stay locked until the commit.
-
-        A worker that lost a partition without knowing it yet can write nothing twice.
-        """
-        if not records:
-            return []
-        places = _positions(records)
-        cursor.execute(
-            "SELECT topic, partition, next_offset FROM sink_offsets"
-            " WHERE sink = %s AND (topic, partition) IN"
-            " (SELECT * FROM unnest(%s::text[], %s::integer[]))"
-            " ORDER BY topic, partition FOR UPDATE",
-            (self._sink.name, [at.topic for at in places], [at.partition for at in places]),
-        )
-        stored = {(topic, number): offset for topic, number, offset in cursor}
-        fresh = []
-        for record in records:
-            place = record.topic, record.partition
-            # After a rebalance amid the batch its first records come a second time.
-            if record.offset >= stored[place]:
-                stored[place] = record.offset + 1
-                fresh.append(record)
-        return fresh
-
-    def _decoded(self, records: Sequence[Record]) -> list[Taken]:
+    def _decoded(self, cursor: Cursor, records: Sequence[Record]) -> list[Taken]:
         batch: list[Taken] = []
         for record in records:
             metrics.RECORDS.labels(self._sink.name, record.topic).inc()
+            if not self._is_for_us(cursor, record):
+                continue
             try:
                 batch.append(Taken(record, record.decode(self._sink.topics[record.topic])))
             except InvalidRecord as error:
-                self._give_up(record, error)
+                self._give_up(cursor, record, error)
         return batch
+
+    def _is_for_us(self, cursor: Cursor, record: Record) -> bool:
+        """Whether to write a record; a replayed dead letter is for one service, and once."""
+        if record.retry_for is None:
+            return True
+        if record.retry_for != self._sink.name:
+            return False
+        return record.retry_of is None or progress.take_retry(cursor, self._sink.name, record)
 
     def _write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         try:
-            with self._db.transaction():
+            with cursor.connection.transaction():
                 self._sink.write(cursor, batch)
         except (InvalidRecord, psycopg.DataError, psycopg.IntegrityError) as error:
             if len(batch) == 1:
-                self._give_up(batch[0].record, _as_invalid(error))
+                self._give_up(cursor, batch[0].record, _as_invalid(error))
                 return
-            log.info("%s: a batch of %d has a bad record: %s", self._sink.name, len(batch), error)
+            log.info("%s: a batch of %d has a bad record", self._sink.name, len(batch))
             middle = len(batch) // 2
             self._write(cursor, batch[:middle])
             self._write(cursor, batch[middle:])
 
-    def _give_up(self, record: Record, error: InvalidRecord) -> None:
+    def _give_up(self, cursor: Cursor, record: Record, error: InvalidRecord) -> None:
         """Send a record to the dead letters and wait until it is there."""
-        self._producer.send(give_up(record, self._sink.name, error, self._clock.now_us()))
+        name, run = self._sink.name, self._settings.run
+        self._producer.send(give_up(record, name, error, self._clock.now_us(), run=run))
         self._producer.flush(_DELIVERY_SECONDS)
-
-    def _save_offsets(self, cursor: Cursor, records: Sequence[Record]) -> None:
-        cursor.executemany(
-            "UPDATE sink_offsets SET next_offset = %s, updated_at = now()"
-            " WHERE sink = %s AND topic = %s AND partition = %s",
-            [(at.offset, self._sink.name, at.topic, at.partition) for at in _positions(records)],
-        )
+        progress.note_given_up(cursor, name, record)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Nothing is fetched before the database has said from where.
+        self._partitions = partitions
+        self._is_placed = False
+        consumer.assign([])
+
+    def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._partitions = []
+
+    def _place(self, db: Connection) -> None:
+        """Read the partitions from where the database says."""
         name = self._sink.name
-        with self._db.transaction(), self._db.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO sink_offsets (sink, topic, partition, next_offset)"
-                " VALUES (%s, %s, %s, 0) ON CONFLICT DO NOTHING",
-                [(name, at.topic, at.partition) for at in partitions],
-            )
-            cursor.execute(
-                "SELECT topic, partition, next_offset FROM sink_offsets WHERE sink = %s", (name,)
-            )
-            saved = {(topic, number): offset for topic, number, offset in cursor}
-            for at in partitions:
-                at.offset = saved[at.topic, at.partition]
-                if at.offset and self._is_another_topic(at):
-                    at.offset = 0
-                    self._start_over(cursor, at)
-        consumer.assign(partitions)
-        log.info("%s: %d partitions", self._sink.name, len(partitions))
+        places = [(str(at.topic), int(at.partition)) for at in self._partitions]
+        with db.transaction(), db.cursor() as cursor:
+            offsets = progress.next_offsets(cursor, name, places)
+            for place, offset in offsets.items():
+                if offset and self._is_another_topic(place, offset):
+                    log.warning("%s: %s/%d was made anew: read from its beginning", name, *place)
+                    offsets[place] = 0
+                    progress.start_over(cursor, name, place)
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
+        self._is_placed = True
+        log.info("%s: %d partitions", name, len(places))
+        _reach(Place.IN_RECOVERY, places)
 
-    def _is_another_topic(self, at: TopicPartition) -> bool:
+    def _is_another_topic(self, place: Partition, offset: int) -> bool:
         """Whether the topic ends before the offset: it was made anew since."""
-        _low, high = self._consumer.get_watermark_offsets(at, _WATERMARK_SECONDS)
-        return int(at.offset) > int(high)
-
-    def _start_over(self, cursor: Cursor, at: TopicPartition) -> None:
-        where = (self._sink.name, at.topic, at.partition)
-        log.warning("%s: %s/%d was made anew: read from its beginning", *where)
-        cursor.execute(
-            "UPDATE sink_offsets SET next_offset = 0"
-            " WHERE sink = %s AND topic = %s AND partition = %s",
-            where,
+        _low, high = self._consumer.get_watermark_offsets(
+            TopicPartition(*place), _WATERMARK_SECONDS
         )
+        return offset > int(high)
+
+    def _wait(self, error: Exception, stop: Stop) -> None:
+        """Pause after the database has failed, as a member of the group that reads nothing."""
+        if self._is_placed:
+            self._consumer.assign([])
+            self._is_placed = False
+        if not self._pause:
+            metrics.SINK_WAITING.labels(self._sink.name).set(1)
+            log.warning("%s: waits for the database: %s", self._sink.name, error)
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+        until = self._clock.monotonic() + self._pause
+        while not stop and self._clock.monotonic() < until:
+            message = self._consumer.poll(_POLL_SECONDS)
+            checked([message] if message else [])
+
+    def _go_on(self) -> None:
+        if self._pause:
+            self._pause = 0.0
+            metrics.SINK_WAITING.labels(self._sink.name).set(0)
+            log.info("%s: the database is back", self._sink.name)
 
 
-def _positions(records: Sequence[Record]) -> list[TopicPartition]:
-    last = {(record.topic, record.partition): record.offset + 1 for record in records}
-    return [TopicPartition(topic, number, offset) for (topic, number), offset in last.items()]
+def _reach(place: Place, work: Sequence[object]) -> None:
+    """A place to die, where there is anything in hand."""
+    if work:
+        reach(place)
 
 
 def _as_invalid(error: Exception) -> InvalidRecord:
     if isinstance(error, InvalidRecord):
         return error
     reason = "unknown_reference" if isinstance(error, psycopg.errors.ForeignKeyViolation) else "row"
-    return InvalidRecord(reason, str(error))
+    # What else PostgreSQL tells quotes the row, which may be of a face.
+    detail = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return InvalidRecord(reason, detail or type(error).__name__).with_traceback(error.__traceback__)

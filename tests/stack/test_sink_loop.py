@@ -10,11 +10,12 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from schemas import sightline_pb2 as pb
-from schemas.topics import DEAD_LETTERS, Topic
+from schemas.topics import DEAD_LETTERS, LIVE, Topic
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import client_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
+from sightline.kafka.sink import group_of
 from sightline.settings import Settings
 from sightline.store.db import connect
 from tests.support import ROOT, environment, eventually, read_topic
@@ -77,6 +78,13 @@ def next_offsets(stack: Settings, name: str) -> list[int]:
         return [int(row[0]) for row in found]
 
 
+def members(stack: Settings, name: str) -> int:
+    """How many workers the group of a sink has."""
+    group = group_of(name, LIVE)
+    admin = AdminClient(client_config(stack, "test"))
+    return len(admin.describe_consumer_groups([group])[group].result(10).members)
+
+
 def test_a_bad_record_alone_is_given_up_and_its_batch_survives(stack: Settings) -> None:
     values = [template(number) for number in range(6)]
     values[2] = b"\xff no protobuf"
@@ -109,6 +117,7 @@ def test_workers_that_join_and_leave_write_every_record_once(stack: Settings) ->
     with sink(stack, "join"):
         eventually(lambda: rows(stack, "join"))
         with sink(stack, "join") as second:
+            eventually(lambda: members(stack, "join") == 2)
             send(stack, "join", [template(number) for number in range(100, 300)])
             eventually(lambda: len(rows(stack, "join")) == 300)
             second.send_signal(signal.SIGTERM)
