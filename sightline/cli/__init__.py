@@ -35,12 +35,25 @@ def _assemble() -> None:
         models,
         people,
         persons,
+        replay,
         search,
         services,
         stack,
     )
 
-    for module in (stack, services, enrol, people, persons, search, logs, models, calibrate, demo):
+    for module in (
+        stack,
+        services,
+        enrol,
+        people,
+        persons,
+        search,
+        logs,
+        models,
+        calibrate,
+        demo,
+        replay,
+    ):
         module.register(app)
     for point in entry_points(group="sightline.commands"):
         app.add_typer(point.load(), name=point.name)

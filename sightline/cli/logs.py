@@ -151,8 +151,8 @@ def _read(
         return cursor.execute(query, [*(value for _condition, value in asked), limit]).fetchall()
 
 
-def moment(since: str | None) -> datetime | None:
-    """A moment, or a time before now."""
+def moment(since: str | None, option: str = "--since") -> datetime | None:
+    """A moment, or a time before now. Raises SightlineError that names the option."""
     if since is None:
         return None
     number, unit = since[:-1], since[-1:]
@@ -162,5 +162,5 @@ def moment(since: str | None) -> datetime | None:
         return datetime.fromisoformat(since).astimezone()  # without a zone: local time
     except (ValueError, OverflowError):
         raise SightlineError(
-            f"--since {since}: give 2026-11-21T10:00, or 90s, 15m, 2h, 7d"
+            f"{option} {since[:40]}: give 2026-11-21T10:00, or 90s, 15m, 2h, 7d"
         ) from None

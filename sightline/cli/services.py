@@ -29,6 +29,11 @@ def services() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="sightline.services")}
 
 
+def jobs() -> dict[str, EntryPoint]:
+    """What is started by its name alone, and ends when it is done."""
+    return {point.name: point for point in entry_points(group="sightline.jobs")}
+
+
 def _run(
     name: Annotated[str, typer.Argument(help=f"A service, or {SUPERVISOR} of them.")],
     models: Annotated[
@@ -49,12 +54,12 @@ def _run(
 
         hold_on(lifeline, settings.shutdown_seconds)
     if name == SUPERVISOR:
-        _run_all(settings, vision_workers or _cores())
+        _run_all(settings, vision_workers or cores())
         return
-    known = services()
+    known = services() | jobs()
     if name not in known:
         raise SightlineError(
-            f"no service {name}: choose one of {', '.join([SUPERVISOR, *sorted(known)])}"
+            f"no service {name}: choose one of {', '.join([SUPERVISOR, *sorted(services())])}"
         )
     service: Callable[[Settings], None] = known[name].load()
     with registered(name, settings):
@@ -105,6 +110,6 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-") or "host"
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,75 @@
+"""The services of a run: processes of its own, for as long as there is work for them."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sightline.lifecycle import Stop
+from sightline.replay.record import Run
+from sightline.settings import Settings
+from sightline.stack.supervisor import LIFELINE, ONE_THREAD, Child, Supervisor
+
+_BATCH_SECONDS = "0.5"
+"""Nobody waits for a run's rows: few large transactions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """A service, in how many processes, and what their environment says besides."""
+
+    service: str
+    count: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def work(
+    settings: Settings,
+    run: Run,
+    workers: Sequence[Workers],
+    stop: Stop,
+    is_done: Callable[[], bool],
+    look_seconds: float,
+) -> bool:
+    """Let services of a run work until it is done, or until they have ended by themselves.
+
+    False where it was stopped before.
+    """
+    until = Stop(settings.shutdown_seconds)
+    supervisor = Supervisor(
+        [
+            _child(settings, run, one, number)
+            for one in workers
+            for number in range(1, one.count + 1)
+        ]
+    )
+    thread = threading.Thread(target=supervisor.run, args=(until,), name=f"run {run.name}")
+    thread.start()
+    try:
+        while thread.is_alive() and not stop:
+            if is_done():
+                return True
+            stop.wait(look_seconds)
+        return not stop
+    finally:
+        until.request()
+        thread.join()
+
+
+def _child(settings: Settings, run: Run, workers: Workers, number: int) -> Child:
+    name = workers.service
+    command = [sys.executable, "-m", "sightline", "run", name, "--lifeline", LIFELINE]
+    if run.models is not None:
+        command += ["--models", str(run.models)]
+    environment = os.environ | ONE_THREAD | dict(workers.environment)
+    environment |= {
+        "SIGHTLINE_HOME": str(settings.home),
+        "SIGHTLINE_RUN": run.name,
+        "SIGHTLINE_INSTANCE": str(number),
+        "SIGHTLINE_LOG_LEVEL": settings.log_level,
+        "SIGHTLINE_METRICS_PORT": "0",
+        "SIGHTLINE_SINKS__BATCH_SECONDS": _BATCH_SECONDS,
+        "SIGHTLINE_SINKS__PERSON_STATE_SECONDS": _BATCH_SECONDS,
+    }
+    return Child(name, command, environment)
