@@ -71,6 +71,7 @@ MATCH_STATE = Topic(
     key="site id and track or person",
     partitions=FACES.partitions,  # a table lives where its stream's partition lives
     compacted=True,
+    max_record_bytes=MAX_RECORD_BYTES,  # of a batch: all changes of an event are one
 )
 
 DEFAULT_FLEET = "default"

@@ -4,10 +4,9 @@ Found by killing workers (faust-streaming 0.15.3, aiokafka 0.14). What Faust doe
 not changed where a setting or a signal is enough.
 """
 
-import asyncio
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import aiokafka
 import faust
@@ -15,20 +14,25 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
 
-from schemas.topics import MAX_RECORD_BYTES
+from processors.match.lease import Lease
+from processors.match.writer import DELIVERY_SECONDS, Writer
 
 _FETCH_WAIT_MS = 100
 """Faust's own 1500 keeps a partition that was resumed waiting for those that have nothing."""
 
-_SESSION_SECONDS = 6.0
+SESSION_SECONDS = 6.0
 """After a kill -9 partitions move when this has run out; the least that brokers allow."""
 
-_DELIVERY_SECONDS = 30.0
-"""A record that Kafka does not take for so long ends the process."""
 
+def make_app(
+    app_id: str, servers: str, folder: Path, lease: Lease, member: str | None = None
+) -> faust.App:
+    """A Faust app with the settings that held; `servers` is Kafka's list, with commas.
 
-def make_app(app_id: str, servers: str, folder: Path) -> faust.App:
-    """A Faust app with the settings that held; `servers` is Kafka's list, with commas."""
+    `member`: the name of a static member of the group, the same after a restart. Whoever comes
+    back under it within the session has its partitions again at once, from the same assignment;
+    it does not leave the group at a stop.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         app_id,
@@ -50,17 +54,15 @@ def make_app(app_id: str, servers: str, folder: Path) -> faust.App:
         stream_publish_on_commit=False,
         table_standby_replicas=0,
         broker_commit_interval=1.0,
-        broker_session_timeout=_SESSION_SECONDS,
-        broker_heartbeat_interval=_SESSION_SECONDS / 4,
-        broker_rebalance_timeout=_SESSION_SECONDS,
-        broker_request_timeout=_DELIVERY_SECONDS,
-        producer_acks=-1,
-        producer_threaded=False,
-        producer_request_timeout=_DELIVERY_SECONDS,
-        # The topics say what is too large; what the client refuses itself is told less clearly.
-        producer_max_request_size=8 * MAX_RECORD_BYTES,
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=SESSION_SECONDS / 4,
+        broker_rebalance_timeout=SESSION_SECONDS,
+        broker_request_timeout=DELIVERY_SECONDS,
+        consumer_group_instance_id=member,
     )
-    app.transport = _Transport(app.conf.broker_consumer, app)
+    transport = _Transport(app.conf.broker_consumer, app)
+    transport.lease = lease
+    app.transport = transport
     app.on_rebalance_complete.connect(_hold_flow, weak=False)
     return app
 
@@ -76,6 +78,14 @@ async def _hold_flow(app: Any, /, *_: Any, **__: Any) -> None:
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     logger = driver.logger
+
+    async def on_start(self) -> None:
+        """Rule 12. Without a lease a worker that was frozen writes over the one that has its
+        sites now.
+        """
+        await super().on_start()
+        transport, consumer = cast(_Transport, self.transport), cast(Any, self._consumer)
+        transport.lease.follow(consumer._coordinator)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         """Rule 10. At at_least_once Faust reads uncommitted, so it would take records of
@@ -131,6 +141,7 @@ class _Consumer(driver.Consumer):
 
 class _Transport(driver.Transport):
     Consumer = _Consumer
+    lease: Lease
 
 
 class StateTable:
@@ -140,19 +151,14 @@ class StateTable:
     offset can be committed whose state is lost. Here the changelog has it first.
     """
 
-    def __init__(self, app: faust.App, name: str, partitions: int) -> None:
-        self._app = app
+    def __init__(self, app: faust.App, writer: Writer, name: str, partitions: int) -> None:
+        self._writer = writer
         table = app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions)
         self._table: Any = table  # what is needed of it and of its store is in no interface
 
     async def store(self, partition: int, entries: list[tuple[bytes, bytes | None]]) -> None:
-        """Write entries of a source partition; None deletes."""
-        producer = await self._app.maybe_start_producer()
-        topic = self._table.changelog_topic_name
-        await asyncio.gather(
-            *[await producer.send(topic, key, value, partition, None, None)
-              for key, value in entries]
-        )  # fmt: skip
+        """Write entries of a source partition, all or none; None deletes."""
+        await self._writer.store(self._table.changelog_topic_name, partition, entries)
         store = self._table.data
         for key, value in entries:
             if value is None:

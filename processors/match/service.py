@@ -1,14 +1,14 @@
 """The matching stream: faces in, sightings out, by Faust.
 
 The order for one event: decide, send the sightings, wait until Kafka has them, write the state
-to the changelog, wait, take it over in memory; then the event is acknowledged and its offset
-committed. Whatever dies in between, the event is done again, with the same ids.
+to the changelog, all of it or nothing, wait, take it over in memory; then the event is
+acknowledged and its offset committed. Whatever dies in between, the event is done again, from
+the state before it or the state after it, with the same ids.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 from aiokafka.errors import (
@@ -22,18 +22,28 @@ from faust.exceptions import FaustError
 from faust.types import EventT, StreamT
 
 from processors.match.decide import Rules
-from processors.match.faust_rules import StateTable, committed_offset, end_process, make_app
+from processors.match.faust_rules import (
+    SESSION_SECONDS,
+    StateTable,
+    committed_offset,
+    end_process,
+    make_app,
+)
 from processors.match.follow import Follower
 from processors.match.known import Known
+from processors.match.lease import Lease
 from processors.match.overlay import Touched
 from processors.match.state import SiteState, load
 from processors.match.step import step
+from processors.match.writer import Writer
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
 from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.endpoints import kafka_servers
 from sightline.errors import InfrastructureError, InvalidRecord
+from sightline.faults import Place, reach
+from sightline.kafka.config import worker_id
 from sightline.kafka.deadletters import give_up
 from sightline.kafka.records import Out, Record
 from sightline.lifecycle import Stop, start_service
@@ -72,8 +82,11 @@ class MatchWorker:
         servers = kafka_servers(settings)
         self._known = Known()
         self._follower = Follower(servers, self._known, self._follow)
-        self._app: faust.App = make_app(_APP, servers, settings.home / "match")
-        self._table = StateTable(self._app, _TABLE, MATCH_STATE.partitions)
+        lease = Lease(SESSION_SECONDS, _end)
+        member = worker_id(settings, _APP) if settings.instance else None
+        self._app: faust.App = make_app(_APP, servers, settings.home / "match", lease, member)
+        self._writer = Writer(servers, lease)
+        self._table = StateTable(self._app, self._writer, _TABLE, MATCH_STATE.partitions)
         faces = self._app.topic(
             FACES.name,
             key_type=bytes,
@@ -91,6 +104,7 @@ class MatchWorker:
         if not await self._load(stop):
             return
         following = asyncio.create_task(self._follower.follow())
+        await self._writer.start()
         await self._app.start()
         log.info("match: ready")
         while not stop:
@@ -100,6 +114,7 @@ class MatchWorker:
             self._raise_failure()
         await asyncio.wait_for(self._app.stop(), stop.remaining())
         following.cancel()
+        await self._writer.stop()
         await self._follower.close()
 
     async def _load(self, stop: Stop) -> bool:
@@ -128,10 +143,13 @@ class MatchWorker:
     async def _process(self, event: EventT[bytes]) -> None:
         record = _record(event)
         metrics.RECORDS.labels(_SERVICE, record.topic).inc()
+        if record.retry_for not in (None, _SERVICE):
+            return  # a dead letter of another service, which takes it once more
         try:
             await self._advance(record)
         except InvalidRecord as error:
-            await self._send([give_up(record, _SERVICE, error, self._clock.now_us())])
+            await self._writer.send([give_up(record, _SERVICE, error, self._clock.now_us())])
+        reach(Place.BEFORE_COMMIT)
 
     async def _advance(self, record: Record) -> None:
         """Decide, send, store. Raises InvalidRecord for what can never be processed."""
@@ -140,8 +158,10 @@ class MatchWorker:
         site = self._site(inner.site_id)
         settled = committed_offset(self._app, record.topic, record.partition)
         done = step(event, site, self._known, self._rules, settled=settled)
+        reach(Place.BEFORE_PRODUCE)
         try:
-            await self._send([_out(sighting) for sighting in done.sightings])
+            await self._writer.send([_out(sighting) for sighting in done.sightings])
+            reach(Place.BEFORE_STATE)
             await self._table.store(record.partition, list(done.changes.records(inner.site_id)))
         except _REFUSED as error:
             raise InvalidRecord(
@@ -149,17 +169,6 @@ class MatchWorker:
             ) from error
         site.apply(done.changes)
         site.touch(inner.track_id, record.offset)
-
-    async def _send(self, outs: Sequence[Out]) -> None:
-        """Send records and wait until Kafka has them."""
-        producer = await self._app.maybe_start_producer()
-        sent = [
-            await producer.send(
-                out.topic, out.key.encode(), out.value, out.partition, out.timestamp_ms / 1000, None
-            )
-            for out in outs
-        ]
-        await asyncio.gather(*sent)
 
     def _site(self, site_id: str) -> SiteState:
         if self._sites is None:
@@ -174,8 +183,9 @@ class MatchWorker:
             site.strangers.refresh(touched)
 
     async def _forget(self, *_: Any, **__: Any) -> None:
-        """After a rebalance the table says what the sites are."""
+        """After a rebalance the table, which is read by now, says what the sites are."""
         self._sites = None
+        reach(Place.IN_RECOVERY)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -185,7 +195,7 @@ class MatchWorker:
 
 
 def _record(event: EventT[bytes]) -> Record:
-    message = event.message
+    message: Any = event.message  # its headers are as aiokafka has them
     return Record(
         topic=message.topic,
         partition=message.partition,
@@ -193,6 +203,7 @@ def _record(event: EventT[bytes]) -> Record:
         key=message.key,
         value=message.value,
         timestamp_ms=int((message.timestamp or 0) * 1000),
+        headers=tuple((key, value or b"") for key, value in message.headers or ()),
     )
 
 
@@ -204,6 +215,11 @@ def _out(sighting: pb.Sighting) -> Out:
         sighting.SerializeToString(deterministic=True),
         sighting.decided_at_us // 1000,
     )
+
+
+def _end(why: str) -> NoReturn:
+    log.error("match: %s: it ends, and writes nothing more", why)
+    end_process(1)
 
 
 async def _serve(settings: Settings, stop: Stop) -> None:
