@@ -10,6 +10,7 @@ from sightline.endpoints import StackPorts, database_url, objects_folder
 from sightline.errors import SightlineError
 from sightline.kafka.admin import reachable
 from sightline.settings import Settings
+from sightline.stack.ports import answers
 from sightline.stack.running import running_services
 from sightline.store.db import connect
 
@@ -52,10 +53,12 @@ def _brokers(settings: Settings) -> list[dict[str, Any]]:
         return [_broker("kafka", settings.kafka_bootstrap_servers, settings, embedded=False)]
     if ports is None:
         return [_part("kafka", "", "not set up", embedded=True)]
-    several = len(ports.kafka) > 1
+    names = [f"kafka-{number}" for number in range(1, len(ports.kafka) + 1)]
     return [
-        _broker(f"kafka-{number}" if several else "kafka", node.address, settings, embedded=True)
-        for number, node in enumerate(ports.kafka, start=1)
+        _broker(name, node.address, settings, embedded=True)
+        if answers(node.clients)
+        else _part(name, node.address, "down", embedded=True)
+        for name, node in zip(names if len(names) > 1 else ["kafka"], ports.kafka, strict=True)
     ]
 
 
