@@ -8,8 +8,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from sightline.errors import InfrastructureError
 from sightline.kafka.config import consumer_config
+from sightline.kafka.messages import to_record
 from sightline.kafka.records import Record
-from sightline.kafka.transform import to_record
 from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 
