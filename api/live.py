@@ -16,7 +16,6 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import observation_id
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, PhotoError
-from sightline.kafka.records import Out
 from sightline.people.pictures import Photo
 from sightline.people.probes import Found
 from sightline.settings import Settings
@@ -158,19 +157,9 @@ class LiveTracks:
         at_us = self._clock.now_us()
         seen = [track for track in tracks if track.shots.total]
         try:
-            self._stream.tell([_ended(track, at_us) for track in seen])
+            self._stream.tell([outputs.track_ended(track, at_us) for track in seen])
         except InfrastructureError as error:
             log.warning("api: the matcher is not told of %d ends: %s", len(seen), error)
-
-
-def _ended(track: ClientTrack, at_us: int) -> Out:
-    return outputs.track_ended(
-        track.name,
-        last_seen_us=track.seen_us,
-        frames=track.frames,
-        observations=track.shots.total,
-        at_us=at_us,
-    )
 
 
 def _resolved(answer: Answer) -> Answer:

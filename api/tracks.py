@@ -1,27 +1,23 @@
 """The tracks that clients follow: their small numbers as tracks of a camera. No clock, no Kafka."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import motion_event_id, track_id
 from sightline.clock import US
 from sightline.settings import VisionSettings
-from sightline.vision.outputs import TrackName
-from sightline.vision.shots import ShotPolicy, ShotState
+from sightline.vision.outputs import Track, TrackName
+from sightline.vision.shots import ShotPolicy
 
 _MOST = 10_000
 """Tracks at once; the one that was seen longest ago ends for the one that is too many."""
 
 
 @dataclass(slots=True, eq=False)
-class ClientTrack:
+class ClientTrack(Track):
     """One track of one client, by its number there."""
 
-    name: TrackName
-    seen_us: int
-    frames: int = 0
-    shots: ShotState = field(default_factory=ShotState)
     last: pb.Sighting | None = None
     """What the matching stream said last of it."""
 

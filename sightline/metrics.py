@@ -9,8 +9,11 @@ FRAMES_DELIVERED = Counter(
 FRAMES_DROPPED = Counter(
     "sightline_frames_dropped",
     "Frames captured and not delivered, by reason"
-    " (no_motion, rate_cap, overrun, bad_image, too_large, broker)",
+    " (no_motion, rate_cap, overrun, bad_image, too_large, broker, disk_full, stopped)",
     ["camera", "reason"],
+)
+FRAMES_WAITING = Gauge(
+    "sightline_frames_waiting", "Frames captured whose fate is not known yet", ["camera"]
 )
 CAMERA_UP = Gauge("sightline_camera_up", "1 while frames come from the camera", ["camera"])
 CAMERA_RECONNECTS = Counter(
@@ -25,6 +28,22 @@ STAGE_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 TRACKS_LIVE = Gauge("sightline_tracks_live", "Tracks that a worker follows now", ["fleet"])
+FRAMES_SKIPPED = Counter(
+    "sightline_frames_skipped",
+    "Frames that vision did not look at, by reason (behind)",
+    ["camera", "reason"],
+)
+FRAME_AGE_SECONDS = Gauge(
+    "sightline_frame_age_seconds", "Age of a live camera's last frame when vision came", ["camera"]
+)
+VISION_BEHIND = Gauge(
+    "sightline_vision_behind", "1 while vision skips a live camera's frames", ["camera"]
+)
+VISION_STATE_BYTES = Histogram(
+    "sightline_vision_state_bytes",
+    "Size of what is kept of a camera after a batch, 0 where its event is over",
+    buckets=(0, 512, 1024, 2048, 4096, 8192, 16384, 65536, 262144),
+)
 FACES = Counter(
     "sightline_faces",
     "Faces found, by outcome (embedded, small, cut, blurred, turned, uncertain, spaced)",

@@ -13,6 +13,9 @@ _SAMPLED = (128, 72)
 _SIZE = (32, 18)
 """Width and height of what is compared."""
 
+OUTLINE_SHAPE = _SIZE[::-1]
+"""Rows and columns of an outline."""
+
 _KEPT = 0.67
 """The part of the picture that has changed least: a person who walks by covers less than the
 rest of it."""
@@ -27,7 +30,7 @@ plain wall has no correlation."""
 
 
 def outline(image: BGRImage) -> Floats:
-    """A picture's light and dark, (18, 32) float32, 0 to 255."""
+    """A picture's light and dark, (18, 32) float32: whole numbers, 0 to 255."""
     # Sampled first: an average over all pixels of a large picture takes a millisecond.
     small = cv2.resize(image, _SAMPLED, interpolation=cv2.INTER_LINEAR)
     small = cv2.resize(small, _SIZE, interpolation=cv2.INTER_AREA)

@@ -1,7 +1,7 @@
 """One camera's frames to tracks, shots and snapshots: no clock, no input or output.
 
 The same frames give the same records. A camera's state lasts for one motion event and is thrown
-away at its end, so a worker that takes over between events continues exactly.
+away at its end.
 """
 
 from collections.abc import Iterator
@@ -19,26 +19,17 @@ from sightline.clock import US
 from sightline.kafka.records import Out
 from sightline.settings import VisionSettings
 from sightline.vision import outputs
-from sightline.vision.outputs import Shot, TrackName, portrait
+from sightline.vision.outputs import Shot, Track, TrackName, portrait
 from sightline.vision.packs import BGRImage, Face, Floats, ModelPack
 from sightline.vision.quality import assess
-from sightline.vision.shots import ShotPolicy, ShotState
-
-
-@dataclass(slots=True)
-class Track:
-    """A confirmed track that is seen or may come back."""
-
-    name: TrackName
-    seen_us: int
-    frames: int = 0
-    shots: ShotState = field(default_factory=ShotState)
+from sightline.vision.shots import ShotPolicy
 
 
 @dataclass(slots=True)
 class CameraState:
     """What one camera's next frame needs to know, within one motion event."""
 
+    site_id: str
     event_id: str
     last_us: int
     tracker: CameraTracker
@@ -53,11 +44,12 @@ class CameraState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A frame and its pixels; None where they could not be decoded."""
+    """A frame and its pixels; None where they could not be decoded, or nobody looks at them."""
 
     frame: pb.Frame
     position: pb.Position
     image: BGRImage | None
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +92,9 @@ class VisionPipeline:
             state = None
         if state is None:
             tracker = CameraTracker(frame.captured_at_us, self._settings.lost_seconds)
-            state = CameraState(frame.motion_event_id, frame.captured_at_us - 1, tracker)
+            state = CameraState(
+                frame.site_id, frame.motion_event_id, frame.captured_at_us - 1, tracker
+            )
         visible: list[Visible] = []
         if frame.captured_at_us > state.last_us:
             state.last_us = frame.captured_at_us
@@ -114,7 +108,7 @@ class VisionPipeline:
                 for seen in visible:
                     seen.track.frames += 1
         boxes = [(seen.track.name, seen.box, seen.score) for seen in visible]
-        outs.append(outputs.frame_tracks(frame, picture.position, boxes))
+        outs.append(outputs.frame_tracks(frame, picture.position, boxes, skipped=picture.skipped))
         if frame.last_in_event:
             return [*outs, *_end_all(state, state.last_us)], None
         return outs, state
@@ -209,7 +203,7 @@ def _begin_new(state: CameraState, seen: list[Seen], frame: pb.Frame) -> None:
             track_id=track_id(frame.camera_id, frame.captured_at_us, ordinal),
             number=number + 1,
             camera_id=frame.camera_id,
-            site_id=frame.site_id,
+            site_id=state.site_id,
             motion_event_id=frame.motion_event_id,
             started_us=frame.captured_at_us,
         )
@@ -232,18 +226,8 @@ def _end_at_cut(state: CameraState, image: BGRImage) -> list[Out]:
 def _end_lost(state: CameraState) -> list[Out]:
     alive = state.tracker.alive()
     lost = [number for number in state.tracks if number not in alive]
-    return [_ended(state.tracks.pop(number), state.last_us) for number in lost]
+    return [outputs.track_ended(state.tracks.pop(number), state.last_us) for number in lost]
 
 
 def _end_all(state: CameraState, at_us: int) -> list[Out]:
-    return [_ended(track, at_us) for track in state.tracks.values()]
-
-
-def _ended(track: Track, at_us: int) -> Out:
-    return outputs.track_ended(
-        track.name,
-        last_seen_us=track.seen_us,
-        frames=track.frames,
-        observations=track.shots.total,
-        at_us=at_us,
-    )
+    return [outputs.track_ended(track, at_us) for track in state.tracks.values()]

@@ -1,18 +1,19 @@
 """The vision service: frames of a fleet → detect, follow, pick shots, embed → tracks, faces,
-snapshots. Outputs and the input's offsets are one transaction."""
+snapshots. Outputs, state and the input's offsets are one transaction."""
 
 import logging
-import uuid
 
 import cv2
 
 from processors.vision.processor import VisionProcessor
+from processors.vision.window import Window
 from schemas import topics
-from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.admin import apply_topics
+from sightline.kafka.config import member_config, producer_config, worker_id
 from sightline.kafka.transform import TransformLoop
 from sightline.lifecycle import start_service
 from sightline.settings import Settings
-from sightline.vision.packs import load_pack
+from sightline.vision.packs import ModelPack, load_pack
 
 log = logging.getLogger(__name__)
 
@@ -21,17 +22,33 @@ def run(settings: Settings) -> None:
     """Work until told to stop; as many processes as wanted share a fleet's cameras."""
     stop = start_service("vision", settings)
     cv2.setNumThreads(1)  # workers are processes, one for each core
-    group = f"sightline-vision-{settings.fleet}"
-    worker = f"{group}-{uuid.uuid4().hex[:12]}"
+    group = _group(settings)
+    worker = worker_id(settings, group)
+    state = topics.of_run(topics.vision_state(settings.fleet), settings.run)
+    apply_topics(settings, [state])
     pack = load_pack(settings)
     log.info("vision: model pack %s on %s", pack.id, settings.provider)
     loop = TransformLoop(
         "vision",
-        VisionProcessor(pack, settings),
+        _processor(pack, settings),
         [topics.frames(settings.fleet).name],
-        consumer_config(settings, worker, group),
+        member_config(settings, worker, group),
         producer_config(settings, worker, transactional_id=worker),
         batch_records=settings.vision.batch_frames,
         batch_seconds=settings.vision.batch_seconds,
+        state_topic=state.name,
+        run=settings.run,
     )
     loop.run(stop)
+
+
+def _group(settings: Settings) -> str:
+    """Each run reads the same frames for itself."""
+    live = f"sightline-vision-{settings.fleet}"
+    return live if settings.run == topics.LIVE else f"{live}.run-{settings.run}"
+
+
+def _processor(pack: ModelPack, settings: Settings) -> VisionProcessor:
+    if settings.run == topics.LIVE:
+        return VisionProcessor(pack, settings)
+    return VisionProcessor(pack, settings, belongs=Window.of_run(settings).holds)

@@ -15,7 +15,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from schemas.topics import DEFAULT_FLEET, Topic, all_topics, frames
+from schemas.topics import DEFAULT_FLEET, Topic, all_topics, frames, vision_state
 from sightline.errors import SightlineError
 from sightline.kafka.config import client_config
 from sightline.log import LIBRDKAFKA
@@ -96,8 +96,8 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
 
 
 def ensure_fleet_topic(settings: Settings, fleet: str) -> list[Change]:
-    """The topic of a fleet's frames, before its first camera sends one."""
-    return apply_topics(settings, [frames(fleet)])
+    """The topics of a fleet's frames and its vision's state, before its first camera sends one."""
+    return apply_topics(settings, [frames(fleet), vision_state(fleet)])
 
 
 def topic_states(settings: Settings) -> list[TopicState]:

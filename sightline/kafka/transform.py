@@ -11,6 +11,7 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from schemas.topics import LIVE
 from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
@@ -71,9 +72,11 @@ class TransformLoop:
         batch_records: int,
         batch_seconds: float,
         state_topic: str | None = None,
+        run: str = LIVE,
         clock: Clock | None = None,
     ) -> None:
         self._service = service
+        self._run = run
         self._processor = processor
         self._topics = list(topics)
         self._state_topic = state_topic
@@ -161,7 +164,8 @@ class TransformLoop:
             for out in self._processor.process(record):
                 outs.append(out)
         except InvalidRecord as error:
-            outs.append(give_up(record, self._service, error, self._clock.now_us()))
+            now = self._clock.now_us()
+            outs.append(give_up(record, self._service, error, now, run=self._run))
         return outs
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

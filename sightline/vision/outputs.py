@@ -1,6 +1,6 @@
 """What vision says, as records: times are capture times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from schemas.ids import observation_id
 from sightline.kafka.records import Out
 from sightline.vision.interface import BGRImage, Face, Floats
 from sightline.vision.quality import FaceQuality
+from sightline.vision.shots import ShotState
 
 _SNAPSHOT_JPEG_QUALITY = 90
 
@@ -25,6 +26,16 @@ class TrackName:
     site_id: str
     motion_event_id: str
     started_us: int
+
+
+@dataclass(slots=True)
+class Track:
+    """A confirmed track that is seen or may come back."""
+
+    name: TrackName
+    seen_us: int
+    frames: int = 0
+    shots: ShotState = field(default_factory=ShotState)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +59,14 @@ def frame_tracks(
     frame: pb.Frame,
     position: pb.Position,
     tracks: list[tuple[TrackName, Floats, float]],
+    *,
+    skipped: bool = False,
+    again: bool = False,
 ) -> Out:
-    """The record of a frame: its confirmed tracks with box (4,) and score."""
+    """The record of a frame: its confirmed tracks with box (4,) and score.
+
+    `skipped`: it was not looked at; `again`: it was a dead letter and has such a record already.
+    """
     message = pb.FrameTracks(
         camera_id=frame.camera_id,
         site_id=frame.site_id,
@@ -66,6 +83,8 @@ def frame_tracks(
             )
             for name, box, score in tracks
         ],
+        skipped=skipped,
+        again=again,
     )
     return Out(
         topics.TRACKS.name,
@@ -107,10 +126,9 @@ def observation(name: TrackName, frame: pb.Frame, position: pb.Position, shot: S
     return _face_event(pb.FaceEvent(observation=message), name.site_id, frame.captured_at_us)
 
 
-def track_ended(
-    name: TrackName, *, last_seen_us: int, frames: int, observations: int, at_us: int
-) -> Out:
-    """The record that a track was last seen at a time and is over since `at_us`."""
+def track_ended(track: Track, at_us: int) -> Out:
+    """The record that a track is over since `at_us`."""
+    name = track.name
     message = pb.TrackEnded(
         track_id=name.track_id,
         track_number=name.number,
@@ -118,9 +136,9 @@ def track_ended(
         site_id=name.site_id,
         motion_event_id=name.motion_event_id,
         started_at_us=name.started_us,
-        ended_at_us=last_seen_us,
-        frames=frames,
-        observations=observations,
+        ended_at_us=track.seen_us,
+        frames=track.frames,
+        observations=track.shots.total,
     )
     return _face_event(pb.FaceEvent(track_ended=message), name.site_id, at_us)
 
