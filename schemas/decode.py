@@ -16,7 +16,12 @@ SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What a camera, a site or a fleet may be called."""
 
 MAX_NAME = 200
-"""Characters of a person's name."""
+"""Characters of a person's name, and of a model pack's."""
+
+_MAX_TOPIC = 249
+"""Characters of a topic's name, by Kafka."""
+
+_UUID_CHARACTERS = 36
 
 _MIN_US, _MAX_US = 0, 32_503_680_000_000_000
 """1970 to 3000: what PostgreSQL and Python both can say."""
@@ -52,9 +57,21 @@ def _slug(value: str, what: str) -> None:
 
 def _uuid(value: str, what: str) -> None:
     try:
+        if len(value) != _UUID_CHARACTERS:
+            raise ValueError(value)  # it would be one with braces, or any number of hyphens
         UUID(value)
     except ValueError:
         raise InvalidMessageError("bad_id", f"{what} {value[:80]!r}") from None
+
+
+def _pack(value: str) -> None:
+    if not 0 < len(value) <= MAX_NAME:
+        raise InvalidMessageError("bad_id", f"a pack of {len(value)} characters")
+
+
+def _position(position: pb.Position) -> None:
+    if len(position.topic) > _MAX_TOPIC:
+        raise InvalidMessageError("bad_id", f"a topic of {len(position.topic)} characters")
 
 
 def _time(value: int, what: str) -> None:
@@ -118,8 +135,8 @@ def _face_event(event: pb.FaceEvent) -> None:
         _vector(inner.embedding, "embedding")
         _box(inner.track_box, "track_box")
         _box(inner.face_box, "face_box")
-        if not inner.pack:
-            raise InvalidMessageError("bad_id", "no pack")
+        _pack(inner.pack)
+        _position(inner.frame)
     else:
         _time(inner.ended_at_us, "ended_at_us")
 

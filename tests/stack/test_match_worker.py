@@ -188,8 +188,13 @@ def test_garbage_is_a_dead_letter_and_the_next_record_goes_on(
     unmeasured = Walk(5, "match-3", site).shot(0)
     unmeasured.observation.embedding = b"\x00\x00\xc0\x7f" * 128  # NaN
     vast = Walk(5, "match-3", site).shot(1)
-    vast.observation.pack = "x" * 700_000  # twice in the state, which no topic takes
-    produce(stack, [good.shot(0)])
+    vast.observation.pack = "x" * 700_000
+    # What a later version of the contract may have added, and all in one state.
+    more = b"\xfa\x3f" + _varint(950_000) + bytes(950_000)
+    heavy = [Walk(6, "match-3", site).shot(number) for number in range(9)]
+    for shot in heavy:
+        shot.observation.MergeFromString(more)
+    produce(stack, [good.shot(0), *heavy])
     producer = Producer(producer_config(stack, "match-garbage"))
     garbage = [
         b"\xff\xfe garbage",
@@ -209,13 +214,21 @@ def test_garbage_is_a_dead_letter_and_the_next_record_goes_on(
         ]
         return [one for one in found if one.service == "match" and one.key == site.encode()]
 
-    found = eventually(lambda: (got := letters()) and len(got) >= 5 and got, 10)
+    found = eventually(lambda: (got := letters()) and len(got) >= 6 and got, 10)
     assert found
     assert {one.reason for one in found} == {
-        "not_protobuf", "empty", "bad_dimension", "bad_vector", "refused",
+        "not_protobuf", "empty", "bad_dimension", "bad_vector", "bad_id", "refused",
     }  # fmt: skip
-    assert {one.value for one in found} == {value or b"" for value in garbage}
+    refused = heavy[-1].SerializeToString()
+    assert {one.value for one in found} == {*(value or b"" for value in garbage), refused}
     assert all(one.source.topic == FACES.name for one in found)
+
+
+def _varint(number: int) -> bytes:
+    """A number as Protobuf writes it."""
+    if number < 0x80:
+        return bytes([number])
+    return bytes([number & 0x7F | 0x80]) + _varint(number >> 7)
 
 
 def test_what_a_transaction_took_back_is_not_seen(stack: Settings, matcher: Worker) -> None:
