@@ -1,5 +1,6 @@
 """People made of numbers, and what cameras would say of them, for tests of the matcher."""
 
+import signal
 import subprocess
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -282,13 +283,14 @@ def said(stack: Settings, walk: Walk, seconds: float = 40.0) -> pb.Sighting:
 class Worker:
     """A matcher in a process of its own."""
 
-    def __init__(self, home: Path, log: Path) -> None:
+    def __init__(self, home: Path, log: Path, **environ: str) -> None:
+        """`environ`: more of its environment."""
         self._log = log
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 sightline_command("run", "match"),
                 cwd=ROOT,
-                env=environment(home),
+                env=environment(home, **environ),
                 stdout=out,
                 stderr=out,
             )
@@ -302,6 +304,14 @@ class Worker:
         self.process.kill()
         self.process.wait(10)
 
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.process.terminate()
@@ -309,9 +319,9 @@ class Worker:
 
 
 @contextmanager
-def worker(settings: Settings, folder: Path) -> Iterator[Worker]:
+def worker(settings: Settings, folder: Path, **environ: str) -> Iterator[Worker]:
     """A matcher that is stopped at the end."""
-    one = Worker(settings.home, folder / "match.log")
+    one = Worker(settings.home, folder / "match.log", **environ)
     try:
         yield one
     finally:

@@ -1,18 +1,20 @@
 """Kill the matcher again and again with a backlog, and count what is lost.
 
-Usage: python -m tests.stack.match_gate [--rounds 20] [--seed 1], on the installation of
-$SIGHTLINE_HOME, which has to be up.
+Usage: python -m tests.stack.match_gate [--rounds 24] [--seed 1] [--nameless], on the
+installation of $SIGHTLINE_HOME, which has to be up.
 """
 
 import argparse
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
@@ -35,8 +37,18 @@ WALKS_IN_BATCH = 6
 BATCHES_IN_ROUND = 5
 ABORTED = 0.3
 
-ROUNDS = ("kill", "stop", "join", "kill both")
-"""What happens to the workers, in turn: kill -9, SIGTERM, a second one joins, both are killed."""
+FROZEN_SECONDS = 8.0
+"""Longer than the session."""
+
+ROUNDS = ("kill", "stop", "join", "freeze", "before-state", "join", "kill both", "before-produce",
+          "stop", "in-recovery", "before-commit", "kill")  # fmt: skip
+"""What happens to the workers, in turn: kill -9, SIGTERM, a second one joins, one of two is
+stopped for longer than its session, both are killed, one dies at a place of the code."""
+
+TWO = ("join", "freeze", "kill both")
+"""Rounds with two workers; in all others there is one."""
+
+Percentiles = dict[str, list[float]]
 
 
 @dataclass
@@ -51,10 +63,68 @@ class Report:
     misnamed: list[str] = field(default_factory=list)
     ghosts: list[str] = field(default_factory=list)  # of transactions that were aborted
     behind: list[str] = field(default_factory=list)  # partitions not committed to the end
+    stale: list[str] = field(default_factory=list)  # said by a worker whose time was over
+    survived: list[str] = field(default_factory=list)  # frozen workers that went on
+    back_s: Percentiles = field(default_factory=lambda: defaultdict(list))
+    """By what the worker before died of: seconds from a process's start to its first word."""
 
     def failures(self) -> list[str]:
         """All that must not be."""
-        return self.unseen + self.doubled + self.misnamed + self.ghosts + self.behind
+        return [
+            *self.unseen, *self.doubled, *self.misnamed, *self.ghosts, *self.behind, *self.stale,
+            *self.survived,
+        ]  # fmt: skip
+
+    def table(self) -> str:
+        """For people to read."""
+        lines = [f"{name:>20}  {value}" for name, value in vars(self).items() if name != "back_s"]
+        for after, seconds in sorted(self.back_s.items()):
+            ranked = sorted(seconds)
+            p50, p95 = (ranked[min(len(ranked) - 1, len(ranked) * p // 100)] for p in (50, 95))
+            lines.append(
+                f"back after {after:>9}  p50 {p50:.2f} s, p95 {p95:.2f} s, {len(ranked)} times"
+            )
+        return "\n".join(lines)
+
+
+class Pool:
+    """The workers, each with a name that the next one in its place has too."""
+
+    def __init__(self, settings: Settings, folder: Path, *, named: bool) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._faults = folder / "faults"
+        self._faults.mkdir()
+        self._named = named
+        self._started = 0
+        self.workers: dict[int, Worker] = {}
+
+    def start(self, place: int) -> Worker:
+        """A worker for a place; its log is kept."""
+        self._started += 1
+        environ = {"SIGHTLINE_FAULTS": str(self._faults)}
+        if self._named:
+            environ["SIGHTLINE_INSTANCE"] = str(place)
+        log = self._folder / f"match-{self._started}.log"
+        self.workers[place] = Worker(self._settings.home, log, **environ)
+        return self.workers[place]
+
+    def scale(self, count: int) -> None:
+        """Have so many; those too many are stopped, as when a pool is made smaller."""
+        for place in [one for one in self.workers if one > count]:
+            self.workers.pop(place).stop()
+        for place in range(1, count + 1):
+            if place not in self.workers:
+                self.start(place)
+
+    def arm(self, place: str) -> None:
+        """Let a worker die at a place of the code."""
+        (self._faults / f"match.{place}").touch()
+
+    def end(self) -> None:
+        """Kill what is left."""
+        for one in self.workers.values():
+            one.kill()
 
 
 class Load:
@@ -106,38 +176,68 @@ class Load:
         self.batch(abort=False)
 
 
-def gate(settings: Settings, folder: Path, rounds: int, seed: int) -> Report:
+def gate(
+    settings: Settings, folder: Path, rounds: Sequence[str], seed: int, *, named: bool = True
+) -> Report:
     """Run the rounds, let one worker finish, and compare."""
     load = Load(settings, seed)
     chance = random.Random(seed)
-    workers: list[Worker] = []
+    pool = Pool(settings, folder, named=named)
+    back: Percentiles = defaultdict(list)
+    survived: list[str] = []
+    died = ""
     try:
-        for number in range(rounds):
-            what = ROUNDS[number % len(ROUNDS)]
+        for what in rounds:
             before = _said(settings)
             load.round()
-            while len(workers) < (2 if what in ("join", "kill both") else 1):
-                workers.append(_start(settings, folder))
+            began = time.monotonic()
+            pool.scale(2 if what in TWO else 1)
+            eventually(lambda: _said(settings) > before, 40)  # noqa: B023 - called at once
+            if died and what not in TWO:
+                back[died].append(time.monotonic() - began)
             # In the middle of it.
             enough = before + chance.randrange(5, 60)
-            eventually(lambda: _said(settings) >= enough, 40)  # noqa: B023 - called at once
-            if what == "join":
-                continue
-            for one in list(workers) if what == "kill both" else workers[:1]:
-                workers.remove(one)
-                one.stop() if what == "stop" else one.kill()
-        workers.append(_start(settings, folder))
+            eventually(lambda: _said(settings) >= enough, 40)  # noqa: B023
+            died = _hit(pool, what, survived)
+        pool.scale(1)
         _in_time(lambda: not _unseen(settings, load), 60)
         _in_time(lambda: not _behind(settings), 20)
-        return _report(settings, load, rounds)
+        return _report(settings, load, Report(len(rounds), back_s=back, survived=survived))
     finally:
-        for one in workers:
-            one.kill()
+        pool.end()
         load.forget_people()
 
 
-def _start(settings: Settings, folder: Path) -> Worker:
-    return Worker(settings.home, folder / f"match-{len(list(folder.iterdir()))}.log")
+def _hit(pool: Pool, what: str, survived: list[str]) -> str:
+    """Do to the workers what a round does; what the next one comes after, empty if alive."""
+    first = pool.workers[1]
+    match what:
+        case "join":
+            return ""
+        case "stop":
+            pool.workers.pop(1).stop()
+        case "kill both":
+            for place in list(pool.workers):
+                pool.workers.pop(place).kill()
+        case "kill":
+            pool.workers.pop(1).kill()
+        case "freeze":
+            first.freeze()
+            time.sleep(FROZEN_SECONDS)
+            first.thaw()
+            with suppress(subprocess.TimeoutExpired):
+                first.process.wait(5)
+            if first.process.poll() != 1:
+                survived.append(f"{first.process.poll()} instead of 1")
+            pool.workers.pop(1).kill()
+        case place:
+            pool.arm(place)
+            if place == "in-recovery":
+                first.kill()
+                first = pool.start(1)
+            first.process.wait(40)
+            del pool.workers[1]
+    return "SIGTERM" if what == "stop" else "kill -9"
 
 
 def _in_time(condition: Callable[[], bool], seconds: float) -> None:
@@ -185,18 +285,16 @@ def _unseen(settings: Settings, load: Load) -> list[str]:
     return [walk.track_id for walk in load.walks if walk.track_id not in ended]
 
 
-def _report(settings: Settings, load: Load, rounds: int) -> Report:
+def _report(settings: Settings, load: Load, report: Report) -> Report:
     found = sightings(settings, *load.sites)
     said = Counter((one.sighting_id, one.status) for one in found)
     people: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
-    report = Report(
-        rounds=rounds,
-        observations=4 * len(load.walks),
-        twice=sum(times - 1 for times in said.values()),
-        unseen=_unseen(settings, load),
-        ghosts=sorted({one.track_id for one in found} & load.ghosts),
-        behind=_behind(settings),
-    )
+    report.observations = 4 * len(load.walks)
+    report.twice = sum(times - 1 for times in said.values())
+    report.unseen = _unseen(settings, load)
+    report.ghosts = sorted({one.track_id for one in found} & load.ghosts)
+    report.behind = _behind(settings)
+    report.stale = _stale(found)
     last = {one.track_id: one for one in found if one.status == pb.Sighting.ENDED}
     for walk in load.walks:
         sighting = last.get(walk.track_id)
@@ -217,15 +315,31 @@ def _report(settings: Settings, load: Load, rounds: int) -> Report:
     return report
 
 
+def _stale(found: Sequence[pb.Sighting]) -> list[str]:
+    """Tracks that somebody still spoke of as there when their end had been said."""
+    over: set[str] = set()
+    stale = []
+    for one in found:
+        if one.status == pb.Sighting.ENDED:
+            over.add(one.track_id)
+        elif one.track_id in over and one.status != pb.Sighting.CHANGED:
+            stale.append(f"{one.track_id} is {pb.Sighting.Status.Name(one.status)} after its end")
+    return stale
+
+
 def main() -> None:
     """Run the gate as a program."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=24)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--nameless", action="store_true", help="members that are not static")
     arguments = parser.parse_args()
+    rounds = list(islice(cycle(ROUNDS), arguments.rounds))
     with tempfile.TemporaryDirectory() as folder:
-        report = gate(load_settings(), Path(folder), arguments.rounds, arguments.seed)
-    print(report)  # noqa: T201
+        report = gate(
+            load_settings(), Path(folder), rounds, arguments.seed, named=not arguments.nameless
+        )
+    print(report.table())  # noqa: T201
     sys.exit(1 if report.failures() else 0)
 
 

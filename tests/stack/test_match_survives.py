@@ -39,6 +39,6 @@ def test_a_stranger_keeps_one_id_over_a_kill_and_on_another_camera(
 
 
 def test_every_shot_has_its_sighting_whoever_dies(stack: Settings, tmp_path: Path) -> None:
-    report = gate(stack, tmp_path, rounds=3, seed=1)
+    report = gate(stack, tmp_path, ["kill", "before-state", "freeze"], seed=1)
     assert report.failures() == [], report
     assert report.observations > 300
