@@ -30,6 +30,7 @@ def _assemble() -> None:
     from sightline.cli import (  # noqa: PLC0415
         calibrate,
         demo,
+        dlq,
         enrol,
         logs,
         models,
@@ -53,6 +54,7 @@ def _assemble() -> None:
         calibrate,
         demo,
         replay,
+        dlq,
     ):
         module.register(app)
     for point in entry_points(group="sightline.commands"):

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from getpass import getuser
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
+from sightline.cli.caller import caller
 from sightline.cli.delivery import publish
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
@@ -83,7 +83,7 @@ def name(
     """Give a name to somebody whom nobody has enrolled; past logs say it too."""
     with _correcting() as cursor:
         who = persons.find(cursor, person)
-        corrections.name_person(cursor, who, new_name, _caller())
+        corrections.name_person(cursor, who, new_name, caller())
     _say({"global_id": who, "name": new_name}, f"{who} is called {new_name}", as_json)
 
 
@@ -96,7 +96,7 @@ def merge(
     """Say that a stranger is the same person as another, or as somebody enrolled."""
     with _correcting() as cursor:
         source, target = persons.find(cursor, person), persons.find(cursor, into)
-        corrections.merge(cursor, source, target, _caller())
+        corrections.merge(cursor, source, target, caller())
     _say({"global_id": source, "merged_into": target}, f"{source} is {target}", as_json)
 
 
@@ -110,7 +110,7 @@ def split(
     chosen = [_track(track) for track in tracks]
     with _correcting() as cursor:
         who = persons.find(cursor, person)
-        new = corrections.split(cursor, who, chosen, _caller())
+        new = corrections.split(cursor, who, chosen, caller())
     told = {"global_id": who, "new_global_id": new, "tracks": chosen}
     _say(told, f"{len(chosen)} tracks of {who} were {new}", as_json)
 
@@ -123,7 +123,7 @@ def not_this_person(
     """Say that a track was not whom the logs name; the two are never mistaken again."""
     chosen = _track(track)
     with _correcting() as cursor:
-        new = corrections.not_this_person(cursor, chosen, _caller())
+        new = corrections.not_this_person(cursor, chosen, caller())
     _say({"track": chosen, "new_global_id": new}, f"track {chosen} was {new}", as_json)
 
 
@@ -132,7 +132,7 @@ def forget(person: Person, as_json: JsonOption = False) -> None:
     """Forget how a stranger looks and what they were called; logs keep what happened."""
     with _correcting() as cursor:
         who = persons.find(cursor, person)
-        corrections.forget(cursor, who, _caller())
+        corrections.forget(cursor, who, caller())
     _say({"global_id": who, "forgotten": True}, f"{who} is forgotten", as_json)
 
 
@@ -158,13 +158,6 @@ def _track(given: str) -> UUID:
         return UUID(given)
     except ValueError:
         raise SightlineError(f"{given[:80]} is no id of a track; see `persons show`") from None
-
-
-def _caller() -> str:
-    try:
-        return f"command line: {getuser()}"
-    except (KeyError, OSError):  # a container's user may have no name
-        return "command line"
 
 
 def _say(told: dict[str, Any], line: str, as_json: bool) -> None:

@@ -49,7 +49,7 @@ class SureProducer:
             self._producer.produce(
                 out.topic,
                 value=out.value,
-                key=out.key.encode(),
+                key=out.key.encode(errors="surrogateescape"),
                 partition=-1 if out.partition is None else out.partition,
                 timestamp=out.timestamp_ms,
                 headers=list(out.headers),
