@@ -186,18 +186,25 @@ def look_id(cursor: Cursor, person: UUID, pack: str, look: Look, distance: float
 
 def publish(cursor: Cursor, person: UUID) -> None:
     """Raise the person's revision and tell the gallery what they are now."""
+    cursor.execute("UPDATE employees SET revision = revision + 1 WHERE id = %s", (person,))
+    enqueue(cursor, GALLERY.name, str(person), told(cursor, person).SerializeToString())
+
+
+def told(cursor: Cursor, person: UUID) -> pb.GalleryPerson:
+    """What the gallery is told of a person as they are now. Raises NotFoundError."""
     cursor.execute(
-        "UPDATE employees SET revision = revision + 1 WHERE id = %s"
-        " RETURNING name, status, is_authorized, revision",
-        (person,),
+        "SELECT name, status, is_authorized, revision FROM employees WHERE id = %s", (person,)
     )
-    name, status, is_authorized, revision = cast(tuple[Any, ...], cursor.fetchone())
+    row = cursor.fetchone()
+    if row is None:
+        raise NotFoundError(f"nobody is enrolled with the id {person}")
+    name, status, is_authorized, revision = row
     cursor.execute(
         "SELECT template_id, pack, embedding, quality FROM face_templates"
         " WHERE employee_id = %s ORDER BY created_at, template_id",
         (person,),
     )
-    record = pb.GalleryPerson(
+    return pb.GalleryPerson(
         person_id=str(person),
         name=name,
         status=status,
@@ -213,7 +220,12 @@ def publish(cursor: Cursor, person: UUID) -> None:
             for template, pack, embedding, quality in cursor
         ],
     )
-    enqueue(cursor, GALLERY.name, str(person), record.SerializeToString())
+
+
+def everybody(cursor: Cursor) -> list[UUID]:
+    """The ids of all who are enrolled."""
+    cursor.execute("SELECT id FROM employees ORDER BY id")
+    return [row[0] for row in cursor]
 
 
 # Logs keep the name as a text. What is told of them from now on finds nobody with that id.
@@ -244,7 +256,7 @@ def remove(cursor: Cursor, person: UUID) -> list[str]:
     overlay.lock(cursor)
     photos = photo_urls(cursor, person)
     cursor.execute("DELETE FROM employees WHERE id = %s", (person,))
-    cursor.execute(_UNNAMED, {"global_id": global_id(str(person))})
+    unname(cursor, global_id(str(person)))
     cursor.executemany(
         "INSERT INTO stale_objects (key) VALUES (%s)"
         " ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at",
@@ -252,6 +264,11 @@ def remove(cursor: Cursor, person: UUID) -> list[str]:
     )
     enqueue(cursor, GALLERY.name, str(person), None)
     return photos
+
+
+def unname(cursor: Cursor, person: int) -> None:
+    """Take the name and the looks of somebody who was removed off their tracks and pictures."""
+    cursor.execute(_UNNAMED, {"global_id": person})
 
 
 def photo_urls(cursor: Cursor, person: UUID, pack: str | None = None) -> list[str]:

@@ -37,6 +37,18 @@ def frames_missing(db: Connection, run: str) -> int:
     return 0 if row is None or row[0] is None else int(row[0])
 
 
+def gallery_revisions(db: Connection, run: str) -> set[int]:
+    """Of the gallery when live decided about the run's motion events."""
+    rows = db.execute(
+        sql.SQL(
+            "SELECT DISTINCT gallery_revision FROM public.access_logs"
+            " WHERE gallery_revision IS NOT NULL"
+            " AND motion_event_id IN (SELECT event_id FROM {})"
+        ).format(_table(run, "motion_events"))
+    )
+    return {int(revision) for (revision,) in rows}
+
+
 def seconds_seen(db: Connection, run: str) -> float:
     """How long the cameras took what the run sees, all of them together."""
     row = db.execute(
