@@ -37,6 +37,7 @@ def _assemble() -> None:
         people,
         persons,
         replay,
+        runs,
         search,
         services,
         stack,
@@ -54,6 +55,7 @@ def _assemble() -> None:
         calibrate,
         demo,
         replay,
+        runs,
         dlq,
     ):
         module.register(app)

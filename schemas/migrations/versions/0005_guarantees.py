@@ -27,7 +27,7 @@ CREATE TABLE runs (
 -- schema replaced_<promotion_id>.
 CREATE TABLE promotions (
     promotion_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    run           text NOT NULL REFERENCES runs,
+    run           text NOT NULL, -- which may have been deleted since it was taken back
     promoted_at   timestamptz NOT NULL DEFAULT now(),
     promoted_by   text,
     taken_back_at timestamptz,

@@ -1,0 +1,119 @@
+"""A run that nobody needs any more: its rows, topics, consumer groups and pictures."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from sightline.errors import ConflictError, InfrastructureError
+from sightline.kafka.config import client_config
+from sightline.log import LIBRDKAFKA
+from sightline.people import overlay
+from sightline.replay import record
+from sightline.runs import places
+from sightline.runs.schema import drop_schema
+from sightline.settings import Settings
+from sightline.store.db import Connection, connect
+from sightline.store.objects import ObjectStore, open_store, run_prefix
+
+_SECONDS = 30.0
+
+_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND)
+
+_IDLE = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+
+# Somebody unknown, seen near the run's window while it was the truth, may point to its pictures.
+_POINTERS = """
+WITH dropped AS (DELETE FROM public.snapshots WHERE starts_with(path, %(prefix)s))
+UPDATE public.access_logs SET snapshot_path = NULL WHERE starts_with(snapshot_path, %(prefix)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What was deleted with a run."""
+
+    run: str
+    topics: int
+    groups: int
+    objects: int
+
+
+def delete(settings: Settings, name: str) -> Deleted:
+    """Delete a run. Killed amid it, it is done again.
+
+    Raises NotFoundError, ConflictError for one that is promoted or at work, InfrastructureError.
+    """
+    admin = AdminClient(client_config(settings, "sightline-runs"), logger=LIBRDKAFKA)
+    groups = _groups(admin, name)
+    with connect(settings) as db:
+        _close(db, name)
+    topics = _topics(admin, name)
+    _each(admin.delete_consumer_groups(groups) if groups else {})
+    _each(admin.delete_topics(topics) if topics else {})
+    objects = _delete_objects(open_store(settings), run_prefix(name))
+    with connect(settings) as db, db.cursor() as cursor:
+        overlay.lock(cursor)
+        cursor.execute(_POINTERS, {"prefix": run_prefix(name)})
+        drop_schema(cursor, name)
+        cursor.execute("DELETE FROM runs WHERE name = %s", (name,))
+    return Deleted(name, len(topics), len(groups), objects)
+
+
+def _close(db: Connection, name: str) -> None:
+    """From here on nobody can promote the run."""
+    with db.cursor() as cursor:
+        overlay.lock(cursor)
+        record.get(db, name)
+        if places.promotion_of(cursor, name) is not None:
+            raise ConflictError(
+                f"run {name} is promoted: `sightline runs promote live --instead-of {name}` first"
+            )
+        cursor.execute("UPDATE runs SET stage = 'failed' WHERE name = %s", (name,))
+
+
+def _groups(admin: AdminClient, run: str) -> list[str]:
+    """The run's consumer groups; nobody may be in one of them."""
+    try:
+        found = admin.list_consumer_groups(request_timeout=_SECONDS).result().valid
+    except KafkaException as error:
+        raise _no_kafka(error) from error
+    groups = [one for one in found if one.group_id.endswith(_suffix(run))]
+    if any(one.state not in _IDLE for one in groups):
+        raise ConflictError(f"run {run} is at work: stop its replay, then try again")
+    return [one.group_id for one in groups]
+
+
+def _topics(admin: AdminClient, run: str) -> list[str]:
+    try:
+        found = admin.list_topics(timeout=_SECONDS).topics
+    except KafkaException as error:
+        raise _no_kafka(error) from error
+    return [topic for topic in found if topic.endswith(_suffix(run))]
+
+
+def _suffix(run: str) -> str:
+    """What the names of a run's topics and groups end with."""
+    return f".run-{run}"
+
+
+def _each(futures: Mapping[str, Future[None]]) -> None:
+    for future in futures.values():
+        try:
+            future.result(_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() not in _GONE:
+                raise _no_kafka(error) from error
+
+
+def _no_kafka(error: KafkaException) -> InfrastructureError:
+    return InfrastructureError(f"Kafka: {error.args[0].str()}")
+
+
+def _delete_objects(store: ObjectStore, prefix: str) -> int:
+    keys = list(store.keys(prefix))
+    for key in keys:
+        store.delete(key)
+    return len(keys)
