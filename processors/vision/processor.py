@@ -14,7 +14,7 @@ from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InvalidRecord
 from sightline.kafka.records import Out, Record
-from sightline.kafka.transform import Partition, Processor
+from sightline.kafka.transform import Partition
 from sightline.settings import Settings
 from sightline.vision import outputs
 from sightline.vision.packs import BGRImage, ModelPack
@@ -27,7 +27,7 @@ _CameraKey = tuple[str, int, str]
 """Topic, partition, camera: state goes with its partition to another worker."""
 
 
-class VisionProcessor(Processor):
+class VisionProcessor:
     """Frames to tracks, faces and snapshots.
 
     `belongs` says which records are to be processed at all.

@@ -35,10 +35,7 @@ Partition = tuple[str, int]
 
 
 class Processor(Protocol):
-    """A stage: records in, records out, with state of its own for each partition.
-
-    Whoever has none inherits from this and leaves the last three as they are.
-    """
+    """A stage: records in, records out, with state of its own for each partition."""
 
     def process(self, record: Record) -> Iterable[Out]:
         """The outputs of one record. Raises InvalidRecord for one that never can be processed.
@@ -48,14 +45,30 @@ class Processor(Protocol):
         ...
 
     def state(self) -> Iterable[Out]:
-        """The state that has changed since the last call, each part to the partition of its own."""
-        return ()
+        """The state that has changed since the last call, as records of the state topic."""
+        ...
 
     def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
         """Take a record of the state topic over, for a partition that goes on at an offset."""
+        ...
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """Drop the state of partitions."""
+        """Drop the state of partitions that another worker has now."""
+        ...
+
+
+class Stateless:
+    """What a processor without state has to say of it."""
+
+    def state(self) -> Iterable[Out]:
+        """There is none."""
+        return ()
+
+    def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
+        """There is none."""
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """There is none."""
 
 
 class TransformLoop:

@@ -15,12 +15,12 @@ from sightline.errors import InvalidRecord
 from sightline.kafka.config import ConfigValue, consumer_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out, Record
-from sightline.kafka.transform import Processor, TransformLoop
+from sightline.kafka.transform import Stateless, TransformLoop
 from sightline.lifecycle import start_service
 from sightline.settings import load_settings
 
 
-class Echo(Processor):
+class Echo(Stateless):
     """Every record becomes one; b"poison" never does."""
 
     def __init__(self, target: str) -> None:

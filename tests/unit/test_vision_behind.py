@@ -1,0 +1,129 @@
+"""Vision too far behind: a live camera's frames are skipped evenly, and counted; a film's never."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from processors.vision.pace import KeepUp, Pace
+from processors.vision.processor import VisionProcessor
+from schemas import sightline_pb2 as pb
+from schemas.decode import decode
+from sightline import metrics
+from sightline.clock import US
+from sightline.errors import InvalidRecord
+from sightline.kafka.records import RETRY_FOR, Record
+from sightline.settings import Settings, VisionSettings
+from sightline.vision.packs import ModelPack
+from tests.unit.test_vision_pipeline import START, Camera, SeenFaces, SeenPeople, Vectors
+
+SETTINGS = VisionSettings(behind_seconds=2, caught_up_seconds=0.5)
+
+
+def looked_at(
+    pace: Pace, ages: Iterable[float], *, live: bool = True, first: int = -1
+) -> list[int]:
+    """Which of frames, each of an age, are looked at."""
+    rule = KeepUp(SETTINGS)
+    frames = [pb.Frame(captured_at_us=START, live=live, first_in_event=number == first)
+              for number, _ in enumerate(ages)]  # fmt: skip
+    return [
+        number
+        for number, (frame, age) in enumerate(zip(frames, ages, strict=True))
+        if not rule.skips(pace, frame, START + round(age * US))
+    ]
+
+
+def test_nothing_is_skipped_before_the_limit() -> None:
+    assert looked_at(Pace(), [1.9] * 10) == list(range(10))
+
+
+def test_what_is_skipped_is_spread_evenly_and_grows_with_the_age() -> None:
+    assert looked_at(Pace(), [2.5] * 10) == [1, 3, 5, 7, 9]
+    assert looked_at(Pace(), [4.5] * 12) == [3, 7, 11]
+    assert looked_at(Pace(), [1000.0] * 129) == [63, 127]
+
+
+def test_skipping_ends_only_when_it_has_caught_up() -> None:
+    assert looked_at(Pace(), [2.0, 1.9, 1.0, 0.6, 0.5, 1.9, 1.9]) == [1, 3, 4, 5, 6]
+
+
+def test_films_and_an_events_first_and_last_frame_are_never_skipped() -> None:
+    assert looked_at(Pace(), [1e6] * 5, live=False) == list(range(5))
+    assert looked_at(Pace(), [2.5] * 6, first=2) == [1, 2, 4]
+    last = pb.Frame(captured_at_us=START, live=True, last_in_event=True)
+    assert not KeepUp(SETTINGS).skips(Pace(is_behind=True), last, START + 10 * US)
+
+
+def test_it_can_be_turned_off() -> None:
+    rule = KeepUp(VisionSettings(behind_seconds=0))
+    frame = pb.Frame(captured_at_us=START, live=True)
+    assert not rule.skips(Pace(), frame, START + 1000 * US)
+
+
+class LateClock:
+    """Some seconds after the film."""
+
+    def __init__(self, seconds: float) -> None:
+        self._now_us = START + round(seconds * US)
+
+    def now_us(self) -> int:
+        return self._now_us
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def worker(seconds_late: float, run: str = "live") -> VisionProcessor:
+    pack = ModelPack("test", SeenPeople(), SeenFaces(), Vectors())
+    return VisionProcessor(pack, Settings(run=run), clock=LateClock(seconds_late))
+
+
+def live_film(camera: str, frames: int = 20) -> list[Record]:
+    records = []
+    for record in Camera(camera).film(frames):
+        frame = decode(pb.Frame, record.value)
+        frame.live = True
+        value = frame.SerializeToString()
+        records.append(Record(record.topic, 0, record.offset, record.key, value, 0))
+    return records
+
+
+def frames_of(processor: VisionProcessor, records: list[Record], topic: str = "tracks"
+              ) -> list[pb.FrameTracks]:  # fmt: skip
+    outs = [out for record in records for out in processor.process(record)]
+    return [decode(pb.FrameTracks, out.value) for out in outs if out.topic == topic]
+
+
+def test_a_skipped_frame_is_recorded_without_boxes_counted_and_seen_from_outside() -> None:
+    skipped = metrics.FRAMES_SKIPPED.labels("late", "behind")
+    seen = frames_of(worker(3), live_film("late"))
+    assert [frame.sequence for frame in seen] == list(range(20))
+    assert [frame.sequence for frame in seen if not frame.skipped] == [0, *range(2, 20, 2), 19]
+    assert not any(frame.tracks for frame in seen if frame.skipped)
+    assert seen[-1].tracks and seen[-1].last_in_event
+    assert skipped._value.get() == 9
+    assert metrics.VISION_BEHIND.labels("late")._value.get() == 1
+    assert metrics.FRAME_AGE_SECONDS.labels("late")._value.get() > 2
+
+
+def test_a_run_skips_nothing_and_writes_to_topics_of_its_own() -> None:
+    seen = frames_of(worker(1e6, run="again"), live_film("replayed"), "tracks.run-again")
+    assert [frame.sequence for frame in seen if not frame.skipped] == list(range(20))
+
+
+def test_a_replayed_dead_letter_is_looked_at_once_more_and_disturbs_nobody() -> None:
+    camera = Camera()
+    film = camera.film(20)
+    processor = worker(0)
+    seen = frames_of(processor, film[:10])
+    (retried,) = frames_of(processor, [retry(film[5])])
+    assert retried.again and not retried.tracks
+    with pytest.raises(InvalidRecord, match="bad_jpeg"):
+        frames_of(processor, [retry(camera.record(21, bad=True))])
+    seen += frames_of(processor, film[10:])
+    assert seen == frames_of(worker(0), film)
+
+
+def retry(record: Record) -> Record:
+    headers = ((RETRY_FOR, b"vision"),)
+    return Record(record.topic, 0, 1000, record.key, record.value, 0, headers)
