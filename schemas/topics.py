@@ -17,7 +17,7 @@ class Topic:
     name: str
     key: str
     partitions: int
-    retention_bytes: int = 512 * MIB  # of one partition
+    retention_bytes: int = 512 * MIB  # of one partition; -1: no limit
     retention_ms: int = -1
     """-1: bytes alone. Kafka goes by the record's time, which is the capture time: with a limit
     in days the broker would delete an old film while it is being read."""
@@ -26,6 +26,11 @@ class Topic:
     precious: bool = True
     """Cannot be made again: with three brokers it wants two of them to have a record."""
     extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """What it is one of: the same for the frames of all fleets, the tracks of all runs."""
+        return self.name.partition(".")[0].replace("-", "_")
 
     def config(self) -> dict[str, str]:
         """The topic's settings in Kafka's words."""
@@ -49,7 +54,11 @@ class Topic:
         return settings | self.extra
 
     def _segment_bytes(self) -> int:
-        return 64 * MIB if self.compacted else min(256 * MIB, max(self.retention_bytes // 4, MIB))
+        if self.compacted:
+            return 64 * MIB
+        if self.retention_bytes < 0:
+            return 256 * MIB
+        return min(256 * MIB, max(self.retention_bytes // 4, MIB))
 
 
 MOTION_EVENTS = Topic("motion-events", key="camera id", partitions=4)

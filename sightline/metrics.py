@@ -70,3 +70,14 @@ CAPTURE_TO_ROW_SECONDS = Histogram(
     ["sink"],
     buckets=(0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64),
 )
+
+UNREAD_SHARE = Gauge(
+    "sightline_unread_share",
+    "What a group has yet to read, as a share of what the topic keeps, in its worst partition:"
+    " from 1 on records are deleted unread",
+    ["group", "topic"],
+)
+RECORDS_LOST = Counter(
+    "sightline_records_lost", "Records deleted before a group had read them", ["group", "topic"]
+)
+ROWS_EXPIRED = Counter("sightline_rows_expired", "Rows deleted as their time was over", ["table"])

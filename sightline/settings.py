@@ -3,7 +3,7 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -14,7 +14,18 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from schemas.topics import LIVE
+from schemas.topics import (
+    DAY_MS,
+    DEAD_LETTERS,
+    FACES,
+    LIVE,
+    MOTION_EVENTS,
+    SIGHTINGS,
+    SNAPSHOTS,
+    TRACKS,
+    Topic,
+    frames,
+)
 from sightline.errors import SightlineError
 
 RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
@@ -107,6 +118,68 @@ class SinkSettings(_Group):
     unknown_snapshot_seconds: float = Field(
         30.0, gt=0, description="between two snapshots of one unknown person"
     )
+
+
+def _bytes_of(topic: Topic) -> Any:
+    return Field(
+        topic.retention_bytes,
+        ge=0,
+        description=f"of one partition of {topic.kind}; 0 is no limit",
+    )
+
+
+def _days_of(topic: Topic) -> Any:
+    return Field(
+        max(0, topic.retention_ms) / DAY_MS,
+        ge=0,
+        description=f"how long records of {topic.kind} are kept, from their capture time on; 0 is"
+        " no limit",
+    )
+
+
+class RetentionSettings(_Group):
+    """How long topics and tables keep what they have.
+
+    Days of a topic count from the capture time: with them the broker deletes an old film while
+    it is read. Days of a table count from when a row was written.
+    """
+
+    frames_bytes: int = _bytes_of(frames())
+    frames_days: float = _days_of(frames())
+    motion_events_bytes: int = _bytes_of(MOTION_EVENTS)
+    motion_events_days: float = _days_of(MOTION_EVENTS)
+    tracks_bytes: int = _bytes_of(TRACKS)
+    tracks_days: float = _days_of(TRACKS)
+    faces_bytes: int = _bytes_of(FACES)
+    faces_days: float = _days_of(FACES)
+    snapshots_bytes: int = _bytes_of(SNAPSHOTS)
+    snapshots_days: float = _days_of(SNAPSHOTS)
+    sightings_bytes: int = _bytes_of(SIGHTINGS)
+    sightings_days: float = _days_of(SIGHTINGS)
+    dead_letters_bytes: int = _bytes_of(DEAD_LETTERS)
+    dead_letters_days: float = _days_of(DEAD_LETTERS)
+
+    access_log_days: float = Field(365.0, ge=0, description="of rows in access_logs; 0 is for ever")
+    visitor_log_days: float = Field(
+        365.0, ge=0, description="of rows in visitor_logs and their motion events; 0 is for ever"
+    )
+    person_track_days: float = Field(
+        365.0,
+        ge=0,
+        description="of rows in person_tracks, which detected_persons sums up; 0 is for ever",
+    )
+    picture_days: float = Field(
+        90.0, ge=0, description="of snapshots in the object store; 0 is for ever"
+    )
+
+    warn_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="warns when a group has yet to read so much of what a topic keeps",
+    )
+    watch_seconds: float = Field(30.0, gt=0, description="how often that is looked at")
+    expire_seconds: float = Field(3600.0, gt=0, description="how often rows are deleted")
 
 
 class ApiSettings(_Group):
@@ -202,6 +275,7 @@ class Settings(BaseSettings):
     vision: VisionSettings = Field(default_factory=VisionSettings)
     match: MatchSettings = Field(default_factory=MatchSettings)
     sinks: SinkSettings = Field(default_factory=SinkSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
 
     @classmethod

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from schemas.topics import DAY_MS, MIB, Topic
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.settings import load_settings
 
@@ -85,9 +86,7 @@ def _topics_list(as_json: JsonOption = False) -> None:
             "topic": state.topic.name,
             "key": state.topic.key,
             "partitions": state.topic.partitions,
-            "kept": "compacted"
-            if state.topic.compacted
-            else f"{state.topic.retention_bytes >> 20} MiB a partition",
+            "kept": _kept(state.topic),
             "max bytes": state.topic.max_record_bytes,
             "state": "missing"
             if state.partitions is None
@@ -98,6 +97,15 @@ def _topics_list(as_json: JsonOption = False) -> None:
         for state in topic_states(load_settings())
     ]
     print_rows(rows, title="Topics", as_json=as_json)
+
+
+def _kept(topic: Topic) -> str:
+    if topic.compacted:
+        return "compacted"
+    size, days = topic.retention_bytes / MIB, topic.retention_ms / DAY_MS
+    kept = [f"{size:g} MiB a partition"] if size > 0 else []
+    kept += [f"{days:g} days"] if days > 0 else []
+    return ", ".join(kept) or "for ever"
 
 
 @_db.command("upgrade")

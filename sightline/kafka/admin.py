@@ -5,7 +5,7 @@ Nothing is ever deleted, and partitions only grow.
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import psycopg
@@ -15,11 +15,11 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from schemas.topics import DEFAULT_FLEET, Topic, all_topics, frames, vision_state
+from schemas.topics import DAY_MS, DEFAULT_FLEET, Topic, all_topics, frames, vision_state
 from sightline.errors import SightlineError
 from sightline.kafka.config import client_config
 from sightline.log import LIBRDKAFKA
-from sightline.settings import Settings
+from sightline.settings import RetentionSettings, Settings
 from sightline.store.db import connect
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
     """Create and reconcile topics; what was changed. Raises SightlineError when Kafka refuses."""
     admin = _admin(settings)
     changes: list[Change] = []
-    for state in _states(admin, topics):
+    for state in _states(admin, _kept(topics, settings)):
         if state.partitions is None:
             _create(admin, state.topic)
             changes.append(
@@ -102,7 +102,8 @@ def ensure_fleet_topic(settings: Settings, fleet: str) -> list[Change]:
 
 def topic_states(settings: Settings) -> list[TopicState]:
     """Every topic of the registry as the broker has it."""
-    return _states(_admin(settings), all_topics(known_fleets(settings)))
+    topics = _kept(all_topics(known_fleets(settings)), settings)
+    return _states(_admin(settings), topics)
 
 
 def reachable(settings: Settings, seconds: float = 3.0) -> bool:
@@ -112,6 +113,19 @@ def reachable(settings: Settings, seconds: float = 3.0) -> bool:
     except KafkaException:
         return False
     return True
+
+
+def kept(topic: Topic, wanted: RetentionSettings) -> Topic:
+    """The topic as the settings want it kept; what is compacted is kept for ever."""
+    size = getattr(wanted, f"{topic.kind}_bytes", None)
+    days = getattr(wanted, f"{topic.kind}_days", None)
+    if topic.compacted or size is None or days is None:
+        return topic
+    return replace(topic, retention_bytes=size or -1, retention_ms=round(days * DAY_MS) or -1)
+
+
+def _kept(topics: Iterable[Topic], settings: Settings) -> list[Topic]:
+    return [kept(topic, settings.retention) for topic in topics]
 
 
 def _admin(settings: Settings) -> AdminClient:

@@ -38,6 +38,9 @@ _PROPERTIES = {
     # After a power cut the controller waits for the dead broker's session to run out.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
+    # A full disk does not wait five minutes until what nobody keeps is deleted.
+    "log.retention.check.interval.ms": "5000",
+    "log.initial.task.delay.ms": "5000",
     "log.cleaner.dedupe.buffer.size": str(16 * MIB),
 }
 

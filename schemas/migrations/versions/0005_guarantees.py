@@ -63,6 +63,11 @@ CREATE INDEX person_tracks_event ON person_tracks (motion_event_id);
 CREATE INDEX snapshot_owners_event ON snapshot_owners (motion_event_id);
 CREATE INDEX access_logs_event ON access_logs (motion_event_id);
 
+-- Since when a row is here, where nothing says so: an old film's rows are not old.
+ALTER TABLE person_tracks ADD COLUMN kept_since timestamptz NOT NULL DEFAULT now();
+ALTER TABLE snapshot_owners ADD COLUMN kept_since timestamptz NOT NULL DEFAULT now();
+ALTER TABLE snapshots ADD COLUMN kept_since timestamptz NOT NULL DEFAULT now();
+
 CREATE TABLE dead_letter_fates (
     letter_partition integer NOT NULL,
     letter_offset    bigint NOT NULL,
@@ -96,8 +101,9 @@ BEGIN
     END LOOP;
 END $$;
 DROP INDEX access_logs_event;
-ALTER TABLE snapshot_owners DROP COLUMN prefix, DROP COLUMN motion_event_id;
-ALTER TABLE person_tracks DROP COLUMN motion_event_id;
+ALTER TABLE snapshots DROP COLUMN kept_since;
+ALTER TABLE snapshot_owners DROP COLUMN prefix, DROP COLUMN motion_event_id, DROP COLUMN kept_since;
+ALTER TABLE person_tracks DROP COLUMN motion_event_id, DROP COLUMN kept_since;
 DROP TABLE given_up, dead_letter_fates, promoted_events, promotions, runs;
 """
 
