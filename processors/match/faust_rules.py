@@ -10,6 +10,7 @@ from typing import Any, NoReturn, cast
 
 import aiokafka
 import faust
+from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from yarl import URL
@@ -59,6 +60,7 @@ def make_app(
         broker_rebalance_timeout=SESSION_SECONDS,
         broker_request_timeout=DELIVERY_SECONDS,
         consumer_group_instance_id=member,
+        TableManager=_Tables,
     )
     transport = _Transport(app.conf.broker_consumer, app)
     transport.lease = lease
@@ -74,6 +76,15 @@ async def _hold_flow(app: Any, /, *_: Any, **__: Any) -> None:
     """
     app.consumer.stop_flow()
     app.flow_control.suspend()
+
+
+class _Tables(TableManager):
+    async def on_start(self) -> None:
+        """Without the second in which Faust waits for tables that are still to be declared:
+        whoever comes back has to be back soon.
+        """
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):

@@ -316,15 +316,21 @@ def _report(settings: Settings, load: Load, report: Report) -> Report:
 
 
 def _stale(found: Sequence[pb.Sighting]) -> list[str]:
-    """Tracks that somebody still spoke of as there when their end had been said."""
-    over: set[str] = set()
-    stale = []
+    """Tracks of which the last word, after their end was said, is that they are there.
+
+    Before that last word it may be: what is done again is said again.
+    """
+    over: dict[str, pb.Sighting.Status] = {}
     for one in found:
-        if one.status == pb.Sighting.ENDED:
-            over.add(one.track_id)
-        elif one.track_id in over and one.status != pb.Sighting.CHANGED:
-            stale.append(f"{one.track_id} is {pb.Sighting.Status.Name(one.status)} after its end")
-    return stale
+        if one.status == pb.Sighting.ENDED or (
+            one.track_id in over and one.status != pb.Sighting.CHANGED
+        ):
+            over[one.track_id] = one.status
+    return [
+        f"{track_id} is {pb.Sighting.Status.Name(status)} after its end"
+        for track_id, status in over.items()
+        if status != pb.Sighting.ENDED
+    ]
 
 
 def main() -> None:
