@@ -22,9 +22,9 @@ pytestmark = pytest.mark.stack
 
 @contextmanager
 def worker(
-    stack: Settings, source: str, target: str, *, name: str = "first", crash_at: str = ""
+    stack: Settings, source: str, target: str, *, name: str = "first"
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.stack.echo_worker", source, target, name, crash_at]
+    command = [sys.executable, "-m", "tests.stack.echo_worker", source, target, name]
     with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home)) as process:
         try:
             yield process
@@ -49,22 +49,6 @@ def values(stack: Settings, topic: str, *, committed: bool = True) -> list[str]:
     return sorted(
         (record.value or b"").decode() for record in read_topic(stack, topic, committed=committed)
     )
-
-
-def test_a_kill_between_produce_and_commit_leaves_nothing_visible(stack: Settings) -> None:
-    source, target = topics(stack, "crash")
-    sent = [f"{number:02}" for number in range(20)]
-    send(stack, source, sent)
-    with worker(stack, source, target, crash_at="07") as first:
-        assert first.wait(30) == -signal.SIGKILL
-    assert "07" in values(stack, target, committed=False), "it died before it had sent anything"
-    assert "07" not in values(stack, target)
-
-    with worker(stack, source, target) as second:
-        eventually(lambda: len(values(stack, target)) >= len(sent), 30)
-        second.send_signal(signal.SIGTERM)
-        assert second.wait(15) == 0
-    assert values(stack, target) == sent
 
 
 def test_a_record_that_cannot_be_processed_is_a_dead_letter_and_the_rest_goes_on(

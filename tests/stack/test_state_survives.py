@@ -1,0 +1,104 @@
+"""State in Kafka, wherever a worker dies: nothing lost, nothing doubled, nobody writes twice."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sightline.faults import Place
+from sightline.kafka.admin import apply_topics
+from sightline.kafka.config import producer_config
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import RETRY_FOR, Out
+from sightline.settings import Settings
+from tests.stack.tally_worker import topics
+from tests.support import ROOT, environment, eventually, read_topic
+
+pytestmark = pytest.mark.stack
+
+KEYS = ("a", "b", "c", "d")
+"""Two of them on each partition."""
+
+
+@contextmanager
+def worker(stack: Settings, name: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.stack.tally_worker", name]
+    env = environment(stack.home, SIGHTLINE_INSTANCE="1", **extra)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def send(stack: Settings, name: str, rounds: int, *, headers: bool = False) -> None:
+    source, _, _ = topics(name)
+    said = ((RETRY_FOR, b"somebody-else"),) if headers else ()
+    producer = SureProducer(producer_config(stack, "test"))
+    for _ in range(rounds):
+        for number, key in enumerate(KEYS):
+            producer.send(Out(source.name, key, b"x", 1000, number % 2, said))
+    producer.flush(10)
+
+
+def counted(stack: Settings, name: str, *, committed: bool = True) -> list[str]:
+    _, target, _ = topics(name)
+    records = read_topic(stack, target.name, committed=committed)
+    return sorted((record.value or b"").decode() for record in records)
+
+
+def expected(rounds: int) -> list[str]:
+    return [f"{key}{number:03}" for key in KEYS for number in range(1, rounds + 1)]
+
+
+def finish(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+
+
+def test_a_worker_may_die_at_every_place_and_each_record_counts_once(
+    stack: Settings, tmp_path: Path
+) -> None:
+    apply_topics(stack, topics("places"))
+    send(stack, "places", 10)
+    before_commit = tmp_path / f"tally.{Place.BEFORE_COMMIT}"
+    places = [Place.IN_RECOVERY, Place.BEFORE_PRODUCE, Place.BEFORE_STATE, Place.BEFORE_COMMIT]
+    for place in [*places, Place.AFTER_COMMIT]:
+        (tmp_path / f"tally.{place}").touch()
+        with worker(stack, "places", SIGHTLINE_FAULTS=str(tmp_path)) as dying:
+            assert dying.wait(30) == -signal.SIGKILL
+        if not before_commit.exists() and place is Place.BEFORE_COMMIT:
+            assert counted(stack, "places") == []
+            assert counted(stack, "places", committed=False) != []
+    assert 0 < len(counted(stack, "places")) < 4 * 10, "the last one died too late"
+    with worker(stack, "places") as last:
+        eventually(lambda: len(counted(stack, "places")) >= 4 * 10, 30)
+        send(stack, "places", 1, headers=True)  # not for this service
+        send(stack, "places", 2)
+        eventually(lambda: len(counted(stack, "places")) >= 4 * 12, 30)
+        finish(last)
+    assert counted(stack, "places") == expected(12)
+
+
+def test_who_comes_back_fences_the_one_that_was_only_asleep(stack: Settings) -> None:
+    apply_topics(stack, topics("zombie"))
+    send(stack, "zombie", 2)
+    with worker(stack, "zombie") as asleep:
+        eventually(lambda: len(counted(stack, "zombie")) >= 4 * 2, 30)
+        asleep.send_signal(signal.SIGSTOP)
+        send(stack, "zombie", 3)
+        with worker(stack, "zombie") as awake:
+            eventually(lambda: len(counted(stack, "zombie")) >= 4 * 5, 30)
+            asleep.send_signal(signal.SIGCONT)
+            send(stack, "zombie", 3)
+            assert asleep.wait(30) == 1
+            assert asleep.stderr is not None and "fenced" in asleep.stderr.read().lower()
+            eventually(lambda: len(counted(stack, "zombie")) >= 4 * 8, 30)
+            finish(awake)
+    assert counted(stack, "zombie") == expected(8)
