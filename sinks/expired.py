@@ -1,0 +1,179 @@
+"""Rows whose time is over, deleted in batches: each in a transaction with all that goes with it.
+
+Time is counted from when a row was written, and from when it tells of where that is later: an
+old film that is read today is of today. The locks are those of the sinks that write the rows.
+People who are enrolled, and what they were taught with, stay.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import LiteralString
+
+from psycopg.rows import TupleRow
+
+from sightline import metrics
+from sightline.clock import Clock, to_datetime
+from sightline.kafka.sink import Cursor
+from sightline.lifecycle import Stop
+from sightline.people import overlay
+from sightline.settings import RetentionSettings, Settings
+from sightline.store.db import connect
+from sinks.decisions import PATH_LOCK, lock
+from sinks.person_state import PersonState
+from sinks.snapshots import Snapshots
+from sinks.visitor_log import VisitorLog
+
+log = logging.getLogger(__name__)
+
+Delete = Callable[[Cursor, datetime], int]
+"""Deletes a batch of what is older; how many rows that were, 0 when there are no more."""
+
+_BATCH = 500
+
+# A look that somebody has taught from a sighting has its id: whoever takes the look back asks
+# the log for it.
+_ACCESS = """
+SELECT log.id::text FROM access_logs log
+WHERE log.timestamp < %(before)s AND log.recorded_at < %(before)s
+    AND NOT EXISTS (SELECT FROM face_templates WHERE template_id = log.id)
+LIMIT %(batch)s
+"""
+
+# What a promotion may still take back stays whole.
+_EVENTS = """
+SELECT event.event_id, event.camera_id FROM motion_events event
+WHERE event.created_at < %(before)s
+    AND greatest(event.ended_at, event.last_frame_at, event.started_at) < %(before)s
+    AND NOT EXISTS (SELECT FROM promoted_events promoted WHERE promoted.event_id = event.event_id)
+LIMIT %(batch)s
+"""
+
+_TRACKS = """
+SELECT track.track_uuid::text FROM person_tracks track
+WHERE track.kept_since < %(before)s AND track.last_seen < %(before)s
+    AND NOT EXISTS (
+        SELECT FROM track_corrections said WHERE said.track_uuid = track.track_uuid)
+    AND NOT EXISTS (
+        SELECT FROM access_logs log JOIN face_templates ON template_id = log.id
+        WHERE log.track_uuid = track.track_uuid)
+LIMIT %(batch)s
+"""
+
+_GONE_TRACKS = """
+WITH gone AS (
+    DELETE FROM person_tracks WHERE track_uuid = ANY(%s::uuid[]) RETURNING global_id
+), stale AS (
+    SELECT DISTINCT global_id FROM gone WHERE global_id IS NOT NULL ORDER BY 1
+)
+INSERT INTO stale_persons (global_id) SELECT global_id FROM stale ON CONFLICT DO NOTHING
+"""
+
+# A picture goes with all rows that point to it, once the last of them is old.
+_PICTURES = """
+WITH old AS (
+    SELECT owner.sighting_id, mine.path
+    FROM snapshot_owners owner LEFT JOIN snapshots mine USING (sighting_id)
+    WHERE owner.kept_since < %(before)s AND owner.decided_at < %(before)s
+        AND NOT EXISTS (
+            SELECT FROM snapshots other WHERE other.path = mine.path
+                AND (other.kept_since >= %(before)s OR other.decided_at >= %(before)s))
+    LIMIT %(batch)s
+)
+SELECT sighting_id::text FROM old
+UNION SELECT other.sighting_id::text FROM old JOIN snapshots other USING (path)
+"""
+
+_GONE_PICTURES = """
+WITH gone AS (
+    DELETE FROM snapshots WHERE sighting_id = ANY(%(ids)s::uuid[]) RETURNING path
+), owners AS (
+    DELETE FROM snapshot_owners WHERE sighting_id = ANY(%(ids)s::uuid[])
+), logs AS (
+    UPDATE access_logs SET snapshot_path = NULL
+    WHERE id = ANY(%(ids)s::uuid[]) AND snapshot_path IS NOT NULL
+)
+INSERT INTO stale_objects (key) SELECT DISTINCT path FROM gone
+ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
+"""
+
+
+def expire(settings: Settings, clock: Clock, stop: Stop) -> dict[str, int]:
+    """Delete what is too old by the settings; the rows that went, by table.
+
+    The objects of pictures are deleted by the snapshot sink once that has committed. Raises
+    UnreachableError or psycopg.OperationalError when the database fails.
+    """
+    now = to_datetime(clock.now_us())
+    gone: dict[str, int] = {}
+    for table, days, delete in _plan(settings.retention):
+        if days:
+            gone[table] = _all(settings, delete, now - timedelta(days=days), stop)
+            metrics.ROWS_EXPIRED.labels(table).inc(gone[table])
+            if gone[table]:
+                log.info("retention: %d rows of %s deleted", gone[table], table)
+    return gone
+
+
+def _plan(wanted: RetentionSettings) -> list[tuple[str, float, Delete]]:
+    return [
+        ("snapshots", wanted.picture_days, _pictures),
+        ("access_logs", wanted.access_log_days, _access_logs),
+        ("visitor_logs", wanted.visitor_log_days, _visits),
+        ("person_tracks", wanted.person_track_days, _tracks),
+    ]
+
+
+def _all(settings: Settings, delete: Delete, before: datetime, stop: Stop) -> int:
+    total = 0
+    with connect(settings) as db:
+        while not stop:
+            with db.transaction(), db.cursor() as cursor:
+                overlay.share(cursor)
+                deleted = delete(cursor, before)
+            if not deleted:
+                break
+            total += deleted
+    return total
+
+
+def _access_logs(cursor: Cursor, before: datetime) -> int:
+    old = [row[0] for row in _old(cursor, _ACCESS, before)]
+    lock(cursor, PATH_LOCK, old)
+    cursor.execute("DELETE FROM access_logs WHERE id = ANY(%s::uuid[])", (old,))
+    return len(old)
+
+
+def _visits(cursor: Cursor, before: datetime) -> int:
+    """Motion events with their visits and the evidence of these; how many events."""
+    old = _old(cursor, _EVENTS, before)
+    events = [event for event, _camera in old]
+    lock(cursor, VisitorLog.name, {camera for _event, camera in old})
+    # Or whatever is told of the event would bring its visits back.
+    cursor.execute("DELETE FROM visit_evidence WHERE motion_event_id = ANY(%s)", (events,))
+    cursor.execute("DELETE FROM visitor_logs WHERE motion_event_id = ANY(%s)", (events,))
+    cursor.execute("DELETE FROM motion_events WHERE event_id = ANY(%s)", (events,))
+    return len(old)
+
+
+def _tracks(cursor: Cursor, before: datetime) -> int:
+    """Tracks; the person-state sink then sums up anew what is left of their people."""
+    old = [row[0] for row in _old(cursor, _TRACKS, before)]
+    lock(cursor, PersonState.name, old)
+    cursor.execute(_GONE_TRACKS, (old,))
+    return len(old)
+
+
+def _pictures(cursor: Cursor, before: datetime) -> int:
+    cursor.execute("SELECT DISTINCT site_id FROM cameras")
+    # Nobody lets another row point to one of these meanwhile.
+    lock(cursor, Snapshots.name, [row[0] for row in cursor.fetchall()])
+    old = [row[0] for row in _old(cursor, _PICTURES, before)]
+    lock(cursor, PATH_LOCK, old)
+    cursor.execute(_GONE_PICTURES, {"ids": old})
+    return len(old)
+
+
+def _old(cursor: Cursor, query: LiteralString, before: datetime) -> list[TupleRow]:
+    cursor.execute(query, {"before": before, "batch": _BATCH})
+    return cursor.fetchall()
