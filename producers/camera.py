@@ -1,14 +1,24 @@
-"""The life of one camera: reach it, read it, publish what moves, reach it again."""
+"""The life of one camera: reach it, read it, publish what moves, reach it again.
+
+A film goes on where a former life has left it: it is read again from its start, and nothing is
+told of the pictures that have been told of. Of a camera that does not wait, and of a film that is
+played over and over, an event that was left open is ended first.
+"""
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
-from producers.events import EventCutter, Shot
-from producers.ledger import Ledger
+from producers.events import Event, EventCutter, Shot
+from producers.ledger import Tally
 from producers.pictures import Source, SourceLostError
 from producers.publish import Publisher
-from producers.sources import open_source
+from producers.reels import ReadBefore
+from producers.sources import is_live, open_source
+from producers.spool import DiskError, Position
+from schemas import sightline_pb2 as pb
 from sightline import metrics
 from sightline.clock import Clock
 from sightline.lifecycle import Stop
@@ -28,35 +38,42 @@ def pause_before(attempt: int) -> float:
 
 
 class CameraLoop:
-    """Reads one camera until it is told to stop, or until its film has ended."""
+    """Reads one camera until it is told to stop, or until its film has ended.
+
+    `stop` ends this camera, `service_stop` all of them: then a film will go on some time.
+    """
 
     def __init__(
         self,
         camera: Camera,
         publisher: Publisher,
-        ledger: Ledger,
         report: Report,
         stop: Stop,
+        service_stop: Stop,
         clock: Clock,
     ) -> None:
         self._camera = camera
         self._publisher = publisher
-        self._cutter = EventCutter(camera.camera_id, camera.settings, ledger)
         self._report = report
         self._stop = stop
+        self._service_stop = service_stop
         self._clock = clock
         self._attempt = 0
+        self._tally = Tally()
+        self._is_live = is_live(camera.uri.get_secret_value())
+        self._goes_on = not self._is_live and not camera.settings.loop
 
     def run(self) -> None:
-        """Work; raises InfrastructureError when Kafka does not go on."""
+        """Work; raises InfrastructureError when Kafka or the disk do not go on."""
         try:
+            self._begin()
             while not self._stop:
                 try:
                     self._connect_and_read()
                 except EOFError:
-                    self._deliver_all()
-                    self._say("ended", None)
-                    return
+                    if self._deliver_all():
+                        self._say("ended", None)
+                        return
                 except SourceLostError as error:
                     self._say("down", str(error))
                     self._pause(pause_before(self._attempt))
@@ -68,21 +85,64 @@ class CameraLoop:
             self._stop.request()  # over, for whatever reason: from now on the deadline counts
             self._publisher.close(self._stop)
 
+    def _begin(self) -> None:
+        """Find out where a former life has left off, and end what does not go on."""
+        if not self._is_live:
+            self._reach_kafka()
+            if self._stop:
+                return
+        before = self._publisher.position
+        generation = self._camera.settings.generation
+        cluster = None if self._is_live else self._publisher.cluster
+        same = (before.generation, before.cluster) == (generation, cluster)
+        if same and self._goes_on:
+            return
+        self._publisher.end_event()
+        now = Position(generation, cluster)
+        if self._is_live or (same and self._camera.settings.start_time is None):
+            now = replace(now, sequence=self._publisher.position.sequence)
+        elif same:
+            now = replace(self._publisher.position, generation=generation)
+        self._publisher.move(now)
+
+    def _reach_kafka(self) -> None:
+        """Wait for Kafka: where a film goes on depends on whether it is the one that it knew."""
+        trouble = None
+        while self._publisher.cluster is None and not self._stop:
+            self._publisher.poll(_POLL_SECONDS)
+            if self._publisher.trouble != trouble:
+                trouble = self._publisher.trouble
+                self._say("down", trouble)
+
     def _connect_and_read(self) -> None:
+        before = self._publisher.position
         source = open_source(
             self._camera.uri.get_secret_value(),
             self._camera.settings,
             self._clock,
             self._stop.wait,
+            ReadBefore(before.start_us, before.pictures),
+        )
+        cutter = EventCutter(
+            self._camera.camera_id,
+            self._camera.settings,
+            self._tally,
+            0 if self._goes_on else before.sequence,
         )
         try:
-            self._read(source)
+            self._read(source, cutter)
+        except (SourceLostError, EOFError):
+            self._finish(source, cutter)
+            raise
+        else:
+            if not (self._goes_on and self._service_stop):
+                self._finish(source, cutter)
         finally:
             source.close()
-            self._publish(self._cutter.finish(), patient=False)
 
-    def _read(self, source: Source) -> None:
-        self._cutter.connected()
+    def _read(self, source: Source, cutter: EventCutter) -> None:
+        known = self._publisher.position.pictures if self._goes_on else 0
+        read = 0
         is_up = False
         while not self._stop:
             self._publisher.poll()
@@ -92,18 +152,58 @@ class CameraLoop:
             if not is_up:
                 is_up, self._attempt = True, 0
                 self._say("up", None)
-            self._publish(self._cutter.take(picture), patient=not source.is_live)
+            shots = cutter.take(picture)
+            read += 1
+            if read <= known:
+                self._tally.clear()  # told of in a former life
+            else:
+                self._publish(shots, source, cutter, pictures=1)
 
-    def _publish(self, shots: list[Shot], *, patient: bool) -> None:
-        for shot in shots:
-            # A film waits for the broker; a live camera's frames are dropped, and counted.
-            while patient and self._publisher.is_full and not self._stop:
-                self._publisher.poll(_POLL_SECONDS)
-            self._publisher.publish(shot)
+    def _finish(self, source: Source, cutter: EventCutter) -> None:
+        if cutter.sequence >= self._publisher.position.sequence:  # else it has not got there again
+            self._publish(cutter.finish(), source, cutter, pictures=0)
 
-    def _deliver_all(self) -> None:
+    def _publish(
+        self, shots: list[Shot], source: Source, cutter: EventCutter, *, pictures: int
+    ) -> None:
+        before = self._publisher.position
+        position = replace(
+            before,
+            start_us=source.start_us,
+            pictures=before.pictures + pictures,
+            sequence=cutter.sequence,
+            held=cutter.held,
+        )
+        frames = self._publisher.frames(shots, self._tally, live=source.is_live)
+        event = shots[-1].event if shots else None
+        # A film waits for the broker and for the disk; a live camera's frames are dropped.
+        waits = not source.is_live
+        while waits and shots and self._publisher.is_full and not self._stop:
+            self._publisher.poll(_POLL_SECONDS)
+        while not self._put(frames, event, position, may_wait=waits and not self._stop):
+            self._publisher.poll(_POLL_SECONDS)
+
+    def _put(
+        self, frames: list[pb.Frame], event: Event | None, position: Position, *, may_wait: bool
+    ) -> bool:
+        """Whether nothing more is to be done about it."""
+        try:
+            self._publisher.put(frames, event, self._tally, position)
+        except DiskError as error:
+            if may_wait:
+                return False
+            if self._goes_on and self._service_stop:
+                return True  # it will be read again
+            log.warning("%s", error)
+            self._tally.drop("disk_full", len(frames))
+            with suppress(DiskError):  # the count comes with the next picture
+                self._publisher.put([], event, self._tally, position)
+        return True
+
+    def _deliver_all(self) -> bool:
         while not self._publisher.is_settled and not self._stop:
             self._publisher.poll(_POLL_SECONDS)
+        return self._publisher.is_settled
 
     def _pause(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds

@@ -10,10 +10,10 @@ delay all of them for that rare case.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from producers.ledger import Ledger
+from producers.ledger import Tally
 from producers.motion import EventGate, MotionDetector, Step
 from producers.pictures import BGRImage, Picture
 from schemas import ids
@@ -24,17 +24,17 @@ _PRE_ROLL: Final = 5
 """Pictures before a motion that are published with it."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Event:
-    """A motion event, and how many of its frames have been delivered."""
+    """A motion event, as far as it has come."""
 
     event_id: str
     started_at_us: int
     first_sequence: int
     last_at_us: int
     last_sequence: int
-    in_flight: int = 0
-    delivered: int = 0
+    ended: bool = False
+    delivered: int = 0  # of its frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +76,40 @@ class RateCap:
 
 
 class EventCutter:
-    """One camera's pictures, cut into events. `ledger` hears of each one that is left out."""
+    """One connection's pictures, cut into events. `tally` hears of each one that is left out."""
 
-    def __init__(self, camera_id: str, settings: CameraSettings, ledger: Ledger) -> None:
+    def __init__(
+        self, camera_id: str, settings: CameraSettings, tally: Tally, sequence: int = 0
+    ) -> None:
         self._camera_id = camera_id
-        self._settings = settings
-        self._ledger = ledger
-        self._sequence = 0
+        self._tally = tally
+        self._sequence = sequence
         self._before: deque[_Waiting] = deque()
         self._last: Shot | None = None  # of the open event
-        self.connected()
-
-    def connected(self) -> None:
-        """The camera is there, perhaps again and turned elsewhere: what was learnt is void."""
-        self._cap = RateCap(self._settings.fps)
-        self._detector = MotionDetector() if self._settings.motion else None
+        self._cap = RateCap(settings.fps)
+        self._detector = MotionDetector() if settings.motion else None
         self._gate = EventGate()
+
+    @property
+    def sequence(self) -> int:
+        """Of the newest picture."""
+        return self._sequence
+
+    @property
+    def held(self) -> int:
+        """Pictures that are published if a motion begins soon, and dropped if not."""
+        return len(self._before)
 
     def take(self, picture: Picture) -> list[Shot]:
         """What is to be published now that this picture has been captured."""
         self._count(picture.skipped, "overrun")
         self._count(1)
         if picture.image is None:
-            self._ledger.drop("bad_image")
+            self._tally.drop("bad_image")
             return self.finish() if picture.last else []
         closes = picture.last and self._gate.is_open
         if not closes and not self._cap.lets_through(picture.captured_at_us):
-            self._ledger.drop("rate_cap")
+            self._tally.drop("rate_cap")
             return self.finish() if picture.last else []
         moving = (
             1.0
@@ -129,20 +136,24 @@ class EventCutter:
 
     def _count(self, pictures: int, reason: str | None = None) -> None:
         self._sequence += pictures
-        self._ledger.capture(pictures)
+        self._tally.capture(pictures)
         if reason:
-            self._ledger.drop(reason, pictures)
+            self._tally.drop(reason, pictures)
 
     def _forget(self, keep: int) -> None:
         while len(self._before) > keep:
             self._before.popleft()
-            self._ledger.drop("no_motion")
+            self._tally.drop("no_motion")
 
     def _publish(self, *, last: bool) -> list[Shot]:
         opens = self._last is None
-        event = self._open(self._before[0]) if self._last is None else self._last.event
         newest = self._before[-1]
-        event.last_at_us, event.last_sequence = newest.captured_at_us, newest.sequence
+        event = replace(
+            self._open(self._before[0]) if self._last is None else self._last.event,
+            last_at_us=newest.captured_at_us,
+            last_sequence=newest.sequence,
+            ended=last,
+        )
         shots = [
             Shot(
                 image=one.image,

@@ -18,6 +18,7 @@ class LiveSource:
     """The newest picture of a capture, which a thread of its own keeps empty."""
 
     is_live = True
+    start_us: int | None = None
 
     def __init__(self, capture: cv2.VideoCapture, shown: str, clock: Clock) -> None:
         self._capture = capture

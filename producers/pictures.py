@@ -31,6 +31,9 @@ class Source(Protocol):
     is_live: bool
     """It does not wait for us: what is not taken is gone."""
 
+    start_us: int | None
+    """Capture time of a film's first picture."""
+
     def read(self) -> Picture | None:
         """The next picture, or None when there is none yet.
 

@@ -1,120 +1,141 @@
 """What is to be published, into Kafka: frames, and motion events around them.
 
-The queue to the broker is bounded. When the broker is away it fills up, and then the newest
-frames are dropped and counted; what is queued waits for the broker as long as the service
-lives. Motion events and closing frames find room when other frames do not.
+Everything goes through the camera's file (`spool.py`), in order: what Kafka has taken leaves it.
+While the broker is away frames wait there, up to `capture.buffer_bytes`; then the oldest are
+dropped and counted.
 """
 
 import logging
-from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import cv2
 import numpy as np
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producers.events import Event, Shot
-from producers.ledger import Ledger
+from producers.ledger import Tally
 from producers.pictures import BGRImage
+from producers.spool import DiskError, Kind, Position, Spool, Tail, Waiting
+from producers.tail import Link, Linking, link
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from sightline.errors import InfrastructureError
+from sightline.faults import Place, reach
 from sightline.kafka.config import producer_config
-from sightline.kafka.producer import OnDelivery, SureProducer
 from sightline.kafka.records import Out
 from sightline.lifecycle import Stop
+from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 from sightline.store.cameras import Camera, CameraSettings
 
 log = logging.getLogger(__name__)
 
-_ROOM: Final = 32 * topics.MIB
-"""Bytes of frames on their way to the broker: half a minute of a camera at 10 frames/s."""
+_ROOM: Final = 16 * topics.MIB
+"""Bytes of frames on their way to the broker."""
 
-_ROOM_FOR_CLOSING: Final = 48 * topics.MIB
 _QUEUE_KIB: Final = 64 * 1024
 
 _OVERHEAD: Final = 1024
 """Bytes that Kafka adds to a record at most: key, headers, batch."""
 
-_METADATA_SECONDS: Final = 10.0
+_AT_ONCE: Final = 16
 _PURGE_SECONDS: Final = 0.5
+
+_NOT_TAKEN: Final = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
+"""Said of what is given up at the end. It waits for the next life, which looks what Kafka has."""
+
+_REFUSED: Final = {
+    KafkaError.MSG_SIZE_TOO_LARGE: "too_large",
+    KafkaError.INVALID_TIMESTAMP: "broker",
+    KafkaError.INVALID_RECORD: "broker",
+}
+"""What is wrong with one frame alone, and stays wrong."""
+
+
+OnReport = Callable[[KafkaError | None, int], None]
+"""Hears of a record whether Kafka has it, and at which offset."""
 
 
 class Publisher:
     """One camera's way into Kafka, used by its thread alone."""
 
-    def __init__(self, settings: Settings, camera: Camera, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, camera: Camera) -> None:
         self._camera = camera
-        self._ledger = ledger
         self._topic = topics.frames(camera.fleet)
-        self._producer = SureProducer(
+        self._buffer_bytes = settings.capture.buffer_bytes
+        self._spool = Spool(settings.home, camera.camera_id)
+        self.account = self._spool.account
+        self._producer = Producer(
             producer_config(settings, f"camera-{camera.camera_id}")
             | {
                 "queue.buffering.max.kbytes": _QUEUE_KIB,
                 "message.timeout.ms": 0,  # what is queued stays so, however long the broker is away
                 "log_level": 3,  # errors; that a starting broker is still busy is none
-            }
+            },
+            logger=LIBRDKAFKA,
         )
-        self._partition = camera.slot % self._partitions()
-        self._queued_bytes = 0
-        # In the order in which they are to be said; an event's end waits for its frames.
-        self._to_say: deque[tuple[pb.MotionEvent.Kind, Event]] = deque()
+        # What a former life may have sent; nothing else before it is known what Kafka has of it.
+        self._asked = self._spool.first(_ROOM)
+        tail, asked = self._spool.tail, frozenset(self._asked)
+        self._linking = Linking(lambda: link(settings, camera, camera.slot, tail, asked))
+        self._link: Link | None = None
+        self._offered = max(self._asked.values(), default=0)  # what may be in Kafka
+        self._in_flight: dict[int, int] = {}  # frame -> bytes
+        self._flying = 0  # the sum of them
+        self._saying: set[tuple[Kind, str]] = set()
+        self._is_news = False  # of events
+        self._heard = _Heard()
+        self._disk_trouble = ""
+        self._failure: str | None = None
 
-    def _partitions(self) -> int:
-        try:
-            found = self._producer.raw.list_topics(self._topic.name, timeout=_METADATA_SECONDS)
-        except KafkaException as error:
-            raise InfrastructureError(f"Kafka does not answer: {error.args[0].str()}") from error
-        partitions = found.topics[self._topic.name].partitions
-        if not partitions:
-            raise InfrastructureError(f"no topic {self._topic.name}: run `sightline topics apply`")
-        return len(partitions)
+    @property
+    def position(self) -> Position:
+        """How far the camera has been read, over all lives."""
+        return self._spool.position
+
+    @property
+    def cluster(self) -> str | None:
+        """Which Kafka it is; None until it has answered."""
+        return self._link.cluster if self._link else None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why Kafka has not been reached yet."""
+        return self._linking.trouble
 
     @property
     def is_full(self) -> bool:
-        """The next frame would be dropped."""
-        return self._queued_bytes >= _ROOM
+        """So much waits for Kafka that who can wait should."""
+        return self._spool.bytes >= _ROOM
 
     @property
     def is_settled(self) -> bool:
         """All that was published has been delivered."""
-        return not self._queued_bytes and not self._to_say and not len(self._producer.raw)
+        return not self._spool.bytes and not self._spool.unsaid()
 
-    def publish(self, shot: Shot) -> None:
-        """Send a frame, and with the first and last ones the event's start and end.
+    def end_event(self) -> None:
+        """End the event that a former life has left open. Raises DiskError."""
+        self._spool.end_event()
+        self._is_news = True
 
-        Raises InfrastructureError when the producer can go on no more.
-        """
-        if shot.first:
-            self._to_say.append((pb.MotionEvent.STARTED, shot.event))
-            self._say()
-        self._send(shot)
-        if shot.last:
-            self._to_say.append((pb.MotionEvent.ENDED, shot.event))
-        self.poll()
+    def move(self, position: Position) -> None:
+        """The camera is read from somewhere else now. Raises DiskError."""
+        self._spool.put([], None, Tally(), position)
 
-    def poll(self, seconds: float = 0.0) -> None:
-        """Hear what has been delivered, waiting for at most so long."""
-        self._producer.poll(seconds)
-        self._say()
+    def frames(self, shots: Sequence[Shot], tally: Tally, *, live: bool) -> list[pb.Frame]:
+        """The frames of these shots; those that can never be sent are counted as dropped."""
+        made = [self._frame(shot, tally, live=live) for shot in shots]
+        return [frame for frame in made if frame is not None]
 
-    def close(self, stop: Stop) -> None:
-        """Deliver what is queued before the stop's deadline; the rest is dropped, and counted."""
-        while not self.is_settled and stop.remaining() > _PURGE_SECONDS:
-            self.poll(0.05)
-        if not self.is_settled:
-            log.warning("%s: Kafka has not taken everything", self._camera.camera_id)
-            self._producer.raw.purge()
-            self._producer.raw.flush(_PURGE_SECONDS)
-
-    def _send(self, shot: Shot) -> None:
+    def _frame(self, shot: Shot, tally: Tally, *, live: bool) -> pb.Frame | None:
         try:
             jpeg, width, height = encode(shot.image, self._camera.settings)
         except cv2.error:  # such as wider than JPEG can say
-            self._ledger.drop("bad_image")
-            return
-        value = pb.Frame(
+            tally.drop("bad_image")
+            return None
+        frame = pb.Frame(
             camera_id=self._camera.camera_id,
             site_id=self._camera.site_id,
             sequence=shot.sequence,
@@ -125,52 +146,181 @@ class Publisher:
             motion_event_id=shot.event.event_id,
             first_in_event=shot.first,
             last_in_event=shot.last,
-        ).SerializeToString()
-        if len(value) + _OVERHEAD > self._topic.max_record_bytes:
-            self._ledger.drop("too_large")
-            return
-        out = Out(
-            self._topic.name,
-            self._camera.camera_id,
-            value,
-            shot.captured_at_us // 1000,
-            self._partition,
+            live=live,
         )
-        if self._queued_bytes >= (_ROOM_FOR_CLOSING if shot.last else _ROOM):
-            self._ledger.drop("broker")
+        if frame.ByteSize() + _OVERHEAD > self._topic.max_record_bytes:
+            tally.drop("too_large")
+            return None
+        return frame
+
+    def put(
+        self, frames: Sequence[pb.Frame], event: Event | None, tally: Tally, position: Position
+    ) -> None:
+        """Take in what has come of a picture; its frames will be in Kafka sooner or later.
+
+        All of it or nothing: then it raises DiskError. The tally is emptied.
+        """
+        reach(Place.BEFORE_STATE)
+        self._spool.put(frames, event, tally, position)
+        self._is_news |= event is not None
+        self._make_room()
+
+    def _make_room(self) -> None:
+        while self._spool.bytes - self._flying > self._buffer_bytes:
+            # What has been offered may be in Kafka already.
+            oldest = self._spool.oldest_after(self._offered)
+            if oldest is None:
+                return
+            self._spool.drop([oldest], "broker")
+            self._is_news = True
+
+    def poll(self, seconds: float = 0.0) -> None:
+        """Send what there is room for and hear what has been delivered, waiting for at most so
+        long. Raises InfrastructureError when the producer can go on no more."""
+        try:
+            self._pump()
+            self._producer.poll(seconds)
+            self._write_down()
+            self._pump()
+            self._disk_trouble = ""
+        except DiskError as error:  # all of it is tried again
+            if str(error) != self._disk_trouble:
+                log.warning("%s", error)
+            self._disk_trouble = str(error)
+        if self._failure:
+            raise InfrastructureError(f"Kafka refuses records: {self._failure}")
+
+    def close(self, stop: Stop) -> None:
+        """Deliver what waits before the stop's deadline; the rest waits for the next life."""
+        self._linking.close()
+        try:
+            while self._link and not self.is_settled and stop.remaining() > _PURGE_SECONDS:
+                self.poll(0.05)
+        except InfrastructureError as error:
+            log.warning("%s: %s", self._camera.camera_id, error)
+        finally:
+            self._give_up()
+            self._spool.close()
+
+    def _give_up(self) -> None:
+        self._producer.purge()
+        self._producer.flush(_PURGE_SECONDS)
+        try:
+            self._write_down()
+        except DiskError as error:
+            log.warning("%s: %s", self._camera.camera_id, error)
+        if self._spool.bytes:
+            log.warning("%s: %d frames wait", self._camera.camera_id, self.account.waiting)
+
+    def _linked(self) -> Link | None:
+        if self._link is None and (found := self._linking.result()) is not None:
+            reach(Place.IN_RECOVERY)
+            taken = [number for mark, number in self._asked.items() if mark in found.taken]
+            self._spool.deliver(taken, found.tail)
+            self._link, self._offered, self._is_news = found, 0, True
+        return self._link
+
+    def _pump(self) -> None:
+        linked = self._linked()
+        if linked is None:
             return
-        self._queued_bytes += len(value)
-        shot.event.in_flight += 1
-        if not self._producer.offer(out, self._reported(shot.event, len(value))):
-            self._queued_bytes -= len(value)
-            shot.event.in_flight -= 1
-            self._ledger.drop("broker")
+        if self._is_news:
+            self._say()
+        while self._spool.has_after(self._offered) and self._flying < _ROOM:
+            for waiting in self._spool.after(self._offered, _AT_ONCE):
+                if self._flying >= _ROOM or not self._send(waiting, linked.tail):
+                    return
 
-    def _reported(self, event: Event, size: int) -> OnDelivery:
-        def reported(error: KafkaError | None) -> None:
-            self._queued_bytes -= size
-            event.in_flight -= 1
+    def _send(self, waiting: Waiting, tail: Tail) -> bool:
+        reach(Place.BEFORE_PRODUCE)
+        number, size = waiting.number, len(waiting.value)
+
+        def report(error: KafkaError | None, offset: int) -> None:
+            self._flying -= self._in_flight.pop(number)
             if error is None:
-                event.delivered += 1
-                self._ledger.deliver()
-            elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                self._ledger.drop("too_large")
-            else:
-                self._ledger.drop("broker")
-                log.warning("%s: a frame was lost: %s", self._camera.camera_id, error.str())
+                self._heard.delivered[number] = offset
+            elif (reason := _REFUSED.get(error.code())) is not None:
+                self._heard.refused[number] = reason
 
-        return reported
+        out = Out(
+            tail.topic,
+            self._camera.camera_id,
+            waiting.value,
+            waiting.captured_at_us // 1000,
+            tail.partition,
+        )
+        if not self._produce(out, report):
+            return False
+        self._offered = number
+        self._in_flight[number] = size
+        self._flying += size
+        return True
+
+    def _produce(self, out: Out, report: OnReport) -> bool:
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            report(error, message.offset() or 0)
+            if error is not None and error.code() not in _NOT_TAKEN | _REFUSED.keys():
+                self._failure = error.str()
+
+        try:
+            self._producer.produce(
+                out.topic,
+                value=out.value,
+                key=out.key.encode(),
+                partition=-1 if out.partition is None else out.partition,
+                timestamp=out.timestamp_ms,
+                on_delivery=delivered,
+            )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise InfrastructureError(f"Kafka takes no records: {error}") from error
+        return True
+
+    def _write_down(self) -> None:
+        """What was heard, into the camera's file; before that it would be asked for again."""
+        heard = self._heard
+        if heard.delivered and self._link:
+            reach(Place.BEFORE_COMMIT)
+            newest = max(heard.delivered.values())
+            self._spool.deliver(
+                list(heard.delivered), self._link.tail._replace(next_offset=newest + 1)
+            )
+            heard.delivered.clear()
+            self._is_news = True
+            reach(Place.AFTER_COMMIT)
+        while heard.refused:
+            number, reason = next(iter(heard.refused.items()))
+            self._spool.drop([number], reason)
+            del heard.refused[number]
+            self._is_news = True
+        while heard.said:
+            kind, event_id = heard.said[-1]
+            self._spool.said(kind, event_id)
+            heard.said.pop()
+            self._saying.discard((kind, event_id))
+            self._is_news = True
+        if not self._spool.bytes:
+            self._spool.give_back()
 
     def _say(self) -> None:
-        while self._to_say:
-            kind, event = self._to_say[0]
-            if kind == pb.MotionEvent.ENDED and event.in_flight:
-                return
-            if not self._producer.offer(self._announcement(kind, event)):
-                return
-            self._to_say.popleft()
+        for kind, event in self._spool.unsaid():
+            said = (kind, event.event_id)
+            if said in self._saying:
+                continue
 
-    def _announcement(self, kind: pb.MotionEvent.Kind, event: Event) -> Out:
+            def report(
+                error: KafkaError | None, _offset: int, said: tuple[Kind, str] = said
+            ) -> None:
+                if error is None:
+                    self._heard.said.append(said)
+
+            if not self._produce(self._announcement(kind, event), report):
+                return
+            self._saying.add(said)
+        self._is_news = False
+
+    def _announcement(self, kind: Kind, event: Event) -> Out:
         message = pb.MotionEvent(
             event_id=event.event_id,
             camera_id=self._camera.camera_id,
@@ -190,6 +340,15 @@ class Publisher:
             message.SerializeToString(),
             message.at_us // 1000,
         )
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What Kafka has said and is not in the camera's file yet."""
+
+    delivered: dict[int, int] = field(default_factory=dict)  # frame -> offset
+    refused: dict[int, str] = field(default_factory=dict)  # frame -> reason
+    said: list[tuple[Kind, str]] = field(default_factory=list)
 
 
 def encode(image: BGRImage, settings: CameraSettings) -> tuple[bytes, int, int]:

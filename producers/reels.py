@@ -1,6 +1,7 @@
 """Pictures that wait for us: films and folders of images, the same ones every time."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, Protocol
@@ -104,8 +105,23 @@ class Folder:
         """Nothing is held."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadBefore:
+    """What has been read of a film in a former life."""
+
+    start_us: int | None = None
+    pictures: int = 0
+
+
+NOTHING: Final = ReadBefore()
+
+
 class ReelSource:
     """A film or a folder, at its own pace or as fast as it is taken.
+
+    One that has been read before gives the same pictures with the same times again, as fast as it
+    can up to where it stood: who cuts events has to see them. One that is played over and over
+    goes on there at once.
 
     Picture number i was captured at start + i / fps, to the microsecond. Without a given start
     that is now, or for one that is read fast, so long ago that it ends now: nothing was seen
@@ -114,38 +130,59 @@ class ReelSource:
 
     is_live = False
 
-    def __init__(self, reel: Reel, settings: CameraSettings, clock: Clock, wait: Wait) -> None:
+    def __init__(
+        self,
+        reel: Reel,
+        settings: CameraSettings,
+        clock: Clock,
+        wait: Wait,
+        read_before: ReadBefore,
+    ) -> None:
         self._reel = reel
         self._settings = settings
         self._clock = clock
         self._wait = wait
-        self._number = 0
+        self._known = read_before.pictures
+        self._number = self._known if settings.loop else 0
         self._images = self._endless() if settings.loop else reel.images()
         # One picture is read ahead, so that the last one is known as such.
         self._ahead = next(self._images, _END)
-        self._began = clock.monotonic()
-        self._start_us = self._start()
+        self._began = 0.0
+        self._start_us = self._start(read_before)
+        self.start_us: int | None = self._start_us
 
-    def _start(self) -> int:
+    def _start(self, read_before: ReadBefore) -> int:
+        if read_before.start_us is not None:
+            return read_before.start_us
         if self._settings.start_time is not None:
             return to_us(self._settings.start_time)
         length = self._reel.pictures / self._reel.fps if self._settings.pace == "fast" else 0
         return self._clock.now_us() - int(length * US)
 
+    def _after_us(self, number: int) -> int:
+        return number * US * self._reel.fps.denominator // self._reel.fps.numerator
+
     def _endless(self) -> Iterator[BGRImage | None]:
-        some = True
-        while some:
-            some = False
-            for image in self._reel.images():
-                some = True
-                yield image
+        length, behind = 0, self._number
+        while True:
+            read = 0
+            for read, image in enumerate(self._reel.images(), 1):
+                if read > behind:
+                    yield image
+            if not read:
+                return
+            # Its length is known now: whole rounds need not be read again.
+            length = length or read
+            behind = max(0, behind - read) % length
 
     def read(self) -> Picture | None:
         """The next picture when its time has come. Raises EOFError after the last one."""
         if isinstance(self._ahead, _End):
             raise EOFError  # noqa: TRY004 - not about types
-        after_us = self._number * US * self._reel.fps.denominator // self._reel.fps.numerator
-        if self._settings.pace == "real":
+        after_us = self._after_us(self._number)
+        if self._number == self._known:  # from here on it has its pace
+            self._began = self._clock.monotonic() - after_us / US
+        if self._settings.pace == "real" and self._number > self._known:
             early = after_us / US - (self._clock.monotonic() - self._began)
             if early > 0:
                 self._wait(min(early, _LONGEST_WAIT))

@@ -12,7 +12,7 @@ import psycopg
 
 from producers.camera import CameraLoop
 from producers.capture import quiet_opencv
-from producers.ledger import Ledger
+from producers.ledger import Account
 from producers.publish import Publisher
 from sightline import metrics
 from sightline.clock import SystemClock
@@ -43,7 +43,7 @@ class _Running:
     camera: Camera
     stop: Stop
     thread: threading.Thread
-    ledger: Ledger
+    account: Account | None = None
 
 
 @dataclass(slots=True)
@@ -109,20 +109,20 @@ class CameraService:
 
     def _start(self, camera: Camera) -> None:
         stop = Stop(self.settings.shutdown_seconds)
-        ledger = Ledger(camera.camera_id)
         thread = threading.Thread(
             target=self._run_camera,
-            args=(camera, stop, ledger),
+            args=(camera, stop),
             name=f"camera {camera.camera_id}",
             daemon=True,
         )
-        self._running[camera.camera_id] = _Running(camera, stop, thread, ledger)
+        self._running[camera.camera_id] = _Running(camera, stop, thread)
         thread.start()
 
-    def _run_camera(self, camera: Camera, stop: Stop, ledger: Ledger) -> None:
+    def _run_camera(self, camera: Camera, stop: Stop) -> None:
         try:
-            publisher = Publisher(self.settings, camera, ledger)
-            CameraLoop(camera, publisher, ledger, self._report, stop, SystemClock()).run()
+            publisher = Publisher(self.settings, camera)
+            self._running[camera.camera_id].account = publisher.account
+            CameraLoop(camera, publisher, self._report, stop, self.stop, SystemClock()).run()
         except (InfrastructureError, SightlineError) as error:
             # The camera is started again when the table is looked at next.
             log.warning("%s: %s", camera.camera_id, error)
@@ -155,10 +155,7 @@ class CameraService:
         for one in self._running.values():
             one.thread.join(self.stop.remaining())
         for name, one in self._running.items():
-            ledger = one.ledger
-            log.info(
-                "%s: %d captured, %d delivered, dropped %s",
-                name, ledger.captured, ledger.delivered, dict(ledger.dropped),
-            )  # fmt: skip
+            if one.account is not None:
+                log.info("%s: %s", name, one.account)
         self._collect()
         self._with_database(self._write_reports)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from producers.capture import OPEN_SECONDS, open_capture, open_device, require_open
 from producers.live import LiveSource
 from producers.pictures import Source, SourceLostError
-from producers.reels import Film, Folder, ReelSource, Wait
+from producers.reels import NOTHING, Film, Folder, ReadBefore, ReelSource, Wait
 from sightline.clock import Clock
 from sightline.errors import SightlineError
 from sightline.store.cameras import CameraSettings, mask_uri
@@ -28,6 +28,12 @@ class Location:
     def shown(self) -> str:
         """As it may be printed."""
         return mask_uri(self.target)
+
+
+def is_live(uri: str) -> bool:
+    """Whether a camera's URI is one that does not wait for us, whether or not it is there."""
+    scheme, colon, _rest = uri.partition(":")
+    return bool(colon and scheme.lower() in {*_PORTS, "device"}) or uri.startswith("/dev/video")
 
 
 def locate(uri: str) -> Location:
@@ -72,16 +78,27 @@ def _checked_address(uri: str) -> str:
     return uri
 
 
-def open_source(uri: str, settings: CameraSettings, clock: Clock, wait: Wait) -> Source:
-    """Open a camera's source. Raises SourceLostError with the reason when it cannot be read."""
+def open_source(
+    uri: str,
+    settings: CameraSettings,
+    clock: Clock,
+    wait: Wait,
+    read_before: ReadBefore = NOTHING,
+) -> Source:
+    """Open a camera's source; a film that has been read before goes on there.
+
+    Raises SourceLostError with the reason when it cannot be read.
+    """
     try:
         place = locate(uri)
     except SightlineError as error:
         raise SourceLostError(str(error)) from error
     if place.kind == "file":
-        return ReelSource(Film(Path(place.target)), settings, clock, wait)
+        return ReelSource(Film(Path(place.target)), settings, clock, wait, read_before)
     if place.kind == "folder":
-        return ReelSource(Folder(Path(place.target), settings.fps), settings, clock, wait)
+        return ReelSource(
+            Folder(Path(place.target), settings.fps), settings, clock, wait, read_before
+        )
     if place.kind == "device":
         capture = require_open(
             open_device(place.target),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.events import EventCutter, RateCap, Shot
-from producers.ledger import Ledger
+from producers.ledger import Tally
 from producers.pictures import BGRImage, Picture
 from schemas import ids
 from sightline.clock import US
@@ -49,12 +49,12 @@ def test_nothing_is_lost_and_events_are_whole(
     knows_end: bool,
     fps: float | None,
 ) -> None:
-    ledger = Ledger("cutter")
-    cutter = EventCutter("cutter", CameraSettings(motion=motion, fps=fps), ledger)
+    tally = Tally()
+    cutter = EventCutter("cutter", CameraSettings(motion=motion, fps=fps), tally)
     shots = cut(cutter, given_pictures, knows_end=knows_end)
 
-    assert ledger.captured == len(shots) + ledger.dropped.total()
-    repeats = ledger.captured - sum(1 + skipped for _, _, skipped in given_pictures)
+    assert tally.captured == len(shots) + tally.dropped.total()
+    repeats = tally.captured - sum(1 + skipped for _, _, skipped in given_pictures)
     assert repeats in (0, 1)
     assert [shot.sequence for shot in shots] == sorted({shot.sequence for shot in shots})
     times = [shot.captured_at_us for shot in shots]
@@ -66,7 +66,8 @@ def test_nothing_is_lost_and_events_are_whole(
     for event_id, frames in by_event.items():
         assert [shot.first for shot in frames] == [True] + [False] * (len(frames) - 1)
         assert [shot.last for shot in frames] == [False] * (len(frames) - 1) + [True]
-        event = frames[0].event
+        event = frames[-1].event
+        assert event.ended
         assert event_id == ids.motion_event_id("cutter", frames[0].captured_at_us)
         assert (event.first_sequence, event.last_sequence) == (
             frames[0].sequence,
@@ -76,26 +77,26 @@ def test_nothing_is_lost_and_events_are_whole(
 
 
 def test_without_the_gate_a_film_gives_exactly_its_frames() -> None:
-    ledger = Ledger("film")
-    cutter = EventCutter("film", CameraSettings(motion=False), ledger)
+    tally = Tally()
+    cutter = EventCutter("film", CameraSettings(motion=False), tally)
     shots = cut(cutter, [(US // 10, STILL, 0)] * 50, knows_end=True)
     assert [shot.sequence for shot in shots] == list(range(1, 51))
-    assert not ledger.dropped
+    assert not tally.dropped
 
 
 def test_a_lost_camera_s_last_picture_is_said_once_more() -> None:
-    ledger = Ledger("lost")
-    cutter = EventCutter("lost", CameraSettings(motion=False), ledger)
+    tally = Tally()
+    cutter = EventCutter("lost", CameraSettings(motion=False), tally)
     shots = cut(cutter, [(US // 10, image, 0) for image in MOVING], knows_end=False)
     *_, shown, again = shots
     assert again.image is shown.image
     assert again.captured_at_us == shown.captured_at_us + 1
     assert again.last
-    assert ledger.captured == len(MOVING) + 1
+    assert tally.captured == len(MOVING) + 1
 
 
 def test_pictures_just_before_a_motion_go_with_it() -> None:
-    cutter = EventCutter("pre", CameraSettings(), Ledger("pre"))
+    cutter = EventCutter("pre", CameraSettings(), Tally())
     quiet = [(US // 10, STILL, 0)] * 60
     cut_so_far = cut(cutter, [*quiet, *[(US // 10, image, 0) for image in MOVING]], knows_end=False)
     opened = [shot.sequence for shot in cut_so_far if shot.first]
