@@ -9,6 +9,7 @@ from schemas.topics import LIVE
 from sightline.cli.caller import caller
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
+from sightline.replay import record
 from sightline.runs import promote as promoting
 from sightline.runs.delete import delete as delete_run
 from sightline.runs.diff import Diff, Difference
@@ -28,6 +29,16 @@ _SHOWN = 200
 def register(root: typer.Typer) -> None:
     """Add the commands."""
     root.add_typer(app, name="runs")
+
+
+@app.command("list")
+def list_runs(as_json: JsonOption = False) -> None:
+    """Every run: over what, how far it is, and what keeps it from being exact; oldest first."""
+    with connect(load_settings()) as db:
+        rows = record.listed(db)
+    if not as_json:
+        rows = [_shown(row) for row in rows]
+    print_rows(rows, title="Runs", as_json=as_json)
 
 
 @app.command()
@@ -119,3 +130,16 @@ def _say(told: dict[str, Any], line: str, as_json: bool) -> None:
         print_json(told)
     else:
         console.print(line, highlight=False, markup=False)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "run": row["name"],
+        "from": row["from_at"],
+        "to": row["to_at"],
+        "cameras": ", ".join(row["cameras"]),
+        "pack": row["pack"],
+        "stage": "promoted" if row["promoted_at"] else row["stage"],
+        "made": row["made_at"],
+        "not exact": row["detail"],
+    }
