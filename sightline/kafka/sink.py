@@ -159,8 +159,7 @@ class SinkLoop:
             _reach(Place.BEFORE_COMMIT, fresh)
         if records:
             _reach(Place.AFTER_COMMIT, fresh)
-            behind = [TopicPartition(*at, offset) for at, offset in progress.ends(records).items()]
-            self._consumer.commit(offsets=behind, asynchronous=True)
+            self._show(progress.ends(records))
 
     def _decoded(self, cursor: Cursor, records: Sequence[Record]) -> list[Taken]:
         batch: list[Taken] = []
@@ -224,8 +223,15 @@ class SinkLoop:
                     progress.start_over(cursor, name, place)
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
         self._is_placed = True
+        self._show(offsets)  # a worker that died may not have come to that
         log.info("%s: %d partitions", name, len(places))
         _reach(Place.IN_RECOVERY, places)
+
+    def _show(self, offsets: Mapping[Partition, int]) -> None:
+        """Tell Kafka how far the database has come."""
+        told = [TopicPartition(*at, offset) for at, offset in offsets.items() if offset]
+        if told:
+            self._consumer.commit(offsets=told, asynchronous=True)
 
     def _is_another_topic(self, place: Partition, offset: int) -> bool:
         """Whether the topic ends before the offset: it was made anew since."""

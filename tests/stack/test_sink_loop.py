@@ -3,22 +3,28 @@
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, LIVE, Topic
+from sightline.faults import Place
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import client_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
 from sightline.kafka.sink import group_of
 from sightline.settings import Settings
+from sightline.stack.database import Database
+from sightline.stack.ports import free_port
 from sightline.store.db import connect
-from tests.support import ROOT, environment, eventually, read_topic
+from tests.support import ROOT, environment, eventually, read_topic, run_sightline
 
 pytestmark = pytest.mark.stack
 
@@ -33,9 +39,9 @@ def _table(stack: Settings) -> None:
 
 
 @contextmanager
-def sink(stack: Settings, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def sink(stack: Settings, name: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "tests.stack.counting_sink", name, f"test-{name}"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home)) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home, **settings)) as process:
         try:
             yield process
         finally:
@@ -78,11 +84,36 @@ def next_offsets(stack: Settings, name: str) -> list[int]:
         return [int(row[0]) for row in found]
 
 
-def members(stack: Settings, name: str) -> int:
-    """How many workers the group of a sink has."""
+def members(stack: Settings, name: str) -> set[str]:
+    """The ids of the workers that the group of a sink has."""
     group = group_of(name, LIVE)
     admin = AdminClient(client_config(stack, "test"))
-    return len(admin.describe_consumer_groups([group])[group].result(10).members)
+    found = admin.describe_consumer_groups([group])[group].result(10).members
+    return {member.member_id for member in found}
+
+
+def lag(stack: Settings, name: str, sent: int) -> int:
+    """How far a sink is behind, as Kafka's own tools see it."""
+    group = ConsumerGroupTopicPartitions(group_of(name, LIVE))
+    admin = AdminClient(client_config(stack, "test"))
+    found = admin.list_consumer_group_offsets([group])[group.group_id].result(10)
+    return sent - sum(max(0, int(at.offset)) for at in found.topic_partitions)
+
+
+def waits(port: int, name: str) -> bool:
+    """Whether a sink says that it waits for the database."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return f'sightline_sink_waiting{{sink="{name}"}} 1.0' in answer.read().decode()
+
+
+@contextmanager
+def no_database(stack: Settings) -> Iterator[None]:
+    """PostgreSQL is stopped, and started again."""
+    Database(stack.home).stop()
+    try:
+        yield
+    finally:
+        run_sightline(stack.home, "up")
 
 
 def test_a_bad_record_alone_is_given_up_and_its_batch_survives(stack: Settings) -> None:
@@ -117,7 +148,7 @@ def test_workers_that_join_and_leave_write_every_record_once(stack: Settings) ->
     with sink(stack, "join"):
         eventually(lambda: rows(stack, "join"))
         with sink(stack, "join") as second:
-            eventually(lambda: members(stack, "join") == 2)
+            eventually(lambda: len(members(stack, "join")) == 2)
             send(stack, "join", [template(number) for number in range(100, 300)])
             eventually(lambda: len(rows(stack, "join")) == 300)
             second.send_signal(signal.SIGTERM)
@@ -140,3 +171,63 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(stack: Settings) 
     with sink(stack, "anew"):
         eventually(lambda: len(rows(stack, "anew")) == 15)
     assert next_offsets(stack, "anew") == [5]
+
+
+def test_a_sink_waits_for_the_database_within_its_group_and_catches_up(stack: Settings) -> None:
+    send(stack, "away", [template(number) for number in range(50)])
+    port = free_port(set())
+    with sink(stack, "away", SIGHTLINE_METRICS_PORT=str(port)) as process:
+        eventually(lambda: len(rows(stack, "away")) == 50)
+        eventually(lambda: lag(stack, "away", 50) == 0)
+        before = members(stack, "away")
+        with no_database(stack):
+            eventually(lambda: waits(port, "away"))
+            send(stack, "away", [template(number) for number in range(50, 100)])
+            assert lag(stack, "away", 100) == 50
+            assert process.poll() is None
+        eventually(lambda: len(rows(stack, "away")) == 100)
+        eventually(lambda: lag(stack, "away", 100) == 0)
+        assert members(stack, "away") == before
+        assert not waits(port, "away")
+    assert {times for times, _batch in rows(stack, "away").values()} == {1}
+
+
+def test_a_connection_that_is_cut_amid_a_transaction_doubles_nothing(stack: Settings) -> None:
+    send(stack, "cut", [template(number) for number in range(50)])
+    with sink(stack, "cut") as process, connect(stack) as held:
+        eventually(lambda: len(rows(stack, "cut")) == 50)
+        for number in range(50, 80, 10):
+            held.execute("LOCK TABLE counted IN EXCLUSIVE MODE")
+            send(stack, "cut", [template(number + more) for more in range(10)])
+            eventually(lambda: cut(stack))
+            held.commit()
+            eventually(lambda: len(rows(stack, "cut")) == number + 10)  # noqa: B023
+        assert process.poll() is None
+    assert {times for times, _batch in rows(stack, "cut").values()} == {1}
+
+
+def cut(stack: Settings) -> bool:
+    """End the connection of a sink that is writing; whether there was one."""
+    with connect(stack, autocommit=True) as db:
+        ended = db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO counted%'"
+        )
+        return ended.fetchone() is not None
+
+
+def test_a_sink_that_dies_anywhere_writes_every_record_once(
+    stack: Settings, tmp_path: Path
+) -> None:
+    """A named worker: who comes back has the work again at once."""
+    own = {"SIGHTLINE_FAULTS": str(tmp_path), "SIGHTLINE_INSTANCE": "1"}
+    places = [Place.IN_RECOVERY, Place.BEFORE_OFFSET, Place.BEFORE_COMMIT, Place.AFTER_COMMIT]
+    for rank, place in enumerate(places):
+        send(stack, "dies", [template(rank * 20 + more) for more in range(20)])
+        (tmp_path / f"dies.{place}").touch()
+        with sink(stack, "dies", **own) as process:
+            assert process.wait(20) == -signal.SIGKILL
+    with sink(stack, "dies", **own):
+        eventually(lambda: len(rows(stack, "dies")) == 20 * len(places))
+        eventually(lambda: lag(stack, "dies", 20 * len(places)) == 0)
+    assert {times for times, _batch in rows(stack, "dies").values()} == {1}
