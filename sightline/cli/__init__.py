@@ -32,6 +32,7 @@ def _assemble() -> None:
         demo,
         dlq,
         enrol,
+        explain,
         logs,
         models,
         people,
@@ -56,6 +57,7 @@ def _assemble() -> None:
         demo,
         replay,
         runs,
+        explain,
         dlq,
     ):
         module.register(app)

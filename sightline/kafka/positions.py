@@ -1,7 +1,7 @@
 """Where topics end, where groups stand, and what lies in between."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -22,7 +22,9 @@ _WAIT_SECONDS = 0.05
 _BACK = 8
 
 
-def records_from(settings: Settings, topic: str, starts: Mapping[int, int]) -> Iterator[Record]:
+def records_from(
+    settings: Settings, topic: str, starts: Mapping[int, int]
+) -> Generator[Record, None, None]:
     """Every committed record of some partitions from an offset on to the present end.
 
     Each partition's in its order. Raises InfrastructureError when Kafka does not give them.
