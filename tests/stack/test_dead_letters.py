@@ -1,11 +1,8 @@
 """Dead letters on the real broker and database: read back, tried once more, counted once."""
 
-import json
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,33 +11,29 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, SIGHTINGS, TRACKS
 from sightline import deadletters
-from sightline.deadletters import LetterId
+from sightline.deadletters import Choice, Letter
+from sightline.errors import ConflictError, NotFoundError
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
-from sightline.kafka.sink import Sink, SinkLoop
+from sightline.kafka.sink import SinkLoop
 from sightline.lifecycle import Stop
 from sightline.settings import Settings, SinkSettings
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.visitor_log import VisitorLog
 from tests.stack.sinks_support import FACE, T0, World, new_world
-from tests.support import eventually, read_topic, run_sightline, sightline_json
+from tests.support import eventually, run_sightline, sightline_json
 
 pytestmark = pytest.mark.stack
 
 BOX = (10.0, 10.0, 50.0, 90.0)
 
 
-@pytest.fixture
-def world(stack: Settings) -> Iterator[World]:
-    with new_world(stack) as found:
-        yield found
-
-
-@contextmanager
-def running(*loops: SinkLoop) -> Iterator[None]:
-    """Sinks at work; what ends one of them fails the test."""
+@pytest.fixture(scope="module", autouse=True)
+def _sinks(stack: Settings) -> Iterator[None]:
+    """Sinks at work; what ends one of them is an error."""
+    fast = stack.model_copy(update={"sinks": SinkSettings(person_state_seconds=0.3)})
     stop = Stop(10)
     ends: list[BaseException] = []
 
@@ -50,15 +43,24 @@ def running(*loops: SinkLoop) -> Iterator[None]:
         except BaseException as error:  # noqa: BLE001 - told to the test
             ends.append(error)
 
-    threads = [threading.Thread(target=work, args=(loop,)) for loop in loops]
-    with ExitStack() as stack:
-        for thread in threads:
-            thread.start()
-            stack.callback(thread.join, 20)
-        stack.callback(stop.request)
-        yield
+    threads = [
+        threading.Thread(target=work, args=(SinkLoop(sink, fast),))
+        for sink in (VisitorLog(fast), PersonState(fast), AccessLog(fast))
+    ]
+    for thread in threads:
+        thread.start()
+    yield
+    stop.request()
+    for thread in threads:
+        thread.join(20)
     assert not ends
     assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.fixture
+def world(stack: Settings) -> Iterator[World]:
+    with new_world(stack) as found:
+        yield found
 
 
 def send(stack: Settings, *outs: Out) -> None:
@@ -71,10 +73,23 @@ def record(topic: str, key: str, message: Message) -> Out:
     return Out(topic, key, message.SerializeToString(), T0 // 1000)
 
 
-def letters(stack: Settings, key: str, *more: str) -> dict[str, dict[str, Any]]:
-    """The letters about records of a key, by service."""
-    found = sightline_json(stack, "dlq", "list", "--limit", "10000", *more)
-    return {row["service"]: row for row in found if row["key"] == key}
+def open_letters(stack: Settings, key: str) -> dict[str, Letter]:
+    """The letters about records of a key that nobody has decided on, by service."""
+    return {
+        one.message.service: one
+        for one in deadletters.read(stack, Choice())
+        if one.message.key.decode() == key and one.fate is None
+    }
+
+
+def wait_for_letters(stack: Settings, key: str, *services: str) -> dict[str, Letter]:
+    eventually(lambda: set(services) <= set(open_letters(stack, key)))
+    return open_letters(stack, key)
+
+
+def replay(stack: Settings, letter: Letter) -> None:
+    choice = Choice(frozenset([letter.id]))
+    assert list(deadletters.replay(stack, choice, "test")) == [letter.id]
 
 
 def test_a_replayed_letter_is_taken_by_its_service_alone_and_once(
@@ -82,67 +97,57 @@ def test_a_replayed_letter_is_taken_by_its_service_alone_and_once(
 ) -> None:
     """A frame of a camera that nobody has added yet; then somebody adds it."""
     camera = f"late-{world.id}"
-    sinks: list[Sink] = [VisitorLog(stack), PersonState(fast(stack))]
-    with running(*(SinkLoop(sink, stack) for sink in sinks)):
-        send(stack, record(TRACKS.name, camera, world.frame(0, [(0, BOX)], camera=camera)))
-        found = wait_for_letters(stack, camera, "visitor-log", "person-state")
-        letter = found["visitor-log"]
-        assert letter["reason"] == "unknown_camera"
-        assert world.add_camera("late") == camera
+    send(stack, record(TRACKS.name, camera, world.frame(0, [(0, BOX)], camera=camera)))
+    found = wait_for_letters(stack, camera, "visitor-log", "person-state")
+    letter = found["visitor-log"]
+    assert letter.message.reason == "unknown_camera"
+    assert world.add_camera("late") == camera
 
-        replayed = sightline_json(stack, "dlq", "replay", letter["id"])
-        assert replayed == {"replayed": [letter["id"]]}
-        frames = "SELECT frames_seen FROM motion_events WHERE camera_id = %s"
-        assert eventually(lambda: world.rows(frames, camera)) == [{"frames_seen": 1}]
-        assert not world.rows("SELECT FROM person_tracks WHERE camera_id = %s", camera)
-        assert set(letters(stack, camera)) == {"person-state"}
-        assert letters(stack, camera, "--decided")["visitor-log"]["fate"] == "replayed"
+    replay(stack, letter)
+    frames = "SELECT frames_seen FROM motion_events WHERE camera_id = %s"
+    eventually(lambda: world.rows(frames, camera))
+    assert world.one(frames, camera) == {"frames_seen": 1}
+    assert not world.rows("SELECT FROM person_tracks WHERE camera_id = %s", camera)
+    assert set(open_letters(stack, camera)) == {"person-state"}
+    with pytest.raises(ConflictError, match="was replayed before"):
+        replay(stack, letter)
 
-        twice = run_sightline(stack.home, "dlq", "replay", letter["id"], check=False)
-        assert twice.stderr.strip() == f"sightline: letter {letter['id']} was replayed before"
+    # As after a crash between the delivery and the fate: it is in the topic a second time.
+    send(stack, deadletters.again(letter.message))
+    send(stack, record(TRACKS.name, camera, world.frame(1, camera=camera)))
+    eventually(lambda: world.one(frames, camera)["frames_seen"] > 1)
+    assert world.one(frames, camera) == {"frames_seen": 2}
 
-        # As after a crash between the delivery and the fate: it is in the topic a second time.
-        message = deadletters.find(stack, LetterId.parse(letter["id"])).message
-        send(stack, deadletters.again(message))
-        send(stack, record(TRACKS.name, camera, world.frame(1, camera=camera)))
-        eventually(lambda: world.one(frames, camera)["frames_seen"] > 1)
-        assert world.one(frames, camera) == {"frames_seen": 2}
-
-        chosen = ["--service", "person-state", "--reason", "unknown_camera"]
-        assert (
-            found["person-state"]["id"]
-            in sightline_json(stack, "dlq", "replay", *chosen)["replayed"]
-        )
-        tracks = "SELECT detections FROM person_tracks WHERE camera_id = %s"
-        assert eventually(lambda: world.rows(tracks, camera)) == [{"detections": 1}]
-    assert letters(stack, camera) == {}
+    by_reason = Choice(service="person-state", reason="unknown_camera")
+    assert found["person-state"].id in list(deadletters.replay(stack, by_reason, "test"))
+    tracks = "SELECT detections FROM person_tracks WHERE camera_id = %s"
+    eventually(lambda: world.rows(tracks, camera))
+    assert world.one(tracks, camera) == {"detections": 1}
 
 
 def test_a_letter_that_fails_again_is_a_letter_again(stack: Settings, world: World) -> None:
     camera = f"never-{world.id}"
-    with running(SinkLoop(AccessLog(stack), stack)):
-        sighting = world.sighting(stranger="s", camera=camera)
-        send(stack, record(SIGHTINGS.name, camera, sighting))
-        first = wait_for_letters(stack, camera, "access-log")["access-log"]
-        run_sightline(stack.home, "dlq", "replay", first["id"])
-        second = wait_for_letters(stack, camera, "access-log")["access-log"]
-        assert second["id"] != first["id"]
-        world.add_camera("never")
-        run_sightline(stack.home, "dlq", "replay", second["id"])
-        rows = "SELECT FROM access_logs WHERE camera_id = %s"
-        eventually(lambda: world.rows(rows, camera))
+    send(stack, record(SIGHTINGS.name, camera, world.sighting(stranger="s", camera=camera)))
+    first = wait_for_letters(stack, camera, "access-log")["access-log"]
+    replay(stack, first)
+    second = wait_for_letters(stack, camera, "access-log")["access-log"]
+    assert second.id != first.id
+    world.add_camera("never")
+    replay(stack, second)
+    eventually(lambda: world.rows("SELECT FROM access_logs WHERE camera_id = %s", camera))
 
 
-def test_show_has_record_origin_reason_and_stack_and_no_face(
+def test_the_commands_show_record_origin_reason_and_stack_and_no_face(
     stack: Settings, world: World, tmp_path: Path
 ) -> None:
     camera = f"shown-{world.id}"
     sighting = world.sighting(stranger="s", camera=camera)
-    with running(SinkLoop(AccessLog(stack), stack)):
-        send(stack, record(SIGHTINGS.name, camera, sighting))
-        letter = wait_for_letters(stack, camera, "access-log")["access-log"]
+    send(stack, record(SIGHTINGS.name, camera, sighting))
+    letter = str(wait_for_letters(stack, camera, "access-log")["access-log"].id)
+    listed = sightline_json(stack, "dlq", "list", "--service", "access-log")
+    assert listed[0]["id"] == letter
     raw = tmp_path / "record"
-    told = sightline_json(stack, "dlq", "show", letter["id"], "--raw", str(raw))
+    told = sightline_json(stack, "dlq", "show", letter, "--raw", str(raw))
     assert raw.read_bytes() == sighting.SerializeToString()
     assert told["record"]["sighting_id"] == sighting.sighting_id
     assert told["record"]["status"] == "CONFIRMED"
@@ -150,46 +155,30 @@ def test_show_has_record_origin_reason_and_stack_and_no_face(
     assert told["source"].startswith("sightings/")
     assert told["detail"] == f"there is no camera {camera}"
     assert "sinks/decisions.py" in told["stack"]
-    printed = run_sightline(stack.home, "dlq", "show", letter["id"]).stdout
-    assert sighting.sighting_id in printed
-    assert "unknown_camera" in printed
-    run_sightline(stack.home, "dlq", "drop", letter["id"])
-    assert letters(stack, camera) == {}
+    assert sightline_json(stack, "dlq", "drop", letter) == {"dropped": [letter]}
+    refused = run_sightline(stack.home, "dlq", "replay", letter, check=False)
+    assert refused.stderr == f"sightline: letter {letter} was dropped before\n"
 
 
-def test_what_is_no_letter_is_listed_and_can_only_be_dropped(stack: Settings) -> None:
+def test_what_is_no_letter_can_only_be_dropped(stack: Settings) -> None:
+    reason = f"of-{uuid4().hex[:8]}"
     of_a_run = pb.DeadLetter(
         source=pb.Position(topic="tracks.run-a", partition=0, offset=3),
         value=b"\xff",
         service="visitor-log",
-        reason=f"of-{uuid4().hex[:8]}",
+        reason=reason,
         failed_at_us=2**62,
         run="a",
     )
-    send(
-        stack,
-        Out(DEAD_LETTERS.name, "x", b"\xff no letter", T0 // 1000),
-        Out(DEAD_LETTERS.name, "x", of_a_run.SerializeToString(), T0 // 1000),
-    )
-    last = max(one.offset for one in read_topic(stack, DEAD_LETTERS.name))
-    listed = {row["id"]: row for row in sightline_json(stack, "dlq", "list", "--limit", "10000")}
-    assert listed[f"0@{last - 1}"]["reason"] == "no_letter"
-    assert listed[f"0@{last}"]["run"] == "a"
-    for rank, why in [(last - 1, "cannot be read"), (last, "is of the run a"), (10**6, "no dead")]:
-        refused = run_sightline(stack.home, "dlq", "replay", f"0@{rank}", check=False)
-        assert refused.returncode == 1
-        assert why in refused.stderr
-        assert len(refused.stderr.strip().splitlines()) == 1
-    assert json.loads(
-        run_sightline(stack.home, "dlq", "drop", f"0@{last - 1}", f"0@{last}", "--json").stdout
-    ) == {"dropped": [f"0@{last - 1}", f"0@{last}"]}
-
-
-def wait_for_letters(stack: Settings, key: str, *services: str) -> dict[str, dict[str, Any]]:
-    eventually(lambda: set(services) <= set(letters(stack, key)))
-    return letters(stack, key)
-
-
-def fast(stack: Settings) -> Settings:
-    """Person state every few moments instead of every five seconds."""
-    return stack.model_copy(update={"sinks": SinkSettings(person_state_seconds=0.3)})
+    send(stack, Out(DEAD_LETTERS.name, "x", b"\xff no letter", T0 // 1000))
+    send(stack, Out(DEAD_LETTERS.name, "x", of_a_run.SerializeToString(), T0 // 1000))
+    unread = list(deadletters.read(stack, Choice(reason="no_letter")))[-1]
+    (of_run,) = deadletters.read(stack, Choice(reason=reason))
+    with pytest.raises(ConflictError, match="cannot be read"):
+        replay(stack, unread)
+    with pytest.raises(ConflictError, match="is of the run a"):
+        replay(stack, of_run)
+    with pytest.raises(NotFoundError):
+        deadletters.find(stack, deadletters.LetterId(0, 10**6))
+    ids = frozenset([unread.id, of_run.id])
+    assert set(deadletters.drop(stack, Choice(ids), "test")) == ids
