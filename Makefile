@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity
+.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity bench-guarantees
 
 demo:
 	@deploy/bootstrap demo
@@ -30,6 +30,11 @@ bench-identity:
 bench-match:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.match
+
+# What transactions and state cost vision: frames/s, and latency at p95.
+bench-guarantees:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.guarantees
 
 # The messages' Python, from the contract.
 proto:

@@ -50,7 +50,7 @@ class VisionSettings(_Group):
     """How frames become tracks and shots."""
 
     batch_frames: int = Field(32, ge=1, le=1024, description="frames in one transaction at most")
-    batch_seconds: float = Field(0.1, gt=0, description="how long a transaction waits to fill up")
+    batch_seconds: float = Field(0.05, gt=0, description="how long a transaction waits to fill up")
     behind_seconds: float = Field(
         2.0,
         ge=0,

@@ -111,6 +111,7 @@ class VisionProcessor:
             metrics.VISION_BEHIND.remove(key[2])
         self._states = {key: state for key, state in self._states.items() if key[:2] not in gone}
         self._saved = {key: state for key, state in self._saved.items() if key[:2] not in gone}
+        self._touched = {key: at for key, at in self._touched.items() if key[:2] not in gone}
 
     def _state_before(self, key: _CameraKey) -> CameraState | None:
         saved = self._saved.pop(key, None)

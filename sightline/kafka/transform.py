@@ -1,8 +1,8 @@
 """Consume, process, produce, keep the state and commit in one Kafka transaction.
 
-The order within a batch: process every record, begin, send the outputs (dead letters are outputs
-like any other) and the state, add the input's offsets, commit. Nobody sees outputs without their
-offsets, and whoever takes a partition over finds the state as it was at its offset.
+The order within a batch: process records as they come, begin, send the outputs (dead letters are
+outputs like any other) and the state, add the input's offsets, commit. Nobody sees outputs without
+their offsets, and whoever takes a partition over finds the state as it was at its offset.
 """
 
 import logging
@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 
 _INIT_SECONDS = 30.0
 """A predecessor's open transaction is aborted first, which the broker may take a while for."""
+
+_IDLE_SECONDS = 0.2
+_LONGEST_SECONDS = 0.5
+"""A batch is closed then, however much is waiting: its first outputs have waited enough."""
 
 Partition = tuple[str, int]
 """A topic and a number in it."""
@@ -101,7 +105,9 @@ class TransformLoop:
         self._clock = clock or SystemClock()
         # What the processor's state stands at: partition -> next offset.
         self._next: dict[Partition, int] = {}
-        self._batch: list[Record] = []
+        # The batch: what is processed and not yet committed.
+        self._outs: list[Out] = []
+        self._offsets: dict[Partition, int] = {}
 
     def run(self, stop: Stop) -> None:
         """Work until `stop`; raises InfrastructureError when Kafka does not go on."""
@@ -112,42 +118,47 @@ class TransformLoop:
             )
             while not stop:
                 self._collect(stop)
-                if self._batch and not stop:
-                    self._transact(self._batch)
+                if self._offsets:
+                    self._transact()
         except KafkaException as error:
             raise InfrastructureError(f"{self._service}: {error}") from error
         finally:
-            # Leaves the group at once, so that the partitions move without a time-out.
+            # Who has no name leaves the group: the partitions move without a time-out.
             self._consumer.close()
 
     def _collect(self, stop: Stop) -> None:
-        self._batch = []
-        until = self._clock.monotonic() + self._batch_seconds
-        while len(self._batch) < self._batch_records and not stop:
-            wait = until - self._clock.monotonic()
-            if self._batch and wait <= 0:
+        """Process what comes, until the batch is full or nothing more comes in time."""
+        taken, began = 0, 0.0
+        while taken < self._batch_records and not stop:
+            # A rebalance within the poll drops the batch.
+            age = self._clock.monotonic() - began if self._offsets else 0.0
+            if age > _LONGEST_SECONDS:
                 break
+            wait = max(0.0, self._batch_seconds - age) if self._offsets else _IDLE_SECONDS
             # For large records one poll at a time beats consume() of many.
-            message = self._consumer.poll(max(0.0, wait) if self._batch else 0.2)
+            message = self._consumer.poll(wait)
             if message is None:
                 break
-            self._batch += checked([message])
+            for record in checked([message]):
+                if not self._offsets:
+                    taken, began = 0, self._clock.monotonic()
+                self._outs += self._outputs(record)
+                self._offsets[record.topic, record.partition] = record.offset + 1
+                taken += 1
 
-    def _transact(self, records: Sequence[Record]) -> None:
-        # All the work comes before the transaction, which is then open for moments only: a worker
+    def _transact(self) -> None:
+        # All the work came before the transaction, which is then open for moments only: a worker
         # that is killed in it holds up its readers until the broker gives the transaction up.
-        outs = [out for record in records for out in self._outputs(record)]
         state = list(self._processor.state())
-        offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
         reach(Place.BEFORE_PRODUCE)
         raw = self._producer.raw
         raw.begin_transaction()
         try:
-            self._producer.send_all(outs)
+            self._producer.send_all(self._outs)
             reach(Place.BEFORE_STATE)
             self._producer.send_all(state)
             raw.send_offsets_to_transaction(
-                [TopicPartition(topic, number, at) for (topic, number), at in offsets.items()],
+                [TopicPartition(*at, offset) for at, offset in self._offsets.items()],
                 self._consumer.consumer_group_metadata(),
                 _INIT_SECONDS,
             )
@@ -160,7 +171,8 @@ class TransformLoop:
             self._abort()
             raise
         reach(Place.AFTER_COMMIT)
-        self._next.update(offsets)
+        self._next |= self._offsets
+        self._outs, self._offsets = [], {}
 
     def _abort(self) -> None:
         try:
@@ -212,7 +224,10 @@ class TransformLoop:
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         # Called while a batch is being collected: its records may be another worker's now, and
         # are read again from the committed offset where they are not.
-        self._batch = []
+        self._processor.forget(self._offsets)
+        for at in self._offsets:
+            self._next.pop(at, None)
+        self._outs, self._offsets = [], {}
 
     def _lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         raise InfrastructureError(f"{self._service}: the group went on without this worker")

@@ -57,6 +57,7 @@ class Tally:
     def forget(self, partitions: Iterable[Partition]) -> None:
         gone = set(partitions)
         self._counts = Counter({k: n for k, n in self._counts.items() if k[:2] not in gone})
+        self._touched = {key for key in self._touched if key[:2] not in gone}
 
 
 def main(name: str) -> None:

@@ -1,0 +1,46 @@
+"""A vision worker without guarantees: no transactions, no state, offsets committed by the clock.
+
+Usage: python -m benchmarks.plain_worker
+
+The same processor as the service's, and the loop that one would write without thinking of
+crashes. `make bench-guarantees` measures against it.
+"""
+
+import cv2
+from confluent_kafka import Consumer
+
+from processors.vision.processor import VisionProcessor
+from schemas import topics
+from sightline.errors import InvalidRecord
+from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.messages import checked
+from sightline.kafka.producer import SureProducer
+from sightline.lifecycle import start_service
+from sightline.settings import load_settings
+from sightline.vision.packs import load_pack
+
+
+def main() -> None:
+    """Work until told to stop."""
+    settings = load_settings()
+    stop = start_service("plain", settings)
+    cv2.setNumThreads(1)
+    group = f"sightline-vision-{settings.fleet}"
+    processor = VisionProcessor(load_pack(settings), settings)
+    producer = SureProducer(producer_config(settings, group) | {"enable.idempotence": False})
+    config = consumer_config(settings, group, group)
+    consumer = Consumer(config | {"enable.auto.commit": True, "enable.auto.offset.store": True})
+    consumer.subscribe([topics.frames(settings.fleet).name])
+    while not stop:
+        message = consumer.poll(0.2)
+        for record in checked([message] if message else []):
+            try:
+                producer.send_all(processor.process(record))
+            except InvalidRecord:
+                continue
+    producer.flush(10)
+    consumer.close()
+
+
+if __name__ == "__main__":
+    main()
