@@ -10,7 +10,7 @@ import typer
 
 from sightline import deadletters
 from sightline.cli.caller import caller
-from sightline.cli.output import JsonOption, console, print_json, print_rows
+from sightline.cli.output import JsonOption, console, print_json, print_rows, printable
 from sightline.clock import to_datetime
 from sightline.deadletters import Choice, Letter, LetterId
 from sightline.errors import SightlineError
@@ -80,7 +80,7 @@ def show(
         console.print("The record is not what its topic holds: see --raw.")
     else:
         console.print_json(data=record)
-    console.print(stack.rstrip(), markup=False, highlight=False)
+    console.print(printable(stack.rstrip()), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

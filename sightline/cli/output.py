@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -42,7 +43,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool) 
     for column in rows[0]:
         table.add_column(column, overflow="fold")  # nothing is left out
     for row in rows:
-        table.add_row(*("" if value is None else _shown(value) for value in row.values()))
+        table.add_row(*("" if value is None else Text(_shown(value)) for value in row.values()))
     console.print(table)
 
 
@@ -51,4 +52,9 @@ def _shown(value: Any) -> str:
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:.2f}"
-    return str(value)
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Text that came from outside, without what a terminal would take for an order."""
+    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
