@@ -1,0 +1,83 @@
+"""How near a group is to losing records, and what settings make of topics."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.topics import (
+    DAY_MS,
+    FACES,
+    GALLERY,
+    MATCH_STATE,
+    MIB,
+    Topic,
+    all_topics,
+    frames,
+    of_run,
+    vision_state,
+)
+from sightline.kafka.admin import kept
+from sightline.kafka.holdings import Held
+from sightline.settings import RetentionSettings
+from sinks.unread import Unread, unread
+
+HELD = Held(low=100, high=300, size=1000, limit_bytes=2000, limit_ms=-1)
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [
+        (300, Unread(0, 0.0, 0)),
+        (200, Unread(100, 0.25, 0)),
+        (100, Unread(200, 0.5, 0)),
+        (70, Unread(200, 0.5, 30)),  # 30 are gone
+        (900, Unread(0, 0.0, 0)),  # the topic was made anew
+    ],
+)
+def test_the_share_of_what_is_kept(position: int, expected: Unread) -> None:
+    assert unread(position, HELD) == expected
+
+
+def test_time_counts_where_it_is_limited_and_the_worse_of_both_is_told() -> None:
+    by_time = replace(HELD, limit_bytes=-1, limit_ms=1000)
+    assert unread(200, by_time, age_ms=900).share == pytest.approx(0.9)
+    assert unread(300, by_time, age_ms=900).share == 0.0
+    assert unread(200, replace(HELD, limit_ms=1000), age_ms=100).share == pytest.approx(0.25)
+    assert unread(200, replace(HELD, limit_ms=1000), age_ms=400).share == pytest.approx(0.4)
+    assert unread(200, replace(HELD, limit_bytes=-1), age_ms=10**9).share == 0.0
+
+
+def test_partitions_add_up_to_their_worst() -> None:
+    assert Unread(1, 0.5, 2) + Unread(3, 0.2, 4) == Unread(4, 0.5, 6)
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
+def test_nothing_is_lost_twice_and_an_empty_partition_divides_nothing(
+    position: int, low: int, more: int
+) -> None:
+    held = Held(low, low + more, 10 * more, 100, -1)
+    first = unread(position, held)
+    assert unread(max(position, low), held) == replace(first, lost=0)
+    assert first.records <= more
+
+
+def test_settings_say_how_every_kind_of_topic_is_kept() -> None:
+    for topic in all_topics():
+        assert kept(topic, RetentionSettings()) == topic, "the registry is the default"
+    wanted = RetentionSettings(
+        frames_bytes=5 * MIB, frames_days=2, faces_bytes=0, sightings_days=0.5, tracks_bytes=MIB
+    )
+    hall = kept(frames("hall"), wanted)
+    assert (hall.retention_bytes, hall.retention_ms) == (5 * MIB, 2 * DAY_MS)
+    assert hall.config()["segment.bytes"] == str(5 * MIB // 4)
+    for_ever = kept(FACES, wanted)
+    assert (for_ever.config()["retention.bytes"], for_ever.config()["retention.ms"]) == ("-1", "-1")
+    run = kept(of_run(FACES, "again"), RetentionSettings(faces_bytes=7 * MIB))
+    assert (run.name, run.retention_bytes) == ("faces.run-again", 7 * MIB)
+
+
+@pytest.mark.parametrize("topic", [GALLERY, MATCH_STATE, vision_state(), Topic("else", "", 1)])
+def test_what_is_compacted_or_of_no_kind_is_left_alone(topic: Topic) -> None:
+    assert kept(topic, RetentionSettings(frames_bytes=MIB)) == topic
