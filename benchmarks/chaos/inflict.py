@@ -1,0 +1,111 @@
+"""Faults as they come: each in a thread of its own, so that several may last at once."""
+
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.chaos.infrastructure import Infrastructure
+from benchmarks.chaos.plan import SCALE, SIGNALS, STOP, TERM, WORKERS, Fault
+from benchmarks.chaos.rig import Rig
+from benchmarks.chaos.services import Services, service_of
+from sightline.faults import Place
+
+_REACH_SECONDS = 20.0
+"""A place that was not reached by then is none under this load, and the fault is taken back."""
+
+_DRAIN_SECONDS = 15.0
+_LOOK_SECONDS = 0.05
+
+DONE, NOBODY, NOT_REACHED, NOT_DRAINED = "done", "nobody there", "not reached", "did not drain"
+
+
+@dataclass
+class Trouble:
+    """Inflicts faults, and remembers what became of each."""
+
+    rig: Rig
+    services: Services
+    infrastructure: Infrastructure
+    outcomes: list[tuple[Fault, str]] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, faults: Sequence[Fault]) -> None:
+        """All of them at their times; returns when the last one is over."""
+        began = time.monotonic()
+        threads = []
+        for fault in faults:
+            if self._over.wait(max(0.0, began + fault.at - time.monotonic())):
+                break
+            thread = threading.Thread(target=self._one, args=(fault,), name=str(fault))
+            thread.start()
+            threads.append(thread)
+        for thread in threads:
+            thread.join()
+
+    def stop(self) -> None:
+        """No more faults."""
+        self._over.set()
+
+    def _one(self, fault: Fault) -> None:
+        self.outcomes.append((fault, self._inflict(fault)))
+
+    def _inflict(self, fault: Fault) -> str:
+        if fault.how == SCALE:
+            return self._scale(fault)
+        if fault.target not in self.services.slots:
+            return DONE if self.infrastructure.hit(fault) else NOBODY
+        if fault.how in SIGNALS:
+            return self._signal(fault)
+        return self._place(fault, Place(fault.how))
+
+    def _scale(self, fault: Fault) -> str:
+        usual = WORKERS["vision"]
+        for count in (1, 3, 1, usual):
+            self.services.scale("vision", count)
+            self._over.wait(fault.seconds / 3)
+        return DONE
+
+    def _signal(self, fault: Fault) -> str:
+        number = signal.Signals[fault.how]
+        before = self.services.pids().get(fault.target)
+        if before is None or not self.services.send(fault.target, number):
+            return NOBODY
+        if fault.how == STOP:
+            self._over.wait(fault.seconds)
+            self.services.send(fault.target, signal.SIGCONT)
+        if fault.how == TERM and not self._gone(fault.target, before, _DRAIN_SECONDS):
+            self.services.send(fault.target, signal.SIGKILL)
+            return NOT_DRAINED
+        return DONE
+
+    def _gone(self, slot: str, pid: int, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while self.services.pids().get(slot) == pid:
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _place(self, fault: Fault, place: Place) -> str:
+        """Have a service die where its code says so; whichever of several comes there first."""
+        service = service_of(fault.target)
+        file = self.rig.faults / f"{service}.{place}"
+        file.touch()
+        before = self.services.pids()
+        if place is Place.IN_RECOVERY:
+            self.services.send(fault.target, signal.SIGKILL)
+            self._gone(fault.target, before.get(fault.target, 0), _DRAIN_SECONDS)
+        return DONE if _vanished(file) else NOT_REACHED
+
+
+def _vanished(file: Path) -> bool:
+    until = time.monotonic() + _REACH_SECONDS
+    while file.exists():
+        if time.monotonic() > until:
+            file.unlink(missing_ok=True)
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True

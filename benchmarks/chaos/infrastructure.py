@@ -1,0 +1,159 @@
+"""Brokers and the database: hit, and started again when they are gone."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import psutil
+
+from benchmarks.chaos.plan import CUT, FULL, REFUSED, SILENT, STOP, TERM, Fault
+from benchmarks.chaos.rig import DATABASE, Rig, broker_name
+from sightline.errors import SightlineError
+from sightline.stack.broker import Broker
+from sightline.stack.database import Database
+
+_LOOK_SECONDS = 0.5
+_SMART_SECONDS = 4.0
+"""PostgreSQL waits for its clients after a SIGTERM, which never leave: then it is told to hurry."""
+
+_GONE_SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class _Daemon:
+    """A broker or the database."""
+
+    name: str
+    find: Callable[[], list[psutil.Process]]
+    start: Callable[[], object]
+    process: psutil.Process | None = None
+    away_since: float | None = None
+
+    def family(self) -> list[psutil.Process]:
+        """Its process and what that has started."""
+        process = self.alive()
+        return [] if process is None else [process, *process.children(recursive=True)]
+
+    def alive(self) -> psutil.Process | None:
+        """Its main process; None when it does not run."""
+        if self.process is None or not _runs(self.process):
+            found = self.find()
+            self.process = found[0] if found else None
+        return self.process
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@dataclass
+class Infrastructure:
+    """Keeps brokers and the database running, and does to them what is asked."""
+
+    rig: Rig
+    outages: list[tuple[str, float, float]] = field(default_factory=list)
+    """Who was disturbed, from when to when (monotonic), until it answered again."""
+    _daemons: dict[str, _Daemon] = field(default_factory=dict)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _keepers: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> "Infrastructure":
+        home, ports = self.rig.settings.home, self.rig.ports
+        for node in range(1, len(ports.kafka) + 1):
+            broker = Broker(home, node)
+            self._add(broker_name(node), broker.running, partial(broker.start, ports))
+        database = Database(home)
+        self._add(DATABASE, database.running, partial(database.start, ports))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for keeper in self._keepers:
+            keeper.join()
+
+    def _add(
+        self, name: str, find: Callable[[], list[psutil.Process]], start: Callable[[], object]
+    ) -> None:
+        daemon = _Daemon(name, find, start)
+        self._daemons[name] = daemon
+        keeper = threading.Thread(target=self._keep, args=(daemon,), name=f"keeper of {name}")
+        keeper.start()
+        self._keepers.append(keeper)
+
+    def _keep(self, daemon: _Daemon) -> None:
+        """Start it whenever it is not there."""
+        while not self._over.wait(_LOOK_SECONDS):
+            if daemon.alive() is not None:
+                continue
+            away_since = time.monotonic()
+            try:
+                daemon.start()
+            except (SightlineError, OSError, psutil.Error):
+                continue  # its disk is full: once more
+            self.outages.append((daemon.name, away_since, time.monotonic()))
+
+    def hit(self, fault: Fault) -> bool:
+        """Do it, and wait until it is over; False where there is nothing to hit."""
+        began = time.monotonic()
+        try:
+            return self._hit(fault)
+        finally:
+            self.outages.append((fault.target, began, time.monotonic()))
+
+    def _hit(self, fault: Fault) -> bool:
+        if fault.how == FULL:
+            disk = self.rig.disks[fault.target]
+            disk.fill()
+            self._over.wait(fault.seconds)
+            disk.relieve()
+            return True
+        if fault.how in (CUT, REFUSED, SILENT):
+            return self._cut(fault)
+        return self._signal(self._daemons[fault.target], fault)
+
+    def _cut(self, fault: Fault) -> bool:
+        proxies, way = self.rig.proxies, self.rig.ways[fault.target]
+        if fault.how == CUT:
+            return proxies.cut(way) > 0
+        switch: Callable[[bool], None] = (
+            (lambda on: proxies.refuse(way, refuses=on))
+            if fault.how == REFUSED
+            else (lambda on: proxies.silence(way, silent=on))
+        )
+        switch(True)
+        self._over.wait(fault.seconds)
+        switch(False)
+        return True
+
+    def _signal(self, daemon: _Daemon, fault: Fault) -> bool:
+        family = daemon.family()
+        if not family:
+            return False
+        if fault.how == STOP:
+            _send(family, signal.SIGSTOP)
+            self._over.wait(fault.seconds)
+            _send(family, signal.SIGCONT)
+            return True
+        main = family[:1]
+        _send(main, signal.Signals[fault.how])
+        if fault.how == TERM and daemon.name == DATABASE:
+            self._over.wait(_SMART_SECONDS)
+            _send(main, signal.SIGINT)
+        until = time.monotonic() + _GONE_SECONDS
+        while _runs(main[0]) and time.monotonic() < until:
+            self._over.wait(0.05)
+        return True
+
+
+def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue

@@ -1,0 +1,119 @@
+"""The load: films of known people, from several cameras, the same at every run.
+
+The outcome has to follow from the load alone, or a comparison would say nothing. Capture times
+are given, no frame of a film is skipped, and a site's matcher must be told of its faces in one
+order however long a fault holds up a worker. So each site shows one film at a time, and the next
+one starts when vision has committed the last frame of the one before: whatever happens, the
+site's faces stand in its partition in the order of their capture. Sites do not know each other's
+strangers, so that their films may run at the same time. Cameras have their slots before the
+first film starts, and no two films that run at once share a partition, so that the offset of
+every frame is the same too. Strangers come again after more than the half minute within which one
+picture stands for another, as which of two pictures comes first would be a matter of luck.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.material import SHARED, own_films
+from schemas import topics
+from sightline.store.cameras import CameraSettings, NewCamera, Pace
+
+SITES = 4
+FRAMES_PER_SECOND = 4.0
+WIDTH = 640
+"""Of the pictures: two cores have to do it all with room to spare."""
+
+FILM_SECONDS = 37
+_FROM_FILM_TO_FILM = timedelta(seconds=60)
+_AGO = timedelta(hours=8)
+"""Recent, as rows of nobody are forgotten after a day, and everybody has left the picture."""
+
+_MODELS = ("scrfd_2.5g_bnkps.onnx", "mobilefacenet_128.onnx")
+"""Without a person detector: faces are followed, as with the pack dlib."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Cameras by site, in the order in which they play."""
+
+    films: tuple[Path, ...]
+    photos: tuple[tuple[str, Path], ...]
+    models: Path | None  # None: the pack dlib
+    rounds: int
+    first: datetime
+    sites: int = SITES
+
+    def cameras(self, pace: Pace) -> list[NewCamera]:
+        """Every camera, round by round: their slots come in this order."""
+        return [
+            self._camera(site, number, pace)
+            for number in range(self.rounds)
+            for site in range(self.sites)
+        ]
+
+    def playlist(self) -> dict[str, list[str]]:
+        """The cameras of each site, in the order in which they play."""
+        return {
+            _site(site): [_name(site, number) for number in range(self.rounds)]
+            for site in range(self.sites)
+        }
+
+    def partitions(self) -> Mapping[str, int]:
+        """Each camera's partition of the frames."""
+        count = topics.frames().partitions
+        return {
+            camera.camera_id: slot % count for slot, camera in enumerate(self.cameras(pace="real"))
+        }
+
+    def _camera(self, site: int, number: int, pace: Pace) -> NewCamera:
+        film = self.films[(site + number) % len(self.films)]
+        return NewCamera.model_validate(
+            {
+                "camera_id": _name(site, number),
+                "uri": str(film),
+                "site_id": _site(site),
+                "entry_point": f"door {site}",
+                "room_id": f"room-{site}",
+                "settings": CameraSettings(
+                    fps=FRAMES_PER_SECOND,
+                    width=WIDTH,
+                    pace=pace,
+                    start_time=self.first + number * _FROM_FILM_TO_FILM,
+                ),
+            }
+        )
+
+
+def _site(number: int) -> str:
+    return f"site-{number}"
+
+
+def _name(site: int, number: int) -> str:
+    return f"site-{site}-film-{number:02d}"
+
+
+def record(folder: Path, rounds: int, *, sites: int = SITES, now: datetime | None = None) -> Load:
+    """Make the films and what else is needed in a folder."""
+    films, photos = own_films(folder)
+    first = (now or datetime.now(UTC)) - _AGO
+    return Load(
+        films=tuple(films),
+        photos=photos,
+        models=_models(folder),
+        rounds=rounds,
+        first=first.replace(minute=0, second=0, microsecond=0),
+        sites=sites,
+    )
+
+
+def _models(folder: Path) -> Path | None:
+    found: Sequence[Path] = [SHARED / "models" / name for name in _MODELS]
+    if not all(path.is_file() for path in found):
+        return None
+    models = folder / "models"
+    models.mkdir()
+    for path in found:
+        (models / path.name).symlink_to(path)
+    return models

@@ -1,0 +1,220 @@
+"""An installation that can be hit: small file systems below it, proxies before it."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.chaos.load import Load
+from benchmarks.chaos.proxy import Proxies, Proxy
+from benchmarks.chaos.services import environment
+from sightline.demo import stage
+from sightline.endpoints import LOOPBACK, StackPorts
+from sightline.people.backup import backup, restore
+from sightline.people.enrol import enrol
+from sightline.people.photos import read_photo
+from sightline.people.records import Details
+from sightline.settings import Settings
+from sightline.stack.ports import first_ports, free_port
+from sightline.store import cameras
+from sightline.store.db import connect
+from sightline.store.outbox import deliver
+from sightline.vision.packs import load_pack
+
+MIB = 1024 * 1024
+DATABASE, OBJECTS, CAMERAS = "database", "objects", "cameras"
+
+
+def broker_name(node: int) -> str:
+    """What a broker is called among what can be hit."""
+    return f"broker-{node}"
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A small file system of its own."""
+
+    path: Path
+
+    @property
+    def _ballast(self) -> Path:
+        return self.path / ".ballast"
+
+    def fill(self) -> None:
+        """Leave no room."""
+        descriptor = os.open(self._ballast, os.O_CREAT | os.O_WRONLY, 0o600)
+        try:
+            free = shutil.disk_usage(self.path).free
+            os.posix_fallocate(descriptor, 0, max(free, 1))
+        finally:
+            os.close(descriptor)
+
+    def relieve(self) -> None:
+        """Give the room back."""
+        self._ballast.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A running installation, with what stands between it and its services."""
+
+    settings: Settings
+    """As services have it: through the proxies."""
+    behind: Settings
+    """The same without proxies: whoever looks on is not cut off."""
+    ports: StackPorts
+    proxies: Proxies
+    ways: dict[str, Proxy]
+    """By what is behind them."""
+    disks: dict[str, Disk]
+    faults: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its services."""
+        extra = {} if self.settings.models is None else {
+            "SIGHTLINE_MODELS": str(self.settings.models)
+        }  # fmt: skip
+        if self.settings.models is None:
+            extra["SIGHTLINE_PACK"] = "dlib"
+        assert self.settings.database_url is not None
+        return environment(
+            self.settings.home,
+            KAFKA_BOOTSTRAP_SERVERS=self.settings.kafka_bootstrap_servers or "",
+            DATABASE_URL=self.settings.database_url.get_secret_value(),
+            SIGHTLINE_FAULTS=str(self.faults),
+            **extra,
+        )
+
+
+def can_mount() -> bool:
+    """Whether small file systems can be made here."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = _mount(Path(folder), 1)
+        if done:
+            _unmount(Path(folder))
+        return done
+
+
+@contextmanager
+def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]:
+    """An installation with the load's people and its cameras, none of which plays yet.
+
+    `people` is their backup, which is made where there is none: in every rig they are the same.
+    """
+    with ExitStack() as stack:
+        home = Path(tempfile.mkdtemp(prefix="sightline-chaos-"))
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        small = stack.enter_context(_small_disks(home, brokers)) if disks else {}
+        proxies = Proxies()
+        stack.callback(proxies.close)
+        ports, ways = _prepare(home, brokers, proxies)
+        own = stage.own_settings(home, load.models)
+        if load.models is None:
+            own = own.model_copy(update={"pack": "dlib"})
+        stack.enter_context(stage.running_stack(own))
+        made = _made(own, ports, proxies, ways, small)
+        _settle(made.behind, load, people)
+        yield made
+
+
+def _prepare(home: Path, brokers: int, proxies: Proxies) -> tuple[StackPorts, dict[str, Proxy]]:
+    """Choose ports, and have brokers tell clients those of the proxies."""
+    ports = first_ports(brokers)
+    taken = set(ports.taken)
+    nodes = []
+    for node in ports.kafka:
+        front = free_port(taken)
+        taken.add(front)
+        nodes.append(replace(node, advertised=front))
+    ports = replace(ports, kafka=tuple(nodes))
+    ports.save(home)
+    targets = {broker_name(rank): (node.advertised or 0, node.clients)
+               for rank, node in enumerate(nodes, start=1)}  # fmt: skip
+    targets[DATABASE] = (free_port(taken), ports.postgres)
+    found = proxies.between(list(targets.values()))
+    return ports, dict(zip(targets, found, strict=True))
+
+
+def _made(
+    own: Settings,
+    ports: StackPorts,
+    proxies: Proxies,
+    ways: dict[str, Proxy],
+    small: dict[str, Disk],
+) -> Rig:
+    url = "postgresql://postgres:{}@{}:{}/sightline"
+    through = own.model_copy(
+        update={
+            "kafka_bootstrap_servers": ",".join(node.address for node in ports.kafka),
+            "database_url": _secret(
+                url.format(ports.postgres_password, LOOPBACK, ways[DATABASE].port)
+            ),
+        }
+    )
+    # Brokers tell their own kind where they really are.
+    nodes = ",".join(f"{LOOPBACK}:{node.nodes}" for node in ports.kafka)
+    behind = own.model_copy(update={"kafka_bootstrap_servers": nodes})
+    faults = own.home / "faults"
+    faults.mkdir()
+    return Rig(through, behind, ports, proxies, ways, small, faults)
+
+
+def _secret(text: str) -> object:
+    from pydantic import SecretStr  # noqa: PLC0415
+
+    return SecretStr(text)
+
+
+def _settle(settings: Settings, load: Load, people: Path) -> None:
+    if people.exists():
+        restore(settings, people)
+    else:
+        pack = load_pack(settings)
+        for name, photo in load.photos:
+            enrol(settings, pack, name, [read_photo(photo)], Details())
+        backup(settings, people)
+    deliver(settings)
+
+
+def add_cameras(settings: Settings, load: Load, pace: str) -> None:
+    """Add every camera as one whose film has ended: it plays when it is started anew."""
+    with connect(settings) as db:
+        for camera in load.cameras("real" if pace == "real" else "fast"):
+            added = cameras.add(db, camera)
+            cameras.set_status(db, added, "ended", None)
+        db.commit()
+
+
+@contextmanager
+def _small_disks(home: Path, brokers: int) -> Iterator[dict[str, Disk]]:
+    wanted = {DATABASE: ("postgres", 512), OBJECTS: ("objects", 16), CAMERAS: ("cameras", 64)}
+    for node in range(1, brokers + 1):
+        wanted[broker_name(node)] = ("kafka" if node == 1 else f"kafka-{node}", 768)
+    disks: dict[str, Disk] = {}
+    try:
+        for name, (folder, mib) in wanted.items():
+            path = home / folder
+            path.mkdir(mode=0o700)
+            if _mount(path, mib):
+                disks[name] = Disk(path)
+        yield disks
+    finally:
+        for disk in disks.values():
+            _unmount(disk.path)
+
+
+def _mount(path: Path, mib: int) -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "sightline-chaos", str(path)]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _unmount(path: Path) -> None:
+    subprocess.run(["umount", "-l", str(path)], capture_output=True, check=False)

@@ -1,0 +1,204 @@
+"""Services as processes, started again when they end: what a service manager does."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sightline.stack.supervisor import ONE_THREAD
+
+_AGAIN_SECONDS = 0.3
+"""From a death to the next start."""
+
+_LOOK_SECONDS = 0.05
+_STOP_SECONDS = 20.0
+"""A service drains within 10 s."""
+
+BY_ITSELF, AT_A_PLACE = "by itself", "at a place"
+"""Why a process ended that nobody sent a signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A service that was started again."""
+
+    slot: str
+    cause: str  # of the end before it: a signal's name, AT_A_PLACE or BY_ITSELF
+    died_at: float  # monotonic
+    started_at: float
+    pid: int
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place for one process: `vision-2` is the second of the service vision."""
+
+    service: str
+    instance: int
+    wanted: bool = True
+    process: subprocess.Popen[bytes] | None = None
+    cause: str | None = None
+    """The signal that was sent last; None where none was."""
+    start_at: float = 0.0
+    died_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"{self.service}-{self.instance}"
+
+
+@dataclass
+class Services:
+    """Keeps processes running, and tells of every start after the first."""
+
+    environment: Mapping[str, str]
+    logs: Path
+    starts: list[Start] = field(default_factory=list)
+    slots: dict[str, Slot] = field(default_factory=dict)
+    statuses: list[tuple[str, int]] = field(default_factory=list)
+    """Ends that nobody asked for, with their status."""
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _lifeline: tuple[int, int] = field(default_factory=os.pipe)
+    """They end when this process does, however it does."""
+
+    @contextmanager
+    def running(self, wanted: Mapping[str, int]) -> Iterator[None]:
+        """Run so many of each service while inside."""
+        self.logs.mkdir(exist_ok=True)
+        for service, count in wanted.items():
+            self.scale(service, count)
+        keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            keeper.join()
+            self._stop_all()
+
+    def scale(self, service: str, count: int) -> None:
+        """Have so many of a service from now on; those that are too many are drained."""
+        with self._lock:
+            for instance in range(1, count + 1):
+                slot = self.slots.setdefault(
+                    f"{service}-{instance}", Slot(service, instance, wanted=False)
+                )
+                if not slot.wanted:
+                    slot.wanted, slot.died_at, slot.start_at = True, None, time.monotonic()
+            for slot in self.slots.values():
+                if slot.service == service and slot.instance > count:
+                    slot.wanted = False
+                    self._send(slot, signal.SIGTERM)
+
+    def send(self, name: str, number: signal.Signals) -> bool:
+        """Send a signal; False where nobody is there to get it."""
+        with self._lock:
+            slot = self.slots[name]
+            return slot.wanted and self._send(slot, number)
+
+    def is_running(self, name: str) -> bool:
+        """Whether there is a process in a place."""
+        with self._lock:
+            process = self.slots[name].process
+            return process is not None and process.poll() is None
+
+    def pids(self) -> dict[str, int]:
+        """The processes that run, by place."""
+        with self._lock:
+            return {
+                name: slot.process.pid
+                for name, slot in self.slots.items()
+                if slot.process is not None and slot.process.poll() is None
+            }
+
+    def _send(self, slot: Slot, number: signal.Signals) -> bool:
+        if slot.process is None or slot.process.poll() is not None:
+            return False
+        if number not in (signal.SIGSTOP, signal.SIGCONT):
+            slot.cause = number.name
+        slot.process.send_signal(number)
+        return True
+
+    def _keep(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            with self._lock:
+                for slot in self.slots.values():
+                    self._look_after(slot)
+
+    def _look_after(self, slot: Slot) -> None:
+        now = time.monotonic()
+        if slot.process is None:
+            if slot.wanted and now >= slot.start_at:
+                self._start(slot)
+            return
+        status = slot.process.poll()
+        if status is None:
+            return
+        slot.process = None
+        slot.died_at, slot.start_at = now, now + _AGAIN_SECONDS
+        if slot.cause is None:
+            # Nobody but the code's own places sends this one.
+            slot.cause = AT_A_PLACE if status == -signal.SIGKILL else BY_ITSELF
+        if slot.cause == BY_ITSELF:
+            self.statuses.append((slot.name, status))
+
+    def _start(self, slot: Slot) -> None:
+        with (self.logs / f"{slot.name}.log").open("ab") as output:
+            slot.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "sightline",
+                    "run",
+                    slot.service,
+                    "--lifeline",
+                    str(self._lifeline[0]),
+                ],
+                pass_fds=self._lifeline[:1],
+                env={**self.environment, "SIGHTLINE_INSTANCE": str(slot.instance)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        if slot.died_at is not None:
+            now = time.monotonic()
+            cause = slot.cause or BY_ITSELF
+            self.starts.append(Start(slot.name, cause, slot.died_at, now, slot.process.pid))
+        slot.cause = None
+
+    def _stop_all(self) -> None:
+        living = [slot.process for slot in self.slots.values() if slot.process is not None]
+        for process in living:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + _STOP_SECONDS
+        for process in living:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for end in self._lifeline:
+            os.close(end)
+
+
+def environment(home: Path, **extra: str) -> dict[str, str]:
+    """What services are told; nothing of the user's own installation."""
+    foreign = ("SIGHTLINE_", "KAFKA_", "DATABASE_URL", "S3_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return kept | ONE_THREAD | {"SIGHTLINE_HOME": str(home), "SIGHTLINE_API__PORT": "0"} | extra
+
+
+def service_of(name: str) -> str:
+    """The service of a place, `vision` of `vision-2`; brokers are one too."""
+    service, _, number = name.rpartition("-")
+    return service if service and number.isdigit() else name

@@ -1,0 +1,185 @@
+"""How far everybody has come, looked at five times a second, past the proxies."""
+
+import threading
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import psycopg
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from schemas import topics
+from schemas.topics import Topic
+from sightline.endpoints import database_url
+from sightline.kafka.config import client_config
+from sightline.log import LIBRDKAFKA
+from sightline.settings import Settings
+
+_LOOK_SECONDS = 0.2
+_ANSWER_SECONDS = 1.0
+_MEMBERS_SECONDS = 1.0
+
+_FRAMES = topics.frames()
+_VISION = f"sightline-vision-{topics.DEFAULT_FLEET}"
+_TOPICS = (
+    _FRAMES, topics.TRACKS, topics.FACES, topics.SNAPSHOTS, topics.SIGHTINGS, topics.MOTION_EVENTS,
+)  # fmt: skip
+
+_SINK_INPUTS = {
+    "access-log": (topics.SIGHTINGS,),
+    "visitor-log": (topics.SIGHTINGS, topics.MOTION_EVENTS, topics.TRACKS),
+    "snapshots": (topics.SIGHTINGS, topics.SNAPSHOTS),
+    "person-state": (topics.SIGHTINGS, topics.TRACKS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at one number that only grows."""
+
+    began: float  # monotonic
+    ended: float
+    value: int
+
+
+Series = list[Look]
+
+
+@dataclass
+class Watch:
+    """Looks on until it is closed; `series` by name."""
+
+    settings: Settings
+    api_port: int
+    series: dict[str, Series] = field(default_factory=lambda: defaultdict(list))
+    owners: list[tuple[float, dict[str, frozenset[int]]]] = field(default_factory=list)
+    """By time: which partitions of the frames each vision instance has."""
+    _over: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _answers: int = 0
+
+    def __enter__(self) -> "Watch":
+        works = (self._kafka, self._groups, self._sinks, self._members, self._api)
+        for work in works:
+            thread = threading.Thread(target=self._repeat, args=(work,), name=work.__name__)
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def last(self, name: str) -> int:
+        """The last value of a series; 0 before the first."""
+        return self.series[name][-1].value if self.series[name] else 0
+
+    def since(self, name: str, moment: float) -> int | None:
+        """The last value, looked at since a moment; None where nobody has since."""
+        looks = self.series[name]
+        return looks[-1].value if looks and looks[-1].began >= moment else None
+
+    def _repeat(self, work: Callable[[], None]) -> None:
+        while not self._over.wait(_MEMBERS_SECONDS if work == self._members else _LOOK_SECONDS):
+            with suppress(KafkaException, psycopg.Error, OSError):
+                work()
+
+    def _note(self, began: float, values: dict[str, int]) -> None:
+        ended = time.monotonic()
+        for name, value in values.items():
+            self.series[name].append(Look(began, ended, value))
+
+    @cached_property
+    def _admin(self) -> AdminClient:
+        return AdminClient(client_config(self.settings, "chaos-watch"), logger=LIBRDKAFKA)
+
+    def _kafka(self) -> None:
+        began = time.monotonic()
+        found = ends(self._admin, _TOPICS)
+        self._note(began, {f"{topic}/{number}": end for (topic, number), end in found.items()})
+
+    def _groups(self) -> None:
+        began = time.monotonic()
+        found = committed(self._admin, _VISION)
+        self._note(began, {f"vision/{number}": at for (_, number), at in found.items()})
+
+    def _members(self) -> None:
+        asked = self._admin.describe_consumer_groups([_VISION], request_timeout=_ANSWER_SECONDS)
+        members = asked[_VISION].result().members
+        owned = {
+            str(member.group_instance_id or "").rpartition("-")[2]: frozenset(
+                part.partition for part in member.assignment.topic_partitions
+            )
+            for member in members
+            if member.assignment is not None
+        }
+        self.owners.append((time.monotonic(), owned))
+
+    def _sinks(self) -> None:
+        began = time.monotonic()
+        with psycopg.connect(database_url(self.settings), connect_timeout=2) as db:
+            while not self._over.wait(_LOOK_SECONDS):
+                began = time.monotonic()
+                rows = db.execute("SELECT sink, sum(next_offset) FROM sink_offsets GROUP BY 1")
+                found = {str(sink): int(total) for sink, total in rows}
+                db.rollback()
+                self._note(began, found)
+
+    def _api(self) -> None:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{self.api_port}/api/module1/access-summary"
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            answer.read()
+        self._answers += 1
+        self._note(began, {"api": self._answers})
+
+
+def ends(admin: AdminClient, wanted: Iterable[Topic]) -> dict[tuple[str, int], int]:
+    """Where partitions end; of those whose leader answers."""
+    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = {
+        TopicPartition(topic.name, number): latest
+        for topic in wanted
+        for number in range(topic.partitions)
+    }
+    found = {}
+    for part, future in admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS).items():
+        with suppress(KafkaException):
+            found[part.topic, part.partition] = int(future.result().offset)
+    return found
+
+
+def committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:
+    """Where a group stands. Raises KafkaException."""
+    request: Any = [ConsumerGroupTopicPartitions(group)]
+    answer = admin.list_consumer_group_offsets(request, request_timeout=_ANSWER_SECONDS)
+    parts = answer[group].result().topic_partitions or []
+    return {(part.topic, part.partition): int(part.offset) for part in parts}
+
+
+def outputs_of(slot: str, watch: Watch, at: float) -> tuple[list[str], list[str]]:
+    """The series that a worker moves, and those that say that there is work for it."""
+    service, _, instance = slot.rpartition("-")
+    if service == "vision":
+        owned = next((owned for when, owned in reversed(watch.owners) if when <= at), {})
+        numbers = sorted(owned.get(instance, ()))
+        return [f"vision/{n}" for n in numbers], [f"{_FRAMES.name}/{n}" for n in numbers]
+    if service == "cameras":
+        return _series(_FRAMES), []
+    if service == "match":
+        return _series(topics.SIGHTINGS), _series(topics.FACES)
+    if service in _SINK_INPUTS:
+        return [service], [name for topic in _SINK_INPUTS[service] for name in _series(topic)]
+    return [service], []
+
+
+def _series(topic: Topic) -> list[str]:
+    return [f"{topic.name}/{number}" for number in range(topic.partitions)]
