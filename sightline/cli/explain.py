@@ -1,6 +1,7 @@
 """`sightline explain`: the way of a row of the logs back to its frame."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -63,11 +64,10 @@ def _print(told: Mapping[str, Any]) -> None:
     for title, key in (("Visit", "visit"), ("Sighting", "sighting"), ("Track", "track")):
         if told[key] is not None:
             _print_facts(told[key], title)
-    for title, key in (
-        ("Decisions, as they came", "decisions"),
-        ("Shots of its face; score: how alike to the person, as known today", "observations"),
-    ):
-        print_rows([_brief(row) for row in told[key]], title=title, as_json=False)
+    decisions = [_decision(row) for row in told["decisions"]]
+    print_rows(decisions, title="Decisions, as they came", as_json=False)
+    shots = [_shot(row) for row in told["observations"]]
+    print_rows(shots, title="Shots; alike: to the person, as known today", as_json=False)
     if told["calibration"] is not None:
         _print_facts(told["calibration"], "Calibration")
     print_rows(told["models"], title="Models, as they are here now", as_json=False)
@@ -76,20 +76,48 @@ def _print(told: Mapping[str, Any]) -> None:
 
 
 def _print_facts(row: Mapping[str, Any], title: str) -> None:
-    facts = [{"what": key, "is": value} for key, value in row.items() if value is not None]
+    facts = [{"what": key, "is": _shown(value)} for key, value in row.items() if value is not None]
     print_rows(facts, title=title, as_json=False)
 
 
-def _brief(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What fits into a line: places short, no boxes and ids."""
-    short = {key: _shown(value) for key, value in row.items()}
-    return {key: value for key, value in short.items() if key not in ("id", "face_box", "pack")}
+def _decision(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a decision fits into a line."""
+    who = row["name"] or row["global_id"] or "nobody"
+    return {
+        "time": _time(row["at"]),
+        "said": f"{row['status']}: {who}",
+        "score": _shown(row["score"]),
+        "of": _shown(row["threshold"]),
+        "shots": row["shots"],
+        "why": row["reason"],
+        "record": _place(row["record"]),
+    }
+
+
+def _shot(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a shot fits into a line."""
+    quality = [f"{row[name]:.2f}" for name in ("sharpness", "frontality", "detector_score")]
+    return {
+        "time": _time(row["at"]),
+        "alike": _shown(row["score"]),
+        "quality": _shown(row["quality"]),
+        "px": round(row["size_px"]),
+        "sharp, front, sure": " ".join(quality),
+        "frame": _place(row["frame"]),
+        "record": _place(row["record"]),
+    }
 
 
 def _shown(value: Any) -> Any:
-    if isinstance(value, dict):
-        return f"{value['topic']}/{value['partition']}@{value['offset']}"
-    return value
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else f"{at.astimezone():%H:%M:%S.%f}"[:-3]
+
+
+def _place(at: Mapping[str, Any]) -> str:
+    return f"{at['topic']}/{at['partition']} {at['offset']}"
 
 
 def _print_frame(frame: Mapping[str, Any] | None, written: str | None) -> None:

@@ -12,7 +12,10 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.support import ROOT, environment, eventually, sightline_command
+from benchmarks.explain import check
+from sightline.settings import Settings
+from sightline.vision.packs import load_pack
+from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
 
 pytestmark = pytest.mark.e2e
 
@@ -79,6 +82,25 @@ def test_everybody_in_its_own_films_is_found_with_the_models_of_the_registry(fol
     assert sheet is not None
     assert sheet.shape[1] > 1000
     assert not (folder.parent / "user").exists()
+    assert ten_rows_lead_to_the_right_face(folder) == 10
+
+
+def ten_rows_lead_to_the_right_face(home: Path) -> int:
+    """`sightline explain` on ten rows; in how many frames a detector finds that face there."""
+    settings = Settings(home=home, pack="dlib")
+    run_sightline(home, "up")
+    try:
+        rows = check(settings, load_pack(settings), home, 10)
+        picture = home / "frame.jpg"
+        explain = ("explain", rows[0]["row"], "--output", str(picture))
+        printed = run_sightline(home, *explain, env={"SIGHTLINE_PACK": "dlib"})
+    finally:
+        run_sightline(home, "down")
+    frame = cv2.imread(str(picture))
+    assert frame is not None and frame.shape[:2] == (480, 854)
+    assert "frame: topic frames.default, partition " in printed.stdout
+    assert "dlib_face_recognition_resnet_model_v1.dat" in printed.stdout.replace("\n", "")
+    return sum(row["opened"] and row["right"] for row in rows)
 
 
 def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(

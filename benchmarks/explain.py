@@ -1,0 +1,123 @@
+"""Whether rows lead back to the right face: the demo's rows, each to its frame and box.
+
+    python -m benchmarks.explain [--home FOLDER] [--rows N]
+
+plays the demo (or takes the home of one that was played), has `sightline explain` find the frame
+of each row, and lets the face detector and the embedder look at it: a face overlaps the box, and
+of all people who are known it is most like the one whom the row is about.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import cv2
+import numpy as np
+
+from sightline.explain.way import Way, way
+from sightline.identity.evidence import Vector
+from sightline.people import likeness
+from sightline.settings import Settings
+from sightline.store.db import connect
+from sightline.vision.interface import Face, ModelPack
+from sightline.vision.packs import load_pack
+
+_OVERLAP = 0.5
+"""Of face and box, over their union."""
+
+# Who is enrolled by their photos, who is not by their face on whichever track shows it best.
+_KNOWN = """
+SELECT employee.global_id, template.embedding FROM face_templates template
+JOIN employees employee ON employee.id = template.employee_id WHERE template.pack = %(pack)s
+UNION ALL SELECT global_id, face_embedding FROM detected_persons
+WHERE person_id IS NULL AND face_embedding IS NOT NULL AND embedding_pack = %(pack)s
+"""
+
+
+def check(settings: Settings, pack: ModelPack, folder: Path, count: int) -> list[dict[str, Any]]:
+    """Explain rows of the access log; of each whether its picture has the right face."""
+    with connect(settings) as db:
+        ids = db.execute(
+            "SELECT id, global_id FROM access_logs ORDER BY timestamp, id LIMIT %s", (count,)
+        ).fetchall()
+        known: dict[int, list[Vector]] = defaultdict(list)
+        for person, face in db.execute(_KNOWN, {"pack": pack.id}):
+            known[person].append(face.to_numpy())
+        return [_checked(way(settings, db, row), row, person, known, pack, folder)
+                for row, person in ids]  # fmt: skip
+
+
+def _checked(
+    found: Way,
+    row: UUID,
+    person: int,
+    known: dict[int, list[Vector]],
+    pack: ModelPack,
+    folder: Path,
+) -> dict[str, Any]:
+    path = folder / f"{row}.jpg"
+    opened = found.write_frame(path) and cv2.imread(str(path)) is not None
+    told: dict[str, Any] = {"row": str(row), "opened": opened, "overlap": 0.0, "right": False}
+    seen = found.seen
+    if not opened or seen is None or seen.frame is None or seen.face_box is None:
+        return told
+    image = cv2.imdecode(np.frombuffer(seen.frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        return told
+    pixels = np.asarray(image, np.uint8)
+    faces = [(overlap(face, seen.face_box), face) for face in pack.faces.detect(pixels)]
+    best, face = max(faces, key=lambda one: one[0], default=(0.0, None))
+    if face is None or best < _OVERLAP:
+        return told | {"overlap": best}
+    vector = pack.embedder.embed(pixels, face)
+    alike = {who: likeness.score(vector, looks) for who, looks in known.items()}
+    return told | {"overlap": best, "right": max(alike, key=lambda who: alike[who]) == person}
+
+
+def overlap(face: Face, box: Sequence[float]) -> float:
+    """Intersection over union of a face and a box x1, y1, x2, y2."""
+    a, b = face.box.astype(float), np.asarray(box, float)
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    both = float(np.prod(np.maximum(sides, 0)))
+    return both / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - both)
+
+
+def _sightline(home: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "sightline", *arguments]
+    subprocess.run(command, check=True, stdout=sys.stderr, env=_environment(home))
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return os.environ | {"SIGHTLINE_HOME": str(home)}
+
+
+def main() -> None:
+    """Print how many rows led to the right face."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--home", type=Path, help="of a demo that was played")
+    parser.add_argument("--rows", type=int, default=10)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = given.home or Path(folder) / "demo"
+        if given.home is None:
+            _sightline(Path(folder) / "user", "demo", "--home", str(home))
+        _sightline(home, "up")
+        try:
+            settings = Settings(home=home)
+            rows = check(settings, load_pack(settings), Path(folder), given.rows)
+        finally:
+            _sightline(home, "down")
+    counts = {what: sum(bool(row[what]) for row in rows) for what in ("opened", "right")}
+    print(json.dumps({"rows": len(rows)} | counts | {"of": rows}))
+
+
+if __name__ == "__main__":
+    main()
