@@ -102,7 +102,7 @@ class CameraLoop:
         if self._is_live or (same and self._camera.settings.start_time is None):
             now = replace(now, sequence=self._publisher.position.sequence)
         elif same:
-            now = replace(self._publisher.position, generation=generation)
+            now = self._publisher.position
         self._publisher.move(now)
 
     def _reach_kafka(self) -> None:

@@ -32,7 +32,7 @@ from sightline.store.cameras import Camera, CameraSettings
 
 log = logging.getLogger(__name__)
 
-_ROOM: Final = 16 * topics.MIB
+_ROOM: Final = 8 * topics.MIB
 """Bytes of frames on their way to the broker."""
 
 _QUEUE_KIB: Final = 64 * 1024

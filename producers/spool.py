@@ -84,8 +84,10 @@ class Spool:
                     self._db = sql.open_file(folder / f"{camera_id}{SUFFIX}")
                     stack.callback(self._db.close)
                     self._load()
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.OperationalError) as error:
                 raise DiskError(f"{folder / camera_id}{SUFFIX}: {error}") from error
+            except sqlite3.DatabaseError as error:
+                raise DiskError(f"{folder / camera_id}{SUFFIX} is broken: remove it") from error
             if lock is None:
                 raise InfrastructureError(f"another process reads the camera {camera_id}")
             self._opened = stack.pop_all()

@@ -8,11 +8,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 from prometheus_client import REGISTRY
 
 from producers.service import CameraService
 from schemas import sightline_pb2 as pb
 from schemas.topics import MOTION_EVENTS, frames
+from sightline.endpoints import kafka_servers
 from sightline.kafka.admin import ensure_fleet_topic
 from sightline.kafka.records import Record
 from sightline.lifecycle import Stop
@@ -21,6 +23,16 @@ from sightline.store import cameras
 from sightline.store.cameras import Camera, CameraSettings, NewCamera, checked
 from sightline.store.db import connect
 from tests.support import read_topic
+
+
+def broker_process(stack: Settings) -> psutil.Process:
+    """The process of the embedded broker."""
+    address = int(kafka_servers(stack).rpartition(":")[2])
+    return next(
+        psutil.Process(one.pid)
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.pid and one.laddr[1:] == (address,)
+    )
 
 
 def make_film(path: Path, frames: int, fps: float = 10.0) -> Path:

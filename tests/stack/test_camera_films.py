@@ -9,19 +9,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 import pytest
 
 from schemas import ids
+from schemas.topics import MIB
 from sightline.clock import to_us
-from sightline.endpoints import kafka_servers
 from sightline.kafka.records import Record
-from sightline.settings import Settings
+from sightline.settings import CaptureSettings, Settings
 from sightline.store import cameras
 from sightline.store.cameras import Camera
 from sightline.store.db import connect
 from tests.stack.camera_support import (
     add_camera,
+    broker_process,
     captured,
     check_events,
     delivered,
@@ -141,7 +141,9 @@ def test_sigterm_ends_events_and_delivers_everything(stack: Settings, tmp_path: 
         process.kill()
     assert process.returncode == 0, log
     found = check_events(stack, camera)
-    assert f"films-term: {len(found)} captured, {len(found)} delivered, dropped {{}}" in log
+    assert (
+        f"films-term: {len(found)} captured, {len(found)} delivered, dropped {{}}, 0 waiting" in log
+    )
     assert status(stack, "films-term") == "down"
     remove_camera(stack, "films-term")
 
@@ -158,8 +160,9 @@ def test_when_the_broker_hangs_live_frames_are_dropped_and_counted(
         stack, "films-hang", str(tmp_path), "films-hang",
         pace="fast", loop=True, motion=False, start_time=START,
     )  # fmt: skip
-    broker = _broker(stack)
-    with pytest.MonkeyPatch.context() as patch, serving(stack):
+    broker = broker_process(stack)
+    small = stack.model_copy(update={"capture": CaptureSettings(buffer_bytes=4 * MIB)})
+    with pytest.MonkeyPatch.context() as patch, serving(small):
         patch.setattr("producers.reels.ReelSource.is_live", True)
         eventually(lambda: delivered("films-hang") > 3, 20)
         broker.suspend()
@@ -172,15 +175,6 @@ def test_when_the_broker_hangs_live_frames_are_dropped_and_counted(
     assert set(dropped("films-hang")) == {"broker"}
     assert len(found) == delivered("films-hang")
     assert captured("films-hang") == delivered("films-hang") + dropped("films-hang")["broker"]
-
-
-def _broker(stack: Settings) -> psutil.Process:
-    address = int(kafka_servers(stack).rpartition(":")[2])
-    return next(
-        psutil.Process(one.pid)
-        for one in psutil.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN and one.pid and one.laddr[1:] == (address,)
-    )
 
 
 def test_a_broken_row_hides_no_other_camera(stack: Settings, tmp_path: Path) -> None:
