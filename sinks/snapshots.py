@@ -3,7 +3,7 @@
 Two topics tell of a track, in either order: its best shot so far, and who it was. Both wait in
 the database; when both are there the shot becomes an object. An object is written before the
 rows that point to it are committed and deleted after, and its key follows from the decision,
-so that doing it again writes the same object.
+so that doing it again writes the same object. One that nothing has come to point to goes later.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +19,7 @@ from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import overlay
 from sightline.settings import Settings
+from sightline.store.db import connect
 from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
 from sinks import snapshot_rows as rows
 from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages
@@ -27,6 +28,14 @@ from sinks.snapshot_rows import Owner, Shot, Written
 
 _CORRECTED_AT_ONCE = 100
 """Snapshots that get another name in one transaction, which keeps corrections waiting."""
+
+_EXPECT = """
+INSERT INTO stale_objects (key, stale_at) VALUES (%s, now() + %s)
+ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
+"""
+
+_EXPECTED_FOR = timedelta(hours=1)
+"""No transaction takes so long."""
 
 _PENDING_FOR = timedelta(hours=1)
 """A shot whose person is not known by then is dropped; wall time since it arrived."""
@@ -43,6 +52,7 @@ class Snapshots:
         )
         self.batch_seconds = settings.sinks.batch_seconds
         self._between = timedelta(seconds=settings.sinks.unknown_snapshot_seconds)
+        self._settings = settings
         self._store = store
         self._prefix = run_prefix(settings.run)
         self._wrote = False
@@ -139,6 +149,7 @@ class Snapshots:
         if near is not None:
             rows.insert(cursor, owner, near)
         elif shot is not None:
+            self._expect(owner.key)
             self._put(cursor, owner.key, shot.jpeg)
             rows.drop_pending(cursor, owner.sighting_id)
             rows.insert(cursor, owner, shot)
@@ -173,6 +184,14 @@ class Snapshots:
             (written.path,),
         )
         return rows.orphans_of(cursor, written.path)
+
+    def _expect(self, key: str) -> None:
+        """Note a new object, whatever becomes of the transaction that takes the note back: where
+        that dies, and is done again with another decision, nothing would point to the object."""
+        with connect(self._settings, autocommit=True) as db:
+            # Who holds it now deletes the old object, in moments.
+            db.execute("SET lock_timeout = '10s'")
+            db.execute(_EXPECT, (key, _EXPECTED_FOR))
 
     def _put(self, cursor: Cursor, key: str, jpeg: bytes) -> None:
         # Before it is written, or a worker that deletes it just now would come after.

@@ -290,3 +290,33 @@ def test_a_bucket_that_is_not_there_is_one_clear_line(bucket: Settings) -> None:
     with pytest.raises(InfrastructureError, match=r"s3://nowhere/site/one/a\.jpg") as caught:
         store.put("a.jpg", b"x")
     assert "\n" not in str(caught.value)
+
+
+def test_an_object_whose_transaction_died_goes_unless_it_is_written_again(
+    stack: Settings, world: World, sink: Snapshots, store: FolderStore
+) -> None:
+    ann, bob = world.add_employee("Ann"), world.add_employee("Bob")
+    first = world.sighting(employee=ann)
+    with connect(stack) as db:
+        sink.write(db.cursor(), taken(sink, [world.shot(), first]))
+        db.rollback()
+    (key,) = objects(store)
+    write(stack, sink, [world.shot(), first])
+    noted = "SELECT FROM stale_objects WHERE key = %s"
+    assert not world.rows(noted, key)
+
+    second = world.sighting(employee=ann, start=1, decided=2)
+    with connect(stack) as db:
+        sink.write(db.cursor(), taken(sink, [world.shot(start=1), second]))
+        db.rollback()
+    # The batch that comes after has more in it: they were somebody else.
+    better = world.sighting(CHANGED, employee=bob, start=1, decided=3)
+    write(stack, sink, [world.shot(start=1), second, better])
+    assert len(objects(store)) == 3
+    tidy(stack, sink)
+    assert len(objects(store)) == 3
+    world.db.execute(
+        "UPDATE stale_objects SET stale_at = now() WHERE key = ANY(%s)", (list(objects(store)),)
+    )
+    tidy(stack, sink)
+    assert sorted(objects(store)) == sorted(paths(world))
