@@ -21,6 +21,7 @@ from sightline.settings import RetentionSettings, Settings
 from sightline.store.db import connect
 from sinks.decisions import PATH_LOCK, lock
 from sinks.person_state import PersonState
+from sinks.promoted import forget_replaced
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 
@@ -40,12 +41,10 @@ WHERE log.timestamp < %(before)s AND log.recorded_at < %(before)s
 LIMIT %(batch)s
 """
 
-# What a promotion may still take back stays whole.
 _EVENTS = """
 SELECT event.event_id, event.camera_id FROM motion_events event
 WHERE event.created_at < %(before)s
     AND greatest(event.ended_at, event.last_frame_at, event.started_at) < %(before)s
-    AND NOT EXISTS (SELECT FROM promoted_events promoted WHERE promoted.event_id = event.event_id)
 LIMIT %(batch)s
 """
 
@@ -145,7 +144,10 @@ def _access_logs(cursor: Cursor, before: datetime) -> int:
 
 
 def _visits(cursor: Cursor, before: datetime) -> int:
-    """Motion events with their visits and the evidence of these; how many events."""
+    """Motion events with their visits and the evidence of these; how many events.
+
+    What a promoted run has replaced of them goes too: nobody takes that back any more.
+    """
     old = _old(cursor, _EVENTS, before)
     events = [event for event, _camera in old]
     lock(cursor, VisitorLog.name, {camera for _event, camera in old})
@@ -153,6 +155,7 @@ def _visits(cursor: Cursor, before: datetime) -> int:
     cursor.execute("DELETE FROM visit_evidence WHERE motion_event_id = ANY(%s)", (events,))
     cursor.execute("DELETE FROM visitor_logs WHERE motion_event_id = ANY(%s)", (events,))
     cursor.execute("DELETE FROM motion_events WHERE event_id = ANY(%s)", (events,))
+    forget_replaced(cursor, events)
     return len(old)
 
 

@@ -6,6 +6,7 @@ they stay what the live pass would have, and nobody's truth is overwritten.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from google.protobuf.message import Message
 from psycopg import sql
@@ -28,6 +29,22 @@ SELECT shot.number, promotion_id
 FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY AS shot(camera_id, at, number)
 JOIN promoted_events event ON event.camera_id = shot.camera_id
     AND shot.at BETWEEN event.from_at AND event.to_at
+"""
+
+_BY_EVENT = ("access_logs", "visitor_logs", "visit_evidence", "person_tracks", "snapshot_owners")
+
+_REPLACED_PICTURES = """
+DELETE FROM {snapshots} WHERE sighting_id IN (
+    SELECT sighting_id FROM {owners} WHERE motion_event_id = ANY(%s))
+RETURNING path
+"""
+
+_STALE_PICTURES = """
+INSERT INTO public.stale_objects (key)
+SELECT DISTINCT key FROM unnest(%s::text[]) AS key
+WHERE NOT EXISTS (SELECT FROM public.snapshots shown WHERE shown.path = key)
+    AND NOT EXISTS (SELECT FROM {snapshots} kept WHERE kept.path = key)
+ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
 """
 
 
@@ -67,6 +84,29 @@ class WithPromotions:
 def with_promotions(sink: Sink, settings: Settings) -> Sink:
     """The sink as it works in a run: only the live pass can be replaced by another."""
     return WithPromotions(sink) if settings.run == LIVE else sink
+
+
+def forget_replaced(cursor: Cursor, events: Sequence[UUID]) -> None:
+    """Delete what promoted runs have replaced of motion events: taking back leaves them alone."""
+    cursor.execute(
+        "DELETE FROM promoted_events WHERE event_id = ANY(%s) RETURNING promotion_id",
+        (list(events),),
+    )
+    for promotion in sorted({row[0] for row in cursor.fetchall()}):
+        _forget(cursor, replaced_schema(promotion), list(events))
+
+
+def _forget(cursor: Cursor, schema: str, events: list[UUID]) -> None:
+    names = {
+        "snapshots": sql.Identifier(schema, "snapshots"),
+        "owners": sql.Identifier(schema, "snapshot_owners"),
+    }
+    cursor.execute(sql.SQL(_REPLACED_PICTURES).format(**names), (events,))
+    paths = [row[0] for row in cursor.fetchall()]
+    cursor.execute(sql.SQL(_STALE_PICTURES).format(**names), (paths,))
+    for table in _BY_EVENT:
+        delete = sql.SQL("DELETE FROM {} WHERE motion_event_id = ANY(%s)")
+        cursor.execute(delete.format(sql.Identifier(schema, table)), (events,))
 
 
 def _promotions(cursor: Cursor, batch: Sequence[Taken]) -> dict[int, int]:

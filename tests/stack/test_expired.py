@@ -1,16 +1,19 @@
 """Old rows go with their pictures; what is younger, referred to or enrolled stays."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import numpy as np
 import pytest
+from psycopg import sql
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, sighting_id
 from sightline.clock import SystemClock
 from sightline.lifecycle import Stop
 from sightline.people import person_rows
+from sightline.runs.schema import ROWS, create_replaced, drop
 from sightline.settings import RetentionSettings, Settings
 from sightline.store.objects import open_store
 from sinks import expired
@@ -197,8 +200,8 @@ def test_without_its_picture_the_log_stays(stack: Settings, world: World) -> Non
 
 def test_what_somebody_refers_to_stays(stack: Settings, world: World) -> None:
     ann = world.add_employee("Ann")
-    taught, corrected, promoted = 0.0, 100.0, 200.0
-    for start in (taught, corrected, promoted):
+    taught, corrected = 0.0, 100.0
+    for start in (taught, corrected):
         see(stack, world, start, employee=ann)
         age(world, start)
     world.db.execute(
@@ -212,18 +215,60 @@ def test_what_somebody_refers_to_stays(stack: Settings, world: World) -> None:
         " INSERT INTO track_corrections SELECT %s, 1, correction_id FROM said",
         (world.track(corrected),),
     )
-    world.db.execute(
-        "WITH run AS (INSERT INTO runs (name, from_at, to_at, cameras)"
-        " VALUES (%s, now() - '1 day'::interval, now(), '{}') RETURNING name),"
-        " promotion AS (INSERT INTO promotions (run) SELECT name FROM run RETURNING promotion_id)"
-        " INSERT INTO promoted_events SELECT %s, %s, now(), now(), promotion_id FROM promotion",
-        (f"retention_{world.id}", world.event(promoted), world.camera),
-    )
     expire(stack)
     assert left(world, taught) == NONE | {"access_logs": 1, "person_tracks": 1}
     assert left(world, corrected) == NONE | {"person_tracks": 1}
-    visits = {"visitor_logs": 1, "visit_evidence": 1, "motion_events": 1}
-    assert left(world, promoted) == NONE | visits
-    world.db.execute("DELETE FROM promoted_events WHERE camera_id = %s", (world.camera,))
-    world.db.execute("DELETE FROM promotions WHERE run = %s", (f"retention_{world.id}",))
-    world.db.execute("DELETE FROM runs WHERE name = %s", (f"retention_{world.id}",))
+
+
+def test_what_a_promoted_run_has_replaced_goes_with_its_event(
+    stack: Settings, world: World
+) -> None:
+    for start in (0, 100):
+        see(stack, world, start, stranger="x")
+    run = f"retention_{world.id}"
+    world.db.execute(
+        "INSERT INTO runs (name, from_at, to_at, cameras) VALUES (%s, %s, %s, '{}')",
+        (run, datetime(2026, 11, 21, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC)),
+    )
+    added = world.one("INSERT INTO promotions (run) VALUES (%s) RETURNING promotion_id", run)
+    promotion = added["promotion_id"]
+    with world.db.transaction(), world.db.cursor() as cursor:
+        aside = create_replaced(cursor, promotion)
+        for start in (0, 100):
+            cursor.execute(
+                "INSERT INTO promoted_events VALUES (%s, %s, now(), now(), %s)",
+                (world.event(start), world.camera, promotion),
+            )
+        for table in ROWS:
+            cursor.execute(
+                sql.SQL("INSERT INTO {} SELECT * FROM {}").format(
+                    sql.Identifier(aside, table), sql.Identifier("public", table)
+                )
+            )
+        cursor.execute(
+            sql.SQL("UPDATE {} SET path = 'live/' || path").format(
+                sql.Identifier(aside, "snapshots")
+            )
+        )
+    replaced = [f"live/{path(world, start)}" for start in (0, 100)]
+    store = open_store(stack)
+    for key in replaced:
+        store.put(key, b"as the live pass saw it")
+
+    age(world, 0)
+    expire(stack, picture_days=0)
+    assert left(world, 0) == NONE | {"snapshot_owners": 1, "snapshots": 1}
+    assert [event["event_id"] for event in world.rows("SELECT event_id FROM promoted_events")] == [
+        UUID(world.event(100))
+    ]
+    assert [key in set(store.keys()) for key in replaced] == [False, True]
+    world.db.execute(f"SET search_path = {aside}, public")
+    assert left(world, 0) == NONE
+    assert left(world, 100) == ALL
+
+    world.db.execute("SET search_path = public")
+    world.db.execute("DELETE FROM promoted_events WHERE promotion_id = %s", (promotion,))
+    world.db.execute("DELETE FROM promotions WHERE promotion_id = %s", (promotion,))
+    world.db.execute("DELETE FROM runs WHERE name = %s", (run,))
+    with world.db.cursor() as cursor:
+        drop(cursor, aside)
