@@ -60,6 +60,7 @@ class CameraLoop:
         self._clock = clock
         self._attempt = 0
         self._tally = Tally()
+        self._is_disk_full = False  # and it has been said
         self._is_live = is_live(camera.uri.get_secret_value())
         self._goes_on = not self._is_live and not camera.settings.loop
 
@@ -194,10 +195,14 @@ class CameraLoop:
                 return False
             if self._goes_on and self._service_stop:
                 return True  # it will be read again
-            log.warning("%s", error)
+            if not self._is_disk_full:
+                log.warning("%s: frames are dropped", error)
+            self._is_disk_full = True
             self._tally.drop("disk_full", len(frames))
             with suppress(DiskError):  # the count comes with the next picture
                 self._publisher.put([], event, self._tally, position)
+        else:
+            self._is_disk_full &= not frames
         return True
 
     def _deliver_all(self) -> bool:
