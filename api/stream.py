@@ -137,6 +137,7 @@ class _Link:
             try:
                 sighting = decode(pb.Sighting, record.value)
             except InvalidMessageError as error:
+                metrics.DEAD_LETTERS.labels(_SERVICE, error.reason).inc()
                 log.warning("api: sighting %d is left out: %s", record.offset, error)
                 continue
             self._told(sighting)

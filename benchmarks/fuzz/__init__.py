@@ -1,0 +1,1 @@
+"""Show that nothing that arrives ends a process: mutated records and mutated requests."""
