@@ -11,11 +11,16 @@ from dataclasses import dataclass, field
 from schemas import sightline_pb2 as pb
 from sightline.kafka.records import Record
 
-Key = tuple[int, int]
-"""Where a face event of a run belongs: the offset in live's partition, and 0 for the event that
-stands there itself, else its rank among those that follow it."""
+Key = tuple[int, int, int]
+"""Where a face event belongs: an offset in live's partition, and, for one that live has not met and
+that comes after that offset, its capture time (ms) and its rank in the run."""
 
 _Name = tuple[str, str]
+
+
+def key_of_live(offset: int) -> Key:
+    """The place of what live has met itself."""
+    return offset, -1, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +107,16 @@ class LiveOrder:
         self, again: Sequence[Face], numbers: Sequence[int], known: dict[int, int]
     ) -> Iterable[tuple[Key, Face]]:
         following = self._following(numbers, known)
-        last = -1
+        last, time = -1, 0
         for number, limit in zip(numbers, following, strict=True):
             if number in known:
                 last = max(last, known[number])
-                yield (known[number], 0), again[number]
+                yield key_of_live(known[number]), again[number]
                 continue
             at = self._before(again[number])
             last = max(last, at if limit is None else min(at, limit - 1))
-            yield (last, 1 + number), again[number]
+            time = max(time, again[number].record.timestamp_ms)
+            yield (last, time, number), again[number]
 
     @staticmethod
     def _following(numbers: Sequence[int], known: dict[int, int]) -> list[int | None]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from processors.match.decide import Rules
 from processors.match.known import Known
-from processors.match.order import Face, Key, LiveOrder
+from processors.match.order import Face, Key, LiveOrder, key_of_live
 from processors.match.state import Changes, SiteState
 from processors.match.step import Step, step
 from processors.match.strangers import with_looks
@@ -110,7 +110,7 @@ class Again:
         """What live has met at these sites besides, each at its own offset."""
         for face in self._live(number):
             if face.inner.site_id in sites and face.inner.motion_event_id not in self._events:
-                yield (face.record.offset, 0), face
+                yield key_of_live(face.record.offset), face
 
     def _live(self, number: int) -> Iterator[Face]:
         return self._faces(FACES.name, number, self._starts[number])

@@ -66,6 +66,7 @@ def _child(settings: Settings, run: Run, workers: Workers, number: int) -> Child
     environment |= {
         "SIGHTLINE_HOME": str(settings.home),
         "SIGHTLINE_RUN": run.name,
+        "SIGHTLINE_PACK": run.pack_setting,
         "SIGHTLINE_INSTANCE": str(number),
         "SIGHTLINE_LOG_LEVEL": settings.log_level,
         "SIGHTLINE_METRICS_PORT": "0",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import psycopg
 
 from schemas.topics import OF_A_RUN, frames, of_run, vision_state
-from sightline.errors import ConflictError, InfrastructureError
+from sightline.errors import ConflictError, InfrastructureError, SightlineError
 from sightline.kafka import positions
 from sightline.kafka.admin import apply_topics
 from sightline.lifecycle import Stop
@@ -21,6 +21,7 @@ from sightline.replay.record import Run, Stage
 from sightline.replay.rows import SINKS, frames_missing, written
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
+from sightline.vision.packs import resolve_pack
 
 Say = Callable[[str], None]
 
@@ -53,6 +54,7 @@ class Coordinator:
             with connect(self._settings, autocommit=True) as db:
                 self._keep_others_away(db)
                 run = runs.get(db, self._name)
+                self._check_models(run)
                 while not run.is_over and not stop:
                     self._advance(db, run, stop)
                     run = runs.get(db, self._name)
@@ -66,6 +68,15 @@ class Coordinator:
         ).fetchone()
         if row != (True,):
             raise ConflictError(f"the run {self._name} is being carried out already")
+
+    def _check_models(self, run: Run) -> None:
+        wanted = {"models": run.models, "pack": run.pack_setting}
+        pack = resolve_pack(self._settings.model_copy(update=wanted)).id
+        if pack != run.pack:
+            raise SightlineError(
+                f"the run {run.name} has begun with the pack {run.pack}, and now there is {pack}:"
+                " put it back, or delete the run and begin another"
+            )
 
     def _advance(self, db: Connection, run: Run, stop: Stop) -> None:
         """Do the stage that a run is in, and note the next one unless it was stopped."""
@@ -105,7 +116,7 @@ class Coordinator:
 
         def is_done() -> bool:
             left = self._frames_left(run)
-            self._say(f"vision: {100 * (goal - left) // goal}% of the frames")
+            self._say(f"vision: {10 * (goal - left) // goal}0% of the frames")
             return left == 0
 
         return "matching" if self._work(run, workers, stop, is_done) else None

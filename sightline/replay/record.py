@@ -44,6 +44,11 @@ class Run:
         return self.stage in ("done", "failed")
 
     @property
+    def pack_setting(self) -> Literal["auto", "dlib"]:
+        """The setting `pack` that means its pack, whatever it is elsewhere."""
+        return "dlib" if self.pack == "dlib" else "auto"
+
+    @property
     def fleets(self) -> list[str]:
         """Whose frames it reads."""
         return sorted(topic.removeprefix("frames.") for topic in self.spans)
