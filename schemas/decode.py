@@ -23,6 +23,21 @@ _MAX_TOPIC = 249
 
 _UUID_CHARACTERS = 36
 
+_MAX_PX = 1e6
+"""No frame is so large; sums of such boxes still fit into every column."""
+
+_STATUSES = frozenset(pb.Sighting.Status.values()) - {pb.Sighting.STATUS_UNSPECIFIED}
+
+_SCORES = (
+    "score",
+    "threshold",
+    "confidence",
+    "runner_up_score",
+    "candidate_score",
+    "face_quality",
+    "wanted_rate",
+)
+
 _MIN_US, _MAX_US = 0, 32_503_680_000_000_000
 """1970 to 3000: what PostgreSQL and Python both can say."""
 
@@ -86,7 +101,9 @@ def _vector(value: bytes, what: str) -> None:
 
 def _box(box: pb.Box, what: str) -> None:
     sides = (box.x1, box.y1, box.x2, box.y2)
-    if not all(math.isfinite(side) for side in sides) or box.x2 < box.x1 or box.y2 < box.y1:
+    # Also false for what is no number.
+    is_near = all(abs(side) <= _MAX_PX for side in sides)
+    if not is_near or box.x2 < box.x1 or box.y2 < box.y1:
         raise InvalidMessageError("bad_box", f"{what} {sides}")
 
 
@@ -192,8 +209,13 @@ def _sighting(sighting: pb.Sighting) -> None:
         raise InvalidMessageError("bad_name", f"a name of {len(sighting.name)} characters")
     if sighting.template:
         _vector(sighting.template, "template")
-    if sighting.status == pb.Sighting.STATUS_UNSPECIFIED:
-        raise InvalidMessageError("bad_kind", "a sighting without a status")
+    _box(sighting.track_box, "track_box")
+    _box(sighting.face_box, "face_box")
+    if sighting.status not in _STATUSES:
+        raise InvalidMessageError("bad_kind", f"a sighting of status {sighting.status}")
+    for name in _SCORES:
+        if not math.isfinite(getattr(sighting, name)):
+            raise InvalidMessageError("bad_score", name)
 
 
 _CHECKS: dict[type[Message], Callable[[Any], None]] = {

@@ -37,6 +37,7 @@ __all__ = ["Cursor", "Sink", "SinkLoop", "Taken", "group_of", "topics_of"]
 log = logging.getLogger(__name__)
 
 _DELIVERY_SECONDS = 30.0
+_FROZEN_SECONDS = 60
 _POLL_SECONDS = 0.2
 _WATERMARK_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.5
@@ -114,7 +115,7 @@ class SinkLoop:
             )
             while not stop:
                 try:
-                    with closing(connect(self._settings)) as db:
+                    with closing(self._connected()) as db:
                         self._work(db, stop)
                 except (UnreachableError, psycopg.OperationalError) as error:
                     self._wait(error, stop)
@@ -122,6 +123,13 @@ class SinkLoop:
             raise InfrastructureError(f"{self._sink.name}: {error}") from error
         finally:
             self._consumer.close()
+
+    def _connected(self) -> Connection:
+        db = connect(self._settings)
+        with db.transaction():
+            # A worker that is frozen amid a transaction keeps its rows from whoever stands in.
+            db.execute(f"SET idle_in_transaction_session_timeout = '{_FROZEN_SECONDS}s'")
+        return db
 
     def _work(self, db: Connection, stop: Stop) -> None:
         """Write batches until `stop`. Raises psycopg.OperationalError when the database fails."""
@@ -154,6 +162,7 @@ class SinkLoop:
             if batch:
                 self._write(cursor, batch)
             self._sink.idle(cursor)
+            self._producer.flush(_DELIVERY_SECONDS)  # no offset moves past a letter on its way
             _reach(Place.BEFORE_OFFSET, fresh)
             progress.save(cursor, self._sink.name, fresh)
             _reach(Place.BEFORE_COMMIT, fresh)
@@ -195,10 +204,9 @@ class SinkLoop:
             self._write(cursor, batch[middle:])
 
     def _give_up(self, cursor: Cursor, record: Record, error: InvalidRecord) -> None:
-        """Send a record to the dead letters and wait until it is there."""
+        """Send a record to the dead letters."""
         name, run = self._sink.name, self._settings.run
         self._producer.send(give_up(record, name, error, self._clock.now_us(), run=run))
-        self._producer.flush(_DELIVERY_SECONDS)
         progress.note_given_up(cursor, name, record)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
