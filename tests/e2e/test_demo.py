@@ -92,14 +92,19 @@ def ten_rows_lead_to_the_right_face(home: Path) -> int:
     try:
         rows = check(settings, load_pack(settings), home, 10)
         picture = home / "frame.jpg"
-        explain = ("explain", rows[0]["row"], "--output", str(picture))
-        printed = run_sightline(home, *explain, env={"SIGHTLINE_PACK": "dlib"})
+        explain = ("explain", rows[0]["row"], "--output", str(picture), "--json")
+        told = json.loads(run_sightline(home, *explain).stdout)
     finally:
         run_sightline(home, "down")
     frame = cv2.imread(str(picture))
     assert frame is not None and frame.shape[:2] == (480, 854)
-    assert "frame: topic frames.default, partition " in printed.stdout
-    assert "dlib_face_recognition_resnet_model_v1.dat" in printed.stdout.replace("\n", "")
+    assert told["picture"] == str(picture)
+    assert told["frame"]["topic"] == "frames.default"
+    assert {"topic", "partition", "offset"} <= set(told["observations"][0]["frame"])
+    assert {one["model"]: one["sha256"][:8] for one in told["models"]}["embedder"] == "55533b28"
+    assert told["sighting"]["score"] >= told["sighting"]["threshold"] > 0
+    assert told["decisions"][-1]["status"] == "ended"
+    assert told["calibration"]["calibration_id"] == "builtin-dlib"
     return sum(row["opened"] and row["right"] for row in rows)
 
 
