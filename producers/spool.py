@@ -24,7 +24,9 @@ from sightline.errors import InfrastructureError
 from sightline.stack.locks import try_lock
 
 _FREE_PAGES: Final = 4096
-"""Free pages (of 4 KiB) that a file keeps; more are given back to the disk, so many at a time."""
+"""Free pages (of 4 KiB) that a file keeps; more are given back to the disk."""
+
+_PAGES_AT_ONCE: Final = 1024
 
 Kind = pb.MotionEvent.Kind
 
@@ -251,8 +253,12 @@ class Spool:
     def give_back(self) -> None:
         """Make the file smaller, step by step, after a time in which much had to wait."""
         [[free]] = self._ask("PRAGMA freelist_count")
-        if free > 2 * _FREE_PAGES:
-            self._ask(f"PRAGMA incremental_vacuum({_FREE_PAGES})")
+        if free <= _FREE_PAGES:
+            return
+        try:  # as a script: a cursor would give back one page and stop
+            self._db.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+        except sqlite3.Error as error:
+            raise DiskError(f"{self._camera_id}: {error}") from error
 
     def _ask(self, query: str, *values: int | str) -> list[Any]:
         try:
