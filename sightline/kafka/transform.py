@@ -3,10 +3,13 @@
 The order within a batch: process records as they come, begin, send the outputs (dead letters are
 outputs like any other) and the state, add the input's offsets, commit. Nobody sees outputs without
 their offsets, and whoever takes a partition over finds the state as it was at its offset.
+
+While one batch is committed, which is waiting for the broker, the next is processed already.
 """
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -105,9 +108,11 @@ class TransformLoop:
         self._clock = clock or SystemClock()
         # What the processor's state stands at: partition -> next offset.
         self._next: dict[Partition, int] = {}
-        # The batch: what is processed and not yet committed.
+        # The batch: what is processed, and nobody has begun to commit.
         self._outs: list[Out] = []
         self._offsets: dict[Partition, int] = {}
+        self._beside = ThreadPoolExecutor(1, "commit")
+        self._under_way: Future[dict[Partition, int]] | None = None
 
     def run(self, stop: Stop) -> None:
         """Work until `stop`; raises InfrastructureError when Kafka does not go on."""
@@ -118,13 +123,15 @@ class TransformLoop:
             )
             while not stop:
                 self._collect(stop)
-                if self._offsets:
-                    self._transact()
+                self._settle()
+                self._begin_commit()
+            self._settle()
         except KafkaException as error:
             raise InfrastructureError(f"{self._service}: {error}") from error
         finally:
             # Who has no name leaves the group: the partitions move without a time-out.
             self._consumer.close()
+            self._beside.shutdown()
 
     def _collect(self, stop: Stop) -> None:
         """Process what comes, until the batch is full or nothing more comes in time."""
@@ -146,33 +153,51 @@ class TransformLoop:
                 self._offsets[record.topic, record.partition] = record.offset + 1
                 taken += 1
 
-    def _transact(self) -> None:
-        # All the work came before the transaction, which is then open for moments only: a worker
-        # that is killed in it holds up its readers until the broker gives the transaction up.
+    def _begin_commit(self) -> None:
+        """Have the batch committed beside the work on the next one."""
+        if not self._offsets:
+            return
+        outs, offsets = self._outs, self._offsets
+        self._outs, self._offsets = [], {}
         state = list(self._processor.state())
+        group = self._consumer.consumer_group_metadata()
+        self._under_way = self._beside.submit(self._transact, outs, state, offsets, group)
+
+    def _settle(self) -> None:
+        """Wait until what was begun is committed; raises KafkaException when it was not.
+
+        The state is ahead of what was committed then: the process must end, and its successor
+        start from the committed offset.
+        """
+        begun, self._under_way = self._under_way, None
+        if begun is not None:
+            self._next |= begun.result()
+
+    def _transact(
+        self, outs: list[Out], state: list[Out], offsets: dict[Partition, int], group: object
+    ) -> dict[Partition, int]:
+        # All the work came before the transaction, which is open for moments only: a worker that
+        # is killed in it holds up its readers until the broker gives the transaction up.
         reach(Place.BEFORE_PRODUCE)
         raw = self._producer.raw
         raw.begin_transaction()
         try:
-            self._producer.send_all(self._outs)
+            self._producer.send_all(outs)
             reach(Place.BEFORE_STATE)
             self._producer.send_all(state)
             raw.send_offsets_to_transaction(
-                [TopicPartition(*at, offset) for at, offset in self._offsets.items()],
-                self._consumer.consumer_group_metadata(),
+                [TopicPartition(*at, offset) for at, offset in offsets.items()],
+                group,
                 _INIT_SECONDS,
             )
             reach(Place.BEFORE_COMMIT)
             with metrics.STAGE_SECONDS.labels("commit").time():
                 raw.commit_transaction(_INIT_SECONDS)
         except BaseException:
-            # The state of these partitions is ahead of what was committed: the process must
-            # end, and its successor start from the committed offset.
             self._abort()
             raise
         reach(Place.AFTER_COMMIT)
-        self._next |= self._offsets
-        self._outs, self._offsets = [], {}
+        return offsets
 
     def _abort(self) -> None:
         try:
@@ -224,6 +249,7 @@ class TransformLoop:
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         # Called while a batch is being collected: its records may be another worker's now, and
         # are read again from the committed offset where they are not.
+        self._settle()
         self._processor.forget(self._offsets)
         for at in self._offsets:
             self._next.pop(at, None)
