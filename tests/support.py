@@ -70,9 +70,9 @@ def run_sightline(
     return result
 
 
-def sightline_json(settings: Settings, *arguments: str, check: bool = True) -> Any:
-    """What `sightline ARGUMENTS --json` prints; with `check` it has to succeed."""
-    return json.loads(run_sightline(settings.home, *arguments, "--json", check=check).stdout)
+def sightline_json(settings: Settings, *arguments: str) -> Any:
+    """What `sightline ARGUMENTS --json` prints."""
+    return json.loads(run_sightline(settings.home, *arguments, "--json").stdout)
 
 
 def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
