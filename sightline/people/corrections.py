@@ -17,6 +17,7 @@ from schemas import ids
 from sightline.errors import ConflictError, NotFoundError
 from sightline.people import differences, facts, looks, overlay, records, relabel
 from sightline.people.overlay import Cursor, Who
+from sightline.runs.schema import forget_faces
 
 _MAX_GLOBAL_ID = 2**63 - 1
 
@@ -159,6 +160,7 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
         (global_id,),
     )
     tracks = [row[0] for row in cursor.fetchall()]
+    forget_faces(cursor, global_id)
     if who.name:
         relabel.person(cursor, global_id, _named(cursor, global_id))
     relabel.recompute(cursor, [global_id])

@@ -22,6 +22,7 @@ from sightline.errors import ConflictError, NotFoundError, PhotoError, Sightline
 from sightline.people import overlay
 from sightline.people.photos import Look
 from sightline.people.refusals import Reason
+from sightline.runs.schema import forget_faces
 from sightline.store.db import Connection
 from sightline.store.outbox import enqueue
 
@@ -269,6 +270,7 @@ def remove(cursor: Cursor, person: UUID) -> list[str]:
 def unname(cursor: Cursor, person: int) -> None:
     """Take the name and the looks of somebody who was removed off their tracks and pictures."""
     cursor.execute(_UNNAMED, {"global_id": person})
+    forget_faces(cursor, person)
 
 
 def photo_urls(cursor: Cursor, person: UUID, pack: str | None = None) -> list[str]:

@@ -4,14 +4,13 @@ How far it is stands in the database, and every stage can be done again: whoever
 is followed by another coordinator, which goes on where that one was.
 """
 
-import os
 import time
 from collections.abc import Callable
 
 import psycopg
 
 from schemas.topics import OF_A_RUN, frames, of_run, vision_state
-from sightline.errors import ConflictError, InfrastructureError, SightlineError
+from sightline.errors import InfrastructureError, SightlineError
 from sightline.kafka import positions
 from sightline.kafka.admin import apply_topics
 from sightline.lifecycle import Stop
@@ -26,7 +25,6 @@ from sightline.vision.packs import resolve_pack
 Say = Callable[[str], None]
 
 _LOOK_SECONDS = 0.3
-_PRIORITY = 19  # the lowest
 
 
 def vision_group(fleet: str, run: str) -> str:
@@ -49,10 +47,9 @@ class Coordinator:
         Raises ConflictError where somebody else does so, InfrastructureError when the broker or
         the database fails: then it can be gone on with.
         """
-        os.nice(_PRIORITY)  # and all children: live comes first
         try:
             with connect(self._settings, autocommit=True) as db:
-                self._keep_others_away(db)
+                runs.claim(db, self._name)
                 run = runs.get(db, self._name)
                 self._check_models(run)
                 while not run.is_over and not stop:
@@ -61,13 +58,6 @@ class Coordinator:
                 return run
         except psycopg.OperationalError as error:
             raise InfrastructureError(f"the database failed: {error}") from error
-
-    def _keep_others_away(self, db: Connection) -> None:
-        row = db.execute(
-            "SELECT pg_try_advisory_lock(hashtextextended('run|' || %s, 0))", (self._name,)
-        ).fetchone()
-        if row != (True,):
-            raise ConflictError(f"the run {self._name} is being carried out already")
 
     def _check_models(self, run: Run) -> None:
         wanted = {"models": run.models, "pack": run.pack_setting}

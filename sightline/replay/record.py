@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow, dict_row
 from psycopg.types.json import Jsonb
 
-from sightline.errors import NotFoundError
+from sightline.errors import ConflictError, NotFoundError
 from sightline.store.db import Connection, run_schema
 
 Cursor = psycopg.Cursor[TupleRow]
@@ -67,6 +67,18 @@ def get(db: Connection, name: str) -> Run:
     if run is None:
         raise NotFoundError(f"there is no run {name[:40]}; see `sightline runs list`")
     return run
+
+
+def claim(db: Connection, name: str) -> None:
+    """Keep others from working on a run until the connection is closed.
+
+    Raises ConflictError where somebody does.
+    """
+    row = db.execute(
+        "SELECT pg_try_advisory_lock(hashtextextended('run|' || %s, 0))", (name,)
+    ).fetchone()
+    if row != (True,):
+        raise ConflictError(f"somebody works on the run {name} already")
 
 
 def add(cursor: Cursor, run: Run, made_by: str | None) -> bool:

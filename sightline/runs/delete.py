@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
@@ -46,15 +47,22 @@ def delete(settings: Settings, name: str) -> Deleted:
 
     Raises NotFoundError, ConflictError for one that is promoted or at work, InfrastructureError.
     """
+    with closing(connect(settings)) as db:
+        record.claim(db, name)
+        db.commit()
+        return _delete(settings, db, name)
+
+
+def _delete(settings: Settings, db: Connection, name: str) -> Deleted:
     admin = AdminClient(client_config(settings, "sightline-runs"), logger=LIBRDKAFKA)
     groups = _groups(admin, name)
-    with connect(settings) as db:
+    with db.transaction():
         _close(db, name)
     topics = _topics(admin, name)
     _each(admin.delete_consumer_groups(groups) if groups else {})
     _each(admin.delete_topics(topics) if topics else {})
     objects = _delete_objects(open_store(settings), run_prefix(name))
-    with connect(settings) as db, db.cursor() as cursor:
+    with db.transaction(), db.cursor() as cursor:
         overlay.lock(cursor)
         cursor.execute(_POINTERS, {"prefix": run_prefix(name)})
         drop_schema(cursor, name)

@@ -57,6 +57,18 @@ def drop(cursor: Cursor, schema: str) -> None:
     cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
 
+def forget_faces(cursor: Cursor, person: int) -> None:
+    """Delete how somebody looked from every schema that is not the live one."""
+    cursor.execute(
+        "SELECT table_schema FROM information_schema.tables"
+        " WHERE table_name = 'person_tracks' AND table_schema <> 'public'"
+    )
+    for (schema,) in cursor.fetchall():
+        tracks = sql.Identifier(schema, "person_tracks")
+        forget = sql.SQL("UPDATE {} SET embedding = NULL WHERE global_id = %s")
+        cursor.execute(forget.format(tracks), (person,))
+
+
 def replaced_schema(promotion: int) -> str:
     """Where the rows are that a promotion has replaced."""
     return f"replaced_{promotion}"

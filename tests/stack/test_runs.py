@@ -14,6 +14,7 @@ from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import client_config
 from sightline.people import overlay, records
 from sightline.people.corrections import forget, merge, name_person
+from sightline.replay import record
 from sightline.runs.delete import delete
 from sightline.runs.diff import Diff, diff
 from sightline.runs.promote import promote, take_back
@@ -220,10 +221,12 @@ def test_what_people_said_meanwhile_holds_for_what_comes_back(
 def test_who_was_removed_meanwhile_stays_removed(
     stack: Settings, live: Pass, run: Pass, world: World, ann: str, name: str
 ) -> None:
-    in_one(stack, promote, name)
+    aside = f"replaced_{in_one(stack, promote, name).promotion}"
     with connect(stack) as db, db.cursor() as cursor:
         overlay.lock(cursor)
         records.remove(cursor, world.one("SELECT id FROM employees WHERE id = %s", ann)["id"])
+    how = "SELECT embedding FROM {}.person_tracks WHERE track_uuid = %s"
+    assert world.one(how.format(aside), world.track(0)) == {"embedding": None}
     in_one(stack, take_back, name)
     live.tell()
     (row,) = (one for one in live.shown()["access"] if str(one["track_uuid"]) == world.track(0))
@@ -268,6 +271,10 @@ def test_a_deleted_run_leaves_nothing_behind(
     before = live.shown()
     pictures = list(run.store.keys(f"runs/{name}/"))
     assert pictures
+    with connect(stack) as db:
+        record.claim(db, name)
+        with pytest.raises(ConflictError, match="works on"):
+            delete(stack, name)
     done = delete(stack, name)
     assert (done.topics, done.objects) == (1, len(pictures))
     assert not list(run.store.keys(f"runs/{name}/"))
