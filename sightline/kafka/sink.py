@@ -135,7 +135,7 @@ class SinkLoop:
         """Write batches until `stop`. Raises psycopg.OperationalError when the database fails."""
         while not stop:
             if not self._is_placed:
-                self._place(db)
+                self._try_to_place(db)
             self._step(db, self._collect(stop))
             self._go_on()
 
@@ -217,6 +217,15 @@ class SinkLoop:
 
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._partitions = []
+
+    def _try_to_place(self, db: Connection) -> None:
+        try:
+            self._place(db)
+        except KafkaException as error:
+            # A broker is away, and another takes over: the next round finds it.
+            if error.args[0].fatal():
+                raise
+            log.warning("%s: does not know where its topics end: %s", self._sink.name, error)
 
     def _place(self, db: Connection) -> None:
         """Read the partitions from where the database says."""

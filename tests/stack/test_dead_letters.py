@@ -23,7 +23,7 @@ from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.visitor_log import VisitorLog
 from tests.stack.sinks_support import FACE, T0, World, new_world
-from tests.support import eventually, run_sightline, sightline_json
+from tests.support import eventually, sightline_json
 
 pytestmark = pytest.mark.stack
 
@@ -156,8 +156,6 @@ def test_the_commands_show_record_origin_reason_and_stack_and_no_face(
     assert told["detail"] == f"there is no camera {camera}"
     assert "sinks/decisions.py" in told["stack"]
     assert sightline_json(stack, "dlq", "drop", letter) == {"dropped": [letter]}
-    refused = run_sightline(stack.home, "dlq", "replay", letter, check=False)
-    assert refused.stderr == f"sightline: letter {letter} was dropped before\n"
 
 
 def test_what_is_no_letter_can_only_be_dropped(stack: Settings) -> None:
