@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from producers.pictures import Picture, Source, SourceLostError
-from producers.sources import locate, open_source
+from producers.reels import ReadBefore
+from producers.sources import is_live, locate, open_source
 from producers.trial import try_out
 from sightline.clock import US, SystemClock, to_us
 from sightline.errors import SightlineError
 from sightline.store.cameras import CameraSettings, NewCamera, checked, mask_uri
+from tests.support import eventually
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -54,6 +56,11 @@ def read_all(source: Source) -> list[Picture]:
             return pictures
         if picture is not None:
             pictures.append(picture)
+
+
+def pixels(picture: Picture) -> bytes:
+    assert picture.image is not None
+    return picture.image.tobytes()
 
 
 def open_at(clock: HandClock, uri: str, **settings: object) -> Source:
@@ -231,3 +238,31 @@ def test_trying_a_camera_out(tmp_path: Path) -> None:
     )
     result = try_out(camera, SystemClock())
     assert (result["width"], result["height"], result["fps"]) == (64, 48, 25.0)
+
+
+@pytest.mark.parametrize("pictures", [0, 7, 30, 75])
+def test_a_film_goes_on_where_it_was(tmp_path: Path, pictures: int) -> None:
+    path = str(film(tmp_path / "a.avi"))
+    whole = read_all(open_at(HandClock(), path, start_time=START))
+    before = ReadBefore(to_us(START), min(pictures, len(whole)))
+    clock = HandClock()
+    clock.seconds = 1000.0  # a later life, which knows when the first one began
+    again = read_all(open_source(path, CameraSettings(), clock, clock.wait, before))
+    assert [one.captured_at_us for one in again] == [one.captured_at_us for one in whole]
+    assert [pixels(one) for one in again] == [pixels(one) for one in whole]
+    # It is caught up at once, and has its pace from there on.
+    assert clock.seconds - 1000 == pytest.approx(max(0, len(whole) - 1 - pictures) / 25)
+
+    looped = open_source(path, checked(CameraSettings, loop=True), clock, clock.wait, before)
+    there = before.pictures
+    first = eventually(looped.read)
+    assert first is not None
+    assert first.captured_at_us == to_us(START) + there * US // 25
+    assert pixels(first) == pixels(whole[there % len(whole)])
+    looped.close()
+
+
+def test_what_does_not_wait_is_known_by_its_address() -> None:
+    live = ["rtsp://cam/a", "HTTP://cam/a", "device:0", "/dev/video0"]
+    assert all(is_live(uri) for uri in live)
+    assert not any(is_live(uri) for uri in ["/films/a.mp4", "file:///a.mp4", "folder", "a:b"])
