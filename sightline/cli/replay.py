@@ -29,6 +29,9 @@ from sightline.store.db import connect
 
 _WHEN = "2026-11-21T10:00, or 90s, 15m, 2h, 7d before now"
 
+_PRIORITY = 19
+"""The lowest, of this process and its children: live comes first."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -134,6 +137,7 @@ class _Progress:
 
 def _carry_out(settings: Settings, run: Run, workers: int, *, as_json: bool) -> None:
     began = time.monotonic()
+    os.nice(_PRIORITY)
     with registered("replay", settings):
         stop = start_service("replay", settings)
         coordinator = Coordinator(settings, run.name, _Progress(), workers)
