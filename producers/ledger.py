@@ -71,7 +71,8 @@ def _account(file: Path) -> Account:
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as database:
             database.execute("BEGIN")  # one moment for all that is read
-            return account_of(database)
+            [version] = database.execute("PRAGMA user_version").fetchone()
+            return account_of(database) if version else Account()  # it is being made
     except sqlite3.Error as error:
         raise InfrastructureError(f"{file}: {error}") from error
 
