@@ -1,12 +1,12 @@
 """What is measured on: the shared clip and models, else the demo's film and the pack dlib."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 
 from sightline.demo.cast import CAST, cut_out, portrait
-from sightline.demo.film import render, write_film
+from sightline.demo.film import Scene, render, write_film
 from sightline.demo.script import scenes
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -37,19 +37,29 @@ def shared_material() -> Material | None:
     return Material(film, photos, models)
 
 
-def own_films(folder: Path) -> tuple[list[Path], tuple[tuple[str, Path], ...]]:
-    """The demo's films and the photos of those who are enrolled, made in a folder."""
+def own_films(
+    folder: Path, seconds: float | None = None
+) -> tuple[list[Path], tuple[tuple[str, Path], ...]]:
+    """The demo's films and the photos of those who are enrolled, made in a folder.
+
+    `seconds`: of each film, if not all of it; who would not be through by then does not come.
+    """
     cuts = {member.name: cut_out(member) for member in CAST}
     films = []
     for scene in scenes():
         films.append(folder / f"{scene.camera}.mp4")
-        write_film(films[-1], render(scene, cuts))
+        write_film(films[-1], render(scene if seconds is None else _cut(scene, seconds), cuts))
     photos = []
     for member in CAST:
         if member.enrolled:
             photos.append((member.name, folder / f"{member.name}.jpg"))
             cv2.imwrite(str(photos[-1][1]), portrait(member))
     return films, tuple(photos)
+
+
+def _cut(scene: Scene, seconds: float) -> Scene:
+    walks = tuple(walk for walk in scene.walks if walk.starts + walk.seconds <= seconds)
+    return replace(scene, seconds=seconds, walks=walks)
 
 
 def material(folder: Path) -> Material:

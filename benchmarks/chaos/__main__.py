@@ -37,8 +37,8 @@ from sightline.errors import SightlineError
 from sightline.log import configure_logging
 from sightline.stack.ports import free_port
 
-_ROUND_SECONDS = FILM_SECONDS + 8.0
-"""A film, and the way to the next one."""
+_CHANGE_SECONDS = 8.0
+"""From a film to the next one."""
 
 _PATIENCE = 3.0
 """Times the length of the load, which faults hold up."""
@@ -67,7 +67,8 @@ def calm(load: Load, people: Path) -> Pass:
 
 def hit(load: Load, people: Path, faults: Sequence[Fault], brokers: int, *, disks: bool) -> Pass:
     """At its own pace, under faults."""
-    seconds = _PATIENCE * max(load.rounds * _ROUND_SECONDS, faults[-1].at) + 120.0
+    length = load.rounds * (FILM_SECONDS + _CHANGE_SECONDS)
+    seconds = _PATIENCE * max(length, faults[-1].at) + 120.0
     with rig(load, brokers=brokers, disks=disks, people=people) as made:
         return _run(made, load, faults, "real", seconds)
 
@@ -131,18 +132,18 @@ def balance(before: dict[str, Account], after: dict[str, Account]) -> dict[str, 
 
 def run(arguments: argparse.Namespace) -> Findings:
     """Both passes, and what they say."""
-    disks = can_mount()
+    disks = not arguments.without_disks and can_mount()
     if not disks:
         console.print("full disks are left out: small file systems cannot be mounted here")
     pause = 60 * arguments.minutes / arguments.faults
     dealt = deal(arguments.seed, arguments.faults, pause, brokers=arguments.brokers, disks=disks)
-    rounds = max(2, round(dealt[-1].at / _ROUND_SECONDS) + 1)
+    rounds = round(dealt[-1].at / (arguments.film_seconds + _CHANGE_SECONDS)) + 1
     console.print(
         f"seed {arguments.seed}: {len(dealt)} faults in {dealt[-1].at / 60:.1f} minutes, "
         f"{arguments.sites} sites with {rounds} films each, {arguments.brokers} brokers"
     )
     with own_folder() as folder:
-        load = record(folder, rounds, sites=arguments.sites)
+        load = record(folder, rounds, sites=arguments.sites, seconds=arguments.film_seconds)
         people = folder / "people.zip"
         began = time.monotonic()
         quiet = calm(load, people)
@@ -168,6 +169,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=3)
     parser.add_argument("--sites", type=int, default=SITES)
+    parser.add_argument("--film-seconds", type=float, default=FILM_SECONDS, help="of each film")
+    parser.add_argument("--without-disks", action="store_true", help="fill no disk")
     return parser.parse_args()
 
 

@@ -25,7 +25,7 @@ FRAMES_PER_SECOND = 4.0
 WIDTH = 640
 """Of the pictures: two cores have to do it all with room to spare."""
 
-FILM_SECONDS = 37
+FILM_SECONDS = 37.0
 _FROM_FILM_TO_FILM = timedelta(seconds=60)
 _AGO = timedelta(hours=8)
 """Recent, as rows of nobody are forgotten after a day, and everybody has left the picture."""
@@ -94,10 +94,10 @@ def _name(site: int, number: int) -> str:
     return f"site-{site}-film-{number:02d}"
 
 
-def record(folder: Path, rounds: int, *, sites: int = SITES, now: datetime | None = None) -> Load:
+def record(folder: Path, rounds: int, *, sites: int = SITES, seconds: float = FILM_SECONDS) -> Load:
     """Make the films and what else is needed in a folder."""
-    films, photos = own_films(folder)
-    first = (now or datetime.now(UTC)) - _AGO
+    films, photos = own_films(folder, None if seconds >= FILM_SECONDS else seconds)
+    first = datetime.now(UTC) - _AGO
     return Load(
         films=tuple(films),
         photos=photos,

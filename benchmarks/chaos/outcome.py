@@ -21,8 +21,8 @@ _LEFT_OUT = {
     "alembic_version",
     "cameras", "outbox", "sink_offsets", "stale_objects", "runs", "promotions",
 }  # fmt: skip
-"""What is about the installation, not about who was where: cameras have another pace. (Of topics with transactions the
-offsets differ by their markers, so `sink_offsets` says nothing.)"""
+"""What is about the installation, not about who was where: cameras have another pace, and in topics
+with transactions offsets differ by their markers."""
 
 _TIMES_OF_WRITING = {
     "created_at", "updated_at", "recorded_at", "arrived_at", "stale_at", "status_at",
