@@ -6,7 +6,7 @@ what it keeps would lose records in silence: this is the service that says so, b
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import psycopg
 
@@ -105,19 +105,24 @@ def _of_sinks(settings: Settings) -> dict[str, dict[Place, int]]:
 
 
 def work(settings: Settings, stop: Stop, clock: Clock | None = None) -> None:
-    """Watch and delete until `stop`. Raises InfrastructureError when Kafka does not answer."""
+    """Watch and delete until `stop`; what does not answer is asked again the next time."""
     clock = clock or SystemClock()
     watch = Watch(settings, clock)
     due = clock.monotonic()
     while not stop:
-        watch.look()
-        if clock.monotonic() >= due:
-            try:
-                expire(settings, clock, stop)
-                due = clock.monotonic() + settings.retention.expire_seconds
-            except (InfrastructureError, psycopg.OperationalError) as error:
-                log.warning("retention: nothing is deleted: %s", error)
+        _done(watch.look)
+        if clock.monotonic() >= due and _done(lambda: expire(settings, clock, stop)):
+            due = clock.monotonic() + settings.retention.expire_seconds
         stop.wait(settings.retention.watch_seconds)
+
+
+def _done(work: Callable[[], object]) -> bool:
+    try:
+        work()
+    except (InfrastructureError, psycopg.OperationalError) as error:
+        log.warning("retention: %s", error)
+        return False
+    return True
 
 
 def run(settings: Settings) -> None:

@@ -25,7 +25,7 @@ from sightline.store.db import connect
 T = TypeVar("T")
 
 _ANSWER_SECONDS = 5.0
-_SECONDS = 30.0
+_TIMEOUT_MS = 30_000
 _REPLICAS = 3
 
 
@@ -129,7 +129,8 @@ def _kept(topics: Iterable[Topic], settings: Settings) -> list[Topic]:
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient(client_config(settings, "sightline-admin"), logger=LIBRDKAFKA)
+    config = client_config(settings, "sightline-admin") | {"socket.timeout.ms": _TIMEOUT_MS}
+    return AdminClient(config, logger=LIBRDKAFKA)
 
 
 def _no_kafka(error: KafkaException) -> SightlineError:
@@ -204,7 +205,7 @@ def _created(admin: AdminClient, topic: Topic, replicas: int) -> bool:
         config=_config(topic, replicas),
     )
     try:
-        admin.create_topics([wanted])[topic.name].result(_SECONDS)
+        admin.create_topics([wanted])[topic.name].result()
     except KafkaException as error:
         few = error.args[0].code() == KafkaError.INVALID_REPLICATION_FACTOR
         if few and replicas > _brokers(admin):
@@ -232,6 +233,6 @@ def _alter(admin: AdminClient, topic: Topic, wanted: dict[str, str]) -> None:
 
 def _done(future: "Future[T]", what: str) -> T:
     try:
-        return future.result(_SECONDS)
+        return future.result()
     except KafkaException as error:
         raise SightlineError(f"{what}: {error.args[0].str()}") from error

@@ -29,7 +29,7 @@ GROUPS = "sightline-"
 """What the names of our groups begin with."""
 
 _OF_A_RUN = ".run-"
-_SECONDS = 10.0
+_SECONDS = 4.0  # and two of it are less than a shutdown may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,10 @@ class Holdings:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._admin = AdminClient(client_config(settings, "sightline-holdings"), logger=LIBRDKAFKA)
+        config = client_config(settings, "sightline-holdings")
+        self._admin = AdminClient(
+            config | {"socket.timeout.ms": int(_SECONDS * 1000)}, logger=LIBRDKAFKA
+        )
 
     def held(self, places: Iterable[Place]) -> dict[Place, Held]:
         """What partitions hold; those of compacted topics, and of topics that are gone, left out.
@@ -128,13 +131,13 @@ class Holdings:
         asked = {At(topic, number): which for topic, number in places}
         if not asked:
             return {}
-        found = self._admin.list_offsets(asked, request_timeout=_SECONDS)
+        found = self._admin.list_offsets(asked)
         return {(at.topic, at.partition): _done(future).offset for at, future in found.items()}
 
 
 def _done(future: "Future[T]") -> T:
     try:
-        return future.result(_SECONDS)
+        return future.result()
     except KafkaException as error:
         raise _failure(error) from error
 

@@ -30,6 +30,8 @@ _PROPERTIES = {
     "message.max.bytes": str(MAX_RECORD_BYTES),
     "replica.fetch.max.bytes": str(MAX_RECORD_BYTES),
     "offsets.topic.num.partitions": "4",
+    # Who was away for long still knows where they stood.
+    "offsets.retention.minutes": str(365 * 24 * 60),
     "transaction.state.log.num.partitions": "4",
     "share.coordinator.state.topic.num.partitions": "1",
     "group.initial.rebalance.delay.ms": "0",

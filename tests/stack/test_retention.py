@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 
@@ -15,9 +16,10 @@ from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import consumer_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
-from sightline.settings import Settings
+from sightline.lifecycle import Stop
+from sightline.settings import RetentionSettings, Settings
 from sightline.store.db import connect
-from sinks.retention import Watch
+from sinks.retention import Watch, work
 from tests.support import eventually
 
 pytestmark = pytest.mark.stack
@@ -133,3 +135,26 @@ def test_the_database_says_where_a_sink_stands_and_kafka_while_it_is_away(
 
     away = stack.model_copy(update={"database_url": SecretStr("postgresql://x@127.0.0.1:1/x")})
     assert Watch(away).look()[group, topic].records == 8
+
+
+def test_the_service_looks_again_and_again_and_stops_when_told(stack: Settings) -> None:
+    group, topic = "sightline-retention-service", "retention-service"
+    apply_topics(stack, [Topic(topic, "none", 1, retention_bytes=MIB)])
+    fill(stack, topic, 1)
+    stand(stack, group, topic, 0)
+    # Nothing of the session's database is so old.
+    kept = RetentionSettings(watch_seconds=0.05, expire_seconds=0.05, access_log_days=3650)
+    stop = Stop(10)
+    service = threading.Thread(
+        target=work, args=(stack.model_copy(update={"retention": kept}), stop)
+    )
+    service.start()
+    try:
+        eventually(lambda: share(group, topic), 20)
+        first = share(group, topic) or 0.0
+        fill(stack, topic, 9)
+        eventually(lambda: (share(group, topic) or 0) > 5 * first, 20)
+    finally:
+        stop.request()
+        service.join(10)
+    assert not service.is_alive()
