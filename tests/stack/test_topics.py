@@ -8,7 +8,7 @@ from sightline.kafka.admin import Change, apply_topics, ensure_fleet_topic, topi
 from sightline.kafka.config import client_config
 from sightline.settings import Settings
 from sightline.store.db import connect
-from tests.support import run_sightline, sightline_json
+from tests.support import eventually, run_sightline, sightline_json
 
 pytestmark = pytest.mark.stack
 
@@ -56,11 +56,13 @@ def test_a_registry_topic_is_put_back_by_the_command(stack: Settings) -> None:
     assert sightline_json(stack, "topics", "apply") == []
 
 
-def test_the_topic_of_a_fleet_comes_with_its_first_camera(stack: Settings) -> None:
+def test_the_topics_of_a_fleet_come_with_its_first_camera(stack: Settings) -> None:
     assert ensure_fleet_topic(stack, "topics-a") == [
-        Change("frames.topics-a", "created, 12 partitions")
+        Change("frames.topics-a", "created, 12 partitions"),
+        Change("vision-state.topics-a", "created, 12 partitions"),
     ]
-    assert ensure_fleet_topic(stack, "topics-a") == []
+    # A broker tells of a new topic a moment later.
+    eventually(lambda: ensure_fleet_topic(stack, "topics-a") == [])
     with connect(stack) as connection:
         connection.execute(
             "INSERT INTO cameras (camera_id, uri, fleet, slot)"
