@@ -9,10 +9,11 @@ themselves. A new person needs several shots, and nobody who comes near.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 from sightline.identity.evidence import Evidence
 from sightline.identity.scale import Scale
+from sightline.settings import Settings
 
 Kind = Literal["enrolled", "stranger"]
 Status = Literal["provisional", "enrolled", "stranger", "newcomer"]
@@ -70,6 +71,16 @@ class Rules:
     """After so long without being seen a track is over, and it is told."""
     forget_days: float = 7.0
     """A stranger unseen for so long is forgotten."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of an installation."""
+        return cls(
+            newcomer_shots=settings.match.newcomer_shots,
+            wanted_rate=settings.match.wanted_false_name_rate,
+            lost_seconds=settings.vision.lost_seconds,
+            forget_days=settings.match.forget_days,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,12 +36,7 @@ class Again:
         self._settings = settings
         self._known = known
         self._events = events
-        self._rules = Rules(
-            newcomer_shots=settings.match.newcomer_shots,
-            wanted_rate=settings.match.wanted_false_name_rate,
-            lost_seconds=settings.vision.lost_seconds,
-            forget_days=settings.match.forget_days,
-        )
+        self._rules = Rules.of(settings)
         self._clock = SystemClock()
         self._starts = {
             number: low for number, (low, _end) in retained(settings, FACES.name).items()

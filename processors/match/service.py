@@ -71,12 +71,7 @@ class MatchWorker:
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._rules = Rules(
-            newcomer_shots=settings.match.newcomer_shots,
-            wanted_rate=settings.match.wanted_false_name_rate,
-            lost_seconds=settings.vision.lost_seconds,
-            forget_days=settings.match.forget_days,
-        )
+        self._rules = Rules.of(settings)
         self._sites: dict[str, SiteState] | None = None
         self._failure: BaseException | None = None
         servers = kafka_servers(settings)
