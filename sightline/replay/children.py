@@ -14,6 +14,8 @@ from sightline.stack.supervisor import LIFELINE, ONE_THREAD, Child, Supervisor
 _BATCH_SECONDS = "0.5"
 """Nobody waits for a run's rows: few large transactions."""
 
+_LOOK_SECONDS = 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class Workers:
@@ -29,12 +31,11 @@ def work(
     run: Run,
     workers: Sequence[Workers],
     stop: Stop,
-    is_done: Callable[[], bool],
-    look_seconds: float,
+    is_done: Callable[[], bool] | None,
 ) -> bool:
-    """Let services of a run work until it is done, or until they have ended by themselves.
+    """Let services of a run work until it is done; None: until they have ended by themselves.
 
-    False where it was stopped before.
+    False where it was stopped before, or somebody else has stopped them.
     """
     until = Stop(settings.shutdown_seconds)
     supervisor = Supervisor(
@@ -48,10 +49,10 @@ def work(
     thread.start()
     try:
         while thread.is_alive() and not stop:
-            if is_done():
+            if is_done is not None and is_done():
                 return True
-            stop.wait(look_seconds)
-        return not stop
+            stop.wait(_LOOK_SECONDS)
+        return not stop and is_done is None
     finally:
         until.request()
         thread.join()

@@ -24,8 +24,6 @@ from sightline.vision.packs import resolve_pack
 
 Say = Callable[[str], None]
 
-_LOOK_SECONDS = 0.3
-
 
 def vision_group(fleet: str, run: str) -> str:
     """The consumer group of a run's vision workers."""
@@ -126,7 +124,7 @@ class Coordinator:
     def _match(self, run: Run, stop: Stop) -> Stage | None:
         self._say("matching")
         # It ends by itself when it is done.
-        return "sinks" if self._work(run, [Workers("match-run")], stop, lambda: False) else None
+        return "sinks" if self._work(run, [Workers("match-run")], stop, None) else None
 
     def _write(self, db: Connection, run: Run, stop: Stop) -> Stage | None:
         own = [of_run(topic, run.name).name for topic in OF_A_RUN]
@@ -141,6 +139,10 @@ class Coordinator:
         return "done"
 
     def _work(
-        self, run: Run, workers: list[Workers], stop: Stop, is_done: Callable[[], bool]
+        self, run: Run, workers: list[Workers], stop: Stop, is_done: Callable[[], bool] | None
     ) -> bool:
-        return work(self._settings, run, workers, stop, is_done, _LOOK_SECONDS)
+        if work(self._settings, run, workers, stop, is_done):
+            return True
+        if not stop:
+            raise InfrastructureError(f"the services of the run {run.name} have ended")
+        return False
