@@ -198,7 +198,7 @@ class SinkLoop:
             if len(batch) == 1:
                 self._give_up(cursor, batch[0].record, _as_invalid(error))
                 return
-            log.info("%s: a batch of %d has a bad record", self._sink.name, len(batch))
+            log.debug("%s: a batch of %d has a bad record", self._sink.name, len(batch))
             middle = len(batch) // 2
             self._write(cursor, batch[:middle])
             self._write(cursor, batch[middle:])
@@ -264,7 +264,8 @@ class SinkLoop:
             self._is_placed = False
         if not self._pause:
             metrics.SINK_WAITING.labels(self._sink.name).set(1)
-            log.warning("%s: waits for the database: %s", self._sink.name, error)
+            said = str(error).partition("\n")[0]
+            log.warning("%s: waits for the database: %s", self._sink.name, said)
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         until = self._clock.monotonic() + self._pause
         while not stop and self._clock.monotonic() < until:
