@@ -18,9 +18,8 @@ WORKERS = {"cameras": 1, "vision": 2, "match": 1, **dict.fromkeys(SINKS, 1), "ap
 """How many of each service there are."""
 
 PLACES: dict[str, tuple[Place, ...]] = {
-    "vision": (
-        Place.BEFORE_PRODUCE, Place.BEFORE_COMMIT, Place.AFTER_COMMIT, Place.IN_RECOVERY,
-    ),
+    "cameras": tuple(place for place in Place if place is not Place.BEFORE_OFFSET),
+    "vision": tuple(place for place in Place if place is not Place.BEFORE_OFFSET),
     "match": (
         Place.BEFORE_PRODUCE, Place.BEFORE_STATE, Place.BEFORE_COMMIT, Place.IN_RECOVERY,
     ),
@@ -30,6 +29,12 @@ PLACES: dict[str, tuple[Place, ...]] = {
     ),
 }  # fmt: skip
 """Where the code names places to die at."""
+
+SHORT = (
+    ("cameras-1", KILL), ("vision-1", KILL), ("vision-2", str(Place.BEFORE_COMMIT)),
+    ("match-1", KILL), ("person-state-1", str(Place.BEFORE_OFFSET)), ("database", KILL),
+)  # fmt: skip
+"""What a short round consists of."""
 
 STOPPED_SECONDS = 8.0
 """Longer than the session time-out of 6 s."""

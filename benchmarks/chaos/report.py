@@ -17,6 +17,9 @@ from benchmarks.chaos.services import BY_ITSELF, Start, service_of
 P95_SECONDS = {KILL: 10.0, TERM: 3.0}
 """From the start of a worker to its next output, while all that it needs is there."""
 
+_ENOUGH = 10
+"""Of recoveries, to judge by their 95th percentile."""
+
 _KINDS = ("KILL", "TERM", "STOP", "place", "cut", "disk", "scale")
 _RECOVERED = (
     "after KILL", "p50", "p95", "after TERM", "p50", "p95", "amid outages", "longest",
@@ -56,7 +59,7 @@ class Findings:
         ]
         for cause, limit in P95_SECONDS.items():
             seconds = self.seconds(cause)
-            if seconds and percentile(seconds, 0.95) > limit:
+            if len(seconds) >= _ENOUGH and percentile(seconds, 0.95) > limit:
                 failed.append(f"p95 after {cause} is over {limit:.0f} s")
         return failed
 
