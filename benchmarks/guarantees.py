@@ -17,7 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from confluent_kafka import Consumer, ConsumerGroupState, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +35,7 @@ from sightline.kafka.config import client_config, consumer_config, producer_conf
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
-from sightline.log import configure_logging
+from sightline.log import LIBRDKAFKA, configure_logging
 from sightline.settings import Settings
 
 MOST_LOST = 0.15
@@ -96,11 +96,9 @@ class Bench:
         self._clock = SystemClock()
         self._producer = SureProducer(producer_config(settings, "bench"))
         self._cameras = [f"{fleet}-{number}" for number in range(_CAMERAS)]
-        config = consumer_config(settings, "bench", "bench")
-        self._reader = Consumer(config | {"auto.offset.reset": "latest"})
-        tracks = range(topics.TRACKS.partitions)
-        ends = [self._end(TopicPartition(topics.TRACKS.name, number)) for number in tracks]
-        self._reader.assign(ends)
+        self._reader = Consumer(consumer_config(settings, "bench", "bench"), logger=LIBRDKAFKA)
+        tracks = topics.TRACKS
+        self._reader.assign([TopicPartition(tracks.name, at, 0) for at in range(tracks.partitions)])
         ensure_fleet_topic(settings, fleet)
 
     def close(self) -> None:
@@ -109,13 +107,9 @@ class Bench:
 
     def warm_up(self) -> None:
         """Wait until every worker has its share, and has seen a picture."""
-        group = f"sightline-vision-{self._fleet}"
-        admin = AdminClient(client_config(self._settings, "bench"))
+        admin = AdminClient(client_config(self._settings, "bench"), logger=LIBRDKAFKA)
         until = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            found = admin.describe_consumer_groups([group])[group].result(30)
-            if found.state == ConsumerGroupState.STABLE and len(found.members) == stage.WORKERS:
-                break
+        while self._settled_members(admin) != stage.WORKERS:
             if time.monotonic() > until:
                 raise SightlineError("the workers did not come up")
             time.sleep(0.2)
@@ -161,6 +155,14 @@ class Bench:
             value = frame.SerializeToString()
             self._producer.send(Out(name, camera, value, at_us // 1000, partition))
 
+    def _settled_members(self, admin: AdminClient) -> int:
+        group = f"sightline-vision-{self._fleet}"
+        try:
+            found = admin.describe_consumer_groups([group])[group].result(30)
+        except KafkaException:  # the broker has only begun to look after it
+            return 0
+        return len(found.members) if found.state == ConsumerGroupState.STABLE else 0
+
     def _read(self, count: int) -> list[float]:
         latencies: list[float] = []
         until = time.monotonic() + _PATIENCE_SECONDS
@@ -175,10 +177,6 @@ class Bench:
         found = [record.decode(pb.FrameTracks) for record in checked([message] if message else [])]
         now = self._clock.now_us()
         return [(now - one.captured_at_us) / US for one in found if one.camera_id in self._cameras]
-
-    def _end(self, at: TopicPartition) -> TopicPartition:
-        _low, high = self._reader.get_watermark_offsets(at, 30)
-        return TopicPartition(at.topic, at.partition, high)
 
 
 @contextmanager
