@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.events import EventCutter, RateCap, Shot
+from producers.events import Event, EventCutter, RateCap, Shot
 from producers.ledger import Tally
 from producers.pictures import BGRImage, Picture
 from schemas import ids
@@ -116,3 +116,29 @@ def test_a_trembling_beat_at_the_cap_loses_nothing() -> None:
     tremble = [0, 9_000, -8_000, 4_000, -9_000]
     times = [number * US // 10 + tremble[number % 5] for number in range(100)]
     assert all(cap.lets_through(at) for at in times)
+
+
+@settings(max_examples=30, deadline=None)
+@given(pictures, st.integers(0, 60), st.booleans())
+def test_a_film_seen_again_up_to_a_kill_goes_on_as_if_nothing_had_been(
+    given_pictures: list[tuple[int, BGRImage | None, int]], killed_after: int, motion: bool
+) -> None:
+    def life(told: int) -> tuple[list[list[tuple[int, int, Event, bool, bool]]], Tally]:
+        """What is said of each picture, and counted of those that have not been told of."""
+        tally = Tally()
+        cutter = EventCutter("film", CameraSettings(motion=motion), tally)
+        at_us, said = START, []
+        for number, (since, image, _) in enumerate(given_pictures, 1):
+            at_us += since
+            last = number == len(given_pictures)
+            shots = cutter.take(Picture(image, at_us, last=last))
+            said.append([(s.sequence, s.captured_at_us, s.event, s.first, s.last) for s in shots])
+            if number <= told:
+                tally.clear()
+        return said, tally
+
+    whole, counted = life(told=0)
+    again, counted_later = life(told=killed_after)
+    assert again == whole
+    left = counted.captured - killed_after if killed_after < len(given_pictures) else 0
+    assert counted_later.captured == left
