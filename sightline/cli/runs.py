@@ -106,7 +106,7 @@ def _print_diff(found: Diff) -> None:
 def _line(found: Diff, one: Difference) -> dict[str, Any]:
     row = one.a or one.b or {}
     names = {"only in a": f"only in {found.a}", "only in b": f"only in {found.b}"}
-    what = names.get(one.kind) or ", ".join(one.changed)
+    what = names.get(one.kind) or _columns(one)
     line = {"time": row["timestamp"], "camera": one.camera}
     if "track_uuid" in row:
         line["track"] = row["track_uuid"]
@@ -115,6 +115,13 @@ def _line(found: Diff, one: Difference) -> dict[str, Any]:
         found.a: _who(one.a),
         found.b: _who(one.b),
     }
+
+
+def _columns(one: Difference) -> str:
+    """What differs, in a few words: of another track nearly everything does."""
+    if "track_uuid" in one.changed:
+        return "another track" if one.kind == "details" else "who, and another track"
+    return ", ".join(one.changed)
 
 
 def _who(row: dict[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from psycopg import sql
 
 from sightline.runs import places
+from sightline.runs.pairs import paired
 from sightline.store.db import Connection
 
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ class Difference:
     a: Row | None
     b: Row | None
     changed: tuple[str, ...] = ()
-    """The columns that differ, where both have it."""
+    """The columns that differ, where both have it; the ids among them: it is another track."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +99,24 @@ def diff(db: Connection, a: str, b: str) -> Diff:
     )
 
 
-def compare(ours: Iterable[Row], theirs: Iterable[Row]) -> list[Difference]:
-    """The rows that differ, by their `id`, in the order of time."""
+def compare(ours: Sequence[Row], theirs: Sequence[Row]) -> list[Difference]:
+    """The rows that differ, in the order of time.
+
+    Two go together by their `id`, or as `pairs` says.
+    """
     a, b = ({row["id"]: row for row in rows} for rows in (ours, theirs))
-    found = [_compared(a.get(key), b.get(key)) for key in a | b]
+    other = dict(paired(ours, theirs))
+    found = [_compared(row, b.get(other.get(key, key))) for key, row in a.items()]
+    met = a.keys() | set(other.values())
+    found += [_compared(None, row) for key, row in b.items() if key not in met]
     return sorted((one for one in found if one), key=_when)
 
 
 def by_person(ours: Iterable[Row], theirs: Iterable[Row], found: Iterable[Difference]) -> list[Row]:
-    """How often each pass saw the people whom it is about, by camera."""
+    """How often each pass saw the people on whom they do not agree, by camera."""
     a, b = (Counter(_person_at(row) for row in rows) for rows in (ours, theirs))
-    touched = {_person_at(row) for one in found for row in (one.a, one.b) if row}
+    apart = [one for one in found if one.kind != "details"]
+    touched = {_person_at(row) for one in apart for row in (one.a, one.b) if row}
     return [
         {"camera": camera, "person": name, "global_id": person, "a": a[at], "b": b[at]}
         for at in sorted(touched)
