@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -23,7 +22,7 @@ from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 
 _LOOK_SECONDS = 0.2
-_ANSWER_SECONDS = 1.0
+_ANSWER_SECONDS = 2.0
 _MEMBERS_SECONDS = 1.0
 
 _FRAMES = topics.frames()
@@ -88,7 +87,7 @@ class Watch:
         return looks[-1].value if looks and looks[-1].began >= moment else None
 
     def _repeat(self, work: Callable[[], None]) -> None:
-        while not self._over.wait(_MEMBERS_SECONDS if work == self._members else _LOOK_SECONDS):
+        while not self._over.wait(_LOOK_SECONDS):
             with suppress(KafkaException, psycopg.Error, OSError):
                 work()
 
@@ -97,31 +96,38 @@ class Watch:
         for name, value in values.items():
             self.series[name].append(Look(began, ended, value))
 
-    @cached_property
-    def _admin(self) -> AdminClient:
-        return AdminClient(client_config(self.settings, "chaos-watch"), logger=LIBRDKAFKA)
-
     def _kafka(self) -> None:
-        began = time.monotonic()
-        found = ends(self._admin, _TOPICS)
-        self._note(began, {f"{topic}/{number}": end for (topic, number), end in found.items()})
+        admin = self._admin()
+        while not self._over.wait(_LOOK_SECONDS):
+            began = time.monotonic()
+            found = ends(admin, _TOPICS)
+            self._note(began, {f"{topic}/{number}": end for (topic, number), end in found.items()})
+            # A client keeps to leaders that are no more: the next one asks who they are now.
+            if len(found) < sum(topic.partitions for topic in _TOPICS):
+                return
 
     def _groups(self) -> None:
-        began = time.monotonic()
-        found = committed(self._admin, _VISION)
-        self._note(began, {f"vision/{number}": at for (_, number), at in found.items()})
+        admin = self._admin()
+        while not self._over.wait(_LOOK_SECONDS):
+            began = time.monotonic()
+            found = committed(admin, _VISION)
+            self._note(began, {f"vision/{number}": at for (_, number), at in found.items()})
 
     def _members(self) -> None:
-        asked = self._admin.describe_consumer_groups([_VISION], request_timeout=_ANSWER_SECONDS)
-        members = asked[_VISION].result().members
-        owned = {
-            str(member.group_instance_id or "").rpartition("-")[2]: frozenset(
-                part.partition for part in member.assignment.topic_partitions
-            )
-            for member in members
-            if member.assignment is not None
-        }
-        self.owners.append((time.monotonic(), owned))
+        admin = self._admin()
+        while not self._over.wait(_MEMBERS_SECONDS):
+            asked = admin.describe_consumer_groups([_VISION], request_timeout=_ANSWER_SECONDS)
+            owned = {
+                str(member.group_instance_id or "").rpartition("-")[2]: frozenset(
+                    part.partition for part in member.assignment.topic_partitions
+                )
+                for member in asked[_VISION].result().members
+                if member.assignment is not None
+            }
+            self.owners.append((time.monotonic(), owned))
+
+    def _admin(self) -> AdminClient:
+        return AdminClient(client_config(self.settings, "chaos-watch"), logger=LIBRDKAFKA)
 
     def _sinks(self) -> None:
         began = time.monotonic()
