@@ -71,12 +71,14 @@ def _slug(value: str, what: str) -> None:
 
 
 def _uuid(value: str, what: str) -> None:
+    # Python also takes one with braces, or with any number of hyphens.
+    is_one = len(value) == _UUID_CHARACTERS
     try:
-        if len(value) != _UUID_CHARACTERS:
-            raise ValueError(value)  # it would be one with braces, or any number of hyphens
         UUID(value)
     except ValueError:
-        raise InvalidMessageError("bad_id", f"{what} {value[:80]!r}") from None
+        is_one = False
+    if not is_one:
+        raise InvalidMessageError("bad_id", f"{what} {value[:80]!r}")
 
 
 def _pack(value: str) -> None:
@@ -147,15 +149,19 @@ def _face_event(event: pb.FaceEvent) -> None:
     _uuid(inner.track_id, "track_id")
     _uuid(inner.motion_event_id, "motion_event_id")
     if isinstance(inner, pb.FaceObservation):
-        _uuid(inner.observation_id, "observation_id")
-        _time(inner.captured_at_us, "captured_at_us")
+        _shot(inner)
         _vector(inner.embedding, "embedding")
-        _box(inner.track_box, "track_box")
-        _box(inner.face_box, "face_box")
-        _pack(inner.pack)
-        _position(inner.frame)
     else:
         _time(inner.ended_at_us, "ended_at_us")
+
+
+def _shot(shot: pb.FaceObservation) -> None:
+    _uuid(shot.observation_id, "observation_id")
+    _time(shot.captured_at_us, "captured_at_us")
+    _box(shot.track_box, "track_box")
+    _box(shot.face_box, "face_box")
+    _pack(shot.pack)
+    _position(shot.frame)
 
 
 def _snapshot(snapshot: pb.Snapshot) -> None:
@@ -218,6 +224,34 @@ def _sighting(sighting: pb.Sighting) -> None:
             raise InvalidMessageError("bad_score", name)
 
 
+def _track_state(track: pb.TrackState) -> None:
+    _uuid(track.track_id, "track_id")
+    _slug(track.site_id, "site_id")
+    if not track.shots or not track.HasField("decided"):
+        raise InvalidMessageError("empty", f"nothing of the track {track.track_id}")
+    for shot in track.shots:
+        _source(shot)
+        _uuid(shot.motion_event_id, "motion_event_id")
+        _shot(shot)
+        if not track.ended_at_us or shot.embedding:
+            _vector(shot.embedding, "embedding")
+    if track.ended_at_us:
+        _time(track.ended_at_us, "ended_at_us")
+    if math.isnan(track.holds_by):
+        raise InvalidMessageError("bad_number", f"{track.track_id} holds by {track.holds_by}")
+    if track.face:
+        _vector(track.face, "face")
+    _sighting(track.decided)
+
+
+def _unknown_person(person: pb.UnknownPerson) -> None:
+    _slug(person.site_id, "site_id")
+    if not person.global_id or not person.templates:
+        raise InvalidMessageError("empty", "a stranger without an id or looks")
+    for template in person.templates:
+        _vector(template.vector, "template")
+
+
 _CHECKS: dict[type[Message], Callable[[Any], None]] = {
     pb.Frame: _frame,
     pb.MotionEvent: _motion_event,
@@ -227,4 +261,6 @@ _CHECKS: dict[type[Message], Callable[[Any], None]] = {
     pb.GalleryPerson: _gallery_person,
     pb.Fact: _fact,
     pb.Sighting: _sighting,
+    pb.TrackState: _track_state,
+    pb.UnknownPerson: _unknown_person,
 }

@@ -109,13 +109,15 @@ class Site:
         value = None if fact is None else fact.SerializeToString()
         self.state.strangers.refresh(self.known.facts.put(key.encode(), value))
 
-    def take(self, *events: pb.FaceEvent, stored: int | None = None) -> list[pb.Sighting]:
-        """Process events; what they led to. `stored`: it dies after so many state records."""
+    def take(self, *events: pb.FaceEvent, stored: bool | None = None) -> list[pb.Sighting]:
+        """Process events; what they led to. `stored`: it dies, with the state stored or not."""
         said: list[pb.Sighting] = []
         for event in events:
             done = step(event, self.state, self.known, self.rules, settled=self.settled)
             said += done.sightings
-            for key, value in list(done.changes.records("site"))[:stored]:
+            for key, value in done.changes.records("site"):
+                if stored is False:
+                    break
                 if value is None:
                     self.changelog.pop(key, None)
                 else:

@@ -3,6 +3,7 @@
 Kept as records of a changelog, so that whoever takes the site over starts with the same.
 """
 
+import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,11 @@ from processors.match.groups import Groups
 from processors.match.known import Known
 from processors.match.strangers import Strangers
 from schemas import sightline_pb2 as pb
+from schemas.decode import InvalidMessageError, decode
+from sightline import metrics
 from sightline.clock import US
+
+log = logging.getLogger(__name__)
 
 _TRACK_LIFE_US = 600 * US
 """Of capture time after a track's last shot: then its end was lost, or is long over.
@@ -138,14 +143,19 @@ class SiteState:
 
 
 def load(records: Iterable[tuple[bytes, bytes]], known: Known) -> dict[str, SiteState]:
-    """The sites of a changelog's entries."""
+    """The sites of a changelog's entries. What cannot be read is left out, counted and said."""
     tracks: list[pb.TrackState] = []
     strangers: list[pb.UnknownPerson] = []
     for key, value in records:
-        if key.startswith(b"t|"):
-            tracks.append(pb.TrackState.FromString(value))
-        else:
-            strangers.append(pb.UnknownPerson.FromString(value))
+        try:
+            if key.startswith(b"t|"):
+                tracks.append(decode(pb.TrackState, value))
+            else:
+                strangers.append(decode(pb.UnknownPerson, value))
+        except InvalidMessageError as error:
+            # It is no reason to stand still for ever: what was known of one track is gone.
+            metrics.DEAD_LETTERS.labels("match", error.reason).inc()
+            log.warning("state: the entry %r is left out: %s", key[:200], error)
     # Those that are forgotten first come first.
     tracks.sort(key=lambda one: (one.shots[-1].captured_at_us, one.track_id))
     strangers.sort(key=lambda one: (one.last_seen_us, one.global_id))

@@ -245,7 +245,7 @@ def test_what_is_delivered_twice_is_said_twice_and_changes_nothing(lost: int) ->
 
     site = Site(gallery_person(1, "Ann"))
     site.take(*events[:lost])
-    site.take(events[lost], stored=0)
+    site.take(events[lost], stored=False)
     site.restart()
     site.take(*events[max(0, lost - 2) :])
     assert site.changelog.keys() == calm.changelog.keys()
@@ -353,7 +353,7 @@ def test_a_restart_anywhere_changes_nothing(
     for event in events:
         calm.take(event)
         if chance.random() < 0.3:
-            shaken.take(event, stored=0)
+            shaken.take(event, stored=False)
         if chance.random() < 0.3:
             shaken.restart()
         shaken.take(event)
