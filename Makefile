@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity bench-guarantees
+.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees
 
 demo:
 	@deploy/bootstrap demo
@@ -35,6 +35,11 @@ bench-match:
 bench-guarantees:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.guarantees
+
+# Mutated records through every service, mutated requests to every endpoint.
+fuzz:
+	@deploy/install-test-tools
+	@.venv/bin/python -m benchmarks.fuzz
 
 # The messages' Python, from the contract.
 proto:

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.fuzz.endpoints import KINDS, Answers, Endpoints
-from benchmarks.fuzz.records import READERS, Records, Row
+from benchmarks.fuzz.records import STATES, Records, Row
 from benchmarks.fuzz.seeds import CAMERA, SITE
 from benchmarks.rig import add_cameras, own_folder
-from schemas.topics import DEAD_LETTERS, MATCH_STATE, vision_state
+from schemas.topics import DEAD_LETTERS
 from sightline.demo import stage
 from sightline.settings import Settings
 from sightline.store.cameras import NewCamera
@@ -58,11 +58,11 @@ def fuzz_records(
     rows: list[Row] = []
     if not count:
         return rows
-    records = Records(settings, seed)
+    records = Records(settings, seed, wanted)
     try:
         records.ready()
         for row in _of_topics(records, count, wanted):
-            console.print(f"{row.topic} to {row.service}: {row.seconds:.0f} s", highlight=False)
+            console.print(f"{row.topic} to {row.service}: {row.said()}", highlight=False)
             rows.append(row)
     finally:
         records.close()
@@ -82,11 +82,10 @@ def fuzz_records(
 
 
 def _of_topics(records: Records, count: int, wanted: Callable[[str], bool]) -> Iterator[Row]:
-    for topic in filter(wanted, READERS):
+    for topic in records.readers:
         yield from records.topic(topic, count)
-    for topic, service in ((vision_state().name, "vision"), (MATCH_STATE.name, "match")):
-        if wanted(topic):
-            yield records.state(topic, service, count)
+    for topic in filter(wanted, STATES):
+        yield records.state(topic, count)
     if wanted(DEAD_LETTERS.name):
         yield records.letters(count)
 
@@ -100,7 +99,9 @@ def fuzz_requests(
         return answers
     with Endpoints(settings, seed) as endpoints:
         for one in endpoints.all(count, wanted):
-            console.print(f"{one.endpoint}: {one.seconds:.0f} s", highlight=False)
+            console.print(
+                f"{one.endpoint}: {dict(one.counts)}, {one.seconds:.0f} s", highlight=False
+            )
             answers.append(one)
     table = Table("endpoint", *KINDS, "sent", "alive", "s", title=f"Mutated requests, seed {seed}")
     for one in answers:

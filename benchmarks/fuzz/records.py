@@ -3,7 +3,7 @@
 import base64
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,8 @@ READERS: dict[str, tuple[str, ...]] = {
 }
 """Who reads a topic as it comes; state and dead letters are read otherwise."""
 
-SERVICES = tuple(dict.fromkeys(name for names in READERS.values() for name in names))
+STATES = {vision_state().name: "vision", MATCH_STATE.name: "match"}
+"""Whose state a topic is, which is read when a service starts."""
 
 _SILENT = {(GALLERY.name, "match"), (FACTS.name, "match"), (SIGHTINGS.name, "api")}
 """Counted and left out, without a dead letter: topics that are read again at every start, and a
@@ -68,6 +69,13 @@ class Row:
     seconds: float
     note: str = ""
 
+    def said(self) -> str:
+        """The numbers, in a line."""
+        return (
+            f"{self.sent} sent = {self.taken} taken + {self.refused} refused,"
+            f" {self.letters} letters, {self.seconds:.0f} s"
+        )
+
     def is_right(self) -> bool:
         """Whether the process goes on, and every record is taken or refused, and said to be."""
         said = self.letters == self.refused or (self.topic, self.service) in _SILENT
@@ -77,7 +85,8 @@ class Row:
 class Records:
     """The services of one installation, and what is sent to them."""
 
-    def __init__(self, settings: Settings, seed: int) -> None:
+    def __init__(self, settings: Settings, seed: int, wanted: Callable[[str], bool]) -> None:
+        """`wanted`: which topics; services that read no other are not started."""
         self._settings = settings
         self._seed = seed
         self._seeds = of_topics()
@@ -86,7 +95,12 @@ class Records:
             producer_config(settings, "fuzz") | {"message.max.bytes": 8 * 1024 * 1024}
         )
         environ = {"SIGHTLINE_API__PORT": "0"}
-        self.services = {name: Service(name, settings.home, **environ) for name in SERVICES}
+        self.readers = {topic: names for topic, names in READERS.items() if wanted(topic)}
+        names = {name for names in self.readers.values() for name in names}
+        names |= {name for topic, name in STATES.items() if wanted(topic)}
+        if "api" in names:
+            names.add("match")  # who answers it
+        self.services = {name: Service(name, settings.home, **environ) for name in sorted(names)}
 
     def _link_api(self) -> None:
         """Have the API follow sightings, which it does once it has asked for a decision."""
@@ -106,9 +120,11 @@ class Records:
 
     def ready(self) -> None:
         """Wait until every service takes records: one good one of each topic."""
-        self.services["match"].until_ready()
-        self._link_api()
-        for topic, names in READERS.items():
+        for one in self.services.values():
+            one.until_ready()
+        if "api" in self.services:
+            self._link_api()
+        for topic, names in self.readers.items():
             self._send(topic, [_good(self._seeds[topic][0])])
             for name in names:
                 one = self.services[name]
@@ -117,7 +133,7 @@ class Records:
 
     def topic(self, topic: str, count: int) -> Iterator[Row]:
         """Spoil so many records of a topic, and see what its readers make of them."""
-        services = [self.services[name] for name in READERS[topic]]
+        services = [self.services[name] for name in self.readers[topic]]
         before = {one.name: (one.taken(topic), one.refused()) for one in services}
         letters_before = self._letters()
         began = time.monotonic()
@@ -145,8 +161,9 @@ class Records:
             if not one.is_alive():
                 one.start()
 
-    def state(self, topic: str, service: str, count: int) -> Row:
+    def state(self, topic: str, count: int) -> Row:
         """Spoil a service's own state, start it over that, and see that it works."""
+        service = STATES[topic]
         one, source = self.services[service], FACES.name if service == "match" else frames().name
         one.stop()
         began = time.monotonic()
