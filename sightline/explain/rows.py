@@ -111,7 +111,8 @@ def origin(db: Connection, given: UUID, run: str) -> Origin:
 def begin(db: Connection, found: Origin) -> datetime | None:
     """A moment that is not after the track's first frame; None where none is known."""
     if found.track:
-        return found.track["first_seen"]  # type: ignore[no-any-return]
+        first: datetime = found.track["first_seen"]
+        return first
     row = _one(db, _EVENT_START, found.seen["motion_event_id"])
     return row["started_at"] if row else None
 

@@ -186,7 +186,6 @@ def _correct(cursor: Cursor, events: list[str]) -> set[int]:
     """Let what people have said hold for rows that were not there; whose rows follow from it."""
     asked = {"events": events, "unknown": overlay.UNKNOWN}
     cursor.execute(_FORGOTTEN, (events,))
-    touched: set[int] = set()
     corrected: dict[int, list[UUID]] = defaultdict(list)
     cursor.execute(_CORRECTED, asked)
     for track, person in cursor.fetchall():
@@ -202,4 +201,4 @@ def _correct(cursor: Cursor, events: list[str]) -> set[int]:
     renamed = [row[0] for row in cursor.fetchall()]
     for person, who in overlay.people(cursor, renamed).items():
         relabel.person(cursor, person, who)
-    return touched | set(corrected) | set(merged) | set(merged.values())
+    return {*corrected, *merged, *merged.values()}
