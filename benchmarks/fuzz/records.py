@@ -183,7 +183,8 @@ class Records:
         # Its state is in no group: what counts is that what came over it has been worked on.
         return Row(
             topic, service, len(good), came, 0, 0, one.is_alive() and came >= len(good),
-            time.monotonic() - began, f"{count} records of state, {one.refused()} left out, then good {source}",
+            time.monotonic() - began,
+            f"{count} records of state, {one.refused()} left out, then good {source}",
         )  # fmt: skip
 
     def letters(self, count: int) -> Row:
