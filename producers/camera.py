@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from producers.events import Event, EventCutter, Shot
+from producers.frames import frames_of
 from producers.ledger import Tally
 from producers.pictures import Source, SourceLostError
 from producers.publish import Publisher
@@ -175,7 +176,7 @@ class CameraLoop:
             sequence=cutter.sequence,
             held=cutter.held,
         )
-        frames = self._publisher.frames(shots, self._tally, live=source.is_live)
+        frames = frames_of(self._camera, shots, self._tally, live=source.is_live)
         event = shots[-1].event if shots else None
         # A film waits for the broker and for the disk; a live camera's frames are dropped.
         waits = not source.is_live

@@ -10,13 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import cv2
-import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from producers.events import Event, Shot
+from producers.events import Event
+from producers.frames import announcement
 from producers.ledger import Tally
-from producers.pictures import BGRImage
 from producers.spool import DiskError, Kind, Position, Spool, Tail, Waiting
 from producers.tail import Link, Linking, link
 from schemas import sightline_pb2 as pb
@@ -28,7 +26,7 @@ from sightline.kafka.records import Out
 from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
-from sightline.store.cameras import Camera, CameraSettings
+from sightline.store.cameras import Camera
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +34,6 @@ _ROOM: Final = 8 * topics.MIB
 """Bytes of frames on their way to the broker."""
 
 _QUEUE_KIB: Final = 64 * 1024
-
-_OVERHEAD: Final = 1024
-"""Bytes that Kafka adds to a record at most: key, headers, batch."""
 
 _AT_ONCE: Final = 16
 _PURGE_SECONDS: Final = 0.5
@@ -63,7 +58,6 @@ class Publisher:
 
     def __init__(self, settings: Settings, camera: Camera) -> None:
         self._camera = camera
-        self._topic = topics.frames(camera.fleet)
         self._buffer_bytes = settings.capture.buffer_bytes
         self._spool = Spool(settings.home, camera.camera_id)
         self.account = self._spool.account
@@ -82,8 +76,10 @@ class Publisher:
         self._linking = Linking(lambda: link(settings, camera, camera.slot, tail, asked))
         self._link: Link | None = None
         self._offered = max(self._asked.values(), default=0)  # what may be in Kafka
-        self._in_flight: dict[int, int] = {}  # frame -> bytes
-        self._flying = 0  # the sum of them
+        # Frames that have been offered and are still in the file, with their bytes, and the sum.
+        # No more than there is room for, or the next life would not ask about all of them.
+        self._in_flight: dict[int, int] = {}
+        self._flying = 0
         self._saying: set[tuple[Kind, str]] = set()
         self._is_news = False  # of events
         self._heard = _Heard()
@@ -123,35 +119,6 @@ class Publisher:
     def move(self, position: Position) -> None:
         """The camera is read from somewhere else now. Raises DiskError."""
         self._spool.put([], None, Tally(), position)
-
-    def frames(self, shots: Sequence[Shot], tally: Tally, *, live: bool) -> list[pb.Frame]:
-        """The frames of these shots; those that can never be sent are counted as dropped."""
-        made = [self._frame(shot, tally, live=live) for shot in shots]
-        return [frame for frame in made if frame is not None]
-
-    def _frame(self, shot: Shot, tally: Tally, *, live: bool) -> pb.Frame | None:
-        try:
-            jpeg, width, height = encode(shot.image, self._camera.settings)
-        except cv2.error:  # such as wider than JPEG can say
-            tally.drop("bad_image")
-            return None
-        frame = pb.Frame(
-            camera_id=self._camera.camera_id,
-            site_id=self._camera.site_id,
-            sequence=shot.sequence,
-            captured_at_us=shot.captured_at_us,
-            jpeg=jpeg,
-            width=width,
-            height=height,
-            motion_event_id=shot.event.event_id,
-            first_in_event=shot.first,
-            last_in_event=shot.last,
-            live=live,
-        )
-        if frame.ByteSize() + _OVERHEAD > self._topic.max_record_bytes:
-            tally.drop("too_large")
-            return None
-        return frame
 
     def put(
         self, frames: Sequence[pb.Frame], event: Event | None, tally: Tally, position: Position
@@ -236,7 +203,6 @@ class Publisher:
         number, size = waiting.number, len(waiting.value)
 
         def report(error: KafkaError | None, offset: int) -> None:
-            self._flying -= self._in_flight.pop(number)
             if error is None:
                 self._heard.delivered[number] = offset
             elif (reason := _REFUSED.get(error.code())) is not None:
@@ -286,12 +252,15 @@ class Publisher:
             self._spool.deliver(
                 list(heard.delivered), self._link.tail._replace(next_offset=newest + 1)
             )
+            for number in heard.delivered:
+                self._flying -= self._in_flight.pop(number)
             heard.delivered.clear()
             self._is_news = True
             reach(Place.AFTER_COMMIT)
         while heard.refused:
             number, reason = next(iter(heard.refused.items()))
             self._spool.drop([number], reason)
+            self._flying -= self._in_flight.pop(number)
             del heard.refused[number]
             self._is_news = True
         while heard.said:
@@ -315,31 +284,10 @@ class Publisher:
                 if error is None:
                     self._heard.said.append(said)
 
-            if not self._produce(self._announcement(kind, event), report):
+            if not self._produce(announcement(self._camera, kind, event), report):
                 return
             self._saying.add(said)
         self._is_news = False
-
-    def _announcement(self, kind: Kind, event: Event) -> Out:
-        message = pb.MotionEvent(
-            event_id=event.event_id,
-            camera_id=self._camera.camera_id,
-            site_id=self._camera.site_id,
-            kind=kind,
-            at_us=event.started_at_us,
-            first_sequence=event.first_sequence,
-            started_at_us=event.started_at_us,
-        )
-        if kind == pb.MotionEvent.ENDED:
-            message.at_us = event.last_at_us
-            message.last_sequence = event.last_sequence
-            message.frames = event.delivered
-        return Out(
-            topics.MOTION_EVENTS.name,
-            self._camera.camera_id,
-            message.SerializeToString(),
-            message.at_us // 1000,
-        )
 
 
 @dataclass(slots=True)
@@ -349,18 +297,3 @@ class _Heard:
     delivered: dict[int, int] = field(default_factory=dict)  # frame -> offset
     refused: dict[int, str] = field(default_factory=dict)  # frame -> reason
     said: list[tuple[Kind, str]] = field(default_factory=list)
-
-
-def encode(image: BGRImage, settings: CameraSettings) -> tuple[bytes, int, int]:
-    """A picture (H x W x 3, BGR) as JPEG, no wider than set; with its width and height."""
-    height, width = image.shape[:2]
-    if settings.width is not None and settings.width < width:
-        height = max(1, round(height * settings.width / width))
-        width = settings.width
-        image = np.asarray(
-            cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8
-        )
-    ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])
-    if not ok:
-        raise InfrastructureError("OpenCV does not encode JPEG")
-    return data.tobytes(), width, height

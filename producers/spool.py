@@ -155,7 +155,7 @@ class Spool:
 
     def has_after(self, number: int) -> bool:
         """Whether a frame waits behind this one."""
-        return bool(self._sizes) and self._newest > number
+        return next(reversed(self._sizes), 0) > number
 
     def after(self, number: int, frames: int) -> list[Waiting]:
         """The oldest frames that wait behind this one, at most so many."""

@@ -178,6 +178,8 @@ def test_the_oldest_go_first_but_not_an_event_s_ends(home: Path) -> None:
         went.append(oldest)
     assert went == [2, 3, 6, 7, 4, 5, 8]
     assert feeder.spool.account.waiting == 1
+    assert feeder.spool.has_after(0)
+    assert not feeder.spool.has_after(1)
     feeder.spool.close()
 
 
