@@ -104,7 +104,7 @@ class Coordinator:
 
         def is_done() -> bool:
             left = self._frames_left(run)
-            self._say(f"vision: {10 * (goal - left) // goal}0% of the frames")
+            self._say(f"vision: {10 * (goal - left) // goal * 10}% of the frames")
             return left == 0
 
         return "matching" if self._work(run, workers, stop, is_done) else None

@@ -29,12 +29,13 @@ class Event:
     ended_at: datetime
     is_over: bool
     """It has ended, and live has seen all of its frames."""
+    has_frames: bool
 
 
 _EVENTS = """
 SELECT event.event_id::text, event.camera_id, coalesce(camera.fleet, 'default') AS fleet,
     event.started_at, coalesce(event.ended_at, event.last_frame_at, event.started_at) AS ended_at,
-    event.processed AS is_over
+    event.processed AS is_over, event.frames_seen > 0 AS has_frames
 FROM public.motion_events event LEFT JOIN public.cameras camera USING (camera_id)
 WHERE event.started_at < %(until)s
     AND coalesce(event.ended_at, event.last_frame_at, event.started_at) >= %(since)s
@@ -118,8 +119,8 @@ def locate(settings: Settings, events: Sequence[Event]) -> Found:
         if place.first < low:
             found.cut.add(event)
         _widen(found.spans, topic, number, max(place.first, low), place.last + 1)
-    untold = [one for one in events if one.event_id not in {event for event, _, _ in places}]
-    for fleet in {one.fleet for one in untold}:
+    told = {event for event, _topic, _number in places}
+    for fleet in {one.fleet for one in events if one.has_frames and one.event_id not in told}:
         _anywhere(settings, found.spans, frames(fleet).name, since_ms, held)
     return found
 
