@@ -192,12 +192,12 @@ def gate(
             load.round()
             began = time.monotonic()
             pool.scale(2 if what in TWO else 1)
-            eventually(lambda: _said(settings) > before, 40)  # noqa: B023 - called at once
+            eventually(lambda: _said(settings) > before, 90)  # noqa: B023 - called at once
             if died and what not in TWO:
                 back[died].append(time.monotonic() - began)
             # In the middle of it.
             enough = before + chance.randrange(5, 60)
-            eventually(lambda: _said(settings) >= enough, 40)  # noqa: B023
+            eventually(lambda: _said(settings) >= enough, 90)  # noqa: B023
             died = _hit(pool, what, survived)
         pool.scale(1)
         _in_time(lambda: not _unseen(settings, load), 60)
@@ -235,7 +235,7 @@ def _hit(pool: Pool, what: str, survived: list[str]) -> str:
             if place == "in-recovery":
                 first.kill()
                 first = pool.start(1)
-            first.process.wait(40)
+            first.process.wait(90)
             del pool.workers[1]
     return "SIGTERM" if what == "stop" else "kill -9"
 
