@@ -130,7 +130,6 @@ class Publisher:
         reach(Place.BEFORE_STATE)
         self._spool.put(frames, event, tally, position)
         self._is_news |= event is not None
-        self._make_room()
 
     def _make_room(self) -> None:
         while self._spool.bytes - self._flying > self._buffer_bytes:
@@ -149,6 +148,7 @@ class Publisher:
             self._producer.poll(seconds)
             self._write_down()
             self._pump()
+            self._make_room()
             self._disk_trouble = ""
         except DiskError as error:  # all of it is tried again
             if str(error) != self._disk_trouble:
