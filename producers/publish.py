@@ -132,9 +132,10 @@ class Publisher:
         self._is_news |= event is not None
 
     def _make_room(self) -> None:
-        while self._spool.bytes - self._flying > self._buffer_bytes:
-            # What has been offered may be in Kafka already.
-            oldest = self._spool.oldest_after(self._offered)
+        while (over := self._spool.bytes - self._flying - self._buffer_bytes) > 0:
+            # What has been offered may be in Kafka already. There is a little more room for the
+            # ends of events.
+            oldest = self._spool.oldest_after(self._offered, ends=over > _ROOM)
             if oldest is None:
                 return
             self._spool.drop([oldest], "broker")

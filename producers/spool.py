@@ -196,10 +196,10 @@ class Spool:
             self.bytes -= self._sizes.pop(number)
         self.account.waiting -= len(numbers)
 
-    def oldest_after(self, number: int) -> int | None:
-        """The oldest frame that waits behind this one; an event's first or last only where there
-        is no other, because they say when its tracks begin and end."""
-        for query in (sql.OLDEST_BETWEEN, sql.OLDEST):
+    def oldest_after(self, number: int, *, ends: bool) -> int | None:
+        """The oldest frame that waits behind this one; an event's first or last only with `ends`,
+        and where there is no other, because they say when its tracks begin and end."""
+        for query in (sql.OLDEST_BETWEEN, sql.OLDEST) if ends else (sql.OLDEST_BETWEEN,):
             [[found]] = self._ask(query, number)
             if found is not None:
                 return int(found)
