@@ -4,29 +4,24 @@ import threading
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import psycopg
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import KafkaException
 
+from benchmarks.chaos.positions import Onlooker
 from schemas import topics
 from schemas.topics import Topic
 from sightline.endpoints import database_url
-from sightline.kafka.config import client_config
-from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 
 _LOOK_SECONDS = 0.2
-_ANSWER_SECONDS = 2.0
 _MEMBERS_SECONDS = 1.0
-
 _FRAMES = topics.frames()
-_VISION = f"sightline-vision-{topics.DEFAULT_FLEET}"
+VISION = f"sightline-vision-{topics.DEFAULT_FLEET}"
+_ONLOOKERS = "chaos-onlookers"
 _TOPICS = (
     _FRAMES, topics.TRACKS, topics.FACES, topics.SNAPSHOTS, topics.SIGHTINGS, topics.MOTION_EVENTS,
 )  # fmt: skip
@@ -65,7 +60,7 @@ class Watch:
     _answers: int = 0
 
     def __enter__(self) -> "Watch":
-        works = (self._kafka, self._groups, self._sinks, self._members, self._api)
+        works = (self._kafka, self._groups, self._sinks, self._api)
         for work in works:
             thread = threading.Thread(target=self._repeat, args=(work,), name=work.__name__)
             thread.start()
@@ -97,37 +92,26 @@ class Watch:
             self.series[name].append(Look(began, ended, value))
 
     def _kafka(self) -> None:
-        admin = self._admin()
-        while not self._over.wait(_LOOK_SECONDS):
-            began = time.monotonic()
-            found = ends(admin, _TOPICS)
-            self._note(began, {f"{topic}/{number}": end for (topic, number), end in found.items()})
-            # A client keeps to leaders that are no more: the next one asks who they are now.
-            if len(found) < sum(topic.partitions for topic in _TOPICS):
-                return
+        with closing(Onlooker(self.settings, _ONLOOKERS)) as onlooker:
+            while not self._over.wait(_LOOK_SECONDS):
+                began = time.monotonic()
+                found = onlooker.ends(_TOPICS)
+                self._note(
+                    began, {f"{name}/{number}": end for (name, number), end in found.items()}
+                )
 
     def _groups(self) -> None:
-        admin = self._admin()
-        while not self._over.wait(_LOOK_SECONDS):
-            began = time.monotonic()
-            found = committed(admin, _VISION)
-            self._note(began, {f"vision/{number}": at for (_, number), at in found.items()})
-
-    def _members(self) -> None:
-        admin = self._admin()
-        while not self._over.wait(_MEMBERS_SECONDS):
-            asked = admin.describe_consumer_groups([_VISION], request_timeout=_ANSWER_SECONDS)
-            owned = {
-                str(member.group_instance_id or "").rpartition("-")[2]: frozenset(
-                    part.partition for part in member.assignment.topic_partitions
-                )
-                for member in asked[_VISION].result().members
-                if member.assignment is not None
-            }
-            self.owners.append((time.monotonic(), owned))
-
-    def _admin(self) -> AdminClient:
-        return AdminClient(client_config(self.settings, "chaos-watch"), logger=LIBRDKAFKA)
+        with closing(Onlooker(self.settings, VISION)) as onlooker:
+            looked_at = 0.0
+            while not self._over.wait(_LOOK_SECONDS):
+                began = time.monotonic()
+                found = onlooker.committed(_FRAMES)
+                self._note(began, {f"vision/{number}": at for (_, number), at in found.items()})
+                if began - looked_at > _MEMBERS_SECONDS:
+                    looked_at = began
+                    members = onlooker.members()
+                    owned = {name.rpartition("-")[2]: parts for name, parts in members.items()}
+                    self.owners.append((began, owned))
 
     def _sinks(self) -> None:
         began = time.monotonic()
@@ -146,29 +130,6 @@ class Watch:
             answer.read()
         self._answers += 1
         self._note(began, {"api": self._answers})
-
-
-def ends(admin: AdminClient, wanted: Iterable[Topic]) -> dict[tuple[str, int], int]:
-    """Where partitions end; of those whose leader answers."""
-    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {
-        TopicPartition(topic.name, number): latest
-        for topic in wanted
-        for number in range(topic.partitions)
-    }
-    found = {}
-    for part, future in admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS).items():
-        with suppress(KafkaException):
-            found[part.topic, part.partition] = int(future.result().offset)
-    return found
-
-
-def committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:
-    """Where a group stands. Raises KafkaException."""
-    request: Any = [ConsumerGroupTopicPartitions(group)]
-    answer = admin.list_consumer_group_offsets(request, request_timeout=_ANSWER_SECONDS)
-    parts = answer[group].result().topic_partitions or []
-    return {(part.topic, part.partition): int(part.offset) for part in parts}
 
 
 def outputs_of(slot: str, watch: Watch, at: float) -> tuple[list[str], list[str]]:
