@@ -25,8 +25,8 @@ _LEFT_OUT = {
 with transactions offsets differ by their markers."""
 
 _TIMES_OF_WRITING = {
-    "created_at", "updated_at", "recorded_at", "arrived_at", "stale_at", "status_at",
-    "status_detail", "enrolled_at", "uri", "made_at",
+    "created_at", "updated_at", "recorded_at", "arrived_at", "stale_at", "status_at", "kept_since",
+    "status_detail", "enrolled_at", "uri", "made_at", "revision", "given_up_at", "taken_at",
 }  # fmt: skip
 
 _PHOTOS = "enrollment_photos/"
