@@ -101,6 +101,11 @@ def _vector(value: bytes, what: str) -> None:
         raise InvalidMessageError("bad_vector", f"{what} of {len(value)} bytes")
 
 
+def _amount(value: float, what: str) -> None:
+    if not 0 <= value < math.inf:  # nor where it is no number
+        raise InvalidMessageError("bad_number", f"{what} {value}")
+
+
 def _box(box: pb.Box, what: str) -> None:
     sides = (box.x1, box.y1, box.x2, box.y2)
     # Also false for what is no number.
@@ -162,6 +167,8 @@ def _shot(shot: pb.FaceObservation) -> None:
     _box(shot.face_box, "face_box")
     _pack(shot.pack)
     _position(shot.frame)
+    _amount(shot.quality.overall, "quality")
+    _amount(shot.quality.frontality, "frontality")
 
 
 def _snapshot(snapshot: pb.Snapshot) -> None:

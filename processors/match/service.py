@@ -218,18 +218,18 @@ def _end(why: str) -> NoReturn:
 
 
 async def _serve(settings: Settings, stop: Stop) -> None:
-    # Faust's objects belong to the loop that runs when they are made.
-    await MatchWorker(settings).run(stop)
-
-
-def run(settings: Settings) -> None:
-    """The service `match`."""
-    stop = start_service(_SERVICE, settings)
+    # Faust's objects belong to the loop that runs when they are made. A failure ends the process
+    # here: on its way out of the loop it would wait for Faust's tasks, for ever.
     try:
-        asyncio.run(_serve(settings, stop))
+        await MatchWorker(settings).run(stop)
     except (KafkaError, FaustError, InfrastructureError, TimeoutError) as error:
         log.error("match: Kafka does not go on: %s", error or type(error).__name__)  # noqa: TRY400
         end_process(1)
     except Exception:
         log.exception("match: failed")
         end_process(1)
+
+
+def run(settings: Settings) -> None:
+    """The service `match`."""
+    asyncio.run(_serve(settings, start_service(_SERVICE, settings)))
