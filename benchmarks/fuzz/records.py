@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.fuzz.mutate import Mutator, Seed, Spoilt
 from benchmarks.fuzz.seeds import CAMERA, of_topics
@@ -24,6 +24,7 @@ from schemas.topics import (
     SIGHTINGS,
     SNAPSHOTS,
     TRACKS,
+    all_topics,
     frames,
     vision_state,
 )
@@ -50,6 +51,8 @@ STATES = {vision_state().name: "vision", MATCH_STATE.name: "match"}
 _SILENT = {(GALLERY.name, "match"), (FACTS.name, "match"), (SIGHTINGS.name, "api")}
 """Counted and left out, without a dead letter: topics that are read again at every start, and a
 reader that others read beside."""
+
+_COMPACTED = {topic.name for topic in all_topics() if topic.compacted}
 
 _START_SECONDS = 90.0
 _SECONDS_A_RECORD = 0.1
@@ -227,15 +230,24 @@ class Records:
             for record in read_topic(self._settings, DEAD_LETTERS.name)
         )
 
-    def _send(self, topic: str, records: Iterable[Spoilt], partition: int | None = None) -> None:
+    def _send(self, topic: str, records: Iterable[Spoilt], partition: int = -1) -> None:
+        """Raises RuntimeError where the broker takes one of them not: it was not sent then."""
+        lost: list[str] = []
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                lost.append(error.str())
+
         for record in records:
+            # A compacted topic takes no batch that has a record without a key.
+            key = record.key or (b"none" if topic in _COMPACTED else record.key)
             self._producer.produce(
-                topic, record.value, record.key, -1 if partition is None else partition,
-                timestamp=record.timestamp_ms, headers=list(record.headers),
+                topic, record.value, key, partition, timestamp=record.timestamp_ms,
+                headers=list(record.headers), on_delivery=delivered,
             )  # fmt: skip
             self._producer.poll(0)
-        if self._producer.flush(60):
-            raise RuntimeError(f"{topic} does not take the records")
+        if self._producer.flush(60) or lost:
+            raise RuntimeError(f"{topic} does not take {len(lost)} records: {lost[:1]}")
 
 
 def _good(seed: Seed) -> Spoilt:
