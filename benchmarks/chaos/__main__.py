@@ -45,7 +45,7 @@ _PATIENCE = 3.0
 
 _CALM = 600.0
 
-console = Console(stderr=True)
+console = Console(stderr=True, width=150)
 
 
 @dataclass(frozen=True, slots=True)

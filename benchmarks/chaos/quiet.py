@@ -17,8 +17,8 @@ from sightline.settings import Settings
 
 _READY_SECONDS = 120.0
 _LOOK_SECONDS = 0.5
-_QUIET_SECONDS = 8.0
-"""So long nothing may change: longer than a person's row takes to follow."""
+_QUIET_SECONDS = 4.0
+"""So long nothing may change: longer than a person's row takes to follow here."""
 
 _MATCH = "sightline-match"
 _GROUPS = {

@@ -195,7 +195,12 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
     """What services are told; nothing of the user's own installation."""
     foreign = ("SIGHTLINE_", "KAFKA_", "DATABASE_URL", "S3_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return kept | ONE_THREAD | {"SIGHTLINE_HOME": str(home), "SIGHTLINE_API__PORT": "0"} | extra
+    own = {
+        "SIGHTLINE_HOME": str(home),
+        "SIGHTLINE_API__PORT": "0",
+        "SIGHTLINE_SINKS__PERSON_STATE_SECONDS": "1",  # its rows are to follow soon
+    }
+    return kept | ONE_THREAD | own | extra
 
 
 def service_of(name: str) -> str:
