@@ -8,7 +8,7 @@ While one batch is committed, which is waiting for the broker, the next is proce
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _INIT_SECONDS = 30.0
 """A predecessor's open transaction is aborted first, which the broker may take a while for."""
 
+_AGAIN_SECONDS = 0.1
 _IDLE_SECONDS = 0.2
 _LONGEST_SECONDS = 0.5
 """A batch is closed then, however much is waiting: its first outputs have waited enough."""
@@ -185,19 +186,27 @@ class TransformLoop:
             self._producer.send_all(outs)
             reach(Place.BEFORE_STATE)
             self._producer.send_all(state)
-            raw.send_offsets_to_transaction(
-                [TopicPartition(*at, offset) for at, offset in offsets.items()],
-                group,
-                _INIT_SECONDS,
-            )
+            ends = [TopicPartition(*at, offset) for at, offset in offsets.items()]
+            self._insist(lambda: raw.send_offsets_to_transaction(ends, group, _INIT_SECONDS))
             reach(Place.BEFORE_COMMIT)
             with metrics.STAGE_SECONDS.labels("commit").time():
-                raw.commit_transaction(_INIT_SECONDS)
+                self._insist(lambda: raw.commit_transaction(_INIT_SECONDS))
         except BaseException:
             self._abort()
             raise
         reach(Place.AFTER_COMMIT)
         return offsets
+
+    def _insist(self, request: Callable[[], None]) -> None:
+        """Ask again where the broker asked is just going away: another one takes its part over."""
+        until = self._clock.monotonic() + _INIT_SECONDS
+        while True:
+            try:
+                return request()
+            except KafkaException as error:
+                if not error.args[0].retriable() or self._clock.monotonic() > until:
+                    raise
+                self._producer.poll(_AGAIN_SECONDS)
 
     def _abort(self) -> None:
         try:
