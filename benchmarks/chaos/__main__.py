@@ -86,7 +86,7 @@ def _run(made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: flo
             causing = threading.Thread(target=trouble.run, args=(faults,), name="trouble")
             causing.start()
             try:
-                Player(made.behind, load, watch.since).play(seconds)
+                Player(made.behind, load).play(seconds)
             finally:
                 causing.join()
             wait_until_quiet(made.behind, seconds)

@@ -3,21 +3,19 @@
 The outcome has to follow from the load alone, or a comparison would say nothing. Capture times
 are given, no frame of a film is skipped, and a site's matcher must be told of its faces in one
 order however long a fault holds up a worker. So each site shows one film at a time, and the next
-one starts when vision has committed the last frame of the one before: whatever happens, the
-site's faces stand in its partition in the order of their capture. Sites do not know each other's
-strangers, so that their films may run at the same time. Cameras have their slots before the
-first film starts, and no two films that run at once share a partition, so that the offset of
-every frame is the same too. Strangers come again after more than the half minute within which one
-picture stands for another, as which of two pictures comes first would be a matter of luck.
+one starts when every frame of the one before has been seen: whatever happens, the site's faces
+stand in its partition in the order of their capture. Sites do not know each other's strangers, so
+their films may run at the same time. Strangers come again after more than the half minute within
+which one picture stands for another, as which of two pictures comes first would be a matter of
+luck.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.material import SHARED, own_films
-from schemas import topics
 from sightline.store.cameras import CameraSettings, NewCamera, Pace
 
 SITES = 4
@@ -46,7 +44,7 @@ class Load:
     sites: int = SITES
 
     def cameras(self, pace: Pace) -> list[NewCamera]:
-        """Every camera, round by round: their slots come in this order."""
+        """Every camera, round by round: those of one round have a partition each."""
         return [
             self._camera(site, number, pace)
             for number in range(self.rounds)
@@ -58,13 +56,6 @@ class Load:
         return {
             _site(site): [_name(site, number) for number in range(self.rounds)]
             for site in range(self.sites)
-        }
-
-    def partitions(self) -> Mapping[str, int]:
-        """Each camera's partition of the frames."""
-        count = topics.frames().partitions
-        return {
-            camera.camera_id: slot % count for slot, camera in enumerate(self.cameras(pace="real"))
         }
 
     def _camera(self, site: int, number: int, pace: Pace) -> NewCamera:

@@ -52,17 +52,34 @@ class Outcome:
 def read_outcome(settings: Settings) -> Outcome:
     """Read it all; rows first, then objects, then the topics that are written exactly once."""
     parts: dict[str, dict[Key, list[str]]] = {}
+    lies = Lies(settings)
     with connect(settings) as db:
         for table in _tables(db):
-            parts[table] = _grouped(_rows(db, table))
+            parts[table] = _grouped(_rows(db, table, lies))
     parts["objects"] = _grouped(_objects(settings))
     for topic in _WRITTEN_ONCE:
         parts[f"topic {topic.name}"] = _grouped(
-            (_key_of(record), _digest(record.value or b"")) for record in read_all(settings, topic)
+            _told(record, lies) for record in read_all(settings, topic)
         )
     letters = read_all(settings, topics.DEAD_LETTERS)
     parts["topic dead-letters"] = _grouped((_letter(record), "") for record in letters)
     return Outcome(parts)
+
+
+class Lies:
+    """Which frame lies at a position. Offsets count what a producer's restart leaves between the
+    frames too, so what is compared is the frame that they lead to."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._frames = {
+            (record.partition, record.offset): record.decode(pb.Frame)
+            for record in read_all(settings, topics.frames())
+        }
+
+    def at(self, partition: int, offset: int) -> str:
+        """The frame's camera and capture time; "nothing" where none lies there."""
+        frame = self._frames.get((partition, offset))
+        return "nothing" if frame is None else f"{frame.camera_id}/{frame.captured_at_us}"
 
 
 def _grouped(found: Iterator[tuple[Key, str]] | Any) -> dict[Key, list[str]]:
@@ -77,12 +94,14 @@ def _tables(db: Connection) -> list[str]:
     return [str(name) for (name,) in rows if name not in _LEFT_OUT]
 
 
-def _rows(db: Connection, table: str) -> Iterator[tuple[Key, str]]:
+def _rows(db: Connection, table: str, lies: Lies) -> Iterator[tuple[Key, str]]:
     keys = _OWN_KEYS.get(table) or _primary_key(db, table)
     query = sql.SQL("SELECT to_jsonb(one) FROM {} AS one").format(sql.Identifier(table))
     sequence = {"id"} if table in _OWN_KEYS else set()
     for (row,) in db.execute(query):
         key = tuple(str(row[name]) for name in keys)
+        if "frame_offset" in row:
+            row["frame_offset"] = lies.at(row["frame_partition"], row["frame_offset"])
         said = {
             name: _rounded(value)
             for name, value in row.items()
@@ -122,21 +141,37 @@ def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=12).hexdigest()
 
 
-def _key_of(record: Record) -> Key:
+def _told(record: Record, lies: Lies) -> tuple[Key, str]:
+    """A record's key, and what it says."""
+    key, message = _message(record)
+    position = "" if isinstance(message, pb.Frame) else _position(message, lies)
+    return key, _digest(message.SerializeToString(deterministic=True)) + position
+
+
+def _position(message: pb.FrameTracks | pb.Snapshot | pb.FaceEvent, lies: Lies) -> str:
+    """The frame that a message names, which is taken out of it."""
+    inner = message.observation if isinstance(message, pb.FaceEvent) else message
+    if isinstance(message, pb.FaceEvent) and message.HasField("track_ended"):
+        return ""
+    lie = lies.at(inner.frame.partition, inner.frame.offset)
+    inner.frame.offset = 0
+    return lie
+
+
+def _message(record: Record) -> tuple[Key, pb.Frame | pb.FrameTracks | pb.Snapshot | pb.FaceEvent]:
     if record.topic == topics.FACES.name:
         event = record.decode(pb.FaceEvent)
         if event.HasField("observation"):
-            return "shot", event.observation.observation_id
-        return "end", event.track_ended.track_id
+            return ("shot", event.observation.observation_id), event
+        return ("end", event.track_ended.track_id), event
     if record.topic == topics.SNAPSHOTS.name:
         shot = record.decode(pb.Snapshot)
-        return shot.track_id, str(shot.epoch), str(shot.captured_at_us)
-    frame: pb.Frame | pb.FrameTracks = (
-        record.decode(pb.FrameTracks)
-        if record.topic == topics.TRACKS.name
-        else record.decode(pb.Frame)
-    )
-    return frame.camera_id, str(frame.sequence), str(frame.captured_at_us)
+        return (shot.track_id, str(shot.epoch), str(shot.captured_at_us)), shot
+    if record.topic == topics.TRACKS.name:
+        tracks = record.decode(pb.FrameTracks)
+        return (tracks.camera_id, str(tracks.sequence), str(tracks.captured_at_us)), tracks
+    frame = record.decode(pb.Frame)
+    return (frame.camera_id, str(frame.sequence), str(frame.captured_at_us)), frame
 
 
 def _letter(record: Record) -> Key:

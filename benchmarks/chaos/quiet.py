@@ -10,9 +10,10 @@ from benchmarks.chaos.plan import SINKS, WORKERS
 from benchmarks.chaos.positions import Onlooker
 from benchmarks.chaos.services import Services
 from benchmarks.chaos.watch import VISION
+from producers import ledger
 from schemas import topics
 from sightline.endpoints import database_url
-from sightline.errors import SightlineError
+from sightline.errors import InfrastructureError, SightlineError
 from sightline.settings import Settings
 
 _READY_SECONDS = 120.0
@@ -25,11 +26,14 @@ _GROUPS = {
     VISION: WORKERS["vision"], _MATCH: 1, **{f"sightline-{sink}": 1 for sink in SINKS},
 }  # fmt: skip
 
+_TOLD = (topics.SIGHTINGS, topics.TRACKS)
+
 _STATE = """
 SELECT
     (SELECT count(*) FROM motion_events WHERE NOT processed),
     (SELECT count(*) FROM stale_persons),
     (SELECT count(*) FROM stale_objects WHERE stale_at < now()),
+    (SELECT coalesce(sum(frames_seen), 0) FROM motion_events),
     (SELECT coalesce(sum(next_offset), 0) FROM sink_offsets)
 """
 
@@ -52,9 +56,9 @@ def wait_until_quiet(settings: Settings, seconds: float) -> None:
     """
     until = time.monotonic() + seconds
     quiet_since, before = time.monotonic(), None
-    vision, match = (Onlooker(settings, group) for group in (VISION, _MATCH))
+    match = Onlooker(settings, _MATCH)
     while True:
-        now = _standing(settings, vision, match)
+        now = _standing(settings, match)
         if now is None or now != before:
             before, quiet_since = now, time.monotonic()
         if now is not None and now[0] == 0 and time.monotonic() - quiet_since > _QUIET_SECONDS:
@@ -64,23 +68,20 @@ def wait_until_quiet(settings: Settings, seconds: float) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _standing(settings: Settings, vision: Onlooker, match: Onlooker) -> tuple[int, ...] | None:
+def _standing(settings: Settings, match: Onlooker) -> tuple[int, ...] | None:
     """How much is open, then what must not change; None where nobody answers."""
-    frames, told_of = topics.frames(), (topics.SIGHTINGS, topics.TRACKS)
     try:
         with psycopg.connect(database_url(settings), connect_timeout=3) as db:
             row = db.execute(_STATE).fetchone()
         matched = sum(match.committed(topics.FACES).values())
-        seen = vision.committed(frames)
-    except (psycopg.OperationalError, KafkaException):
+        accounts = ledger.read(settings.home).values()
+    except (psycopg.OperationalError, KafkaException, InfrastructureError):
         return None
-    told = vision.ends([frames, *told_of])
-    if len(told) < sum(topic.partitions for topic in (frames, *told_of)):
+    told = match.ends(_TOLD)
+    if len(told) < sum(topic.partitions for topic in _TOLD):
         return None
     if row is None:
         raise AssertionError("a SELECT of aggregates gave no row")
-    waiting = sum(
-        end - seen[name, number] for (name, number), end in told.items() if name == frames.name
-    )
-    *open_ones, written = row
-    return sum(open_ones) + waiting, written, matched, sum(told.values())
+    delivered = sum(account.delivered for account in accounts)
+    *open_ones, seen, written = row
+    return sum(open_ones) + max(0, delivered - seen), written, matched, sum(told.values())

@@ -12,7 +12,7 @@ from benchmarks.chaos.compare import Difference
 from benchmarks.chaos.inflict import DONE, NOT_DRAINED
 from benchmarks.chaos.plan import FULL, KILL, SCALE, SIGNALS, STOP, TERM, Fault
 from benchmarks.chaos.recovery import Recovery, percentile
-from benchmarks.chaos.services import BY_ITSELF, Start, service_of
+from benchmarks.chaos.services import AT_A_PLACE, BY_ITSELF, Start, service_of
 
 P95_SECONDS = {KILL: 10.0, TERM: 3.0}
 """From the start of a worker to its next output, while all that it needs is there."""
@@ -68,7 +68,7 @@ class Findings:
         return [
             one.seconds
             for one in self.recoveries
-            if one.cause == cause
+            if (KILL if one.cause == AT_A_PLACE else one.cause) == cause
             and not one.outage
             and one.seconds is not None
             and service in (None, service_of(one.slot))

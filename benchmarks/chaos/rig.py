@@ -1,6 +1,6 @@
 """An installation that can be hit: small file systems below it, proxies before it."""
 
-import os
+import errno
 import shutil
 import subprocess
 import tempfile
@@ -45,13 +45,17 @@ class Disk:
         return self.path / ".ballast"
 
     def fill(self) -> None:
-        """Leave no room."""
-        descriptor = os.open(self._ballast, os.O_CREAT | os.O_WRONLY, 0o600)
-        try:
-            free = shutil.disk_usage(self.path).free
-            os.posix_fallocate(descriptor, 0, max(free, 1))
-        finally:
-            os.close(descriptor)
+        """Leave no room: others write meanwhile, so it is taken piece by piece."""
+        piece = bytes(MIB)
+        with self._ballast.open("wb", buffering=0) as file:
+            while piece:
+                try:
+                    while file.write(piece) == len(piece):
+                        pass
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                piece = piece[: len(piece) // 2]
 
     def relieve(self) -> None:
         """Give the room back."""

@@ -76,11 +76,6 @@ class Watch:
         """The last value of a series; 0 before the first."""
         return self.series[name][-1].value if self.series[name] else 0
 
-    def since(self, name: str, moment: float) -> int | None:
-        """The last value, looked at since a moment; None where nobody has since."""
-        looks = self.series[name]
-        return looks[-1].value if looks and looks[-1].began >= moment else None
-
     def _repeat(self, work: Callable[[], None]) -> None:
         while not self._over.wait(_LOOK_SECONDS):
             with suppress(KafkaException, psycopg.Error, OSError):
