@@ -130,9 +130,11 @@ class TransformLoop:
         except KafkaException as error:
             raise InfrastructureError(f"{self._service}: {error}") from error
         finally:
+            # Where the loop has failed nobody asks what becomes of the batch under way.
+            self._under_way = None
+            self._beside.shutdown()
             # Who has no name leaves the group: the partitions move without a time-out.
             self._consumer.close()
-            self._beside.shutdown()
 
     def _collect(self, stop: Stop) -> None:
         """Process what comes, until the batch is full or nothing more comes in time."""
