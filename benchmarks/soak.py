@@ -221,7 +221,7 @@ def main() -> None:
             ended = services.statuses
     _print(rate, grown, behind, given.minutes)
     failures = [one.name for one in grown if not one.is_flat]
-    failures += [f"{name} ended with {status}" for name, status in ended]
+    failures += [f"{name} ended with {status}: {said}" for name, status, said in ended]
     print(json.dumps({"rate": rate, "minutes": given.minutes, "failures": failures}))
     sys.exit(1 if failures else 0)
 

@@ -57,6 +57,7 @@ class Pass:
     faults: Sequence[tuple[Fault, str]] = ()
     starts: Sequence[Start] = ()
     recoveries: Sequence[Recovery] = ()
+    ended: Sequence[tuple[str, int, str]] = ()
 
 
 def calm(load: Load, people: Path) -> Pass:
@@ -97,6 +98,7 @@ def _run(made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: flo
             trouble.outcomes,
             services.starts,
             _recoveries(services, watch, infrastructure, over),
+            services.statuses,
         )
 
 
@@ -159,6 +161,7 @@ def run(arguments: argparse.Namespace) -> Findings:
         outcomes=shaken.faults,
         starts=shaken.starts,
         recoveries=shaken.recoveries,
+        ended=shaken.ended,
         differences=compare(quiet.outcome, shaken.outcome),
         ledger=balance(quiet.ledger, shaken.ledger),
         cameras=len(shaken.ledger),

@@ -20,7 +20,7 @@ from sightline.store.cameras import CameraSettings, NewCamera, Pace
 
 SITES = 4
 FRAMES_PER_SECOND = 4.0
-WIDTH = 640
+WIDTH = 384
 """Of the pictures: two cores have to do it all with room to spare."""
 
 FILM_SECONDS = 37.0

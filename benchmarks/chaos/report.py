@@ -34,6 +34,8 @@ class Findings:
     outcomes: Sequence[tuple[Fault, str]]
     starts: Sequence[Start]
     recoveries: Sequence[Recovery]
+    ended: Sequence[tuple[str, int, str]]
+    """Processes that ended though nobody had hit them: with a status, and their last words."""
     differences: Sequence[Difference]
     ledger: Mapping[str, str]
     """Cameras whose account does not balance, or is not the calm run's, and how."""
@@ -87,6 +89,8 @@ def print_findings(found: Findings, console: Console) -> None:
     for fault, outcome in found.outcomes:
         if outcome != DONE:
             console.print(f"{fault.target}, {fault.how}: {outcome}")
+    for name, status, said in found.ended:
+        console.print(f"{name} ended by itself, {status}: {said}", markup=False, soft_wrap=True)
     for line in found.failures():
         console.print(f"FAILED: {line}", markup=False, soft_wrap=True)
 

@@ -62,8 +62,8 @@ class Services:
     logs: Path
     starts: list[Start] = field(default_factory=list)
     slots: dict[str, Slot] = field(default_factory=dict)
-    statuses: list[tuple[str, int]] = field(default_factory=list)
-    """Ends that nobody asked for, with their status."""
+    statuses: list[tuple[str, int, str]] = field(default_factory=list)
+    """Ends that nobody asked for, with their status and last words."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _over: threading.Event = field(default_factory=threading.Event)
     _lifeline: tuple[int, int] = field(default_factory=os.pipe)
@@ -148,7 +148,11 @@ class Services:
             # Nobody but the code's own places sends this one.
             slot.cause = AT_A_PLACE if status == -signal.SIGKILL else BY_ITSELF
         if slot.cause == BY_ITSELF:
-            self.statuses.append((slot.name, status))
+            self.statuses.append((slot.name, status, self._last_words(slot)))
+
+    def _last_words(self, slot: Slot) -> str:
+        lines = (self.logs / f"{slot.name}.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def _start(self, slot: Slot) -> None:
         with (self.logs / f"{slot.name}.log").open("ab") as output:
