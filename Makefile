@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees
+.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees chaos soak bench-explain
 
 demo:
 	@deploy/bootstrap demo
@@ -40,6 +40,22 @@ bench-guarantees:
 fuzz:
 	@deploy/install-test-tools
 	@.venv/bin/python -m benchmarks.fuzz
+
+# Kills, freezes and cuts off everything, a hundred times, and compares with an undisturbed run:
+# about 20 minutes. `.venv/bin/python -m benchmarks.chaos --seed N` has a round again.
+chaos:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.chaos
+
+# Twenty minutes at the highest steady load: whose memory grows.
+soak:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.soak
+
+# Ten rows of the demo, each with the frame that it came from.
+bench-explain:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.explain
 
 # The messages' Python, from the contract.
 proto:
