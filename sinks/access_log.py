@@ -20,7 +20,7 @@ from sinks.decisions import (
     corrected,
     decided,
     lock,
-    messages,
+    news,
     rank,
 )
 from sinks.promoted import with_promotions
@@ -91,7 +91,7 @@ class AccessLog:
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Upsert the rows of a batch of sightings, and delete those that are taken back."""
-        sightings = corrected(cursor, decided(messages(batch, pb.Sighting)))
+        sightings = corrected(cursor, decided(news(batch)))
         if not sightings:
             return
         known = cameras(cursor, [one.camera_id for one in sightings])

@@ -34,6 +34,11 @@ class Camera:
     room_id: str | None
 
 
+def news(batch: Iterable[Taken]) -> list[pb.Sighting]:
+    """The sightings that say something for the first time, in order."""
+    return [one for one in messages(batch, pb.Sighting) if not one.again]
+
+
 def messages(batch: Iterable[Taken], kind: type[M]) -> list[M]:
     """The messages of one kind, in order."""
     return [taken.message for taken in batch if isinstance(taken.message, kind)]

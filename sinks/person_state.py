@@ -20,7 +20,7 @@ from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import facts, overlay, person_rows
 from sightline.settings import Settings
-from sinks.decisions import cameras, corrected, decided, lock, messages, rank
+from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
 from sinks.promoted import with_promotions
 
 _NOBODY_FOR = timedelta(days=1)
@@ -105,7 +105,7 @@ class PersonState:
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Add what a batch says of its tracks, and remember whose rows that makes stale."""
         frames = messages(batch, pb.FrameTracks)
-        sightings = corrected(cursor, decided(messages(batch, pb.Sighting)))
+        sightings = corrected(cursor, decided(news(batch)))
         cameras(cursor, {*(one.camera_id for one in frames), *(one.camera_id for one in sightings)})
         tracks = add_up(frames, sightings)
         if not tracks:

@@ -22,7 +22,7 @@ from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
 from sinks import snapshot_rows as rows
-from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages
+from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages, news
 from sinks.promoted import with_promotions
 from sinks.snapshot_rows import Owner, Shot, Written
 
@@ -61,7 +61,7 @@ class Snapshots:
         """Keep the shots and decisions of a batch, and write what has both."""
         self._wrote = True
         shots = best_shots(messages(batch, pb.Snapshot))
-        sightings = corrected(cursor, decided(messages(batch, pb.Sighting)))
+        sightings = corrected(cursor, decided(news(batch)))
         both: list[pb.Snapshot | pb.Sighting] = [*shots.values(), *sightings]
         if not both:
             return

@@ -21,7 +21,7 @@ from sightline.lifecycle import start_service
 from sightline.people import visit_rows
 from sightline.people.overlay import UNKNOWN
 from sightline.settings import Settings
-from sinks.decisions import cameras, corrected, decided, lock, messages, rank
+from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
 from sinks.promoted import with_promotions
 
 _EVENT = """
@@ -116,7 +116,7 @@ class VisitorLog:
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Keep what a batch tells of events, and compute the rows of the events it touches."""
-        told = messages(batch, pb.Sighting)
+        told = news(batch)
         sightings = corrected(cursor, decided(told))
         ended = [one for one in told if one.status == pb.Sighting.ENDED and one.global_id]
         ends = corrected(cursor, ended)

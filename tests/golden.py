@@ -88,6 +88,7 @@ _SIGHTING = pb.Sighting(
     gallery_people=15,
     calibration="buffalo_l",
     observation_id=ids.observation_id(_TRACK, _AT),
+    again=True,
 )
 
 MESSAGES: dict[str, Message] = {

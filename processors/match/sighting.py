@@ -69,6 +69,14 @@ def again(sighting: pb.Sighting, status: pb.Sighting.Status) -> pb.Sighting:
     return copy
 
 
+def told_before(sighting: pb.Sighting) -> pb.Sighting:
+    """The same once more, as no news."""
+    copy = pb.Sighting()
+    copy.CopyFrom(sighting)
+    copy.again = True
+    return copy
+
+
 def identity(sighting: pb.Sighting) -> tuple[int, str, str, bool]:
     """Who it is, and what is said of them."""
     return sighting.global_id, sighting.person_id, sighting.name, sighting.is_authorized

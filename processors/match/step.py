@@ -1,7 +1,8 @@
 """One event of a site: what is said about its tracks, and what the site remembers of it.
 
-Pure: (event, state, what is known) in, (sightings, changes) out. Doing an event again after its
-changes were stored says the same again.
+Pure: (event, state, what is known) in, (sightings, changes) out. An event that comes again after
+its changes were stored has been answered: what it led to was in Kafka before. Then the track's
+present decision is told to who asks, marked as no news; by now it may rest on more shots.
 """
 
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def _observed(
         vector_of(shot.embedding, dimension)
     track = site.track(shot.track_id)
     if track is not None and _is_known(shot, track):
-        return Step((track.decided,))
+        return Step((sighting.told_before(track.decided),))
     if track is not None and shot.epoch < track.decided.epoch and not _is_over(track):
         return Step()  # of an epoch that was decided and stored before
     now = pb.TrackState(track_id=shot.track_id, site_id=shot.site_id, shots=[shot])
@@ -80,7 +81,7 @@ def _ended(end: pb.TrackEnded, site: SiteState, known: Known, rules: Rules) -> S
     if track is None:
         return Step()  # nobody saw a face of it
     if _is_over(track):
-        return Step((track.decided,))
+        return Step((sighting.told_before(track.decided),))
     now = pb.TrackState()
     now.CopyFrom(track)
     now.ended_at_us = end.ended_at_us
