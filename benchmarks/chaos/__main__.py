@@ -142,7 +142,7 @@ def run(arguments: argparse.Namespace) -> Findings:
         arguments.seed, arguments.faults, pause, brokers=arguments.brokers, disks=disks,
         only=SHORT if arguments.short else None,
     )  # fmt: skip
-    rounds = round(dealt[-1].at / (arguments.film_seconds + _CHANGE_SECONDS)) + 1
+    rounds = int(dealt[-1].at / (arguments.film_seconds + _CHANGE_SECONDS)) + 1
     console.print(
         f"seed {arguments.seed}: {len(dealt)} faults in {dealt[-1].at / 60:.1f} minutes, "
         f"{arguments.sites} sites with {rounds} films each, {arguments.brokers} brokers"
@@ -179,7 +179,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="a round of half a minute")
     given = parser.parse_args()
     if given.short:
-        given.minutes, given.brokers, given.sites, given.film_seconds = 0.35, 1, 1, 12.0
+        given.minutes, given.brokers, given.sites, given.film_seconds = 0.28, 1, 1, 20.0
     return given
 
 
