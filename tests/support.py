@@ -7,11 +7,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
+from google.protobuf.message import DecodeError
 
+from schemas import sightline_pb2 as pb
+from schemas.topics import DEAD_LETTERS
 from sightline.kafka.config import consumer_config
 from sightline.kafka.messages import checked
 from sightline.kafka.records import Record
@@ -89,6 +93,15 @@ def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
         )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def dead_letters(settings: Settings) -> list[pb.DeadLetter]:
+    """All there are now; a test writes one that is none."""
+    found = []
+    for record in read_topic(settings, DEAD_LETTERS.name):
+        with suppress(DecodeError):
+            found.append(pb.DeadLetter.FromString(record.value or b""))
+    return found
 
 
 def read_topic(settings: Settings, topic: str, *, committed: bool = True) -> list[Record]:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from schemas import ids
 from schemas import sightline_pb2 as pb
-from schemas.topics import DEAD_LETTERS, FACES, FACTS
+from schemas.topics import FACES, FACTS
 from sightline.kafka.config import producer_config
 from sightline.people import records
 from sightline.people.records import Details
@@ -28,7 +28,7 @@ from tests.match_support import (
     sightings,
     worker,
 )
-from tests.support import eventually, read_topic
+from tests.support import dead_letters, eventually
 
 pytestmark = pytest.mark.stack
 
@@ -208,10 +208,7 @@ def test_garbage_is_a_dead_letter_and_the_next_record_goes_on(
     assert said(stack, good).global_id
 
     def letters() -> list[pb.DeadLetter]:
-        found = [
-            pb.DeadLetter.FromString(record.value or b"")
-            for record in read_topic(stack, DEAD_LETTERS.name)
-        ]
+        found = dead_letters(stack)
         return [one for one in found if one.service == "match" and one.key == site.encode()]
 
     found = eventually(lambda: (got := letters()) and len(got) >= 6 and got, 10)

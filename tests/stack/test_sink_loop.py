@@ -13,7 +13,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from schemas import sightline_pb2 as pb
-from schemas.topics import DEAD_LETTERS, LIVE, Topic
+from schemas.topics import LIVE, Topic
 from sightline.faults import Place
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import client_config, producer_config
@@ -24,7 +24,7 @@ from sightline.settings import Settings
 from sightline.stack.database import Database
 from sightline.stack.ports import free_port
 from sightline.store.db import connect
-from tests.support import ROOT, environment, eventually, read_topic, run_sightline
+from tests.support import ROOT, dead_letters, environment, eventually, run_sightline
 
 pytestmark = pytest.mark.stack
 
@@ -69,10 +69,7 @@ def rows(stack: Settings, name: str) -> dict[str, tuple[int, int]]:
 
 def letters(stack: Settings, name: str) -> dict[int, str]:
     """Offset -> reason of what a sink gave up on."""
-    found = [
-        pb.DeadLetter.FromString(record.value or b"")
-        for record in read_topic(stack, DEAD_LETTERS.name)
-    ]
+    found = dead_letters(stack)
     return {letter.source.offset: letter.reason for letter in found if letter.service == name}
 
 

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
-from schemas.topics import DEAD_LETTERS, MOTION_EVENTS, SIGHTINGS, SNAPSHOTS, TRACKS
+from schemas.topics import MOTION_EVENTS, SIGHTINGS, SNAPSHOTS, TRACKS
 from sightline.clock import SystemClock
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
@@ -22,7 +22,7 @@ from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 from tests.stack.sinks_support import World, new_world
-from tests.support import eventually, read_topic
+from tests.support import dead_letters, eventually
 
 pytestmark = pytest.mark.stack
 
@@ -72,10 +72,7 @@ def running(settings: Settings, workers: int) -> Iterator[None]:
 
 def letters(stack: Settings, keys: set[str]) -> set[tuple[str, str, str]]:
     """Service, key and reason of what was given up on."""
-    found = [
-        pb.DeadLetter.FromString(record.value or b"")
-        for record in read_topic(stack, DEAD_LETTERS.name)
-    ]
+    found = dead_letters(stack)
     return {
         (letter.service, letter.key.decode(), letter.reason)
         for letter in found

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import pytest
 
 from schemas import sightline_pb2 as pb
-from schemas.topics import DEAD_LETTERS, Topic
+from schemas.topics import Topic
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
 from sightline.settings import Settings
-from tests.support import ROOT, environment, eventually, read_topic
+from tests.support import ROOT, dead_letters, environment, eventually, read_topic
 
 pytestmark = pytest.mark.stack
 
@@ -60,10 +60,7 @@ def test_a_record_that_cannot_be_processed_is_a_dead_letter_and_the_rest_goes_on
         eventually(lambda: values(stack, target) == ["1", "2", "3"], 30)
 
     def letters() -> list[pb.DeadLetter]:
-        found = [
-            pb.DeadLetter.FromString(record.value or b"")
-            for record in read_topic(stack, DEAD_LETTERS.name)
-        ]
+        found = dead_letters(stack)
         return [letter for letter in found if letter.source.topic == source]
 
     (letter,) = eventually(letters)

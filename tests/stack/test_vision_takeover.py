@@ -25,7 +25,7 @@ from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
 from sightline.settings import Settings
 from sightline.vision.packs import load_pack
-from tests.support import ROOT, environment, eventually, read_topic, sightline_command
+from tests.support import ROOT, dead_letters, environment, eventually, read_topic, sightline_command
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]
 
@@ -141,10 +141,7 @@ def undisturbed(stack: Settings, models: Path) -> Counter[tuple[str, bytes]]:
 
 
 def check_the_dead_letter(stack: Settings) -> None:
-    found = [
-        pb.DeadLetter.FromString(r.value or b"")
-        for r in read_topic(stack, topics.DEAD_LETTERS.name)
-    ]
+    found = dead_letters(stack)
     (letter,) = [one for one in found if one.source.topic == FRAMES.name]
     assert (letter.source.partition, letter.source.offset) == (CAMERAS["takeover-1"], CORRUPT)
     assert (letter.service, letter.reason) == ("vision", "bad_jpeg")
