@@ -74,11 +74,12 @@ class Growth:
     @property
     def is_flat(self) -> bool:
         """Whether it does not grow."""
-        return (
-            self.percent < LIMIT_PERCENT
-            and self.files[1] <= self.files[0]
-            and self.threads[1] <= self.threads[0]
-        )
+        return self.percent < LIMIT_PERCENT and _flat(self.files) and _flat(self.threads)
+
+
+def _flat(pair: tuple[int, int]) -> bool:
+    """Whether there are no more than before, but for what comes and goes."""
+    return pair[1] <= pair[0] + max(2, pair[0] * LIMIT_PERCENT / 100)
 
 
 def growth(name: str, looks: Sequence[Look]) -> Growth:
