@@ -169,9 +169,7 @@ def _system_user() -> str | None:
     """Whom PostgreSQL runs as: ourselves, or as root a system user who can run its binaries."""
     if os.geteuid() != 0:
         return None
-    try:
-        pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
+    if not _has_user():
         _make_user()
     _let_through(_BIN)
     if not _can_run():
@@ -181,6 +179,14 @@ def _system_user() -> str | None:
     return _SYSTEM_USER
 
 
+def _has_user() -> bool:
+    try:
+        pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        return False
+    return True
+
+
 def _make_user() -> None:
     try:
         subprocess.run(
@@ -188,6 +194,8 @@ def _make_user() -> None:
             capture_output=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError) as error:
+        if _has_user():
+            return  # another home was quicker
         raise SightlineError(
             f"PostgreSQL does not run as root, and no user {_SYSTEM_USER} could be made: {error}"
         ) from error
