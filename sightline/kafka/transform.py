@@ -33,6 +33,13 @@ log = logging.getLogger(__name__)
 _INIT_SECONDS = 30.0
 """A predecessor's open transaction is aborted first, which the broker may take a while for."""
 
+_REQUEST_SECONDS = 2.0
+"""Of one request within a transaction, which goes on where it was when it is made again: in
+between a stop is noticed."""
+
+_FAREWELL_SECONDS = 3.0
+"""Of a shutdown, for giving up what the broker does not take."""
+
 _AGAIN_SECONDS = 0.1
 _IDLE_SECONDS = 0.2
 _LONGEST_SECONDS = 0.5
@@ -114,9 +121,11 @@ class TransformLoop:
         self._offsets: dict[Partition, int] = {}
         self._beside = ThreadPoolExecutor(1, "commit")
         self._under_way: Future[dict[Partition, int]] | None = None
+        self._stop: Stop | None = None
 
     def run(self, stop: Stop) -> None:
         """Work until `stop`; raises InfrastructureError when Kafka does not go on."""
+        self._stop = stop
         try:
             self._producer.raw.init_transactions(_INIT_SECONDS)
             self._consumer.subscribe(
@@ -189,10 +198,10 @@ class TransformLoop:
             reach(Place.BEFORE_STATE)
             self._producer.send_all(state)
             ends = [TopicPartition(*at, offset) for at, offset in offsets.items()]
-            self._insist(lambda: raw.send_offsets_to_transaction(ends, group, _INIT_SECONDS))
+            self._insist(lambda: raw.send_offsets_to_transaction(ends, group, _REQUEST_SECONDS))
             reach(Place.BEFORE_COMMIT)
             with metrics.STAGE_SECONDS.labels("commit").time():
-                self._insist(lambda: raw.commit_transaction(_INIT_SECONDS))
+                self._insist(lambda: raw.commit_transaction(_REQUEST_SECONDS))
         except BaseException:
             self._abort()
             raise
@@ -206,13 +215,19 @@ class TransformLoop:
             try:
                 return request()
             except KafkaException as error:
-                if not error.args[0].retriable() or self._clock.monotonic() > until:
+                late = self._clock.monotonic() > until or self._is_late()
+                if late or not error.args[0].retriable():
                     raise
                 self._producer.poll(_AGAIN_SECONDS)
 
+    def _is_late(self) -> bool:
+        """Whether a stop leaves no more time to wait for the broker."""
+        stop = self._stop
+        return stop is not None and bool(stop) and stop.remaining() < _FAREWELL_SECONDS
+
     def _abort(self) -> None:
         try:
-            self._producer.raw.abort_transaction(5.0)
+            self._producer.raw.abort_transaction(_FAREWELL_SECONDS)
         except KafkaException as error:
             log.warning("%s: the transaction was not aborted: %s", self._service, error)
 
