@@ -226,7 +226,7 @@ def _hit(pool: Pool, what: str, survived: list[str]) -> str:
             time.sleep(FROZEN_SECONDS)
             first.thaw()
             with suppress(subprocess.TimeoutExpired):
-                first.process.wait(5)
+                first.process.wait(20)
             if first.process.poll() != 1:
                 survived.append(f"{first.process.poll()} instead of 1")
             pool.workers.pop(1).kill()
