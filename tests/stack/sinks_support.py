@@ -1,5 +1,6 @@
 """What the tests of the sinks share: messages of a small world, and a way to write them."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,8 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, motion_event_id, sighting_id, track_id
 from sightline.clock import US, to_us
 from sightline.kafka.records import Record
-from sightline.kafka.sink import Sink, Taken
+from sightline.kafka.sink import Sink, SinkLoop, Taken
+from sightline.lifecycle import Stop
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 
@@ -25,6 +27,31 @@ FACE = np.full(4, 0.5, "<f4").tobytes()
 
 def at(seconds: float) -> int:
     return T0 + round(seconds * US)
+
+
+@contextmanager
+def at_work(settings: Settings, sinks: Iterable[Sink]) -> Iterator[None]:
+    """Sinks at work, each in a thread; what ends one of them fails the test."""
+    stop = Stop(10)
+    ends: list[BaseException] = []
+
+    def work(loop: SinkLoop) -> None:
+        try:
+            loop.run(stop)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            ends.append(error)
+
+    threads = [threading.Thread(target=work, args=(SinkLoop(sink, settings),)) for sink in sinks]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.request()
+        for thread in threads:
+            thread.join(20)
+    assert not ends
+    assert not any(thread.is_alive() for thread in threads)
 
 
 class World:

@@ -1,6 +1,5 @@
 """Dead letters on the real broker and database: read back, tried once more, counted once."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -16,13 +15,11 @@ from sightline.errors import ConflictError, NotFoundError
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
-from sightline.kafka.sink import SinkLoop
-from sightline.lifecycle import Stop
 from sightline.settings import Settings, SinkSettings
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.visitor_log import VisitorLog
-from tests.stack.sinks_support import FACE, T0, World, new_world
+from tests.stack.sinks_support import FACE, T0, World, at_work, new_world
 from tests.support import eventually, sightline_json
 
 pytestmark = pytest.mark.stack
@@ -34,27 +31,8 @@ BOX = (10.0, 10.0, 50.0, 90.0)
 def _sinks(stack: Settings) -> Iterator[None]:
     """Sinks at work; what ends one of them is an error."""
     fast = stack.model_copy(update={"sinks": SinkSettings(person_state_seconds=0.3)})
-    stop = Stop(10)
-    ends: list[BaseException] = []
-
-    def work(loop: SinkLoop) -> None:
-        try:
-            loop.run(stop)
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            ends.append(error)
-
-    threads = [
-        threading.Thread(target=work, args=(SinkLoop(sink, fast),))
-        for sink in (VisitorLog(fast), PersonState(fast), AccessLog(fast))
-    ]
-    for thread in threads:
-        thread.start()
-    yield
-    stop.request()
-    for thread in threads:
-        thread.join(20)
-    assert not ends
-    assert not any(thread.is_alive() for thread in threads)
+    with at_work(fast, [VisitorLog(fast), PersonState(fast), AccessLog(fast)]):
+        yield
 
 
 @pytest.fixture

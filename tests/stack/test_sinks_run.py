@@ -1,8 +1,7 @@
 """All sinks at work on the real broker, two workers each: rows for what is good, letters else."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from google.protobuf.message import Message
@@ -13,15 +12,14 @@ from sightline.clock import SystemClock
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
-from sightline.kafka.sink import Sink, SinkLoop
-from sightline.lifecycle import Stop
+from sightline.kafka.sink import Sink
 from sightline.settings import Settings, SinkSettings
 from sightline.store.objects import open_store
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
-from tests.stack.sinks_support import World, new_world
+from tests.stack.sinks_support import World, at_work, new_world
 from tests.support import dead_letters, eventually
 
 pytestmark = pytest.mark.stack
@@ -41,33 +39,10 @@ TOPICS = {
 BOX = (10.0, 10.0, 50.0, 90.0)
 
 
-@contextmanager
-def running(settings: Settings, workers: int) -> Iterator[None]:
-    """Workers of every sink; what ends one of them fails the test."""
-    stop = Stop(10)
-    ends: list[BaseException] = []
-
-    def work(loop: SinkLoop) -> None:
-        try:
-            loop.run(stop)
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            ends.append(error)
-
-    threads = [
-        threading.Thread(target=work, args=(SinkLoop(make(settings), settings),))
-        for make in SINKS.values()
-        for _ in range(workers)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.request()
-        for thread in threads:
-            thread.join(20)
-    assert not ends
-    assert not any(thread.is_alive() for thread in threads)
+def running(settings: Settings, workers: int) -> AbstractContextManager[None]:
+    """Workers of every sink."""
+    sinks = [make(settings) for make in SINKS.values() for _ in range(workers)]
+    return at_work(settings, sinks)
 
 
 def letters(stack: Settings, keys: set[str]) -> set[tuple[str, str, str]]:
