@@ -5,6 +5,7 @@ not changed where a setting or a signal is enough.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -97,6 +98,18 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         transport, consumer = cast(_Transport, self.transport), cast(Any, self._consumer)
         transport.lease.follow(consumer._coordinator)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Rule 13. What was fetched is dropped at a rebalance and fetched again, but only where
+        something was committed before is it sought: a partition of which nothing was would go on
+        behind what was dropped, and the first commit would cover the gap.
+        """
+        committed = await super().seek_to_committed()
+        changelogs = self.app.tables.changelog_topics
+        new = [tp for tp, offset in committed.items() if not offset and tp.topic not in changelogs]
+        if new:
+            await self.seek_to_beginning(*new)
+        return committed
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         """Rule 10. At at_least_once Faust reads uncommitted, so it would take records of

@@ -83,7 +83,10 @@ def met(stack: Settings, face: Vector, pack: str = "backup-pack") -> tuple[int, 
 
 @contextmanager
 def nobody_of(stack: Settings, pack: str) -> Iterator[None]:
-    """Whoever is enrolled with a pack is removed before and after: faces are enrolled once."""
+    """Whoever is enrolled with a pack is removed before and after, and whom cameras have met.
+
+    Faces are enrolled once, and who was met with one is taken for whoever is enrolled with it.
+    """
     _remove_all(stack, pack)
     yield
     _remove_all(stack, pack)
@@ -94,6 +97,8 @@ def _remove_all(stack: Settings, pack: str) -> None:
         stack, "SELECT DISTINCT employee_id FROM face_templates WHERE pack = %s", pack
     ):
         manage.remove(stack, person)
+    with connect(stack) as db:
+        db.execute("DELETE FROM detected_persons WHERE embedding_pack = %s", (pack,))
 
 
 def rows(stack: Settings, query: str, *values: Any) -> list[tuple[Any, ...]]:
