@@ -69,7 +69,7 @@ docs:
 LOCK = uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
 	$(LOCK) --extra cpu pyproject.toml requirements/build.in -o requirements/cpu.txt
-	$(LOCK) --extra cpu --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(LOCK) --extra cpu --extra dev --extra tracing pyproject.toml requirements/build.in -o requirements/dev.txt
 	$(LOCK) --extra gpu --override requirements/gpu-override.txt pyproject.toml requirements/build.in requirements/gpu.in -o requirements/gpu.txt
 
 clean:

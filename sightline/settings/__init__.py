@@ -1,0 +1,158 @@
+"""One settings model for every service: environment, then `config.yaml` of the home."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from schemas.topics import LIVE
+from sightline.errors import SightlineError
+from sightline.settings.groups import (
+    ApiSettings,
+    CaptureSettings,
+    MatchSettings,
+    RetentionSettings,
+    SinkSettings,
+    VisionSettings,
+)
+
+RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
+"""What a run may be called: it names topics, consumer groups and a schema of the database."""
+
+_PREFIX = "SIGHTLINE_"
+
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
+
+
+def default_home() -> Path:
+    """Where an installation lives: `$SIGHTLINE_HOME`, else the user's data folder."""
+    given = os.environ.get("SIGHTLINE_HOME")
+    return Path(given).expanduser().resolve() if given else platformdirs.user_data_path("sightline")
+
+
+class Settings(BaseSettings):
+    """Settings of an installation; frozen, and an unknown key is an error."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,  # as compose files give what is not set
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+    )
+
+    home: Path = Field(default_factory=default_home, description="where everything is kept")
+
+    kafka_bootstrap_servers: str | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS",
+            "KAFKA_BOOTSTRAP_SERVERS",
+        ),
+        description="a Kafka to use instead of the embedded one",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL"),
+        description="a PostgreSQL with pgvector to use instead of the embedded one",
+    )
+    s3_bucket: str | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_S3_BUCKET", "S3_BUCKET"),
+        description="a bucket for snapshots and photos instead of a folder of the home",
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
+        description="where the bucket is, when not at AWS",
+    )
+    s3_prefix: str = Field("", description="what all keys in the bucket begin with")
+
+    fleet: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="whose frames a vision worker takes",
+    )
+    models: Path | None = Field(
+        None, description="a folder of ONNX files, instead of a fetched pack"
+    )
+    pack: Literal["auto", "default", "dlib"] = Field(
+        "auto", description="the model pack; `auto` is `default` where fetched, else `dlib`"
+    )
+    provider: Provider = Field("cpu", description="what ONNX Runtime runs on")
+    device: int = Field(0, ge=0, description="number of the GPU")
+    model_threads: int = Field(
+        1, ge=1, description="threads of one model; more workers beat more threads"
+    )
+
+    metrics_host: str = Field("127.0.0.1", description="where a service's metrics are served")
+    metrics_port: int = Field(0, ge=0, le=65535, description="0 is any free port, said in the log")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="of the services' logs"
+    )
+    shutdown_seconds: float = Field(10.0, gt=0, description="one deadline for all work at shutdown")
+
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="which of several equal workers this is, the same after a restart: it then"
+        " takes over its work at once",
+    )
+    run: str = Field(
+        LIVE, pattern=RUN_NAME, description="the pass over the frames that a service works on"
+    )
+    faults: Path | None = Field(
+        None, description="for tests: a folder whose files say where a service is to die"
+    )
+
+    capture: CaptureSettings = Field(default_factory=CaptureSettings)
+    vision: VisionSettings = Field(default_factory=VisionSettings)
+    match: MatchSettings = Field(default_factory=MatchSettings)
+    sinks: SinkSettings = Field(default_factory=SinkSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is given
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is said to the program comes before its environment, the file is last."""
+        file = YamlConfigSettingsSource(settings_cls, default_home() / "config.yaml")
+        return init_settings, env_settings, file
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(_PREFIX) and name.split("__")[0] not in known:
+            raise SightlineError(f"unknown setting {name} in the environment; see docs/settings.md")
+
+
+@cache
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises SightlineError with one line when a value or a key is wrong.
+    """
+    _refuse_unknown_variables()
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SightlineError(f"setting {where}: {first['msg']}") from None
