@@ -21,6 +21,7 @@ from sightline.settings.groups import (
     CaptureSettings,
     MatchSettings,
     RetentionSettings,
+    SecretsSettings,
     SinkSettings,
     VisionSettings,
 )
@@ -121,6 +122,7 @@ class Settings(BaseSettings):
     sinks: SinkSettings = Field(default_factory=SinkSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    secrets: SecretsSettings = Field(default_factory=SecretsSettings)
 
     @classmethod
     def settings_customise_sources(

@@ -170,3 +170,11 @@ class ApiSettings(Group):
     decision_seconds: float = Field(
         5.0, gt=0, description="how long a request waits for the matching stream"
     )
+
+
+class SecretsSettings(Group):
+    """How secrets are kept that AWS has: `secretsmanager:NAME`, `ssm:NAME`."""
+
+    refresh_seconds: float = Field(
+        300.0, ge=0, description="a secret is fetched again when it is so old, or was refused"
+    )
