@@ -1,6 +1,17 @@
-"""Every metric, declared once with its meaning, unit and labels of bounded number."""
+"""Every metric, declared once with its meaning, unit and labels of bounded number.
+
+A label is a camera, a fleet, a topic, a group or a table, or one of the words in parentheses:
+never a person, a track or a record. Counters end in `_total` where they are read. Each process
+counts for itself: counters, histograms and lags of workers are added (`sum without (instance)`),
+of what every worker holds a copy of (the gallery) the largest is taken.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 300)
+_SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+
+BUILD_INFO = Gauge("sightline_build_info", "1, with the version of the code", ["version"])
 
 FRAMES_CAPTURED = Counter("sightline_frames_captured", "Frames read from a camera", ["camera"])
 FRAMES_DELIVERED = Counter(
@@ -16,6 +27,11 @@ FRAMES_WAITING = Gauge(
     "sightline_frames_waiting", "Frames captured whose fate is not known yet", ["camera"]
 )
 CAMERA_UP = Gauge("sightline_camera_up", "1 while frames come from the camera", ["camera"])
+CAMERA_FPS = Gauge(
+    "sightline_camera_frames_per_second",
+    "Frames read from the camera per second, of the last seconds",
+    ["camera"],
+)
 CAMERA_RECONNECTS = Counter(
     "sightline_camera_reconnects", "Attempts to reach a camera that was lost", ["camera"]
 )
@@ -49,15 +65,74 @@ FACES = Counter(
     "Faces found, by outcome (embedded, small, cut, blurred, turned, uncertain, spaced)",
     ["outcome"],
 )
+FACE_SEARCHES = Counter("sightline_face_searches", "Person boxes in which a face was looked for")
 FACE_SEARCHES_SAVED = Counter(
     "sightline_face_searches_saved", "Person boxes left alone because their track is settled"
 )
+EMBEDDINGS = Counter("sightline_embeddings", "Faces embedded: calls of the embedding model")
+EMBEDDINGS_SAVED = Counter(
+    "sightline_embeddings_saved",
+    "Person boxes that were not embedded because their track is settled, or looked at again later",
+)
+MODEL_INFO = Gauge(
+    "sightline_model_info",
+    "1 for each model in use, with its pack and the provider that runs it",
+    ["pack", "provider", "model"],
+)
+GPU_MEMORY_BYTES = Gauge(
+    "sightline_gpu_memory_bytes",
+    "Memory of a GPU in bytes (kind: used, total); absent where there is none",
+    ["device", "kind"],
+)
 
-DECISIONS = Counter("sightline_decisions", "Identity decisions by outcome", ["status"])
+DECISIONS = Counter(
+    "sightline_decisions",
+    "Identity decisions, by status (provisional, confirmed, changed, ended) and outcome"
+    " (known: an enrolled person; unknown: a stranger or nobody)",
+    ["status", "outcome"],
+)
+DECISIONS_CHANGED = Counter(
+    "sightline_decisions_changed",
+    "Decisions that took an earlier one back: many of them raise the suspicion of false names",
+)
+CAPTURE_TO_NAME_SECONDS = Histogram(
+    "sightline_capture_to_name_seconds",
+    "From the capture of the frame that confirmed a name to its row in the database",
+    buckets=_LATENCY,
+)
+SEEN_TO_NAME_SECONDS = Histogram(
+    "sightline_seen_to_name_seconds",
+    "From a track's first frame to the frame that confirmed its name, by their capture times",
+    buckets=_LATENCY,
+)
 GALLERY_TEMPLATES = Gauge("sightline_gallery_templates", "Templates that a matcher holds")
 GALLERY_PEOPLE = Gauge("sightline_gallery_people", "Enrolled people that a matcher holds")
+STRANGERS = Gauge("sightline_strangers", "Unknown people that a matcher's sites remember")
+INDEX_BYTES = Gauge(
+    "sightline_index_bytes", "Memory of a matcher's search index in bytes, enrolled and strangers"
+)
+INDEX_SEARCH_SECONDS = Histogram(
+    "sightline_index_search_seconds", "Time of one search of the index", buckets=_SHORT
+)
 
 RECORDS = Counter("sightline_records", "Records taken by a service, by topic", ["service", "topic"])
+RECORD_WAIT_SECONDS = Histogram(
+    "sightline_record_wait_seconds",
+    "Queue time: from a record's time, which is that of the capture, to when a service takes it;"
+    " records of films that were filmed earlier are not counted",
+    ["service", "topic"],
+    buckets=_LATENCY,
+)
+CONSUMER_LAG_RECORDS = Gauge(
+    "sightline_consumer_lag_records",
+    "Records that a consumer has yet to take, of its own partitions",
+    ["group", "topic"],
+)
+CONSUMER_LAG_SECONDS = Gauge(
+    "sightline_consumer_lag_seconds",
+    "How long a consumer's next record has been waiting, in the worst of its partitions",
+    ["group", "topic"],
+)
 DEAD_LETTERS = Counter(
     "sightline_dead_letters", "Records given up on, by service and reason", ["service", "reason"]
 )
@@ -81,3 +156,26 @@ RECORDS_LOST = Counter(
     "sightline_records_lost", "Records deleted before a group had read them", ["group", "topic"]
 )
 ROWS_EXPIRED = Counter("sightline_rows_expired", "Rows deleted as their time was over", ["table"])
+
+TOPIC_RECORDS = Gauge("sightline_topic_records", "Records that a topic keeps", ["topic"])
+TOPIC_BYTES = Gauge("sightline_topic_bytes", "Size of what a topic keeps, in bytes", ["topic"])
+DISK_FREE_BYTES = Gauge(
+    "sightline_disk_free_bytes", "Free bytes of the disk of a place (home, objects)", ["place"]
+)
+DISK_SIZE_BYTES = Gauge(
+    "sightline_disk_size_bytes", "Size in bytes of the disk of a place (home, objects)", ["place"]
+)
+CERTIFICATE_EXPIRES_SECONDS = Gauge(
+    "sightline_certificate_expires_seconds",
+    "When a certificate of the settings ends, as Unix time in seconds",
+    ["name"],
+)
+
+API_REQUESTS = Counter(
+    "sightline_api_requests",
+    "Requests answered, by route as it is written in the API and by status code",
+    ["method", "route", "status"],
+)
+API_REQUEST_SECONDS = Histogram(
+    "sightline_api_request_seconds", "Time of one request, by route", ["route"]
+)

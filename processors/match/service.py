@@ -203,13 +203,22 @@ def _record(event: EventT[bytes]) -> Record:
 
 
 def _out(sighting: pb.Sighting) -> Out:
-    metrics.DECISIONS.labels(pb.Sighting.Status.Name(sighting.status).lower()).inc()
+    _count(sighting)
     return Out(
         SIGHTINGS.name,
         sighting.site_id,
         sighting.SerializeToString(deterministic=True),
         sighting.decided_at_us // 1000,
     )
+
+
+def _count(sighting: pb.Sighting) -> None:
+    if sighting.again:
+        return  # no decision: an earlier one told once more
+    status = pb.Sighting.Status.Name(sighting.status).lower()
+    metrics.DECISIONS.labels(status, "known" if sighting.person_id else "unknown").inc()
+    if sighting.status == pb.Sighting.CHANGED:
+        metrics.DECISIONS_CHANGED.inc()
 
 
 def _end(why: str) -> NoReturn:
