@@ -1,4 +1,4 @@
-"""How a service lives: signals, one deadline for shutdown, metrics on loopback."""
+"""How a service lives: signals, one deadline for shutdown, an endpoint on loopback."""
 
 import logging
 import signal
@@ -6,19 +6,28 @@ import threading
 import time
 from types import FrameType
 
-from prometheus_client import start_http_server
-
-from sightline import faults
+from sightline import faults, service_endpoint, targets
+from sightline.health import MAIN, Health
 from sightline.log import configure_logging
 from sightline.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_BEAT_SECONDS = 1.0
+
 
 class Stop:
-    """The wish to stop, and the one deadline that all shutdown work shares."""
+    """The wish to stop, and the one deadline that all shutdown work shares.
 
-    def __init__(self, shutdown_seconds: float) -> None:
+    Whoever looks at it is a loop, and tells the service's health so: `beat`.
+    """
+
+    def __init__(
+        self, shutdown_seconds: float, health: Health | None = None, loop: str = MAIN
+    ) -> None:
+        """`loop`: what the loop is called that this stops, among those of the service."""
+        self.health = health or Health()
+        self._loop = loop
         self._event = threading.Event()
         self._shutdown_seconds = shutdown_seconds
         self._deadline: float | None = None
@@ -36,6 +45,18 @@ class Stop:
         """Pause for at most so long; True as soon as a stop is wanted."""
         return self._event.wait(seconds)
 
+    def beat(self) -> None:
+        """The loop has come round."""
+        self.health.beat(self._loop)
+
+    def idle(self, seconds: float) -> bool:
+        """`wait` for a loop that has nothing to do: a long pause is no standstill."""
+        until = time.monotonic() + seconds
+        while not self and (left := until - time.monotonic()) > 0:
+            self.beat()
+            self.wait(min(left, _BEAT_SECONDS))
+        return bool(self)
+
     def remaining(self) -> float:
         """Seconds of the shutdown that are left; the whole of it before a stop is wanted."""
         if self._deadline is None:
@@ -44,17 +65,24 @@ class Stop:
 
 
 def start_service(name: str, settings: Settings) -> Stop:
-    """Set up logging, metrics and signals for a service process; SIGTERM and SIGINT drain it."""
+    """Set up logging, the endpoint and signals for a service process; SIGTERM and SIGINT drain it.
+
+    The service says `health.ready()` of what is returned once it serves. Raises SightlineError.
+    """
     configure_logging(settings.log_level)
     faults.arm(settings.faults, name)
-    stop = Stop(settings.shutdown_seconds)
+    health = Health(settings.health.stuck_seconds, settings.health.start_seconds)
+    stop = Stop(settings.shutdown_seconds, health)
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         log.info("%s: %s, draining", name, signal.Signals(number).name)
+        health.waits_for("shutdown")
         stop.request()
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    server, _thread = start_http_server(settings.metrics_port, settings.metrics_host)
-    log.info("%s: metrics on http://%s:%d/metrics", name, settings.metrics_host, server.server_port)
+    host = settings.metrics_host
+    server = service_endpoint.serve(host, settings.metrics_port, health)
+    targets.announce(name, host, server.server_port, settings)
+    log.info("%s: metrics and health on http://%s:%d", name, host, server.server_port)
     return stop

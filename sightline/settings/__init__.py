@@ -19,6 +19,7 @@ from sightline.errors import SightlineError
 from sightline.settings.groups import (
     ApiSettings,
     CaptureSettings,
+    HealthSettings,
     MatchSettings,
     RetentionSettings,
     SecretsSettings,
@@ -66,6 +67,17 @@ class Settings(BaseSettings):
         None,
         validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL"),
         description="a PostgreSQL with pgvector to use instead of the embedded one",
+    )
+    database_password: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_DATABASE_PASSWORD", "DATABASE_PASSWORD"),
+        description="where the URL has none; it may hold any character",
+    )
+    db_secret_name: str | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_DB_SECRET_NAME", "DB_SECRET_NAME"),
+        description="a secret of AWS Secrets Manager as RDS writes it: username and password, and"
+        " where there is no URL host, port and dbname",
     )
     s3_bucket: str | None = Field(
         None,
@@ -116,6 +128,7 @@ class Settings(BaseSettings):
         None, description="for tests: a folder whose files say where a service is to die"
     )
 
+    health: HealthSettings = Field(default_factory=HealthSettings)
     capture: CaptureSettings = Field(default_factory=CaptureSettings)
     vision: VisionSettings = Field(default_factory=VisionSettings)
     match: MatchSettings = Field(default_factory=MatchSettings)

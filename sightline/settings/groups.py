@@ -56,6 +56,20 @@ class VisionSettings(Group):
     min_quality: float = Field(0.25, ge=0, le=1, description="of a shot worth an embedding")
 
 
+class HealthSettings(Group):
+    """What a service says of itself."""
+
+    stuck_seconds: float = Field(
+        60.0, gt=0, description="a loop that has not come round for so long is stuck: /healthz"
+    )
+    start_seconds: float = Field(
+        300.0, gt=0, description="the same before it has come round for the first time"
+    )
+    heartbeat_seconds: float = Field(
+        300.0, ge=0, description="how often a line sums up what was counted; 0 is never"
+    )
+
+
 class CaptureSettings(Group):
     """How cameras are read."""
 
