@@ -17,7 +17,7 @@ from sightline.endpoints import database_url
 from sightline.errors import InfrastructureError
 from sightline.lifecycle import Stop
 from sightline.settings import Settings
-from sightline.store.db import Connection
+from sightline.store.db import Connection, Opened
 from sightline.store.objects import ObjectStore, open_store
 from sightline.store.outbox import deliver
 
@@ -76,9 +76,10 @@ class Parts:
 
 
 def _pool(settings: Settings) -> "ConnectionPool[Connection]":
+    database_url(settings)  # where there is none, that is said at once
     return ConnectionPool(
-        database_url(settings),
-        kwargs={"options": "-c timezone=UTC"},
+        connection_class=Opened,
+        kwargs={"settings": settings, "options": "-c timezone=UTC"},
         min_size=1,
         max_size=_CONNECTIONS,
         timeout=_WAIT_SECONDS,

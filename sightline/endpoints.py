@@ -4,8 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import SecretStr
 
 from sightline.errors import SightlineError
+from sightline.secrets import SECRETS_MANAGER, forget, reveal
 from sightline.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -96,13 +100,61 @@ def kafka_servers(settings: Settings) -> str:
 
 
 def database_url(settings: Settings) -> str:
-    """The database's URL, password included. Raises SightlineError where there is none."""
+    """The database's URL, password included, as it is now. Raises SightlineError without one."""
+    if settings.db_secret_name:
+        return _from_secret(settings)
     if settings.database_url:
-        return settings.database_url.get_secret_value()
+        url = reveal(settings.database_url)
+        if settings.database_password is None:
+            return url
+        return _signed_in(url, urlsplit(url).username or "", reveal(settings.database_password))
     ports = StackPorts.load(settings.home)
     if ports is None:
         raise SightlineError(_UP_FIRST.format(home=settings.home, variable="DATABASE_URL"))
     return f"postgresql://postgres:{ports.postgres_password}@{LOOPBACK}:{ports.postgres}/sightline"
+
+
+def forget_database_url(settings: Settings) -> bool:
+    """Note that the database refused the password; whether there is another one by now."""
+    named = _database_secret(settings) if settings.db_secret_name else None
+    secrets = (named, settings.database_url, settings.database_password)
+    renewed = [forget(secret) for secret in secrets if secret is not None]  # each of them
+    return any(renewed)
+
+
+def is_database_given(settings: Settings) -> bool:
+    """Whether the database is somebody else's, and not the embedded one."""
+    return bool(settings.database_url or settings.db_secret_name)
+
+
+def _database_secret(settings: Settings) -> SecretStr:
+    return SecretStr(f"{SECRETS_MANAGER}{settings.db_secret_name}")
+
+
+def _from_secret(settings: Settings) -> str:
+    try:
+        given = json.loads(reveal(_database_secret(settings)))
+        user, password = given["username"], given["password"]
+        url = (
+            reveal(settings.database_url)
+            if settings.database_url
+            else f"postgresql://{given['host']}:{given.get('port', 5432)}"
+            f"/{given.get('dbname') or 'sightline'}"
+        )
+    except (ValueError, KeyError, TypeError):
+        raise SightlineError(
+            f"the secret {settings.db_secret_name} is not as RDS writes it: a JSON object with"
+            " username and password, and host unless DATABASE_URL says where"
+        ) from None
+    return _signed_in(url, user, password)
+
+
+def _signed_in(url: str, user: str, password: str) -> str:
+    """The URL with these instead of its own user and password."""
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2]
+    named = f"{quote(user, safe='')}:{quote(password, safe='')}@{hosts}"
+    return urlunsplit(parts._replace(netloc=named))
 
 
 def objects_folder(settings: Settings) -> Path:

@@ -10,7 +10,7 @@ import psutil
 
 from schemas.topics import all_topics
 from sightline.cli.output import progress_console
-from sightline.endpoints import StackPorts, objects_folder
+from sightline.endpoints import StackPorts, is_database_given, objects_folder
 from sightline.errors import SightlineError
 from sightline.kafka.admin import Change, apply_topics, known_fleets
 from sightline.settings import Settings
@@ -94,7 +94,7 @@ def _start(settings: Settings, ports: StackPorts) -> None:
     ports.save(home)
     with ThreadPoolExecutor() as both:
         brokers = None if cluster is None else both.submit(cluster.start, ports)
-        database = None if settings.database_url else both.submit(Database(home).start, ports)
+        database = None if is_database_given(settings) else both.submit(Database(home).start, ports)
     if database is not None:
         ports = replace(ports, postgres=database.result().postgres)
         ports.save(home)

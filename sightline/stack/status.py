@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from sightline.endpoints import StackPorts, database_url, objects_folder
+from sightline.endpoints import StackPorts, database_url, is_database_given, objects_folder
 from sightline.errors import SightlineError
 from sightline.kafka.admin import reachable
 from sightline.settings import Settings
@@ -68,7 +68,7 @@ def _broker(name: str, address: str, settings: Settings, *, embedded: bool) -> d
 
 
 def _database(settings: Settings) -> dict[str, Any]:
-    embedded = not settings.database_url
+    embedded = not is_database_given(settings)
     if embedded and StackPorts.load(settings.home) is None:
         return _part("database", "", "not set up", embedded=True)
     parts = urlsplit(database_url(settings))

@@ -12,15 +12,18 @@ from alembic import command
 from alembic.config import Config
 
 import schemas.migrations
-from sightline.endpoints import database_url
 from sightline.errors import SightlineError
 from sightline.settings import Settings
+from sightline.store.db import Opened
 
 
 @contextmanager
 def _alembic(settings: Settings) -> Iterator[Config]:
-    url = database_url(settings).replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: Opened.connect(settings=settings),
+        poolclass=sqlalchemy.pool.NullPool,
+    )
     try:
         with engine.connect() as connection:
             config = Config()
