@@ -111,7 +111,7 @@ class CameraLoop:
         """Wait for Kafka: where a film goes on depends on whether it is the one that it knew."""
         trouble = None
         while self._publisher.cluster is None and not self._stop:
-            self._publisher.poll(_POLL_SECONDS)
+            self._poll(_POLL_SECONDS)
             if self._publisher.trouble != trouble:
                 trouble = self._publisher.trouble
                 self._say("down", trouble)
@@ -147,7 +147,7 @@ class CameraLoop:
         read = 0
         is_up = False
         while not self._stop:
-            self._publisher.poll()
+            self._poll()
             picture = source.read()
             if picture is None:
                 continue
@@ -181,9 +181,9 @@ class CameraLoop:
         # A film waits for the broker and for the disk; a live camera's frames are dropped.
         waits = not source.is_live
         while waits and shots and self._publisher.is_full and not self._stop:
-            self._publisher.poll(_POLL_SECONDS)
+            self._poll(_POLL_SECONDS)
         while not self._put(frames, event, position, may_wait=waits and not self._stop):
-            self._publisher.poll(_POLL_SECONDS)
+            self._poll(_POLL_SECONDS)
 
     def _put(
         self, frames: list[pb.Frame], event: Event | None, position: Position, *, may_wait: bool
@@ -208,14 +208,18 @@ class CameraLoop:
 
     def _deliver_all(self) -> bool:
         while not self._publisher.is_settled and not self._stop:
-            self._publisher.poll(_POLL_SECONDS)
+            self._poll(_POLL_SECONDS)
         return self._publisher.is_settled
 
     def _pause(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
         while not self._stop and (left := until - self._clock.monotonic()) > 0:
-            self._publisher.poll()
+            self._poll()
             self._stop.wait(min(left, _POLL_SECONDS))
+
+    def _poll(self, seconds: float = 0.0) -> None:
+        self._stop.beat()
+        self._publisher.poll(seconds)
 
     def _say(self, status: CameraStatus, detail: str | None) -> None:
         metrics.CAMERA_UP.labels(self._camera.camera_id).set(status == "up")

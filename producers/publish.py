@@ -6,6 +6,7 @@ dropped and counted.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,6 +38,9 @@ _QUEUE_KIB: Final = 64 * 1024
 
 _AT_ONCE: Final = 16
 _PURGE_SECONDS: Final = 0.5
+
+_SILENT_SECONDS: Final = 10.0
+"""Kafka, with frames on their way to it, is away then."""
 
 _NOT_TAKEN: Final = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 """Said of what is given up at the end. It waits for the next life, which looks what Kafka has."""
@@ -83,6 +87,7 @@ class Publisher:
         self._saying: set[tuple[Kind, str]] = set()
         self._is_news = False  # of events
         self._heard = _Heard()
+        self._heard_at = time.monotonic()
         self._disk_trouble = ""
         self._failure: str | None = None
 
@@ -100,6 +105,12 @@ class Publisher:
     def trouble(self) -> str | None:
         """Why Kafka has not been reached yet."""
         return self._linking.trouble
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether Kafka is away, as far as known."""
+        silent = time.monotonic() - self._heard_at
+        return self._link is None or silent > _SILENT_SECONDS
 
     @property
     def is_full(self) -> bool:
@@ -247,6 +258,8 @@ class Publisher:
     def _write_down(self) -> None:
         """What was heard, into the camera's file; before that it would be asked for again."""
         heard = self._heard
+        if heard.delivered or not self._in_flight:
+            self._heard_at = time.monotonic()
         if heard.delivered and self._link:
             reach(Place.BEFORE_COMMIT)
             newest = max(heard.delivered.values())

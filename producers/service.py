@@ -12,11 +12,11 @@ import psycopg
 
 from producers.camera import CameraLoop
 from producers.capture import quiet_opencv
-from producers.ledger import Account
 from producers.publish import Publisher
 from sightline import metrics
 from sightline.clock import SystemClock
 from sightline.errors import InfrastructureError, SightlineError
+from sightline.health import DATABASE, KAFKA
 from sightline.lifecycle import Stop, start_service
 from sightline.settings import Settings
 from sightline.store import cameras
@@ -43,7 +43,7 @@ class _Running:
     camera: Camera
     stop: Stop
     thread: threading.Thread
-    account: Account | None = None
+    publisher: Publisher | None = None
 
 
 @dataclass(slots=True)
@@ -67,15 +67,31 @@ class CameraService:
         self._connection = connect(self.settings, autocommit=True)
         try:
             while not self.stop:
+                self.stop.beat()
                 self._with_database(self._follow)
+                self._tell_health()
                 until = time.monotonic() + _FOLLOW_SECONDS
                 while not self.stop and time.monotonic() < until:
+                    self.stop.beat()
                     if self._collect(_LOOK_SECONDS):
                         self._with_database(self._write_reports)
         finally:
             self._stop_all()
             if self._connection is not None:
                 self._connection.close()
+
+    def _tell_health(self) -> None:
+        health = self.stop.health
+        health.ready()
+        if self._connection is not None:
+            health.has(DATABASE)
+        else:
+            health.waits_for(DATABASE)
+        publishers = [one.publisher for one in self._running.values() if one.publisher]
+        if any(publisher.is_waiting for publisher in publishers):
+            health.waits_for(KAFKA)
+        else:
+            health.has(KAFKA)
 
     def _with_database(self, work: Callable[[Connection], None]) -> None:
         try:
@@ -108,7 +124,7 @@ class CameraService:
                 self._start(camera)
 
     def _start(self, camera: Camera) -> None:
-        stop = Stop(self.settings.shutdown_seconds)
+        stop = Stop(self.settings.shutdown_seconds, self.stop.health, _loop(camera))
         thread = threading.Thread(
             target=self._run_camera,
             args=(camera, stop),
@@ -121,13 +137,15 @@ class CameraService:
     def _run_camera(self, camera: Camera, stop: Stop) -> None:
         try:
             publisher = Publisher(self.settings, camera)
-            self._running[camera.camera_id].account = publisher.account
+            self._running[camera.camera_id].publisher = publisher
             CameraLoop(camera, publisher, self._report, stop, self.stop, SystemClock()).run()
         except (InfrastructureError, SightlineError) as error:
             # The camera is started again when the table is looked at next.
             log.warning("%s: %s", camera.camera_id, error)
             metrics.CAMERA_UP.labels(camera.camera_id).set(0)
             self._report(camera, "down", str(error))
+        finally:
+            self.stop.health.over(_loop(camera))
 
     def _report(self, camera: Camera, status: CameraStatus, detail: str | None) -> None:
         self._reports.put((camera, status, detail))
@@ -155,7 +173,12 @@ class CameraService:
         for one in self._running.values():
             one.thread.join(self.stop.remaining())
         for name, one in self._running.items():
-            if one.account is not None:
-                log.info("%s: %s", name, one.account)
+            if one.publisher is not None:
+                log.info("%s: %s", name, one.publisher.account)
         self._collect()
         self._with_database(self._write_reports)
+
+
+def _loop(camera: Camera) -> str:
+    """What the loop of a camera is called among those of the service."""
+    return f"camera {camera.camera_id}"

@@ -127,6 +127,7 @@ def _all(settings: Settings, delete: Delete, before: datetime, stop: Stop) -> in
     total = 0
     with connect(settings) as db:
         while not stop:
+            stop.beat()
             with db.transaction(), db.cursor() as cursor:
                 overlay.share(cursor)
                 deleted = delete(cursor, before)

@@ -3,7 +3,7 @@
 import heapq
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from processors.match.decide import Rules
 from processors.match.known import Known
@@ -32,11 +32,19 @@ _ALL_SETTLED = sys.maxsize
 class Again:
     """The matching of a run, partition by partition."""
 
-    def __init__(self, settings: Settings, known: Known, events: frozenset[str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        known: Known,
+        events: frozenset[str],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`beat` is called at every record that is read."""
         self._settings = settings
         self._known = known
         self._events = events
         self._rules = Rules.of(settings)
+        self._beat = beat
         self._clock = SystemClock()
         self._starts = {
             number: low for number, (low, _end) in retained(settings, FACES.name).items()
@@ -112,6 +120,7 @@ class Again:
 
     def _faces(self, topic: str, number: int, start: int) -> Iterator[Face]:
         for record in records_from(self._settings, topic, {number: start}):
+            self._beat()
             if record.retry_for not in (None, _SERVICE):
                 continue
             try:

@@ -38,7 +38,8 @@ _SECONDS = 60.0
 
 def run(settings: Settings) -> None:
     """Match the faces of the run that the settings name; ends when that is done."""
-    start_service("match-run", settings)
+    stop = start_service("match-run", settings)
+    stop.health.ready()
     faces = of_run(FACES, settings.run).name
     ends = positions.ends(settings, faces)
     group = f"sightline-match.run-{settings.run}"
@@ -48,7 +49,7 @@ def run(settings: Settings) -> None:
     known = asyncio.run(_load(settings))
     with connect(settings, autocommit=True) as db:
         wanted = runs.get(db, settings.run)
-        again = Again(settings, known, runs.events(db, settings.run))
+        again = Again(settings, known, runs.events(db, settings.run), stop.beat)
         again.look_through_live()
         if wanted.pack not in again.packs:
             add_templates(settings, db, wanted, known)

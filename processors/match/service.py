@@ -43,6 +43,7 @@ from sightline.clock import Clock, SystemClock
 from sightline.endpoints import kafka_servers
 from sightline.errors import InfrastructureError, InvalidRecord
 from sightline.faults import Place, reach
+from sightline.health import KAFKA, Health
 from sightline.kafka.config import worker_id
 from sightline.kafka.deadletters import give_up
 from sightline.kafka.records import Out, Record
@@ -74,10 +75,12 @@ class MatchWorker:
         self._rules = Rules.of(settings)
         self._sites: dict[str, SiteState] | None = None
         self._failure: BaseException | None = None
+        self._is_at_work = False
+        self._health = Health()
         servers = kafka_servers(settings)
         self._known = Known()
         self._follower = Follower(servers, self._known, self._follow)
-        lease = Lease(SESSION_SECONDS, _end)
+        lease = self._lease = Lease(SESSION_SECONDS, _end)
         member = worker_id(settings, _APP) if settings.instance else None
         self._app: faust.App = make_app(_APP, servers, settings.home / "match", lease, member)
         self._writer = Writer(servers, lease)
@@ -96,6 +99,7 @@ class MatchWorker:
 
     async def run(self, stop: Stop) -> None:
         """Work until `stop`. Raises InfrastructureError when Kafka does not go on."""
+        self._health = stop.health
         if not await self._load(stop):
             return
         following = asyncio.create_task(self._follower.follow())
@@ -104,6 +108,7 @@ class MatchWorker:
         log.info("match: ready")
         while not stop:
             await asyncio.sleep(_LOOK_SECONDS)
+            self._tell_health(stop)
             if following.done():
                 following.result()
             self._raise_failure()
@@ -116,6 +121,7 @@ class MatchWorker:
         """Read what is known; False where it is to stop before that is done."""
         loading = asyncio.create_task(self._follower.load())
         while not loading.done() and not stop:
+            stop.beat()
             await asyncio.wait({loading}, timeout=_LOOK_SECONDS)
         if loading.done():
             loading.result()
@@ -125,8 +131,18 @@ class MatchWorker:
         await self._follower.close()
         return False
 
+    def _tell_health(self, stop: Stop) -> None:
+        if not self._is_at_work:  # else the event's end is what counts
+            stop.beat()
+        if self._lease.is_held():
+            stop.health.has(KAFKA)
+        else:
+            stop.health.waits_for(KAFKA)
+
     async def _work(self, stream: StreamT[bytes]) -> None:
         async for event in stream.events():
+            self._is_at_work = True
+            self._health.beat()
             try:
                 await self._process(event)
             except Exception as error:  # noqa: BLE001 - ends the process, see rule 2
@@ -134,6 +150,7 @@ class MatchWorker:
                 # event is kept from being acknowledged until the process has ended.
                 self._failure = error
                 await asyncio.Event().wait()
+            self._is_at_work = False
 
     async def _process(self, event: EventT[bytes]) -> None:
         record = _record(event)
@@ -180,6 +197,7 @@ class MatchWorker:
     async def _forget(self, *_: Any, **__: Any) -> None:
         """After a rebalance the table, which is read by now, says what the sites are."""
         self._sites = None
+        self._health.ready()
         reach(Place.IN_RECOVERY)
 
     def _raise_failure(self) -> None:

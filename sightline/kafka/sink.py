@@ -20,12 +20,14 @@ from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord, UnreachableError
 from sightline.faults import Place, reach
+from sightline.health import DATABASE, Health
 from sightline.kafka import progress
 from sightline.kafka.config import member_config, producer_config
 from sightline.kafka.deadletters import give_up
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.progress import Cursor, Partition
+from sightline.kafka.reached import Reached
 from sightline.kafka.records import Record
 from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA
@@ -100,6 +102,7 @@ class SinkLoop:
         self._partitions: list[TopicPartition] = []
         self._is_placed = True
         """Whether what is fetched is what the database wants next."""
+        self._health = Health()
         self._pause = 0.0
         """Before the database is asked again; 0 while it answers."""
 
@@ -109,6 +112,7 @@ class SinkLoop:
         Raises InfrastructureError when Kafka does not go on, SightlineError when the database
         is empty.
         """
+        self._health = stop.health
         try:
             self._consumer.subscribe(
                 list(self._sink.topics), on_assign=self._assigned, on_revoke=self._revoked
@@ -133,10 +137,14 @@ class SinkLoop:
 
     def _work(self, db: Connection, stop: Stop) -> None:
         """Write batches until `stop`. Raises psycopg.OperationalError when the database fails."""
+        reached = Reached(self._consumer, next(iter(self._sink.topics)), self._health, self._clock)
         while not stop:
+            stop.beat()
             if not self._is_placed:
                 self._try_to_place(db)
-            self._step(db, self._collect(stop))
+            records = self._collect(stop)
+            reached.came(len(records))
+            self._step(db, records)
             self._go_on()
 
     def _collect(self, stop: Stop) -> list[Record]:
@@ -241,6 +249,7 @@ class SinkLoop:
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
         self._is_placed = True
         self._show(offsets)  # a worker that died may not have come to that
+        self._health.ready()
         log.info("%s: %d partitions", name, len(places))
         _reach(Place.IN_RECOVERY, places)
 
@@ -262,6 +271,7 @@ class SinkLoop:
         if self._is_placed:
             self._consumer.assign([])
             self._is_placed = False
+        self._health.waits_for(DATABASE)
         if not self._pause:
             metrics.SINK_WAITING.labels(self._sink.name).set(1)
             said = str(error).partition("\n")[0]
@@ -269,12 +279,14 @@ class SinkLoop:
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         until = self._clock.monotonic() + self._pause
         while not stop and self._clock.monotonic() < until:
+            stop.beat()
             message = self._consumer.poll(_POLL_SECONDS)
             checked([message] if message else [])
 
     def _go_on(self) -> None:
         if self._pause:
             self._pause = 0.0
+            self._health.has(DATABASE)
             metrics.SINK_WAITING.labels(self._sink.name).set(0)
             log.info("%s: the database is back", self._sink.name)
 

@@ -23,6 +23,7 @@ from sightline.kafka.config import ConfigValue
 from sightline.kafka.deadletters import give_up
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
+from sightline.kafka.reached import Reached
 from sightline.kafka.records import Out, Record
 from sightline.kafka.recovery import read_to_end
 from sightline.lifecycle import Stop
@@ -122,10 +123,12 @@ class TransformLoop:
         self._beside = ThreadPoolExecutor(1, "commit")
         self._under_way: Future[dict[Partition, int]] | None = None
         self._stop: Stop | None = None
+        self._reached: Reached | None = None
 
     def run(self, stop: Stop) -> None:
         """Work until `stop`; raises InfrastructureError when Kafka does not go on."""
         self._stop = stop
+        self._reached = Reached(self._consumer, self._topics[0], stop.health, self._clock)
         try:
             self._producer.raw.init_transactions(_INIT_SECONDS)
             self._consumer.subscribe(
@@ -149,6 +152,7 @@ class TransformLoop:
         """Process what comes, until the batch is full or nothing more comes in time."""
         taken, began = 0, 0.0
         while taken < self._batch_records and not stop:
+            stop.beat()
             # A rebalance within the poll drops the batch.
             age = self._clock.monotonic() - began if self._offsets else 0.0
             if age > _LONGEST_SECONDS:
@@ -156,6 +160,7 @@ class TransformLoop:
             wait = max(0.0, self._batch_seconds - age) if self._offsets else _IDLE_SECONDS
             # For large records one poll at a time beats consume() of many.
             message = self._consumer.poll(wait)
+            self._heard(message is not None)
             if message is None:
                 break
             for record in checked([message]):
@@ -164,6 +169,10 @@ class TransformLoop:
                 self._outs += self._outputs(record)
                 self._offsets[record.topic, record.partition] = record.offset + 1
                 taken += 1
+
+    def _heard(self, something: bool) -> None:
+        if self._reached is not None and (something or not self._offsets):
+            self._reached.came(something)
 
     def _begin_commit(self) -> None:
         """Have the batch committed beside the work on the next one."""
@@ -262,6 +271,8 @@ class TransformLoop:
         self._next |= {at: offset for at, offset in taken.items() if offset >= 0}
         consumer.assign([TopicPartition(*at, offset) for at, offset in committed.items()])
         log.info("%s: %d partitions, %d taken over", self._service, len(partitions), len(taken))
+        if self._stop is not None:
+            self._stop.health.ready()
 
     def _recover(self, taken: Mapping[Partition, int]) -> None:
         """Read the state of partitions at their committed offsets; each has one topic's number."""

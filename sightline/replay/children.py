@@ -48,7 +48,9 @@ def work(
     thread = threading.Thread(target=supervisor.run, args=(until,), name=f"run {run.name}")
     thread.start()
     try:
+        stop.health.ready()
         while thread.is_alive() and not stop:
+            stop.beat()
             if is_done is not None and is_done():
                 return True
             stop.wait(_LOOK_SECONDS)

@@ -75,8 +75,10 @@ class Supervisor:
         """Supervise until `stop` or until every child is done; False if one had to be killed."""
         try:
             while not stop and not all(slot.done for slot in self._slots):
+                stop.beat()
                 for slot in self._slots:
                     self._look_after(slot)
+                stop.health.ready()
                 stop.wait(_LOOK_SECONDS)
         finally:
             stop.request()

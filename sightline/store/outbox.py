@@ -11,10 +11,12 @@ from collections.abc import Iterable
 import psycopg
 from psycopg.rows import TupleRow
 
+from schemas.topics import GALLERY
 from sightline.clock import to_us
 from sightline.errors import InfrastructureError
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
+from sightline.kafka.reached import Reached
 from sightline.kafka.records import Out
 from sightline.lifecycle import Stop, start_service
 from sightline.settings import Settings
@@ -94,9 +96,13 @@ class Relay:
     def run(self, stop: Stop) -> None:
         """Deliver whatever comes until `stop`."""
         self._db.execute(f"LISTEN {_CHANNEL}")
+        stop.health.ready()
+        reached = Reached(self._producer.raw, GALLERY.name, stop.health)
         while not stop:
+            stop.beat()
             if sent := self.drain():
                 log.info("outbox: %d records delivered", sent)
+            reached.came(sent)
             self._wait()
 
     def _wait(self) -> None:
