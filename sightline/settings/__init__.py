@@ -18,6 +18,7 @@ from schemas.topics import LIVE
 from sightline.errors import SightlineError
 from sightline.settings.groups import (
     ApiSettings,
+    AuditSettings,
     CaptureSettings,
     HealthSettings,
     MatchSettings,
@@ -136,6 +137,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     secrets: SecretsSettings = Field(default_factory=SecretsSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
 
     @classmethod
     def settings_customise_sources(

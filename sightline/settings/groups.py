@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from schemas.topics import (
     DAY_MS,
@@ -191,4 +191,20 @@ class SecretsSettings(Group):
 
     refresh_seconds: float = Field(
         300.0, ge=0, description="a secret is fetched again when it is so old, or was refused"
+    )
+
+
+class AuditSettings(Group):
+    """How it is kept who read or changed whose data."""
+
+    purpose_required: bool = Field(
+        False, description="refuse whoever does not say what for: `--purpose`, `X-Purpose`"
+    )
+    signing_key: SecretStr | None = Field(
+        None,
+        description="an Ed25519 key in PEM that signs the trail, the same for all processes; else"
+        " one is made in the home",
+    )
+    former_keys: tuple[str, ...] = Field(
+        (), description="public keys of before, as `sightline audit key` prints them"
     )
