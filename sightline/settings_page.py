@@ -3,23 +3,47 @@
 from collections.abc import Iterator
 from typing import get_args
 
-from pydantic import AliasChoices, BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from sightline.settings import Settings
+from sightline.settings.sources import PREFIX, group_of, variables_of
 
 _HEAD = """# Settings
 
-Made from `sightline/settings.py` by `make docs`.
+Made from `sightline/settings` by `make docs`.
 
-Every setting is a variable of the environment or a key of `config.yaml` in the home; the
-environment comes first. An unknown variable or key is an error. In the file a group is a mapping:
+Every setting is a variable of the environment, a key of `config.yaml` in the home, or `--set` on
+the command line (`sightline --set vision.shots=7 run vision`). The command line comes before the
+environment, and the file is last. What is unknown is an error. In the file a group is a mapping:
 
 ```yaml
 pack: dlib
 vision:
   shots: 7
 ```
+
+`sightline config show` says what each setting is and where that comes from; `sightline config
+check` tries it all: secrets, files, servers, models.
+
+## Secrets
+
+What is called a secret below is the secret itself, or the place that has it:
+
+| value | what is used |
+|---|---|
+| `file:/run/secrets/db` | the content of a file without its last line break, read at every use |
+| `secretsmanager:NAME` | a secret of AWS Secrets Manager |
+| `secretsmanager:NAME#KEY` | a value of one that is a JSON object |
+| `ssm:NAME` | a parameter of AWS Systems Manager, decrypted |
+
+boto3 finds region and credentials where it always does (`AWS_DEFAULT_REGION`, a role, ...). A
+secret that changes needs no restart: it is fetched again when it is older than
+`secrets.refresh_seconds`, and when the server that it is for refuses it. While AWS does not
+answer, the secret of before is used. With `DB_SECRET_NAME` user and password come from a secret
+as RDS writes and rotates it, and where there is no `DATABASE_URL` the address too.
+
+## All of them
 
 | variable | default | what it is |
 |---|---|---|
@@ -28,21 +52,17 @@ vision:
 
 def page() -> str:
     """The page, as it has to stand in `docs/settings.md`."""
-    return _HEAD + "".join(f"{row}\n" for row in _rows(Settings, "SIGHTLINE_"))
+    return _HEAD + "".join(f"{row}\n" for row in _rows(Settings, PREFIX))
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _rows(field.annotation, f"{prefix}{name.upper()}__")
+        group = group_of(field)
+        if group is not None:
+            yield from _rows(group, f"{prefix}{name.upper()}__")
         else:
-            yield f"| {_variables(name, field, prefix)} | {_default(field)} | {_meaning(field)} |"
-
-
-def _variables(name: str, field: FieldInfo, prefix: str) -> str:
-    alias = field.validation_alias
-    names = alias.choices if isinstance(alias, AliasChoices) else [f"{prefix}{name.upper()}"]
-    return ", ".join(f"`{one}`" for one in names)
+            names = ", ".join(f"`{one}`" for one in variables_of(name, field, prefix))
+            yield f"| {names} | {_default(field)} | {_meaning(field)} |"
 
 
 def _default(field: FieldInfo) -> str:
@@ -54,7 +74,13 @@ def _default(field: FieldInfo) -> str:
 def _meaning(field: FieldInfo) -> str:
     choices = [one for one in get_args(field.annotation) if isinstance(one, str)]
     meaning = field.description or ""
+    if _is_secret(field.annotation):
+        meaning = f"secret: {meaning}"
     return f"{meaning} ({', '.join(choices)})" if choices else meaning
+
+
+def _is_secret(kind: object) -> bool:
+    return kind is SecretStr or any(_is_secret(one) for one in get_args(kind))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import entry_points
+from typing import Annotated
 
 import typer
 
@@ -19,20 +20,32 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as vision.shots=7."),
+    ] = None,
+) -> None:
     if version:
         typer.echo(f"sightline {__version__}")
         raise typer.Exit
+    if given:
+        from sightline.settings import command  # noqa: PLC0415 - as little as possible for --help
+
+        command(given)
 
 
 def _assemble() -> None:
     # Imported here, so that `import sightline.cli` alone does no work.
     from sightline.cli import (  # noqa: PLC0415
         calibrate,
+        config,
         demo,
         dlq,
         enrol,
         explain,
+        keys,
         logs,
         models,
         people,
@@ -54,11 +67,13 @@ def _assemble() -> None:
         logs,
         models,
         calibrate,
+        config,
         demo,
         replay,
         runs,
         explain,
         dlq,
+        keys,
     ):
         module.register(app)
     for point in entry_points(group="sightline.commands"):

@@ -21,7 +21,8 @@ from sightline.errors import SightlineError
 from sightline.people.enrol import enrol
 from sightline.people.photos import look, read_photo
 from sightline.people.records import Details
-from sightline.settings import Settings, default_home
+from sightline.settings import Settings
+from sightline.settings.sources import default_home
 from sightline.store import cameras
 from sightline.store.cameras import NewCamera
 from sightline.store.db import connect

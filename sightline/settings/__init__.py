@@ -1,26 +1,29 @@
-"""One settings model for every service: environment, then `config.yaml` of the home."""
+"""One settings model for every service: command line, environment, `config.yaml` of the home."""
 
-import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
+    SettingsError,
 )
 
 from schemas.topics import LIVE
 from sightline.errors import SightlineError
+from sightline.settings import sources
 from sightline.settings.groups import (
     ApiSettings,
     AuditSettings,
     CaptureSettings,
+    EncryptionSettings,
     HealthSettings,
+    KafkaSettings,
     MatchSettings,
     RetentionSettings,
     SecretsSettings,
@@ -31,22 +34,14 @@ from sightline.settings.groups import (
 RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
 """What a run may be called: it names topics, consumer groups and a schema of the database."""
 
-_PREFIX = "SIGHTLINE_"
-
 Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
-
-
-def default_home() -> Path:
-    """Where an installation lives: `$SIGHTLINE_HOME`, else the user's data folder."""
-    given = os.environ.get("SIGHTLINE_HOME")
-    return Path(given).expanduser().resolve() if given else platformdirs.user_data_path("sightline")
 
 
 class Settings(BaseSettings):
     """Settings of an installation; frozen, and an unknown key is an error."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
+        env_prefix=sources.PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,  # as compose files give what is not set
         frozen=True,
@@ -54,7 +49,7 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    home: Path = Field(default_factory=default_home, description="where everything is kept")
+    home: Path = Field(default_factory=sources.default_home, description="where everything is kept")
 
     kafka_bootstrap_servers: str | None = Field(
         None,
@@ -79,6 +74,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SIGHTLINE_DB_SECRET_NAME", "DB_SECRET_NAME"),
         description="a secret of AWS Secrets Manager as RDS writes it: username and password, and"
         " where there is no URL host, port and dbname",
+    )
+    encryption_key_secret_name: str | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "SIGHTLINE_ENCRYPTION_KEY_SECRET_NAME", "ENCRYPTION_KEY_SECRET_NAME"
+        ),
+        description="a secret of AWS Secrets Manager that holds `encryption.keys`",
     )
     s3_bucket: str | None = Field(
         None,
@@ -122,6 +124,12 @@ class Settings(BaseSettings):
         description="which of several equal workers this is, the same after a restart: it then"
         " takes over its work at once",
     )
+    identity: str = Field(
+        "cli",
+        pattern=r"^[a-z][a-z-]{0,39}$",
+        description="as whom Kafka and PostgreSQL of a secure home are spoken to; a service is"
+        " always itself",
+    )
     run: str = Field(
         LIVE, pattern=RUN_NAME, description="the pass over the frames that a service works on"
     )
@@ -130,6 +138,7 @@ class Settings(BaseSettings):
     )
 
     health: HealthSettings = Field(default_factory=HealthSettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     capture: CaptureSettings = Field(default_factory=CaptureSettings)
     vision: VisionSettings = Field(default_factory=VisionSettings)
     match: MatchSettings = Field(default_factory=MatchSettings)
@@ -137,6 +146,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     secrets: SecretsSettings = Field(default_factory=SecretsSettings)
+    encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
 
     @classmethod
@@ -149,15 +159,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is said to the program comes before its environment, the file is last."""
-        file = YamlConfigSettingsSource(settings_cls, default_home() / "config.yaml")
+        file = InitSettingsSource(settings_cls, sources.read_config_file())
         return init_settings, env_settings, file
-
-
-def _refuse_unknown_variables() -> None:
-    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in os.environ:
-        if name.startswith(_PREFIX) and name.split("__")[0] not in known:
-            raise SightlineError(f"unknown setting {name} in the environment; see docs/settings.md")
 
 
 @cache
@@ -166,10 +169,21 @@ def load_settings() -> Settings:
 
     Raises SightlineError with one line when a value or a key is wrong.
     """
-    _refuse_unknown_variables()
+    sources.refuse_unknown_variables(Settings)
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SightlineError(f"setting {where}: {first['msg']}") from None
+    except SettingsError as error:  # a group or a list as JSON
+        raise SightlineError(f"{error} is not the JSON that it takes") from None
+
+
+def command(pairs: Sequence[str]) -> None:
+    """Take `KEY=VALUE` of the command line, for this process and those that it starts.
+
+    Raises SightlineError for an unknown key, and for one without a value.
+    """
+    sources.command(Settings, pairs)
+    load_settings.cache_clear()

@@ -1,6 +1,7 @@
 """The groups of settings, one for each part of the system."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -68,6 +69,24 @@ class HealthSettings(Group):
     heartbeat_seconds: float = Field(
         300.0, ge=0, description="how often a line sums up what was counted; 0 is never"
     )
+
+
+class KafkaSettings(Group):
+    """How Kafka is spoken to; nothing of it is needed for the embedded one."""
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="SSL is TLS; with SASL there is a user and a password"
+    )
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        "SCRAM-SHA-512", description="how the password is proved"
+    )
+    sasl_username: str | None = Field(None, description="the user")
+    sasl_password: SecretStr | None = Field(None, description="the user's password")
+    ssl_ca: Path | None = Field(
+        None, description="who signs the brokers' certificates, PEM; else whom the system believes"
+    )
+    ssl_cert: Path | None = Field(None, description="our own certificate, PEM")
+    ssl_key: Path | None = Field(None, description="its key, PEM")
 
 
 class CaptureSettings(Group):
@@ -184,6 +203,10 @@ class ApiSettings(Group):
     decision_seconds: float = Field(
         5.0, gt=0, description="how long a request waits for the matching stream"
     )
+    requests_per_minute: int = Field(6000, ge=0, description="of one key or person; 0 is no limit")
+    failed_sign_ins: int = Field(
+        10, ge=1, description="wrong passwords, or keys, of one address in 15 minutes"
+    )
 
 
 class SecretsSettings(Group):
@@ -191,6 +214,20 @@ class SecretsSettings(Group):
 
     refresh_seconds: float = Field(
         300.0, ge=0, description="a secret is fetched again when it is so old, or was refused"
+    )
+
+
+class EncryptionSettings(Group):
+    """How pictures and faces are kept: sealed, where there are keys."""
+
+    keys: SecretStr | None = Field(
+        None,
+        description="keys of 32 bytes in base64, with commas between: the first one seals, the"
+        " others open what they have sealed; `sightline encryption new-key` makes one",
+    )
+    required: bool = Field(
+        False,
+        description="refuse to work without keys, and to read what is not sealed",
     )
 
 
@@ -207,4 +244,22 @@ class AuditSettings(Group):
     )
     former_keys: tuple[str, ...] = Field(
         (), description="public keys of before, as `sightline audit key` prints them"
+    )
+
+
+class MonitoringSettings(Group):
+    """How `sightline up --monitoring` watches the services."""
+
+    scrape_seconds: float = Field(
+        10.0, ge=0.1, description="how often every service's metrics and all alerts are looked at"
+    )
+    keep_days: int = Field(15, ge=1, description="how long metrics are kept")
+    rules: Path | None = Field(
+        None, description="a folder of alert rules (*.yml) to use instead of ours"
+    )
+    alertmanager: str | None = Field(
+        None, description="host:port of an Alertmanager that tells people what fires"
+    )
+    docs: str = Field(
+        "docs", description="where alerts say that run-book pages are: a folder or an address"
     )

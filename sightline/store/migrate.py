@@ -10,6 +10,8 @@ from pathlib import Path
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 import schemas.migrations
 from sightline.errors import SightlineError
@@ -48,3 +50,11 @@ def downgrade(settings: Settings, revision: str) -> None:
     """Take the schema back to a revision; "base" empties the database."""
     with _alembic(settings) as config:
         command.downgrade(config, revision)
+
+
+def revisions(settings: Settings) -> tuple[str | None, str | None]:
+    """The schema's revision, None where it is empty, and the newest one that there is."""
+    with _alembic(settings) as config:
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        current = MigrationContext.configure(config.attributes["connection"])
+        return current.get_current_revision(), newest
