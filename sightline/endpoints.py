@@ -39,12 +39,14 @@ class StackPorts:
     kafka: tuple[KafkaNode, ...]
     postgres: int
     postgres_password: str
+    prometheus: int | None = None
+    """None where the home has no monitoring."""
 
     @property
     def taken(self) -> set[int]:
         """Every port."""
         nodes = {port for node in self.kafka for port in _ports(node)}
-        return nodes | {self.postgres}
+        return nodes | {self.postgres} | ({self.prometheus} if self.prometheus else set())
 
     @staticmethod
     def path(home: Path) -> Path:

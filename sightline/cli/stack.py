@@ -30,6 +30,13 @@ def _up(
             show_default="1",
         ),
     ] = None,
+    monitoring: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether a Prometheus watches the services; said once, the home keeps it.",
+            show_default="no",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start broker, database and object store; create topics and tables. May be run again."""
@@ -37,12 +44,12 @@ def _up(
     from sightline.stack.status import status  # noqa: PLC0415
 
     settings = load_settings()
-    up(settings, brokers)
+    up(settings, brokers, monitoring)
     print_rows(status(settings).parts, title=f"Stack in {settings.home}", as_json=as_json)
 
 
 def _down() -> None:
-    """Stop the services, the broker and the database of this home."""
+    """Stop the services, the broker, the database and the monitoring of this home."""
     from sightline.stack.embedded import down  # noqa: PLC0415
 
     stopped = down(load_settings())
@@ -50,7 +57,7 @@ def _down() -> None:
 
 
 def _status(as_json: JsonOption = False) -> None:
-    """What runs: broker, database, objects, cameras, services. Exits with 1 when a part is down."""
+    """What runs, and what alerts. Exits with 1 when a part is down."""
     from sightline.stack.status import status  # noqa: PLC0415
 
     settings = load_settings()
@@ -61,6 +68,8 @@ def _status(as_json: JsonOption = False) -> None:
         print_rows(found.parts, title=f"Stack in {settings.home}", as_json=False)
         print_rows(found.cameras, title="Cameras", as_json=False)
         print_rows(found.services, title="Services", as_json=False)
+        if found.alerts:
+            print_rows(found.alerts, title="Alerts", as_json=False)
     if not found.all_up:
         raise typer.Exit(1)
 

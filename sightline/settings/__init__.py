@@ -25,6 +25,7 @@ from sightline.settings.groups import (
     HealthSettings,
     KafkaSettings,
     MatchSettings,
+    MonitoringSettings,
     RetentionSettings,
     SecretsSettings,
     SinkSettings,
@@ -145,6 +146,7 @@ class Settings(BaseSettings):
     sinks: SinkSettings = Field(default_factory=SinkSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings)
     secrets: SecretsSettings = Field(default_factory=SecretsSettings)
     encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)

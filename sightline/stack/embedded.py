@@ -18,6 +18,7 @@ from sightline.stack import processes
 from sightline.stack.cluster import SIZES, Cluster
 from sightline.stack.database import Database
 from sightline.stack.locks import locked
+from sightline.stack.monitoring import Prometheus, monitor
 from sightline.stack.ports import first_ports
 from sightline.stack.running import SUPERVISOR, running_services
 from sightline.store.migrate import upgrade
@@ -25,21 +26,24 @@ from sightline.store.migrate import upgrade
 log = logging.getLogger(__name__)
 
 
-def up(settings: Settings, brokers: int | None = None) -> list[Change]:
+def up(
+    settings: Settings, brokers: int | None = None, monitoring: bool | None = None
+) -> list[Change]:
     """Start what is not given from elsewhere, create topics, migrate; may be done again.
 
-    `brokers` says how many nodes a new home's Kafka gets; None is one, or what the home has.
+    `brokers` says how many nodes a new home's Kafka gets, `monitoring` whether Prometheus
+    watches the services; None is one node and no monitoring, or what the home has.
     Raises SightlineError with one line that says what to do.
     """
     try:
-        return _up(settings, brokers)
+        return _up(settings, brokers, monitoring)
     except OSError as error:
         raise SightlineError(
             f"the home {settings.home} cannot be written: {error.strerror or error}"
         ) from error
 
 
-def _up(settings: Settings, brokers: int | None) -> list[Change]:
+def _up(settings: Settings, brokers: int | None, monitoring: bool | None) -> list[Change]:
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(home / "up.lock"), progress_console.status("starting") as status:
@@ -51,7 +55,9 @@ def _up(settings: Settings, brokers: int | None) -> list[Change]:
         status.update("migrating the database")
         upgrade(settings)
         status.update("creating topics")
-        return apply_topics(settings, all_topics(known_fleets(settings)))
+        changes = apply_topics(settings, all_topics(known_fleets(settings)))
+        monitor(settings, monitoring)
+        return changes
 
 
 def _ports(home: Path, brokers: int | None) -> StackPorts:
@@ -82,6 +88,8 @@ def down(settings: Settings) -> list[str]:
             stopped.append("Kafka")
         if database.result():
             stopped.append("PostgreSQL")
+        if Prometheus(home).stop():
+            stopped.append("Prometheus")
         return stopped
 
 

@@ -6,10 +6,17 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from sightline.endpoints import StackPorts, database_url, is_database_given, objects_folder
+from sightline.endpoints import (
+    LOOPBACK,
+    StackPorts,
+    database_url,
+    is_database_given,
+    objects_folder,
+)
 from sightline.errors import SightlineError
 from sightline.kafka.admin import reachable
 from sightline.settings import Settings
+from sightline.stack.monitoring import alerts
 from sightline.stack.ports import answers
 from sightline.stack.running import running_services
 from sightline.store.db import connect
@@ -22,22 +29,26 @@ class Status:
     parts: list[dict[str, Any]]
     cameras: list[dict[str, Any]]
     services: list[dict[str, Any]]
+    alerts: list[dict[str, Any]]
+    """Those that fire; none without monitoring."""
 
     @property
     def all_up(self) -> bool:
-        """Whether broker, database and object store all answer."""
+        """Whether broker, database, object store and monitoring all answer."""
         return all(part["state"] == "up" for part in self.parts)
 
 
 def status(settings: Settings) -> Status:
     """Ask everybody."""
+    monitoring, firing = _monitoring(settings)
     return Status(
-        parts=[*_brokers(settings), _database(settings), _objects(settings)],
+        parts=[*_brokers(settings), _database(settings), _objects(settings), *monitoring],
         cameras=_cameras(settings),
         services=[
             {"service": one.name, "host": one.host, "process": one.pid}
             for one in running_services(settings)
         ],
+        alerts=firing,
     )
 
 
@@ -87,6 +98,19 @@ def _objects(settings: Settings) -> dict[str, Any]:
         return _part("objects", address, "up", embedded=False)
     folder = objects_folder(settings)
     return _part("objects", str(folder), "up" if folder.is_dir() else "not set up", embedded=True)
+
+
+def _monitoring(settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Prometheus as a part, where the home has one, and the alerts that fire."""
+    ports = StackPorts.load(settings.home)
+    if ports is None or ports.prometheus is None:
+        return [], []
+    address = f"http://{LOOPBACK}:{ports.prometheus}"
+    try:
+        firing = alerts(ports.prometheus)
+    except SightlineError:
+        return [_part("prometheus", address, "down", embedded=True)], []
+    return [_part("prometheus", address, "up", embedded=True)], firing
 
 
 def _cameras(settings: Settings) -> list[dict[str, Any]]:
