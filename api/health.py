@@ -1,0 +1,68 @@
+"""Whether the API goes on and serves; the only routes that anybody may ask."""
+
+import time
+
+import anyio
+import anyio.to_thread
+import psycopg
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from sightline import service_endpoint
+from sightline.health import DATABASE, Health
+from sightline.lifecycle import Stop
+from sightline.service_endpoint import Answer
+from sightline.store.db import Connection
+
+_BEAT_SECONDS = 1.0
+_ASK_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/healthz", summary="Whether the service goes on")
+async def healthz(request: Request) -> JSONResponse:
+    """503 where it is stuck, and only a restart helps."""
+    return _said(service_endpoint.alive(_health(request)))
+
+
+@router.get("/readyz", summary="Whether the service serves")
+async def readyz(request: Request) -> JSONResponse:
+    """503 while it waits for the database."""
+    return _said(service_endpoint.ready(_health(request)))
+
+
+async def watch(pool: "ConnectionPool[Connection]", stop: Stop) -> None:
+    """Tell health, until cancelled, that the loop goes on and whether the database answers."""
+    asked = -_ASK_SECONDS
+    while True:
+        stop.beat()
+        if time.monotonic() - asked >= _ASK_SECONDS:
+            asked = time.monotonic()
+            await anyio.to_thread.run_sync(_ask, pool, stop.health, abandon_on_cancel=True)
+        await anyio.sleep(_BEAT_SECONDS)
+
+
+def _ask(pool: "ConnectionPool[Connection]", health: Health) -> None:
+    try:
+        with pool.connection(_ANSWER_SECONDS) as db:
+            db.execute("SELECT")
+    except (psycopg.OperationalError, PoolTimeout):
+        health.waits_for(DATABASE)
+    else:
+        health.has(DATABASE)
+        health.ready()
+
+
+def _health(request: Request) -> Health:
+    health = request.app.state.health
+    if not isinstance(health, Health):
+        raise AssertionError("the application has no health")
+    return health
+
+
+def _said(answer: Answer) -> JSONResponse:
+    status, said = answer
+    return JSONResponse(said, int(status.split()[0]))
