@@ -39,6 +39,7 @@ def _root(
 def _assemble() -> None:
     # Imported here, so that `import sightline.cli` alone does no work.
     from sightline.cli import (  # noqa: PLC0415
+        audit,
         calibrate,
         config,
         demo,
@@ -73,6 +74,7 @@ def _assemble() -> None:
         runs,
         explain,
         dlq,
+        audit,
         keys,
     ):
         module.register(app)
