@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from sightline.settings import Settings, load_settings
-from tests.support import ROOT, run_sightline
+from tests.support import FOREIGN, ROOT, run_sightline
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("sightline", deadline=None)
@@ -22,7 +22,7 @@ def _own_environment() -> Iterator[None]:
     """No test reaches the installation of the user who runs it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
-            if name.startswith(("SIGHTLINE_", "KAFKA_", "DATABASE_URL", "S3_")):
+            if name.startswith(FOREIGN):
                 patch.delenv(name)
         patch.setenv("SIGHTLINE_HOME", "/nonexistent/sightline-tests")
         load_settings.cache_clear()

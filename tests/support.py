@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 
-_FOREIGN = ("SIGHTLINE_", "KAFKA_", "DATABASE_URL", "S3_")
+FOREIGN = ("SIGHTLINE_", "KAFKA_", "DATABASE_", "DB_SECRET_", "ENCRYPTION_KEY_", "S3_", "AWS_")
 """The tests' installation is not the one that the caller's environment points to."""
 
 
@@ -43,7 +43,7 @@ def eventually(condition: Callable[[], T], seconds: float = 30.0, what: str = ""
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
     """The environment of a program that works on a home and nothing else."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | {"SIGHTLINE_HOME": str(home)} | extra
 
 
