@@ -4,14 +4,21 @@ A label is a camera, a fleet, a topic, a group or a table, or one of the words i
 never a person, a track or a record. Counters end in `_total` where they are read. Each process
 counts for itself: counters, histograms and lags of workers are added (`sum without (instance)`),
 of what every worker holds a copy of (the gallery) the largest is taken.
+Of what was filmed more than a day ago, and of films read faster than time, no age is observed.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+from sightline import __version__
+
+# The time of each counter's beginning would be as many series again.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _LATENCY = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 300)
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
 BUILD_INFO = Gauge("sightline_build_info", "1, with the version of the code", ["version"])
+BUILD_INFO.labels(__version__).set(1)
 
 FRAMES_CAPTURED = Counter("sightline_frames_captured", "Frames read from a camera", ["camera"])
 FRAMES_DELIVERED = Counter(
@@ -118,8 +125,7 @@ INDEX_SEARCH_SECONDS = Histogram(
 RECORDS = Counter("sightline_records", "Records taken by a service, by topic", ["service", "topic"])
 RECORD_WAIT_SECONDS = Histogram(
     "sightline_record_wait_seconds",
-    "Queue time: from a record's time, which is that of the capture, to when a service takes it;"
-    " records of films that were filmed earlier are not counted",
+    "Queue time: from a record's time, which is that of the capture, to when a service takes it",
     ["service", "topic"],
     buckets=_LATENCY,
 )
@@ -171,6 +177,12 @@ CERTIFICATE_EXPIRES_SECONDS = Gauge(
     ["name"],
 )
 
+SEALED_REFUSED = Counter(
+    "sightline_sealed_refused",
+    "Sealed objects and rows that did not open: changed, damaged or moved",
+    ["what"],
+)
+
 API_REQUESTS = Counter(
     "sightline_api_requests",
     "Requests answered, by route as it is written in the API and by status code",
@@ -179,3 +191,11 @@ API_REQUESTS = Counter(
 API_REQUEST_SECONDS = Histogram(
     "sightline_api_request_seconds", "Time of one request, by route", ["route"]
 )
+
+_FILMED_EARLIER = 86_400.0
+
+
+def observe_age(histogram: Histogram, seconds: float) -> None:
+    """Observe how long ago something was captured, if that can be so: see above."""
+    if -1.0 < seconds < _FILMED_EARLIER:
+        histogram.observe(max(0.0, seconds))

@@ -21,9 +21,10 @@ from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord, UnreachableError
 from sightline.faults import Place, reach
 from sightline.health import DATABASE, Health
-from sightline.kafka import progress
+from sightline.kafka import lag, progress
 from sightline.kafka.config import member_config, producer_config
 from sightline.kafka.deadletters import give_up
+from sightline.kafka.intake import took
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.progress import Cursor, Partition
@@ -97,7 +98,9 @@ class SinkLoop:
         self._settings = settings
         self._clock = clock or SystemClock()
         group = group_of(sink.name, settings.run)
-        self._consumer = Consumer(member_config(settings, group, group), logger=LIBRDKAFKA)
+        config = member_config(settings, group, group) | lag.OPTIONS
+        self._consumer = Consumer(config, logger=LIBRDKAFKA)
+        self._lag = lag.ConsumerLag(self._consumer, group, sink.topics, self._clock)
         self._producer = SureProducer(producer_config(settings, group))
         self._partitions: list[TopicPartition] = []
         self._is_placed = True
@@ -158,13 +161,14 @@ class SinkLoop:
                 self._settings.sinks.batch_records - len(records), min(wait, _POLL_SECONDS)
             )
             records += checked(messages)
+            self._lag.look()
             if not self._is_placed:  # others may have these now
                 return []
         return records
 
     def _step(self, db: Connection, records: Sequence[Record]) -> None:
-        timer = metrics.BATCH_SECONDS.labels(self._sink.name).time()
-        with timer, db.transaction(), db.cursor() as cursor:
+        began = self._clock.monotonic()
+        with db.transaction(), db.cursor() as cursor:
             fresh = progress.not_yet_written(cursor, self._sink.name, records)
             batch = self._decoded(cursor, fresh)
             if batch:
@@ -174,14 +178,17 @@ class SinkLoop:
             _reach(Place.BEFORE_OFFSET, fresh)
             progress.save(cursor, self._sink.name, fresh)
             _reach(Place.BEFORE_COMMIT, fresh)
+        self._lag.done()
         if records:
+            lasted = self._clock.monotonic() - began
+            metrics.BATCH_SECONDS.labels(self._sink.name).observe(lasted)
             _reach(Place.AFTER_COMMIT, fresh)
             self._show(progress.ends(records))
 
     def _decoded(self, cursor: Cursor, records: Sequence[Record]) -> list[Taken]:
         batch: list[Taken] = []
         for record in records:
-            metrics.RECORDS.labels(self._sink.name, record.topic).inc()
+            took(self._sink.name, record, self._clock.now_us())
             if not self._is_for_us(cursor, record):
                 continue
             try:
@@ -225,6 +232,7 @@ class SinkLoop:
 
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._partitions = []
+        self._lag.lost()
 
     def _try_to_place(self, db: Connection) -> None:
         try:
@@ -276,6 +284,7 @@ class SinkLoop:
             metrics.SINK_WAITING.labels(self._sink.name).set(1)
             said = str(error).partition("\n")[0]
             log.warning("%s: waits for the database: %s", self._sink.name, said)
+        self._lag.look_while_away()
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         until = self._clock.monotonic() + self._pause
         while not stop and self._clock.monotonic() < until:

@@ -19,15 +19,17 @@ from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
 from sightline.faults import Place, reach
+from sightline.kafka import lag
 from sightline.kafka.config import ConfigValue
 from sightline.kafka.deadletters import give_up
+from sightline.kafka.intake import took
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.reached import Reached
 from sightline.kafka.records import Out, Record
 from sightline.kafka.recovery import read_to_end
 from sightline.lifecycle import Stop
-from sightline.log import LIBRDKAFKA
+from sightline.log import LIBRDKAFKA, about
 
 log = logging.getLogger(__name__)
 
@@ -110,11 +112,12 @@ class TransformLoop:
         self._topics = list(topics)
         self._state_topic = state_topic
         self._reader = consumer
-        self._consumer = Consumer(consumer, logger=LIBRDKAFKA)
+        self._consumer = Consumer(consumer | lag.OPTIONS, logger=LIBRDKAFKA)
         self._producer = SureProducer(producer)
         self._batch_records = batch_records
         self._batch_seconds = batch_seconds
         self._clock = clock or SystemClock()
+        self._lag = lag.ConsumerLag(self._consumer, str(consumer["group.id"]), topics, self._clock)
         # What the processor's state stands at: partition -> next offset.
         self._next: dict[Partition, int] = {}
         # The batch: what is processed, and nobody has begun to commit.
@@ -241,16 +244,17 @@ class TransformLoop:
             log.warning("%s: the transaction was not aborted: %s", self._service, error)
 
     def _outputs(self, record: Record) -> list[Out]:
-        metrics.RECORDS.labels(self._service, record.topic).inc()
+        took(self._service, record, self._clock.now_us())
         if record.retry_for not in (None, self._service):
             return []  # a dead letter of somebody else's, who is to try it again
         outs: list[Out] = []
-        try:
-            for out in self._processor.process(record):
-                outs.append(out)
-        except InvalidRecord as error:
-            now = self._clock.now_us()
-            outs.append(give_up(record, self._service, error, now, run=self._run))
+        with about(topic=record.topic, partition=record.partition, offset=record.offset):
+            try:
+                for out in self._processor.process(record):
+                    outs.append(out)
+            except InvalidRecord as error:
+                now = self._clock.now_us()
+                outs.append(give_up(record, self._service, error, now, run=self._run))
         return outs
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
