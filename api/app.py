@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from api import problems
+from api import description, health, problems
+from api.access.gate import Gate
+from api.access.headers import SecureHeaders
 from api.bodies import BodyLimit
 from api.origins import same_origin
 from api.parts import Parts
@@ -35,10 +36,11 @@ _PHOTOS_IN_A_BODY = 4
 def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     """The application with all its routes. Raises SightlineError where nothing is set up."""
     parts = Parts.of(settings)
+    until = stop or Stop(settings.shutdown_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with parts.running(stop or Stop(settings.shutdown_seconds)):
+        async with parts.running(until):
             yield
 
     app = FastAPI(
@@ -49,41 +51,23 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
         responses=problems.RESPONSES,
         dependencies=[Depends(same_origin)],
         generate_unique_id_function=_operation_id,
-    )
+        openapi_url=None, docs_url=None, redoc_url=None,  # ours need a key
+    )  # fmt: skip
     app.state.parts = parts
+    app.state.health = until.health
+    # The last one comes first.
     app.add_middleware(BodyLimit, limit=_PHOTOS_IN_A_BODY * settings.api.max_photo_bytes)
+    app.add_middleware(Gate)
+    app.add_middleware(SecureHeaders)
     problems.install(app)
     for module in (
         frames, module1, detected, search, employees, persons, sightings, visits, cameras,
-        calibrations, snapshots,
+        calibrations, snapshots, health,
     ):  # fmt: skip
         app.include_router(module.router)
-    app.get("/healthz", summary="Whether the service answers", tags=["service"])(_health)
-    _describe_problems(app)
+    description.install(app)
     return app
-
-
-def _health() -> dict[str, str]:
-    return {"status": "ok"}
 
 
 def _operation_id(route: APIRoute) -> str:
     return f"{(route.tags or ['service'])[0]}-{route.name}".replace(" ", "-")
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Add the schema of problems, which no route has as its answer."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = generate()
-        known = schema.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in known:
-            described = problems.Problem.model_json_schema(
-                ref_template="#/components/schemas/{model}"
-            )
-            known |= described.pop("$defs")
-            known["Problem"] = described
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -8,9 +8,10 @@ from typing import Annotated, cast
 
 import anyio
 from fastapi import Depends, Request
-from pgvector.psycopg import register_vector
 from psycopg_pool import ConnectionPool
 
+from api import health
+from api.access.door import Door
 from api.faces import Faces
 from api.live import LiveTracks
 from sightline.endpoints import database_url
@@ -29,21 +30,21 @@ _WAIT_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Database, objects, models and the matching stream."""
+    """Database, objects, models, the matching stream, and who may come."""
 
     settings: Settings
     pool: "ConnectionPool[Connection]"
     objects: ObjectStore
     faces: Faces
     live: LiveTracks
+    door: Door
 
     @classmethod
     def of(cls, settings: Settings) -> "Parts":
         """Nothing is connected and no model loaded yet."""
-        faces = Faces(settings)
-        return cls(
-            settings, _pool(settings), open_store(settings), faces, LiveTracks(settings, faces)
-        )
+        faces, pool = Faces(settings), _pool(settings)
+        live, door = LiveTracks(settings, faces), Door(settings.api, pool)
+        return cls(settings, pool, open_store(settings), faces, live, door)
 
     @contextmanager
     def db(self) -> Iterator[Connection]:
@@ -68,6 +69,7 @@ class Parts:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.live.end_idle)
+                tasks.start_soon(health.watch, self.pool, stop)
                 yield
                 tasks.cancel_scope.cancel()
         finally:
@@ -91,7 +93,7 @@ def _pool(settings: Settings) -> "ConnectionPool[Connection]":
 
 
 def _configure(connection: Connection) -> None:
-    register_vector(connection)
+    cast(Opened, connection).prepare()
     connection.commit()
 
 

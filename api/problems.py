@@ -59,7 +59,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def install(app: FastAPI) -> None:
     """Have every failure of the app answered with a problem."""
-    app.add_exception_handler(StarletteHTTPException, _http)
+    app.add_exception_handler(StarletteHTTPException, http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NotFoundError, _answers(404))
     app.add_exception_handler(ConflictError, _answers(409))
@@ -67,11 +67,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SightlineError, _answers(422))
     # What no check of ours has caught: a number too large for its column, a NUL in a text.
     app.add_exception_handler(psycopg.DataError, _bad_value)
-    for away in (
+    for absence in (
         UnreachableError, InfrastructureError, PoolTimeout, psycopg.OperationalError,
         psycopg.InterfaceError,
     ):  # fmt: skip
-        app.add_exception_handler(away, _away)
+        app.add_exception_handler(absence, away)
     # The server logs what comes here, with its traceback.
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -113,7 +113,8 @@ async def _photo(_request: Request, error: Exception) -> JSONResponse:
     return _problem(422, str(error), reason=str(getattr(error, "reason", "")))
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def http(request: Request, error: Exception) -> JSONResponse:
+    """The answer to what a route or the gate refuses."""
     if not isinstance(error, StarletteHTTPException):
         raise TypeError from error
     detail = str(error.detail)
@@ -144,7 +145,8 @@ async def _bad_value(_request: Request, error: Exception) -> JSONResponse:
     return _problem(422, f"a value cannot be taken: {_line(error)}")
 
 
-async def _away(request: Request, error: Exception) -> JSONResponse:
+async def away(request: Request, error: Exception) -> JSONResponse:
+    """The answer where the database or the broker is away."""
     log.warning("%s %s: %s", request.method, request.url.path, _line(error))
     detail = "the database, the broker or the matching stream does not answer; try again soon"
     return _problem(503, detail, headers={"Retry-After": str(_RETRY_SECONDS)})

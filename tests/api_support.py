@@ -1,7 +1,7 @@
 """What tests of the API share: an app on the stack, pictures of the demo's people."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,17 +10,25 @@ import numpy as np
 from fastapi.testclient import TestClient
 
 from api.app import make_app
+from sightline.access.roles import Role
 from sightline.demo.cast import CAST, Image, portrait
 from sightline.settings import Settings
+from tests.support import api_key, bearer
 
 MEDIA_TYPE = "application/problem+json"
 
 
 @contextmanager
-def client_of(settings: Settings) -> Iterator[TestClient]:
-    """A client of an app with these settings and the pack that is on every machine."""
+def client_of(
+    settings: Settings, role: Role | None = Role.ADMIN, cameras: Sequence[str] = ()
+) -> Iterator[TestClient]:
+    """A client of an app with these settings and the pack that is on every machine.
+
+    It has a key of its own; without a role it has none.
+    """
     app = make_app(settings.model_copy(update={"pack": "dlib"}))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    headers = bearer(api_key(settings, role, cameras)) if role else {}
+    with TestClient(app, raise_server_exceptions=False, headers=headers) as client:
         yield client
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +16,14 @@ from google.protobuf.message import DecodeError
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS
+from sightline.access import keys
+from sightline.access.actor import command_actor
+from sightline.access.roles import Role
 from sightline.kafka.config import consumer_config
 from sightline.kafka.messages import checked
 from sightline.kafka.records import Record
 from sightline.settings import Settings
+from sightline.store.db import connect
 
 T = TypeVar("T")
 
@@ -93,6 +97,17 @@ def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
         )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def api_key(settings: Settings, role: Role = Role.ADMIN, cameras: Sequence[str] = ()) -> str:
+    """A key for the API, for all cameras or for some."""
+    with connect(settings) as db:
+        return keys.create(db, "test", role, cameras=cameras, made_by=command_actor()).key
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The headers of a request with a key."""
+    return {"Authorization": f"Bearer {key}"}
 
 
 def dead_letters(settings: Settings) -> list[pb.DeadLetter]:

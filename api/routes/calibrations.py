@@ -7,7 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
+from api.access.needs import needs
 from api.parts import Given
+from sightline.access.roles import Permission
 from sightline.identity import store
 from sightline.identity.calibration import Calibration
 from sightline.people import records
@@ -46,14 +48,20 @@ class InForce(BaseModel):
     calibration: Calibration
 
 
-@router.get("", summary="The calibrations that were measured here")
+@router.get(
+    "", summary="The calibrations that were measured here",
+    dependencies=[needs(Permission.CAMERAS_READ, scoped=True)],
+)  # fmt: skip
 def list_calibrations(parts: Given) -> list[Stored]:
     """By pack and time."""
     with parts.db() as db:
         return [Stored.model_validate(row) for row in store.listed(db)]
 
 
-@router.get("/{pack}", summary="The calibration of a pack that is in force")
+@router.get(
+    "/{pack}", summary="The calibration of a pack that is in force",
+    dependencies=[needs(Permission.CAMERAS_READ, scoped=True)],
+)  # fmt: skip
 def get_calibration(
     parts: Given, pack: Annotated[str, Path(max_length=200, description="its id")]
 ) -> InForce:

@@ -5,7 +5,9 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from api.access.needs import Acting, needs
 from api.parts import Given
+from sightline.access.roles import Permission
 from sightline.store import cameras
 
 router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
@@ -39,15 +41,21 @@ class Camera(BaseModel):
         )
 
 
-@router.get("", summary="All cameras, by name")
-def list_cameras(parts: Given) -> list[Camera]:
+_MAY_READ = needs(Permission.CAMERAS_READ, scoped=True)
+
+
+@router.get("", summary="All cameras, by name", dependencies=[_MAY_READ])
+def list_cameras(parts: Given, actor: Acting) -> list[Camera]:
     """Those that have not been removed."""
     with parts.db() as db:
-        return [Camera.of(one) for one in cameras.list_cameras(db)]
+        found = cameras.list_cameras(db)
+    return [Camera.of(one) for one in found if actor.sees(one.camera_id)]
 
 
-@router.get("/{camera_id}", summary="One camera")
-def get_camera(parts: Given, camera_id: str) -> Camera:
+@router.get("/{camera_id}", summary="One camera", dependencies=[_MAY_READ])
+def get_camera(parts: Given, actor: Acting, camera_id: str) -> Camera:
     """The camera of a name."""
+    if not actor.sees(camera_id):
+        raise cameras.unknown(camera_id)
     with parts.db() as db:
         return Camera.of(cameras.get(db, camera_id))

@@ -4,9 +4,11 @@ from fastapi import APIRouter
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
+from api.access.needs import needs
 from api.parts import Given
 from api.routes.persons import PersonId
 from api.shapes import Person
+from sightline.access.roles import Permission
 from sightline.people.persons import shown
 
 router = APIRouter(prefix="/api/detected-persons", tags=["detected persons"])
@@ -25,8 +27,11 @@ class Active(BaseModel):
     persons: list[ActivePerson]
 
 
+_MAY_READ = needs(Permission.PERSONS_READ)
+
+
 # Before the route with an id, or "active" would be taken for one.
-@router.get("/active", summary="Everybody who is here now")
+@router.get("/active", summary="Everybody who is here now", dependencies=[_MAY_READ])
 def active(parts: Given) -> Active:
     """Last seen first."""
     columns = ", ".join(Person.model_fields)
@@ -39,7 +44,7 @@ def active(parts: Given) -> Active:
     return Active(active_persons=len(persons), persons=persons)
 
 
-@router.get("/{global_id}", summary="One person")
+@router.get("/{global_id}", summary="One person", dependencies=[_MAY_READ])
 def get_detected(parts: Given, global_id: PersonId) -> Person:
     """By their global id."""
     with parts.db() as db:

@@ -9,11 +9,13 @@ from fastapi.concurrency import run_in_threadpool
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
+from api.access.needs import needs
 from api.bodies import wants_json
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given, Parts
 from api.photos import from_upload
 from api.shapes import Employee, EmployeeShown, Status, Strict
+from sightline.access.roles import Permission
 from sightline.errors import NotFoundError, SightlineError
 from sightline.people import manage, records
 from sightline.people.enrol import Enrolled, enrol
@@ -41,7 +43,10 @@ FROM face_templates WHERE employee_id = %s ORDER BY created_at, template_id
 """
 
 
-@router.get("", summary="Everybody enrolled, by name")
+_MAY_READ, _MAY_WRITE = needs(Permission.PEOPLE_READ), needs(Permission.PEOPLE_WRITE)
+
+
+@router.get("", summary="Everybody enrolled, by name", dependencies=[_MAY_READ])
 def list_employees(
     parts: Given,
     status: Status | None = None,
@@ -63,7 +68,9 @@ def list_employees(
     return Page(items=[Employee.model_validate(row) for row in rows], next=following)
 
 
-@router.get("/{employee_id}", summary="One enrolled person with their looks")
+@router.get(
+    "/{employee_id}", summary="One enrolled person with their looks", dependencies=[_MAY_READ]
+)
 def get_employee(parts: Given, employee_id: UUID) -> EmployeeShown:
     """Vectors stay inside."""
     with parts.db() as db:
@@ -99,7 +106,10 @@ class EnrolmentDone(BaseModel):
         )
 
 
-@router.post("", summary="Enrol a person with one or more photos", status_code=201)
+@router.post(
+    "", summary="Enrol a person with one or more photos", status_code=201,
+    dependencies=[_MAY_WRITE],
+)  # fmt: skip
 async def add_employee(
     parts: Given,
     response: Response,
@@ -125,7 +135,10 @@ async def add_employee(
     return EnrolmentDone.of(done)
 
 
-@router.post("/{employee_id}/photos", summary="Add photos of an enrolled person")
+@router.post(
+    "/{employee_id}/photos", summary="Add photos of an enrolled person",
+    dependencies=[_MAY_WRITE],
+)  # fmt: skip
 async def add_photos(
     parts: Given, employee_id: UUID, photos: list[UploadFile], after: BackgroundTasks
 ) -> EnrolmentDone:
@@ -167,7 +180,7 @@ class Change(Strict):
 
 @router.patch(
     "/{employee_id}", summary="Change what is kept of a person",
-    dependencies=[Depends(wants_json)],
+    dependencies=[_MAY_WRITE, Depends(wants_json)],
 )  # fmt: skip
 def change_employee(
     parts: Given, employee_id: UUID, body: Change, after: BackgroundTasks
@@ -181,7 +194,10 @@ def change_employee(
     return get_employee(parts, employee_id)
 
 
-@router.delete("/{employee_id}", summary="Remove a person", status_code=204)
+@router.delete(
+    "/{employee_id}", summary="Remove a person", status_code=204,
+    dependencies=[needs(Permission.PEOPLE_REMOVE)],
+)  # fmt: skip
 def remove_employee(parts: Given, employee_id: UUID, after: BackgroundTasks) -> None:
     """Their record, templates, photos, and their name on snapshots."""
     manage.remove(parts.settings, employee_id)

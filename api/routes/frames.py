@@ -4,15 +4,17 @@ import time
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, HTTPException
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, model_validator
 
 from api import bodies
+from api.access.needs import Acting, needs
 from api.live import Answer, Crop
 from api.parts import Given, Parts
 from api.photos import from_base64
 from schemas.decode import SLUG
+from sightline.access.roles import Permission
 from sightline.errors import PhotoError
 from sightline.people import overlay
 from sightline.people.pictures import normalised
@@ -83,13 +85,17 @@ class Frame(BaseModel):
 
 @router.post(
     "/process-frame", summary="Who the faces of a frame are",
-    dependencies=[Depends(bodies.wants_json)],
+    dependencies=[
+        needs(Permission.FACES_DECIDE, scoped=True), Depends(bodies.wants_json),
+    ],
 )  # fmt: skip
-async def process_frame(parts: Given, body: ProcessFrame) -> Frame:
+async def process_frame(parts: Given, actor: Acting, body: ProcessFrame) -> Frame:
     """The matching stream decides, by all shots of a track, as for any camera.
 
     Answers when it has, at the latest after `api.decision_seconds`.
     """
+    if not actor.sees(body.camera_id):
+        raise HTTPException(403, "your key is for other cameras")
     began = time.monotonic()
     limit = parts.settings.api.max_photo_bytes
     if body.frame:

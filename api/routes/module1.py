@@ -10,13 +10,15 @@ from psycopg.rows import dict_row
 from pydantic import AliasChoices, BaseModel, Field
 
 from api import bodies
+from api.access.needs import Acting, needs
 from api.export import utc
 from api.paging import read_page
 from api.parts import Given, Parts
 from api.photos import from_base64, read_form
 from api.problems import unsupported
-from api.routes.sightings import TABLE
+from api.routes.sightings import MAY_READ, TABLE
 from api.shapes import AccessLog
+from sightline.access.roles import Permission
 from sightline.errors import SightlineError
 from sightline.people.enrol import Enrolled, enrol
 from sightline.people.pictures import Photo
@@ -74,6 +76,7 @@ _FORM = {
 @router.post(
     "/enroll", summary="Enrol a person with one photo",
     openapi_extra=bodies.described(json=Enrolment, form=_FORM),
+    dependencies=[needs(Permission.PEOPLE_WRITE)],
 )  # fmt: skip
 async def enroll(parts: Given, request: Request, after: BackgroundTasks) -> EnrolmentDone:
     """As a form with a photo file, or as JSON. A name that is there already is a conflict."""
@@ -107,15 +110,17 @@ async def _enrolment(request: Request, limit: int) -> tuple[Enrolment, Photo]:
     return wish, photos[0]
 
 
-@router.get("/access-logs", summary="The newest rows of the access log")
+@router.get("/access-logs", summary="The newest rows of the access log", dependencies=[MAY_READ])
 def access_logs(
     parts: Given,
+    actor: Acting,
     person_name: Annotated[str | None, Query(description="a name as the log has it")] = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
 ) -> list[AccessLog]:
     """Newest first; `Unknown` finds the people whom nobody knows."""
+    conditions = [("person_name = %s", person_name), ("camera_id = ANY(%s)", actor.only())]
     with parts.db() as db:
-        rows, _ = read_page(db, TABLE, [("person_name = %s", person_name)], limit, None)
+        rows, _ = read_page(db, TABLE, conditions, limit, None)
     return [AccessLog.model_validate(row) for row in rows]
 
 
@@ -145,16 +150,21 @@ SELECT count(*) AS total_accesses,
 FROM access_logs
 WHERE (%(start)s::timestamptz IS NULL OR timestamp >= %(start)s)
     AND (%(end)s::timestamptz IS NULL OR timestamp < %(end)s)
+    AND (%(cameras)s::text[] IS NULL OR camera_id = ANY(%(cameras)s))
 """
 
 
-@router.get("/access-summary", summary="How many accesses there were, and of what kind")
+@router.get(
+    "/access-summary", summary="How many accesses there were, and of what kind",
+    dependencies=[MAY_READ],
+)  # fmt: skip
 def access_summary(
-    parts: Given, start: datetime | None = None, end: datetime | None = None
+    parts: Given, actor: Acting, start: datetime | None = None, end: datetime | None = None
 ) -> AccessSummary:
     """Over all time, or a period; a time without a zone is UTC."""
     period = Period(start=utc(start), end=utc(end))
+    asked = period.model_dump() | {"cameras": actor.only()}
     with parts.db() as db, db.cursor(row_factory=dict_row) as cursor:
-        counts = cursor.execute(_SUMMARY, period.model_dump()).fetchone() or {}
+        counts = cursor.execute(_SUMMARY, asked).fetchone() or {}
     rate = counts["authorized"] / counts["total_accesses"] if counts["total_accesses"] else 0.0
     return AccessSummary(**counts, authorized_rate=rate, period=period)

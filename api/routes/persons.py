@@ -6,10 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query
 from pydantic import BaseModel, Field
 
+from api.access.needs import needs
 from api.bodies import wants_json
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given
 from api.shapes import Person, PersonShown, Strict
+from sightline.access.roles import Permission
 from sightline.people import corrections
 from sightline.people.persons import shown
 
@@ -22,6 +24,7 @@ TABLE = Table(
 
 PersonId = Annotated[int, Path(ge=1, le=2**63 - 1, description="a person's global id")]
 _TakesJson = Depends(wants_json)
+_MAY_READ, _MAY_WRITE = needs(Permission.PERSONS_READ), needs(Permission.PERSONS_WRITE)
 
 
 class Name(Strict):
@@ -48,7 +51,7 @@ class Who(BaseModel):
     global_id: int
 
 
-@router.get("/persons", summary="Everybody met, last seen first")
+@router.get("/persons", summary="Everybody met, last seen first", dependencies=[_MAY_READ])
 def list_persons(
     parts: Given,
     active: Annotated[bool | None, Query(description="here now, or not")] = None,
@@ -70,7 +73,7 @@ def list_persons(
     return Page(items=[Person.model_validate(row) for row in rows], next=following)
 
 
-@router.get("/persons/{global_id}", summary="One person")
+@router.get("/persons/{global_id}", summary="One person", dependencies=[_MAY_READ])
 def get_person(parts: Given, global_id: PersonId) -> PersonShown:
     """By their global id; who was merged into another is found as that one."""
     with parts.db() as db:
@@ -79,7 +82,7 @@ def get_person(parts: Given, global_id: PersonId) -> PersonShown:
 
 @router.put(
     "/persons/{global_id}/name", summary="Give somebody unknown a name", status_code=204,
-    dependencies=[_TakesJson],
+    dependencies=[_MAY_WRITE, _TakesJson],
 )  # fmt: skip
 def name_person(parts: Given, global_id: PersonId, body: Name, after: BackgroundTasks) -> None:
     """The past logs say it at once."""
@@ -90,7 +93,7 @@ def name_person(parts: Given, global_id: PersonId, body: Name, after: Background
 
 @router.post(
     "/persons/{global_id}/merge", summary="Say that two are one person",
-    dependencies=[_TakesJson],
+    dependencies=[_MAY_WRITE, _TakesJson],
 )  # fmt: skip
 def merge(parts: Given, global_id: PersonId, body: Into, after: BackgroundTasks) -> Who:
     """All that was this person is the other from now on, in the past logs too."""
@@ -102,7 +105,7 @@ def merge(parts: Given, global_id: PersonId, body: Into, after: BackgroundTasks)
 
 @router.post(
     "/persons/{global_id}/split", summary="Say that some of a person's tracks were somebody else",
-    dependencies=[_TakesJson],
+    dependencies=[_MAY_WRITE, _TakesJson],
 )  # fmt: skip
 def split(parts: Given, global_id: PersonId, body: Tracks, after: BackgroundTasks) -> Who:
     """They become a person of their own, who is not taken for this one again."""
@@ -112,7 +115,10 @@ def split(parts: Given, global_id: PersonId, body: Tracks, after: BackgroundTask
     return Who(global_id=new)
 
 
-@router.post("/tracks/{track}/not-this-person", summary="Say that a track was not that person")
+@router.post(
+    "/tracks/{track}/not-this-person", summary="Say that a track was not that person",
+    dependencies=[_MAY_WRITE],
+)  # fmt: skip
 def not_this_person(parts: Given, track: UUID, after: BackgroundTasks) -> Who:
     """It becomes a person of its own, who is not taken for the other again."""
     with parts.db() as db, db.cursor() as cursor:
@@ -121,7 +127,10 @@ def not_this_person(parts: Given, track: UUID, after: BackgroundTasks) -> Who:
     return Who(global_id=new)
 
 
-@router.delete("/persons/{global_id}", summary="Forget somebody unknown", status_code=204)
+@router.delete(
+    "/persons/{global_id}", summary="Forget somebody unknown", status_code=204,
+    dependencies=[needs(Permission.PEOPLE_REMOVE)],
+)  # fmt: skip
 def forget(parts: Given, global_id: PersonId, after: BackgroundTasks) -> None:
     """How they look and what they were called; the logs keep what happened."""
     with parts.db() as db, db.cursor() as cursor:

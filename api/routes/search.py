@@ -11,10 +11,12 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from api import bodies
+from api.access.needs import needs
 from api.export import utc
 from api.parts import Given, Parts
 from api.probes import FORM, Face, Probe, read_probe
 from api.routes import snapshots
+from sightline.access.roles import Permission
 from sightline.identity import store
 from sightline.people import records
 from sightline.people.search import search_persons, search_tracks
@@ -23,6 +25,7 @@ router = APIRouter(tags=["search"])
 
 _KEPT_THRESHOLD = 0.6
 
+_MAY_SEARCH = needs(Permission.FACES_SEARCH)
 _BODY = bodies.described(json=Probe, form=FORM)
 
 
@@ -62,7 +65,7 @@ class Found(BaseModel):
 
 @router.post(
     "/api/v1/search", summary="Where and when somebody who looks like this was seen",
-    openapi_extra=_BODY,
+    openapi_extra=_BODY, dependencies=[_MAY_SEARCH],
 )  # fmt: skip
 async def search(
     parts: Given,
@@ -127,7 +130,7 @@ class Matches(BaseModel):
 
 @router.post(
     "/api/detected-persons/search-by-face", summary="People who look like this",
-    openapi_extra=_BODY,
+    openapi_extra=_BODY, dependencies=[_MAY_SEARCH],
 )  # fmt: skip
 async def search_by_face(parts: Given, request: Request) -> Matches:
     """Among all whom the cameras have met; `threshold` is 0.6 where none is given."""

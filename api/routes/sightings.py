@@ -8,10 +8,12 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from api import export
+from api.access.needs import Acting, needs
 from api.export import WantsCsv, utc
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given
 from api.shapes import AccessLog, AccessStatus
+from sightline.access.roles import Permission
 from sightline.errors import NotFoundError
 
 router = APIRouter(prefix="/api/v1/sightings", tags=["sightings"])
@@ -20,15 +22,18 @@ TABLE = Table(
     "access_logs", ", ".join(AccessLog.model_fields), "timestamp", "timestamptz", "id", "uuid"
 )
 
+MAY_READ = needs(Permission.LOGS_READ, scoped=True)
+
 GlobalId = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="a person's global id")]
 
 
 @router.get(
     "", summary="The access log, newest first; as CSV whole", response_model=Page[AccessLog],
-    responses=export.DESCRIBED,
+    responses=export.DESCRIBED, dependencies=[MAY_READ],
 )  # fmt: skip
 def list_sightings(
     parts: Given,
+    actor: Acting,
     as_csv: WantsCsv,
     person: Annotated[str | None, Query(description="a name as the log has it")] = None,
     global_id: GlobalId = None,
@@ -44,6 +49,7 @@ def list_sightings(
     conditions = [
         ("person_name = %s", person),
         ("global_id = %s", global_id),
+        ("camera_id = ANY(%s)", actor.only()),
         ("camera_id = %s", camera),
         ("site_id = %s", site),
         ("access_status = %s", status),
@@ -55,11 +61,12 @@ def list_sightings(
     )
 
 
-@router.get("/{sighting_id}", summary="One sighting")
-def get_sighting(parts: Given, sighting_id: UUID) -> AccessLog:
+@router.get("/{sighting_id}", summary="One sighting", dependencies=[MAY_READ])
+def get_sighting(parts: Given, actor: Acting, sighting_id: UUID) -> AccessLog:
     """The row of a decision."""
+    conditions = [("id = %s", sighting_id), ("camera_id = ANY(%s)", actor.only())]
     with parts.db() as db:
-        rows, _ = read_page(db, TABLE, [("id = %s", sighting_id)], 1, None)
+        rows, _ = read_page(db, TABLE, conditions, 1, None)
     if not rows:
         raise NotFoundError(f"there is no sighting {sighting_id}")
     return AccessLog.model_validate(rows[0])

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from api import export
+from api.access.needs import Acting
 from api.export import WantsCsv, utc
 from api.paging import After, Limit, Page, Table
 from api.parts import Given
-from api.routes.sightings import GlobalId
+from api.routes.sightings import MAY_READ, GlobalId
 from api.shapes import Visit
 
 router = APIRouter(prefix="/api/v1/visitor-logs", tags=["visitor logs"])
@@ -23,10 +24,11 @@ _TABLE = Table(
 
 @router.get(
     "", summary="Visits, newest first; as CSV whole", response_model=Page[Visit],
-    responses=export.DESCRIBED,
+    responses=export.DESCRIBED, dependencies=[MAY_READ],
 )  # fmt: skip
 def list_visits(
     parts: Given,
+    actor: Acting,
     as_csv: WantsCsv,
     person: Annotated[str | None, Query(description="a name as the log has it")] = None,
     global_id: GlobalId = None,
@@ -40,6 +42,7 @@ def list_visits(
     conditions = [
         ("persons_name = %s", person),
         ("global_id = %s", global_id),
+        ("camera_name = ANY(%s)", actor.only()),
         ("camera_name = %s", camera),
         ("visited_at >= %s", utc(since)),
         ("visited_at < %s", utc(until)),

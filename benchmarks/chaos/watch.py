@@ -14,8 +14,10 @@ from confluent_kafka import KafkaException
 from benchmarks.chaos.positions import Onlooker
 from schemas import topics
 from schemas.topics import Topic
+from sightline.access.roles import Role
 from sightline.endpoints import database_url
 from sightline.settings import Settings
+from tests.support import api_key, bearer
 
 _LOOK_SECONDS = 0.2
 _MEMBERS_SECONDS = 1.0
@@ -58,8 +60,10 @@ class Watch:
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _answers: int = 0
+    _key: str = field(init=False, repr=False)
 
     def __enter__(self) -> "Watch":
+        self._key = api_key(self.settings, Role.VIEWER)
         works = (self._kafka, self._groups, self._sinks, self._api)
         for work in works:
             thread = threading.Thread(target=self._repeat, args=(work,), name=work.__name__)
@@ -121,7 +125,8 @@ class Watch:
     def _api(self) -> None:
         began = time.monotonic()
         url = f"http://127.0.0.1:{self.api_port}/api/module1/access-summary"
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        request = urllib.request.Request(url, headers=bearer(self._key))
+        with urllib.request.urlopen(request, timeout=2) as answer:
             answer.read()
         self._answers += 1
         self._note(began, {"api": self._answers})

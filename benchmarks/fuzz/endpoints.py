@@ -22,6 +22,7 @@ from schemathesis.core.result import Err
 from benchmarks.fuzz.services import Service
 from sightline.settings import Settings
 from tests.api_support import crop_of, photo_of
+from tests.support import api_key, bearer
 
 KINDS = ("2xx", "3xx", "4xx", "503", "500", "broken")
 """Of answers; `broken` is none at all."""
@@ -82,8 +83,11 @@ class Endpoints:
         self._random = random.Random(number)
         self._seed = number
         home = home_settings.home
-        self._api = Service("api", home, SIGHTLINE_API__PORT="0")
+        self._api = Service(
+            "api", home, SIGHTLINE_API__PORT="0", SIGHTLINE_API__REQUESTS_PER_MINUTE="0"
+        )
         self._match = Service("match", home)
+        self._headers = bearer(api_key(home_settings))
         self._session = requests.Session()
         self._bodies = _bodies()
 
@@ -101,7 +105,7 @@ class Endpoints:
 
     def all(self, count: int, wanted: Callable[[str], bool]) -> Iterator[Answers]:
         """Every endpoint that is wanted by its method and path."""
-        schema = schemathesis.openapi.from_url(f"{self._url}/openapi.json")
+        schema = schemathesis.openapi.from_url(f"{self._url}/openapi.json", headers=self._headers)
         for found in schema.get_all_operations():
             if isinstance(found, Err):
                 raise found.err()
@@ -165,6 +169,7 @@ class Endpoints:
         """Ask once more where the connection had been closed, as the server may with an answer
         that it gave before it had read all of a body.
         """
+        what["headers"] = {**(what.get("headers") or {}), **self._headers}
         try:
             return self._session.request(**what, timeout=_TIMEOUT_SECONDS)
         except requests.ConnectionError:

@@ -244,7 +244,7 @@ def get(connection: Connection, camera_id: str) -> Camera:
         )
         row = cursor.fetchone()
     if row is None:
-        raise _unknown(camera_id)
+        raise unknown(camera_id)
     return Camera.of(row)
 
 
@@ -256,7 +256,7 @@ def remove(connection: Connection, camera_id: str) -> None:
             (camera_id,),
         )
         if not cursor.rowcount:
-            raise _unknown(camera_id)
+            raise unknown(camera_id)
 
 
 def restart(connection: Connection, camera_id: str) -> None:
@@ -272,7 +272,7 @@ def restart(connection: Connection, camera_id: str) -> None:
             (camera_id,),
         )
         if not cursor.rowcount:
-            raise _unknown(camera_id)
+            raise unknown(camera_id)
 
 
 def set_status(
@@ -292,5 +292,6 @@ def set_status(
         )  # fmt: skip
 
 
-def _unknown(camera_id: str) -> NotFoundError:
+def unknown(camera_id: str) -> NotFoundError:
+    """There is no camera of this name."""
     return NotFoundError(f"no camera {camera_id[:64]!r}; see `sightline camera list`")

@@ -24,7 +24,15 @@ from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 from sightline.store.objects import open_store
 from tests.match_support import DIMENSION, PEOPLE, Walk, enrol_numbers, produce
-from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
+from tests.support import (
+    ROOT,
+    api_key,
+    bearer,
+    environment,
+    eventually,
+    run_sightline,
+    sightline_command,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.stack]
 
@@ -95,8 +103,9 @@ class CommandLine:
 class Rest:
     """The service `api`."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: str) -> None:
         self._address = f"{address}/api/v1"
+        self._headers = {"Content-Type": "application/json"} | bearer(key)
 
     def name(self, person: int, name: str) -> None:
         self._ask("PUT", f"/persons/{person}/name", {"name": name})
@@ -117,7 +126,7 @@ class Rest:
         request = urllib.request.Request(
             self._address + path,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers=self._headers,
             method=method,
         )
         with urllib.request.urlopen(request, timeout=20) as answer:
@@ -285,7 +294,7 @@ def test_corrections_are_in_all_logs_at_once_and_in_all_that_comes(
     record_property: Callable[[str, object], None],
 ) -> None:
     place = Place(stack, db, f"corrected-{kind}")
-    way: Way = Rest(api) if kind == "rest" else CommandLine(stack.home)
+    way: Way = Rest(api, api_key(stack)) if kind == "rest" else CommandLine(stack.home)
     ann, courier, double, guest, visitor = range(first, first + 5)
     ann_name = f"Ann of {kind}"
     ann_id = ids.global_id(enrol_numbers(stack, ann_name, ann))

@@ -1,5 +1,6 @@
 """The service `api` as a process: its page's examples, what it loads, how it ends."""
 
+import os
 import re
 import shutil
 import socket
@@ -20,7 +21,15 @@ from schemas.topics import FACES
 from sightline.settings import Settings
 from tests.api_support import base64_of, crop_of, photo_of
 from tests.match_support import worker
-from tests.support import ROOT, environment, eventually, read_topic, sightline_command
+from tests.support import (
+    ROOT,
+    api_key,
+    bearer,
+    environment,
+    eventually,
+    read_topic,
+    sightline_command,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -61,11 +70,13 @@ def test_the_examples_of_the_page_work_as_they_stand(
     examples = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
     script = tmp_path / "examples.sh"
     folder = tmp_path_factory.mktemp("service")
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    mine = bearer(api_key(stack))
     with worker(stack, folder) as matcher, service(stack, folder) as (url, process):
         eventually(lambda: "match: ready" in matcher.log(), 60)
         script.write_text(examples.replace("http://127.0.0.1:8080", url))
         done = subprocess.run(
-            ["bash", "-eux", "-o", "pipefail", script],
+            ["bash", "-eux", "-o", "pipefail", script], env=environment(stack.home, PATH=programs),
             cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
@@ -74,9 +85,10 @@ def test_the_examples_of_the_page_work_as_they_stand(
         with httpx2.Client() as client:
             waits = [client.get(f"{url}/healthz").elapsed.total_seconds() for _ in range(20)]
         assert min(waits[1:]) < 0.03, "small packets wait for acknowledgements"
-        for row in httpx2.get(f"{url}/api/v1/employees").json()["items"]:
+        for row in httpx2.get(f"{url}/api/v1/employees", headers=mine).json()["items"]:
             if row["name"] in ("Ada Lovelace", "Grace Hopper"):
-                httpx2.delete(f"{url}/api/v1/employees/{row['id']}").raise_for_status()
+                gone = httpx2.delete(f"{url}/api/v1/employees/{row['id']}", headers=mine)
+                assert gone.status_code == 204
         process.terminate()
         assert process.wait(20) == 0
 
@@ -90,7 +102,8 @@ def test_a_request_under_way_is_answered_before_the_service_ends(
         ]
         return any(one.observation.camera_id == "api-drain" for one in events)
 
-    answers = []
+    answers: list[int] = []
+    mine = bearer(api_key(stack))
     with service(stack, tmp_path, SIGHTLINE_API__DECISION_SECONDS="2.5") as (url, process):
         body = {
             "camera_id": "api-drain",
@@ -99,7 +112,8 @@ def test_a_request_under_way_is_answered_before_the_service_ends(
 
         def ask() -> None:
             url_of = f"{url}/api/module1/process-frame"
-            answers.append(httpx2.post(url_of, json=body, timeout=30).status_code)
+            done = httpx2.post(url_of, json=body, headers=mine, timeout=30)
+            answers.append(done.status_code)
 
         thread = threading.Thread(target=ask)
         thread.start()

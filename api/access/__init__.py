@@ -1,0 +1,1 @@
+"""Who may use the API: the gate that everything passes, and what each route needs."""

@@ -1,0 +1,52 @@
+"""Who comes: by the key or the session that a request brings."""
+
+from psycopg_pool import ConnectionPool
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from api.access.limits import Limits
+from sightline.access import keys
+from sightline.access.actor import Actor
+from sightline.settings.groups import ApiSettings
+from sightline.store.db import Connection
+
+_REFUSAL = "give a valid key (Authorization: Bearer ...), or sign in"
+"""Whatever is wrong with what was given: who tries learns nothing of how near they came."""
+
+
+class Door:
+    """Looks keys and sessions up for every request, so that a revoked one opens nothing more."""
+
+    def __init__(self, settings: ApiSettings, pool: "ConnectionPool[Connection]") -> None:
+        self.limits = Limits(settings)
+        self._pool = pool
+
+    def who(self, connection: HTTPConnection) -> Actor:
+        """Who asks. Raises a problem 401 or 429, and what a database raises that is away."""
+        address, key = address_of(connection), _key(connection)
+        if key is None:
+            raise refused()
+        with self._pool.connection() as db:
+            actor = keys.find(db, key, address)
+        if actor is None:
+            self.limits.wrong_key(address)
+            raise refused()
+        self.limits.request(f"{actor.kind} {actor.id}")
+        return actor
+
+
+def refused() -> HTTPException:
+    """The one answer to whoever is not let in."""
+    return HTTPException(401, _REFUSAL, headers={"WWW-Authenticate": "Bearer"})
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Where a request comes from; through a proxy only where the settings trust it."""
+    return connection.client.host if connection.client else "unknown"
+
+
+def _key(connection: HTTPConnection) -> str | None:
+    kind, _, value = connection.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and value.strip():
+        return value.strip()
+    return connection.headers.get("x-api-key")
