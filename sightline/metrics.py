@@ -46,7 +46,8 @@ CAMERA_RECONNECTS = Counter(
 FRAMES_PROCESSED = Counter("sightline_frames_processed", "Frames through vision", ["fleet"])
 STAGE_SECONDS = Histogram(
     "sightline_stage_seconds",
-    "Time of one stage for one frame (decode, detect, track, faces, embed, commit)",
+    "Time of one stage: of a frame at a camera (motion, encode), of a frame in vision (decode,"
+    " detect, track, faces, embed, and commit of a batch), of a shot in matching (decide)",
     ["stage"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )

@@ -61,6 +61,11 @@ class Codes:
         """What a row takes."""
         return len(self._code)
 
+    @property
+    def bytes(self) -> int:
+        """What all of them take in memory."""
+        return self.size * self.bytes_each
+
     def add(self, templates: Matrix) -> None:
         """Append rows (n, d)."""
         self._index.add(templates)

@@ -49,6 +49,11 @@ class Gallery:
         """How many templates there are, of all packs."""
         return self._packs.templates
 
+    @property
+    def index_bytes(self) -> int:
+        """What its indexes take in memory."""
+        return self._packs.bytes
+
     def put(self, record: pb.GalleryPerson) -> None:
         """Take a person as the record says; a template that cannot be compared is left out."""
         known = self._people.get(record.person_id)

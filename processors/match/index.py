@@ -73,6 +73,13 @@ class TemplateIndex:
         return self._rows.size
 
     @property
+    def bytes(self) -> int:
+        """What it takes in memory, but for the people's names."""
+        columns = (self._first, self._count, self._length)
+        codes = 0 if self._codes is None else self._codes.bytes
+        return self._rows.bytes + codes + sum(column.nbytes for column in columns)
+
+    @property
     def depth(self) -> int:
         """How many templates a search looks at closely; all of them in a small gallery."""
         return self._rows.size if self._codes is None else self._depth

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from processors.match.decide import Candidate
 from processors.match.index import TemplateIndex
+from sightline import metrics
 from sightline.identity.evidence import Vector
 
 
@@ -21,6 +22,11 @@ class Packs:
     def templates(self) -> int:
         """How many templates there are, of all packs."""
         return sum(index.templates for index in self._indexes.values())
+
+    @property
+    def bytes(self) -> int:
+        """What the indexes take in memory."""
+        return sum(index.bytes for index in self._indexes.values())
 
     def people(self, pack: str) -> int:
         """How many people have templates of a pack."""
@@ -54,4 +60,7 @@ class Packs:
     ) -> list[Candidate]:
         """The best `count` people for a template of a pack, best first, and those in `also`."""
         index = self._indexes.get(pack)
-        return index.search(vector, count, also) if index is not None else []
+        if index is None:
+            return []
+        with metrics.INDEX_SEARCH_SECONDS.time():
+            return index.search(vector, count, also)

@@ -27,6 +27,11 @@ class TemplateRows:
         self.size = 0
         self._next: Rows = np.zeros(0, np.int32)
 
+    @property
+    def bytes(self) -> int:
+        """What they take in memory, with the room for more."""
+        return self.matrix.nbytes + self.owner.nbytes + self._next.nbytes
+
     def add(self, owner: int, templates: Matrix) -> int:
         """Append the templates (n, d) of an owner who has none; the first of their rows."""
         first, end = self.size, self.size + len(templates)

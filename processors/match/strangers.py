@@ -62,6 +62,16 @@ class Strangers:
         """The kept strangers who have a look of a track."""
         return self._kept_of_track.of(track_id)
 
+    @property
+    def size(self) -> int:
+        """How many strangers are kept, as they were decided."""
+        return len(self._kept)
+
+    @property
+    def index_bytes(self) -> int:
+        """What their indexes take in memory."""
+        return self._packs.bytes
+
     def people(self, pack: str) -> int:
         """How many people a pack would recognise."""
         return self._packs.people(pack)

@@ -149,7 +149,9 @@ class VisionPipeline:
             shots = seen.track.shots
             if self._policy.settled(shots, at_us):
                 metrics.FACE_SEARCHES_SAVED.inc()
+                metrics.EMBEDDINGS_SAVED.inc()
             elif not self._policy.due(shots, at_us):
+                metrics.EMBEDDINGS_SAVED.inc()
                 if seen.face is not None:
                     metrics.FACES.labels("spaced").inc()
             else:
@@ -161,6 +163,7 @@ class VisionPipeline:
         """Look at a track's face; a good shot is worth records, and a turned one where none is."""
         at_us = picture.frame.captured_at_us
         name, shots = seen.track.name, seen.track.shots
+        metrics.FACE_SEARCHES.inc()
         face = seen.face or self._search(seen, boxes, image)
         if face is None:
             self._policy.missed(shots, at_us)
@@ -172,6 +175,7 @@ class VisionPipeline:
         if refusal is not None and not turned:
             self._policy.missed(shots, at_us, refused=True)
             return
+        metrics.EMBEDDINGS.inc()
         with metrics.STAGE_SECONDS.labels("embed").time():
             vector = self._pack.embedder.embed(image, face)
         shot = Shot(face, quality, seen.box, shots.epoch, self._pack.id, vector)
