@@ -29,7 +29,8 @@ WHERE (%(since)s::timestamptz IS NULL OR at >= %(since)s)
     AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
     AND (%(actor)s::text IS NULL OR %(actor)s IN (actor_id, actor_name))
     AND (%(action)s::text IS NULL OR starts_with(action, %(action)s))
-    AND (%(person)s::bigint IS NULL OR about -> 'persons' @> to_jsonb(%(person)s::bigint))
+    AND (%(person)s::bigint IS NULL OR about ? 'everybody'
+        OR about -> 'persons' @> to_jsonb(%(person)s::bigint))
     AND (%(before)s::bigint IS NULL OR line < %(before)s)
 ORDER BY line DESC LIMIT %(limit)s
 """

@@ -6,7 +6,7 @@ and routes begin one, and who changes data calls `seal` as the last thing of the
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -21,17 +21,21 @@ from sightline.audit.anchor import Anchor
 from sightline.audit.chain import FIRST, Head, Line, Outcome, Said, Scalar, Value, hash_of
 from sightline.audit.keys import Signer, signer
 from sightline.clock import Clock, SystemClock, to_datetime
-from sightline.errors import SightlineError
+from sightline.errors import SightlineError, UnreachableError
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 
 log = logging.getLogger(__name__)
 
 Cursor = psycopg.Cursor[TupleRow]
+Given = Value | UUID | Sequence[UUID] | None
 Connect = Callable[[], AbstractContextManager[Connection]]
 
 MAX_PURPOSE = 500
 """Characters of a purpose."""
+
+MAX_PERSONS = 1000
+"""In one line; of more it says that it is about everybody, and how many."""
 
 _LOCK = 0x516874_A0D1
 """Advisory lock: one line at a time. Last of all locks."""
@@ -72,7 +76,7 @@ class Recording:
         self._settings = settings
         self._action = action
         self._actor = actor
-        self._purpose = purpose
+        self.purpose = purpose
         self._connected = connected or (lambda: connect(settings))
         self._clock = clock or SystemClock()
         self._key: Signer | None = None
@@ -80,7 +84,7 @@ class Recording:
         self._written: Line | None = None
         self._finished: Outcome | None = None
 
-    def about(self, **what: Value | UUID | None) -> None:
+    def about(self, **what: Given) -> None:
         """Say what it is about: ids, filters and numbers. Lists are added to."""
         for name, value in what.items():
             if value is None:
@@ -93,7 +97,11 @@ class Recording:
 
     def persons(self, persons: Iterable[int]) -> None:
         """Say whom it is about, by global ids; 0 is nobody."""
-        self.about(persons=sorted({person for person in persons if person}))
+        found = sorted({person for person in persons if person})
+        if len(found) > MAX_PERSONS:
+            self.about(everybody=len(found))
+        elif found:
+            self.about(persons=found)
 
     def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Say whom rows that are shown are about, and how many they are."""
@@ -101,10 +109,11 @@ class Recording:
         self.persons(person_in(row) for row in found)
         self.about(rows=len(found))
 
-    def seal(self, cursor: Cursor) -> None:
-        """Write the line in the cursor's transaction, as the last thing that it does."""
-        if self._written is None:
-            self._written = self._append(cursor, "done")
+    def seal(self, cursor: Cursor, persons: Iterable[int]) -> None:
+        """Write a line in the cursor's transaction, as the last thing that it does."""
+        self._about.pop("persons", None)
+        self.persons(persons)
+        self._written = self._append(cursor, "done")
 
     def finish(self, outcome: Outcome) -> None:
         """See that the trail has it, and with this outcome; note the end of the trail.
@@ -135,7 +144,7 @@ class Recording:
             address=self._actor.address,
             action=self._action,
             about=self._about,
-            purpose=self._purpose,
+            purpose=self.purpose,
             outcome=outcome,
         )
         return append(cursor, said, self._signer())
@@ -195,7 +204,7 @@ def recorded(recording: Recording) -> Iterator[Recording]:
     except SightlineError:
         _finish_failed(recording, "refused")
         raise
-    except Exception:
+    except BaseException:
         _finish_failed(recording, "failed")
         raise
     else:
@@ -205,9 +214,12 @@ def recorded(recording: Recording) -> Iterator[Recording]:
 
 
 def _finish_failed(recording: Recording, outcome: Outcome) -> None:
-    """Where the database is away nothing of it was read either, and its absence is what is told."""
+    """Write a failure down. While the database is away nothing was read of it either, and its
+    absence is what is told."""
     try:
         recording.finish(outcome)
+    except UnreachableError:
+        pass
     except (SightlineError, psycopg.Error) as error:
         log.warning("not in the audit trail: %s", str(error).strip().splitlines()[0])
 
@@ -216,18 +228,23 @@ def seal(cursor: Cursor, *persons: int) -> None:
     """Write down what this transaction does, where somebody is recorded: its last statement."""
     recording = _current.get()
     if recording is not None:
-        recording.persons(persons)
-        recording.seal(cursor)
+        recording.seal(cursor, persons)
 
 
-def about(**what: Value | UUID | None) -> None:
+def purpose() -> str | None:
+    """What for, where somebody is recorded who has said it."""
+    recording = _current.get()
+    return recording.purpose if recording is not None else None
+
+
+def about(**what: Given) -> None:
     """Say what it is about, where somebody is recorded."""
     recording = _current.get()
     if recording is not None:
         recording.about(**what)
 
 
-def shown(rows: Iterable[Mapping[str, Any]] | None = None, **what: Value | UUID | None) -> None:
+def shown(rows: Iterable[Mapping[str, Any]] | None = None, /, **what: Given) -> None:
     """Write down that these rows are shown, or what this is about, before it is."""
     recording = _current.get()
     if recording is not None:
@@ -250,7 +267,7 @@ def _is_there(db: Connection, line: Line) -> bool:
     return row is not None and bytes(row[0]) == line.hash
 
 
-def _plain(value: Value | UUID) -> Value:
+def _plain(value: Value | UUID | Sequence[UUID]) -> Value:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, str | int):

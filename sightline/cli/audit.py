@@ -9,7 +9,7 @@ import typer
 
 from sightline.audit import keys, read, trail
 from sightline.audit.read import Asked, Checked
-from sightline.cli.audited import audited, not_audited
+from sightline.cli.audited import audited
 from sightline.cli.logs import LimitOption, SinceOption, moment
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
@@ -125,7 +125,6 @@ def export(
 
 
 @app.command()
-@not_audited("prints a public key")
 def key() -> None:
     """The public key that signs the trail and the reports of erasures: keep it elsewhere too."""
     typer.echo(keys.told(keys.signer(load_settings()).public))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
+from sightline.cli.audited import audited
 from sightline.cli.delivery import publish
 from sightline.cli.models import ModelsOption, with_models
 from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
     app.command("calibrate")(calibrate)
 
 
+@audited("calibrate")
 def calibrate(
     folder: Annotated[
         Path | None,

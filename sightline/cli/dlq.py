@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from sightline import deadletters
+from sightline.audit import trail
+from sightline.cli.audited import audited
 from sightline.cli.caller import caller
 from sightline.cli.output import JsonOption, console, print_json, print_rows, printable
 from sightline.clock import to_datetime
@@ -31,6 +33,7 @@ def register(root: typer.Typer) -> None:
 
 
 @app.command("list")
+@audited("dlq.list")
 def list_letters(
     service: ServiceOption = None,
     reason: ReasonOption = None,
@@ -47,10 +50,12 @@ def list_letters(
     for letter in deadletters.read(load_settings(), Choice(service=service, reason=reason)):
         if decided or letter.fate is None:
             rows.append(_row(letter) if as_json else _brief(letter, decided))
+    trail.shown(rows=len(rows))
     print_rows(list(reversed(rows)), title="Dead letters", as_json=as_json)
 
 
 @app.command()
+@audited("dlq.show")
 def show(
     letter_id: Annotated[str, typer.Argument(metavar="ID", help="As in `dlq list`: 0@17.")],
     raw: Annotated[
@@ -63,6 +68,7 @@ def show(
     Pictures and vectors are not printed; with --raw the file has them.
     """
     letter = deadletters.find(load_settings(), LetterId.parse(letter_id))
+    trail.shown(letters=[str(letter.id)])
     if raw is not None:
         _write(raw, letter.message.value)
     told = _row(letter) | {
@@ -84,6 +90,7 @@ def show(
 
 
 @app.command()
+@audited("dlq.replay")
 def replay(
     ids: Ids = None,
     service: ServiceOption = None,
@@ -97,6 +104,7 @@ def replay(
 
 
 @app.command()
+@audited("dlq.drop")
 def drop(
     ids: Ids = None,
     service: ServiceOption = None,
@@ -130,6 +138,7 @@ def _decide(
             done.append(str(letter_id))
     finally:
         # Also where it went wrong half way.
+        trail.about(letters=done)
         if as_json:
             print_json({what: done})
         else:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sightline.cli.audited import audited
 from sightline.cli.delivery import publish
 from sightline.cli.output import (
     JsonOption,
@@ -33,6 +34,7 @@ def register(root: typer.Typer) -> None:
     root.command("enrol")(enrol)
 
 
+@audited("enrol")
 def enrol(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")] = "",
     photos: Annotated[

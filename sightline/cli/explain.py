@@ -8,6 +8,8 @@ from uuid import UUID
 
 import typer
 
+from sightline.audit import trail
+from sightline.cli.audited import audited
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
 from sightline.settings import load_settings
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command("explain")(_explain)
 
 
+@audited("explain")
 def _explain(
     row: Annotated[
         str,
@@ -41,6 +44,7 @@ def _explain(
     given = _id(row)
     with connect(settings) as db:
         found = way(settings, db, given)
+    trail.shown([found.told["sighting"] or {}], row=given)
     path = output or Path(f"explain-{given}.jpg")
     written = str(path) if found.write_frame(path) else None
     if as_json:

@@ -8,12 +8,17 @@ import typer
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from sightline.audit import trail
+from sightline.cli.audited import audited
 from sightline.cli.output import JsonOption, print_rows
 from sightline.errors import SightlineError
 from sightline.settings import load_settings
 from sightline.store.db import connect
 
 app = typer.Typer(help="Who was where and when.", no_args_is_help=True)
+
+_WHOSE = "whose row"
+"""A column that is read, and not shown."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -31,6 +36,7 @@ def register(root: typer.Typer) -> None:
 
 
 @app.command()
+@audited("logs.access")
 def access(
     person: PersonOption = None,
     camera: CameraOption = None,
@@ -73,6 +79,7 @@ def access(
 
 
 @app.command()
+@audited("logs.visitors")
 def visitors(
     person: PersonOption = None,
     camera: CameraOption = None,
@@ -104,6 +111,7 @@ def visitors(
 
 
 @app.command()
+@audited("logs.persons")
 def persons(
     person: PersonOption = None,
     camera: CameraOption = None,
@@ -141,14 +149,21 @@ def persons(
 def _read(
     table: str, columns: str, conditions: Sequence[tuple[str, object]], order: str, limit: int
 ) -> list[dict[str, Any]]:
-    """Rows of a table; a condition without a value is left out."""
+    """Rows of a table; a condition without a value is left out. The trail has whose they are."""
     asked = [(condition, value) for condition, value in conditions if value is not None]
     where = " AND ".join(condition for condition, _value in asked) or "true"
-    query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
-        sql.SQL(columns), sql.Identifier(table), sql.SQL(where), sql.SQL(order)
+    query = sql.SQL("SELECT {}, global_id AS {} FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
+        sql.SQL(columns),
+        sql.Identifier(_WHOSE),
+        sql.Identifier(table),
+        sql.SQL(where),
+        sql.SQL(order),
     )
     with connect(load_settings()) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, [*(value for _condition, value in asked), limit]).fetchall()
+        wanted = [*(value for _condition, value in asked), limit]
+        rows = cursor.execute(query, wanted).fetchall()
+    trail.shown(persons=[row.pop(_WHOSE) for row in rows], rows=len(rows))
+    return rows
 
 
 def moment(since: str | None, option: str = "--since") -> datetime | None:

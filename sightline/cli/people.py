@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sightline.audit import trail
+from sightline.cli.audited import audited
 from sightline.cli.delivery import publish
 from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
 from sightline.errors import SightlineError
@@ -52,10 +54,12 @@ def _people(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command("list")
+@audited("people.list")
 def list_people(as_json: JsonOption = False) -> None:
     """Everybody who is enrolled."""
     with connect(load_settings()) as db:
         rows = records.listed(db)
+    trail.shown(everybody=len(rows))
     if not as_json:
         rows = [_brief(row) for row in rows]
     print_rows(rows, title="People", as_json=as_json)
@@ -76,10 +80,12 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.command("show")
+@audited("people.show")
 def show(name: Name, as_json: JsonOption = False) -> None:
     """One person and their templates."""
     with connect(load_settings()) as db:
         person = records.shown(db, name)
+    trail.shown([person])
     if as_json:
         print_json(person)
         return
@@ -90,6 +96,7 @@ def show(name: Name, as_json: JsonOption = False) -> None:
 
 
 @app.command("set")
+@audited("people.set")
 def set_details(
     name: Name,
     status: Annotated[Status | None, typer.Option(help="Their status.")] = None,
@@ -112,6 +119,7 @@ def set_details(
 
 
 @app.command("remove")
+@audited("people.remove")
 def remove(name: Name) -> None:
     """Forget a person: their record, templates, photos, and their name on snapshots."""
     settings = load_settings()
@@ -121,6 +129,7 @@ def remove(name: Name) -> None:
 
 
 @app.command("refresh")
+@audited("people.refresh")
 def refresh(models: Models = None, as_json: JsonOption = False) -> None:
     """Embed everybody's stored photos with the current model pack.
 
@@ -133,6 +142,7 @@ def refresh(models: Models = None, as_json: JsonOption = False) -> None:
     with progress_console.status("embedding photos"):
         done = list(do(settings, load_pack(settings)))
     publish(settings)
+    trail.about(everybody=len(done))
     rows = [asdict(one) | {"refused": list(one.refused)} for one in done]
     print_rows(rows, title="Refreshed", as_json=as_json)
     if any(one.refused for one in done):
@@ -140,6 +150,7 @@ def refresh(models: Models = None, as_json: JsonOption = False) -> None:
 
 
 @app.command("backup")
+@audited("people.backup")
 def backup(file: File, as_json: JsonOption = False) -> None:
     """Keep who is enrolled and whom the cameras have met, with their faces, in one file.
 
@@ -150,10 +161,12 @@ def backup(file: File, as_json: JsonOption = False) -> None:
 
     with progress_console.status("writing"):
         saved = keep(load_settings(), file)
+    trail.about(everybody=saved.people + saved.met)
     _say_saved(f"{file} holds", saved, as_json)
 
 
 @app.command("restore")
+@audited("people.restore")
 def restore(
     file: File,
     replace: Annotated[
@@ -167,6 +180,7 @@ def restore(
     settings = load_settings()
     with progress_console.status("restoring"):
         saved = bring_back(settings, file, replace=replace)
+    trail.about(everybody=saved.people + saved.met)
     publish(settings)
     _say_saved("restored:", saved, as_json)
 

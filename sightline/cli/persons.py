@@ -7,6 +7,8 @@ from uuid import UUID
 
 import typer
 
+from sightline.audit import trail
+from sightline.cli.audited import audited
 from sightline.cli.caller import caller
 from sightline.cli.delivery import publish
 from sightline.cli.output import JsonOption, console, print_json, print_rows
@@ -36,6 +38,7 @@ def _persons(context: typer.Context) -> None:
 
 
 @app.command("list")
+@audited("persons.list")
 def list_persons(
     active: Annotated[bool, typer.Option("--active", help="Only who is here now.")] = False,
     limit: Limit = 50,
@@ -44,6 +47,7 @@ def list_persons(
     """Everybody, last seen first."""
     with connect(load_settings()) as db:
         rows = persons.listed(db, active=active or None, limit=limit)
+    trail.shown(rows)
     print_rows(rows if as_json else [_brief(row) for row in rows], title="Persons", as_json=as_json)
 
 
@@ -61,10 +65,12 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.command()
+@audited("persons.show")
 def show(person: Person, as_json: JsonOption = False) -> None:
     """One person and their latest tracks."""
     with connect(load_settings()) as db, db.cursor() as cursor:
         found = persons.shown(db, persons.find(cursor, person))
+    trail.shown([found])
     if as_json:
         print_json(found)
         return
@@ -75,6 +81,7 @@ def show(person: Person, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+@audited("persons.name")
 def name(
     person: Person,
     new_name: Annotated[str, typer.Argument(metavar="NAME", help="What to call them.")],
@@ -84,10 +91,12 @@ def name(
     with _correcting() as cursor:
         who = persons.find(cursor, person)
         corrections.name_person(cursor, who, new_name, caller())
+        trail.seal(cursor, who)
     _say({"global_id": who, "name": new_name}, f"{who} is called {new_name}", as_json)
 
 
 @app.command()
+@audited("persons.merge")
 def merge(
     person: Person,
     into: Annotated[str, typer.Argument(metavar="INTO", help="Who they are: an id or a name.")],
@@ -97,10 +106,12 @@ def merge(
     with _correcting() as cursor:
         source, target = persons.find(cursor, person), persons.find(cursor, into)
         corrections.merge(cursor, source, target, caller())
+        trail.seal(cursor, source, target)
     _say({"global_id": source, "merged_into": target}, f"{source} is {target}", as_json)
 
 
 @app.command()
+@audited("persons.split")
 def split(
     person: Person,
     tracks: Annotated[list[str], typer.Argument(metavar="TRACK...", help="Ids of tracks.")],
@@ -111,11 +122,14 @@ def split(
     with _correcting() as cursor:
         who = persons.find(cursor, person)
         new = corrections.split(cursor, who, chosen, caller())
+        trail.about(tracks=chosen)
+        trail.seal(cursor, who, new)
     told = {"global_id": who, "new_global_id": new, "tracks": chosen}
     _say(told, f"{len(chosen)} tracks of {who} were {new}", as_json)
 
 
 @app.command("not")
+@audited("persons.not")
 def not_this_person(
     track: Annotated[str, typer.Argument(metavar="TRACK", help="The id of a track.")],
     as_json: JsonOption = False,
@@ -124,24 +138,36 @@ def not_this_person(
     chosen = _track(track)
     with _correcting() as cursor:
         new = corrections.not_this_person(cursor, chosen, caller())
+        trail.about(tracks=[chosen])
+        trail.seal(cursor, new)
     _say({"track": chosen, "new_global_id": new}, f"track {chosen} was {new}", as_json)
 
 
 @app.command()
+@audited("persons.forget")
 def forget(person: Person, as_json: JsonOption = False) -> None:
     """Forget how a stranger looks and what they were called; logs keep what happened."""
     with _correcting() as cursor:
         who = persons.find(cursor, person)
         corrections.forget(cursor, who, caller())
+        trail.seal(cursor, who)
     _say({"global_id": who, "forgotten": True}, f"{who} is forgotten", as_json)
 
 
 @app.command()
+@audited("persons.history")
 def history(limit: Limit = 50, as_json: JsonOption = False) -> None:
     """What was corrected, when and by whom; latest first."""
     with connect(load_settings()) as db:
         rows = persons.history(db, limit=limit)
+    trail.shown(persons=_persons_in(rows), rows=len(rows))
     print_rows(rows, title="Corrections", as_json=as_json)
+
+
+def _persons_in(rows: list[dict[str, Any]]) -> list[int]:
+    """Whom corrections are about."""
+    named = ("global_id", "new", "source", "target")
+    return [row["details"][name] for row in rows for name in named if name in row["details"]]
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from schemas.topics import LIVE
+from sightline.audit import trail
+from sightline.cli.audited import audited
 from sightline.cli.logs import moment
 from sightline.cli.output import JsonOption, console, print_json, progress_console
 from sightline.cli.services import cores
@@ -38,6 +40,7 @@ def register(app: typer.Typer) -> None:
     app.command("replay")(_replay)
 
 
+@audited("replay")
 def _replay(
     since: Annotated[str | None, typer.Option("--from", help=f"Not before: {_WHEN}.")] = None,
     until: Annotated[
@@ -68,6 +71,7 @@ def _replay(
         _check_unfinished(known)
     else:
         known = plan(settings, _wish(name, since, until, camera or []))
+    trail.shown(run=name, cameras=known.cameras)
     _tell(known)
     if wait:
         _carry_out(settings, known, workers or cores(), as_json=as_json)
@@ -169,6 +173,8 @@ def _send_away(settings: Settings, name: str, workers: int) -> Path:
     log = settings.home / "replay" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "sightline", "replay", "--run", name, "--wait"]
+    if what_for := trail.purpose():
+        command += ["--purpose", what_for]
     with log.open("a") as output:
         subprocess.Popen(
             [*command, "--workers", str(workers)],

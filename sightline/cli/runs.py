@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from schemas.topics import LIVE
+from sightline.audit import trail
+from sightline.cli.audited import audited
 from sightline.cli.caller import caller
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
@@ -32,20 +34,24 @@ def register(root: typer.Typer) -> None:
 
 
 @app.command("list")
+@audited("runs.list")
 def list_runs(as_json: JsonOption = False) -> None:
     """Every run: over what, how far it is, and what keeps it from being exact; oldest first."""
     with connect(load_settings()) as db:
         rows = record.listed(db)
+    trail.shown(rows=len(rows))
     if not as_json:
         rows = [_shown(row) for row in rows]
     print_rows(rows, title="Runs", as_json=as_json)
 
 
 @app.command()
+@audited("runs.diff")
 def diff(a: Pass, b: Pass, as_json: JsonOption = False) -> None:
     """What two passes over the same frames say differently; exit status 1 where they do."""
     with connect(load_settings()) as db:
         found = compare_runs(db, a, b)
+    trail.shown(found.by_person, runs=[a, b])
     if as_json:
         print_json(found.told())
     else:
@@ -54,6 +60,7 @@ def diff(a: Pass, b: Pass, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+@audited("runs.promote")
 def promote(
     run: Pass,
     instead_of: Annotated[
@@ -63,6 +70,7 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Make a run the truth of its window; `live` takes that back."""
+    trail.about(run=run, instead_of=instead_of)
     if instead_of is not None and run != LIVE:
         raise SightlineError("--instead-of goes with `live`: take the other run back first")
     with connect(load_settings()) as db:
@@ -76,8 +84,10 @@ def promote(
 
 
 @app.command()
+@audited("runs.delete")
 def delete(run: Run, as_json: JsonOption = False) -> None:
     """Delete a run: its rows, topics, consumer groups and pictures."""
+    trail.about(run=run)
     done = delete_run(load_settings(), run)
     line = f"deleted {run}: {done.topics} topics, {done.groups} groups, {done.objects} pictures"
     _say(asdict(done), line, as_json)

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sightline.audit import trail
+from sightline.cli.audited import audited
 from sightline.cli.logs import CameraOption, LimitOption, SinceOption, moment
 from sightline.cli.output import JsonOption, print_rows, progress_console
 from sightline.cli.people import Models, settings_with
@@ -16,6 +18,7 @@ def register(root: typer.Typer) -> None:
     root.command("search")(search)
 
 
+@audited("search")
 def search(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo of this one face.")],
     camera: CameraOption = None,
@@ -47,6 +50,7 @@ def search(
             db, pack.id, face.vector, limit=limit, since=moment(since), camera=camera,
             min_score=scale.newcomer if threshold is None else threshold,
         )  # fmt: skip
+    trail.shown(rows, camera=camera)
     shown = rows if as_json else [_brief(row, scale.threshold(1)) for row in rows]
     print_rows(shown, title="Sightings", as_json=as_json)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from schemas.ids import global_id
+from sightline.audit import trail
 from sightline.errors import ConflictError, NotFoundError, SightlineError
 from sightline.identity.calibration import Calibration
 from sightline.identity.store import in_force
@@ -105,6 +106,7 @@ def enrol(
             if changed:
                 records.publish(cursor, person)
             face = _face_id(cursor, person, pack.id, looks)
+            trail.seal(cursor, global_id(str(person)))
         with db.transaction():  # on its own, for it has to wait for those who write the logs
             shots = settings.match.newcomer_shots
             linked = link_strangers(db.cursor(), pack.id, person, scale, shots)

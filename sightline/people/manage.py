@@ -4,6 +4,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from schemas.ids import global_id
+from sightline.audit import trail
 from sightline.errors import NotFoundError
 from sightline.people import corrections, overlay, records
 from sightline.people.records import Cursor, Details
@@ -26,6 +27,7 @@ def change(settings: Settings, who: str | UUID, details: Details) -> bool:
         changed = records.update(cursor, person, details)
         if changed:
             records.publish(cursor, person)
+        trail.seal(cursor, global_id(str(person)))
     return changed
 
 
@@ -44,6 +46,7 @@ def remove(settings: Settings, who: str | UUID) -> int:
             # What cameras have seen of them is not a stranger from now on.
             with suppress(NotFoundError):  # seen by none
                 corrections.forget(cursor, global_id(str(person)), _MADE_BY)
+            trail.seal(cursor, global_id(str(person)))
         _delete_objects(settings, db, photos)
     return len(photos)
 
