@@ -13,6 +13,7 @@ from typing import Final
 
 from producers.events import Event, EventCutter, Shot
 from producers.frames import frames_of
+from producers.gauges import CameraGauges
 from producers.ledger import Tally
 from producers.pictures import Source, SourceLostError
 from producers.publish import Publisher
@@ -59,6 +60,7 @@ class CameraLoop:
         self._stop = stop
         self._service_stop = service_stop
         self._clock = clock
+        self._gauges = CameraGauges(camera.camera_id, clock)
         self._attempt = 0
         self._tally = Tally()
         self._is_disk_full = False  # and it has been said
@@ -81,7 +83,7 @@ class CameraLoop:
                     self._pause(pause_before(self._attempt))
                     self._attempt += 1
                     if not self._stop:
-                        metrics.CAMERA_RECONNECTS.labels(self._camera.camera_id).inc()
+                        self._gauges.reconnects()
             self._say("down", "not being read: the service has stopped")
         finally:
             self._stop.request()  # over, for whatever reason: from now on the deadline counts
@@ -149,12 +151,14 @@ class CameraLoop:
         while not self._stop:
             self._poll()
             picture = source.read()
+            self._gauges.looked(0 if picture is None else 1 + picture.skipped)
             if picture is None:
                 continue
             if not is_up:
                 is_up, self._attempt = True, 0
                 self._say("up", None)
-            shots = cutter.take(picture)
+            with metrics.STAGE_SECONDS.labels("motion").time():
+                shots = cutter.take(picture)
             read += 1
             if read <= known:
                 self._tally.clear()  # told of in a former life
@@ -222,6 +226,6 @@ class CameraLoop:
         self._publisher.poll(seconds)
 
     def _say(self, status: CameraStatus, detail: str | None) -> None:
-        metrics.CAMERA_UP.labels(self._camera.camera_id).set(status == "up")
+        self._gauges.is_up(status == "up")
         log.info("%s: %s%s", self._camera.camera_id, status, f": {detail}" if detail else "")
         self._report(self._camera, status, detail)

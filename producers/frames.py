@@ -11,6 +11,7 @@ from producers.ledger import Tally
 from producers.pictures import BGRImage
 from schemas import sightline_pb2 as pb
 from schemas import topics
+from sightline import metrics
 from sightline.errors import InfrastructureError
 from sightline.kafka.records import Out
 from sightline.store.cameras import CameraSettings, NewCamera
@@ -29,7 +30,8 @@ def frames_of(
 
 def _frame(camera: NewCamera, shot: Shot, tally: Tally, *, live: bool) -> pb.Frame | None:
     try:
-        jpeg, width, height = encode(shot.image, camera.settings)
+        with metrics.STAGE_SECONDS.labels("encode").time():
+            jpeg, width, height = encode(shot.image, camera.settings)
     except cv2.error:  # such as wider than JPEG can say
         tally.drop("bad_image")
         return None
