@@ -64,6 +64,7 @@ proto:
 # Pages that are made from the code.
 docs:
 	.venv/bin/python -m sightline.settings_page > docs/settings.md
+	.venv/bin/python -m sightline.dashboards deploy/grafana
 
 # Needs `uv`.
 LOCK = uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

@@ -29,6 +29,9 @@ def _demo(
     home: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where to run; a new one by default.")
     ] = None,
+    monitoring: Annotated[
+        bool, typer.Option("--monitoring", help="Have a Prometheus watch it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the whole pipeline on two small films, or on yours, and check what it says.
@@ -40,7 +43,8 @@ def _demo(
 
     for number in (signal.SIGTERM, signal.SIGINT):  # the latter may be ignored: a shell's job
         signal.signal(number, _end)
-    outcome = play(checked_wish(video or [], enrol or [], models, home))
+    wish = checked_wish(video or [], enrol or [], models, home)
+    outcome = play(wish, monitoring=monitoring)
     if as_json:
         print_json(outcome.summary)
     else:

@@ -94,8 +94,8 @@ def checked_wish(
     return Wish(tuple(videos), tuple(photos), models and models.resolve(), home)
 
 
-def play(wish: Wish) -> Outcome:
-    """Run the demo. Raises SightlineError with one line when it cannot run through."""
+def play(wish: Wish, *, monitoring: bool = False) -> Outcome:
+    """Run the demo, where wanted with a Prometheus beside it. Raises SightlineError with one line when it cannot run through."""
     home = (wish.home or Path(tempfile.mkdtemp(prefix="sightline-demo-"))).resolve()
     home.mkdir(parents=True, exist_ok=True)
     users_home = default_home()
@@ -109,7 +109,7 @@ def play(wish: Wish) -> Outcome:
         pack = _load_pack(settings)
         for _name, photo in wish.photos:  # and so is a photo without a face
             look(read_photo(photo), pack, settings)
-        with stage.running_stack(settings):
+        with stage.running_stack(settings, monitoring=monitoring):
             return _run(settings, pack, making.result())
 
 

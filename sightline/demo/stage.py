@@ -119,10 +119,10 @@ def _fetched_in_time(users_home: Path) -> bool:
 
 
 @contextmanager
-def running_stack(settings: Settings) -> Iterator[None]:
-    """Broker and database, which end with the block however it ends."""
+def running_stack(settings: Settings, *, monitoring: bool = False) -> Iterator[None]:
+    """Broker and database, and monitoring where wanted, which end with the block however it ends."""
     try:
-        up(settings)
+        up(settings, monitoring=monitoring or None)
         yield
     finally:
         with progress_console.status("stopping everything"), _undisturbed():
