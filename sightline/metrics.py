@@ -7,6 +7,8 @@ of what every worker holds a copy of (the gallery) the largest is taken.
 Of what was filmed more than a day ago, and of films read faster than time, no age is observed.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 from sightline import __version__
@@ -15,6 +17,7 @@ from sightline import __version__
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _LATENCY = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 300)
+_FILMED_EARLIER = 86_400.0
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
 BUILD_INFO = Gauge("sightline_build_info", "1, with the version of the code", ["version"])
@@ -193,7 +196,14 @@ API_REQUEST_SECONDS = Histogram(
     "sightline_api_request_seconds", "Time of one request, by route", ["route"]
 )
 
-_FILMED_EARLIER = 86_400.0
+
+def show(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+    """Set a gauge by the values of its labels; what it showed of others before is gone."""
+    shown = {tuple(one.labels.values()) for family in gauge.collect() for one in family.samples}
+    for labels in shown - values.keys():
+        gauge.remove(*labels)
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)
 
 
 def observe_age(histogram: Histogram, seconds: float) -> None:

@@ -109,7 +109,12 @@ class AccessLog:
         metrics.ROWS.labels(self.name, "access_logs").inc(len(named))
         now = self._clock.now_us()
         for one in named:
-            metrics.CAPTURE_TO_ROW_SECONDS.labels(self.name).observe((now - one.decided_at_us) / US)
+            age = (now - one.decided_at_us) / US
+            metrics.observe_age(metrics.CAPTURE_TO_ROW_SECONDS.labels(self.name), age)
+            if one.person_id and one.status == pb.Sighting.CONFIRMED:
+                metrics.observe_age(metrics.CAPTURE_TO_NAME_SECONDS, age)
+                seen = (one.decided_at_us - one.first_seen_us) / US
+                metrics.observe_age(metrics.SEEN_TO_NAME_SECONDS, seen)
 
 
 def row(sighting: pb.Sighting, camera: Camera) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What topics hold, how long they keep it, and where every group of ours stands in them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -43,6 +44,14 @@ class Held:
     limit_ms: int  # -1: none
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a topic keeps, of all its partitions; markers of transactions count as records."""
+
+    records: int
+    size: int  # bytes
+
+
 class Holdings:
     """Asks the brokers. Every method raises InfrastructureError when they do not answer."""
 
@@ -67,6 +76,18 @@ class Holdings:
             place: Held(lows[place], highs[place], sizes.get(place, 0), *limits[place[0]])
             for place in asked
         }
+
+    def kept(self) -> dict[str, Kept]:
+        """What each topic keeps; Kafka's own left out."""
+        sizes = {at: size for at, size in partition_bytes(self._settings).items() if _is_ours(at)}
+        lows = self._offsets(sizes, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        highs = self._offsets(sizes, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        records: Counter[str] = Counter()
+        size: Counter[str] = Counter()
+        for (topic, number), held in sizes.items():
+            records[topic] += highs[topic, number] - lows[topic, number]
+            size[topic] += held
+        return {topic: Kept(records[topic], size[topic]) for topic in size}
 
     def positions(self) -> dict[str, dict[Place, int]]:
         """Where our groups stand, by group; a run's only while somebody works on it."""
@@ -133,6 +154,10 @@ class Holdings:
             return {}
         found = self._admin.list_offsets(asked)
         return {(at.topic, at.partition): _done(future).offset for at, future in found.items()}
+
+
+def _is_ours(place: Place) -> bool:
+    return not place[0].startswith("__")
 
 
 def _done(future: "Future[T]") -> T:
