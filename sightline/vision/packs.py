@@ -7,6 +7,7 @@ from typing import Any
 from sightline.errors import SightlineError
 from sightline.settings import Settings
 from sightline.vision.files import sha256
+from sightline.vision.gauges import GPU_PROVIDERS, show_memory, show_models
 from sightline.vision.interface import (
     BGRImage,
     Face,
@@ -76,17 +77,24 @@ def load_pack(settings: Settings) -> ModelPack:
     """
     files = resolve_pack(settings)
     if files.faces is None or files.embedder is None:
-        from sightline.vision.dlib_pack import load_dlib_pack  # noqa: PLC0415 - heavy
+        from sightline.vision.dlib_pack import load_dlib_pack, weight_files  # noqa: PLC0415 - heavy
 
-        return load_dlib_pack()
+        pack = load_dlib_pack()
+        show_models(pack.id, "cpu", weight_files().values())
+        return pack
     from sightline.vision.faces import ArcFaceEmbedder, ScrfdDetector  # noqa: PLC0415 - heavy
 
-    return ModelPack(
+    pack = ModelPack(
         id=files.id,
         persons=_person_detector(files.persons, settings) if files.persons else None,
         faces=ScrfdDetector(files.faces, settings),
         embedder=ArcFaceEmbedder(files.embedder, settings),
     )
+    used = [path for path in (files.persons, files.faces, files.embedder) if path is not None]
+    show_models(pack.id, settings.provider, used)
+    if settings.provider in GPU_PROVIDERS:
+        show_memory(settings.device)
+    return pack
 
 
 def _person_detector(path: Path, settings: Settings) -> PersonDetector:
