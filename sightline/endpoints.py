@@ -4,12 +4,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
 from sightline.errors import SightlineError
 from sightline.secrets import SECRETS_MANAGER, forget, reveal
+from sightline.security.keyring import SUPERUSER, Keyring
+from sightline.security.rights import CLI, user
 from sightline.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -41,6 +43,8 @@ class StackPorts:
     postgres_password: str
     prometheus: int | None = None
     """None where the home has no monitoring."""
+    secure: bool = False
+    """Whether both want a certificate and a password, and know what each service may do."""
 
     @property
     def taken(self) -> set[int]:
@@ -113,7 +117,17 @@ def database_url(settings: Settings) -> str:
     ports = StackPorts.load(settings.home)
     if ports is None:
         raise SightlineError(_UP_FIRST.format(home=settings.home, variable="DATABASE_URL"))
-    return f"postgresql://postgres:{ports.postgres_password}@{LOOPBACK}:{ports.postgres}/sightline"
+    if not ports.secure or settings.identity == CLI:
+        return admin_url(settings.home, ports)
+    keyring, service = Keyring(settings.home), settings.identity
+    password = reveal(keyring.database_password(service))
+    return _secured(keyring, service, _signed_in(_embedded(ports), user(service), password))
+
+
+def admin_url(home: Path, ports: StackPorts) -> str:
+    """The embedded database's URL for who may do everything there."""
+    url = _signed_in(_embedded(ports), SUPERUSER, ports.postgres_password)
+    return _secured(Keyring(home), SUPERUSER, url) if ports.secure else url
 
 
 def forget_database_url(settings: Settings) -> bool:
@@ -149,6 +163,22 @@ def _from_secret(settings: Settings) -> str:
             " username and password, and host unless DATABASE_URL says where"
         ) from None
     return _signed_in(url, user, password)
+
+
+def _embedded(ports: StackPorts) -> str:
+    return f"postgresql://{LOOPBACK}:{ports.postgres}/sightline"
+
+
+def _secured(keyring: Keyring, name: str, url: str) -> str:
+    """The URL for who has a certificate, and believes nobody but the home's own server."""
+    pair = keyring.pair(name)
+    tls = {
+        "sslmode": "verify-full",
+        "sslrootcert": keyring.authority,
+        "sslcert": pair.certificate,
+        "sslkey": pair.key,
+    }
+    return f"{url}?{urlencode(tls)}"
 
 
 def _signed_in(url: str, user: str, password: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 
 import aiokafka
 import faust
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -18,6 +19,7 @@ from yarl import URL
 
 from processors.match.lease import Lease
 from processors.match.writer import DELIVERY_SECONDS, Writer
+from sightline.kafka.config import AioKafka
 
 _FETCH_WAIT_MS = 100
 """Faust's own 1500 keeps a partition that was resumed waiting for those that have nothing."""
@@ -27,9 +29,9 @@ SESSION_SECONDS = 6.0
 
 
 def make_app(
-    app_id: str, servers: str, folder: Path, lease: Lease, member: str | None = None
+    app_id: str, kafka: AioKafka, folder: Path, lease: Lease, member: str | None = None
 ) -> faust.App:
-    """A Faust app with the settings that held; `servers` is Kafka's list, with commas.
+    """A Faust app with the settings that held.
 
     `member`: the name of a static member of the group, the same after a restart. Whoever comes
     back under it within the session has its partitions again at once, from the same assignment;
@@ -38,7 +40,8 @@ def make_app(
     folder.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         app_id,
-        broker=[URL(f"kafka://{server.strip()}") for server in servers.split(",")],
+        broker=[URL(f"kafka://{server.strip()}") for server in kafka.servers],
+        broker_credentials=_credentials(kafka),
         datadir=folder,
         autodiscover=False,
         web_enabled=False,
@@ -68,6 +71,20 @@ def make_app(
     app.transport = transport
     app.on_rebalance_complete.connect(_hold_flow, weak=False)
     return app
+
+
+def _credentials(kafka: AioKafka) -> Credentials | None:
+    """Who we are, in Faust's words."""
+    access = kafka.access
+    context = access.get("ssl_context")
+    if "sasl_mechanism" in access:
+        return SASLCredentials(
+            username=access["sasl_plain_username"],
+            password=access["sasl_plain_password"],
+            mechanism=access["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context is not None else None
 
 
 async def _hold_flow(app: Any, /, *_: Any, **__: Any) -> None:

@@ -18,8 +18,12 @@ from schemas.decode import InvalidMessageError, decode
 from schemas.ids import global_id
 from schemas.topics import FACTS, GALLERY
 from sightline import metrics
+from sightline.kafka.config import AioKafka
 
 log = logging.getLogger(__name__)
+
+KNOWN_BY = "sightline-match-known"
+"""What it is called in place of a group."""
 
 _WAIT_MS = 500
 _IN_ONE_GO = 50
@@ -34,20 +38,26 @@ _PARTITIONS = [
 class Follower:
     """Keeps what is known as the topics say; `changed` is told what each record touches."""
 
-    def __init__(self, servers: str, known: Known, changed: Callable[[Touched], None]) -> None:
-        self._servers = servers
+    def __init__(self, kafka: AioKafka, known: Known, changed: Callable[[Touched], None]) -> None:
+        self._kafka = kafka
         self._known = known
         self._changed = changed
         self._consumer: AIOKafkaConsumer | None = None
 
+    @property
+    def consumer(self) -> AIOKafkaConsumer | None:
+        """What it reads with, once it has begun."""
+        return self._consumer
+
     async def load(self) -> None:
         """Read all that is there now. Raises KafkaError."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers.split(","),
-            client_id="sightline-match-known",
+            bootstrap_servers=self._kafka.servers,
+            client_id=KNOWN_BY,
             enable_auto_commit=False,
             isolation_level="read_committed",
             fetch_max_wait_ms=_WAIT_MS,
+            **self._kafka.access,
         )
         self._consumer = consumer
         await consumer.start()
@@ -81,8 +91,6 @@ class Follower:
                 self._apply(record)
                 if number % _IN_ONE_GO == 0:
                     await asyncio.sleep(0)  # faces are waiting
-        metrics.GALLERY_PEOPLE.set(len(self._known.gallery))
-        metrics.GALLERY_TEMPLATES.set(self._known.gallery.templates)
 
     def _apply(self, record: ConsumerRecord) -> None:
         metrics.RECORDS.labels("match", record.topic).inc()

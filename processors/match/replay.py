@@ -17,10 +17,9 @@ from processors.match.known import Known
 from processors.match.pass_again import Again
 from processors.match.run_gallery import add_templates
 from schemas.topics import FACES, of_run
-from sightline.endpoints import kafka_servers
 from sightline.errors import InfrastructureError
 from sightline.kafka import positions
-from sightline.kafka.config import consumer_config, producer_config
+from sightline.kafka.config import aiokafka_config, consumer_config, producer_config
 from sightline.kafka.positions import Offsets
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
@@ -62,7 +61,7 @@ def run(settings: Settings) -> None:
 async def _load(settings: Settings) -> Known:
     """Who is enrolled and what else is known, as a live matcher has it now."""
     known = Known()
-    follower = Follower(kafka_servers(settings), known, lambda _touched: None)
+    follower = Follower(aiokafka_config(settings), known, lambda _touched: None)
     try:
         await follower.load()
     finally:

@@ -30,6 +30,7 @@ from processors.match.faust_rules import (
     make_app,
 )
 from processors.match.follow import Follower
+from processors.match.gauges import Gauges
 from processors.match.known import Known
 from processors.match.lease import Lease
 from processors.match.overlay import Touched
@@ -40,12 +41,12 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
 from sightline import metrics
 from sightline.clock import Clock, SystemClock
-from sightline.endpoints import kafka_servers
 from sightline.errors import InfrastructureError, InvalidRecord
 from sightline.faults import Place, reach
 from sightline.health import KAFKA, Health
-from sightline.kafka.config import worker_id
+from sightline.kafka.config import aiokafka_config, worker_id
 from sightline.kafka.deadletters import give_up
+from sightline.kafka.intake import took
 from sightline.kafka.records import Out, Record
 from sightline.lifecycle import Stop, start_service
 from sightline.settings import Settings
@@ -77,14 +78,15 @@ class MatchWorker:
         self._failure: BaseException | None = None
         self._is_at_work = False
         self._health = Health()
-        servers = kafka_servers(settings)
+        kafka = aiokafka_config(settings)
         self._known = Known()
-        self._follower = Follower(servers, self._known, self._follow)
+        self._follower = Follower(kafka, self._known, self._follow)
         lease = self._lease = Lease(SESSION_SECONDS, _end)
         member = worker_id(settings, _APP) if settings.instance else None
-        self._app: faust.App = make_app(_APP, servers, settings.home / "match", lease, member)
-        self._writer = Writer(servers, lease)
+        self._app: faust.App = make_app(_APP, kafka, settings.home / "match", lease, member)
+        self._writer = Writer(kafka, lease)
         self._table = StateTable(self._app, self._writer, _TABLE, MATCH_STATE.partitions)
+        self._gauges = Gauges(self._app, self._known, self._clock)
         faces = self._app.topic(
             FACES.name,
             key_type=bytes,
@@ -109,6 +111,7 @@ class MatchWorker:
         while not stop:
             await asyncio.sleep(_LOOK_SECONDS)
             self._tell_health(stop)
+            self._gauges.look((self._sites or {}).values(), self._follower.consumer)
             if following.done():
                 following.result()
             self._raise_failure()
@@ -154,7 +157,7 @@ class MatchWorker:
 
     async def _process(self, event: EventT[bytes]) -> None:
         record = _record(event)
-        metrics.RECORDS.labels(_SERVICE, record.topic).inc()
+        took(_SERVICE, record, self._clock.now_us())
         if record.retry_for not in (None, _SERVICE):
             return  # a dead letter of another service, which takes it once more
         try:
@@ -169,7 +172,8 @@ class MatchWorker:
         inner = event.observation if event.HasField("observation") else event.track_ended
         site = self._site(inner.site_id)
         settled = committed_offset(self._app, record.topic, record.partition)
-        done = step(event, site, self._known, self._rules, settled=settled)
+        with metrics.STAGE_SECONDS.labels("decide").time():
+            done = step(event, site, self._known, self._rules, settled=settled)
         reach(Place.BEFORE_PRODUCE)
         try:
             await self._writer.send([_out(sighting) for sighting in done.sightings])

@@ -12,6 +12,7 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from processors.match.lease import Lease
 from schemas.topics import MAX_RECORD_BYTES
+from sightline.kafka.config import AioKafka
 from sightline.kafka.records import Out
 
 DELIVERY_SECONDS = 30.0
@@ -21,10 +22,10 @@ DELIVERY_SECONDS = 30.0
 class Writer:
     """Rule 4. Faust's own buffers are awaited by nobody, and it has no place for a lease."""
 
-    def __init__(self, servers: str, lease: Lease) -> None:
+    def __init__(self, kafka: AioKafka, lease: Lease) -> None:
         self._lease = lease
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=servers.split(","),
+            bootstrap_servers=kafka.servers,
             client_id="sightline-match",
             acks="all",
             request_timeout_ms=round(DELIVERY_SECONDS * 1000),
@@ -32,6 +33,7 @@ class Writer:
             # clearly. A batch is what all changes of an event have to fit in.
             max_request_size=8 * MAX_RECORD_BYTES,
             max_batch_size=MAX_RECORD_BYTES,
+            **kafka.access,
         )
         self._guard(self._producer.client)
 

@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from schemas.topics import LIVE
 from sightline.errors import SightlineError
+from sightline.security.rights import RIGHTS
 from sightline.settings import Settings, load_settings
 from sightline.stack.running import SUPERVISOR, registered, running_services
 from sightline.stack.supervisor import LIFELINE, ONE_THREAD, Child, Supervisor
@@ -62,6 +64,8 @@ def _run(
             f"no service {name}: choose one of {', '.join([SUPERVISOR, *sorted(services())])}"
         )
     service: Callable[[Settings], None] = known[name].load()
+    if name in RIGHTS and settings.run == LIVE:  # a replay works for who has asked for it
+        settings = settings.model_copy(update={"identity": name})
     with registered(name, settings):
         service(settings)
 

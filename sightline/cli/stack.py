@@ -37,6 +37,13 @@ def _up(
             show_default="no",
         ),
     ] = None,
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure",
+            help="TLS, passwords and least rights for each service; said once, the home keeps it.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start broker, database and object store; create topics and tables. May be run again."""
@@ -44,7 +51,7 @@ def _up(
     from sightline.stack.status import status  # noqa: PLC0415
 
     settings = load_settings()
-    up(settings, brokers, monitoring)
+    up(settings, brokers, monitoring, secure=secure)
     print_rows(status(settings).parts, title=f"Stack in {settings.home}", as_json=as_json)
 
 

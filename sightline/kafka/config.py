@@ -1,10 +1,18 @@
-"""librdkafka settings, said once."""
+"""The settings of Kafka's clients, said once: librdkafka's, and who we are for all of them."""
 
+import ssl
 import uuid
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from schemas.topics import MAX_RECORD_BYTES
-from sightline.endpoints import kafka_servers
+from sightline.endpoints import StackPorts, kafka_servers
+from sightline.errors import SightlineError
+from sightline.secrets import reveal
+from sightline.security.keyring import Keyring
+from sightline.security.rights import user
 from sightline.settings import Settings
+from sightline.settings.groups import KafkaSettings
 
 ConfigValue = str | int | float | bool
 
@@ -15,13 +23,109 @@ _TRANSACTION_TIMEOUT_MS = 10_000
 """A dead worker's open transaction blocks its readers for at most this long."""
 
 
+def kafka_access(settings: Settings) -> KafkaSettings:
+    """How Kafka is to be spoken to: as the settings say, or as the home's own secure one wants."""
+    given = settings.kafka
+    if settings.kafka_bootstrap_servers or given.security_protocol != "PLAINTEXT":
+        return given
+    ports = StackPorts.load(settings.home)
+    if ports is None or not ports.secure:
+        return given
+    keyring, service = Keyring(settings.home), settings.identity
+    pair = keyring.pair(service)
+    return KafkaSettings(
+        security_protocol="SASL_SSL",
+        sasl_username=user(service),
+        sasl_password=keyring.kafka_password(service),
+        ssl_ca=keyring.authority,
+        ssl_cert=pair.certificate,
+        ssl_key=pair.key,
+    )
+
+
 def client_config(settings: Settings, client_id: str) -> dict[str, ConfigValue]:
-    """What every client needs: where the broker is."""
+    """What every client needs: where the broker is, and who we are.
+
+    Raises SightlineError when a secret or a file of it cannot be had.
+    """
     return {
         "bootstrap.servers": kafka_servers(settings),
         "client.id": client_id,
         "broker.address.family": "v4",  # "localhost" also means ::1, where we never listen
+    } | _librdkafka(kafka_access(settings))
+
+
+def _librdkafka(access: KafkaSettings) -> dict[str, ConfigValue]:
+    if access.security_protocol == "PLAINTEXT":
+        return {}
+    config: dict[str, ConfigValue] = {"security.protocol": access.security_protocol}
+    if login := _login(access):
+        config |= {
+            "sasl.mechanism": access.sasl_mechanism,
+            "sasl.username": login.user,
+            "sasl.password": login.password,
+        }
+    files = {
+        "ssl.ca.location": access.ssl_ca,
+        "ssl.certificate.location": access.ssl_cert,
+        "ssl.key.location": access.ssl_key,
     }
+    return config | {name: str(_there(path)) for name, path in files.items() if path}
+
+
+class AioKafka(NamedTuple):
+    """Where Kafka is and who we are, in the words of aiokafka."""
+
+    servers: list[str]
+    access: dict[str, Any]
+
+
+def aiokafka_config(settings: Settings) -> AioKafka:
+    """The same for a client of aiokafka. Raises SightlineError as `client_config` does."""
+    access = kafka_access(settings)
+    config: dict[str, Any] = {"security_protocol": access.security_protocol}
+    if login := _login(access):
+        config |= {
+            "sasl_mechanism": access.sasl_mechanism,
+            "sasl_plain_username": login.user,
+            "sasl_plain_password": login.password,
+        }
+    if access.security_protocol.endswith("SSL"):
+        config["ssl_context"] = _context(access)
+    return AioKafka(kafka_servers(settings).split(","), config)
+
+
+class _Login(NamedTuple):
+    user: str
+    password: str
+
+
+def _login(access: KafkaSettings) -> _Login | None:
+    if not access.security_protocol.startswith("SASL"):
+        return None
+    if access.sasl_username is None or access.sasl_password is None:
+        raise SightlineError("kafka.sasl_username and kafka.sasl_password are needed for SASL")
+    return _Login(access.sasl_username, reveal(access.sasl_password))
+
+
+def _context(access: KafkaSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=access.ssl_ca and _there(access.ssl_ca))
+    if access.ssl_cert:
+        try:
+            context.load_cert_chain(_there(access.ssl_cert), access.ssl_key)
+        except (OSError, ssl.SSLError) as error:
+            raise SightlineError(
+                f"the certificate {access.ssl_cert} is of no use: {error}"
+            ) from error
+    return context
+
+
+def _there(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise SightlineError(f"{path} cannot be read: {error.strerror}") from error
+    return path
 
 
 def producer_config(

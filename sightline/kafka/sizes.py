@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Int64, Schema, String
 
-from sightline.endpoints import kafka_servers
 from sightline.errors import InfrastructureError
+from sightline.kafka.config import AioKafka, aiokafka_config
 from sightline.settings import Settings
 
 _API = 35
@@ -75,13 +75,15 @@ def partition_bytes(settings: Settings) -> Mapping[Place, int]:
     Raises InfrastructureError when Kafka does not answer.
     """
     try:
-        return asyncio.run(_ask(kafka_servers(settings)))
+        return asyncio.run(_ask(aiokafka_config(settings)))
     except KafkaError as error:
         raise InfrastructureError(f"Kafka does not tell its sizes: {error}") from error
 
 
-async def _ask(servers: str) -> Mapping[Place, int]:
-    client = AIOKafkaClient(bootstrap_servers=servers, client_id="sightline-sizes")
+async def _ask(kafka: AioKafka) -> Mapping[Place, int]:
+    client = AIOKafkaClient(
+        bootstrap_servers=kafka.servers, client_id="sightline-sizes", **kafka.access
+    )
     sizes: dict[Place, int] = defaultdict(int)
     try:
         await client.bootstrap()

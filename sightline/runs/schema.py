@@ -4,6 +4,7 @@ from psycopg import sql
 
 from schemas.topics import LIVE
 from sightline.people.overlay import Cursor
+from sightline.security.grants import apply_grants
 from sightline.store.db import run_schema
 
 ROWS = (
@@ -65,7 +66,9 @@ def forget_faces(cursor: Cursor, person: int) -> None:
     )
     for (schema,) in cursor.fetchall():
         tracks = sql.Identifier(schema, "person_tracks")
-        forget = sql.SQL("UPDATE {} SET embedding = NULL WHERE global_id = %s")
+        forget = sql.SQL(
+            "UPDATE {} SET embedding = NULL, embedding_sealed = NULL WHERE global_id = %s"
+        )
         cursor.execute(forget.format(tracks), (person,))
 
 
@@ -83,3 +86,4 @@ def _create(cursor: Cursor, schema: str, tables: tuple[str, ...]) -> None:
                 sql.Identifier(schema, table), sql.Identifier("public", table)
             )
         )
+    apply_grants(cursor.connection, schema)

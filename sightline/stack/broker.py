@@ -11,6 +11,9 @@ import psutil
 from schemas.topics import MAX_RECORD_BYTES, MIB
 from sightline.endpoints import LOOPBACK, StackPorts
 from sightline.errors import SightlineError
+from sightline.security.authority import write_secret
+from sightline.security.keyring import Keyring, node_name
+from sightline.security.rights import CLI, user
 from sightline.stack import processes
 from sightline.stack.jars import kafka_jars
 from sightline.stack.ports import answers
@@ -25,7 +28,6 @@ _PROPERTIES = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "NODES",
-    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
     "message.max.bytes": str(MAX_RECORD_BYTES),
     "replica.fetch.max.bytes": str(MAX_RECORD_BYTES),
@@ -46,6 +48,24 @@ _PROPERTIES = {
     "log.cleaner.dedupe.buffer.size": str(16 * MIB),
 }
 
+_OPEN = {
+    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT",
+}
+
+_SECURE = {
+    # Clients prove a certificate and a password, nodes know each other by certificate.
+    "listener.security.protocol.map": "CLIENTS:SASL_SSL,NODES:SSL,CONTROLLER:SSL",
+    "ssl.client.auth": "required",
+    # Kafka's default asks clients that sign in by a password for no certificate.
+    "listener.name.clients.ssl.client.auth": "required",
+    "listener.name.clients.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+    "ssl.enabled.protocols": "TLSv1.3",
+    "ssl.keystore.type": "PEM",
+    "ssl.truststore.type": "PEM",
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "false",
+}
+
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 _HEAP = {1: "-Xmx512m", 3: "-Xmx256m"}  # by the number of nodes
 
@@ -58,6 +78,7 @@ class Broker:
         self._folder = home / ("kafka" if node == 1 else f"kafka-{node}")
         self._properties = self._folder / "server.properties"
         self._data = self._folder / "data"
+        self._keyring = Keyring(home)
         self.log = self._folder / "kafka.log"
 
     @property
@@ -118,8 +139,23 @@ class Broker:
                 for number, one in enumerate(ports.kafka, start=1)
             ),
             "log.dirs": str(data),
-        }  # fmt: skip
+        } | (self._security(len(ports.kafka)) if ports.secure else _OPEN)  # fmt: skip
         path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+
+    def _security(self, nodes: int) -> dict[str, str]:
+        """Who may do what is in the cluster's own data; here is only who may do everything."""
+        pair = self._keyring.pair(node_name(self.node))
+        store = self._folder / "node.pem"
+        write_secret(store, pair.key.read_bytes() + pair.certificate.read_bytes())
+        mighty = [f"CN={node_name(number)}" for number in range(1, nodes + 1)]
+        mighty += [f"CN={user(CLI)}", user(CLI)]  # by certificate, and by password
+        login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        return _SECURE | {
+            "ssl.keystore.location": str(store),
+            "ssl.truststore.location": str(self._keyring.authority),
+            "listener.name.clients.scram-sha-512.sasl.jaas.config": login,
+            "super.users": ";".join(f"User:{name}" for name in mighty),
+        }
 
     def _format(self, java: list[str], ports: StackPorts, cluster_id: str | None) -> None:
         """Make the data folder, whole or not at all."""

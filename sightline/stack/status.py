@@ -15,6 +15,7 @@ from sightline.endpoints import (
 )
 from sightline.errors import SightlineError
 from sightline.kafka.admin import reachable
+from sightline.kafka.config import kafka_access
 from sightline.settings import Settings
 from sightline.stack.monitoring import alerts
 from sightline.stack.ports import answers
@@ -74,7 +75,8 @@ def _brokers(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _broker(name: str, address: str, settings: Settings, *, embedded: bool) -> dict[str, Any]:
-    alone = settings.model_copy(update={"kafka_bootstrap_servers": address})
+    access = kafka_access(settings)
+    alone = settings.model_copy(update={"kafka_bootstrap_servers": address, "kafka": access})
     return _part(name, address, "up" if reachable(alone) else "down", embedded=embedded)
 
 

@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 
 import schemas.migrations
 from sightline.errors import SightlineError
+from sightline.security.grants import apply_grants
 from sightline.settings import Settings
 from sightline.store.db import Opened
 
@@ -41,9 +42,13 @@ def _alembic(settings: Settings) -> Iterator[Config]:
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Bring the schema to a revision; does nothing when it is there."""
+    """Bring the schema to a revision, and the rights in it to what they should be."""
     with _alembic(settings) as config:
         command.upgrade(config, revision)
+        if revision == "head":
+            connection = config.attributes["connection"].connection.driver_connection
+            apply_grants(connection)
+            connection.commit()
 
 
 def downgrade(settings: Settings, revision: str) -> None:

@@ -1,0 +1,127 @@
+"""A small certificate authority: that of one home, which nobody else has to trust."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+_SERVER = IPv4Address("127.0.0.1")
+
+_AUTHORITY_DAYS = 3650
+_CERTIFICATE_DAYS = 397
+RENEW_DAYS = 60
+"""A certificate that runs out within so many days is made anew by the next `up`."""
+
+_EARLIER = timedelta(minutes=5)  # clocks differ
+_USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """Signs certificates with the key in its folder; makes that where it is not there."""
+
+    def __init__(self, folder: Path, now: datetime) -> None:
+        self._now = now
+        self._pair = Pair(folder / "ca.crt", folder / "ca.key")
+        if not self._pair.certificate.exists():
+            self._found()
+        self._certificate = x509.load_pem_x509_certificate(self._pair.certificate.read_bytes())
+        key = serialization.load_pem_private_key(self._pair.key.read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise TypeError("the authority's key is not one of ours")
+        self._key = key
+
+    def ensure(self, name: str, pair: Pair) -> bool:
+        """Make a certificate for a name where there is none, or it runs out; whether it was made.
+
+        It is good for clients, and for servers on loopback.
+        """
+        if pair.certificate.exists() and pair.key.exists() and self._is_good(pair.certificate):
+            return False
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = self._builder(name, key.public_key(), _CERTIFICATE_DAYS)
+        names = [x509.DNSName("localhost"), x509.IPAddress(_SERVER)]
+        builder = (
+            builder.issuer_name(self._certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(_USES), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        )
+        _write(pair, key, builder.sign(self._key, hashes.SHA256()))
+        return True
+
+    def _is_good(self, path: Path) -> bool:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+        return found.not_valid_after_utc > self._now + timedelta(days=RENEW_DAYS)
+
+    def _found(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = "Sightline home"
+        builder = self._builder(name, key.public_key(), _AUTHORITY_DAYS).issuer_name(_named(name))
+        uses = x509.KeyUsage(
+            digital_signature=False, content_commitment=False, key_encipherment=False,
+            data_encipherment=False, key_agreement=False, key_cert_sign=True, crl_sign=True,
+            encipher_only=False, decipher_only=False,
+        )  # fmt: skip
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        ).add_extension(uses, critical=True)
+        _write(self._pair, key, builder.sign(key, hashes.SHA256()))
+
+    def _builder(
+        self, name: str, key: ec.EllipticCurvePublicKey, days: int
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(_named(name))
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self._now - _EARLIER)
+            .not_valid_after(self._now + timedelta(days=days))
+        )
+
+
+def now() -> datetime:
+    """The present, as certificates count it."""
+    return datetime.now(UTC)
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _write(pair: Pair, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+    """The key first: a certificate that is there has one."""
+    pair.certificate.unlink(missing_ok=True)
+    write_secret(
+        pair.key,
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+    )
+    draft = pair.certificate.with_suffix(".new")
+    draft.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    draft.replace(pair.certificate)
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all, that its owner alone can read."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_bytes(content)
+    draft.replace(path)
