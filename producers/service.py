@@ -12,12 +12,14 @@ import psycopg
 
 from producers.camera import CameraLoop
 from producers.capture import quiet_opencv
+from producers.gauges import forget
 from producers.publish import Publisher
 from sightline import metrics
 from sightline.clock import SystemClock
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.health import DATABASE, KAFKA
 from sightline.lifecycle import Stop, start_service
+from sightline.log import about
 from sightline.settings import Settings
 from sightline.store import cameras
 from sightline.store.cameras import Camera, CameraStatus
@@ -116,6 +118,8 @@ class CameraService:
         }
         for name in gone:
             del self._running[name]
+            if name not in wanted:
+                forget(name)
         for name, one in self._running.items():
             if name not in wanted or wanted[name].spec != one.camera.spec:
                 one.stop.request()
@@ -138,7 +142,9 @@ class CameraService:
         try:
             publisher = Publisher(self.settings, camera)
             self._running[camera.camera_id].publisher = publisher
-            CameraLoop(camera, publisher, self._report, stop, self.stop, SystemClock()).run()
+            loop = CameraLoop(camera, publisher, self._report, stop, self.stop, SystemClock())
+            with about(camera=camera.camera_id):
+                loop.run()
         except (InfrastructureError, SightlineError) as error:
             # The camera is started again when the table is looked at next.
             log.warning("%s: %s", camera.camera_id, error)

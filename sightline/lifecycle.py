@@ -6,7 +6,7 @@ import threading
 import time
 from types import FrameType
 
-from sightline import faults, service_endpoint, targets
+from sightline import faults, heartbeat, service_endpoint, targets
 from sightline.health import MAIN, Health
 from sightline.log import configure_logging
 from sightline.settings import Settings
@@ -69,7 +69,8 @@ def start_service(name: str, settings: Settings) -> Stop:
 
     The service says `health.ready()` of what is returned once it serves. Raises SightlineError.
     """
-    configure_logging(settings.log_level)
+    instance = targets.instance_of(settings)
+    configure_logging(settings.log_level, settings.log_format, service=name, instance=instance)
     faults.arm(settings.faults, name)
     health = Health(settings.health.stuck_seconds, settings.health.start_seconds)
     stop = Stop(settings.shutdown_seconds, health)
@@ -84,5 +85,6 @@ def start_service(name: str, settings: Settings) -> Stop:
     host = settings.metrics_host
     server = service_endpoint.serve(host, settings.metrics_port, health)
     targets.announce(name, host, server.server_port, settings)
+    heartbeat.beat(name, settings.health.heartbeat_seconds, health, stop.wait)
     log.info("%s: metrics and health on http://%s:%d", name, host, server.server_port)
     return stop

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from sightline.clean import hide
 from sightline.errors import SightlineError, UnreachableError
 from sightline.settings import load_settings
 
@@ -53,10 +54,15 @@ _lock = Lock()
 def reveal(secret: SecretStr) -> str:
     """The secret itself, as its place has it now or had it within `secrets.refresh_seconds`.
 
-    Raises SightlineError when its place has none, and UnreachableError, which is one, when AWS
+    From now on it is kept out of the logs. Raises SightlineError when its place has none, and UnreachableError, which is one, when AWS
     does not answer and nothing is kept.
     """
-    given = secret.get_secret_value()
+    value = _found(secret.get_secret_value())
+    hide(value)
+    return value
+
+
+def _found(given: str) -> str:
     if given.startswith(FILE):
         return _read(Path(given.removeprefix(FILE)).expanduser())
     if given.startswith((SECRETS_MANAGER, SSM)):

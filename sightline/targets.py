@@ -17,6 +17,7 @@ from sightline.errors import SightlineError
 from sightline.settings import Settings
 from sightline.stack.locks import lock
 
+_LOOPBACK = ("127.", "[::1]", "localhost")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
@@ -29,7 +30,19 @@ class Target:
     fleet: str
     run: str
     address: str
-    """Host and port."""
+    """Host and port, as others find it."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this host, as far as its address tells."""
+        host = self.address.rpartition(":")[0]
+        return host.startswith(_LOOPBACK) or host == socket.gethostname()
+
+    @property
+    def near(self) -> str:
+        """Host and port for this host: a service changes its ways for nobody else."""
+        host, _, port = self.address.rpartition(":")
+        return f"127.0.0.1:{port}" if host == socket.gethostname() else self.address
 
 
 def folder(home: Path) -> Path:
@@ -37,9 +50,14 @@ def folder(home: Path) -> Path:
     return home / "run" / "targets"
 
 
+def instance_of(settings: Settings) -> str:
+    """Which of several equal processes this is: as the settings say, or by its host's name."""
+    return settings.instance or socket.gethostname()
+
+
 def announce(service: str, host: str, port: int, settings: Settings) -> None:
     """Say until this process ends where it answers. Raises SightlineError."""
-    instance = settings.instance or socket.gethostname()
+    instance = instance_of(settings)
     target = Target(service, instance, settings.fleet, settings.run, _address(host, port))
     path = folder(settings.home) / f"{service}-{instance}-{os.getpid()}.json"
     try:

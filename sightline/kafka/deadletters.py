@@ -24,6 +24,7 @@ def give_up(
     log.warning(
         "%s: dead letter %s/%d@%d: %s",
         service, record.topic, record.partition, record.offset, error,
+        extra={"topic": record.topic, "partition": record.partition, "offset": record.offset},
     )  # fmt: skip
     letter = pb.DeadLetter(
         source=record.position,

@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="of the services' logs"
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="of the services' logs: lines for people, or JSON for programs"
+    )
     shutdown_seconds: float = Field(10.0, gt=0, description="one deadline for all work at shutdown")
 
     instance: str | None = Field(

@@ -16,6 +16,7 @@ from schemas.topics import (
     Topic,
     frames,
 )
+from sightline.access.roles import Role
 
 
 class Group(BaseModel):
@@ -192,6 +193,21 @@ class RetentionSettings(Group):
     expire_seconds: float = Field(3600.0, gt=0, description="how often rows are deleted")
 
 
+class OidcSettings(Group):
+    """Who vouches for people that sign in to the API, besides passwords of our own."""
+
+    issuer: str | None = Field(
+        None, description="the address of an OpenID Connect provider; without one there is none"
+    )
+    client_id: str = Field("sightline", description="what the provider calls us")
+    client_secret: SecretStr | None = Field(None, description="what we prove it with, if anything")
+    scope: str = Field("openid profile", description="what is asked for")
+    role_claim: str = Field("groups", description="the claim that roles follow from")
+    roles: dict[str, Role] = Field(
+        {}, description="which value of it is which role; the first one that somebody has counts"
+    )
+
+
 class ApiSettings(Group):
     """How the API is served."""
 
@@ -207,6 +223,19 @@ class ApiSettings(Group):
     failed_sign_ins: int = Field(
         10, ge=1, description="wrong passwords, or keys, of one address in 15 minutes"
     )
+    session_hours: float = Field(12.0, gt=0, description="how long a sign-in lasts")
+    session_idle_minutes: float = Field(
+        60.0, gt=0, description="and how long it lasts without a request"
+    )
+    public_url: str | None = Field(
+        None, description="where browsers find the API, if not where it listens"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses of proxies whose X-Forwarded-For and -Proto are believed"
+    )
+    tls_cert: Path | None = Field(None, description="a certificate chain in PEM: serve HTTPS")
+    tls_key: Path | None = Field(None, description="its key in PEM, if not in the same file")
+    oidc: OidcSettings = Field(default_factory=OidcSettings)
 
 
 class SecretsSettings(Group):

@@ -7,7 +7,7 @@ this one starts are told the same.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, get_origin
+from typing import Any, Final
 
 import platformdirs
 import yaml
@@ -82,17 +82,17 @@ def command(model: type[BaseModel], pairs: Sequence[str]) -> None:
 
 def _variable(model: type[BaseModel], key: str) -> str:
     """The variable that says the same as a key of the command line."""
-    inner: type[BaseModel] | None = model
+    group: type[BaseModel] | None = model
     parts = key.split(".")
-    for number, part in enumerate(parts):
-        field = inner.model_fields.get(part) if inner else None
+    for part in parts:
+        field = group.model_fields.get(part) if group else None
         if field is None:
             raise SightlineError(f"unknown setting {key}; {_PAGE}")
-        inner = group_of(field)
-        if get_origin(field.annotation) is dict:
-            break  # what follows are keys of its own
-        if inner is None and number + 1 < len(parts):
-            raise SightlineError(f"unknown setting {key}; {_PAGE}")
+        group = group_of(field)
+    if group is not None:
+        raise SightlineError(
+            f"{key} is a group of settings: {key}.{next(iter(group.model_fields))}"
+        )
     return PREFIX + "__".join(part.upper() for part in parts)
 
 

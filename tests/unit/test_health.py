@@ -1,0 +1,241 @@
+"""What a service says of itself: whether its loops go on, what it waits for, where it answers."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from confluent_kafka import KafkaException
+from prometheus_client import CollectorRegistry, Counter
+
+from sightline import heartbeat, service_endpoint, targets
+from sightline.clock import SystemClock
+from sightline.health import DATABASE, KAFKA, Health
+from sightline.kafka.reached import Reached
+from sightline.lifecycle import Stop
+from sightline.settings import Settings
+from tests.support import ROOT, eventually
+
+
+class Time(SystemClock):
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def health(time: Time) -> Health:
+    return Health(stuck_seconds=60, start_seconds=300, clock=time)
+
+
+def test_a_loop_that_does_not_come_round_is_stuck_and_recovers(time: Time, health: Health) -> None:
+    health.beat()
+    time.now += 60
+    assert health.stuck() == []
+    time.now += 0.1
+    assert health.stuck() == ["main"]
+    assert health.ages()["main"] == pytest.approx(60.1)
+    health.beat()
+    assert health.stuck() == []
+
+
+def test_models_may_be_loaded_for_longer_than_a_loop_may_stand(time: Time, health: Health) -> None:
+    time.now += 299
+    assert health.stuck() == []
+    time.now += 2
+    assert health.stuck() == ["main"]
+    health.beat()
+    time.now += 61
+    assert health.stuck() == ["main"]
+
+
+def test_one_camera_that_hangs_is_told_by_name_and_forgotten_when_it_ends(
+    time: Time, health: Health
+) -> None:
+    lobby = Stop(1.0, health, "camera lobby")
+    lobby.beat()
+    time.now += 61
+    Stop(1.0, health).beat()
+    assert health.stuck() == ["camera lobby"]
+    health.over("camera lobby")
+    assert health.stuck() == []
+
+
+def test_a_service_serves_once_it_has_begun_and_waits_for_nothing(health: Health) -> None:
+    assert health.waiting() == ["start"]
+    health.waits_for(DATABASE)
+    health.ready()
+    assert health.waiting() == ["database"]
+    health.has(DATABASE)
+    assert health.waiting() == []
+
+
+def test_a_long_pause_is_no_standstill(time: Time, health: Health) -> None:
+    stop = Stop(1.0, health)
+    resting = threading.Thread(target=stop.idle, args=(30.0,))
+    resting.start()
+    time.now += 1_000
+    eventually(lambda: not health.stuck())
+    stop.request()
+    resting.join(5)
+    assert not resting.is_alive()
+
+
+class Broker:
+    """Answers, or does not."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_away = False
+
+    def list_topics(self, topic: str, timeout: float) -> object:
+        self.asked += 1
+        if self.is_away:
+            raise KafkaException("away")
+        return topic
+
+
+def test_kafka_is_asked_for_only_where_nothing_comes(time: Time, health: Health) -> None:
+    health.ready()
+    broker = Broker()
+    reached = Reached(broker, "faces", health, time)
+    for _ in range(100):
+        time.now += 1
+        reached.came(1)
+    assert broker.asked == 0
+    time.now += 4.9
+    reached.came(0)
+    assert broker.asked == 0
+    broker.is_away = True
+    time.now += 0.2
+    reached.came(0)
+    assert health.waiting() == [KAFKA]
+    broker.is_away = False
+    reached.came(0)
+    assert broker.asked == 1
+    time.now += 5
+    reached.came(0)
+    assert health.waiting() == []
+    broker.is_away = True
+    time.now += 5
+    reached.came(0)
+    reached.came(3)
+    assert health.waiting() == []
+
+
+@pytest.fixture
+def url(health: Health) -> Iterator[str]:
+    server = service_endpoint.serve("127.0.0.1", 0, health)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_endpoint_says_so(url: str, health: Health, time: Time) -> None:
+    alive, ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
+    assert (alive.status_code, alive.json()["status"]) == (200, "ok")
+    assert (ready.status_code, ready.json()["waits_for"]) == (503, ["start"])
+    health.ready()
+    assert httpx.get(f"{url}/readyz").json() == {"status": "ready"}
+    time.now += 400
+    alive = httpx.get(f"{url}/healthz")
+    assert (alive.status_code, alive.json()["stuck"]) == (503, ["main"])
+    assert alive.json()["age_seconds"] == 400.0
+    assert "sightline_" in httpx.get(f"{url}/metrics").text
+    assert httpx.get(f"{url}/elsewhere").status_code == 404
+    assert httpx.post(f"{url}/log-level", content="DEBUG").status_code == 404
+
+
+def test_the_level_is_changed_from_this_machine_alone(url: str, health: Health) -> None:
+    before = logging.getLogger().level
+    try:
+        assert httpx.put(f"{url}/log-level", content="warning").json()["level"] == "WARNING"
+        assert logging.getLogger().level == logging.WARNING
+        for wrong in ("", "LOUD", "INFO\n" * 1_000, "é"):
+            assert httpx.put(f"{url}/log-level", content=wrong).status_code == 400
+        said: list[str] = []
+        elsewhere = {
+            "REQUEST_METHOD": "PUT", "PATH_INFO": "/log-level", "REMOTE_ADDR": "192.0.2.9",
+        }  # fmt: skip
+        service_endpoint.Endpoint(health)(elsewhere, lambda status, _headers: said.append(status))
+        assert said == ["403 Forbidden"]
+        assert logging.getLogger().level == logging.WARNING
+    finally:
+        logging.getLogger().setLevel(before)
+
+
+PROCESS = """
+import os, signal, sys
+from pathlib import Path
+from sightline import targets
+from sightline.settings import Settings
+settings = Settings(home=Path(sys.argv[1]), instance="east-2", fleet="yard")
+targets.announce("vision", "127.0.0.1", 9101, settings)
+print("said", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_is_a_target_of_prometheus_while_it_lives(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROCESS, str(tmp_path)]
+    for is_killed in (False, True):
+        with subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"said\n"
+            [found] = targets.targets(tmp_path)
+            assert (found.service, found.instance, found.fleet) == ("vision", "east-2", "yard")
+            assert found.address == found.near == "127.0.0.1:9101"
+            assert found.is_here
+            [path] = targets.folder(tmp_path).iterdir()
+            assert path.name == f"vision-east-2-{process.pid}.json"
+            assert json.loads(path.read_text()) == [{
+                "targets": ["127.0.0.1:9101"],
+                "labels": {
+                    "service": "vision", "instance_name": "east-2", "fleet": "yard", "run": "live",
+                },
+            }]  # fmt: skip
+            if is_killed:
+                process.kill()
+        assert targets.targets(tmp_path) == []
+        assert path.exists() == is_killed
+    targets.announce("match", "0.0.0.0", 9102, Settings(home=tmp_path))
+    [mine] = targets.folder(tmp_path).iterdir()
+    assert str(os.getpid()) in mine.name
+    [found] = targets.targets(tmp_path)
+    assert (found.near, found.is_here) == ("127.0.0.1:9102", True)
+
+
+def test_a_line_sums_up_what_was_counted(health: Health, caplog: pytest.LogCaptureFixture) -> None:
+    registry = CollectorRegistry()
+    frames = Counter("sightline_frames_seen", "Frames", ["camera"], registry=registry)
+    Counter("sightline_idle", "Nothing", registry=registry)
+    Counter("other", "Not ours", registry=registry).inc()
+    frames.labels("a").inc(2)
+    before = heartbeat.totals(registry)
+    frames.labels("a").inc(3)
+    frames.labels("b").inc(4)
+    assert heartbeat.gained(before, heartbeat.totals(registry)) == {"frames_seen": 7}
+    stop = Stop(1.0, health)
+    with caplog.at_level(logging.INFO, "sightline.heartbeat"):
+        heartbeat.beat("vision", 0.05, health, stop.wait)
+        eventually(lambda: caplog.records, 5)
+        stop.request()
+    assert "waits for start" in caplog.records[0].getMessage()
+    assert hasattr(caplog.records[0], "counters")
