@@ -46,6 +46,7 @@ def _assemble() -> None:
         dlq,
         enrol,
         explain,
+        health,
         keys,
         logs,
         models,
@@ -61,6 +62,7 @@ def _assemble() -> None:
     for module in (
         stack,
         services,
+        health,
         enrol,
         people,
         persons,
