@@ -16,8 +16,11 @@ from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from schemas.topics import SIGHTINGS
 from sightline import metrics
+from sightline.clock import SystemClock
 from sightline.errors import InfrastructureError
 from sightline.kafka.config import ConfigValue, consumer_config, producer_config
+from sightline.kafka.intake import took
+from sightline.kafka.lag import OPTIONS, ConsumerLag
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
@@ -27,6 +30,7 @@ from sightline.settings import Settings
 log = logging.getLogger(__name__)
 
 _SERVICE = "api"
+_CLIENT = "sightline-api"
 _ANSWER_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 
@@ -80,12 +84,13 @@ class _Link:
 
     def __init__(self, settings: Settings, told: Told) -> None:
         self.failure: InfrastructureError | None = None
+        self._clock = SystemClock()
         self._told = told
         self._waiting: dict[str, Future[pb.Sighting]] = {}
         self._closing = threading.Event()
         # What nobody waits for any more must not come late.
         self._producer = SureProducer(
-            producer_config(settings, "sightline-api")
+            producer_config(settings, _CLIENT)
             | _PATIENT
             | {"linger.ms": 0, "delivery.timeout.ms": int(settings.api.decision_seconds * 1000)}
         )
@@ -118,9 +123,11 @@ class _Link:
             self._producer.flush(seconds)
 
     def _run(self) -> None:
+        lag = ConsumerLag(self._consumer, _CLIENT, [SIGHTINGS.name], self._clock)
         try:
             while not self._closing.is_set():
                 self._take(self._consumer.poll(_LOOK_SECONDS))
+                lag.look()
                 self._producer.poll(0)
         except (KafkaException, InfrastructureError) as error:
             log.warning("api: the matching stream is lost: %s", error)
@@ -133,7 +140,7 @@ class _Link:
 
     def _take(self, message: Message | None) -> None:
         for record in checked([message] if message is not None else []):
-            metrics.RECORDS.labels(_SERVICE, record.topic).inc()
+            took(_SERVICE, record, self._clock.now_us())
             try:
                 sighting = decode(pb.Sighting, record.value)
             except InvalidMessageError as error:
@@ -149,7 +156,7 @@ class _Link:
 
 def _at_the_end(settings: Settings) -> Consumer:
     """A consumer without a group that has what comes from now on."""
-    config = consumer_config(settings, "sightline-api", "sightline-api") | _PATIENT
+    config = consumer_config(settings, _CLIENT, _CLIENT) | _PATIENT | OPTIONS
     consumer = Consumer(config, logger=LIBRDKAFKA)
     try:
         topic = consumer.list_topics(SIGHTINGS.name, timeout=_ANSWER_SECONDS)
