@@ -90,9 +90,8 @@ def _variable(model: type[BaseModel], key: str) -> str:
             raise SightlineError(f"unknown setting {key}; {_PAGE}")
         group = group_of(field)
     if group is not None:
-        raise SightlineError(
-            f"{key} is a group of settings: {key}.{next(iter(group.model_fields))}"
-        )
+        example = f"{key}.{next(iter(group.model_fields))}"
+        raise SightlineError(f"{key} is a group of settings, such as {example}")
     return PREFIX + "__".join(part.upper() for part in parts)
 
 

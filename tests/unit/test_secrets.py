@@ -78,7 +78,7 @@ def test_what_is_not_there_is_one_line_without_the_secret(
         name = reference.removeprefix("secretsmanager:").partition("#")[0]
         text = content.get(name.rpartition("/")[2])
         given = {"SecretString": text} if text else {"SecretBinary": b"swordfish"}
-        cloud.secrets.create_secret(Name=name, **given)  # type: ignore[arg-type]
+        cloud.secrets.create_secret(Name=name, **given)
     with pytest.raises(SightlineError, match=said) as caught:
         reveal(SecretStr(reference))
     assert "\n" not in str(caught.value)

@@ -1,12 +1,16 @@
 """Settings: what is wrong is said in one line, and the page about them is true."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from sightline.errors import SightlineError
-from sightline.settings import Settings, VisionSettings, load_settings
+from sightline.settings import Settings, VisionSettings, command, load_settings
+from sightline.settings.sources import PREFIX, variables_of
+from sightline.settings.stated import leaves
 from sightline.settings_page import page
 from tests.support import ROOT
 
@@ -35,6 +39,8 @@ def test_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.M
         ("SIGHTLINE_PACK", "best", "setting pack:"),
         ("SIGHTLINE_VISION__SHOTS", "none", "setting vision.shots:"),
         ("SIGHTLINE_VISION__SHOT", "3", "setting vision.shot:"),
+        ("SIGHTLINE_VISION", "{", "vision"),
+        ("sightline_fleets", "gate", "unknown setting sightline_fleets"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -48,13 +54,61 @@ def test_what_is_wrong_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_key_of_the_file_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("vision.shot=7", "unknown setting vision.shot;"),
+        ("vision.shots.more=7", "unknown setting vision.shots.more;"),
+        ("visions=7", "unknown setting visions;"),
+        ("vision=7", "vision is a group of settings"),
+        ("vision.shots", "write KEY=VALUE"),
+        ("vision.shots=", "write KEY=VALUE"),
+        ("vision.shots=many", "setting vision.shots: "),
+    ],
+)
+def test_the_command_line_is_held_to_the_model(
+    monkeypatch: pytest.MonkeyPatch, given: str, said: str
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    with pytest.raises(SightlineError, match=re.escape(said)) as caught:
+        command([given])
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_line_comes_before_every_name_of_a_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SIGHTLINE_HOME", str(tmp_path))
-    (tmp_path / "config.yaml").write_text("packs: dlib\n")
-    with pytest.raises(SightlineError, match="packs"):
+    monkeypatch.setenv("DB_SECRET_NAME", "theirs")
+    monkeypatch.delenv("SIGHTLINE_DB_SECRET_NAME", raising=False)
+    for path, field in leaves(Settings):
+        prefix = PREFIX + "".join(f"{part.upper()}__" for part in path[:-1])
+        first = variables_of(path[-1], field, prefix)[0]
+        assert first == PREFIX + "__".join(path).upper(), "what --set sets would not win"
+    monkeypatch.setenv("SIGHTLINE_DB_SECRET_NAME", "")
+    command(["db_secret_name=ours"])
+    assert load_settings().db_secret_name == "ours"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("packs: dlib", "setting packs: "),
+        ("pack: [dlib", "config.yaml is not YAML, line "),
+        ("- pack", "config.yaml is not a mapping"),
+        ("vision: {shot: 3}", "setting vision.shot: "),
+        ("vision: many", "setting vision: "),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_HOME", str(tmp_path))
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(SightlineError, match=said) as caught:
         load_settings()
+    assert "\n" not in str(caught.value)
 
 
 def test_settings_do_not_change_and_hide_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
