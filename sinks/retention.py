@@ -20,6 +20,7 @@ from sightline.lifecycle import Stop, start_service
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sinks.expired import expire
+from sinks.surroundings import show_certificates, show_disks, show_topics
 from sinks.unread import Unread, unread
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Watch:
                 self._counted[group, place] = max(counted, held[place].low)
                 found[group, place[0]] += one
         self._tell(found)
+        show_topics(self._holdings.kept())
         return dict(found)
 
     def _ages(self, positions: Mapping[Place, int], held: Mapping[Place, Held]) -> dict[Place, int]:
@@ -72,9 +74,8 @@ class Watch:
         return {place: now_ms - at for place, at in self._holdings.times(asked).items()}
 
     def _tell(self, found: Mapping[Lag, Unread]) -> None:
-        metrics.UNREAD_SHARE.clear()  # of groups that are gone
+        metrics.show(metrics.UNREAD_SHARE, {lag: one.share for lag, one in found.items()})
         for (group, topic), one in found.items():
-            metrics.UNREAD_SHARE.labels(group, topic).set(one.share)
             metrics.RECORDS_LOST.labels(group, topic).inc(one.lost)
             if one.lost:
                 log.error("%s: %d records of %s were deleted unread", group, one.lost, topic)
@@ -112,6 +113,8 @@ def work(settings: Settings, stop: Stop, clock: Clock | None = None) -> None:
     due = clock.monotonic()
     while not stop:
         stop.beat()
+        show_disks(settings)
+        show_certificates(settings)
         _tell(stop.health, KAFKA, _done(watch.look))
         if clock.monotonic() >= due:
             expired = _done(lambda: expire(settings, clock, stop))
