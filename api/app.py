@@ -10,6 +10,7 @@ from api import description, health, problems
 from api.access.gate import Gate
 from api.access.headers import SecureHeaders
 from api.bodies import BodyLimit
+from api.measured import Measured
 from api.origins import same_origin
 from api.parts import Parts
 from api.routes import (
@@ -22,6 +23,7 @@ from api.routes import (
     persons,
     search,
     sightings,
+    sign_in,
     snapshots,
     visits,
 )
@@ -59,10 +61,11 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=_PHOTOS_IN_A_BODY * settings.api.max_photo_bytes)
     app.add_middleware(Gate)
     app.add_middleware(SecureHeaders)
+    app.add_middleware(Measured)
     problems.install(app)
     for module in (
         frames, module1, detected, search, employees, persons, sightings, visits, cameras,
-        calibrations, snapshots, health,
+        calibrations, snapshots, sign_in, health,
     ):  # fmt: skip
         app.include_router(module.router)
     description.install(app)

@@ -10,6 +10,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from api import problems
+from api.access.door import COOKIE
 from api.access.gate import PUBLIC
 from api.access.needs import needs
 from sightline.access.roles import Permission
@@ -19,6 +20,7 @@ _URL = "/openapi.json"
 _WAYS_IN = {
     "key": {"type": "http", "scheme": "bearer", "description": "an API key"},
     "keyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
 }
 
 _VIEWER_FROM = "https://cdn.jsdelivr.net"

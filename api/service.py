@@ -7,9 +7,11 @@ import threading
 import uvicorn
 
 from api.app import make_app
+from api.tls import Certificate
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.lifecycle import Stop, start_service
-from sightline.settings import ApiSettings, Settings
+from sightline.settings import Settings
+from sightline.settings.groups import ApiSettings
 from sightline.store.vectors import keep_indexed
 
 log = logging.getLogger(__name__)
@@ -21,13 +23,22 @@ def run(settings: Settings) -> None:
     """Listen, serve, drain: requests under way are answered, tracks ended, Kafka told."""
     stop = start_service("api", settings)
     app = make_app(settings, stop)
+    certificate = Certificate.of(settings.api)
     listener = _listen(settings.api)
     threading.Thread(target=keep_indexed, args=(settings, stop), name="index", daemon=True).start()
-    config = uvicorn.Config(app, lifespan="on", log_config=None, server_header=False)
-    serve(uvicorn.Server(config), listener, stop)
+    proxies = settings.api.trusted_proxies
+    config = uvicorn.Config(
+        app, lifespan="on", log_config=None, server_header=False,
+        # Who is believed without being set could give any address for its own.
+        proxy_headers=bool(proxies), forwarded_allow_ips=list(proxies),
+        ssl_context_factory=certificate.take if certificate else None,
+    )  # fmt: skip
+    serve(uvicorn.Server(config), listener, stop, certificate)
 
 
-def serve(server: uvicorn.Server, listener: socket.socket, stop: Stop) -> None:
+def serve(
+    server: uvicorn.Server, listener: socket.socket, stop: Stop, certificate: Certificate | None
+) -> None:
     """Serve until `stop`, then drain before its deadline."""
     # Not in the main thread: there uvicorn would take the signals over.
     thread = threading.Thread(
@@ -35,9 +46,11 @@ def serve(server: uvicorn.Server, listener: socket.socket, stop: Stop) -> None:
     )
     thread.start()
     host, port = listener.getsockname()[:2]
-    log.info("api: on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    kind = "https" if certificate else "http"
+    log.info("api: on %s://%s:%d", kind, f"[{host}]" if ":" in host else host, port)
     while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
-        pass
+        if certificate is not None:
+            certificate.refresh()
     if not stop:
         raise InfrastructureError("api: the server has ended")
     server.config.timeout_graceful_shutdown = max(1, int(stop.remaining() / 2))

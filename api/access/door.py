@@ -1,14 +1,18 @@
 """Who comes: by the key or the session that a request brings."""
 
+from datetime import timedelta
+
 from psycopg_pool import ConnectionPool
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from api.access.limits import Limits
-from sightline.access import keys
+from sightline.access import keys, sessions
 from sightline.access.actor import Actor
 from sightline.settings.groups import ApiSettings
 from sightline.store.db import Connection
+
+COOKIE = "sightline_session"
 
 _REFUSAL = "give a valid key (Authorization: Bearer ...), or sign in"
 """Whatever is wrong with what was given: who tries learns nothing of how near they came."""
@@ -19,15 +23,21 @@ class Door:
 
     def __init__(self, settings: ApiSettings, pool: "ConnectionPool[Connection]") -> None:
         self.limits = Limits(settings)
+        self._idle = timedelta(minutes=settings.session_idle_minutes)
         self._pool = pool
 
     def who(self, connection: HTTPConnection) -> Actor:
         """Who asks. Raises a problem 401 or 429, and what a database raises that is away."""
-        address, key = address_of(connection), _key(connection)
-        if key is None:
+        address = address_of(connection)
+        key, session = _key(connection), connection.cookies.get(COOKIE)
+        if key is None and session is None:
             raise refused()
         with self._pool.connection() as db:
-            actor = keys.find(db, key, address)
+            actor = (
+                keys.find(db, key, address)
+                if key is not None
+                else sessions.find(db, session or "", address, self._idle)
+            )
         if actor is None:
             self.limits.wrong_key(address)
             raise refused()
@@ -35,9 +45,9 @@ class Door:
         return actor
 
 
-def refused() -> HTTPException:
-    """The one answer to whoever is not let in."""
-    return HTTPException(401, _REFUSAL, headers={"WWW-Authenticate": "Bearer"})
+def refused(detail: str = _REFUSAL) -> HTTPException:
+    """The answer to whoever is not let in; it says one thing, whatever was wrong."""
+    return HTTPException(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import problems
 from api.parts import Parts
 
-PUBLIC = frozenset({"/healthz", "/readyz"})
+PUBLIC = frozenset(
+    {"/healthz", "/readyz", "/sign-in", "/sign-in/provider", "/sign-in/provider/callback"}
+)
 """Paths that anybody may ask."""
 
 _POLICY_VIOLATION = 1008

@@ -15,6 +15,9 @@ _WINDOW_MINUTES = 15
 _ADDRESSES = 10
 """A name may be got wrong from so many addresses: else whoever likes could lock somebody out."""
 
+_AT_PROVIDER = 30
+"""Sign-ins of one address in a minute that the provider is troubled with."""
+
 
 class Limits:
     """Raises a problem 429 that says when to come again."""
@@ -23,6 +26,7 @@ class Limits:
         self._counts = SlidingWindowCounterRateLimiter(MemoryStorage())
         most, wrong = settings.requests_per_minute, settings.failed_sign_ins
         self._requests = RateLimitItemPerMinute(most) if most else None
+        self._begun = RateLimitItemPerMinute(_AT_PROVIDER)
         self._wrong_here = RateLimitItemPerMinute(wrong, _WINDOW_MINUTES)
         self._wrong_name = RateLimitItemPerMinute(wrong * _ADDRESSES, _WINDOW_MINUTES)
 
@@ -31,22 +35,27 @@ class Limits:
         if self._requests is not None and not self._counts.hit(self._requests, "request", who):
             raise self._too_many(self._requests, "request", who)
 
+    def provider(self, address: str) -> None:
+        """One more question to the provider, asked by whoever likes."""
+        if not self._counts.hit(self._begun, "provider", address):
+            raise self._too_many(self._begun, "provider", address)
+
     def wrong_key(self, address: str) -> None:
         """One more wrong key or session; a right one is taken all the same."""
         if not self._counts.hit(self._wrong_here, "key", address):
             raise self._too_many(self._wrong_here, "key", address)
 
-    def before_password(self, address: str, name: str) -> None:
-        """Before a password is looked at: after too many wrong ones none is, not the right one
+    def password(self, address: str, name: str) -> None:
+        """One more try at a password. After too many none is looked at, not the right one
         either."""
         for limit, what, whose in self._passwords(address, name):
-            if not self._counts.test(limit, what, whose):
+            if not self._counts.hit(limit, what, whose):
                 raise self._too_many(limit, what, whose)
 
-    def wrong_password(self, address: str, name: str) -> None:
-        """One more wrong password."""
+    def right_password(self, address: str, name: str) -> None:
+        """It was the right one: those before are forgotten."""
         for limit, what, whose in self._passwords(address, name):
-            self._counts.hit(limit, what, whose)
+            self._counts.clear(limit, what, whose)
 
     def _passwords(self, address: str, name: str) -> list[tuple[RateLimitItem, str, str]]:
         digest = hashlib.sha256(name.encode()).hexdigest()  # however long the name is

@@ -57,6 +57,7 @@ def _assemble() -> None:
         search,
         services,
         stack,
+        users,
     )
 
     for module in (
@@ -78,6 +79,7 @@ def _assemble() -> None:
         dlq,
         audit,
         keys,
+        users,
     ):
         module.register(app)
     for point in entry_points(group="sightline.commands"):

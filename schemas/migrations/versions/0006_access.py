@@ -49,19 +49,9 @@ CREATE TABLE sessions (
     seen_at      timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX sessions_user ON sessions (user_id);
-
--- Sign-ins that are with a provider now: each is taken up once.
-CREATE TABLE sign_ins (
-    state_hash    bytea PRIMARY KEY CHECK (length(state_hash) = 32),
-    nonce         text NOT NULL,
-    code_verifier text NOT NULL,
-    redirect_uri  text NOT NULL,
-    expires_at    timestamptz NOT NULL
-);
 """
 
 _DOWN = """
-DROP TABLE sign_ins;
 DROP TABLE sessions;
 DROP TABLE users;
 DROP TABLE api_keys;

@@ -1,0 +1,59 @@
+"""The API's certificate: a renewed one is taken without a restart."""
+
+import logging
+import ssl
+
+from sightline.errors import SightlineError
+from sightline.settings.groups import ApiSettings
+
+log = logging.getLogger(__name__)
+
+
+class Certificate:
+    """A certificate chain and its key, in files. Raises SightlineError where they are none."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        if settings.tls_cert is None:
+            raise SightlineError("api.tls_key is set, and api.tls_cert is not")
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._cert, self._key = settings.tls_cert, settings.tls_key
+        try:
+            self._files = self._load()
+        except OSError as error:  # ssl.SSLError is one
+            raise SightlineError(f"api.tls_cert and api.tls_key: {error}") from error
+
+    @classmethod
+    def of(cls, settings: ApiSettings) -> "Certificate | None":
+        """None where the API is served without."""
+        return cls(settings) if settings.tls_cert or settings.tls_key else None
+
+    def take(self, *_: object) -> ssl.SSLContext:
+        """What a server asks for."""
+        return self._context
+
+    def refresh(self) -> None:
+        """For new connections take what the files hold now, if they have changed."""
+        try:
+            if self._state() != self._files:
+                self._files = self._load()
+                log.info("api: another certificate")
+        except OSError as error:
+            # The one before goes on; half of a pair is whole the next time.
+            log.warning("api: the new certificate cannot be taken: %s", error)
+            self._files = self._state_or_none()
+
+    def _load(self) -> list[tuple[int, int]]:
+        files = self._state()
+        self._context.load_cert_chain(self._cert, self._key)
+        return files
+
+    def _state(self) -> list[tuple[int, int]]:
+        stats = [path.stat() for path in (self._cert, self._key) if path is not None]
+        return [(one.st_ino, one.st_mtime_ns) for one in stats]
+
+    def _state_or_none(self) -> list[tuple[int, int]]:
+        try:
+            return self._state()
+        except OSError:
+            return []
