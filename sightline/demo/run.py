@@ -95,7 +95,10 @@ def checked_wish(
 
 
 def play(wish: Wish, *, monitoring: bool = False) -> Outcome:
-    """Run the demo, where wanted with a Prometheus beside it. Raises SightlineError with one line when it cannot run through."""
+    """Run the demo, where wanted with a Prometheus beside it.
+
+    Raises SightlineError with one line when it cannot run through.
+    """
     home = (wish.home or Path(tempfile.mkdtemp(prefix="sightline-demo-"))).resolve()
     home.mkdir(parents=True, exist_ok=True)
     users_home = default_home()

@@ -1,0 +1,164 @@
+"""Dashboards, alerts and run-book agree with each other, with our metrics, and with their tools."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+from typer.main import get_command
+
+from sightline import cli, metrics
+from sightline.dashboards import as_json, read
+from tests.monitoring_support import (
+    GRAFANA,
+    PROMETHEUS,
+    RUNBOOK,
+    alert_rules,
+    as_grafana_asks,
+    faster,
+    panels,
+    rules,
+)
+
+_FOREIGN = {"up", "ALERTS", "process_start_time_seconds", "process_cpu_seconds_total",
+            "process_resident_memory_bytes"}  # fmt: skip
+
+
+def samples() -> dict[str, set[str]]:
+    """The labels of every sample that our services may give, by its name."""
+    found = {}
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+            for end in ends.get(metric._type, [""]):
+                found[metric._name + end] = {*metric._labelnames, *(["le"] * (end == "_bucket"))}
+    return found
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("no promtool: deploy/install-test-tools installs it")
+    return found
+
+
+def run(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_and_configuration_are_as_prometheus_wants_them(
+    promtool: str, tmp_path: Path
+) -> None:
+    run(promtool, "check", "rules", *(PROMETHEUS / "rules").glob("*.yml"))
+    run(promtool, "check", "config", PROMETHEUS / "prometheus.yml")
+    faster(PROMETHEUS / "rules", 30, tmp_path / "rules")
+    run(promtool, "check", "rules", *(tmp_path / "rules").glob("*.yml"))
+
+
+def test_every_alert_fires_when_it_should_and_only_then(promtool: str) -> None:
+    files = list((PROMETHEUS / "tests").glob("*.yml"))
+    run(promtool, "test", "rules", *files)
+    cases = [
+        case
+        for path in files
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test["alert_rule_test"]
+    ]
+    names = {rule["alert"] for rule in alert_rules()}
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == names
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == names
+
+
+@pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_says_how_bad_it_is_and_where_help_is(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert re.fullmatch(r"\d+[smh]", rule["for"])
+    assert rule["annotations"]["summary"].endswith(".")
+    page = re.sub(r"(?<!^)(?=[A-Z])", "-", rule["alert"]).lower() + ".md"
+    assert rule["annotations"]["runbook_url"] == "{{ $externalLabels.docs }}/runbook/" + page
+    text = (RUNBOOK / page).read_text()
+    assert text.startswith(f"# {rule['alert']}\n")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+        "What it means", "How to look", "What helps",
+    ]  # fmt: skip
+
+
+def test_the_run_book_has_a_page_for_each_alert_and_names_them() -> None:
+    pages = {path.name for path in RUNBOOK.glob("*.md")} - {"index.md"}
+    assert len(pages) == len(alert_rules())
+    index = (RUNBOOK / "index.md").read_text()
+    assert set(re.findall(r"\]\(([a-z-]+\.md)\)", index)) == pages
+
+
+def test_commands_of_the_run_book_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", typer.Typer())
+    cli._assemble()
+    shown = []
+    for path in RUNBOOK.glob("*.md"):
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(), re.DOTALL):
+            lines = (line.partition(" #")[0].strip() for line in block.splitlines())
+            shown += [(path.name, line) for line in lines if line.startswith("sightline ")]
+    assert len(shown) > 2 * len(alert_rules())
+    for page, line in shown:
+        words = shlex.split(line.partition(" | ")[0])[1:]
+        assert_exists(get_command(cli.app), words, f"{page}: {line}")
+
+
+def assert_exists(command: Any, words: list[str], where: str) -> None:
+    """Walk down to the command that the words name, and find every option in it."""
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, where
+        command, words = command.commands[words[0]], words[1:]
+    assert not hasattr(command, "commands"), where
+    options = {option for parameter in command.params for option in parameter.opts}
+    for word in words:
+        assert not word.startswith("-") or word in options, where
+
+
+def test_a_panel_has_a_sentence_and_a_unit() -> None:
+    for name, panel in panels():
+        assert panel.says.endswith(".") and panel.says[0].isupper(), (name, panel.title)
+        assert re.fullmatch(r"none|s|bytes|percentunit|reqps|suffix: \S+", panel.unit), panel.unit
+        assert panel.ask, (name, panel.title)
+
+
+def test_what_is_asked_for_is_measured() -> None:
+    known = samples()
+    asked = [expr for _, panel in panels() for expr in panel.ask.values()]
+    asked += [rule["expr"] for rule in rules()]
+    asked += [query for one in read(GRAFANA / "panels").values() for query in one.choose.values()]
+    for expr in asked:
+        for name, chosen in re.findall(r"(sightline_\w+)(?:\{([^}]*)\})?", expr):
+            assert name in known, expr
+            labels = set(re.findall(r"(\w+)\s*=", chosen)) - {"run"}
+            assert labels <= known[name], expr
+    everything = " ".join(map(as_grafana_asks, asked))
+    used = set(re.findall(r"(?<![\w:])(\w+)(?=[{\[])", everything))
+    assert used - known.keys() == _FOREIGN
+
+
+def test_dashboards_are_made_from_their_description() -> None:
+    dashboards = read(GRAFANA / "panels")
+    assert len(dashboards) == 6
+    assert {path.stem for path in (GRAFANA / "dashboards").glob("*.json")} == dashboards.keys()
+    for name, dashboard in dashboards.items():
+        written = (GRAFANA / "dashboards" / f"{name}.json").read_text()
+        assert written == as_json(name, dashboard), "run `make docs`"
+
+
+def test_dashboards_find_their_data_source() -> None:
+    given = yaml.safe_load((GRAFANA / "provisioning/datasources/sightline.yml").read_text())
+    (source,) = given["datasources"]
+    for path in (GRAFANA / "dashboards").glob("*.json"):
+        for panel in json.loads(path.read_text())["panels"]:
+            for one in (panel, *panel["targets"]):
+                assert one["datasource"] == {"type": source["type"], "uid": source["uid"]}
