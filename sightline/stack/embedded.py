@@ -21,7 +21,7 @@ from sightline.stack import processes
 from sightline.stack.cluster import SIZES, Cluster
 from sightline.stack.database import Database
 from sightline.stack.locks import locked
-from sightline.stack.monitoring import Prometheus, monitor
+from sightline.stack.monitoring import Prometheus, installed, monitor
 from sightline.stack.ports import first_ports
 from sightline.stack.running import SUPERVISOR, running_services
 from sightline.store.db import connect
@@ -55,6 +55,8 @@ def up(
 def _up(
     settings: Settings, brokers: int | None, monitoring: bool | None, *, secure: bool
 ) -> list[Change]:
+    if monitoring:
+        installed()
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(home / "up.lock"), progress_console.status("starting") as status:

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import psutil
 import yaml
 
+from sightline import targets
 from sightline.endpoints import LOOPBACK, StackPorts
 from sightline.errors import SightlineError
 from sightline.settings import Settings
@@ -49,18 +50,13 @@ class Prometheus:
 
         Raises SightlineError when it is not installed or does not start.
         """
-        program = shutil.which("prometheus")
-        if program is None:
-            raise SightlineError(
-                "prometheus is missing: install it (Debian: apt-get install prometheus; its own"
-                " service may stay off)"
-            )
+        program = installed()
         running = self.running()
         port = ports.prometheus
         if port is None or (not running and not is_free(port)):
             port = free_port(ports.taken)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self._home / "run" / "targets").mkdir(parents=True, exist_ok=True)
+        targets.folder(self._home).mkdir(parents=True, exist_ok=True)
         self._config.write_text(yaml.safe_dump(_config(self._home, settings), sort_keys=False))
         if running:
             process = running[0]
@@ -87,6 +83,20 @@ class Prometheus:
             f"--web.listen-address={LOOPBACK}:{port}",
             "--log.level=warn",
         ]
+
+
+def installed() -> str:
+    """The path of Prometheus. Raises SightlineError that says what to install.
+
+    We do not install it ourselves: Debian's package starts a Prometheus of its own.
+    """
+    found = shutil.which("prometheus")
+    if found is None:
+        raise SightlineError(
+            "prometheus is missing: install it (Debian: apt-get install prometheus; its own"
+            " service may stay off)"
+        )
+    return found
 
 
 def monitor(settings: Settings, wanted: bool | None) -> None:
@@ -155,7 +165,7 @@ def _config(home: Path, settings: Settings) -> dict[str, Any]:
     config["rule_files"] = [str((ours.rules or given / "rules") / "*.yml")]
     (scrape,) = config["scrape_configs"]
     scrape["file_sd_configs"] = [
-        {"files": [str(home / "run" / "targets" / "*.json")], "refresh_interval": every}
+        {"files": [str(targets.folder(home) / "*.json")], "refresh_interval": every}
     ]
     if ours.alertmanager:
         config["alerting"] = {
