@@ -64,6 +64,7 @@ proto:
 # Pages that are made from the code.
 docs:
 	.venv/bin/python -m sightline.settings_page > docs/settings.md
+	.venv/bin/python -m sightline.metrics_page > docs/metrics.md
 	.venv/bin/python -m sightline.dashboards deploy/grafana
 
 # Needs `uv`.
