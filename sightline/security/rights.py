@@ -48,10 +48,17 @@ class Rights:
     tables: Mapping[str, str] = field(default_factory=dict)  # the words of GRANT, by table
 
 
-_CORRECTIONS = dict.fromkeys(
-    ("corrections", "track_corrections", "person_aliases", "person_names"), READ
-)
-_SINK = _CORRECTIONS | {
+_EVERYBODY = {"sealing_keys": "SELECT, INSERT"}
+"""Who connects says what key they seal with, and sees whether they lack one."""
+
+_SINK = _EVERYBODY | {
+    # What people have said.
+    "corrections": READ,
+    "track_corrections": READ,
+    "person_aliases": READ,
+    "person_names": READ,
+    "erased_persons": READ,
+    "erased_tracks": READ,
     "sink_offsets": KEEP,
     "given_up": OWN,
     "promoted_events": READ,
@@ -75,7 +82,7 @@ RIGHTS: Mapping[str, Rights] = {
         writes=(_FRAMES, MOTION_EVENTS.name),
         groups=("sightline-camera-" + ANY,),
         transactions=("sightline-camera-" + ANY,),
-        tables={"cameras": "SELECT, UPDATE (status, status_detail, status_at)"},
+        tables=_EVERYBODY | {"cameras": "SELECT, UPDATE (status, status_detail, status_at)"},
     ),
     "vision": Rights(
         reads=(_FRAMES, _VISION_STATE),
@@ -138,7 +145,8 @@ RIGHTS: Mapping[str, Rights] = {
         groups=("sightline-holdings",),
         watched=(ANY,),
         sees_cluster=True,
-        tables={
+        tables=_EVERYBODY
+        | {
             "sink_offsets": READ,
             "cameras": "SELECT (camera_id, site_id)",
             "track_corrections": READ,
@@ -157,13 +165,20 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "outbox": Rights(
         writes=(GALLERY.name, FACTS.name),
-        tables={"outbox": "SELECT, DELETE"},
+        tables=_EVERYBODY | {"outbox": "SELECT, DELETE"},
     ),
     "api": Rights(
         reads=(SIGHTINGS.name,),
         writes=(FACES.name, GALLERY.name, FACTS.name),
         groups=("sightline-api",),
-        tables={
+        tables=_EVERYBODY
+        | {
+            # Who comes, and what they did.
+            "api_keys": "SELECT, UPDATE (last_used_at)",
+            "users": "SELECT, INSERT, UPDATE (name, role, password_hash, signed_in_at)",
+            "sessions": OWN,
+            "sign_ins": OWN,
+            "audit": "SELECT, INSERT",
             "employees": OWN,
             "face_templates": OWN,
             "outbox": "SELECT, INSERT, DELETE",
