@@ -32,6 +32,9 @@ def _demo(
     monitoring: Annotated[
         bool, typer.Option("--monitoring", help="Have a Prometheus watch it.")
     ] = False,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="With TLS, passwords and rights, as `up --secure`.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the whole pipeline on two small films, or on yours, and check what it says.
@@ -44,7 +47,7 @@ def _demo(
     for number in (signal.SIGTERM, signal.SIGINT):  # the latter may be ignored: a shell's job
         signal.signal(number, _end)
     wish = checked_wish(video or [], enrol or [], models, home)
-    outcome = play(wish, monitoring=monitoring)
+    outcome = play(wish, monitoring=monitoring, secure=secure)
     if as_json:
         print_json(outcome.summary)
     else:

@@ -94,8 +94,8 @@ def checked_wish(
     return Wish(tuple(videos), tuple(photos), models and models.resolve(), home)
 
 
-def play(wish: Wish, *, monitoring: bool = False) -> Outcome:
-    """Run the demo, where wanted with a Prometheus beside it.
+def play(wish: Wish, *, monitoring: bool = False, secure: bool = False) -> Outcome:
+    """Run the demo, where wanted with a Prometheus beside it, or on a stack that trusts nobody.
 
     Raises SightlineError with one line when it cannot run through.
     """
@@ -112,7 +112,7 @@ def play(wish: Wish, *, monitoring: bool = False) -> Outcome:
         pack = _load_pack(settings)
         for _name, photo in wish.photos:  # and so is a photo without a face
             look(read_photo(photo), pack, settings)
-        with stage.running_stack(settings, monitoring=monitoring):
+        with stage.running_stack(settings, monitoring=monitoring, secure=secure):
             return _run(settings, pack, making.result())
 
 

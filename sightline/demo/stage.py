@@ -119,10 +119,12 @@ def _fetched_in_time(users_home: Path) -> bool:
 
 
 @contextmanager
-def running_stack(settings: Settings, *, monitoring: bool = False) -> Iterator[None]:
+def running_stack(
+    settings: Settings, *, monitoring: bool = False, secure: bool = False
+) -> Iterator[None]:
     """Broker and database, and monitoring where wanted, which end with the block however it ends."""
     try:
-        up(settings, monitoring=monitoring or None)
+        up(settings, monitoring=monitoring or None, secure=secure)
         yield
     finally:
         with progress_console.status("stopping everything"), _undisturbed():
