@@ -15,7 +15,7 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 
 ALL = Path(__file__).parent.parent / "schemas" / "golden"
-FOLDER = ALL / "v3"
+FOLDER = ALL / "v4"
 
 _AT = 1_760_000_000_000_000
 _EVENT = ids.motion_event_id("door", _AT)
@@ -183,6 +183,7 @@ MESSAGES: dict[str, Message] = {
             not_same=[17],
             named=True,
             forgotten=True,
+            erased=True,
         )
     ),
     "Sighting": _SIGHTING,
