@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
@@ -20,6 +19,7 @@ from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import facts, overlay, person_rows
 from sightline.settings import Settings
+from sightline.store import faces
 from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
 from sinks.promoted import with_promotions
 
@@ -52,9 +52,9 @@ _IDENTITY = """
 WITH before AS (SELECT global_id FROM person_tracks WHERE track_uuid = %(track)s)
 UPDATE person_tracks SET
     global_id = %(global_id)s, person_id = %(person_id)s, name = %(name)s,
-    score = %(score)s, confidence = %(confidence)s, embedding = %(embedding)s, pack = %(pack)s,
-    face_quality = %(face_quality)s, epoch = %(epoch)s, decided_at = %(decided_at)s,
-    decision = %(decision)s
+    score = %(score)s, confidence = %(confidence)s, embedding = %(embedding)s,
+    embedding_sealed = %(sealed)s, pack = %(pack)s, face_quality = %(face_quality)s,
+    epoch = %(epoch)s, decided_at = %(decided_at)s, decision = %(decision)s
 WHERE track_uuid = %(track)s AND (decision IS NULL OR %(decision)s > 1
     AND (epoch, decided_at, decision) <= (%(epoch)s, %(decided_at)s, %(decision)s)
     AND (%(global_id)s::bigint IS NOT NULL OR epoch = %(epoch)s))
@@ -234,15 +234,16 @@ def _identify(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[int]:
     """Say who the tracks of these sightings are; returns who they were before."""
     if not sightings:
         return []
-    cursor.executemany(_IDENTITY, [_identity_row(one) for one in sightings], returning=True)
+    cursor.executemany(_IDENTITY, [_identity_row(cursor, one) for one in sightings], returning=True)
     before: list[int] = []
     for result in cursor.results():
         before += [row[0] for row in result if row[0] is not None]
     return before
 
 
-def _identity_row(sighting: pb.Sighting) -> dict[str, Any]:
-    vector = np.frombuffer(sighting.template, "<f4") if sighting.template else None
+def _identity_row(cursor: Cursor, sighting: pb.Sighting) -> dict[str, Any]:
+    face = faces.as_floats(sighting.template) if sighting.template else None
+    embedding, sealed = faces.to_columns(cursor, faces.of_track(sighting.track_id), face)
     return {
         "track": sighting.track_id,
         "global_id": sighting.global_id or None,
@@ -250,7 +251,8 @@ def _identity_row(sighting: pb.Sighting) -> dict[str, Any]:
         "name": sighting.name or None,
         "score": sighting.score,
         "confidence": sighting.confidence,
-        "embedding": vector,
+        "embedding": embedding,
+        "sealed": sealed,
         "pack": sighting.pack,
         "face_quality": sighting.face_quality,
         "epoch": sighting.epoch,

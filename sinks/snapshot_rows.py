@@ -1,5 +1,6 @@
 """What the snapshot sink keeps: who was whom, pictures that wait, and where the others lie."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,8 +11,12 @@ from psycopg.rows import class_row
 from schemas import sightline_pb2 as pb
 from sightline.clock import to_datetime
 from sightline.kafka.sink import Cursor
+from sightline.store.db import sealing_of
 from sightline.store.objects import safe_name
+from sightline.store.sealing import TamperedError
 from sinks.decisions import rank
+
+log = logging.getLogger(__name__)
 
 _SHOT = """
 INSERT INTO pending_snapshots AS pending (sighting_id, captured_at, quality, jpeg)
@@ -118,10 +123,11 @@ class Written:
 
 def keep_shots(cursor: Cursor, shots: Mapping[str, pb.Snapshot]) -> None:
     """Let the best shots of sightings wait for their persons."""
+    sealing = sealing_of(cursor)
     cursor.executemany(
         _SHOT,
         [
-            (key, to_datetime(shot.captured_at_us), shot.quality, shot.jpeg)
+            (key, to_datetime(shot.captured_at_us), shot.quality, sealing.seal(shot.jpeg, _as(key)))
             for key, shot in shots.items()
         ],
     )
@@ -129,7 +135,8 @@ def keep_shots(cursor: Cursor, shots: Mapping[str, pb.Snapshot]) -> None:
 
 def keep_again(cursor: Cursor, sighting: str, written: Written, jpeg: bytes) -> None:
     """Let a picture wait that was written."""
-    cursor.execute(_SHOT, (sighting, written.captured_at, written.quality, jpeg))
+    kept = sealing_of(cursor).seal(jpeg, _as(sighting))
+    cursor.execute(_SHOT, (sighting, written.captured_at, written.quality, kept))
 
 
 def keep_owners(cursor: Cursor, sightings: Iterable[pb.Sighting], prefix: str) -> None:
@@ -172,11 +179,21 @@ def written_of(cursor: Cursor, sighting: str) -> Written | None:
 
 def pending_of(cursor: Cursor, sighting: str) -> Shot | None:
     """Its picture that waits."""
-    with cursor.connection.cursor(row_factory=class_row(Shot)) as rows:
-        return rows.execute(
-            "SELECT captured_at, quality, jpeg FROM pending_snapshots WHERE sighting_id = %s",
-            (sighting,),
-        ).fetchone()
+    cursor.execute(
+        "SELECT captured_at, quality, jpeg FROM pending_snapshots WHERE sighting_id = %s",
+        (sighting,),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    captured_at, quality, kept = row
+    try:
+        jpeg = sealing_of(cursor).open(kept, _as(sighting))
+    except TamperedError as error:
+        log.warning("snapshots: dropped: %s", error)
+        drop_pending(cursor, sighting)
+        return None
+    return Shot(captured_at, quality, jpeg)
 
 
 def neighbour(cursor: Cursor, owner: Owner, within: timedelta) -> Written | None:
@@ -217,6 +234,10 @@ def orphans_of(cursor: Cursor, path: str) -> list[str]:
 def drop_pending(cursor: Cursor, sighting: str) -> None:
     """Its picture waits no longer."""
     cursor.execute("DELETE FROM pending_snapshots WHERE sighting_id = %s", (sighting,))
+
+
+def _as(sighting: str) -> str:
+    return f"pending_snapshots/{sighting}/jpeg"
 
 
 def _owner_row(sighting: pb.Sighting) -> dict[str, Any]:

@@ -6,6 +6,7 @@ rows that point to it are committed and deleted after, and its key follows from 
 so that doing it again writes the same object. One that nothing has come to point to goes later.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
@@ -21,10 +22,13 @@ from sightline.people import overlay
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
+from sightline.store.sealing import TamperedError
 from sinks import snapshot_rows as rows
 from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages, news
 from sinks.promoted import with_promotions
 from sinks.snapshot_rows import Owner, Shot, Written
+
+log = logging.getLogger(__name__)
 
 _CORRECTED_AT_ONCE = 100
 """Snapshots that get another name in one transaction, which keeps corrections waiting."""
@@ -174,8 +178,9 @@ class Snapshots:
             return []
         try:
             jpeg = self._store.get(written.path)
-        except NoSuchObjectError:
-            pass  # somebody has removed the picture: there is none to keep
+        except (NoSuchObjectError, TamperedError) as error:
+            # Somebody has removed the picture, or exchanged it: there is none to keep.
+            log.warning("snapshots: %s", error)
         else:
             rows.keep_again(cursor, sighting, written, jpeg)
         cursor.execute(

@@ -37,8 +37,8 @@ _TABLE = Table(
 )  # fmt: skip
 
 _LOOKS = """
-SELECT template_id, pack, vector_dims(embedding) AS dimension, quality, photo_url, source,
-    created_at
+SELECT template_id, pack, face_dimension(embedding, embedding_sealed) AS dimension, quality,
+    photo_url, source, created_at
 FROM face_templates WHERE employee_id = %s ORDER BY created_at, template_id
 """
 

@@ -13,6 +13,7 @@ from sightline.errors import NotFoundError
 from sightline.identity import store
 from sightline.identity.evidence import Vector
 from sightline.people import likeness
+from sightline.store import faces
 from sightline.store.db import Connection
 
 Row = dict[str, Any]
@@ -61,7 +62,8 @@ ORDER BY made_at, correction_id
 _EVENT_START = "SELECT started_at FROM motion_events WHERE event_id = %s"
 
 _FACE = """
-SELECT face_embedding FROM detected_persons WHERE global_id = %s AND embedding_pack = %s
+SELECT face_embedding, face_embedding_sealed, face_track FROM detected_persons
+WHERE global_id = %s AND embedding_pack = %s
 """
 
 _CALIBRATION = """
@@ -152,8 +154,12 @@ def looks(db: Connection, found: Origin) -> list[Vector]:
     if found.access and found.access["employee_id"]:
         with db.cursor() as cursor:
             return likeness.templates(cursor, found.access["employee_id"], seen["pack"])
-    rows = _all(db, _FACE, (seen["global_id"], seen["pack"]))
-    return [row["face_embedding"].to_numpy() for row in rows if row["face_embedding"] is not None]
+    cursor = db.execute(_FACE, (seen["global_id"], seen["pack"]))
+    known_as = [
+        faces.from_columns(cursor, faces.of_track(track), face, sealed)
+        for face, sealed, track in cursor
+    ]
+    return [face for face in known_as if face is not None]
 
 
 def names(db: Connection, keys: Sequence[str]) -> dict[str, str]:

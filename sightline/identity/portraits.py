@@ -10,6 +10,7 @@ from sightline.identity.evidence import Shot
 from sightline.identity.measure import People
 from sightline.people.photos import normalised, only_face, read_photo
 from sightline.settings import Settings
+from sightline.store import faces
 from sightline.store.db import Connection
 from sightline.vision.packs import ModelPack
 from sightline.vision.quality import assess
@@ -88,7 +89,8 @@ def _photos(folder: Path) -> list[Path]:
 
 
 _TEMPLATES = """
-SELECT employee_id::text, template_id::text, embedding, quality FROM face_templates
+SELECT employee_id::text, template_id::text, quality, embedding, embedding_sealed
+FROM face_templates
 WHERE pack = %s AND source = 'photo' ORDER BY employee_id, template_id
 """
 
@@ -96,6 +98,9 @@ WHERE pack = %s AND source = 'photo' ORDER BY employee_id, template_id
 def enrolled(db: Connection, pack: str) -> People:
     """The templates that enrolled people's photos have with a pack, by person's id."""
     people: dict[str, list[Shot]] = {}
-    for person, template, embedding, quality in db.execute(_TEMPLATES, (pack,)):
-        people.setdefault(person, []).append(Shot(template, embedding.to_numpy(), quality))
+    cursor = db.execute(_TEMPLATES, (pack,))
+    for person, template, quality, *columns in cursor:
+        face = faces.from_columns(cursor, faces.of_template(template), *columns)
+        if face is not None:
+            people.setdefault(person, []).append(Shot(template, face, quality))
     return people

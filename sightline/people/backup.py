@@ -40,7 +40,7 @@ _TABLES = {
 _REPLACED = ("not_same", "person_names", "person_aliases", "track_corrections", "corrections",
              "face_templates")  # fmt: skip
 
-_ROWS = {"person_tracks": "WHERE embedding IS NOT NULL"}
+_ROWS = {"person_tracks": "WHERE num_nonnulls(embedding, embedding_sealed) > 0"}
 """Tracks without a face come back by themselves, or never."""
 
 _COLUMNS = """
@@ -53,8 +53,8 @@ _LOOKS_OF_A_STRANGER = 5
 
 # Corrected tracks are told as what they are: corrections.
 _STRANGERS = """
-SELECT track_uuid::text, site_id, global_id, pack, embedding, face_quality, epoch, first_seen,
-    last_seen
+SELECT track_uuid::text, site_id, global_id, pack, embedding, embedding_sealed, face_quality,
+    epoch, first_seen, last_seen
 FROM (
     SELECT track.*, row_number() OVER (
         PARTITION BY track.global_id, track.pack
@@ -255,7 +255,7 @@ def _tell(cursor: Cursor, said_of: set[int], said_tracks: set[str]) -> None:
     facts.tell_persons(cursor, said_of | _said_of(cursor))
     facts.tell_tracks(cursor, sorted(corrected))
     cursor.execute(_STRANGERS, (_LOOKS_OF_A_STRANGER,))
-    told = {f"track|{row[0]}": facts.track_fact(*row) for row in cursor.fetchall()}
+    told = {f"track|{row[0]}": facts.track_fact(cursor, *row) for row in cursor.fetchall()}
     back = {f"track|{track}": None for track in said_tracks - corrected}
     enqueue_all(cursor, FACTS.name, (back | told).items())
 

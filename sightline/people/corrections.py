@@ -156,7 +156,8 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
     _record(cursor, "forget", made_by, global_id=global_id)
     cursor.execute("DELETE FROM person_names WHERE global_id = %s", (global_id,))
     cursor.execute(
-        "UPDATE person_tracks SET embedding = NULL WHERE global_id = %s RETURNING track_uuid",
+        "UPDATE person_tracks SET embedding = NULL, embedding_sealed = NULL WHERE global_id = %s"
+        " RETURNING track_uuid",
         (global_id,),
     )
     tracks = [row[0] for row in cursor.fetchall()]

@@ -5,16 +5,23 @@ harm. Whoever publishes holds the lock of the corrections (`overlay`), so that t
 key are in the order of their commits.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
+
+from pgvector import Vector
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.topics import FACTS
 from sightline.clock import to_us
 from sightline.people.overlay import Cursor
+from sightline.store import faces
 from sightline.store.outbox import enqueue_all
+from sightline.store.sealing import TamperedError
+
+log = logging.getLogger(__name__)
 
 _PERSONS = """
 SELECT person.global_id, coalesce(alias.into_global_id, 0),
@@ -32,7 +39,8 @@ ORDER BY person.global_id
 # A track may be corrected before the sink has heard how it looks: it publishes it again then.
 _TRACKS = """
 SELECT correction.track_uuid::text, coalesce(track.site_id, log.site_id), correction.global_id,
-    track.pack, track.embedding, track.face_quality, track.epoch, track.first_seen,
+    track.pack, track.embedding, track.embedding_sealed, track.face_quality, track.epoch,
+    track.first_seen,
     coalesce(track.last_seen, log.timestamp)
 FROM track_corrections correction
 LEFT JOIN person_tracks track USING (track_uuid)
@@ -57,7 +65,7 @@ def tell_tracks(cursor: Cursor, tracks: Sequence[str | UUID]) -> None:
     with cursor.connection.cursor(binary=True) as vectors:
         found = vectors.execute(_TRACKS, (list(map(str, tracks)),)).fetchall()
     rows = [row for row in found if row[1] is not None]
-    enqueue_all(cursor, FACTS.name, [(f"track|{row[0]}", track_fact(*row)) for row in rows])
+    enqueue_all(cursor, FACTS.name, [(f"track|{row[0]}", track_fact(cursor, *row)) for row in rows])
 
 
 def _person(
@@ -72,11 +80,13 @@ def _person(
 
 
 def track_fact(
+    cursor: Cursor,
     track: str,
     site: str,
     person: int,
     pack: str | None,
-    embedding: Any,
+    embedding: Vector | None,
+    sealed: bytes | None,
     quality: float | None,
     epoch: int | None,
     first_seen: Any,
@@ -84,11 +94,12 @@ def track_fact(
 ) -> bytes:
     """The record of who a track is, and how it looked."""
     said = pb.TrackCorrection(track_id=track, site_id=site, global_id=person)
-    if embedding is not None and epoch is not None:
+    face = _face(cursor, embedding, sealed, track)
+    if face is not None and epoch is not None:
         said.templates.add(
             template_id=sighting_id(track, epoch),
             pack=pack or "",
-            vector=embedding.to_numpy().astype("<f4").tobytes(),
+            vector=face.astype("<f4").tobytes(),
             quality=quality or 0.0,
             track_id=track,
         )
@@ -96,3 +107,14 @@ def track_fact(
         said.last_seen_us = to_us(last_seen)
         said.first_seen_us = to_us(first_seen or last_seen)
     return pb.Fact(track=said).SerializeToString(deterministic=True)
+
+
+def _face(
+    cursor: Cursor, embedding: Vector | None, sealed: bytes | None, track: str
+) -> faces.Floats | None:
+    """How the track looked; who it is holds without that too."""
+    try:
+        return faces.from_columns(cursor, faces.of_track(track), embedding, sealed)
+    except TamperedError as error:
+        log.warning("facts: left out: %s", error)
+        return None

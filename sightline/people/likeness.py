@@ -13,7 +13,8 @@ from sightline.errors import PhotoError
 from sightline.identity.evidence import Vector, mean_of, score_of
 from sightline.people.photos import Look
 from sightline.people.refusals import Reason
-from sightline.store import vectors
+from sightline.store import faces, near_sealed, vectors
+from sightline.store.db import sealing_of
 
 Cursor = psycopg.Cursor[TupleRow]
 
@@ -23,10 +24,13 @@ WITH near AS MATERIALIZED (
     FROM {table} WHERE {indexed} AND employee_id IS DISTINCT FROM %(but)s
     ORDER BY {distance} LIMIT %(rows)s
 )
-SELECT employee.id, employee.name
-FROM near JOIN employees employee ON employee.id = near.employee_id
-GROUP BY employee.id ORDER BY min(near.away), employee.id LIMIT %(limit)s
+SELECT employee_id, min(away) FROM near GROUP BY employee_id
+ORDER BY min(away), employee_id LIMIT %(limit)s
 """
+
+_NOT_THEM = sql.SQL("employee_id IS DISTINCT FROM %(but)s")
+
+_NAMES = "SELECT id, name FROM employees WHERE id = ANY(%s) ORDER BY id"
 
 _TEMPLATES = 200
 """More than one person has: those of a second are among them."""
@@ -109,11 +113,22 @@ def nearest(
         sql.SQL(_NEAREST).format(**vectors.near("face_templates", pack, len(vector))),
         {"but": but, "vector": vector, "rows": _TEMPLATES, "limit": _CANDIDATES},
     )
+    near = {row[0] for row in cursor}
+    if sealing_of(cursor).is_on:
+        near |= _near_sealed(cursor, pack, vector, but)
+    cursor.execute(_NAMES, (list(near),))
     found = [
         Likeness(person, name, score(vector, templates(cursor, person, pack)))
         for person, name in cursor.fetchall()
     ]
     return sorted(found, key=lambda one: -one.score)
+
+
+def _near_sealed(cursor: Cursor, pack: str, vector: Vector, but: UUID | None) -> set[UUID]:
+    found = near_sealed.nearest(
+        cursor, faces.TEMPLATES, pack, vector, _TEMPLATES, _NOT_THEM, {"but": but}
+    )
+    return set(list(dict.fromkeys(person for person, _cosine in found))[:_CANDIDATES])
 
 
 def score(vector: Vector, own: Sequence[Vector]) -> float:
@@ -123,9 +138,18 @@ def score(vector: Vector, own: Sequence[Vector]) -> float:
 
 def templates(cursor: Cursor, person: UUID, pack: str) -> list[Vector]:
     """A person's templates of a pack, the oldest first."""
+    return list(named_templates(cursor, person, pack).values())
+
+
+def named_templates(cursor: Cursor, person: UUID, pack: str) -> dict[UUID, Vector]:
+    """The same, by template id."""
     cursor.execute(
-        "SELECT embedding FROM face_templates WHERE employee_id = %s AND pack = %s"
-        " ORDER BY created_at, template_id",
+        "SELECT template_id, embedding, embedding_sealed FROM face_templates"
+        " WHERE employee_id = %s AND pack = %s ORDER BY created_at, template_id",
         (person, pack),
     )
-    return [row[0].to_numpy() for row in cursor]
+    return {
+        template: face
+        for template, *columns in cursor
+        if (face := faces.from_columns(cursor, faces.of_template(template), *columns)) is not None
+    }

@@ -10,7 +10,8 @@ from sightline.identity.evidence import Vector, mean_of
 from sightline.identity.scale import Scale
 from sightline.people import corrections, overlay
 from sightline.people.likeness import Cursor, nearest, score, templates
-from sightline.store import vectors
+from sightline.store import faces, near_sealed, vectors
+from sightline.store.db import sealing_of
 
 _MADE_BY = "enrolment"
 
@@ -23,7 +24,8 @@ WHERE 1 - away >= %(threshold)s
 
 # Whom nobody has enrolled, merged, or told apart from this person.
 _STRANGERS = """
-SELECT stranger.global_id, stranger.face_embedding
+SELECT stranger.global_id, stranger.face_track, stranger.face_embedding,
+    stranger.face_embedding_sealed
 FROM detected_persons stranger
 WHERE stranger.global_id = ANY(%(near)s) AND stranger.embedding_pack = %(pack)s
     AND NOT EXISTS (SELECT FROM employees WHERE employees.global_id = stranger.global_id)
@@ -58,8 +60,10 @@ def link_strangers(cursor: Cursor, pack: str, person: UUID, scale: Scale, shots:
     global_id = ids.global_id(str(person))
     cursor.execute(_STRANGERS, {"near": near, "pack": pack, "own": global_id})
     linked = []
-    for stranger, embedding in cursor.fetchall():
-        face = embedding.to_numpy()
+    for stranger, track, *columns in cursor.fetchall():
+        face = faces.from_columns(cursor, faces.of_track(track), *columns)
+        if face is None:
+            continue
         if score(face, own) >= threshold and _leads(cursor, pack, person, face, own, scale):
             corrections.merge(cursor, stranger, global_id, _MADE_BY)
             linked.append(stranger)
@@ -75,9 +79,13 @@ def _near(cursor: Cursor, pack: str, probes: list[Vector], threshold: float) -> 
     vectors.widen(cursor, _ROWS)
     found: set[int] = set()
     query = sql.SQL(_NEAR).format(**vectors.near("person_faces", pack, len(probes[0])))
+    is_sealing = sealing_of(cursor).is_on
     for probe in probes:
         cursor.execute(query, {"vector": probe, "rows": _ROWS, "threshold": threshold})
         found.update(row[0] for row in cursor)
+        if is_sealing:
+            near = near_sealed.nearest(cursor, faces.PERSONS, pack, probe, _ROWS)
+            found.update(stranger for stranger, cosine in near if cosine >= threshold)
     return sorted(found)
 
 

@@ -1,6 +1,7 @@
 """What enrolled people learn from sightings that somebody said were them, and unlearn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from uuid import UUID
 
 from schemas.ids import sighting_id
@@ -9,15 +10,17 @@ from sightline.identity.evidence import Vector, mean_of
 from sightline.people import records, relabel
 from sightline.people.overlay import Cursor
 from sightline.settings import load_settings
+from sightline.store import faces
+from sightline.store.faces import of_template, of_track
 
 MAX_SIGHTINGS = 5
 """Looks of one person and pack that come from sightings: photos decide, these add to them."""
 
 _ALIKE = """
-SELECT track_uuid::text, epoch, embedding, face_quality FROM person_tracks
-WHERE global_id = %(stranger)s AND pack = %(pack)s AND vector_dims(embedding) = %(dimension)s
-    AND 1 - (embedding <=> %(mean)s) >= %(agree)s
-ORDER BY face_quality DESC, track_uuid LIMIT %(room)s
+SELECT track_uuid, epoch, face_quality, embedding, embedding_sealed FROM person_tracks
+WHERE global_id = %(stranger)s AND pack = %(pack)s
+    AND face_dimension(embedding, embedding_sealed) = %(dimension)s
+ORDER BY face_quality DESC, track_uuid
 """
 
 
@@ -28,13 +31,16 @@ def learn(cursor: Cursor, stranger: int, employee: UUID) -> int:
     somebody else.
     """
     cursor.execute(
-        "SELECT pack, source, embedding FROM face_templates WHERE employee_id = %s", (employee,)
+        "SELECT template_id, pack, source, embedding, embedding_sealed FROM face_templates"
+        " WHERE employee_id = %s",
+        (employee,),
     )
     photos: dict[str, list[Vector]] = {}
     room: dict[str, int] = {}
-    for pack, source, embedding in cursor:
-        if source == "photo":
-            photos.setdefault(pack, []).append(embedding.to_numpy())
+    for template, pack, source, *columns in cursor:
+        face = faces.from_columns(cursor, faces.of_template(template), *columns)
+        if source == "photo" and face is not None:
+            photos.setdefault(pack, []).append(face)
         else:
             room[pack] = room.get(pack, MAX_SIGHTINGS) - 1
     learned = 0
@@ -59,24 +65,25 @@ def unlearn(cursor: Cursor, tracks: Sequence[UUID]) -> None:
 def _copy(cursor: Cursor, stranger: int, employee: UUID, pack: str, mean: Vector, room: int) -> int:
     rate = load_settings().match.wanted_false_name_rate
     agree = store.in_force(cursor.connection, pack).scale(1, rate).newcomer
-    cursor.execute(
-        _ALIKE,
-        {
-            "stranger": stranger,
-            "pack": pack,
-            "dimension": len(mean),
-            "mean": mean,
-            "agree": agree,
-            "room": room,
-        },
-    )
-    looks = [
-        (sighting_id(track, epoch), employee, pack, embedding, quality)
-        for track, epoch, embedding, quality in cursor.fetchall()
+    asked = {"stranger": stranger, "pack": pack, "dimension": len(mean)}
+    alike = islice(_alike(cursor.execute(_ALIKE, asked), mean, agree), room)
+    learned = [
+        (template, employee, pack, *faces.to_columns(cursor, of_template(template), face), quality)
+        for template, face, quality in alike
     ]
     cursor.executemany(
-        "INSERT INTO face_templates (template_id, employee_id, pack, embedding, quality, source)"
-        " VALUES (%s, %s, %s, %s, %s, 'sighting') ON CONFLICT (template_id) DO NOTHING",
-        looks,
+        "INSERT INTO face_templates (template_id, employee_id, pack, embedding, embedding_sealed,"
+        " quality, source) VALUES (%s, %s, %s, %s, %s, %s, 'sighting')"
+        " ON CONFLICT (template_id) DO NOTHING",
+        learned,
     )
-    return len(looks)
+    return len(learned)
+
+
+def _alike(
+    cursor: Cursor, mean: Vector, agree: float
+) -> Iterator[tuple[str, Vector, float | None]]:
+    for track, epoch, quality, *columns in cursor:
+        face = faces.from_columns(cursor, of_track(track), *columns)
+        if face is not None and float(mean @ face) >= agree:
+            yield sighting_id(str(track), epoch), face, quality

@@ -31,22 +31,24 @@ WITH track AS (
             'confidence', max(confidence)) AS quality
     FROM track GROUP BY global_id
 ), face AS (
-    SELECT DISTINCT ON (global_id) global_id, embedding, pack, face_quality
-    FROM track WHERE embedding IS NOT NULL
+    SELECT DISTINCT ON (global_id) global_id, track_uuid, embedding, embedding_sealed, pack,
+        face_quality
+    FROM track WHERE num_nonnulls(embedding, embedding_sealed) > 0
     ORDER BY global_id, face_quality DESC, track_uuid
 ), person AS (
     SELECT DISTINCT ON (global_id) global_id, person_id, name
     FROM track ORDER BY global_id, decided_at DESC, track_uuid
 )
 INSERT INTO detected_persons AS known (
-    global_id, person_id, assigned_name, face_embedding, embedding_pack, face_quality,
-    avg_height_pixels, avg_width_pixels, first_seen, last_seen, total_appearances,
-    cameras_visited, is_active, current_room_id, current_positions, total_detections,
-    quality_scores)
-SELECT total.global_id, employee.id, coalesce(given.name, person.name), face.embedding, face.pack,
-    face.face_quality, seen.height, seen.width, total.first_seen, total.last_seen, total.tracks,
-    seen.cameras, total.last_seen >= %(active_since)s, place.room_id, seen.positions,
-    total.detections, total.quality
+    global_id, person_id, assigned_name, face_embedding, face_embedding_sealed, face_track,
+    embedding_pack, face_quality, avg_height_pixels, avg_width_pixels, first_seen, last_seen,
+    total_appearances, cameras_visited, is_active, current_room_id, current_positions,
+    total_detections, quality_scores)
+SELECT total.global_id, employee.id, coalesce(given.name, person.name), face.embedding,
+    face.embedding_sealed, face.track_uuid, face.pack, face.face_quality, seen.height, seen.width,
+    total.first_seen, total.last_seen, total.tracks, seen.cameras,
+    total.last_seen >= %(active_since)s, place.room_id, seen.positions, total.detections,
+    total.quality
 FROM total
 JOIN seen USING (global_id)
 JOIN person USING (global_id)
@@ -57,10 +59,12 @@ LEFT JOIN cameras place ON place.camera_id = seen.last_camera
 ORDER BY total.global_id
 ON CONFLICT (global_id) DO UPDATE SET
     updated_at = now(),
-    (person_id, assigned_name, face_embedding, embedding_pack, face_quality, avg_height_pixels,
-     avg_width_pixels, first_seen, last_seen, total_appearances, cameras_visited, is_active,
-     current_room_id, current_positions, total_detections, quality_scores) =
-    (excluded.person_id, excluded.assigned_name, excluded.face_embedding, excluded.embedding_pack,
+    (person_id, assigned_name, face_embedding, face_embedding_sealed, face_track, embedding_pack,
+     face_quality, avg_height_pixels, avg_width_pixels, first_seen, last_seen, total_appearances,
+     cameras_visited, is_active, current_room_id, current_positions, total_detections,
+     quality_scores) =
+    (excluded.person_id, excluded.assigned_name, excluded.face_embedding,
+     excluded.face_embedding_sealed, excluded.face_track, excluded.embedding_pack,
      excluded.face_quality, excluded.avg_height_pixels, excluded.avg_width_pixels,
      excluded.first_seen, excluded.last_seen, excluded.total_appearances,
      excluded.cameras_visited, excluded.is_active, excluded.current_room_id,

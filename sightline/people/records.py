@@ -11,7 +11,9 @@ from dataclasses import dataclass, fields
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import numpy as np
 import psycopg
+from pgvector import Vector
 from psycopg.rows import TupleRow, dict_row
 
 from schemas import sightline_pb2 as pb
@@ -20,9 +22,11 @@ from schemas.ids import global_id
 from schemas.topics import GALLERY
 from sightline.errors import ConflictError, NotFoundError, PhotoError, SightlineError
 from sightline.people import overlay
+from sightline.people.likeness import named_templates
 from sightline.people.photos import Look
 from sightline.people.refusals import Reason
 from sightline.runs.schema import forget_faces
+from sightline.store import faces
 from sightline.store.db import Connection
 from sightline.store.outbox import enqueue
 
@@ -162,10 +166,12 @@ def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look
         raise PhotoError(
             Reason.TOO_MANY_PHOTOS, f"this person has {MAX_LOOKS} photos already: that is enough"
         )
+    template = uuid4()
+    columns = faces.to_columns(cursor, faces.of_template(template), look.vector)
     cursor.execute(
-        "INSERT INTO face_templates (employee_id, pack, embedding, quality, photo_url)"
-        " VALUES (%s, %s, %s, %s, %s)",
-        (person, pack, look.vector, look.quality, photo_url),
+        "INSERT INTO face_templates (template_id, employee_id, pack, embedding, embedding_sealed,"
+        " quality, photo_url) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (template, person, pack, *columns, look.quality, photo_url),
     )
     cursor.execute(
         "UPDATE employees SET photo_url = coalesce(photo_url, %s) WHERE id = %s",
@@ -175,14 +181,12 @@ def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look
 
 def look_id(cursor: Cursor, person: UUID, pack: str, look: Look, distance: float) -> UUID | None:
     """The person's template nearest to a look, within a cosine distance."""
-    cursor.execute(
-        "SELECT template_id FROM face_templates WHERE employee_id = %(person)s"
-        " AND pack = %(pack)s AND embedding <=> %(vector)s < %(distance)s"
-        " ORDER BY embedding <=> %(vector)s LIMIT 1",
-        {"person": person, "pack": pack, "vector": look.vector, "distance": distance},
-    )
-    row = cursor.fetchone()
-    return row[0] if row else None
+    away = {
+        template: 1.0 - float(np.dot(look.vector.astype(np.float64), face))
+        for template, face in named_templates(cursor, person, pack).items()
+    }
+    nearest = min(away, key=lambda template: away[template], default=None)
+    return nearest if nearest is not None and away[nearest] < distance else None
 
 
 def publish(cursor: Cursor, person: UUID) -> None:
@@ -201,7 +205,7 @@ def told(cursor: Cursor, person: UUID) -> pb.GalleryPerson:
         raise NotFoundError(f"nobody is enrolled with the id {person}")
     name, status, is_authorized, revision = row
     cursor.execute(
-        "SELECT template_id, pack, embedding, quality FROM face_templates"
+        "SELECT template_id, pack, embedding, embedding_sealed, quality FROM face_templates"
         " WHERE employee_id = %s ORDER BY created_at, template_id",
         (person,),
     )
@@ -211,16 +215,21 @@ def told(cursor: Cursor, person: UUID) -> pb.GalleryPerson:
         status=status,
         is_authorized=is_authorized,
         revision=revision,
-        templates=[
-            pb.Template(
-                template_id=str(template),
-                pack=pack,
-                vector=embedding.to_numpy().astype("<f4").tobytes(),
-                quality=quality,
-            )
-            for template, pack, embedding, quality in cursor
-        ],
+        templates=[_template(cursor, *row) for row in cursor],
     )
+
+
+def _template(
+    cursor: Cursor,
+    template: UUID,
+    pack: str,
+    embedding: Vector | None,
+    sealed: bytes | None,
+    quality: float,
+) -> pb.Template:
+    face = faces.from_columns(cursor, faces.of_template(template), embedding, sealed)
+    vector = b"" if face is None else face.astype("<f4").tobytes()
+    return pb.Template(template_id=str(template), pack=pack, vector=vector, quality=quality)
 
 
 def everybody(cursor: Cursor) -> list[UUID]:
@@ -238,10 +247,12 @@ WITH unnamed AS (
     INSERT INTO stale_snapshots (sighting_id) SELECT sighting_id FROM unnamed
     ON CONFLICT DO NOTHING
 ), tracks AS (
-    UPDATE person_tracks SET person_id = NULL, name = NULL, embedding = NULL
+    UPDATE person_tracks
+    SET person_id = NULL, name = NULL, embedding = NULL, embedding_sealed = NULL
     WHERE global_id = %(global_id)s RETURNING global_id
 ), state AS (
-    UPDATE detected_persons SET person_id = NULL, assigned_name = NULL, face_embedding = NULL
+    UPDATE detected_persons
+    SET person_id = NULL, assigned_name = NULL, face_embedding = NULL, face_embedding_sealed = NULL
     WHERE global_id = %(global_id)s
 )
 INSERT INTO stale_persons (global_id) SELECT DISTINCT global_id FROM tracks ON CONFLICT DO NOTHING
@@ -307,8 +318,9 @@ def shown(db: Connection, name: str) -> dict[str, Any]:
         if person is None:
             raise SightlineError(f"nobody is called {name[:80]}; see `sightline people list`")
         templates = cursor.execute(
-            "SELECT template_id, pack, vector_dims(embedding) AS dimension, quality, photo_url,"
-            " created_at FROM face_templates WHERE employee_id = %s ORDER BY created_at",
+            "SELECT template_id, pack, face_dimension(embedding, embedding_sealed) AS dimension,"
+            " quality, photo_url, created_at FROM face_templates WHERE employee_id = %s"
+            " ORDER BY created_at",
             (person["id"],),
         ).fetchall()
     return person | {"templates": templates}

@@ -8,29 +8,43 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 from pgvector import Vector
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from sightline.errors import SightlineError
-from sightline.store import vectors
-from sightline.store.db import Connection
+from sightline.store import faces, near_sealed, vectors
+from sightline.store.db import Connection, sealing_of
 
 _MARGIN = 20
 """Rows more than asked for: half precision may put the last ones in another order."""
 
+_WHERE = """
+    (%(since)s::timestamptz IS NULL OR last_seen >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR first_seen < %(until)s)
+    AND (%(camera)s::text IS NULL OR camera_id = %(camera)s)
+"""
+
+_SEEN = """track_uuid, camera_id, site_id, global_id, person_id, name, first_seen, last_seen,
+        pack, face_quality, confidence"""
+
+_NEAR = f"""
+    SELECT {_SEEN}, {{vector}} <=> %(vector)s AS away
+    FROM {{table}} JOIN person_tracks USING (track_uuid)
+    WHERE {{indexed}} AND {_WHERE}
+    ORDER BY {{distance}} LIMIT %(rows)s
+"""  # noqa: S608 - our own words
+
+_NEAR_SEALED = f"""
+    SELECT {_SEEN}, away
+    FROM unnest(%(tracks)s::uuid[], %(aways)s::float8[]) AS near(track_uuid, away)
+    JOIN person_tracks USING (track_uuid)
+"""  # noqa: S608 - our own words
+
 _TRACKS = """
-WITH near AS MATERIALIZED (
-    SELECT track_uuid, camera_id, site_id, global_id, person_id, name, first_seen, last_seen,
-        pack, face_quality, confidence, {vector} <=> %(vector)s AS away
-    FROM {table} JOIN person_tracks USING (track_uuid)
-    WHERE {indexed}
-        AND (%(since)s::timestamptz IS NULL OR last_seen >= %(since)s)
-        AND (%(until)s::timestamptz IS NULL OR first_seen < %(until)s)
-        AND (%(camera)s::text IS NULL OR camera_id = %(camera)s)
-    ORDER BY {distance} LIMIT %(rows)s
-)
+WITH near AS MATERIALIZED ({near})
 SELECT near.global_id, coalesce(employee.name, given.name, near.name, 'Unknown') AS name,
     employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, near.last_seen,
     (first_seen AT TIME ZONE 'UTC')::date AS day, 1 - away AS score, face_quality, confidence,
@@ -54,8 +68,10 @@ ORDER BY away, global_id LIMIT %(limit)s
 """
 
 _LENGTHS = """
-(SELECT vector_dims(embedding) FROM face_templates WHERE pack = %(pack)s LIMIT 1)
-UNION (SELECT vector_dims(face) FROM track_faces WHERE face_pack = %(pack)s LIMIT 1)
+(SELECT face_dimension(embedding, embedding_sealed) FROM face_templates
+ WHERE pack = %(pack)s LIMIT 1)
+UNION (SELECT face_dimension(embedding, embedding_sealed) FROM person_tracks
+ WHERE pack = %(pack)s AND num_nonnulls(embedding, embedding_sealed) > 0 LIMIT 1)
 """
 
 
@@ -79,13 +95,30 @@ def search_tracks(
     Raises SightlineError for a vector that is none, or that is not of the pack.
     """
     asked = {"since": since, "until": until, "camera": camera, "min_score": min_score}
-    query, given = _query("track_faces", _TRACKS, pack, vector, limit)
+    words, given = _query("track_faces", pack, vector, limit)
+    given |= asked
     with db.transaction(), db.cursor(row_factory=dict_row) as cursor:
         vectors.widen(cursor, limit + _MARGIN)
-        rows = cursor.execute(query, given | asked).fetchall()
+        near = sql.SQL(_NEAR).format(**words)
+        rows = cursor.execute(sql.SQL(_TRACKS).format(near=near), given).fetchall()
+        if sealing_of(cursor).is_on:
+            rows += _sealed_tracks(cursor, pack, given)
+            rows = sorted(rows, key=lambda row: (-row["score"], row["track_uuid"]))[:limit]
     if not rows:
         _check_length(db, pack, given)
     return rows
+
+
+def _sealed_tracks(
+    cursor: psycopg.Cursor[dict[str, Any]], pack: str, given: dict[str, Any]
+) -> list[dict[str, Any]]:
+    near = near_sealed.nearest(
+        cursor, faces.TRACKS, pack, given["vector"].to_numpy(), given["limit"],
+        sql.SQL(_WHERE), given,
+    )  # fmt: skip
+    found = {"tracks": [one for one, _ in near], "aways": [1 - cosine for _, cosine in near]}
+    query = sql.SQL(_TRACKS).format(near=sql.SQL(_NEAR_SEALED))
+    return cursor.execute(query, given | found).fetchall()
 
 
 def search_persons(
@@ -100,25 +133,30 @@ def search_persons(
 
     Best first, at most `limit` from `threshold` on. Raises SightlineError as `search_tracks`.
     """
-    query, given = _query("person_faces", _PERSONS, pack, vector, limit)
+    words, given = _query("person_faces", pack, vector, limit)
     with db.transaction():
         cursor = db.cursor()
         vectors.widen(cursor, limit + _MARGIN)
+        query = sql.SQL(_PERSONS).format(**words)
         rows = cursor.execute(query, given | {"min_score": threshold}).fetchall()
+        if sealing_of(cursor).is_on:
+            probe = given["vector"].to_numpy()
+            near = near_sealed.nearest(cursor, faces.PERSONS, pack, probe, limit)
+            rows += [(person, cosine) for person, cosine in near if cosine >= threshold]
+            rows = sorted(rows, key=lambda row: (-row[1], row[0]))[:limit]
     if not rows:
         _check_length(db, pack, given)
     return [(int(person), float(score)) for person, score in rows]
 
 
 def _query(
-    table: str, query: str, pack: str, vector: Sequence[float] | NDArray[np.floating], limit: int
-) -> tuple[sql.Composed, dict[str, Any]]:
+    table: str, pack: str, vector: Sequence[float] | NDArray[np.floating], limit: int
+) -> tuple[dict[str, sql.Composable], dict[str, Any]]:
     if limit < 1:
         raise SightlineError("the limit has to be 1 or more")
     probe = _checked(vector)
     words = vectors.near(table, pack, len(probe))
-    given = {"vector": Vector(probe), "limit": limit, "rows": limit + _MARGIN}
-    return sql.SQL(query).format(**words), given
+    return words, {"vector": Vector(probe), "limit": limit, "rows": limit + _MARGIN}
 
 
 def _check_length(db: Connection, pack: str, given: dict[str, Any]) -> None:

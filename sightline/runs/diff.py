@@ -14,6 +14,7 @@ from psycopg import sql
 
 from sightline.runs import places
 from sightline.runs.pairs import paired
+from sightline.store import faces
 from sightline.store.db import Connection
 
 Row = dict[str, Any]
@@ -33,7 +34,7 @@ FROM {} AS log WHERE motion_event_id = ANY(%s::uuid[]) ORDER BY timestamp, id
 
 _TRACKS = sql.SQL("""
 SELECT track_uuid::text, first_seen, last_seen, detections, sum_height, sum_width, last_box,
-    face_quality, embedding::text
+    face_quality, embedding, embedding_sealed
 FROM {} AS track WHERE motion_event_id = ANY(%s::uuid[]) AND global_id IS NOT NULL
 """)
 
@@ -127,9 +128,16 @@ def by_person(ours: Iterable[Row], theirs: Iterable[Row], found: Iterable[Differ
 def _sightings(db: Connection, run: str, events: Sequence[str]) -> list[Row]:
     """The rows of the access log, each with what its track adds up to."""
     tracks = places.read(db, run, "person_tracks", _TRACKS, events)
-    by_id = {track["track_uuid"]: track for track in tracks}
+    by_id = {track["track_uuid"]: _with_face(db, track) for track in tracks}
     rows = places.read(db, run, "access_logs", _SIGHTINGS, events)
     return [row | by_id.get(row["track_uuid"], {}) for row in rows]
+
+
+def _with_face(db: Connection, track: Row) -> Row:
+    """The face as it is: sealed twice it is not the same twice."""
+    columns = (track.pop("embedding"), track.pop("embedding_sealed"))
+    face = faces.from_columns(db.cursor(), faces.of_track(track["track_uuid"]), *columns)
+    return track | {"embedding": None if face is None else face.tobytes()}
 
 
 def _compared(a: Row | None, b: Row | None) -> Difference | None:

@@ -85,7 +85,7 @@ WHERE motion_event_id = ANY(%(events)s::uuid[]) AND access_status = 'unknown'
 """
 
 _FORGOTTEN = """
-UPDATE person_tracks SET embedding = NULL
+UPDATE person_tracks SET embedding = NULL, embedding_sealed = NULL
 WHERE motion_event_id = ANY(%s::uuid[]) AND global_id IN (
     SELECT (details ->> 'global_id')::bigint FROM corrections WHERE kind = 'forget')
 """

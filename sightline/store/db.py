@@ -10,6 +10,8 @@ from schemas.topics import LIVE
 from sightline.endpoints import database_url, forget_database_url
 from sightline.errors import SightlineError, UnreachableError
 from sightline.settings import Settings
+from sightline.store import keys
+from sightline.store.sealing import Sealing
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -17,7 +19,9 @@ _CONNECT_SECONDS = 10
 
 
 class Opened(psycopg.Connection[TupleRow]):
-    """A connection that is opened with the password of that moment."""
+    """A connection that is opened with the password of that moment, and seals what is sealed."""
+
+    sealing: Sealing
 
     @classmethod
     def connect(cls, conninfo: str = "", *, settings: Settings, **options: Any) -> Self:  # type: ignore[override]  # noqa: ARG003 - a pool gives an address
@@ -25,6 +29,12 @@ class Opened(psycopg.Connection[TupleRow]):
 
         Raises psycopg.OperationalError, and SightlineError where there is no password.
         """
+        connection = cls._connect(settings, options)
+        connection.sealing = Sealing(settings)
+        return connection
+
+    @classmethod
+    def _connect(cls, settings: Settings, options: dict[str, Any]) -> Self:
         try:
             return super().connect(database_url(settings), **options)
         except psycopg.OperationalError as error:
@@ -32,6 +42,23 @@ class Opened(psycopg.Connection[TupleRow]):
             if not (had_password and forget_database_url(settings)):
                 raise
         return super().connect(database_url(settings), **options)  # it was changed meanwhile
+
+    def prepare(self) -> None:
+        """Read vectors as vectors, and see that all keys are there.
+
+        Raises psycopg.ProgrammingError for a database that is empty or of before, and
+        MissingKeyError.
+        """
+        register_vector(self)
+        keys.check(self, self.sealing.ring())
+
+
+def sealing_of(cursor: psycopg.Cursor[Any]) -> Sealing:
+    """How what is written and read through a cursor is sealed."""
+    connection = cursor.connection
+    if not isinstance(connection, Opened):
+        raise TypeError("this connection does not know what is sealed")
+    return connection.sealing
 
 
 def run_schema(run: str) -> str:
@@ -47,10 +74,11 @@ def _search_path(run: str) -> str:
 def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
     """A connection with vectors registered.
 
-    Raises UnreachableError when there is no database, SightlineError when it is empty.
+    Raises UnreachableError when there is no database, and MissingKeyError, which is one, where
+    what is there is sealed with a key that is not set; SightlineError when it is empty.
     """
     try:
-        connection: Connection = Opened.connect(
+        connection = Opened.connect(
             settings=settings,
             autocommit=autocommit,
             connect_timeout=_CONNECT_SECONDS,
@@ -60,8 +88,12 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
         reason = str(error).strip().splitlines()[0]
         raise UnreachableError(f"the database does not answer: {reason}") from error
     try:
-        register_vector(connection)
+        connection.prepare()
     except psycopg.ProgrammingError as error:
         connection.close()
-        raise SightlineError("the database is empty: run `sightline db upgrade`") from error
+        reason = "of an older version" if "sealing_keys" in str(error) else "empty"
+        raise SightlineError(f"the database is {reason}: run `sightline db upgrade`") from error
+    except SightlineError:
+        connection.close()
+        raise
     return connection

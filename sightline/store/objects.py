@@ -14,6 +14,7 @@ from schemas.topics import LIVE
 from sightline.endpoints import objects_folder
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.settings import Settings
+from sightline.store.sealing import Sealing, is_sealed
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -25,6 +26,8 @@ _MAX_SAFE_BYTES = 120
 """Leaves room within the 255 bytes of a file name for a time and an extension."""
 
 _HASH_DIGITS = 10
+
+_BYTES = "application/octet-stream"
 
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 20
@@ -167,11 +170,50 @@ class S3Store:
         return self._prefix + _checked(key)
 
 
+class SealedStore:
+    """A store that seals what is put into it and opens what is got, as the settings say."""
+
+    def __init__(self, store: ObjectStore, sealing: Sealing) -> None:
+        self._store = store
+        self._sealing = sealing
+
+    def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
+        """Write an object, sealed."""
+        sealed = self._sealing.seal(data, name_of(key))
+        self._store.put(key, sealed, _BYTES if is_sealed(sealed) else content_type)
+
+    def get(self, key: str) -> bytes:
+        """Read an object. Raises MissingKeyError, and TamperedError for one that was changed."""
+        return self._sealing.open(self._store.get(key), name_of(key))
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        self._store.delete(key)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """The keys that begin with a prefix."""
+        return self._store.keys(prefix)
+
+    def location(self, key: str) -> str:
+        """Where the sealed object lies."""
+        return self._store.location(key)
+
+
 def open_store(settings: Settings) -> ObjectStore:
-    """The bucket that is set, else the folder of the embedded stack."""
+    """The bucket that is set, else the folder of the embedded stack; sealed where that is set."""
+    return SealedStore(open_raw_store(settings), Sealing(settings))
+
+
+def open_raw_store(settings: Settings) -> ObjectStore:
+    """The same with its objects as they lie there."""
     if settings.s3_bucket:
         return S3Store(settings.s3_bucket, settings.s3_prefix, settings.s3_endpoint_url)
     return FolderStore(objects_folder(settings))
+
+
+def name_of(key: str) -> str:
+    """What an object is sealed as."""
+    return f"objects/{key}"
 
 
 def run_prefix(run: str) -> str:

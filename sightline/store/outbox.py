@@ -7,6 +7,7 @@ goes only after Kafka has it: a crash in between delivers it again, never loses 
 
 import logging
 from collections.abc import Iterable
+from datetime import datetime
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -20,7 +21,8 @@ from sightline.kafka.reached import Reached
 from sightline.kafka.records import Out
 from sightline.lifecycle import Stop, start_service
 from sightline.settings import Settings
-from sightline.store.db import Connection, connect
+from sightline.store.db import Connection, connect, sealing_of
+from sightline.store.sealing import TamperedError
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,11 @@ def enqueue_all(
     cursor: psycopg.Cursor[TupleRow], topic: str, records: Iterable[tuple[str, bytes | None]]
 ) -> None:
     """The same for many records of one topic, (key, value), in this order."""
-    rows = [(key.encode(), value) for key, value in records]
+    sealing = sealing_of(cursor)
+    rows = [
+        (key.encode(), value if value is None else sealing.seal(value, name_of(topic, key)))
+        for key, value in records
+    ]
     if rows:
         cursor.execute(
             "INSERT INTO outbox (topic, key, value) SELECT %s, key, value"
@@ -51,6 +57,11 @@ def enqueue_all(
             (topic, [key for key, _value in rows], [value for _key, value in rows]),
         )
         cursor.execute(f"NOTIFY {_CHANNEL}")
+
+
+def name_of(topic: str, key: str) -> str:
+    """What a record in the outbox is sealed as."""
+    return f"outbox/{topic}/{key}"
 
 
 class Relay:
@@ -63,6 +74,8 @@ class Relay:
             "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
         }
         self._producer = SureProducer(config)
+        self._refused: list[int] = []
+        """Rows that do not open: they stay, and keep nobody else's waiting."""
 
     def drain(self) -> int:
         """Deliver all there is; how many records that were.
@@ -81,17 +94,35 @@ class Relay:
         with self._db.transaction(), self._db.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_RELAY_LOCK,))
             cursor.execute(
-                "SELECT id, topic, key, value, created_at FROM outbox ORDER BY id LIMIT %s",
-                (_BATCH,),
+                "SELECT id, topic, key, value, created_at FROM outbox WHERE id <> ALL(%s)"
+                " ORDER BY id LIMIT %s",
+                (self._refused, _BATCH),
             )
             rows = cursor.fetchall()
-            for _id, topic, key, value, created_at in rows:
-                self._producer.send(
-                    Out(topic, bytes(key).decode(), value, to_us(created_at) // 1000)
-                )
+            sent = [row[0] for row in rows if self._send(cursor, *row)]
             self._producer.flush(_DELIVERY_SECONDS)
-            cursor.execute("DELETE FROM outbox WHERE id = ANY(%s)", ([row[0] for row in rows],))
+            cursor.execute("DELETE FROM outbox WHERE id = ANY(%s)", (sent,))
         return len(rows)
+
+    def _send(
+        self,
+        cursor: psycopg.Cursor[TupleRow],
+        row: int,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        at: datetime,
+    ) -> bool:
+        name = key.decode()
+        try:
+            if value is not None:
+                value = sealing_of(cursor).open(value, name_of(topic, name))
+        except TamperedError as error:
+            log.warning("outbox: row %d stays: %s", row, error)
+            self._refused.append(row)
+            return False
+        self._producer.send(Out(topic, name, value, to_us(at) // 1000))
+        return True
 
     def run(self, stop: Stop) -> None:
         """Deliver whatever comes until `stop`."""

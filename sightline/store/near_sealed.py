@@ -1,0 +1,141 @@
+"""Search among sealed faces: opened once for each process, and compared one by one.
+
+No index can search what is sealed. What is opened is kept by how the sealed data begin, which is
+never the same twice: each search asks for all of these beginnings, and opens what is new.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from sightline.store import faces
+from sightline.store.db import sealing_of
+from sightline.store.faces import Floats, Place
+from sightline.store.sealing import HEAD_BYTES, OVERHEAD, TamperedError
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 5000
+
+
+_HEADS = """
+SELECT {owner}, {known_as}, substring({sealed}, 1, {head}), {wanted} FROM {table}
+WHERE {pack} = %(pack)s AND octet_length({sealed}) = %(size)s
+"""
+
+_SEALED = "SELECT {known_as}, {sealed} FROM {table} WHERE {known_as} = ANY(%s)"
+
+
+class _Opened:
+    """The opened faces of one table and pack, of one length."""
+
+    def __init__(self, dimension: int) -> None:
+        self.lock = Lock()
+        self._rows: dict[bytes, int] = {}
+        self._matrix = np.empty((0, dimension), np.float32)
+
+    def cosines(self, probe: Floats, heads: Sequence[bytes]) -> Floats:
+        """Of faces to a probe of unit length; -inf for those that are not here."""
+        numbers = np.array([self._rows.get(head, -1) for head in heads], np.int64)
+        all_cosines = np.append(self._matrix @ probe, np.float32(-np.inf))
+        return np.asarray(all_cosines[numbers], np.float32)
+
+    def missing(self, heads: Sequence[bytes]) -> set[bytes]:
+        """Those that have not been opened."""
+        return set(heads) - self._rows.keys()
+
+    def add(self, opened: Mapping[bytes, Floats]) -> None:
+        """Keep faces."""
+        first = len(self._matrix)
+        self._rows |= {head: first + number for number, head in enumerate(opened)}
+        self._matrix = np.concatenate([self._matrix, np.stack(list(opened.values()))])
+
+    def keep(self, heads: Sequence[bytes]) -> None:
+        """Forget faces that are there no more, once they are the half."""
+        if len(self._matrix) <= 2 * len(heads) + _AT_ONCE:
+            return
+        kept = [(head, self._rows[head]) for head in heads if head in self._rows]
+        self._matrix = self._matrix[[number for _head, number in kept]]
+        self._rows = {head: number for number, (head, _old) in enumerate(kept)}
+
+
+_opened: dict[tuple[str, str, str, int], _Opened] = {}
+_lock = Lock()
+
+
+def nearest(
+    cursor: psycopg.Cursor[Any],
+    place: Place,
+    pack: str,
+    probe: Floats,
+    count: int,
+    where: sql.Composable | None = None,
+    asked: Mapping[str, Any] | None = None,
+) -> list[tuple[Any, float]]:
+    """The owners of the sealed faces most like a probe (d,), with their cosines, best first.
+
+    `where` is a condition on the rows, with parameters. An owner of several faces may be found
+    several times. A face that does not open is left out, and counted.
+    """
+    size = OVERHEAD + 4 * len(probe)
+    with cursor.connection.cursor(binary=True) as reader:
+        found = reader.execute(
+            sql.SQL(_HEADS).format(wanted=where or sql.SQL("true"), **_words(place)),
+            {**(asked or {}), "pack": pack, "size": size},
+        ).fetchall()
+        if not found:
+            return []
+        heads = [row[2] for row in found]
+        opened = _of(cursor, place, pack, len(probe))
+        with opened.lock:
+            _open(reader, place, opened, {row[2]: row[1] for row in found})
+            cosines = opened.cosines(np.asarray(probe / np.linalg.norm(probe), np.float32), heads)
+            opened.keep(heads)
+    wanted = np.array([row[3] for row in found], bool)
+    cosines[~wanted] = -np.inf
+    best = np.argsort(-cosines, kind="stable")[:count]
+    return [(found[at][0], float(cosines[at])) for at in best if np.isfinite(cosines[at])]
+
+
+def _of(cursor: psycopg.Cursor[Any], place: Place, pack: str, dimension: int) -> _Opened:
+    name = (cursor.connection.info.dsn, place.table, pack, dimension)
+    with _lock:
+        return _opened.setdefault(name, _Opened(dimension))
+
+
+def _open(
+    reader: psycopg.Cursor[Any], place: Place, opened: _Opened, known_as: Mapping[bytes, UUID]
+) -> None:
+    new = [known_as[head] for head in opened.missing(list(known_as))]
+    query = sql.SQL(_SEALED).format(**_words(place))
+    for first in range(0, len(new), _AT_ONCE):
+        rows = reader.execute(query, (new[first : first + _AT_ONCE],)).fetchall()
+        vectors = {
+            sealed[:HEAD_BYTES]: face / np.linalg.norm(face)
+            for known, sealed in rows
+            if sealed and (face := _face(reader, sealed, place.name(known))) is not None
+        }
+        if vectors:
+            opened.add(vectors)
+
+
+def _face(reader: psycopg.Cursor[Any], sealed: bytes, name: str) -> Floats | None:
+    try:
+        return faces.as_floats(sealing_of(reader).open(sealed, name))
+    except TamperedError as error:
+        log.warning("search: left out: %s", error)
+        return None
+
+
+def _words(place: Place) -> dict[str, sql.Composable]:
+    names = ("table", "owner", "known_as", "pack", "sealed")
+    words: dict[str, sql.Composable] = {
+        name: sql.Identifier(getattr(place, name)) for name in names
+    }
+    return words | {"head": sql.Literal(HEAD_BYTES)}
