@@ -1,121 +1,131 @@
-"""`docker-compose.yml`: read by a real parser, and each of its commands started natively."""
+"""`docker-compose.yml`, read by a real parser, and the image: what runs, as whom, what is open."""
 
 import os
+import re
 import shutil
-import signal
 import subprocess
-import sys
-from contextlib import ExitStack
+from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from schemas.topics import MAX_RECORD_BYTES
-from sightline.endpoints import StackPorts, kafka_servers
-from sightline.settings import Settings
-from tests.support import ROOT, environment, eventually
+from tests.support import ROOT
 
 OURS = "sightline:local"
+GIVEN = {"POSTGRES_PASSWORD": "p@ss/word", "ENCRYPTION_KEYS": "a key"}
+PROFILES = {
+    "gpu": {"vision-gpu"},
+    "monitoring": {"prometheus", "grafana"},
+    "three-brokers": {"kafka-2", "kafka-3"},
+}
 
 
-def parse(**env: str) -> "subprocess.CompletedProcess[str]":
+def parse(*options: str, **env: str) -> "subprocess.CompletedProcess[str]":
     program = shutil.which("docker-compose")
     if program is None:
         pytest.skip("no docker-compose here: see deploy/install-test-tools")
     return subprocess.run(
-        [program, "-f", "docker-compose.yml", "config"],
+        [program, "-f", "docker-compose.yml", *options, "config"],
         cwd=ROOT, env={"PATH": os.environ["PATH"]} | env,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def compose(password: str) -> dict[str, Any]:
-    result = parse(POSTGRES_PASSWORD=password)
+@cache
+def compose(*options: str) -> dict[str, Any]:
+    """Every service of every profile."""
+    result = parse(*options, **GIVEN)
     assert result.returncode == 0, result.stderr
     services: dict[str, Any] = yaml.safe_load(result.stdout)["services"]
     return services
 
 
-def test_there_is_no_default_password() -> None:
-    result = parse()
+def ours() -> dict[str, Any]:
+    return {name: one for name, one in compose().items() if one["image"].startswith(OURS)}
+
+
+@pytest.mark.parametrize("left_out", sorted(GIVEN))
+def test_there_is_no_default_secret(left_out: str) -> None:
+    result = parse(**{name: value for name, value in GIVEN.items() if name != left_out})
     assert result.returncode != 0
-    assert "POSTGRES_PASSWORD" in result.stderr
+    assert left_out in result.stderr
 
 
-def test_every_service_is_there_and_workers_scale() -> None:
-    services = compose("secret")
-    ours = {name: service for name, service in services.items() if service["image"] == OURS}
+def test_the_core_is_what_has_no_profile_and_workers_scale() -> None:
+    services = compose()
     names = {point.name for point in entry_points(group="sightline.services")}
-    assert {name: service["command"] for name, service in ours.items()} == {"init": ["up"]} | {
+    core = {name for name, one in services.items() if "profiles" not in one}
+    assert core == names | {"init", "kafka", "postgres"}
+    commands = {name: one["command"] for name, one in ours().items()}
+    assert commands == {"init": ["up"], "vision-gpu": ["run", "vision"]} | {
         name: ["run", name] for name in names
     }
-    assert not any("container_name" in service for service in ours.values())
-    assert {name for name, service in ours.items() if "ports" in service} == {"api"}
-    assert {services[name]["image"] for name in services.keys() - ours.keys()} == {
-        "apache/kafka:4.3.0",
-        "pgvector/pgvector:pg18",
-    }
+    assert not any("container_name" in one for one in services.values())
+    assert {
+        profile: {name for name, one in services.items() if profile in one.get("profiles", ())}
+        for profile in PROFILES
+    } == PROFILES
+
+
+def test_our_containers_may_do_nothing_but_work() -> None:
+    for name, one in ours().items():
+        assert one["read_only"] and one["cap_drop"] == ["ALL"], name
+        assert one["security_opt"] == ["no-new-privileges:true"], name
+        assert one["environment"]["SIGHTLINE_ENCRYPTION__REQUIRED"] == "true", name
+        assert "privileged" not in one and "user" not in one, "the image's own user"
+    gpu = compose()["vision-gpu"]
+    assert gpu["environment"]["SIGHTLINE_PROVIDER"] == "cuda"
+    [device] = gpu["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
 
 
 def test_what_is_published_is_on_loopback_and_kafka_takes_our_records() -> None:
-    services = compose("secret")
-    published = [str(port) for service in services.values() for port in service.get("ports", ())]
-    assert len(published) == 3
+    services = compose()
+    published = [str(port) for one in services.values() for port in one.get("ports", ())]
+    assert len(published) == 7
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert services["kafka"]["environment"]["KAFKA_MESSAGE_MAX_BYTES"] == MAX_RECORD_BYTES
+    brokers = [services[name] for name in ("kafka", "kafka-2", "kafka-3")]
+    assert {one["environment"]["KAFKA_MESSAGE_MAX_BYTES"] for one in brokers} == {MAX_RECORD_BYTES}
 
 
-def native(given: dict[str, str], stack: Settings, home: Path) -> dict[str, str]:
-    """A service's environment with the hosts, ports and folders of this machine."""
-    ports = StackPorts.load(stack.home)
-    assert ports is not None
-    places = {
-        "kafka:9092": kafka_servers(stack),
-        "@postgres:5432": f"@127.0.0.1:{ports.postgres}",
-        "0.0.0.0": "127.0.0.1",
-        "9100": "0",  # here they share one host
-        "8080": "0",
-        "/data": str(home),
-    }
-    env = {}
-    for name, value in given.items():
-        for there, here in places.items():
-            value = value.replace(there, here)  # noqa: PLW2901
-        env[name] = value
-    return env
+def test_three_brokers_know_each_other() -> None:
+    alone = compose()["kafka"]["environment"]
+    assert alone["KAFKA_CONTROLLER_QUORUM_VOTERS"] == "1@kafka:9093"
+    services = compose("--env-file", "deploy/three-brokers.env")
+    names = ("kafka", "kafka-2", "kafka-3")
+    given = [services[name]["environment"] for name in names]
+    assert [one["KAFKA_NODE_ID"] for one in given] == [1, 2, 3]
+    voters = ",".join(f"{number}@{name}:9093" for number, name in enumerate(names, start=1))
+    assert {one["KAFKA_CONTROLLER_QUORUM_VOTERS"] for one in given} == {voters}
+    for name, one in zip(names, given, strict=True):
+        assert f"INSIDE://{name}:9092" in one["KAFKA_ADVERTISED_LISTENERS"]
+        assert one["KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR"] in (3, "3")
+    servers = {f"{name}:9092" for name in names}
+    assert set(services["vision"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"].split(",")) == servers
 
 
-@pytest.mark.stack
-def test_each_command_comes_up_natively_and_stops(stack: Settings, home: Path) -> None:
-    ports = StackPorts.load(stack.home)
-    assert ports is not None
-    services = compose(ports.postgres_password)
-    logs = {}
-    with ExitStack() as ending:
+def test_what_is_mounted_is_there() -> None:
+    for one in compose().values():
+        for volume in one.get("volumes", ()):
+            source = volume.split(":")[0]
+            if source.startswith("/"):
+                assert os.path.exists(source), source  # noqa: PTH110 - as the file has it
 
-        def start(name: str) -> "subprocess.Popen[bytes]":
-            env = environment(home, **native(services[name]["environment"], stack, home))
-            # The pack that is on every machine: this is no test of fetching models.
-            env["SIGHTLINE_PACK"] = "dlib"
-            logs[name] = home / f"{name}.log"
-            process = subprocess.Popen(
-                [sys.executable, "-m", "sightline", *services[name]["command"]],
-                env=env, stderr=ending.enter_context(logs[name].open("wb")),
-            )  # fmt: skip
-            ending.callback(process.wait)
-            ending.callback(process.kill)
-            return process
 
-        assert start("init").wait(60) == 0, logs["init"].read_text()
-        names = sorted(name for name, service in services.items() if service["image"] == OURS)
-        running = {name: start(name) for name in names if name != "init"}
-        for name in running:
-            eventually(lambda: "metrics on" in logs[name].read_text(), 60, name)  # noqa: B023
-        for process in running.values():
-            process.send_signal(signal.SIGTERM)
-        ended = {name: process.wait(20) for name, process in running.items()}
-    said = {name: logs[name].read_text() for name, status in ended.items() if status}
-    assert not said, "\n".join(said.values())
+def test_the_image_has_everything_runs_as_nobody_special_and_says_how_it_is() -> None:
+    text = (ROOT / "deploy" / "Dockerfile").read_text().replace("\\\n", " ")
+    last = text[text.rindex("\nFROM ") :]
+    assert re.search(r"^USER 1000:1000$", last, re.MULTILINE)
+    assert re.search(r"^HEALTHCHECK .*healthz", last, re.MULTILINE)
+    packages = yaml.safe_load(
+        re.findall(r"^packages = (\[.*\])$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[0]
+    )
+    copied = set(re.findall(r"^COPY (\S+) \S+$", text, re.MULTILINE))
+    assert set(packages) <= copied
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    for variant in ("cpu", "gpu"):
+        assert f"requirements/{variant}.txt" in kept
+    assert set(packages) <= kept
