@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees chaos soak bench-explain
+.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain
 
 demo:
 	@deploy/bootstrap demo
@@ -35,6 +35,11 @@ bench-match:
 bench-guarantees:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.guarantees
+
+# What metrics cost vision: frames/s.
+bench-metrics:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.metrics
 
 # Mutated records through every service, mutated requests to every endpoint.
 fuzz:

@@ -1,0 +1,167 @@
+"""Frames of a film for vision workers of their own, and when they are through.
+
+A frame is through when a reader that sees committed records only has its record in `tracks`.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import cv2
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from benchmarks.material import Material
+from schemas import sightline_pb2 as pb
+from schemas import topics
+from schemas.ids import motion_event_id
+from sightline.clock import US, SystemClock
+from sightline.demo import stage
+from sightline.errors import SightlineError
+from sightline.kafka.admin import ensure_fleet_topic
+from sightline.kafka.config import client_config, consumer_config, producer_config
+from sightline.kafka.messages import checked
+from sightline.kafka.producer import SureProducer
+from sightline.kafka.records import Out
+from sightline.log import LIBRDKAFKA
+from sightline.settings import Settings
+
+CAMERAS = 4
+FRAMES = 150
+"""Of each camera, in one round."""
+
+RATE = 30
+"""Frames per second of a camera, whose every other frame people are looked for in."""
+
+_LIVE_SECONDS = 20.0
+_PATIENCE_SECONDS = 300.0
+
+
+class Bench:
+    """The workers of one fleet, whose cameras all show the same film."""
+
+    def __init__(self, settings: Settings, fleet: str, film: Sequence[bytes]) -> None:
+        self._settings = settings
+        self._fleet = fleet
+        self._film = film
+        self._clock = SystemClock()
+        self._producer = SureProducer(producer_config(settings, "bench"))
+        self._cameras = [f"{fleet}-{number}" for number in range(CAMERAS)]
+        self._reader = Consumer(consumer_config(settings, "bench", "bench"), logger=LIBRDKAFKA)
+        tracks = topics.TRACKS
+        self._reader.assign([TopicPartition(tracks.name, at, 0) for at in range(tracks.partitions)])
+        ensure_fleet_topic(settings, fleet)
+
+    def close(self) -> None:
+        """End the clients."""
+        self._reader.close()
+
+    def warm_up(self) -> None:
+        """Wait until every worker has its share, and has seen a picture."""
+        admin = AdminClient(client_config(self._settings, "bench"), logger=LIBRDKAFKA)
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while self._settled_members(admin) != stage.WORKERS:
+            if time.monotonic() > until:
+                raise SightlineError("the workers did not come up")
+            time.sleep(0.2)
+        self._send(0, self._clock.now_us(), self._clock.now_us(), last=True)
+        self._read(CAMERAS)
+
+    def backlog(self) -> float:
+        """Seconds for the whole film of every camera, published at once."""
+        began, start = time.monotonic(), self._clock.now_us()
+        for number in range(FRAMES):
+            self._send(number, start, start + number * US // RATE, last=number == FRAMES - 1)
+        self._read(CAMERAS * FRAMES)
+        return time.monotonic() - began
+
+    def live(self, cameras: int) -> list[float]:
+        """Seconds from each frame's capture to its record, with so many cameras at their rate."""
+        start = self._clock.now_us()
+        began = time.monotonic()
+        rounds = round(_LIVE_SECONDS * RATE)
+        latencies: list[float] = []
+        for number in range(rounds):
+            until = began + number / RATE
+            while (wait := until - time.monotonic()) > 0:
+                latencies += self._arrivals(wait)
+            last = number == rounds - 1
+            self._send(number, start, self._clock.now_us(), last=last, cameras=cameras)
+        latencies += self._read(cameras * rounds - len(latencies))
+        return latencies
+
+    def _send(
+        self, number: int, start_us: int, at_us: int, *, last: bool, cameras: int = CAMERAS
+    ) -> None:
+        for partition, camera in enumerate(self._cameras[:cameras]):
+            frame = pb.Frame(
+                camera_id=camera,
+                site_id="bench",
+                sequence=number,
+                captured_at_us=at_us,
+                jpeg=self._film[number % len(self._film)],
+                motion_event_id=motion_event_id(camera, start_us),
+                first_in_event=number == 0,
+                last_in_event=last,
+            )
+            name = topics.frames(self._fleet).name
+            value = frame.SerializeToString()
+            self._producer.send(Out(name, camera, value, at_us // 1000, partition))
+
+    def _settled_members(self, admin: AdminClient) -> int:
+        group = f"sightline-vision-{self._fleet}"
+        try:
+            found = admin.describe_consumer_groups([group])[group].result(30)
+        except KafkaException:  # the broker has only begun to look after it
+            return 0
+        return len(found.members) if found.state == ConsumerGroupState.STABLE else 0
+
+    def _read(self, count: int) -> list[float]:
+        latencies: list[float] = []
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while len(latencies) < count:
+            if time.monotonic() > until:
+                raise SightlineError(f"{len(latencies)} of {count} frames came through")
+            latencies += self._arrivals(1.0)
+        return latencies
+
+    def _arrivals(self, seconds: float) -> list[float]:
+        message = self._reader.poll(seconds)
+        found = [record.decode(pb.FrameTracks) for record in checked([message] if message else [])]
+        now = self._clock.now_us()
+        return [(now - one.captured_at_us) / US for one in found if one.camera_id in self._cameras]
+
+
+@contextmanager
+def bench(
+    settings: Settings, fleet: str, command: Sequence[str], film: Sequence[bytes]
+) -> Iterator[Bench]:
+    """A fleet with its workers, warm; `command` is what Python runs as a worker."""
+    with ExitStack() as stack:
+        its = Bench(settings, fleet, film)
+        stack.callback(its.close)
+        for number in range(stage.WORKERS):
+            env = os.environ | {"SIGHTLINE_FLEET": fleet, "SIGHTLINE_INSTANCE": str(number)}
+            worker = subprocess.Popen(
+                [sys.executable, "-m", *command], env=env | {"SIGHTLINE_LOG_LEVEL": "WARNING"}
+            )
+            stack.callback(worker.wait, 30)
+            stack.callback(worker.terminate)
+        its.warm_up()
+        yield its
+
+
+def read_film(what: Material) -> list[bytes]:
+    """Its first frames as JPEG."""
+    capture = cv2.VideoCapture(str(what.film))
+    film: list[bytes] = []
+    while len(film) < FRAMES:
+        there, picture = capture.read()
+        if not there:
+            break
+        film.append(cv2.imencode(".jpg", picture)[1].tobytes())
+    capture.release()
+    return film

@@ -1,0 +1,47 @@
+"""A vision worker that measures nothing: `make bench-metrics` measures against it.
+
+Usage: python -m benchmarks.unmeasured_worker
+
+The service itself, whose metrics are taken away before it begins.
+"""
+
+from contextlib import nullcontext
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+
+from processors.vision.service import run
+from sightline import metrics
+from sightline.kafka import lag, transform
+from sightline.settings import load_settings
+
+
+class _Nothing:
+    """In place of any metric, and of the lag of a consumer."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def labels(self, *_: Any) -> "_Nothing":
+        return self
+
+    def time(self) -> nullcontext[None]:
+        return nullcontext()
+
+    def inc(self, *_: Any) -> None: ...
+
+    set = observe = remove = look = inc
+
+
+def main() -> None:
+    """Work until told to stop."""
+    for name, metric in list(vars(metrics).items()):
+        if isinstance(metric, MetricWrapperBase):
+            setattr(metrics, name, _Nothing())
+    for module, name in ((lag, "ConsumerLag"), (transform, "took")):
+        setattr(module, name, _Nothing)
+    lag.OPTIONS.clear()
+    run(load_settings())
+
+
+if __name__ == "__main__":
+    main()
