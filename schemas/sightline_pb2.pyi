@@ -306,20 +306,22 @@ class TrackCorrection(_message.Message):
     def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., global_id: _Optional[int] = ..., templates: _Optional[_Iterable[_Union[Template, _Mapping]]] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ...) -> None: ...
 
 class PersonCorrection(_message.Message):
-    __slots__ = ("global_id", "merged_into", "not_same", "named", "forgotten", "erased")
+    __slots__ = ("global_id", "merged_into", "not_same", "named", "forgotten", "erased", "erased_tracks")
     GLOBAL_ID_FIELD_NUMBER: _ClassVar[int]
     MERGED_INTO_FIELD_NUMBER: _ClassVar[int]
     NOT_SAME_FIELD_NUMBER: _ClassVar[int]
     NAMED_FIELD_NUMBER: _ClassVar[int]
     FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
+    ERASED_TRACKS_FIELD_NUMBER: _ClassVar[int]
     global_id: int
     merged_into: int
     not_same: _containers.RepeatedScalarFieldContainer[int]
     named: bool
     forgotten: bool
     erased: bool
-    def __init__(self, global_id: _Optional[int] = ..., merged_into: _Optional[int] = ..., not_same: _Optional[_Iterable[int]] = ..., named: _Optional[bool] = ..., forgotten: _Optional[bool] = ..., erased: _Optional[bool] = ...) -> None: ...
+    erased_tracks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, global_id: _Optional[int] = ..., merged_into: _Optional[int] = ..., not_same: _Optional[_Iterable[int]] = ..., named: _Optional[bool] = ..., forgotten: _Optional[bool] = ..., erased: _Optional[bool] = ..., erased_tracks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sighting(_message.Message):
     __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again")

@@ -6,6 +6,9 @@ KIB = 1024
 MIB = 1024 * KIB
 DAY_MS = 24 * 3_600_000
 
+COMPACTED_WITHIN_MS = DAY_MS
+"""How long a record that a later one of its key has replaced lies in a compacted topic."""
+
 MAX_RECORD_BYTES = 8 * MIB
 """Largest record any topic takes; the broker's limit is set to it."""
 
@@ -45,7 +48,13 @@ class Topic:
             "message.timestamp.after.max.ms": str(2**63 - 1),
         }
         if self.compacted:
-            settings |= {"min.cleanable.dirty.ratio": "0.1", "delete.retention.ms": str(DAY_MS)}
+            settings |= {
+                "min.cleanable.dirty.ratio": "0.1",
+                "delete.retention.ms": str(DAY_MS),
+                # What was replaced goes within a day, however little of a topic that is: faces
+                # of people who were erased.
+                "max.compaction.lag.ms": str(COMPACTED_WITHIN_MS),
+            }
         else:
             settings |= {
                 "retention.ms": str(self.retention_ms),

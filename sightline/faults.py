@@ -28,6 +28,12 @@ class Place(StrEnum):
     """All is committed, nothing more has been done."""
     IN_RECOVERY = "in-recovery"
     """A worker has taken work over and has not caught up yet."""
+    ROWS_ERASED = "rows-erased"
+    """A person's rows are gone, their pictures and what topics have of them are not."""
+    OBJECTS_ERASED = "objects-erased"
+    """Their pictures are gone too, and nobody has been told."""
+    MATCHERS_FORGOT = "matchers-forgot"
+    """All has been done, and there is no report of it."""
 
 
 _armed: tuple[Path, str] | None = None

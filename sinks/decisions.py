@@ -8,6 +8,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
+from sightline.erase import barred
 from sightline.errors import InvalidRecord
 from sightline.kafka.sink import Cursor, Taken
 from sightline.people import overlay
@@ -72,6 +73,8 @@ def decided(sightings: Iterable[pb.Sighting]) -> list[pb.Sighting]:
 def corrected(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[pb.Sighting]:
     """The same decisions, each of whom people say that it was, with the names of strangers.
 
+    Those of people who were erased are left out.
+
     No correction is made from here to the end of the transaction: the first thing that a sink
     does. What people have said of a track holds whatever the matcher says later, and a decision
     that it takes back stays theirs.
@@ -79,10 +82,13 @@ def corrected(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[pb.Sight
     overlay.share(cursor)
     asked = [(one.track_id, one.global_id) for one in sightings]
     persons = overlay.effective(cursor, asked) if asked else []
+    told = [(track, who) for (track, _), who in zip(asked, persons, strict=True)]
+    gone = barred.said_of(cursor, told) if asked else set()
     people = overlay.people(cursor, [person for person in persons if person])
     return [
         _as_said(one, people[person]) if person else one
         for one, person in zip(sightings, persons, strict=True)
+        if one.track_id not in gone
     ]
 
 

@@ -15,6 +15,7 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import LIVE, SIGHTINGS, TRACKS
 from sightline import metrics
 from sightline.clock import Clock, SystemClock, to_datetime
+from sightline.erase import barred
 from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import facts, overlay, person_rows
@@ -108,6 +109,8 @@ class PersonState:
         sightings = corrected(cursor, decided(news(batch)))
         cameras(cursor, {*(one.camera_id for one in frames), *(one.camera_id for one in sightings)})
         tracks = add_up(frames, sightings)
+        for erased in barred.tracks(cursor, tracks):
+            del tracks[erased]
         if not tracks:
             return
         # A track's frames and its sightings may be read by two workers.

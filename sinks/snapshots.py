@@ -16,6 +16,7 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.topics import SIGHTINGS, SNAPSHOTS
 from sightline import metrics
+from sightline.erase import barred
 from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import overlay
@@ -64,8 +65,10 @@ class Snapshots:
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Keep the shots and decisions of a batch, and write what has both."""
         self._wrote = True
-        shots = best_shots(messages(batch, pb.Snapshot))
         sightings = corrected(cursor, decided(news(batch)))
+        taken = messages(batch, pb.Snapshot)
+        erased = barred.tracks(cursor, (one.track_id for one in taken))
+        shots = best_shots(one for one in taken if one.track_id not in erased)
         both: list[pb.Snapshot | pb.Sighting] = [*shots.values(), *sightings]
         if not both:
             return

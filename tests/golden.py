@@ -184,6 +184,7 @@ MESSAGES: dict[str, Message] = {
             named=True,
             forgotten=True,
             erased=True,
+            erased_tracks=[_TRACK],
         )
     ),
     "Sighting": _SIGHTING,

@@ -211,6 +211,17 @@ class StateTable:
                 # outlive the loss of its partition, and be stale when that comes back.
                 store._key_partition[key] = partition
 
+    def by_partition(
+        self, entries: list[tuple[bytes, bytes | None]]
+    ) -> dict[int, list[tuple[bytes, bytes | None]]]:
+        """Entries that are there, by the source partition that each of them is of."""
+        found: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        for key, value in entries:
+            partition = self._table.data._key_partition.get(key)
+            if partition is not None:
+                found.setdefault(partition, []).append((key, value))
+        return found
+
     def entries(self) -> list[tuple[bytes, bytes]]:
         """All that is in it."""
         return list(self._table.data.data.items())

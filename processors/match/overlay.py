@@ -4,9 +4,11 @@ Who a track is, is whom somebody said that it was, else whom the matcher decided
 person whom that one was merged into.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from processors.match.groups import Groups
+from schemas import ids
 from schemas import sightline_pb2 as pb
 
 
@@ -32,6 +34,7 @@ class Overlay:
     _given: Groups[int, str] = field(default_factory=Groups)
     _merged: Groups[int, int] = field(default_factory=Groups)
     _apart: Groups[int, int] = field(default_factory=Groups)
+    _erased: set[str] = field(default_factory=set)  # tracks
 
     def set_track(self, track_id: str, said: pb.TrackCorrection | None) -> Touched:
         """Take what is said of a track; None takes it back."""
@@ -54,6 +57,7 @@ class Overlay:
             self._merged.discard(before.merged_into, global_id)
         if said is not None:
             self._people[global_id] = said
+            self._erased.update(said.erased_tracks)
         if said is not None and said.merged_into:
             self._merged.add(said.merged_into, global_id)
         for other in before.not_same if before is not None else ():
@@ -107,6 +111,18 @@ class Overlay:
     def is_forgotten(self, person: int) -> bool:
         """Whether a person's looks are not to be compared any more."""
         return self._said(person).forgotten
+
+    def is_erased(self, person: int) -> bool:
+        """Whether nothing of a person is kept any more, nor what still comes of them."""
+        return self._said(person).erased
+
+    def is_erased_track(self, track_id: str) -> bool:
+        """Whether a track was erased with its person, or is the one that founded them."""
+        return track_id in self._erased or self.is_erased(ids.global_id(track_id))
+
+    def erase_tracks(self, tracks: Iterable[str]) -> None:
+        """Take tracks for erased ones from now on."""
+        self._erased.update(tracks)
 
     def _said(self, global_id: int) -> pb.PersonCorrection:
         return self._people.get(global_id) or pb.PersonCorrection()

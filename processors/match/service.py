@@ -81,6 +81,10 @@ class MatchWorker:
         kafka = aiokafka_config(settings)
         self._known = Known()
         self._follower = Follower(kafka, self._known, self._follow)
+        # Of what the sites remember there is one change at a time.
+        self._turn = asyncio.Lock()
+        self._is_recovered = False
+        self._erasing = asyncio.Event()
         lease = self._lease = Lease(SESSION_SECONDS, _end)
         member = worker_id(settings, _APP) if settings.instance else None
         self._app: faust.App = make_app(_APP, kafka, settings.home / "match", lease, member)
@@ -105,6 +109,7 @@ class MatchWorker:
         if not await self._load(stop):
             return
         following = asyncio.create_task(self._follower.follow())
+        erasing = asyncio.create_task(self._erase())
         await self._writer.start()
         await self._app.start()
         log.info("match: ready")
@@ -112,11 +117,13 @@ class MatchWorker:
             await asyncio.sleep(_LOOK_SECONDS)
             self._tell_health(stop)
             self._gauges.look((self._sites or {}).values(), self._follower.consumer)
-            if following.done():
-                following.result()
+            for task in (following, erasing):
+                if task.done():
+                    task.result()
             self._raise_failure()
         await asyncio.wait_for(self._app.stop(), stop.remaining())
         following.cancel()
+        erasing.cancel()
         await self._writer.stop()
         await self._follower.close()
 
@@ -161,7 +168,8 @@ class MatchWorker:
         if record.retry_for not in (None, _SERVICE):
             return  # a dead letter of another service, which takes it once more
         try:
-            await self._advance(record)
+            async with self._turn:
+                await self._advance(record)
         except InvalidRecord as error:
             await self._writer.send([give_up(record, _SERVICE, error, self._clock.now_us())])
         reach(Place.BEFORE_COMMIT)
@@ -186,21 +194,42 @@ class MatchWorker:
         site.apply(done.changes)
         site.touch(inner.track_id, record.offset)
 
+    async def _erase(self) -> None:
+        """Forget people who were erased: after each recovery, and when one more is told of."""
+        while True:
+            await self._erasing.wait()
+            self._erasing.clear()
+            async with self._turn:
+                for site_id, site in self._all_sites().items():
+                    changes = site.erased()
+                    entries = list(changes.records(site_id))
+                    for partition, some in self._table.by_partition(entries).items():
+                        await self._table.store(partition, some)
+                    site.apply(changes)
+
     def _site(self, site_id: str) -> SiteState:
+        sites = self._all_sites()
+        if site_id not in sites:
+            sites[site_id] = SiteState(site_id, self._known)
+        return sites[site_id]
+
+    def _all_sites(self) -> dict[str, SiteState]:
         if self._sites is None:
             self._sites = load(self._table.entries(), self._known)
-        if site_id not in self._sites:
-            self._sites[site_id] = SiteState(site_id, self._known)
-        return self._sites[site_id]
+        return self._sites
 
     def _follow(self, touched: Touched) -> None:
         """What is known has changed: who is enrolled, or what people have said."""
         for site in (self._sites or {}).values():
             site.strangers.refresh(touched)
+        if self._is_recovered and any(map(self._known.overlay.is_erased, touched.people)):
+            self._erasing.set()
 
     async def _forget(self, *_: Any, **__: Any) -> None:
         """After a rebalance the table, which is read by now, says what the sites are."""
         self._sites = None
+        self._is_recovered = True
+        self._erasing.set()
         self._health.ready()
         reach(Place.IN_RECOVERY)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
+from processors.match.erased import mentions, without_mentions
 from processors.match.groups import Groups
 from processors.match.known import Known
 from processors.match.strangers import Strangers
@@ -95,6 +96,25 @@ class SiteState:
     def nobody(self, pack: str) -> list[pb.TrackState]:
         """The tracks of the last minutes that are over and were nobody, with faces of a pack."""
         return [self._tracks[track_id] for track_id in sorted(self._nobody.of(pack))]
+
+    def erased(self) -> Changes:
+        """What goes with the people who were erased; nothing more comes of their tracks."""
+        tracks: dict[str, pb.TrackState | None] = {}
+        for track_id, track in self._tracks.items():
+            if self._is_erased(track):
+                tracks[track_id] = None
+            elif mentions(self._known, track):
+                tracks[track_id] = without_mentions(self._known, track)
+        self._known.overlay.erase_tracks(one for one, left in tracks.items() if left is None)
+        return Changes(tracks, self.strangers.erased())
+
+    def _is_erased(self, track: pb.TrackState) -> bool:
+        overlay = self._known.overlay
+        return (
+            overlay.is_erased_track(track.track_id)
+            or overlay.is_erased(track.holds)
+            or overlay.is_erased(track.decided.global_id)
+        )
 
     def expired(self, camera_id: str, now_us: int, settled: int) -> list[str]:
         """Tracks of a camera that are forgotten at a capture time of that camera.

@@ -36,6 +36,9 @@ def step(event: pb.FaceEvent, site: SiteState, known: Known, rules: Rules, *, se
 
     `settled`: the source offset from which on events may be delivered again.
     """
+    inner = event.observation if event.HasField("observation") else event.track_ended
+    if known.overlay.is_erased_track(inner.track_id):
+        return Step()
     if event.WhichOneof("event") == "observation":
         return _observed(event.observation, site, known, rules, settled)
     return _ended(event.track_ended, site, known, rules)

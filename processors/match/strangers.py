@@ -126,6 +126,27 @@ class Strangers:
                 found.append(person)
         return found[:FORGOTTEN_AT_ONCE]
 
+    def erased(self) -> dict[int, pb.UnknownPerson | None]:
+        """What is left of strangers who were erased, and of those with looks of one."""
+        overlay = self._known.overlay
+        gone: dict[int, pb.UnknownPerson | None] = {}
+        for global_id, kept in self._kept.items():
+            looks = [one for one in kept.templates if not self._is_erased(one.track_id, global_id)]
+            founder = overlay.is_erased_track(kept.founder_track_id)
+            if len(looks) == len(kept.templates) and not founder:
+                continue
+            left = with_looks(kept, looks)
+            if left is not None and founder:
+                left.founder_track_id = looks[0].track_id
+            gone[global_id] = left
+        return gone
+
+    def _is_erased(self, track_id: str, kept_as: int) -> bool:
+        overlay = self._known.overlay
+        return overlay.is_erased_track(track_id) or any(
+            overlay.is_erased(one) for one in (kept_as, overlay.who(track_id, kept_as))
+        )
+
     def put(self, global_id: int, stranger: pb.UnknownPerson | None) -> None:
         """Keep a stranger as they are now; None forgets them."""
         before = self._unplace(global_id)

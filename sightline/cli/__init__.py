@@ -45,6 +45,7 @@ def _assemble() -> None:
         demo,
         dlq,
         enrol,
+        erase,
         explain,
         health,
         keys,
@@ -78,6 +79,7 @@ def _assemble() -> None:
         explain,
         dlq,
         audit,
+        erase,
         keys,
         users,
     ):

@@ -23,13 +23,14 @@ _BACK = 8
 
 
 def records_from(
-    settings: Settings, topic: str, starts: Mapping[int, int]
+    settings: Settings, topic: str, starts: Mapping[int, int], *, committed: bool = True
 ) -> Generator[Record, None, None]:
     """Every committed record of some partitions from an offset on to the present end.
 
-    Each partition's in its order. Raises InfrastructureError when Kafka does not give them.
+    Each partition's in its order. Without `committed` those too of transactions that failed, or
+    are not over. Raises InfrastructureError when Kafka does not give them.
     """
-    with _consumer(settings) as consumer:
+    with _consumer(settings, committed=committed) as consumer:
         yield from _to_the_end(consumer, topic, starts)
 
 
@@ -87,8 +88,12 @@ def commit(settings: Settings, group: str, topic: str, offsets: Offsets) -> None
 
 
 @contextmanager
-def _consumer(settings: Settings, group: str = "sightline-reader") -> Iterator[Consumer]:
+def _consumer(
+    settings: Settings, group: str = "sightline-reader", *, committed: bool = True
+) -> Iterator[Consumer]:
     config = consumer_config(settings, "sightline-reader", group)
+    if not committed:
+        config["isolation.level"] = "read_uncommitted"
     consumer = Consumer(config | {"enable.partition.eof": True}, logger=LIBRDKAFKA)
     try:
         yield consumer

@@ -1,0 +1,192 @@
+"""The chain of an erasure: rows, pictures, topics, matchers, report.
+
+The rows go first, in one transaction with what the topics and the sinks are told; from then on
+nobody can write the person down again. What follows is done again where it was cut off.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from psycopg import sql
+
+from schemas.topics import COMPACTED_WITHIN_MS
+from sightline.audit import trail
+from sightline.audit.keys import signer
+from sightline.clock import Clock, SystemClock, to_datetime
+from sightline.erase import matchers, record, report, rows, subject, topics
+from sightline.erase.needles import Needles
+from sightline.erase.record import Erasure, Plan
+from sightline.erase.subject import Subject
+from sightline.errors import SightlineError
+from sightline.faults import Place as Fault
+from sightline.faults import reach
+from sightline.kafka.admin import known_fleets
+from sightline.kafka.holdings import Holdings
+from sightline.people import overlay
+from sightline.people.overlay import Cursor
+from sightline.settings import Settings
+from sightline.store.db import connect
+from sightline.store.objects import ObjectStore, open_store, safe_name
+from sightline.store.outbox import deliver
+
+_COMPACTED_WITHIN = timedelta(milliseconds=COMPACTED_WITHIN_MS)
+
+_AUDIT_LINES = """
+SELECT DISTINCT line FROM audit, unnest(%s::text[]) AS name
+WHERE purpose IS NOT NULL AND strpos(lower(purpose), lower(name)) > 0
+ORDER BY line
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is to be erased, by whose wish and what for."""
+
+    person: str  # a name, a person id, or a global id
+    made_by: str
+    purpose: str | None = None
+
+
+def erase(settings: Settings, asked: Asked, clock: Clock | None = None) -> dict[str, Any]:
+    """Erase a person, or go on with it where it was cut off; the signed report.
+
+    Raises NotFoundError, ConflictError, and InfrastructureError where it has to be gone on with.
+    """
+    clock = clock or SystemClock()
+    with connect(settings) as db:
+        begun = record.unfinished(db, asked.person)
+    erasure = begun[0] if begun else _begin(settings, asked, clock)
+    return _go_on(settings, erasure, clock)
+
+
+def resume(settings: Settings, clock: Clock | None = None) -> list[dict[str, Any]]:
+    """Go on with all that were cut off; their reports."""
+    with connect(settings) as db:
+        begun = record.unfinished(db)
+    return [_go_on(settings, one, clock or SystemClock()) for one in begun]
+
+
+def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
+    """Delete the rows, and have everybody told."""
+    store = open_store(settings)
+    with connect(settings, autocommit=True) as db, db.transaction(), db.cursor() as cursor:
+        overlay.lock(cursor)  # first of all locks
+        person = subject.find(cursor, asked.person)
+        _refuse_names(person, asked.purpose)
+        erasure = Erasure(
+            erasure_id=uuid4(),
+            global_ids=list(person.global_ids),
+            employee_id=person.employee,
+            made_by=asked.made_by,
+            purpose=asked.purpose,
+            started_at=to_datetime(clock.now_us()),
+            plan=Plan((), (), (), (), {}, ()),
+        )
+        record.begin(cursor, erasure)
+        gone, keys = rows.erase(cursor, person, str(erasure.erasure_id))
+        plan = Plan(
+            names=person.names,
+            tracks=person.tracks,
+            uuids=sorted(person.uuids),
+            objects=sorted({*keys, *_named(cursor, store, person)}),
+            rows={table: count for table, count in sorted(gone.items()) if count},
+            audit_lines=_named_in_trail(cursor, person),
+        )
+        record.set_plan(cursor, erasure.erasure_id, plan)
+        trail.about(erasure=erasure.erasure_id, stage="begun")
+        trail.seal(cursor, *person.global_ids)
+    reach(Fault.ROWS_ERASED)
+    return Erasure(
+        erasure.erasure_id, erasure.global_ids, erasure.employee_id, erasure.made_by,
+        erasure.purpose, erasure.started_at, plan,
+    )  # fmt: skip
+
+
+def _go_on(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]:
+    plan = erasure.plan
+    store = open_store(settings)
+    for key in plan.objects:
+        store.delete(key)
+    reach(Fault.OBJECTS_ERASED)
+    deliver(settings)
+    needles = Needles(plan.uuids, erasure.global_ids)
+    markers = [f"person|{person}" for person in erasure.global_ids]
+    matchers.take_back(settings, needles, markers)
+    deleted = matchers.forget(settings, needles, erasure.global_ids[0], plan.tracks)
+    reach(Fault.MATCHERS_FORGOT)
+    found = topics.search(settings, needles, plan.tracks, known_fleets(settings))
+    now = to_datetime(clock.now_us())
+    held = Holdings(settings).held(found.logs)
+    told = {
+        "version": report.VERSION,
+        "erasure": str(erasure.erasure_id),
+        "person": {
+            "global_ids": erasure.global_ids,
+            "person_id": str(erasure.employee_id) if erasure.employee_id else None,
+        },
+        "by": erasure.made_by,
+        "purpose": erasure.purpose,
+        "started_at": erasure.started_at.isoformat(),
+        "done_at": now.isoformat(),
+        "deleted": {
+            "rows": dict(plan.rows),
+            "objects": len(plan.objects),
+            "matcher_entries": deleted,
+        },
+        "kept": {
+            "topics": report.kept(found, held, markers, now, _COMPACTED_WITHIN),
+            "audit_lines_with_the_name": list(plan.audit_lines),
+        },
+        "searched_to": [[*place, end] for place, end in sorted(found.ends.items())],
+    }
+    signed = report.signed(told, signer(settings))
+    _finish(settings, erasure, signed, now)
+    return signed
+
+
+def _finish(settings: Settings, erasure: Erasure, signed: dict[str, Any], now: datetime) -> None:
+    with connect(settings) as db, db.transaction(), db.cursor() as cursor:
+        record.finish(cursor, erasure.erasure_id, signed, now)
+        trail.about(erasure=erasure.erasure_id, stage="done")
+        trail.seal(cursor, *erasure.global_ids)
+
+
+def _refuse_names(person: Subject, purpose: str | None) -> None:
+    """The trail is never changed: a name that is in it stays."""
+    said = (purpose or "").casefold()
+    if any(name.casefold() in said for name in person.names):
+        raise SightlineError("the purpose names the person, and it stays: say it without the name")
+
+
+def _named(cursor: Cursor, store: ObjectStore, person: Subject) -> set[str]:
+    """Pictures that are called by the person's names and that nobody points to any more."""
+    safe = [re.escape(safe_name(name)) for name in person.names]
+    if not safe:
+        return set()
+    either = "|".join(safe)
+    ours = re.compile(
+        rf"(runs/[^/]+/)?(known/({either})_\d{{4}}-\d\d-\d\d_.*|enrollment_photos/({either})(-\d+)?)"
+        r"\.jpg"
+    )
+    found = {key for key in store.keys("") if ours.fullmatch(key)}
+    return found - _pointed_to(cursor, found)
+
+
+def _pointed_to(cursor: Cursor, keys: Iterable[str]) -> set[str]:
+    wanted = sorted(keys)
+    cursor.execute("SELECT photo_url FROM face_templates WHERE photo_url = ANY(%s)", (wanted,))
+    pointed = {row[0] for row in cursor}
+    for schema in subject.schemas(cursor):
+        query = sql.SQL("SELECT path FROM {} WHERE path = ANY(%s)")
+        cursor.execute(query.format(sql.Identifier(schema, "snapshots")), (wanted,))
+        pointed |= {row[0] for row in cursor}
+    return pointed
+
+
+def _named_in_trail(cursor: Cursor, person: Subject) -> list[int]:
+    cursor.execute(_AUDIT_LINES, (list(person.names),))
+    return [row[0] for row in cursor]
