@@ -122,7 +122,7 @@ def _fetched_in_time(users_home: Path) -> bool:
 def running_stack(
     settings: Settings, *, monitoring: bool = False, secure: bool = False
 ) -> Iterator[None]:
-    """Broker and database, and monitoring where wanted, which end with the block however it ends."""
+    """Broker and database, and monitoring where wanted, which end as the block ends, however."""
     try:
         up(settings, monitoring=monitoring or None, secure=secure)
         yield

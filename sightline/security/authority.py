@@ -56,7 +56,12 @@ class Authority:
         builder = (
             builder.issuer_name(self._certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_may(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage(_USES), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
         )
         _write(pair, key, builder.sign(self._key, hashes.SHA256()))
@@ -70,14 +75,9 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         name = "Sightline home"
         builder = self._builder(name, key.public_key(), _AUTHORITY_DAYS).issuer_name(_named(name))
-        uses = x509.KeyUsage(
-            digital_signature=False, content_commitment=False, key_encipherment=False,
-            data_encipherment=False, key_agreement=False, key_cert_sign=True, crl_sign=True,
-            encipher_only=False, decipher_only=False,
-        )  # fmt: skip
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
-        ).add_extension(uses, critical=True)
+        ).add_extension(_may(key_cert_sign=True), critical=True)
         _write(self._pair, key, builder.sign(key, hashes.SHA256()))
 
     def _builder(
@@ -90,12 +90,21 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._now - _EARLIER)
             .not_valid_after(self._now + timedelta(days=days))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
 
 
 def now() -> datetime:
     """The present, as certificates count it."""
     return datetime.now(UTC)
+
+
+def _may(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, key_cert_sign=key_cert_sign,
+        crl_sign=key_cert_sign, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
 
 
 def _named(name: str) -> x509.Name:
