@@ -115,6 +115,22 @@ def _topics_list(as_json: JsonOption = False) -> None:
     print_rows(rows, title="Topics", as_json=as_json)
 
 
+@_topics.command("manifest")
+def _topics_manifest(
+    cluster: Annotated[str, typer.Option(help="Strimzi's name of the Kafka.")] = "sightline",
+    replicas: Annotated[int, typer.Option(min=1, help="Brokers that have each record.")] = 3,
+    fleet: Annotated[list[str] | None, typer.Option(help="Fleets; default without.")] = None,
+) -> None:
+    """Print the topics as Strimzi's resources for Kubernetes, kept as the settings say."""
+    from schemas.topics import DEFAULT_FLEET, all_topics  # noqa: PLC0415
+    from sightline.kafka.admin import kept  # noqa: PLC0415
+    from sightline.kafka.strimzi import manifests  # noqa: PLC0415
+
+    retention = load_settings().retention
+    topics = [kept(topic, retention) for topic in all_topics(tuple(fleet or [DEFAULT_FLEET]))]
+    typer.echo(manifests(topics, cluster, replicas), nl=False)
+
+
 def _kept(topic: Topic) -> str:
     if topic.compacted:
         return "compacted"

@@ -85,7 +85,7 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
                     state.topic.name, f"partitions {state.partitions} -> {state.topic.partitions}"
                 )
             )
-        wanted = _config(state.topic, state.replicas)
+        wanted = config_of(state.topic, state.replicas)
         if state.differs:
             _alter(admin, state.topic, {name: wanted[name] for name in state.differs})
             changes += [
@@ -162,14 +162,14 @@ def _states(admin: AdminClient, topics: Iterable[Topic]) -> list[TopicState]:
         found = configs[topic.name]
         differs = {
             name: found.get(name, "")
-            for name, value in _config(topic, replicas).items()
+            for name, value in config_of(topic, replicas).items()
             if found.get(name) != value
         }
         states.append(TopicState(topic, len(partitions), replicas, differs))
     return states
 
 
-def _config(topic: Topic, replicas: int) -> dict[str, str]:
+def config_of(topic: Topic, replicas: int) -> dict[str, str]:
     """The topic's settings; what cannot be made again wants two of three brokers to have it."""
     both = topic.precious and replicas >= _REPLICAS
     return topic.config() | {"min.insync.replicas": "2" if both else "1"}
@@ -202,7 +202,7 @@ def _created(admin: AdminClient, topic: Topic, replicas: int) -> bool:
         topic.name,
         num_partitions=topic.partitions,
         replication_factor=replicas,
-        config=_config(topic, replicas),
+        config=config_of(topic, replicas),
     )
     try:
         admin.create_topics([wanted])[topic.name].result()
