@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain
+.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain chart
 
 demo:
 	@deploy/bootstrap demo
@@ -14,6 +14,7 @@ lint:
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/bandit -q -c pyproject.toml -r schemas sightline producers processors sinks api
 
 bench:
 	@deploy/bootstrap dev
@@ -71,6 +72,12 @@ docs:
 	.venv/bin/python -m sightline.settings_page > docs/settings.md
 	.venv/bin/python -m sightline.metrics_page > docs/metrics.md
 	.venv/bin/python -m sightline.dashboards deploy/grafana
+
+# The Helm chart, rendered by helm and held to Kubernetes' schemas.
+chart:
+	@deploy/bootstrap dev
+	@deploy/install-helm
+	@.venv/bin/python -m pytest tests/unit/test_helm_chart.py
 
 # Needs `uv`.
 LOCK = uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

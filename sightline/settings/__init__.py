@@ -29,8 +29,30 @@ from sightline.settings.groups import (
     RetentionSettings,
     SecretsSettings,
     SinkSettings,
+    TracingSettings,
     VisionSettings,
 )
+
+__all__ = [
+    "RUN_NAME",
+    "ApiSettings",
+    "AuditSettings",
+    "CaptureSettings",
+    "EncryptionSettings",
+    "HealthSettings",
+    "KafkaSettings",
+    "MatchSettings",
+    "MonitoringSettings",
+    "Provider",
+    "RetentionSettings",
+    "SecretsSettings",
+    "Settings",
+    "SinkSettings",
+    "TracingSettings",
+    "VisionSettings",
+    "command",
+    "load_settings",
+]
 
 RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
 """What a run may be called: it names topics, consumer groups and a schema of the database."""
@@ -143,6 +165,7 @@ class Settings(BaseSettings):
 
     health: HealthSettings = Field(default_factory=HealthSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     capture: CaptureSettings = Field(default_factory=CaptureSettings)
     vision: VisionSettings = Field(default_factory=VisionSettings)
     match: MatchSettings = Field(default_factory=MatchSettings)

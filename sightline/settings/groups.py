@@ -90,6 +90,16 @@ class KafkaSettings(Group):
     ssl_key: Path | None = Field(None, description="its key, PEM")
 
 
+class TracingSettings(Group):
+    """Traces from capture to row, by OpenTelemetry."""
+
+    endpoint: str | None = Field(
+        None,
+        description="an OTLP collector over HTTP, such as http://127.0.0.1:4318; none: no traces",
+    )
+    share: float = Field(0.01, ge=0, le=1, description="of frames that are traced")
+
+
 class CaptureSettings(Group):
     """How cameras are read."""
 
