@@ -20,6 +20,8 @@ from producers.spool import DiskError, Kind, Position, Spool, Tail, Waiting
 from producers.tail import Link, Linking, link
 from schemas import sightline_pb2 as pb
 from schemas import topics
+from sightline import tracing
+from sightline.clock import SystemClock
 from sightline.errors import InfrastructureError
 from sightline.faults import Place, reach
 from sightline.kafka.config import producer_config
@@ -62,6 +64,7 @@ class Publisher:
 
     def __init__(self, settings: Settings, camera: Camera) -> None:
         self._camera = camera
+        self._clock = SystemClock()
         self._buffer_bytes = settings.capture.buffer_bytes
         self._spool = Spool(settings.home, camera.camera_id)
         self.account = self._spool.account
@@ -226,6 +229,7 @@ class Publisher:
             waiting.value,
             waiting.captured_at_us // 1000,
             tail.partition,
+            tracing.captured(self._camera.camera_id, waiting.captured_at_us, self._clock.now_us()),
         )
         if not self._produce(out, report):
             return False
@@ -247,6 +251,7 @@ class Publisher:
                 key=out.key.encode(),
                 partition=-1 if out.partition is None else out.partition,
                 timestamp=out.timestamp_ms,
+                headers=list(out.headers),
                 on_delivery=delivered,
             )
         except BufferError:

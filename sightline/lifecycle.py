@@ -6,7 +6,7 @@ import threading
 import time
 from types import FrameType
 
-from sightline import faults, heartbeat, service_endpoint, targets
+from sightline import faults, heartbeat, service_endpoint, targets, tracing
 from sightline.health import MAIN, Health
 from sightline.log import configure_logging
 from sightline.settings import Settings
@@ -72,6 +72,7 @@ def start_service(name: str, settings: Settings) -> Stop:
     instance = targets.instance_of(settings)
     configure_logging(settings.log_level, settings.log_format, service=name, instance=instance)
     faults.arm(settings.faults, name)
+    tracing.configure(settings, name, instance)
     health = Health(settings.health.stuck_seconds, settings.health.start_seconds)
     stop = Stop(settings.shutdown_seconds, health)
 

@@ -39,7 +39,7 @@ from processors.match.step import step
 from processors.match.writer import Writer
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
-from sightline import metrics
+from sightline import metrics, tracing
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
 from sightline.faults import Place, reach
@@ -47,8 +47,9 @@ from sightline.health import KAFKA, Health
 from sightline.kafka.config import aiokafka_config, worker_id
 from sightline.kafka.deadletters import give_up
 from sightline.kafka.intake import took
-from sightline.kafka.records import Out, Record
+from sightline.kafka.records import Headers, Out, Record, with_headers
 from sightline.lifecycle import Stop, start_service
+from sightline.log import about
 from sightline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -167,15 +168,18 @@ class MatchWorker:
         took(_SERVICE, record, self._clock.now_us())
         if record.retry_for not in (None, _SERVICE):
             return  # a dead letter of another service, which takes it once more
-        try:
-            async with self._turn:
-                await self._advance(record)
-        except InvalidRecord as error:
-            await self._writer.send([give_up(record, _SERVICE, error, self._clock.now_us())])
+        place = about(topic=record.topic, partition=record.partition, offset=record.offset)
+        with place, tracing.step(_SERVICE, record) as headers:
+            try:
+                async with self._turn:
+                    await self._advance(record, headers)
+            except InvalidRecord as error:
+                letter = give_up(record, _SERVICE, error, self._clock.now_us())
+                await self._writer.send(with_headers([letter], headers))
         reach(Place.BEFORE_COMMIT)
 
-    async def _advance(self, record: Record) -> None:
-        """Decide, send, store. Raises InvalidRecord for what can never be processed."""
+    async def _advance(self, record: Record, headers: Headers) -> None:
+        """Decide, send with headers, store. Raises InvalidRecord for what never can be."""
         event = record.decode(pb.FaceEvent)
         inner = event.observation if event.HasField("observation") else event.track_ended
         site = self._site(inner.site_id)
@@ -184,7 +188,8 @@ class MatchWorker:
             done = step(event, site, self._known, self._rules, settled=settled)
         reach(Place.BEFORE_PRODUCE)
         try:
-            await self._writer.send([_out(sighting) for sighting in done.sightings])
+            outs = [_out(sighting) for sighting in done.sightings]
+            await self._writer.send(with_headers(outs, headers))
             reach(Place.BEFORE_STATE)
             await self._table.store(record.partition, list(done.changes.records(inner.site_id)))
         except _REFUSED as error:

@@ -50,7 +50,12 @@ class Writer:
         await asyncio.gather(
             *[
                 await self._producer.send(
-                    out.topic, out.value, out.key.encode(), out.partition, out.timestamp_ms
+                    out.topic,
+                    out.value,
+                    out.key.encode(),
+                    out.partition,
+                    out.timestamp_ms,
+                    list(out.headers),
                 )
                 for out in outs
             ]

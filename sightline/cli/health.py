@@ -13,6 +13,10 @@ from sightline.targets import Target, targets
 _ALL = "all"
 _SECONDS = 5.0
 
+_SERVES = "ready"
+_STUCK = "stuck"
+_AWAY = "silent"
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -21,10 +25,14 @@ def register(app: typer.Typer) -> None:
 
 
 def _health(as_json: JsonOption = False) -> None:
-    """Every service process: whether it goes on and serves. Exits with 1 where one does not."""
+    """Every service process: "ready", "waiting" for something, "stuck", or "silent".
+
+    `age` is how long ago its slowest loop came round, in seconds. Exits with 1 where one is not
+    ready.
+    """
     rows = [_state(target) for target in targets(load_settings().home)]
     print_rows(rows, title="Services", as_json=as_json)
-    if not all(row["alive"] and row["ready"] for row in rows):
+    if any(row["state"] != _SERVES for row in rows):
         raise typer.Exit(1)
 
 
@@ -49,24 +57,16 @@ def _log_level(
 
 def _state(target: Target) -> dict[str, Any]:
     alive, health = _ask(target, "GET", "/healthz")
-    ready, readiness = _ask(target, "GET", "/readyz")
+    _ready, readiness = _ask(target, "GET", "/readyz")
     return {
         "service": target.service,
         "instance": target.instance,
         "run": target.run,
-        "address": target.address,
-        "alive": alive == 200,
-        "ready": ready == 200,
+        "state": _AWAY if not alive else _STUCK if alive != 200 else readiness.get("status", _AWAY),
         "age": health.get("age_seconds"),
-        "detail": _detail(health, readiness),
+        "of": ", ".join(health.get("stuck", readiness.get("waits_for", []))),
+        "at": target.address,
     }
-
-
-def _detail(health: dict[str, Any], readiness: dict[str, Any]) -> str:
-    if "age_seconds" not in health:
-        return str(health.get("status", ""))
-    stuck = [f"stuck: {loop}" for loop in health.get("stuck", [])]
-    return ", ".join([*stuck, *(f"waits for {what}" for what in readiness.get("waits_for", []))])
 
 
 def _ask(target: Target, method: str, path: str, body: str = "") -> tuple[int, dict[str, Any]]:
@@ -79,4 +79,4 @@ def _ask(target: Target, method: str, path: str, body: str = "") -> tuple[int, d
         )
         return answer.status_code, dict(answer.json())
     except (httpx.HTTPError, ValueError) as error:
-        return 0, {"status": f"does not answer: {error}"}
+        return 0, {"status": f"it does not answer: {error}"}

@@ -1,6 +1,6 @@
 """What goes in and out of a stage: plain values, so that a stage is tested without a broker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -67,3 +67,8 @@ class Out:
     timestamp_ms: int
     partition: int | None = None  # None: by the key's hash
     headers: Headers = ()
+
+
+def with_headers(outs: list[Out], headers: Headers) -> list[Out]:
+    """The same records with headers besides; often there are none."""
+    return [replace(out, headers=out.headers + headers) for out in outs] if headers else outs

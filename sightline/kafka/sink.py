@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import Message
 
 from schemas.topics import LIVE, OF_A_RUN, Topic, of_run
-from sightline import metrics
+from sightline import metrics, tracing
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord, UnreachableError
 from sightline.faults import Place, reach
@@ -168,7 +168,7 @@ class SinkLoop:
         return records
 
     def _step(self, db: Connection, records: Sequence[Record]) -> None:
-        began = self._clock.monotonic()
+        began, began_us = self._clock.monotonic(), self._clock.now_us()
         with db.transaction(), db.cursor() as cursor:
             fresh = progress.not_yet_written(cursor, self._sink.name, records)
             batch = self._decoded(cursor, fresh)
@@ -184,6 +184,8 @@ class SinkLoop:
             lasted = self._clock.monotonic() - began
             metrics.BATCH_SECONDS.labels(self._sink.name).observe(lasted)
             _reach(Place.AFTER_COMMIT, fresh)
+            for record in fresh:
+                tracing.written(self._sink.name, record, began_us, self._clock.now_us())
             self._show(progress.ends(records))
 
     def _decoded(self, cursor: Cursor, records: Sequence[Record]) -> list[Taken]:

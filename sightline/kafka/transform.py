@@ -15,7 +15,7 @@ from typing import Protocol
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.topics import LIVE
-from sightline import metrics
+from sightline import metrics, tracing
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
 from sightline.faults import Place, reach
@@ -26,7 +26,7 @@ from sightline.kafka.intake import took
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.reached import Reached
-from sightline.kafka.records import Out, Record
+from sightline.kafka.records import Out, Record, with_headers
 from sightline.kafka.recovery import read_to_end
 from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA, about
@@ -248,14 +248,15 @@ class TransformLoop:
         if record.retry_for not in (None, self._service):
             return []  # a dead letter of somebody else's, who is to try it again
         outs: list[Out] = []
-        with about(topic=record.topic, partition=record.partition, offset=record.offset):
+        place = about(topic=record.topic, partition=record.partition, offset=record.offset)
+        with place, tracing.step(self._service, record) as headers:
             try:
                 for out in self._processor.process(record):
                     outs.append(out)
             except InvalidRecord as error:
                 now = self._clock.now_us()
                 outs.append(give_up(record, self._service, error, now, run=self._run))
-        return outs
+        return with_headers(outs, headers)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # An eager rebalance takes every partition away and gives most of them back: state that
