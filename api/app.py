@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from api import description, health, problems
 from api.access.gate import Gate
 from api.access.headers import SecureHeaders
+from api.audited import Trail
 from api.bodies import BodyLimit
 from api.measured import Measured
 from api.origins import same_origin
@@ -58,6 +59,7 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     app.state.parts = parts
     app.state.health = until.health
     # The last one comes first.
+    app.add_middleware(Trail)
     app.add_middleware(BodyLimit, limit=_PHOTOS_IN_A_BODY * settings.api.max_photo_bytes)
     app.add_middleware(Gate)
     app.add_middleware(SecureHeaders)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from api.paging import Conditions, Page, Table, read_all, read_page
 from api.parts import Parts
+from sightline.audit import trail
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -70,6 +71,7 @@ def _exported(
     parts: Parts, kind: type[BaseModel], table: Table, conditions: Conditions, after: str | None
 ) -> StreamingResponse:
     columns = list(kind.model_fields)
+    trail.about(everybody="export")
     with ExitStack() as opening:
         rows = read_all(opening.enter_context(parts.db()), table, conditions, after)
         first = next(rows, None)  # what fails, fails before the answer has begun

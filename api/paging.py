@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
+from sightline.audit import trail
 from sightline.errors import SightlineError
 from sightline.store.db import Connection
 
@@ -76,6 +77,7 @@ def read_page(
     query, values = table.query(conditions, after)
     with db.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(query + sql.SQL(" LIMIT %s"), [*values, limit + 1]).fetchall()
+    trail.seen(rows[:limit])
     if len(rows) <= limit:
         return rows, None
     rows = rows[:limit]

@@ -5,10 +5,12 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel
 
 from api.access.needs import needs
+from api.audited import audited
 from api.parts import Given
 from api.routes.persons import PersonId
 from api.shapes import Person
 from sightline.access.roles import Permission
+from sightline.audit import trail
 from sightline.people.persons import shown
 
 router = APIRouter(prefix="/api/detected-persons", tags=["detected persons"])
@@ -31,7 +33,10 @@ _MAY_READ = needs(Permission.PERSONS_READ)
 
 
 # Before the route with an id, or "active" would be taken for one.
-@router.get("/active", summary="Everybody who is here now", dependencies=[_MAY_READ])
+@router.get(
+    "/active", summary="Everybody who is here now",
+    dependencies=[audited("persons.active"), _MAY_READ],
+)  # fmt: skip
 def active(parts: Given) -> Active:
     """Last seen first."""
     columns = ", ".join(Person.model_fields)
@@ -40,11 +45,12 @@ def active(parts: Given) -> Active:
             f"SELECT {columns}, cameras_visited AS cameras FROM detected_persons"  # noqa: S608 - ours
             " WHERE is_active ORDER BY last_seen DESC, global_id"
         ).fetchall()
+    trail.seen(rows)
     persons = [ActivePerson.model_validate(row) for row in rows]
     return Active(active_persons=len(persons), persons=persons)
 
 
-@router.get("/{global_id}", summary="One person", dependencies=[_MAY_READ])
+@router.get("/{global_id}", summary="One person", dependencies=[audited("persons.show"), _MAY_READ])
 def get_detected(parts: Given, global_id: PersonId) -> Person:
     """By their global id."""
     with parts.db() as db:

@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel
 
 from api.access.needs import needs
+from api.audited import audited
 from api.bodies import wants_json
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given, Parts
@@ -46,7 +47,9 @@ FROM face_templates WHERE employee_id = %s ORDER BY created_at, template_id
 _MAY_READ, _MAY_WRITE = needs(Permission.PEOPLE_READ), needs(Permission.PEOPLE_WRITE)
 
 
-@router.get("", summary="Everybody enrolled, by name", dependencies=[_MAY_READ])
+@router.get(
+    "", summary="Everybody enrolled, by name", dependencies=[audited("people.list"), _MAY_READ]
+)
 def list_employees(
     parts: Given,
     status: Status | None = None,
@@ -69,7 +72,9 @@ def list_employees(
 
 
 @router.get(
-    "/{employee_id}", summary="One enrolled person with their looks", dependencies=[_MAY_READ]
+    "/{employee_id}",
+    summary="One enrolled person with their looks",
+    dependencies=[audited("people.show"), _MAY_READ],
 )
 def get_employee(parts: Given, employee_id: UUID) -> EmployeeShown:
     """Vectors stay inside."""
@@ -108,7 +113,7 @@ class EnrolmentDone(BaseModel):
 
 @router.post(
     "", summary="Enrol a person with one or more photos", status_code=201,
-    dependencies=[_MAY_WRITE],
+    dependencies=[audited("enrol"), _MAY_WRITE],
 )  # fmt: skip
 async def add_employee(
     parts: Given,
@@ -137,7 +142,7 @@ async def add_employee(
 
 @router.post(
     "/{employee_id}/photos", summary="Add photos of an enrolled person",
-    dependencies=[_MAY_WRITE],
+    dependencies=[audited("enrol.photos"), _MAY_WRITE],
 )  # fmt: skip
 async def add_photos(
     parts: Given, employee_id: UUID, photos: list[UploadFile], after: BackgroundTasks
@@ -180,7 +185,7 @@ class Change(Strict):
 
 @router.patch(
     "/{employee_id}", summary="Change what is kept of a person",
-    dependencies=[_MAY_WRITE, Depends(wants_json)],
+    dependencies=[audited("people.set"), _MAY_WRITE, Depends(wants_json)],
 )  # fmt: skip
 def change_employee(
     parts: Given, employee_id: UUID, body: Change, after: BackgroundTasks
@@ -196,7 +201,7 @@ def change_employee(
 
 @router.delete(
     "/{employee_id}", summary="Remove a person", status_code=204,
-    dependencies=[needs(Permission.PEOPLE_REMOVE)],
+    dependencies=[audited("people.remove"), needs(Permission.PEOPLE_REMOVE)],
 )  # fmt: skip
 def remove_employee(parts: Given, employee_id: UUID, after: BackgroundTasks) -> None:
     """Their record, templates, photos, and their name on snapshots."""

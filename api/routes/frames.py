@@ -10,11 +10,13 @@ from pydantic import BaseModel, Field, model_validator
 
 from api import bodies
 from api.access.needs import Acting, needs
+from api.audited import audited
 from api.live import Answer, Crop
 from api.parts import Given, Parts
 from api.photos import from_base64
 from schemas.decode import SLUG
 from sightline.access.roles import Permission
+from sightline.audit import trail
 from sightline.errors import PhotoError
 from sightline.people import overlay
 from sightline.people.pictures import normalised
@@ -86,7 +88,9 @@ class Frame(BaseModel):
 @router.post(
     "/process-frame", summary="Who the faces of a frame are",
     dependencies=[
-        needs(Permission.FACES_DECIDE, scoped=True), Depends(bodies.wants_json),
+        audited("faces.decide"),
+        needs(Permission.FACES_DECIDE, scoped=True),
+        Depends(bodies.wants_json),
     ],
 )  # fmt: skip
 async def process_frame(parts: Given, actor: Acting, body: ProcessFrame) -> Frame:
@@ -148,6 +152,7 @@ def _identities(parts: Parts, answers: Sequence[Answer]) -> list[Identity]:
         who = overlay.people(cursor, [person for person in meant if person])
         packs = {said.pack for _, said in told}
         faces = {pack: _face_ids(cursor, pack, who.values()) for pack in packs}
+    trail.seen([{"global_id": person} for person in meant])
     identities = []
     for (one, said), person in zip(told, meant, strict=True):
         known = who.get(person)

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, Field
 
 from api import bodies
 from api.access.needs import Acting, needs
+from api.audited import audited
 from api.export import utc
 from api.paging import read_page
 from api.parts import Given, Parts
@@ -76,7 +77,7 @@ _FORM = {
 @router.post(
     "/enroll", summary="Enrol a person with one photo",
     openapi_extra=bodies.described(json=Enrolment, form=_FORM),
-    dependencies=[needs(Permission.PEOPLE_WRITE)],
+    dependencies=[audited("enrol"), needs(Permission.PEOPLE_WRITE)],
 )  # fmt: skip
 async def enroll(parts: Given, request: Request, after: BackgroundTasks) -> EnrolmentDone:
     """As a form with a photo file, or as JSON. A name that is there already is a conflict."""
@@ -110,7 +111,10 @@ async def _enrolment(request: Request, limit: int) -> tuple[Enrolment, Photo]:
     return wish, photos[0]
 
 
-@router.get("/access-logs", summary="The newest rows of the access log", dependencies=[MAY_READ])
+@router.get(
+    "/access-logs", summary="The newest rows of the access log",
+    dependencies=[audited("logs.access"), MAY_READ],
+)  # fmt: skip
 def access_logs(
     parts: Given,
     actor: Acting,
@@ -156,7 +160,7 @@ WHERE (%(start)s::timestamptz IS NULL OR timestamp >= %(start)s)
 
 @router.get(
     "/access-summary", summary="How many accesses there were, and of what kind",
-    dependencies=[MAY_READ],
+    dependencies=[audited("logs.summary"), MAY_READ],
 )  # fmt: skip
 def access_summary(
     parts: Given, actor: Acting, start: datetime | None = None, end: datetime | None = None

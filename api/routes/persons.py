@@ -7,11 +7,13 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query
 from pydantic import BaseModel, Field
 
 from api.access.needs import needs
+from api.audited import audited
 from api.bodies import wants_json
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given
 from api.shapes import Person, PersonShown, Strict
 from sightline.access.roles import Permission
+from sightline.audit import trail
 from sightline.people import corrections
 from sightline.people.persons import shown
 
@@ -51,7 +53,10 @@ class Who(BaseModel):
     global_id: int
 
 
-@router.get("/persons", summary="Everybody met, last seen first", dependencies=[_MAY_READ])
+@router.get(
+    "/persons", summary="Everybody met, last seen first",
+    dependencies=[audited("persons.list"), _MAY_READ],
+)  # fmt: skip
 def list_persons(
     parts: Given,
     active: Annotated[bool | None, Query(description="here now, or not")] = None,
@@ -73,7 +78,10 @@ def list_persons(
     return Page(items=[Person.model_validate(row) for row in rows], next=following)
 
 
-@router.get("/persons/{global_id}", summary="One person", dependencies=[_MAY_READ])
+@router.get(
+    "/persons/{global_id}", summary="One person",
+    dependencies=[audited("persons.show"), _MAY_READ],
+)  # fmt: skip
 def get_person(parts: Given, global_id: PersonId) -> PersonShown:
     """By their global id; who was merged into another is found as that one."""
     with parts.db() as db:
@@ -82,57 +90,63 @@ def get_person(parts: Given, global_id: PersonId) -> PersonShown:
 
 @router.put(
     "/persons/{global_id}/name", summary="Give somebody unknown a name", status_code=204,
-    dependencies=[_MAY_WRITE, _TakesJson],
+    dependencies=[audited("persons.name"), _MAY_WRITE, _TakesJson],
 )  # fmt: skip
 def name_person(parts: Given, global_id: PersonId, body: Name, after: BackgroundTasks) -> None:
     """The past logs say it at once."""
     with parts.db() as db, db.cursor() as cursor:
         corrections.name_person(cursor, global_id, body.name)
+        trail.seal(cursor, global_id)
     after.add_task(parts.deliver)
 
 
 @router.post(
     "/persons/{global_id}/merge", summary="Say that two are one person",
-    dependencies=[_MAY_WRITE, _TakesJson],
+    dependencies=[audited("persons.merge"), _MAY_WRITE, _TakesJson],
 )  # fmt: skip
 def merge(parts: Given, global_id: PersonId, body: Into, after: BackgroundTasks) -> Who:
     """All that was this person is the other from now on, in the past logs too."""
     with parts.db() as db, db.cursor() as cursor:
         corrections.merge(cursor, global_id, body.into)
+        trail.seal(cursor, global_id, body.into)
     after.add_task(parts.deliver)
     return Who(global_id=body.into)
 
 
 @router.post(
     "/persons/{global_id}/split", summary="Say that some of a person's tracks were somebody else",
-    dependencies=[_MAY_WRITE, _TakesJson],
+    dependencies=[audited("persons.split"), _MAY_WRITE, _TakesJson],
 )  # fmt: skip
 def split(parts: Given, global_id: PersonId, body: Tracks, after: BackgroundTasks) -> Who:
     """They become a person of their own, who is not taken for this one again."""
     with parts.db() as db, db.cursor() as cursor:
         new = corrections.split(cursor, global_id, body.tracks)
+        trail.about(tracks=body.tracks)
+        trail.seal(cursor, global_id, new)
     after.add_task(parts.deliver)
     return Who(global_id=new)
 
 
 @router.post(
     "/tracks/{track}/not-this-person", summary="Say that a track was not that person",
-    dependencies=[_MAY_WRITE],
+    dependencies=[audited("persons.not"), _MAY_WRITE],
 )  # fmt: skip
 def not_this_person(parts: Given, track: UUID, after: BackgroundTasks) -> Who:
     """It becomes a person of its own, who is not taken for the other again."""
     with parts.db() as db, db.cursor() as cursor:
         new = corrections.not_this_person(cursor, track)
+        trail.seal(cursor, new)
     after.add_task(parts.deliver)
     return Who(global_id=new)
 
 
 @router.delete(
     "/persons/{global_id}", summary="Forget somebody unknown", status_code=204,
-    dependencies=[needs(Permission.PEOPLE_REMOVE)],
+    dependencies=[audited("persons.forget"), needs(Permission.PEOPLE_REMOVE)],
 )  # fmt: skip
 def forget(parts: Given, global_id: PersonId, after: BackgroundTasks) -> None:
     """How they look and what they were called; the logs keep what happened."""
     with parts.db() as db, db.cursor() as cursor:
         corrections.forget(cursor, global_id)
+        trail.seal(cursor, global_id)
     after.add_task(parts.deliver)

@@ -12,11 +12,13 @@ from pydantic import BaseModel, Field
 
 from api import bodies
 from api.access.needs import needs
+from api.audited import audited
 from api.export import utc
 from api.parts import Given, Parts
 from api.probes import FORM, Face, Probe, read_probe
 from api.routes import snapshots
 from sightline.access.roles import Permission
+from sightline.audit import trail
 from sightline.identity import store
 from sightline.people import records
 from sightline.people.search import search_persons, search_tracks
@@ -65,7 +67,7 @@ class Found(BaseModel):
 
 @router.post(
     "/api/v1/search", summary="Where and when somebody who looks like this was seen",
-    openapi_extra=_BODY, dependencies=[_MAY_SEARCH],
+    openapi_extra=_BODY, dependencies=[audited("search"), _MAY_SEARCH],
 )  # fmt: skip
 async def search(
     parts: Given,
@@ -88,6 +90,7 @@ def _search(parts: Parts, face: Face, where: dict[str, Any]) -> Found:
         rows = search_tracks(
             db, face.pack, face.vector, limit=face.limit, min_score=threshold, **where
         )
+    trail.seen(rows)
     safe = scale.threshold(1)
     matches = [_match(row) for row in rows]
     return Found(
@@ -130,7 +133,7 @@ class Matches(BaseModel):
 
 @router.post(
     "/api/detected-persons/search-by-face", summary="People who look like this",
-    openapi_extra=_BODY, dependencies=[_MAY_SEARCH],
+    openapi_extra=_BODY, dependencies=[audited("search"), _MAY_SEARCH],
 )  # fmt: skip
 async def search_by_face(parts: Given, request: Request) -> Matches:
     """Among all whom the cameras have met; `threshold` is 0.6 where none is given."""
@@ -142,4 +145,5 @@ def _persons(parts: Parts, face: Face) -> Matches:
     threshold = _KEPT_THRESHOLD if face.threshold is None else face.threshold
     with parts.db() as db:
         found = search_persons(db, face.pack, face.vector, threshold=threshold, limit=face.limit)
+    trail.seen([{"global_id": person} for person, _score in found])
     return Matches(matches=[Alike(global_id=person, similarity=score) for person, score in found])

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from api import export
 from api.access.needs import Acting, needs
+from api.audited import audited
 from api.export import WantsCsv, utc
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given
@@ -29,7 +30,7 @@ GlobalId = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="a person
 
 @router.get(
     "", summary="The access log, newest first; as CSV whole", response_model=Page[AccessLog],
-    responses=export.DESCRIBED, dependencies=[MAY_READ],
+    responses=export.DESCRIBED, dependencies=[audited("logs.access"), MAY_READ],
 )  # fmt: skip
 def list_sightings(
     parts: Given,
@@ -61,7 +62,9 @@ def list_sightings(
     )
 
 
-@router.get("/{sighting_id}", summary="One sighting", dependencies=[MAY_READ])
+@router.get(
+    "/{sighting_id}", summary="One sighting", dependencies=[audited("logs.access"), MAY_READ]
+)
 def get_sighting(parts: Given, actor: Acting, sighting_id: UUID) -> AccessLog:
     """The row of a decision."""
     conditions = [("id = %s", sighting_id), ("camera_id = ANY(%s)", actor.only())]

@@ -4,8 +4,10 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from api.access.needs import Acting, needs
+from api.audited import audited
 from api.parts import Given
 from sightline.access.roles import Permission
+from sightline.audit import trail
 from sightline.errors import NotFoundError
 from sightline.store.objects import NoSuchObjectError
 
@@ -18,13 +20,19 @@ _PICTURE = {"type": "string", "format": "binary"}
     "/{path:path}", summary="The picture that a row's snapshot_path names",
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {"schema": _PICTURE}}}},
-    dependencies=[needs(Permission.PICTURES_READ, scoped=True)],
+    dependencies=[audited("snapshots.show"), needs(Permission.PICTURES_READ, scoped=True)],
 )  # fmt: skip
 def get_snapshot(parts: Given, actor: Acting, path: str) -> Response:
     """A JPEG. Nothing else of the store is served: enrolment photos stay inside."""
     with parts.db() as db:
-        shown = db.execute("SELECT camera_id FROM snapshots WHERE path = %s", (path,)).fetchall()
-    if not any(actor.sees(camera) for (camera,) in shown):
+        shown = db.execute(
+            "SELECT camera_id, global_id, sighting_id FROM snapshots WHERE path = %s", (path,)
+        ).fetchall()
+    trail.about(
+        persons=sorted({person for _, person, _ in shown}),
+        sightings=[sighting for _, _, sighting in shown],
+    )
+    if not any(actor.sees(camera) for camera, _, _ in shown):
         raise NotFoundError(f"there is no snapshot {path[:200]}")
     try:
         jpeg = parts.objects.get(path)

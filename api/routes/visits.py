@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from api import export
 from api.access.needs import Acting
+from api.audited import audited
 from api.export import WantsCsv, utc
 from api.paging import After, Limit, Page, Table
 from api.parts import Given
@@ -24,7 +25,7 @@ _TABLE = Table(
 
 @router.get(
     "", summary="Visits, newest first; as CSV whole", response_model=Page[Visit],
-    responses=export.DESCRIBED, dependencies=[MAY_READ],
+    responses=export.DESCRIBED, dependencies=[audited("logs.visitors"), MAY_READ],
 )  # fmt: skip
 def list_visits(
     parts: Given,

@@ -244,6 +244,13 @@ def about(**what: Given) -> None:
         recording.about(**what)
 
 
+def seen(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Say whom rows that are read are about, where somebody is recorded."""
+    recording = _current.get()
+    if recording is not None:
+        recording.rows(rows)
+
+
 def shown(rows: Iterable[Mapping[str, Any]] | None = None, /, **what: Given) -> None:
     """Write down that these rows are shown, or what this is about, before it is."""
     recording = _current.get()

@@ -25,6 +25,8 @@ EXEMPT = {
     "up": "starts programs",
     "down": "stops programs",
     "status": "says which programs run",
+    "health": "says which programs go on",
+    "log-level": "how much programs say of themselves",
     "run": "starts services; what they do nobody does",
     "topics": "makes topics, and says how they are kept",
     "db": "makes tables; `url` is the operator's own way in, which PostgreSQL's log has",

@@ -8,6 +8,7 @@ import typer
 from sightline.access import keys
 from sightline.access.actor import command_actor
 from sightline.access.roles import Role
+from sightline.cli.audited import audited
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.settings import load_settings
 from sightline.store.db import connect
@@ -21,6 +22,7 @@ def register(root: typer.Typer) -> None:
 
 
 @app.command("create")
+@audited("keys.create")
 def create(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Whose it is, or what for.", show_default=False)
@@ -51,6 +53,7 @@ def create(
 
 
 @app.command("list")
+@audited("keys.list")
 def list_keys(as_json: JsonOption = False) -> None:
     """All keys, revoked ones too, without their secrets."""
     with connect(load_settings()) as db:
@@ -61,6 +64,7 @@ def list_keys(as_json: JsonOption = False) -> None:
 
 
 @app.command("revoke")
+@audited("keys.revoke")
 def revoke(
     key_id: Annotated[
         str, typer.Argument(metavar="ID", help="As `keys list` has it.", show_default=False)

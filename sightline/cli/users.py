@@ -8,6 +8,7 @@ import typer
 from sightline.access import users
 from sightline.access.actor import command_actor
 from sightline.access.roles import Role
+from sightline.cli.audited import audited
 from sightline.cli.output import JsonOption, console, print_rows
 from sightline.settings import load_settings
 from sightline.store.db import connect
@@ -25,6 +26,7 @@ def register(root: typer.Typer) -> None:
 
 
 @app.command("add")
+@audited("users.add")
 def add(
     name: Name, role: Annotated[Role, typer.Option(help="What they may do: see docs/security.md.")]
 ) -> None:
@@ -36,6 +38,7 @@ def add(
 
 
 @app.command("list")
+@audited("users.list")
 def list_users(as_json: JsonOption = False) -> None:
     """Everybody who can sign in."""
     with connect(load_settings()) as db:
@@ -43,6 +46,7 @@ def list_users(as_json: JsonOption = False) -> None:
 
 
 @app.command("passwd")
+@audited("users.passwd")
 def passwd(name: Name) -> None:
     """Another password, asked for or from standard input; their sessions end."""
     password = _password()
@@ -52,6 +56,7 @@ def passwd(name: Name) -> None:
 
 
 @app.command("remove")
+@audited("users.remove")
 def remove(name: Name) -> None:
     """Let somebody sign in no more; their sessions end."""
     with connect(load_settings()) as db:
