@@ -62,6 +62,8 @@ WHERE track_uuid = %(track)s AND (decision IS NULL OR %(decision)s > 1
 RETURNING (SELECT global_id FROM before)
 """
 
+_ERASED = "DELETE FROM person_tracks WHERE track_uuid = ANY(%s::uuid[])"
+
 _STALE = """
 INSERT INTO stale_persons (global_id)
 SELECT DISTINCT global_id FROM (
@@ -109,8 +111,12 @@ class PersonState:
         sightings = corrected(cursor, decided(news(batch)))
         cameras(cursor, {*(one.camera_id for one in frames), *(one.camera_id for one in sightings)})
         tracks = add_up(frames, sightings)
-        for erased in barred.tracks(cursor, tracks):
-            del tracks[erased]
+        told = {one.track_id for one in messages(batch, pb.Sighting)}
+        erased = barred.tracks(cursor, tracks.keys() | told)
+        tracks = {track: one for track, one in tracks.items() if track not in erased}
+        if erased:
+            # Of one that was counted before it was known whose it is.
+            cursor.execute(_ERASED, (sorted(erased),))
         if not tracks:
             return
         # A track's frames and its sightings may be read by two workers.

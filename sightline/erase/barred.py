@@ -25,7 +25,7 @@ def tracks(cursor: psycopg.Cursor[Any], among: Iterable[str]) -> set[str]:
 def said_of(cursor: psycopg.Cursor[Any], said: Sequence[tuple[str, int]]) -> set[str]:
     """Those tracks, each with the person that it is, that are or were an erased person's.
 
-    One that is heard of for the first time is noted, and what is kept of it without a name goes.
+    One that is heard of for the first time is noted.
     """
     gone = tracks(cursor, [track for track, _person in said])
     persons = sorted({person for _track, person in said if person})
@@ -34,5 +34,4 @@ def said_of(cursor: psycopg.Cursor[Any], said: Sequence[tuple[str, int]]) -> set
     for erasure in set(new.values()):
         theirs = sorted(track for track, of in new.items() if of == erasure)
         cursor.execute(_BAR, (theirs, erasure))
-        cursor.execute("DELETE FROM person_tracks WHERE track_uuid = ANY(%s::uuid[])", (theirs,))
     return gone | new.keys()

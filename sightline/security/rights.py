@@ -58,7 +58,7 @@ _SINK = _EVERYBODY | {
     "person_aliases": READ,
     "person_names": READ,
     "erased_persons": READ,
-    "erased_tracks": READ,
+    "erased_tracks": "SELECT, INSERT",
     "sink_offsets": KEEP,
     "given_up": OWN,
     "promoted_events": READ,

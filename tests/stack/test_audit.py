@@ -1,0 +1,181 @@
+"""What is done by the API and at the command line is in the trail, and nobody can touch that."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from schemas.ids import global_id
+from sightline.access.roles import Role
+from sightline.audit import read
+from sightline.audit.read import Asked
+from sightline.settings import AuditSettings, Settings
+from sightline.store.db import connect
+from tests.api_support import client_of
+from tests.support import run_sightline, sightline_json
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def person(stack: Settings) -> Iterator[tuple[str, int]]:
+    """Somebody enrolled: their id and their global id."""
+    employee = str(uuid4())
+    name = f"Audrey Audited {employee[:8]}"
+    with connect(stack) as db:
+        db.execute(
+            "INSERT INTO employees (id, global_id, name) VALUES (%s, %s, %s)",
+            (employee, global_id(employee), name),
+        )
+    yield employee, global_id(employee)
+    with connect(stack) as db:
+        db.execute("DELETE FROM employees WHERE id = %s", (employee,))
+
+
+@pytest.fixture(scope="module")
+def client(stack: Settings) -> Iterator[TestClient]:
+    with client_of(stack) as one:
+        yield one
+
+
+def lines(stack: Settings, person: int, action: str) -> list[dict[str, Any]]:
+    """Those that are about a person, the latest first."""
+    with connect(stack) as db:
+        found = read.listed(db, Asked(person=person, action=action, limit=100))
+    return [one for one in found if person in one["about"].get("persons", [])]
+
+
+def last(stack: Settings) -> dict[str, Any]:
+    with connect(stack) as db:
+        (line,) = read.listed(db, Asked(limit=1))
+    return line
+
+
+def test_who_looks_at_a_person_by_the_api_is_written_down(
+    stack: Settings, client: TestClient, person: tuple[str, int]
+) -> None:
+    employee, who = person
+    answer = client.get(f"/api/v1/employees/{employee}", headers={"X-Purpose": " a  visit "})
+    assert answer.status_code == 200
+    (line,) = lines(stack, who, "people.show")
+    assert (line["outcome"], line["purpose"], line["actor_kind"]) == ("done", "a visit", "key")
+    assert line["address"] == "testclient"
+    assert client.get("/api/v1/employees", params={"search": "Audrey"}).status_code == 200
+    (line,) = lines(stack, who, "people.list")
+    assert line["about"]["filters"] == ["search"]
+    assert answer.json()["name"] not in json.dumps(line, default=str), "ids, no names"
+
+
+def test_a_change_is_written_down_with_it_and_a_refusal_too(
+    stack: Settings, client: TestClient, person: tuple[str, int]
+) -> None:
+    employee, who = person
+    change = {"department": "archive"}
+    assert client.patch(f"/api/v1/employees/{employee}", json=change).status_code == 200
+    assert [one["outcome"] for one in lines(stack, who, "people.set")] == ["done"]
+    assert client.patch(f"/api/v1/employees/{employee}", json={}).status_code == 422
+    assert [one["outcome"] for one in lines(stack, who, "people.set")] == ["refused", "done"]
+    with client_of(stack, Role.VIEWER) as viewer:
+        assert viewer.delete(f"/api/v1/employees/{employee}").status_code == 403
+    (line,) = lines(stack, who, "people.remove")
+    assert (line["outcome"], line["role"], line["about"]["status"]) == ("refused", "viewer", 403)
+
+
+def test_who_does_not_say_what_for_is_refused_where_it_has_to_be_said(
+    stack: Settings, person: tuple[str, int]
+) -> None:
+    strict = stack.model_copy(update={"audit": AuditSettings(purpose_required=True)})
+    with client_of(strict) as client:
+        assert client.get("/api/v1/persons").status_code == 422
+        assert last(stack)["outcome"] == "refused"
+        assert client.get("/api/v1/persons", headers={"X-Purpose": "a drill"}).status_code == 200
+    environment = {"SIGHTLINE_AUDIT__PURPOSE_REQUIRED": "true"}
+    refused = run_sightline(stack.home, "persons", "list", env=environment, check=False)
+    assert refused.returncode == 1
+    assert "--purpose" in refused.stderr
+    run_sightline(stack.home, "persons", "list", "--purpose", "a drill", env=environment)
+    assert (last(stack)["action"], last(stack)["purpose"]) == ("persons.list", "a drill")
+
+
+def test_where_the_trail_cannot_be_written_nothing_is_shown(
+    stack: Settings, client: TestClient, person: tuple[str, int]
+) -> None:
+    employee, _ = person
+    with connect(stack) as db:
+        db.execute("ALTER TABLE audit RENAME TO audit_away")
+    try:
+        answer = client.get(f"/api/v1/employees/{employee}")
+        assert answer.status_code == 503
+        assert employee not in answer.text
+        change = {"department": "elsewhere"}
+        assert client.patch(f"/api/v1/employees/{employee}", json=change).status_code >= 500
+    finally:
+        with connect(stack) as db:
+            db.execute("ALTER TABLE audit_away RENAME TO audit")
+    answer = client.get(f"/api/v1/employees/{employee}")
+    assert answer.json()["department"] != "elsewhere", "not in the trail, so not done"
+
+
+def test_commands_are_written_down_with_whom_they_are_about(
+    stack: Settings, person: tuple[str, int]
+) -> None:
+    employee, who = person
+    with connect(stack) as db:
+        row = db.execute("SELECT name FROM employees WHERE id = %s", (employee,)).fetchone()
+    name = row[0] if row else ""
+    run_sightline(stack.home, "people", "show", name, "--purpose", "a check")
+    line = lines(stack, who, "people.show")[0]
+    assert (line["actor_kind"], line["purpose"], line["outcome"]) == ("command", "a check", "done")
+    assert line["address"]
+    found = sightline_json(stack, "audit", "list", "--person", name, "--limit", "3")
+    assert found[0]["line"] == line["line"]
+
+
+def test_the_database_refuses_to_change_the_trail(stack: Settings) -> None:
+    run_sightline(stack.home, "persons", "list")
+    for statement in (
+        "UPDATE audit SET purpose = 'another'", "DELETE FROM audit", "TRUNCATE audit",
+    ):  # fmt: skip
+        with connect(stack) as db, pytest.raises(psycopg.errors.RestrictViolation):
+            db.execute(statement)
+
+
+def test_verify_finds_what_was_done_behind_the_programs_back(
+    stack: Settings, tmp_path: Path
+) -> None:
+    copy = tmp_path / "trail.jsonl"
+    for _ in range(3):
+        run_sightline(stack.home, "persons", "list")
+    run_sightline(stack.home, "audit", "export", str(copy))
+    run_sightline(stack.home, "audit", "verify")
+    run_sightline(stack.home, "audit", "verify", str(copy))
+    end = last(stack)["line"]
+    for statement, what in (
+        (f"UPDATE audit SET actor_name = 'nobody' WHERE line = {end - 2}", "changed"),
+        (f"DELETE FROM audit WHERE line = {end - 1}", "removed"),
+        (f"DELETE FROM audit WHERE line >= {end}", "removed"),
+        ("INSERT INTO audit SELECT line + 1, at, actor_kind, actor_id, actor_name, role, address,"
+         " action, about, purpose, outcome, hash, sha256(hash), key_id, signature FROM audit"
+         f" WHERE line = {end}", "forged"),
+    ):  # fmt: skip
+        with connect(stack, autocommit=True) as db:
+            db.execute("CREATE TEMP TABLE kept AS SELECT * FROM audit")
+            db.execute("ALTER TABLE audit DISABLE TRIGGER USER")
+            db.execute(statement)
+            try:
+                found = read.verify(stack)
+            finally:
+                db.execute("TRUNCATE audit")
+                db.execute("INSERT INTO audit SELECT * FROM kept")
+                db.execute("ALTER TABLE audit ENABLE TRIGGER USER")
+        assert what in {flaw.what for flaw in found.flaws}, statement
+    assert not read.verify(stack).flaws
+    told = copy.read_text().splitlines()
+    copy.write_text("\n".join([*told[:-2], told[-1]]) + "\n")
+    cut = run_sightline(stack.home, "audit", "verify", str(copy), check=False)
+    assert (cut.returncode, "is gone" in cut.stdout) == (1, True)
