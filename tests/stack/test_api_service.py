@@ -45,7 +45,7 @@ def service(stack: Settings, folder: Path, **extra: str) -> Iterator[tuple[str, 
         sightline_command("run", "api"), cwd=ROOT, env=env, stderr=out
     ) as process:  # fmt: skip
         try:
-            said = eventually(lambda: re.search(r"api: on (http://\S+)", log.read_text()), 60)
+            said = eventually(lambda: re.search(r"api: on (https?://\S+)", log.read_text()), 60)
             assert said is not None
             yield said[1], process
         finally:
