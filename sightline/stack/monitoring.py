@@ -133,7 +133,7 @@ def alerts(port: int) -> list[dict[str, Any]]:
         {
             "alert": one["labels"]["alertname"],
             "severity": one["labels"].get("severity", ""),
-            "since": one["activeAt"],
+            "since": one["activeAt"][:19],
             "summary": one["annotations"].get("summary", ""),
             "help": one["annotations"].get("runbook_url", ""),
         }

@@ -1,0 +1,145 @@
+"""`sightline up --monitoring`, and the alerts that a killed camera, worker and database raise."""
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sightline.endpoints import StackPorts
+from sightline.settings import Settings
+from sightline.stack.database import Database
+from sightline.stack.monitoring import Prometheus, alerts, ask
+from tests.http_camera import camera_server
+from tests.monitoring_support import PROMETHEUS, RUNBOOK, faster
+from tests.stack.camera_support import add_camera
+from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(shutil.which("prometheus") is None, reason="no prometheus"),
+]
+
+_FACTOR = 20.0
+"""By what the alerts' times are shorter than in life."""
+
+_SECONDS = 60.0
+"""What waits for a minute waits for 3 s here; the rest is for a busy machine."""
+
+
+_PATIENCE = 250.0
+"""For a stack to come up on a busy machine."""
+
+NOTHING = ("ServiceDown", "Every service does not answer.")
+CAMERA = ("CameraDown", "Camera door gives no frames.")
+WORKER = ("ServiceDown", "visitor-log does not answer.")
+SINK = ("SinkStuck", "access-log waits for the database: no rows are written.")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose monitoring looks often and does not wait long."""
+    rules = tmp_path_factory.mktemp("alerts") / "rules"
+    faster(PROMETHEUS / "rules", _FACTOR, rules)
+    home = Path(tempfile.mkdtemp(prefix="sightline-test-"))  # as the fixture `home`
+    (home / "config.yaml").write_text(f"monitoring: {{scrape_seconds: 1, rules: {rules}}}\n")
+    try:
+        run_sightline(home, "up", "--monitoring", seconds=_PATIENCE)
+        yield home
+    finally:
+        run_sightline(home, "down", check=False)
+        shutil.rmtree(home)
+
+
+@contextmanager
+def running(home: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A service without a supervisor; its log goes to a file of the home."""
+    with (home / f"{name}.log").open("wb") as output, subprocess.Popen(
+        sightline_command("run", name), cwd=ROOT, stderr=output,
+        env=environment(home),
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()  # how they drain is told elsewhere
+
+
+def port(home: Path) -> int:
+    ports = StackPorts.load(home)
+    assert ports is not None and ports.prometheus is not None
+    return ports.prometheus
+
+
+def firing(home: Path) -> set[tuple[str, str]]:
+    """What fires, with what it says."""
+    return {(one["alert"], one["summary"]) for one in alerts(port(home))}
+
+
+def value(home: Path, query: str) -> float | None:
+    found = ask(port(home), "query", {"query": query})["result"]
+    return float(found[0]["value"][1]) if found else None
+
+
+def test_what_is_killed_is_told_in_time_and_the_run_book_helps(watched: Path) -> None:
+    home = watched
+    eventually(lambda: NOTHING in firing(home), _SECONDS, "nothing runs yet")
+    with ExitStack() as parts:
+        camera = parts.enter_context(ExitStack())
+        add_camera(
+            Settings(home=home), "door", camera.enter_context(camera_server()) + "/video",
+            "default", motion=False, fps=2,
+        )  # fmt: skip
+        worker = parts.enter_context(running(home, "visitor-log"))
+        for name in ("cameras", "access-log"):
+            parts.enter_context(running(home, name))
+        eventually(lambda: value(home, "sum(up)") == 3, 90, "all are found")
+        eventually(lambda: value(home, "sightline_camera_up") == 1, _SECONDS)
+        eventually(lambda: not firing(home), _SECONDS, "all is well")
+
+        camera.close()
+        worker.send_signal(signal.SIGKILL)
+        Database(home).stop()
+        eventually(lambda: firing(home) >= {CAMERA, WORKER, SINK}, _SECONDS, "all are told")
+        status = run_sightline(home, "status", "--json", check=False).stdout
+        told = {(one["alert"], one["summary"]): one for one in json.loads(status)["alerts"]}
+        assert told.keys() >= {CAMERA, WORKER, SINK}
+        assert told[SINK]["severity"] == "critical"
+        for one in (CAMERA, WORKER, SINK):
+            assert (RUNBOOK.parent.parent / told[one]["help"]).is_file()
+
+        run_sightline(home, "up", seconds=_PATIENCE)  # as the page of SinkStuck says
+        parts.enter_context(running(home, "visitor-log"))  # as that of ServiceDown does
+        eventually(lambda: not firing(home) & {WORKER, SINK}, _SECONDS, "it has helped")
+
+
+def test_monitoring_is_on_loopback_stays_with_its_home_and_goes(watched: Path) -> None:
+    home = watched
+    (process,) = Prometheus(home).running()
+    listening = {
+        one.laddr.ip for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+    rules = ask(port(home), "rules")["groups"]
+    assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}
+
+    process.kill()
+    process.wait(10)
+    down = run_sightline(home, "status", check=False)
+    assert down.returncode == 1 and "prometheus" in down.stdout
+    run_sightline(home, "up", seconds=_PATIENCE)
+    assert len(Prometheus(home).running()) == 1
+    assert "Prometheus" in run_sightline(home, "down").stdout
+    assert Prometheus(home).running() == []
+
+
+def test_without_prometheus_up_says_what_to_install(home: Path, tmp_path: Path) -> None:
+    failed = run_sightline(home, "up", "--monitoring", check=False, env={"PATH": str(tmp_path)})
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1
+    assert "apt-get install prometheus" in failed.stderr
