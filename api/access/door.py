@@ -1,5 +1,6 @@
 """Who comes: by the key or the session that a request brings."""
 
+import logging
 from datetime import timedelta
 
 from psycopg_pool import ConnectionPool
@@ -11,6 +12,8 @@ from sightline.access import keys, sessions
 from sightline.access.actor import Actor
 from sightline.settings.groups import ApiSettings
 from sightline.store.db import Connection
+
+log = logging.getLogger(__name__)
 
 COOKIE = "sightline_session"
 
@@ -40,6 +43,7 @@ class Door:
             )
         if actor is None:
             self.limits.wrong_key(address)
+            log.warning("api: a wrong key or session from %s", address)
             raise refused()
         self.limits.request(f"{actor.kind} {actor.id}")
         return actor

@@ -1,5 +1,6 @@
 """People sign in, with a password or by a provider, and out."""
 
+import logging
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
@@ -18,6 +19,8 @@ from api.shapes import Strict
 from sightline.access import sessions, users
 from sightline.access.roles import PERMISSIONS, Permission, Role
 from sightline.access.sessions import Session
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["sign-in"])
 
@@ -93,9 +96,11 @@ def _begin(parts: Parts, address: str, wish: Credentials) -> Session:
     with parts.db() as db:
         user = users.sign_in(db, wish.name, wish.password)
         if user is None:
+            log.warning("api: a wrong name or password from %s", address)
             raise refused("name or password is wrong")
         session = sessions.begin(db, user, _lasts(parts))
     limits.right_password(address, wish.name)
+    log.info("api: user %s has signed in from %s", user, address)
     return session
 
 
@@ -133,7 +138,9 @@ async def back_from_provider(
         with parts.db() as db:
             issuer = settings.issuer or ""
             user = users.vouched(db, issuer, who.subject, who.name, who.role)
-            return sessions.begin(db, user, _lasts(parts))
+            session = sessions.begin(db, user, _lasts(parts))
+        log.info("api: user %s has signed in by the provider from %s", user, address_of(request))
+        return session
 
     # A page that goes on by itself: after a redirect that another site began, the browser would
     # not send the session's cookie.
