@@ -28,6 +28,7 @@ from tests.match_support import (
     sightings,
     worker,
 )
+from tests.metrics_support import processes, total
 from tests.support import dead_letters, eventually
 
 pytestmark = pytest.mark.stack
@@ -243,3 +244,32 @@ def test_a_camera_whose_clock_is_ahead_is_no_reason_to_stop(
     ahead = Walk(8, "match-5", "match-ahead", at_s=7200)
     produce(stack, ahead.whole())
     assert said(stack, ahead).global_id
+
+
+def test_a_matcher_shows_how_far_it_is_behind_and_what_it_knows(
+    stack: Settings, matcher: Worker
+) -> None:
+    def shown(name: str, **labels: str) -> float:
+        return total(processes(stack.home, "match"), f"sightline_{name}", **labels)
+
+    def behind() -> float:
+        return shown("consumer_lag_records", group="sightline-match", topic=FACES.name)
+
+    taken = shown("records_total", topic=FACES.name)
+    decided = shown("stage_seconds_count", stage="decide")
+    searched = shown("index_search_seconds_count")
+    enrol_numbers(stack, "Match Gauge", 9)
+    walk = Walk(9, "match-gauge", "match-gauge")
+    many = [walk.shot(number) for number in range(400)]
+    produce(stack, [*many, walk.end()])
+    eventually(lambda: behind() > 100, what="nobody says that faces wait")
+    assert said(stack, walk).name == "Match Gauge"
+    eventually(lambda: behind() == 0, what="markers of transactions are taken for faces")
+    assert shown("consumer_lag_seconds", group="sightline-match", topic=FACES.name) == 0
+    assert shown("records_total", topic=FACES.name) == taken + len(many) + 1
+    assert shown("stage_seconds_count", stage="decide") == decided + len(many) + 1
+    assert shown("index_search_seconds_count") > searched
+    assert shown("gallery_people") >= 1
+    assert shown("gallery_templates") >= 1
+    assert shown("index_bytes") > 0
+    assert shown("decisions_total", status="confirmed", outcome="known") >= 1
