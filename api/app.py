@@ -15,6 +15,7 @@ from api.measured import Measured
 from api.origins import same_origin
 from api.parts import Parts
 from api.routes import (
+    audit,
     calibrations,
     cameras,
     detected,
@@ -67,7 +68,7 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     problems.install(app)
     for module in (
         frames, module1, detected, search, employees, persons, sightings, visits, cameras,
-        calibrations, snapshots, sign_in, health,
+        calibrations, snapshots, audit, sign_in, health,
     ):  # fmt: skip
         app.include_router(module.router)
     description.install(app)

@@ -18,7 +18,8 @@ SELECT unnest(%s::uuid[]), %s ON CONFLICT DO NOTHING
 
 def tracks(cursor: psycopg.Cursor[Any], among: Iterable[str]) -> set[str]:
     """Those of some tracks that were an erased person's."""
-    found = cursor.execute(_TRACKS, (sorted(set(among)),)).fetchall()
+    wanted = sorted(set(among))
+    found = cursor.execute(_TRACKS, (wanted,)).fetchall() if wanted else []
     return {row[0] for row in found}
 
 

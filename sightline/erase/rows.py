@@ -5,7 +5,7 @@ The caller's transaction holds the lock of the corrections, so nobody else write
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -137,7 +137,7 @@ def _corrections(cursor: Cursor, subject: Subject, asked: dict[str, Any]) -> Cou
         gone["public." + delete.split()[2]] += cursor.rowcount
     cursor.execute("SELECT correction_id, details FROM corrections")
     for said, details in cursor.fetchall():
-        left = _without(details, subject)
+        left = without(details, {*subject.global_ids, *subject.tracks, *subject.names})
         if left == details:
             continue
         cursor.execute(_UNUSED, {"said": said})
@@ -152,9 +152,8 @@ def _corrections(cursor: Cursor, subject: Subject, asked: dict[str, Any]) -> Cou
     return gone
 
 
-def _without(details: dict[str, Any], subject: Subject) -> dict[str, Any]:
-    """What a correction says without the person, their tracks and their names."""
-    theirs = {*subject.global_ids, *subject.tracks, *subject.names}
+def without(details: dict[str, Any], theirs: Collection[str | int]) -> dict[str, Any]:
+    """What a correction says without somebody: their ids, their tracks and their names."""
     left: dict[str, Any] = {}
     for name, value in details.items():
         if isinstance(value, list):

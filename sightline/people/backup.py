@@ -12,6 +12,7 @@ from psycopg import sql
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS, GALLERY
 from sightline.clock import SystemClock, to_datetime
+from sightline.erase.restored import leave_out
 from sightline.errors import ConflictError, SightlineError
 from sightline.kafka.read import read_all
 from sightline.people import archive, facts, overlay, records
@@ -171,6 +172,7 @@ def _refuse_people(cursor: Cursor) -> None:
 
 def _apply(cursor: Cursor, file: zipfile.ZipFile, published: Mapping[str, int]) -> None:
     columns = {table: _load(cursor, file, table) for table in _TABLES}
+    leave_out(cursor)
     said_of, said_tracks = _said_of(cursor), _corrected(cursor)
     gone = _remove_others(cursor)
     for table in _REPLACED:
