@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from sightline.settings import Settings, load_settings
+from tests.sealed import all_sealed
 from tests.support import FOREIGN, ROOT, run_sightline
 
 # A busy machine is no failure.
@@ -50,7 +51,7 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Settings]:
+def plain_stack() -> Iterator[Settings]:
     """A real broker and database with topics and tables, for the whole session."""
     folder = Path(tempfile.mkdtemp(prefix="sightline-tests-"))
     try:
@@ -58,6 +59,21 @@ def stack() -> Iterator[Settings]:
         yield Settings(home=folder)
     finally:
         _end(folder)
+
+
+@pytest.fixture(scope="session")
+def sealed_stack(plain_stack: Settings) -> Iterator[Settings]:
+    """The same broker, and a database and objects in which everything is sealed."""
+    with all_sealed(plain_stack) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Settings:
+    """The stack that tests share; those of `PLAIN_AND_SEALED` pass on both."""
+    kind = getattr(request, "param", "plain")
+    settings: Settings = request.getfixturevalue(f"{kind}_stack")
+    return settings
 
 
 def _end(folder: Path) -> None:

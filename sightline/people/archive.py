@@ -33,6 +33,8 @@ class Manifest(BaseModel):
     made_at: str
     tables: dict[str, int]
     """How many rows of each table."""
+    keys: list[str] = []
+    """Ids of the keys that faces in it are sealed with."""
 
 
 @contextmanager
@@ -58,9 +60,13 @@ def written(path: Path) -> Iterator[zipfile.ZipFile]:
         draft.unlink(missing_ok=True)
 
 
-def write_manifest(archive: zipfile.ZipFile, made_at: str, tables: Mapping[str, int]) -> None:
+def write_manifest(
+    archive: zipfile.ZipFile, made_at: str, tables: Mapping[str, int], keys: list[str]
+) -> None:
     """Say what is in the file."""
-    manifest = Manifest(format=FORMAT, version=VERSION, made_at=made_at, tables=dict(tables))
+    manifest = Manifest(
+        format=FORMAT, version=VERSION, made_at=made_at, tables=dict(tables), keys=keys
+    )
     archive.writestr(_MANIFEST, json.dumps(manifest.model_dump(), indent=1))
 
 

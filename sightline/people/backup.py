@@ -17,8 +17,10 @@ from sightline.errors import ConflictError, SightlineError
 from sightline.kafka.read import read_all
 from sightline.people import archive, facts, overlay, records
 from sightline.people.records import Cursor
+from sightline.people.sealed_columns import FACES, count_keys, seal
 from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.store.db import connect, sealing_of
+from sightline.store.keys import PLAIN
 from sightline.store.outbox import enqueue_all
 
 _CHUNK = 1 << 16
@@ -43,6 +45,9 @@ _REPLACED = ("not_same", "person_names", "person_aliases", "track_corrections", 
 
 _ROWS = {"person_tracks": "WHERE num_nonnulls(embedding, embedding_sealed) > 0"}
 """Tracks without a face come back by themselves, or never."""
+
+_SEALED = {face.table: (face.place.sealed, face.place.known_as) for face in FACES}
+"""Columns that a backup of before has not."""
 
 _COLUMNS = """
 SELECT column_name FROM information_schema.columns
@@ -99,15 +104,24 @@ def backup(settings: Settings, path: Path) -> Saved:
     """Write everybody's faces into one file, all of one moment.
 
     Raises SightlineError where it cannot be written. The file holds biometric data: it is
-    readable by its owner alone, and not encrypted.
+    readable by its owner alone. Faces that are sealed stay so in it; others are not encrypted.
     """
     with connect(settings) as db, archive.written(path) as file:
         db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         cursor = db.cursor()
         counts = {table: _dump(cursor, file, table) for table in _TABLES}
         made_at = to_datetime(SystemClock().now_us()).isoformat()
-        archive.write_manifest(file, made_at, counts)
+        archive.write_manifest(file, made_at, counts, sorted(_keys(cursor)))
     return _saved(counts)
+
+
+def _keys(cursor: Cursor) -> set[str]:
+    return {
+        key
+        for face in FACES
+        for key, _count in count_keys(cursor.connection, face, ("public", face.table))
+        if key != PLAIN
+    }
 
 
 def _dump(cursor: Cursor, file: zipfile.ZipFile, table: str) -> int:
@@ -128,8 +142,9 @@ def restore(settings: Settings, path: Path, *, replace: bool = False) -> Saved:
     """Bring back everybody of a backup, all of it or nothing, and tell the matchers.
 
     With `replace` who is enrolled and not in it is removed, and what people have said since is
-    taken back; whom the cameras have met since stays. Raises SightlineError for a file that is
-    damaged, cut off or of another version, and ConflictError where there are people already.
+    taken back; whom the cameras have met since stays. Faces are sealed with the key of now.
+    Raises SightlineError for a file that is damaged, cut off or of another version, ConflictError
+    where there are people already, and MissingKeyError for one that is sealed with another key.
     """
     with archive.checked(path) as (file, manifest):
         if set(manifest.tables) != set(_TABLES):
@@ -137,6 +152,7 @@ def restore(settings: Settings, path: Path, *, replace: bool = False) -> Saved:
         published = _published(settings)
         with connect(settings, autocommit=True) as db, db.transaction():
             cursor = db.cursor()
+            _refuse_without_keys(cursor, path, manifest.keys)
             overlay.lock(cursor)
             records.lock_enrolment(cursor)
             if not replace:
@@ -161,6 +177,11 @@ def _published(settings: Settings) -> dict[str, int]:
     return known
 
 
+def _refuse_without_keys(cursor: Cursor, path: Path, keys: Sequence[str]) -> None:
+    for key in keys:
+        sealing_of(cursor).ring_for(bytes.fromhex(key), str(path))
+
+
 def _refuse_people(cursor: Cursor) -> None:
     for table in ("employees", "detected_persons", "corrections"):
         cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(table)))
@@ -172,6 +193,7 @@ def _refuse_people(cursor: Cursor) -> None:
 
 def _apply(cursor: Cursor, file: zipfile.ZipFile, published: Mapping[str, int]) -> None:
     columns = {table: _load(cursor, file, table) for table in _TABLES}
+    _seal(cursor)
     leave_out(cursor)
     said_of, said_tracks = _said_of(cursor), _corrected(cursor)
     gone = _remove_others(cursor)
@@ -197,15 +219,26 @@ def _load(cursor: Cursor, file: zipfile.ZipFile, table: str) -> list[str]:
         if unknown:
             raise SightlineError(f"the backup's {table} has columns that are not known here")
         restored = sql.Identifier(f"restored_{table}")
+        columns = [*names, *(one for one in _SEALED.get(table, ()) if one not in names)]
         cursor.execute(
             sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0").format(
-                restored, _identifiers(names), sql.Identifier(table)
+                restored, _identifiers(columns), sql.Identifier(table)
             )
         )
-        with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(restored)) as copy:
+        into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)")
+        with cursor.copy(into.format(restored, _identifiers(names))) as copy:
             while chunk := rows.read(_CHUNK):
                 copy.write(chunk)
-    return names
+    return columns
+
+
+def _seal(cursor: Cursor) -> None:
+    """Seal the faces that were read, where that is set."""
+    ring = sealing_of(cursor).ring()
+    for face in FACES if ring else ():
+        restored = sql.Identifier(f"restored_{face.table}")
+        cursor.execute(sql.SQL("SELECT {} FROM {}").format(sql.Identifier(face.key), restored))
+        seal(cursor, ring, face, restored, [row[0] for row in cursor])
 
 
 def _upsert(cursor: Cursor, table: str, names: Sequence[str]) -> None:
@@ -276,3 +309,23 @@ def _columns(cursor: Cursor, table: str) -> list[str]:
 
 def _identifiers(names: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def tell_everything(settings: Settings) -> None:
+    """Tell the matchers of everybody, as the database has them: what they know is of before.
+
+    What is told waits in the outbox. Raises SightlineError.
+    """
+    published = _published(settings)
+    with connect(settings, autocommit=True) as db, db.transaction():
+        cursor = db.cursor()
+        overlay.lock(cursor)
+        records.lock_enrolment(cursor)
+        cursor.execute(
+            "CREATE TEMP TABLE restored_person_tracks ON COMMIT DROP AS"
+            " SELECT track_uuid FROM person_tracks"
+            " WHERE num_nonnulls(embedding, embedding_sealed) > 0"
+        )
+        removed = set(published) - set(_publish(cursor, published))
+        enqueue_all(cursor, GALLERY.name, [(person, None) for person in sorted(removed)])
+        _tell(cursor, set(), set())

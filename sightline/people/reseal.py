@@ -15,14 +15,12 @@ from psycopg import sql
 
 from sightline.errors import SightlineError
 from sightline.people import overlay, records
-from sightline.people.sealed_columns import COLUMNS, Column, seal, stale
+from sightline.people.sealed_columns import COLUMNS, Column, count_keys, seal, stale
 from sightline.settings import Settings
-from sightline.store import keys
+from sightline.store import keys, vectors
 from sightline.store.db import Connection, connect
 from sightline.store.objects import NoSuchObjectError, ObjectStore, name_of, open_raw_store
 from sightline.store.sealing import (
-    ID_BYTES,
-    MARK,
     Ring,
     Sealing,
     TamperedError,
@@ -47,6 +45,16 @@ _COPIES = ("track_faces", "person_faces")
 _TABLES = """
 SELECT table_schema, table_name FROM information_schema.tables
 WHERE table_name = ANY(%s) AND table_type = 'BASE TABLE' ORDER BY table_schema, table_name
+"""
+
+# What ANALYZE has sampled of columns; of an empty table it would leave that as it is.
+_CLEAR_SAMPLES = """
+SELECT pg_clear_attribute_stats(schemaname, tablename, attname, inherited)
+FROM pg_stats WHERE tablename = ANY(%s)
+"""
+_DELETE_SAMPLES = """
+DELETE FROM pg_catalog.pg_statistic USING pg_class
+WHERE pg_class.oid = starelid AND relname = ANY(%s)
 """
 
 _STALE_OBJECTS = "SELECT key FROM stale_objects WHERE key = ANY(%s) AND stale_at <= now()"
@@ -101,7 +109,8 @@ def kept(settings: Settings) -> list[dict[str, Any]]:
     with connect(settings, autocommit=True) as db:
         for column in COLUMNS:
             for table in _tables(db, [column.table]):
-                found.update(_kept_rows(db, column, table))
+                for key, count in count_keys(db, column, table):
+                    found[".".join(table), key] += count
     store = open_raw_store(settings)
     for key in store.keys(""):
         with suppress(NoSuchObjectError):
@@ -110,18 +119,6 @@ def kept(settings: Settings) -> list[dict[str, Any]]:
     return [
         {"what": what, "key": key, "count": count} for (what, key), count in sorted(found.items())
     ]
-
-
-def _kept_rows(db: Connection, column: Column, table: tuple[str, str]) -> Counter[tuple[str, str]]:
-    query = sql.SQL(
-        "SELECT CASE WHEN {plain} THEN {word}"
-        " ELSE encode(substring({sealed}, {first}, {size}), 'hex') END, count(*)"
-        " FROM {table} WHERE {plain} OR {sealed} IS NOT NULL GROUP BY 1"
-    ).format(
-        plain=column.plain(), word=keys.PLAIN, sealed=column.sealed(), first=len(MARK) + 1,
-        size=ID_BYTES, table=sql.Identifier(*table),
-    )  # fmt: skip
-    return Counter({(".".join(table), key): count for key, count in db.execute(query)})
 
 
 def _reseal_rows(
@@ -180,12 +177,14 @@ def _keep_others_away(cursor: psycopg.Cursor[Any]) -> None:
 
 def _write_over(db: Connection) -> None:
     """Have no page left with what was there: neither of rows, nor of indexes and statistics."""
-    tables = _tables(db, [*(column.table for column in COLUMNS), *_COPIES])
-    for table in tables:
-        name = sql.Identifier(*table)
-        db.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(name))
-    # Samples of columns; who does not own it is warned, and goes on.
-    db.execute("VACUUM FULL pg_catalog.pg_statistic")
+    names = [*(column.table for column in COLUMNS), *_COPIES]
+    vectors.drop_indexes(db)  # of plain faces; what samples of them were for goes with them
+    is_18 = db.info.server_version >= 180_000
+    with suppress(psycopg.errors.InsufficientPrivilege):  # another's server before 18
+        db.execute(_CLEAR_SAMPLES if is_18 else _DELETE_SAMPLES, (names,))
+    for table in _tables(db, names):
+        db.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(sql.Identifier(*table)))
+    db.execute("VACUUM FULL pg_catalog.pg_statistic")  # warns whoever may not
     with suppress(psycopg.errors.InsufficientPrivilege):
         db.execute("CHECKPOINT")
 

@@ -12,7 +12,8 @@ from psycopg.rows import TupleRow
 
 from sightline.store import faces, outbox
 from sightline.store.faces import Place
-from sightline.store.sealing import MARK, Ring, TamperedError, is_sealed
+from sightline.store.keys import PLAIN
+from sightline.store.sealing import ID_BYTES, MARK, Ring, TamperedError, is_sealed
 
 Cursor = psycopg.Cursor[TupleRow]
 Found = tuple[Any, str, bytes]
@@ -144,6 +145,21 @@ COLUMNS: tuple[Column, ...] = (
         lambda topic, key: outbox.name_of(topic, key.decode()),
     ),
 )  # fmt: skip
+
+
+def count_keys(
+    db: psycopg.Connection[Any], column: Column, table: tuple[str, str]
+) -> Iterator[tuple[str, int]]:
+    """With which keys how many rows of a table are sealed; `PLAIN` stands for none."""
+    query = sql.SQL(
+        "SELECT CASE WHEN {plain} THEN {word}"
+        " ELSE encode(substring({sealed}, {first}, {size}), 'hex') END, count(*)"
+        " FROM {table} WHERE {plain} OR {sealed} IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).format(
+        plain=column.plain(), word=PLAIN, sealed=column.sealed(), first=len(MARK) + 1,
+        size=ID_BYTES, table=sql.Identifier(*table),
+    )  # fmt: skip
+    yield from db.execute(query)
 
 
 def stale(ring: Ring, column: Column, table: sql.Identifier) -> sql.Composable:

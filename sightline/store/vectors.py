@@ -84,6 +84,18 @@ def ensure_indexes(db: Connection, pack: str, dimension: int) -> None:
         db.execute("SELECT pg_advisory_unlock(hashtext(%s))", (_LOCK,))
 
 
+def drop_indexes(db: Connection) -> None:
+    """Drop the indexes of all packs; `keep_indexed` makes those that are missed."""
+    for table in TABLES:
+        found = db.execute(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(%s)"
+            " AND indexrelid::regclass::text LIKE %s",
+            (table, f"%{table}\\_near\\_%"),
+        )
+        for (name,) in found.fetchall():
+            db.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.SQL(name)))
+
+
 def ensure_all(db: Connection) -> None:
     """Make the indexes of every pack that has vectors. Reads the tables: not for a hot path."""
     packs: set[tuple[str, int]] = set()

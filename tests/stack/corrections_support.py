@@ -11,7 +11,9 @@ from schemas.topics import FACTS
 from sightline.kafka.sink import Sink
 from sightline.settings import Settings
 from sightline.store.db import connect
-from sightline.store.objects import FolderStore
+from sightline.store.objects import FolderStore, SealedStore
+from sightline.store.outbox import name_of
+from sightline.store.sealing import Sealing
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
@@ -54,7 +56,7 @@ class Logs:
     def __init__(self, settings: Settings, world: World, folder: Path) -> None:
         self.settings = settings
         self.world = world
-        self.store = FolderStore(folder)
+        self.store = SealedStore(FolderStore(folder), Sealing(settings))
         self._told: list[Message] = []
 
     def sinks(self) -> list[Sink]:
@@ -131,7 +133,10 @@ class Logs:
             "SELECT value FROM outbox WHERE topic = %s AND key = %s ORDER BY id DESC LIMIT 1",
             (FACTS.name, key.encode()),
         ).fetchone()
-        return pb.Fact.FromString(row[0] or b"") if row else None
+        if row is None:
+            return None
+        sealed = row[0] or b""
+        return pb.Fact.FromString(Sealing(self.settings).open(sealed, name_of(FACTS.name, key)))
 
     def person_fact(self, global_id: int) -> pb.PersonCorrection:
         fact = self.fact(f"person|{global_id}")

@@ -19,6 +19,7 @@ from sightline.identity.evidence import Vector
 from sightline.people import manage
 from sightline.people.photos import Photo
 from sightline.settings import Settings
+from sightline.store import faces
 from sightline.store.db import connect
 from tests.support import read_topic
 
@@ -65,18 +66,20 @@ def met(stack: Settings, face: Vector, pack: str = "backup-pack") -> tuple[int, 
     """Somebody whom a camera has met: their global id and their track."""
     track = str(uuid4())
     person = ids.global_id(track)
-    with connect(stack) as db:
-        db.execute(
+    with connect(stack) as db, db.cursor() as cursor:
+        columns = faces.to_columns(cursor, faces.of_track(track), face)
+        cursor.execute(
             "INSERT INTO person_tracks (track_uuid, camera_id, first_seen, last_seen, detections,"
-            " last_box, global_id, embedding, pack, face_quality, epoch, decided_at, decision,"
-            " site_id) VALUES (%s, 'people-cam', now(), now(), 3, '{1,2,3,4}', %s, %s, %s, 0.8, 0,"
-            " now(), 2, 'people-site')",
-            (track, person, face, pack),
+            " last_box, global_id, embedding, embedding_sealed, pack, face_quality, epoch,"
+            " decided_at, decision, site_id) VALUES (%s, 'people-cam', now(), now(), 3,"
+            " '{1,2,3,4}', %s, %s, %s, %s, 0.8, 0, now(), 2, 'people-site')",
+            (track, person, *columns, pack),
         )
-        db.execute(
-            "INSERT INTO detected_persons (global_id, face_embedding, embedding_pack, first_seen,"
-            " last_seen) VALUES (%s, %s, %s, now(), now())",
-            (person, face, pack),
+        cursor.execute(
+            "INSERT INTO detected_persons (global_id, face_track, face_embedding,"
+            " face_embedding_sealed, embedding_pack, first_seen, last_seen)"
+            " VALUES (%s, %s, %s, %s, %s, now(), now())",
+            (person, track, *columns, pack),
         )
     return person, track
 

@@ -21,10 +21,11 @@ from sightline.people.corrections import (
 )
 from sightline.settings import Settings
 from sinks.access_log import AccessLog
+from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.corrections_support import Logs
 from tests.stack.sinks_support import World, new_world, write
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, PLAIN_AND_SEALED]
 
 CHANGED, ENDED = pb.Sighting.CHANGED, pb.Sighting.ENDED
 
@@ -318,7 +319,10 @@ def test_a_forgotten_person_leaves_rows_without_a_face(
     rows = {row[0]: row for row in logs.said()["access"]}
     assert {rows[world.track(start)][1:3] for start in (0, 100, 200)} == {(x, "Unknown")}
     assert world.rows("SELECT FROM detected_persons WHERE global_id = %s", x) == []
-    faces = "SELECT FROM person_tracks WHERE global_id = %s AND embedding IS NOT NULL"
+    faces = (
+        "SELECT FROM person_tracks WHERE global_id = %s"
+        " AND num_nonnulls(embedding, embedding_sealed) > 0"
+    )
     assert world.rows(faces, x) == []
     assert logs.person_fact(x).forgotten
     assert not logs.person_fact(x).named

@@ -19,6 +19,7 @@ from sightline.store.db import connect
 from sightline.store.objects import open_store
 from sightline.store.outbox import deliver
 from sightline.vision.packs import ModelPack, load_pack
+from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.people_support import encoded, gallery, met, nobody_of, photo, rows
 from tests.support import run_sightline, sightline_json
 
@@ -67,6 +68,7 @@ def test_photos_of_two_people_are_not_one_person(stack: Settings, pack: ModelPac
     assert done.added == 1
 
 
+@PLAIN_AND_SEALED
 def test_a_face_is_enrolled_under_one_name(stack: Settings, pack: ModelPack) -> None:
     first = enrol(stack, pack, "Rules Ben", [photo("Ben Archer")], Details())
     again = [photo("Ben Archer", light=0.75)]
@@ -173,6 +175,7 @@ def test_a_photo_whose_enrolment_was_killed_is_found_and_deleted(
     assert rows(stack, stale) == [(0,)], "and leaves alone what was written again"
 
 
+@PLAIN_AND_SEALED
 def test_a_stranger_who_enrols_keeps_their_history(stack: Settings, pack: ModelPack) -> None:
     seen = look(photo("Ella Quist", light=0.9), pack, stack).vector
     other = look(photo("Ben Archer"), pack, stack).vector

@@ -22,11 +22,13 @@ from sightline.people.records import Details
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.migrate import upgrade
-from sightline.store.outbox import deliver
+from sightline.store.outbox import deliver, name_of
+from sightline.store.sealing import Sealing
+from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.people_support import gallery, met, rows
 from tests.support import read_topic, run_sightline, sightline_json
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, PLAIN_AND_SEALED]
 
 
 def unit(seed: int) -> Any:
@@ -57,7 +59,9 @@ def everything(stack: Settings) -> dict[str, list[tuple[Any, ...]]]:
             )
         ]
         names, order = ", ".join(f"{name}::text" for name in columns), ", ".join(key)
-        chosen = "WHERE embedding IS NOT NULL" if table == "person_tracks" else ""
+        chosen = ""
+        if table == "person_tracks":
+            chosen = "WHERE num_nonnulls(embedding, embedding_sealed) > 0"
         found[table] = rows(stack, f"SELECT {names} FROM {table} {chosen} ORDER BY {order}")
     return found
 
@@ -155,8 +159,8 @@ def test_an_empty_installation_takes_everybody(stack: Settings, tmp_path: Path) 
     restore(empty, file)
     assert everything(empty) == everything(stack)
     waiting = {
-        bytes(key).decode(): value
-        for key, value in rows(empty, "SELECT key, value FROM outbox ORDER BY id")
+        key.decode(): Sealing(empty).open(value, name_of(topic, key.decode()))
+        for topic, key, value in rows(empty, "SELECT topic, key, value FROM outbox ORDER BY id")
     }
     assert pb.GalleryPerson.FromString(waiting[gus]).name == "Backup Gus"
     assert pb.Fact.FromString(waiting[f"track|{track}"]).track.global_id == stranger

@@ -1,0 +1,60 @@
+"""An installation beside the tests' own in which everything is sealed: same broker, same server."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from sightline.endpoints import database_url, kafka_servers
+from sightline.settings import Settings
+from sightline.settings.groups import EncryptionSettings
+from sightline.store.db import connect
+from sightline.store.migrate import upgrade
+from sightline.store.sealing import new_key
+
+PLAIN_AND_SEALED = pytest.mark.parametrize("stack", ["plain", "sealed"], indirect=True)
+"""Pass with faces and pictures as they are, and sealed."""
+
+
+def with_keys(settings: Settings, *keys: str, required: bool = False) -> Settings:
+    """The same with these keys, or none."""
+    given = SecretStr(",".join(keys)) if keys else None
+    return settings.model_copy(
+        update={"encryption": EncryptionSettings(keys=given, required=required)}
+    )
+
+
+@contextmanager
+def beside(stack: Settings, *keys: str) -> Iterator[Settings]:
+    """A home with a database and objects of its own; programs find it by its config.yaml."""
+    folder, name = Path(tempfile.mkdtemp(prefix="sightline-sealed-")), f"beside_{uuid4().hex[:8]}"
+    url = database_url(stack).rsplit("/", 1)[0] + f"/{name}"
+    given: dict[str, Any] = {
+        "database_url": url, "kafka_bootstrap_servers": kafka_servers(stack)
+    }  # fmt: skip
+    settings = Settings(home=folder, **given)
+    if keys:
+        given["encryption"] = {"keys": ",".join(keys)}
+    (folder / "config.yaml").write_text(yaml.safe_dump(given))
+    with connect(stack, autocommit=True) as db:
+        db.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            upgrade(settings)
+            yield with_keys(settings, *keys)
+        finally:
+            db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def all_sealed(stack: Settings) -> Iterator[Settings]:
+    """The same, with a key."""
+    with beside(stack, new_key()) as settings:
+        yield settings
