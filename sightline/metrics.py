@@ -73,7 +73,8 @@ VISION_STATE_BYTES = Histogram(
 )
 FACES = Counter(
     "sightline_faces",
-    "Faces found, by outcome (embedded, small, cut, blurred, turned, uncertain, spaced)",
+    "Faces found, by outcome (embedded, or refused as small, cut, dark, blurred,"
+    " turned or uncertain; spaced: one that was looked at a moment before)",
     ["outcome"],
 )
 FACE_SEARCHES = Counter("sightline_face_searches", "Person boxes in which a face was looked for")

@@ -46,7 +46,7 @@ from sightline.faults import Place, reach
 from sightline.health import KAFKA, Health
 from sightline.kafka.config import aiokafka_config, worker_id
 from sightline.kafka.deadletters import give_up
-from sightline.kafka.intake import took
+from sightline.kafka.intake import expect, took
 from sightline.kafka.records import Headers, Out, Record, with_headers
 from sightline.lifecycle import Stop, start_service
 from sightline.log import about
@@ -92,6 +92,7 @@ class MatchWorker:
         self._writer = Writer(kafka, lease)
         self._table = StateTable(self._app, self._writer, _TABLE, MATCH_STATE.partitions)
         self._gauges = Gauges(self._app, self._known, self._clock)
+        expect(_SERVICE, [FACES.name])
         faces = self._app.topic(
             FACES.name,
             key_type=bytes,

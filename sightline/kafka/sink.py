@@ -24,7 +24,7 @@ from sightline.health import DATABASE, Health
 from sightline.kafka import lag, progress
 from sightline.kafka.config import member_config, producer_config
 from sightline.kafka.deadletters import give_up
-from sightline.kafka.intake import took
+from sightline.kafka.intake import expect, took
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.progress import Cursor, Partition
@@ -102,6 +102,8 @@ class SinkLoop:
         self._consumer = Consumer(config, logger=LIBRDKAFKA)
         self._lag = lag.ConsumerLag(self._consumer, group, sink.topics, self._clock)
         self._producer = SureProducer(producer_config(settings, group))
+        expect(sink.name, sink.topics)
+        metrics.SINK_WAITING.labels(sink.name).set(0)
         self._partitions: list[TopicPartition] = []
         self._is_placed = True
         """Whether what is fetched is what the database wants next."""

@@ -22,7 +22,7 @@ from sightline.faults import Place, reach
 from sightline.kafka import lag
 from sightline.kafka.config import ConfigValue
 from sightline.kafka.deadletters import give_up
-from sightline.kafka.intake import took
+from sightline.kafka.intake import expect, took
 from sightline.kafka.messages import checked
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.reached import Reached
@@ -109,6 +109,7 @@ class TransformLoop:
         self._service = service
         self._run = run
         self._processor = processor
+        expect(service, topics)
         self._topics = list(topics)
         self._state_topic = state_topic
         self._reader = consumer
