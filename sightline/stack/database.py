@@ -36,6 +36,13 @@ def _installed() -> Path:
 
 _INSTALLED = _installed()
 _BIN = _INSTALLED / "bin"
+
+
+def program(name: str) -> Path:
+    """One of PostgreSQL's own programs, of the version that is embedded."""
+    return _BIN / name
+
+
 _NAME = "sightline"
 _SYSTEM_USER = "sightline-postgres"
 """PostgreSQL refuses to run as root: then it runs as this system user."""

@@ -1,0 +1,1 @@
+"""Everything that cannot be made again, in a folder, and back."""

@@ -1,0 +1,136 @@
+"""`sightline backup` and `sightline restore`: an installation comes back whole, or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from sightline.backup import folder
+from sightline.backup.whole import restore
+from sightline.endpoints import database_url, kafka_servers
+from sightline.errors import ConflictError, SightlineError
+from sightline.people.backup import tell_everything
+from sightline.settings import Settings
+from sightline.store.db import connect
+from sightline.store.migrate import upgrade
+from sightline.store.objects import open_store
+from sightline.store.outbox import deliver
+from tests.stack.people_support import gallery
+from tests.stack.test_people_backup import enrolled
+from tests.support import run_sightline
+
+pytestmark = pytest.mark.stack
+
+DATABASE = "restored_whole"
+PICTURE = "known/whole-backup.jpg"
+CHANGED = {"audit", "sink_offsets", "given_up", "outbox", "employees", "alembic_version"}
+"""Tables that a restore writes itself, and those of Kafka's positions."""
+
+
+@pytest.fixture
+def other(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """An installation of its own home and database, with the same Kafka."""
+    with psycopg.connect(database_url(stack), autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {DATABASE}")
+        url = database_url(stack).replace("/sightline", f"/{DATABASE}")
+        home = tmp_path / "home"
+        (home / "objects").mkdir(parents=True)
+        made = Settings(
+            home=home,
+            database_url=SecretStr(url),
+            kafka_bootstrap_servers=kafka_servers(stack),
+        )
+        upgrade(made)
+        yield made
+        server.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    # The gallery has heard of later revisions than the database knows of.
+    tell_everything(stack)
+    deliver(stack)
+
+
+def tables(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, as text."""
+    with connect(settings) as db:
+        names = db.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+        ).fetchall()
+        return {
+            name: db.execute(f"SELECT t::text FROM {name} t ORDER BY 1").fetchall()
+            for (name,) in names
+        }
+
+
+def test_everything_comes_back_elsewhere(stack: Settings, other: Settings, tmp_path: Path) -> None:
+    ida = enrolled(stack, "Whole Ida", 21)
+    with connect(stack, autocommit=True) as db:
+        db.execute("INSERT INTO sink_offsets VALUES ('whole', 'tracks', 0, 7)")
+    open_store(stack).put(PICTURE, b"a picture")
+    place = tmp_path / "backup"
+    try:
+        run_sightline(stack.home, "backup", str(place))
+        before, revision = tables(stack), gallery(stack)[ida].revision
+        env = {
+            "DATABASE_URL": database_url(other),
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_servers(stack),
+        }
+        run_sightline(other.home, "restore", str(place), env=env)
+        after = tables(other)
+        assert after.keys() == before.keys()
+        for table in before.keys() - CHANGED:
+            assert after[table] == before[table], table
+        assert after["sink_offsets"] == [], "sinks read again what this Kafka keeps"
+        assert len(after["employees"]) == len(before["employees"])
+        assert open_store(other).get(PICTURE) == b"a picture"
+        assert list(open_store(other).keys()) == list(open_store(stack).keys())
+        assert gallery(stack)[ida].revision > revision, "the matchers are told again"
+        verified = run_sightline(other.home, "audit", "verify", env=env)
+        assert len(after["audit"]) > 0, verified.stdout
+        with pytest.raises(ConflictError, match="--replace"):
+            restore(other, place)
+        wrong_ones_change_nothing(other, place)
+    finally:
+        with connect(stack, autocommit=True) as db:
+            db.execute("DELETE FROM sink_offsets WHERE sink = 'whole'")
+            db.execute("DELETE FROM employees WHERE name = 'Whole Ida'")
+        open_store(stack).delete(PICTURE)
+
+
+def wrong_ones_change_nothing(other: Settings, place: Path) -> None:
+    before = tables(other)
+
+    def refused(said: str) -> None:
+        with pytest.raises(SightlineError, match=said):
+            restore(other, place, replace=True)
+
+    dump = place / folder.DUMP
+    whole = dump.read_bytes()
+    dump.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused(r"damaged: database\.dump has changed")
+    dump.write_bytes(whole)
+    (place / "objects" / PICTURE).rename(place / "picture")
+    refused("damaged: .*is not what was written")
+    (place / "picture").rename(place / "objects" / PICTURE)
+    (place / "checksums").rename(place / "sums")
+    refused("is no backup")
+    (place / "sums").rename(place / "checksums")
+    assert tables(other) == before
+    assert place.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(place)
+
+
+def test_a_folder_that_is_there_is_left_alone(stack: Settings, tmp_path: Path) -> None:
+    with (
+        pytest.raises(SightlineError, match="is there already"),
+        folder.written(tmp_path),
+    ):
+        pass
+    with (
+        pytest.raises(SightlineError, match="cannot be written"),
+        folder.written(tmp_path / "no" / "where"),
+    ):
+        pass
