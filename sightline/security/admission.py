@@ -36,7 +36,8 @@ _ANYTHING = AclBindingFilter(
     AclOperation.ANY, AclPermissionType.ANY,
 )  # fmt: skip
 
-_CLUSTER = "kafka-cluster"
+CLUSTER = "kafka-cluster"
+"""The name of the one resource that is the whole cluster."""
 _EVERYWHERE = "*"  # from every host; listeners are on loopback
 
 
@@ -104,7 +105,7 @@ def bindings(service: str, rights: Rights) -> Iterator[AclBinding]:
             for operation in operations:
                 yield _allow(service, kind, name, operation)
     if rights.sees_cluster:
-        yield _allow(service, ResourceType.BROKER, _CLUSTER, AclOperation.DESCRIBE)
+        yield _allow(service, ResourceType.BROKER, CLUSTER, AclOperation.DESCRIBE)
 
 
 def _allow(service: str, kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:
