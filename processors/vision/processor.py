@@ -78,7 +78,7 @@ class VisionProcessor:
             self._states[key] = state
         self._touched[key] = (record.offset + 1, frame.captured_at_us // 1000)
         self._processed.inc()
-        self._live.set(sum(len(camera.tracks) for camera in self._states.values()))
+        self._show_tracks()
         for out in outs:
             yield replace(out, topic=self._names[out.topic])
         if bad is not None:
@@ -112,6 +112,10 @@ class VisionProcessor:
         self._states = {key: state for key, state in self._states.items() if key[:2] not in gone}
         self._saved = {key: state for key, state in self._saved.items() if key[:2] not in gone}
         self._touched = {key: at for key, at in self._touched.items() if key[:2] not in gone}
+        self._show_tracks()
+
+    def _show_tracks(self) -> None:
+        self._live.set(sum(len(camera.tracks) for camera in self._states.values()))
 
     def _state_before(self, key: _CameraKey) -> CameraState | None:
         saved = self._saved.pop(key, None)

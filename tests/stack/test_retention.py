@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from schemas.topics import DAY_MS, MIB, Topic
+from schemas.topics import DAY_MS, DEAD_LETTERS, MIB, Topic
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import consumer_config, producer_config
 from sightline.kafka.producer import SureProducer
@@ -51,6 +51,10 @@ def share(group: str, topic: str) -> float | None:
     return REGISTRY.get_sample_value("sightline_unread_share", {"group": group, "topic": topic})
 
 
+def kept(what: str, topic: str) -> float | None:
+    return REGISTRY.get_sample_value(f"sightline_topic_{what}", {"topic": topic})
+
+
 def test_a_group_that_lags_is_warned_of_once_and_its_losses_are_counted(
     stack: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -75,6 +79,10 @@ def test_a_group_that_lags_is_warned_of_once_and_its_losses_are_counted(
     (warning,) = said()
     assert "70 records of retention-bytes are not read yet" in warning
     assert share(group, topic) == pytest.approx(70 * 10 * KIB / MIB, rel=0.1)
+    assert kept("records", topic) == 75
+    assert kept("bytes", topic) == pytest.approx(75 * 10 * KIB, rel=0.1)
+    assert kept("records", DEAD_LETTERS.name) is not None
+    assert kept("records", "__consumer_offsets") is None
 
     fill(stack, topic, 400)
     eventually(lambda: watch.look()[group, topic].lost, 30, "the broker deletes the oldest")

@@ -1,0 +1,64 @@
+"""Retention shows what everything stands on: disks, and certificates before they end."""
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from prometheus_client import REGISTRY
+
+from sightline.security.authority import Authority, Pair, now
+from sightline.security.keyring import Keyring
+from sightline.settings import ApiSettings, KafkaSettings, Settings
+from sinks.surroundings import ends_at, show_certificates, show_disks
+
+
+def ends(name: str) -> float | None:
+    return REGISTRY.get_sample_value("sightline_certificate_expires_seconds", {"name": name})
+
+
+def test_certificates_of_the_settings_and_of_a_secure_home_are_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Keyring(tmp_path).prepare(1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    pair = Pair(elsewhere / "api.pem", elsewhere / "api.key")
+    Authority(elsewhere, now()).ensure("api", pair)
+    broken = elsewhere / "broken.pem"
+    broken.write_text("no certificate")
+    settings = Settings(
+        home=tmp_path,
+        api=ApiSettings(tls_cert=pair.certificate, tls_key=pair.key),
+        kafka=KafkaSettings(ssl_ca=elsewhere / "ca.crt", ssl_cert=broken),
+    )
+    show_certificates(settings)
+    api = x509.load_pem_x509_certificate(pair.certificate.read_bytes()).not_valid_after_utc
+    assert ends("api.tls_cert") == api.timestamp()
+    assert ends("kafka.ssl_ca") == ends_at(elsewhere / "ca.crt")
+    assert ends("kafka.ssl_cert") is None
+    assert "kafka.ssl_cert" in caplog.text
+    in_home = [ends("home"), ends("home.kafka-1"), ends("home.postgresql"), ends("home.vision")]
+    assert all(one is not None and one > now().timestamp() for one in in_home)
+
+    show_certificates(Settings(home=elsewhere))
+    assert ends("api.tls_cert") is None
+    assert ends("home") is None
+
+
+def test_of_two_certificates_in_a_file_the_first_end_counts(tmp_path: Path) -> None:
+    pair = Pair(tmp_path / "one.pem", tmp_path / "one.key")
+    Authority(tmp_path, now()).ensure("one", pair)
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes((tmp_path / "ca.crt").read_bytes() + pair.certificate.read_bytes())
+    assert ends_at(chain) == ends_at(pair.certificate) < ends_at(tmp_path / "ca.crt")
+
+
+def test_disks_of_the_home_and_of_objects_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "objects").mkdir()
+    show_disks(Settings(home=tmp_path))
+    for place in ("home", "objects"):
+        free = REGISTRY.get_sample_value("sightline_disk_free_bytes", {"place": place})
+        size = REGISTRY.get_sample_value("sightline_disk_size_bytes", {"place": place})
+        assert free is not None
+        assert size is not None
+        assert 0 < free < size
