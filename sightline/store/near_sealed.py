@@ -1,7 +1,8 @@
 """Search among sealed faces: opened once for each process, and compared one by one.
 
-No index can search what is sealed. What is opened is kept by how the sealed data begin, which is
-never the same twice: each search asks for all of these beginnings, and opens what is new.
+No index can search what is sealed. What is opened is kept by what it is sealed as and how the
+sealed data begin, which is never the same twice: each search asks for all of these, and opens what
+is new.
 """
 
 import logging
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 5000
 
+Known = tuple[UUID, bytes]
+"""What a face is sealed as, and how what is sealed begins."""
+
 
 _HEADS = """
 SELECT {owner}, {known_as}, substring({sealed}, 1, {head}), {wanted} FROM {table}
@@ -37,32 +41,32 @@ class _Opened:
 
     def __init__(self, dimension: int) -> None:
         self.lock = Lock()
-        self._rows: dict[bytes, int] = {}
+        self._rows: dict[Known, int] = {}
         self._matrix = np.empty((0, dimension), np.float32)
 
-    def cosines(self, probe: Floats, heads: Sequence[bytes]) -> Floats:
+    def cosines(self, probe: Floats, known: Sequence[Known]) -> Floats:
         """Of faces to a probe of unit length; -inf for those that are not here."""
-        numbers = np.array([self._rows.get(head, -1) for head in heads], np.int64)
+        numbers = np.array([self._rows.get(one, -1) for one in known], np.int64)
         all_cosines = np.append(self._matrix @ probe, np.float32(-np.inf))
         return np.asarray(all_cosines[numbers], np.float32)
 
-    def missing(self, heads: Sequence[bytes]) -> set[bytes]:
+    def missing(self, known: Sequence[Known]) -> set[Known]:
         """Those that have not been opened."""
-        return set(heads) - self._rows.keys()
+        return set(known) - self._rows.keys()
 
-    def add(self, opened: Mapping[bytes, Floats]) -> None:
+    def add(self, opened: Mapping[Known, Floats]) -> None:
         """Keep faces."""
         first = len(self._matrix)
-        self._rows |= {head: first + number for number, head in enumerate(opened)}
+        self._rows |= {one: first + number for number, one in enumerate(opened)}
         self._matrix = np.concatenate([self._matrix, np.stack(list(opened.values()))])
 
-    def keep(self, heads: Sequence[bytes]) -> None:
+    def keep(self, known: Sequence[Known]) -> None:
         """Forget faces that are there no more, once they are the half."""
-        if len(self._matrix) <= 2 * len(heads) + _AT_ONCE:
+        if len(self._matrix) <= 2 * len(known) + _AT_ONCE:
             return
-        kept = [(head, self._rows[head]) for head in heads if head in self._rows]
-        self._matrix = self._matrix[[number for _head, number in kept]]
-        self._rows = {head: number for number, (head, _old) in enumerate(kept)}
+        kept = [one for one in dict.fromkeys(known) if one in self._rows]
+        self._matrix = self._matrix[[self._rows[one] for one in kept]]
+        self._rows = {one: number for number, one in enumerate(kept)}
 
 
 _opened: dict[tuple[str, str, str, int], _Opened] = {}
@@ -91,12 +95,12 @@ def nearest(
         ).fetchall()
         if not found:
             return []
-        heads = [row[2] for row in found]
+        known = [(row[1], row[2]) for row in found]
         opened = _of(cursor, place, pack, len(probe))
         with opened.lock:
-            _open(reader, place, opened, {row[2]: row[1] for row in found})
-            cosines = opened.cosines(np.asarray(probe / np.linalg.norm(probe), np.float32), heads)
-            opened.keep(heads)
+            _open(reader, place, opened, known)
+            cosines = opened.cosines(np.asarray(probe / np.linalg.norm(probe), np.float32), known)
+            opened.keep(known)
     wanted = np.array([row[3] for row in found], bool)
     cosines[~wanted] = -np.inf
     best = np.argsort(-cosines, kind="stable")[:count]
@@ -110,16 +114,16 @@ def _of(cursor: psycopg.Cursor[Any], place: Place, pack: str, dimension: int) ->
 
 
 def _open(
-    reader: psycopg.Cursor[Any], place: Place, opened: _Opened, known_as: Mapping[bytes, UUID]
+    reader: psycopg.Cursor[Any], place: Place, opened: _Opened, known: Sequence[Known]
 ) -> None:
-    new = [known_as[head] for head in opened.missing(list(known_as))]
+    new = [known_as for known_as, _head in opened.missing(known)]
     query = sql.SQL(_SEALED).format(**_words(place))
     for first in range(0, len(new), _AT_ONCE):
         rows = reader.execute(query, (new[first : first + _AT_ONCE],)).fetchall()
         vectors = {
-            sealed[:HEAD_BYTES]: face / np.linalg.norm(face)
-            for known, sealed in rows
-            if sealed and (face := _face(reader, sealed, place.name(known))) is not None
+            (known_as, sealed[:HEAD_BYTES]): face / np.linalg.norm(face)
+            for known_as, sealed in rows
+            if sealed and (face := _face(reader, sealed, place.name(known_as))) is not None
         }
         if vectors:
             opened.add(vectors)
