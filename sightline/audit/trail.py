@@ -21,7 +21,7 @@ from sightline.audit.anchor import Anchor
 from sightline.audit.chain import FIRST, Head, Line, Outcome, Said, Scalar, Value, hash_of
 from sightline.audit.keys import Signer, signer
 from sightline.clock import Clock, SystemClock, to_datetime
-from sightline.errors import SightlineError, UnreachableError
+from sightline.errors import InfrastructureError, SightlineError
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 
@@ -214,14 +214,14 @@ def recorded(recording: Recording) -> Iterator[Recording]:
 
 
 def _finish_failed(recording: Recording, outcome: Outcome) -> None:
-    """Write a failure down. While the database is away nothing was read of it either, and its
-    absence is what is told."""
+    """Write a failure down where that is possible; why it failed is what is told.
+
+    While the database is away, or has no tables, nothing was read of it either.
+    """
     try:
         recording.finish(outcome)
-    except UnreachableError:
-        pass
-    except (SightlineError, psycopg.Error) as error:
-        log.warning("not in the audit trail: %s", str(error).strip().splitlines()[0])
+    except (SightlineError, InfrastructureError, psycopg.Error) as error:
+        log.info("not in the audit trail: %s", str(error).strip().splitlines()[0])
 
 
 def seal(cursor: Cursor, *persons: int) -> None:
