@@ -115,7 +115,7 @@ class Bench:
         group = f"sightline-vision-{self._fleet}"
         try:
             found = admin.describe_consumer_groups([group])[group].result(30)
-        except KafkaException:  # the broker has only begun to look after it
+        except (KafkaException, TimeoutError):  # the broker has only begun to look after it
             return 0
         return len(found.members) if found.state == ConsumerGroupState.STABLE else 0
 
