@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from producers.capture import OPEN_SECONDS, open_capture, open_device, require_open
+from producers.credentials import filled_in, left_out, refused
 from producers.live import LiveSource
 from producers.pictures import Source, SourceLostError
 from producers.reels import NOTHING, Film, Folder, ReadBefore, ReelSource, Wait
@@ -69,7 +70,7 @@ def _on_disk(path: Path) -> Location:
 
 def _checked_address(uri: str) -> str:
     try:
-        parts = urlsplit(uri)
+        parts = urlsplit(left_out(uri))
         known = bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
@@ -90,9 +91,19 @@ def open_source(
     Raises SourceLostError with the reason when it cannot be read.
     """
     try:
-        place = locate(uri)
+        place = locate(filled_in(uri))
     except SightlineError as error:
         raise SourceLostError(str(error)) from error
+    try:
+        return _opened(place, settings, clock, wait, read_before)
+    except SourceLostError:
+        refused(uri)
+        raise
+
+
+def _opened(
+    place: Location, settings: CameraSettings, clock: Clock, wait: Wait, read_before: ReadBefore
+) -> Source:
     if place.kind == "file":
         return ReelSource(Film(Path(place.target)), settings, clock, wait, read_before)
     if place.kind == "folder":

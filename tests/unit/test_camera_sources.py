@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from producers.credentials import filled_in
 from producers.pictures import Picture, Source, SourceLostError
 from producers.reels import ReadBefore
 from producers.sources import is_live, locate, open_source
@@ -17,6 +18,8 @@ from producers.trial import try_out
 from sightline.clock import US, SystemClock, to_us
 from sightline.errors import SightlineError
 from sightline.store.cameras import CameraSettings, NewCamera, checked, mask_uri
+from tests.aws import aws
+from tests.http_camera import camera_server
 from tests.support import eventually
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -82,6 +85,33 @@ def open_at(clock: HandClock, uri: str, **settings: object) -> Source:
 )
 def test_credentials_are_never_shown(uri: str, shown: str) -> None:
     assert mask_uri(uri) == shown
+
+
+def test_credentials_may_be_kept_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "lobby"
+    uri = f"rtsp://{{file:{file}}}@cam.lan:554/a"
+    assert locate(uri).target == uri, "what is stored, whether or not the file is there"
+    assert mask_uri(uri) == "rtsp://***@cam.lan:554/a"
+    with pytest.raises(SourceLostError, match="cannot be read"):
+        open_source(uri, CameraSettings(), HandClock(), HandClock().wait)
+    file.write_text("admin:p@ss/w:rd\n")
+    assert filled_in(uri) == "rtsp://admin:p%40ss%2Fw%3Ard@cam.lan:554/a"
+    assert mask_uri(filled_in(uri)) == "rtsp://***@cam.lan:554/a"
+    assert filled_in("/films/{a}.mp4") == "/films/{a}.mp4"
+
+
+def test_a_camera_that_lets_nobody_in_is_asked_with_new_credentials() -> None:
+    with aws() as cloud, camera_server() as at:
+        cloud.secrets.create_secret(Name="cameras/lobby", SecretString="admin:old")
+        uri = at.replace("//", "//{secretsmanager:cameras/lobby}@") + "/nothing"
+        clock = HandClock()
+        assert ":old@" in filled_in(uri)
+        cloud.secrets.put_secret_value(SecretId="cameras/lobby", SecretString="admin:new")
+        assert ":old@" in filled_in(uri), "kept"
+        with pytest.raises(SourceLostError, match="wrong path, user, password") as caught:
+            open_source(uri, CameraSettings(), clock, clock.wait)
+        assert "old" not in str(caught.value)
+        assert ":new@" in filled_in(uri)
 
 
 def test_a_camera_does_not_print_its_password() -> None:
