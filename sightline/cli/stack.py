@@ -134,20 +134,9 @@ def _topics_manifest(
 @_topics.command("acls")
 def _topics_acls(as_json: JsonOption = False) -> None:
     """What each service has to be allowed in a Kafka that knows rights; a secure home's does."""
-    from sightline.security.admission import CLUSTER, bindings  # noqa: PLC0415
-    from sightline.security.rights import RIGHTS  # noqa: PLC0415
+    from sightline.security.admission import listed  # noqa: PLC0415
 
-    rows = [
-        {
-            "principal": one.principal,
-            "operation": one.operation.name,
-            "resource": one.restype.name if one.name != CLUSTER else "CLUSTER",
-            "name": one.name,
-            "pattern": one.resource_pattern_type.name,
-        }
-        for service, rights in RIGHTS.items()
-        for one in bindings(service, rights)
-    ]
+    rows = list(listed())
     print_rows(rows, title="Rights in Kafka", as_json=as_json)
 
 

@@ -36,8 +36,7 @@ _ANYTHING = AclBindingFilter(
     AclOperation.ANY, AclPermissionType.ANY,
 )  # fmt: skip
 
-CLUSTER = "kafka-cluster"
-"""The name of the one resource that is the whole cluster."""
+_CLUSTER = "kafka-cluster"
 _EVERYWHERE = "*"  # from every host; listeners are on loopback
 
 
@@ -105,7 +104,21 @@ def bindings(service: str, rights: Rights) -> Iterator[AclBinding]:
             for operation in operations:
                 yield _allow(service, kind, name, operation)
     if rights.sees_cluster:
-        yield _allow(service, ResourceType.BROKER, CLUSTER, AclOperation.DESCRIBE)
+        yield _allow(service, ResourceType.BROKER, _CLUSTER, AclOperation.DESCRIBE)
+
+
+def listed() -> Iterator[dict[str, str]]:
+    """All rights of all services, for the administrator of another Kafka."""
+    for service, rights in RIGHTS.items():
+        for one in bindings(service, rights):
+            kind = ResourceType(one.restype)
+            yield {
+                "principal": one.principal,
+                "operation": AclOperation(one.operation).name,
+                "resource": "CLUSTER" if kind is ResourceType.BROKER else kind.name,
+                "name": one.name,
+                "pattern": ResourcePatternType(one.resource_pattern_type).name,
+            }
 
 
 def _allow(service: str, kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:

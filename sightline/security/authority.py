@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -69,6 +70,10 @@ class Authority:
 
     def _is_good(self, path: Path) -> bool:
         found = x509.load_pem_x509_certificate(path.read_bytes())
+        try:
+            found.verify_directly_issued_by(self._certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False  # of an authority that there was before
         return found.not_valid_after_utc > self._now + timedelta(days=RENEW_DAYS)
 
     def _found(self) -> None:
