@@ -39,10 +39,11 @@ class Collector(ThreadingHTTPServer):
                 for scope in sent.scope_spans:
                     self._spans += [(said["service.name"], span) for span in scope.spans]
 
-    def spans(self, trace_id: bytes) -> dict[str, Span]:
-        """Of a trace the spans that have come, by the service that was at work."""
+    def spans(self, trace_id: str) -> dict[str, Span]:
+        """Of a trace (hexadecimal) the spans that have come, by their names."""
         with self._lock:
-            return {service: span for service, span in self._spans if span.trace_id == trace_id}
+            mine = [span for _, span in self._spans if span.trace_id.hex() == trace_id]
+        return {span.name: span for span in mine}
 
     def __len__(self) -> int:
         with self._lock:
