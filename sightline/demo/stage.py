@@ -22,7 +22,13 @@ from sightline.settings import Settings, load_settings
 from sightline.stack.embedded import down, up
 from sightline.store.db import Connection, connect
 
-_KEPT = {"SIGHTLINE_PROVIDER", "SIGHTLINE_DEVICE", "SIGHTLINE_PACK", "SIGHTLINE_LOG_LEVEL"}
+_KEPT = {
+    "SIGHTLINE_PROVIDER",
+    "SIGHTLINE_DEVICE",
+    "SIGHTLINE_PACK",
+    "SIGHTLINE_LOG_LEVEL",
+    "SIGHTLINE_ENCRYPTION__KEYS",
+}
 _FOREIGN = ("SIGHTLINE_", "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "S3_")
 
 WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
