@@ -235,7 +235,9 @@ def _load(cursor: Cursor, file: zipfile.ZipFile, table: str) -> list[str]:
 def _seal(cursor: Cursor) -> None:
     """Seal the faces that were read, where that is set."""
     ring = sealing_of(cursor).ring()
-    for face in FACES if ring else ():
+    if ring is None:
+        return
+    for face in FACES:
         restored = sql.Identifier(f"restored_{face.table}")
         cursor.execute(sql.SQL("SELECT {} FROM {}").format(sql.Identifier(face.key), restored))
         seal(cursor, ring, face, restored, [row[0] for row in cursor])
