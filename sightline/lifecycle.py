@@ -6,7 +6,7 @@ import threading
 import time
 from types import FrameType
 
-from sightline import faults, heartbeat, service_endpoint, targets, tracing
+from sightline import faults, heartbeat, metrics, service_endpoint, targets, tracing
 from sightline.health import MAIN, Health
 from sightline.log import configure_logging
 from sightline.settings import Settings
@@ -74,6 +74,8 @@ def start_service(name: str, settings: Settings) -> Stop:
     faults.arm(settings.faults, name)
     tracing.configure(settings, name, instance)
     health = Health(settings.health.stuck_seconds, settings.health.start_seconds)
+    metrics.SERVICE_READY.set_function(lambda: not health.waiting())
+    metrics.LOOP_AGE_SECONDS.set_function(lambda: max(health.ages().values()))
     stop = Stop(settings.shutdown_seconds, health)
 
     def on_signal(number: int, _frame: FrameType | None) -> None:

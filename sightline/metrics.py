@@ -197,6 +197,12 @@ API_REQUEST_SECONDS = Histogram(
     "sightline_api_request_seconds", "Time of one request, by route", ["route"]
 )
 
+SERVICE_READY = Gauge("sightline_service_ready", "1 while a service serves and waits for nothing")
+LOOP_AGE_SECONDS = Gauge(
+    "sightline_loop_age_seconds",
+    "Since the slowest loop of a service last came round; it is stuck from health.stuck_seconds on",
+)
+
 
 def show(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
     """Set a gauge by the values of its labels; what it showed of others before is gone."""
