@@ -47,7 +47,10 @@ _NAME = "sightline"
 _SYSTEM_USER = "sightline-postgres"
 """PostgreSQL refuses to run as root: then it runs as this system user."""
 
-_HBA = "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-full\n"
+_HBA = f"""
+hostssl all       postgres {LOOPBACK}/32 scram-sha-256 clientcert=verify-full
+hostssl {_NAME} all      {LOOPBACK}/32 scram-sha-256 clientcert=verify-full
+"""
 
 _START_SECONDS = 60.0  # after a power cut the write-ahead log is played first
 _STOP_SECONDS = 15.0

@@ -90,6 +90,14 @@ def test_a_certificate_is_made_anew_before_it_runs_out(tmp_path: Path) -> None:
     assert certificate(pair).not_valid_after_utc > ends
 
 
+def test_a_new_authority_signs_everything_anew(tmp_path: Path) -> None:
+    keyring = Keyring(tmp_path)
+    keyring.prepare(brokers=1)
+    keyring.authority.unlink()
+    keyring.prepare(brokers=1)
+    assert believes(keyring.authority, keyring.pair("match"))
+
+
 def settings(tmp_path: Path, **access: object) -> Settings:
     kafka = KafkaSettings.model_validate({"security_protocol": "SASL_SSL", **access})
     return Settings(home=tmp_path, kafka_bootstrap_servers="a:1,b:2", kafka=kafka)
