@@ -55,10 +55,10 @@ def value_of(settings: Settings, path: Sequence[str]) -> Any:
 def origin(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> str:
     """Who says what a setting is: "command line", a variable's name, "config.yaml", "default"."""
     prefix = PREFIX + "".join(f"{part.upper()}__" for part in path[:-1])
-    whole_group = [f"{PREFIX}{path[0].upper()}"] if len(path) > 1 else []  # as JSON
+    groups = [PREFIX + "__".join(path[:depth]).upper() for depth in range(1, len(path))]  # as JSON
     own = variables_of(path[-1], field, prefix)
     below = [name for name in os.environ if name.upper().startswith(f"{own[0]}__")]
-    for name in (*own, *below, *whole_group):
+    for name in (*own, *below, *reversed(groups)):
         if os.environ.get(name):
             return "command line" if name in commanded else name
     return "config.yaml" if _is_said(path, field, file) else "default"
