@@ -84,7 +84,8 @@ FACE_SEARCHES_SAVED = Counter(
 EMBEDDINGS = Counter("sightline_embeddings", "Faces embedded: calls of the embedding model")
 EMBEDDINGS_SAVED = Counter(
     "sightline_embeddings_saved",
-    "Person boxes that were not embedded because their track is settled, or looked at again later",
+    "Person boxes that were not embedded because their track is settled, or its last look gave a"
+    " shot a moment before; one whose face was not to be seen saves nothing",
 )
 MODEL_INFO = Gauge(
     "sightline_model_info",

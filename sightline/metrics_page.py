@@ -48,7 +48,7 @@ Every process serves all names, those that are not its business with 0: ask for 
 
 The last one is a difference because a counter that appears with its first dead letter has no
 `increase()`. A hit of the identity cache is a person in a frame at whom nobody looks, because
-the track is settled; a call is saved also where the next look is not due yet.
+the track is settled; a call is saved also between two shots of a face.
 
 ## All of them
 

@@ -151,7 +151,8 @@ class VisionPipeline:
                 metrics.FACE_SEARCHES_SAVED.inc()
                 metrics.EMBEDDINGS_SAVED.inc()
             elif not self._policy.due(shots, at_us):
-                metrics.EMBEDDINGS_SAVED.inc()
+                if shots.total and not shots.misses:
+                    metrics.EMBEDDINGS_SAVED.inc()
                 if seen.face is not None:
                     metrics.FACES.labels("spaced").inc()
             else:
