@@ -1,6 +1,7 @@
 """`sightline demo`, as a person runs it: everything real, from film to row."""
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,11 +16,14 @@ import pytest
 from benchmarks.explain import check
 from sightline.settings import Settings
 from sightline.vision.packs import load_pack
+from tests.monitoring_support import without_data
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
 
 pytestmark = pytest.mark.e2e
 
 _SECONDS = 280.0
+
+_WATCHED = ("--monitoring",) if shutil.which("prometheus") else ()
 
 
 def start(home: Path, *arguments: str, **extra: str) -> "subprocess.Popen[str]":
@@ -64,7 +68,7 @@ def only_line(out: str) -> dict[str, Any]:
 
 
 def test_everybody_in_its_own_films_is_found_with_the_models_of_the_registry(folder: Path) -> None:
-    status, out, err = run(folder, "--json", SIGHTLINE_PACK="dlib")
+    status, out, err = run(folder, "--json", *_WATCHED, SIGHTLINE_PACK="dlib")
     assert status == 0, (out, err)
     told = only_line(out)
     assert told["names"] == ["Ana Lima", "Ben Archer", "Carl Weber", "Ella Quist"]
@@ -90,6 +94,8 @@ def ten_rows_lead_to_the_right_face(home: Path) -> int:
     settings = Settings(home=home, pack="dlib")
     run_sightline(home, "up")
     try:
+        if _WATCHED:  # what Prometheus has kept of the demo
+            assert list(without_data(home, seconds=900)) == []
         rows = check(settings, load_pack(settings), home, 10)
         picture = home / "frame.jpg"
         explain = ("explain", rows[0]["row"], "--output", str(picture), "--json")
