@@ -29,7 +29,7 @@ class _Nothing:
 
     def inc(self, *_: Any) -> None: ...
 
-    set = observe = remove = look = inc
+    set = set_function = observe = remove = look = inc
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from processors.vision.heads import choose_face, head_region, owner
 from processors.vision.processor import VisionProcessor
@@ -209,6 +210,29 @@ def test_a_settled_track_is_not_searched_until_its_time_is_over() -> None:
     worker.take(Camera().film(100))
     assert {shot.epoch for shot in worker.observations} == {0, 1}
     assert worker.faces.searches == worker.vectors.made == 4
+
+
+def counted(*names: str) -> dict[str, float]:
+    found = {name: REGISTRY.get_sample_value(f"sightline_{name}_total") for name in names}
+    return {name: value or 0.0 for name, value in found.items()}
+
+
+def test_what_the_identity_cache_saves_is_counted_by_person_and_frame() -> None:
+    names = "face_searches", "face_searches_saved", "embeddings", "embeddings_saved"
+    before = counted(*names)
+    worker = Worker(shots=2).take(Camera().film(100))
+    # Seen in 99 frames: two shots, seven frames between them, and then it is settled.
+    made = {name: value - before[name] for name, value in counted(*names).items()}
+    assert made == {
+        "face_searches": 2, "embeddings": 2, "face_searches_saved": 90, "embeddings_saved": 97,
+    }  # fmt: skip
+    assert worker.vectors.made == 2
+
+    before = counted(*names)
+    Worker(min_face_px=100).take(Camera().film(100))
+    made = {name: value - before[name] for name, value in counted(*names).items()}
+    assert made["face_searches"] > 2
+    assert {name for name, value in made.items() if value} == {"face_searches"}
 
 
 def test_people_are_looked_for_so_often_and_shown_on_every_frame() -> None:
