@@ -28,6 +28,8 @@ from tests.support import ROOT, dead_letters, environment, eventually, run_sight
 
 pytestmark = pytest.mark.stack
 
+_LAG = "sightline_consumer_lag_records"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _table(stack: Settings) -> None:
@@ -99,8 +101,20 @@ def lag(stack: Settings, name: str, sent: int) -> int:
 
 def waits(port: int, name: str) -> bool:
     """Whether a sink says that it waits for the database."""
+    return f'sightline_sink_waiting{{sink="{name}"}} 1.0' in shown(port)
+
+
+def shown_lag(port: int, name: str) -> float:
+    """Records that a sink says it is behind by."""
+    labels = f'{{group="{group_of(name, LIVE)}",topic="test-{name}"}}'
+    [line] = [line for line in shown(port) if line.startswith(f"{_LAG}{labels}")]
+    return float(line.split()[-1])
+
+
+def shown(port: int) -> list[str]:
+    """The lines of a process's metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        return f'sightline_sink_waiting{{sink="{name}"}} 1.0' in answer.read().decode()
+        return str(answer.read().decode()).splitlines()
 
 
 @contextmanager
@@ -181,9 +195,11 @@ def test_a_sink_waits_for_the_database_within_its_group_and_catches_up(stack: Se
             eventually(lambda: waits(port, "away"))
             send(stack, "away", [template(number) for number in range(50, 100)])
             assert lag(stack, "away", 100) == 50
+            eventually(lambda: shown_lag(port, "away") == 50)
             assert process.poll() is None
         eventually(lambda: len(rows(stack, "away")) == 100)
         eventually(lambda: lag(stack, "away", 100) == 0)
+        eventually(lambda: shown_lag(port, "away") == 0)
         assert members(stack, "away") == before
         assert not waits(port, "away")
     assert {times for times, _batch in rows(stack, "away").values()} == {1}
