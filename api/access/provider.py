@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-import httpx
+import httpx2
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
 from joserfc.errors import JoseError
@@ -79,7 +79,7 @@ class Provider:
         """Where to send the browser, and what it is to keep. Raises InfrastructureError."""
         try:
             found = await self._client.create_authorization_url(redirect_uri)
-        except (httpx.HTTPError, AuthlibBaseError, RuntimeError, ValueError) as error:
+        except (httpx2.HTTPError, AuthlibBaseError, RuntimeError, ValueError) as error:
             raise InfrastructureError(f"the OpenID Connect provider: {error}") from error
         return found["url"], Way(found["state"], found["nonce"], found["code_verifier"])
 
@@ -92,7 +92,7 @@ class Provider:
                 redirect_uri=redirect_uri, code=code, code_verifier=way.code_verifier
             )
             claims = await self._client.parse_id_token(token, nonce=way.nonce)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise InfrastructureError(f"the OpenID Connect provider: {error}") from error
         except (AuthlibBaseError, JoseError, ValueError, KeyError) as error:
             log.warning("api: the provider does not vouch for somebody: %s", type(error).__name__)

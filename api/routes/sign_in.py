@@ -4,10 +4,11 @@ import logging
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from api import bodies
 from api.access import page

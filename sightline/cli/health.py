@@ -71,12 +71,12 @@ def _state(target: Target) -> dict[str, Any]:
 
 def _ask(target: Target, method: str, path: str, body: str = "") -> tuple[int, dict[str, Any]]:
     """The status and what was said; 0 where nobody answers."""
-    import httpx  # noqa: PLC0415 - as little as possible for --help
+    import httpx2  # noqa: PLC0415 - as little as possible for --help
 
     try:
-        answer = httpx.request(
+        answer = httpx2.request(
             method, f"http://{target.near}{path}", content=body or None, timeout=_SECONDS
         )
         return answer.status_code, dict(answer.json())
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx2.HTTPError, ValueError) as error:
         return 0, {"status": f"it does not answer: {error}"}

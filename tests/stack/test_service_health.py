@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from sightline.settings import Settings
@@ -54,7 +54,7 @@ def outbox(stack: Settings, log: Path) -> Iterator[Target]:
 
 
 def status(target: Target, path: str) -> int:
-    return httpx.get(f"http://{target.address}{path}", timeout=5).status_code
+    return httpx2.get(f"http://{target.address}{path}", timeout=5).status_code
 
 
 def said(log: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Who may do what: every route says so, and whoever has no key learns nothing."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -114,9 +115,7 @@ def test_without_a_database_nobody_gets_in(outsider: TestClient) -> None:
 def test_every_answer_tells_browsers_to_keep_and_load_nothing(outsider: TestClient) -> None:
     for path in ("/healthz", "/nowhere", "/api/v1/cameras"):
         found = outsider.get(path).headers
-        assert HEADERS.items() <= {name.title(): value for name, value in found.items()}.items() | {
-            (name, found[name]) for name in HEADERS
-        }
+        assert {name: found[name] for name in HEADERS} == HEADERS
         assert "strict-transport-security" not in found
     page = outsider.get("/sign-in")
     assert page.status_code == 200
@@ -128,7 +127,7 @@ def test_every_answer_tells_browsers_to_keep_and_load_nothing(outsider: TestClie
 
 def test_a_role_has_what_the_one_below_it_has_and_auditors_see_no_faces() -> None:
     order = [Role.VIEWER, Role.GUARD, Role.ENROLLER, Role.OPERATOR, Role.ADMIN]
-    for lower, higher in zip(order, order[1:], strict=False):
+    for lower, higher in pairwise(order):
         assert PERMISSIONS[lower] < PERMISSIONS[higher]
     assert PERMISSIONS.keys() == set(Role)
     auditor = Actor("user", "1", "Ada", Role.AUDITOR)
@@ -149,14 +148,26 @@ def test_the_page_says_what_the_table_says() -> None:
     assert said == {one: {role for role in Role if one in PERMISSIONS[role]} for one in Permission}
 
 
+def allowed(limited: Callable[[], None], most: int = 20) -> tuple[int, HTTPException]:
+    """How often one may until one is refused, and the refusal."""
+    for times in range(most):
+        try:
+            limited()
+        except HTTPException as error:
+            return times, error
+    raise AssertionError(f"more than {most} times")
+
+
+NEARLY = (3, 4)
+"""Of three: where a window ends meanwhile, one of it may be forgotten."""
+
+
 def test_who_asks_too_often_is_told_when_to_come_again() -> None:
     limits = Limits(ApiSettings(requests_per_minute=3))
-    for _ in range(3):
-        limits.request("key a")
-    with pytest.raises(HTTPException) as refused:
-        limits.request("key a")
-    assert refused.value.status_code == 429
-    assert 1 <= int((refused.value.headers or {})["Retry-After"]) <= 120
+    times, refused = allowed(lambda: limits.request("key a"))
+    assert times in NEARLY
+    assert refused.status_code == 429
+    assert 1 <= int((refused.headers or {})["Retry-After"]) <= 120
     limits.request("key b")
     unlimited = Limits(ApiSettings(requests_per_minute=0))
     for _ in range(100):
@@ -165,15 +176,12 @@ def test_who_asks_too_often_is_told_when_to_come_again() -> None:
 
 def test_passwords_cannot_be_tried_on_and_on() -> None:
     limits = Limits(ApiSettings(failed_sign_ins=3))
-    for _ in range(3):
-        limits.password("192.0.2.1", "ada")
-    with pytest.raises(HTTPException):
-        limits.password("192.0.2.1", "grace")
-    for last in range(2, 11):  # from other addresses: so often for one name
-        for _ in range(3):
-            limits.password(f"192.0.2.{last}", "ada")
-    with pytest.raises(HTTPException):
-        limits.password("192.0.2.99", "ada")
+    times, _ = allowed(lambda: limits.password("192.0.2.1", "ada"))
+    assert times in NEARLY
+    allowed(lambda: limits.password("192.0.2.1", "grace"), 1)  # from there nobody any more
+    elsewhere = (f"198.51.100.{last}" for last in range(100))
+    times, _ = allowed(lambda: limits.password(next(elsewhere), "ada"), 100)
+    assert 10 < times < 30  # so often for one name, wherever from
     limits.password("192.0.2.98", "grace")
     limits.right_password("192.0.2.1", "grace")
     limits.password("192.0.2.1", "grace")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry, Counter
@@ -147,27 +147,27 @@ def url(health: Health) -> Iterator[str]:
 
 
 def test_the_endpoint_says_so(url: str, health: Health, time: Time) -> None:
-    alive, ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
+    alive, ready = httpx2.get(f"{url}/healthz"), httpx2.get(f"{url}/readyz")
     assert (alive.status_code, alive.json()["status"]) == (200, "ok")
     assert (ready.status_code, ready.json()["waits_for"]) == (503, ["start"])
     health.ready()
-    assert httpx.get(f"{url}/readyz").json() == {"status": "ready"}
+    assert httpx2.get(f"{url}/readyz").json() == {"status": "ready"}
     time.now += 400
-    alive = httpx.get(f"{url}/healthz")
+    alive = httpx2.get(f"{url}/healthz")
     assert (alive.status_code, alive.json()["stuck"]) == (503, ["main"])
     assert alive.json()["age_seconds"] == 400.0
-    assert "sightline_" in httpx.get(f"{url}/metrics").text
-    assert httpx.get(f"{url}/elsewhere").status_code == 404
-    assert httpx.post(f"{url}/log-level", content="DEBUG").status_code == 404
+    assert "sightline_" in httpx2.get(f"{url}/metrics").text
+    assert httpx2.get(f"{url}/elsewhere").status_code == 404
+    assert httpx2.post(f"{url}/log-level", content="DEBUG").status_code == 404
 
 
 def test_the_level_is_changed_from_this_machine_alone(url: str, health: Health) -> None:
     before = logging.getLogger().level
     try:
-        assert httpx.put(f"{url}/log-level", content="warning").json()["level"] == "WARNING"
+        assert httpx2.put(f"{url}/log-level", content="warning").json()["level"] == "WARNING"
         assert logging.getLogger().level == logging.WARNING
         for wrong in ("", "LOUD", "INFO\n" * 1_000, "é"):
-            assert httpx.put(f"{url}/log-level", content=wrong).status_code == 400
+            assert httpx2.put(f"{url}/log-level", content=wrong).status_code == 400
         said: list[str] = []
         elsewhere = {
             "REQUEST_METHOD": "PUT", "PATH_INFO": "/log-level", "REMOTE_ADDR": "192.0.2.9",
