@@ -18,7 +18,7 @@ from sightline.settings import Settings
 from sightline.stack.locks import lock
 
 _LOOPBACK = ("127.", "[::1]", "localhost")
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # nosec B104 - compared with, not listened on
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
 @dataclass(frozen=True, slots=True)
