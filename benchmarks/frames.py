@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import cv2
+import psutil
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -48,6 +49,7 @@ class Bench:
         self._fleet = fleet
         self._film = film
         self._clock = SystemClock()
+        self.workers: list[psutil.Process] = []
         self._producer = SureProducer(producer_config(settings, "bench"))
         self._cameras = [f"{fleet}-{number}" for number in range(CAMERAS)]
         self._reader = Consumer(consumer_config(settings, "bench", "bench"), logger=LIBRDKAFKA)
@@ -69,6 +71,11 @@ class Bench:
             time.sleep(0.2)
         self._send(0, self._clock.now_us(), self._clock.now_us(), last=True)
         self._read(CAMERAS)
+
+    def cpu_seconds(self) -> float:
+        """Of all workers, since they began."""
+        times = [worker.cpu_times() for worker in self.workers]
+        return sum(one.user + one.system for one in times)
 
     def backlog(self) -> float:
         """Seconds for the whole film of every camera, published at once."""
@@ -148,6 +155,7 @@ def bench(
             worker = subprocess.Popen(
                 [sys.executable, "-m", *command], env=env | {"SIGHTLINE_LOG_LEVEL": "WARNING"}
             )
+            its.workers.append(psutil.Process(worker.pid))
             stack.callback(worker.wait, 30)
             stack.callback(worker.terminate)
         its.warm_up()
