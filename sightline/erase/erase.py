@@ -4,20 +4,16 @@ The rows go first, in one transaction with what the topics and the sinks are tol
 nobody can write the person down again. What follows is done again where it was cut off.
 """
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from psycopg import sql
-
 from schemas.topics import COMPACTED_WITHIN_MS
 from sightline.audit import trail
 from sightline.audit.keys import signer
 from sightline.clock import Clock, SystemClock, to_datetime
-from sightline.erase import matchers, record, report, rows, subject, topics
+from sightline.erase import matchers, pictures, record, report, rows, subject, topics
 from sightline.erase.needles import Needles
 from sightline.erase.record import Erasure, Plan
 from sightline.erase.subject import Subject
@@ -30,7 +26,7 @@ from sightline.people import overlay
 from sightline.people.overlay import Cursor
 from sightline.settings import Settings
 from sightline.store.db import connect
-from sightline.store.objects import ObjectStore, open_store, safe_name
+from sightline.store.objects import open_store
 from sightline.store.outbox import deliver
 
 _COMPACTED_WITHIN = timedelta(milliseconds=COMPACTED_WITHIN_MS)
@@ -72,7 +68,9 @@ def resume(settings: Settings, clock: Clock | None = None) -> list[dict[str, Any
 
 def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
     """Delete the rows, and have everybody told."""
-    store = open_store(settings)
+    with connect(settings) as db, db.cursor() as cursor:
+        names = subject.find(cursor, asked.person).names
+    called = pictures.named(open_store(settings), names)  # takes its time, so without the lock
     with connect(settings, autocommit=True) as db, db.transaction(), db.cursor() as cursor:
         overlay.lock(cursor)  # first of all locks
         person = subject.find(cursor, asked.person)
@@ -88,11 +86,13 @@ def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
         )
         record.begin(cursor, erasure)
         gone, keys = rows.erase(cursor, person, str(erasure.erasure_id))
+        objects = {*keys, *called - pictures.pointed_to(cursor, called)}
+        pictures.give_up(cursor, objects)
         plan = Plan(
             names=person.names,
             tracks=person.tracks,
             uuids=sorted(person.uuids),
-            objects=sorted({*keys, *_named(cursor, store, person)}),
+            objects=sorted(objects),
             rows={table: count for table, count in sorted(gone.items()) if count},
             audit_lines=_named_in_trail(cursor, person),
         )
@@ -108,9 +108,7 @@ def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
 
 def _go_on(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]:
     plan = erasure.plan
-    store = open_store(settings)
-    for key in plan.objects:
-        store.delete(key)
+    pictures.delete(settings, plan.objects)
     reach(Fault.OBJECTS_ERASED)
     deliver(settings)
     needles = Needles(plan.uuids, erasure.global_ids)
@@ -160,31 +158,6 @@ def _refuse_names(person: Subject, purpose: str | None) -> None:
     said = (purpose or "").casefold()
     if any(name.casefold() in said for name in person.names):
         raise SightlineError("the purpose names the person, and it stays: say it without the name")
-
-
-def _named(cursor: Cursor, store: ObjectStore, person: Subject) -> set[str]:
-    """Pictures that are called by the person's names and that nobody points to any more."""
-    safe = [re.escape(safe_name(name)) for name in person.names]
-    if not safe:
-        return set()
-    either = "|".join(safe)
-    ours = re.compile(
-        rf"(runs/[^/]+/)?(known/({either})_\d{{4}}-\d\d-\d\d_.*|enrollment_photos/({either})(-\d+)?)"
-        r"\.jpg"
-    )
-    found = {key for key in store.keys("") if ours.fullmatch(key)}
-    return found - _pointed_to(cursor, found)
-
-
-def _pointed_to(cursor: Cursor, keys: Iterable[str]) -> set[str]:
-    wanted = sorted(keys)
-    cursor.execute("SELECT photo_url FROM face_templates WHERE photo_url = ANY(%s)", (wanted,))
-    pointed = {row[0] for row in cursor}
-    for schema in subject.schemas(cursor):
-        query = sql.SQL("SELECT path FROM {} WHERE path = ANY(%s)")
-        cursor.execute(query.format(sql.Identifier(schema, "snapshots")), (wanted,))
-        pointed |= {row[0] for row in cursor}
-    return pointed
 
 
 def _named_in_trail(cursor: Cursor, person: Subject) -> list[int]:

@@ -7,7 +7,7 @@ in memory. Where none runs it is deleted here; one that starts meanwhile hears o
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import FACTS, GALLERY, MATCH_STATE, Topic
@@ -83,6 +83,8 @@ def _is_running(settings: Settings) -> bool:
         (future,) = admin.describe_consumer_groups([GROUP]).values()
         state: ConsumerGroupState = future.result().state
     except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return False  # none has ever run
         raise InfrastructureError(f"Kafka: {error.args[0].str()}") from error
     return state not in _GONE
 

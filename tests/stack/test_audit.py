@@ -9,40 +9,18 @@ from uuid import uuid4
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
-from typer.testing import CliRunner, Result
 
 from schemas.ids import global_id
-from sightline import cli
 from sightline.access.roles import Role
 from sightline.audit import read
 from sightline.audit.read import Asked
-from sightline.settings import Settings, load_settings
+from sightline.settings import Settings
 from sightline.settings.groups import AuditSettings
 from sightline.store.db import connect
 from tests.api_support import client_of
+from tests.stack.commands_support import command, run
 
 pytestmark = pytest.mark.stack
-
-
-def command(stack: Settings, *arguments: str, **environment: str) -> Result:
-    """A command, run in this process."""
-    if not cli.app.registered_groups:
-        cli._assemble()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"SIGHTLINE_HOME": str(stack.home), **environment}.items():
-            patch.setenv(name, value)
-        load_settings.cache_clear()
-        try:
-            return CliRunner().invoke(cli.app, arguments)
-        finally:
-            load_settings.cache_clear()
-
-
-def run(stack: Settings, *arguments: str, **environment: str) -> str:
-    """What a command prints that succeeds."""
-    done = command(stack, *arguments, **environment)
-    assert done.exit_code == 0, (done.output, done.exception)
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

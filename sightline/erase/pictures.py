@@ -1,0 +1,59 @@
+"""A person's objects: found by rows and by names, deleted where nobody has written them again."""
+
+import re
+from collections.abc import Collection, Iterable
+
+from psycopg import sql
+
+from sightline.erase.subject import schemas
+from sightline.people.overlay import Cursor
+from sightline.settings import Settings
+from sightline.store.db import connect
+from sightline.store.objects import ObjectStore, open_store, safe_name
+
+_STALE = """
+INSERT INTO stale_objects (key) SELECT unnest(%s::text[])
+ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
+"""
+
+_DATED = r"_\d{4}-\d\d-\d\d_.*\.jpg"
+
+
+def named(store: ObjectStore, names: Iterable[str]) -> set[str]:
+    """The keys that have one of these names in them: snapshots, those of runs, and photos."""
+    found: set[str] = set()
+    for safe in map(safe_name, names):
+        snapshot = re.compile(rf"(runs/[^/]+/)?known/{re.escape(safe)}{_DATED}")
+        photo = re.compile(rf"enrollment_photos/{re.escape(safe)}(-\d+)?\.jpg")
+        for prefix in (f"known/{safe}_", f"enrollment_photos/{safe}", "runs/"):
+            keys = store.keys(prefix)
+            found |= {key for key in keys if snapshot.fullmatch(key) or photo.fullmatch(key)}
+    return found
+
+
+def pointed_to(cursor: Cursor, keys: Iterable[str]) -> set[str]:
+    """Those that somebody's row points to."""
+    wanted = sorted(keys)
+    cursor.execute("SELECT photo_url FROM face_templates WHERE photo_url = ANY(%s)", (wanted,))
+    pointed = {row[0] for row in cursor}
+    for schema in schemas(cursor):
+        query = sql.SQL("SELECT path FROM {} WHERE path = ANY(%s)")
+        cursor.execute(query.format(sql.Identifier(schema, "snapshots")), (wanted,))
+        pointed |= {row[0] for row in cursor}
+    return pointed
+
+
+def give_up(cursor: Cursor, keys: Collection[str]) -> None:
+    """Note that nothing points to these any more: whoever writes one anew takes the note back."""
+    cursor.execute(_STALE, (sorted(keys),))
+
+
+def delete(settings: Settings, keys: Collection[str]) -> None:
+    """Delete those that nobody has written again. Raises InfrastructureError."""
+    store = open_store(settings)
+    with connect(settings) as db:
+        # Who holds one deletes it just now, in moments.
+        query = "SELECT key FROM stale_objects WHERE key = ANY(%s) ORDER BY key FOR UPDATE"
+        for (key,) in db.execute(query, (sorted(keys),)).fetchall():
+            store.delete(key)
+            db.execute("DELETE FROM stale_objects WHERE key = %s", (key,))

@@ -1,0 +1,28 @@
+"""Commands run in the test's own process: what a program of its own takes two seconds to begin."""
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sightline import cli
+from sightline.settings import Settings, load_settings
+
+
+def command(settings: Settings, *arguments: str, **environment: str) -> Result:
+    """What `sightline ARGUMENTS` comes to."""
+    if not cli.app.registered_groups:
+        cli._assemble()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"SIGHTLINE_HOME": str(settings.home), **environment}.items():
+            patch.setenv(name, value)
+        load_settings.cache_clear()
+        try:
+            return CliRunner().invoke(cli.app, arguments)
+        finally:
+            load_settings.cache_clear()
+
+
+def run(settings: Settings, *arguments: str, **environment: str) -> str:
+    """What a command prints that succeeds."""
+    done = command(settings, *arguments, **environment)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout
