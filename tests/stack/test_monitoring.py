@@ -1,6 +1,5 @@
 """`sightline up --monitoring`, and the alerts that a killed camera, worker and database raise."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,9 @@ import pytest
 from sightline.endpoints import StackPorts
 from sightline.settings import Settings
 from sightline.stack.database import Database
-from sightline.stack.monitoring import Prometheus, alerts, ask
+from sightline.stack.embedded import down, up
+from sightline.stack.monitoring import Prometheus, alerts, ask, monitor
+from sightline.stack.status import status
 from tests.http_camera import camera_server
 from tests.monitoring_support import PROMETHEUS, RUNBOOK, faster
 from tests.stack.camera_support import add_camera
@@ -106,8 +107,8 @@ def test_what_is_killed_is_told_in_time_and_the_run_book_helps(watched: Path) ->
         worker.send_signal(signal.SIGKILL)
         Database(home).stop()
         eventually(lambda: firing(home) >= {CAMERA, WORKER, SINK}, _SECONDS, "all are told")
-        status = run_sightline(home, "status", "--json", check=False).stdout
-        told = {(one["alert"], one["summary"]): one for one in json.loads(status)["alerts"]}
+        shown = status(Settings(home=home)).alerts
+        told = {(one["alert"], one["summary"]): one for one in shown}
         assert told.keys() >= {CAMERA, WORKER, SINK}
         assert told[SINK]["severity"] == "critical"
         for one in (CAMERA, WORKER, SINK):
@@ -128,18 +129,20 @@ def test_monitoring_is_on_loopback_stays_with_its_home_and_goes(watched: Path) -
     rules = ask(port(home), "rules")["groups"]
     assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}
 
+    settings = Settings(home=home)
     process.kill()
     process.wait(10)
-    down = run_sightline(home, "status", check=False)
-    assert down.returncode == 1 and "prometheus" in down.stdout
-    run_sightline(home, "up", seconds=_PATIENCE)
+    assert {"prometheus": "down"}.items() <= parts(settings).items()
+    up(settings)
     assert len(Prometheus(home).running()) == 1
-    assert "Prometheus" in run_sightline(home, "down").stdout
+    assert {"prometheus": "up"}.items() <= parts(settings).items()
+    monitor(settings, wanted=False)
+    assert Prometheus(home).running() == []
+    assert "prometheus" not in parts(settings)
+    monitor(settings, wanted=True)
+    assert "Prometheus" in down(settings)
     assert Prometheus(home).running() == []
 
 
-def test_without_prometheus_up_says_what_to_install(home: Path, tmp_path: Path) -> None:
-    failed = run_sightline(home, "up", "--monitoring", check=False, env={"PATH": str(tmp_path)})
-    assert failed.returncode == 1
-    assert failed.stderr.count("\n") == 1
-    assert "apt-get install prometheus" in failed.stderr
+def parts(settings: Settings) -> dict[str, str]:
+    return {part["part"]: part["state"] for part in status(settings).parts}

@@ -21,6 +21,9 @@ from typer.main import get_command
 
 from sightline import cli, metrics
 from sightline.dashboards import as_json, read
+from sightline.errors import SightlineError
+from sightline.settings import Settings
+from sightline.stack.embedded import up
 from tests.monitoring_support import (
     GRAFANA,
     PROMETHEUS,
@@ -191,3 +194,13 @@ def test_dashboards_find_their_data_source() -> None:
         for panel in json.loads(path.read_text())["panels"]:
             for one in (panel, *panel["targets"]):
                 assert one["datasource"] == {"type": source["type"], "uid": source["uid"]}
+
+
+def test_without_prometheus_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    home = tmp_path / "home"
+    with pytest.raises(SightlineError, match="apt-get install prometheus"):
+        up(Settings(home=home), monitoring=True)
+    assert not home.exists()
