@@ -15,6 +15,7 @@ from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
 from sightline.settings import Settings
+from sightline.targets import folder
 from tests.support import ROOT, dead_letters, environment, eventually, read_topic
 
 pytestmark = pytest.mark.stack
@@ -77,6 +78,8 @@ def test_a_second_worker_joins_and_leaves_and_nothing_is_doubled(stack: Settings
         with worker(stack, source, target, name="second") as second:
             send(stack, source, [f"b{number:03}" for number in range(100)])
             eventually(lambda: len(values(stack, target)) >= 200, 30)
+            # The first may have done it all while the second was being started.
+            eventually(lambda: list(folder(stack.home).glob(f"*-{second.pid}.json")))
             second.send_signal(signal.SIGTERM)
             assert second.wait(15) == 0
         send(stack, source, [f"c{number:03}" for number in range(100)])
