@@ -8,7 +8,6 @@ from typing import Annotated, cast
 
 import anyio
 from fastapi import Depends, Request
-from pgvector.psycopg import register_vector
 from psycopg_pool import ConnectionPool
 
 from api.faces import Faces
@@ -17,7 +16,7 @@ from sightline.endpoints import database_url
 from sightline.errors import InfrastructureError
 from sightline.lifecycle import Stop
 from sightline.settings import Settings
-from sightline.store.db import Connection
+from sightline.store.db import Connection, known_vectors, read_vectors
 from sightline.store.objects import ObjectStore, open_store
 from sightline.store.outbox import deliver
 
@@ -78,7 +77,7 @@ class Parts:
 def _pool(settings: Settings) -> "ConnectionPool[Connection]":
     return ConnectionPool(
         database_url(settings),
-        kwargs={"options": "-c timezone=UTC"},
+        kwargs={"options": "-c timezone=UTC", "context": known_vectors},
         min_size=1,
         max_size=_CONNECTIONS,
         timeout=_WAIT_SECONDS,
@@ -90,7 +89,7 @@ def _pool(settings: Settings) -> "ConnectionPool[Connection]":
 
 
 def _configure(connection: Connection) -> None:
-    register_vector(connection)
+    read_vectors(connection)
     connection.commit()
 
 

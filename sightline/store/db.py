@@ -1,7 +1,11 @@
 """PostgreSQL: connections."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import psycopg
 from pgvector.psycopg import register_vector
+from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow
 
 from schemas.topics import LIVE
@@ -10,6 +14,33 @@ from sightline.errors import SightlineError, UnreachableError
 from sightline.settings import Settings
 
 Connection = psycopg.Connection[TupleRow]
+
+
+@dataclass(slots=True)
+class _Known:
+    """How vectors are read, of the last database that was: psycopg's context of a connection.
+
+    To register them makes classes that are kept for ever, 24 KB for each connection.
+    """
+
+    adapters: AdaptersMap = psycopg.adapters
+    connection: "psycopg.Connection[Any] | None" = None
+    vector: int = 0
+
+
+known_vectors = _Known()
+"""To be given to whoever connects, before `read_vectors`."""
+
+
+def read_vectors(connection: Connection) -> None:
+    """Have vectors read as vectors. Raises psycopg.ProgrammingError where there are none."""
+    with connection.transaction():
+        row = connection.execute("SELECT coalesce(to_regtype('vector')::oid, 0)").fetchone()
+        vector = row[0] if row else 0
+        if vector == 0 or vector != known_vectors.vector:
+            register_vector(connection)
+            known_vectors.adapters, known_vectors.vector = connection.adapters, vector
+
 
 _CONNECT_SECONDS = 10
 
@@ -34,13 +65,14 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
             database_url(settings),
             autocommit=autocommit,
             connect_timeout=_CONNECT_SECONDS,
+            context=known_vectors,
             options=f"-c timezone=UTC -c search_path={_search_path(settings.run)}",
         )
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]
         raise UnreachableError(f"the database does not answer: {reason}") from error
     try:
-        register_vector(connection)
+        read_vectors(connection)
     except psycopg.ProgrammingError as error:
         connection.close()
         raise SightlineError("the database is empty: run `sightline db upgrade`") from error
