@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 from pgvector.psycopg import register_vector
 from psycopg.adapt import AdaptersMap
+from psycopg.pq import Format
 from psycopg.rows import TupleRow
 
 from schemas.topics import LIVE
@@ -25,7 +26,6 @@ class _Known:
 
     adapters: AdaptersMap = psycopg.adapters
     connection: "psycopg.Connection[Any] | None" = None
-    vector: int = 0
 
 
 known_vectors = _Known()
@@ -37,9 +37,9 @@ def read_vectors(connection: Connection) -> None:
     with connection.transaction():
         row = connection.execute("SELECT coalesce(to_regtype('vector')::oid, 0)").fetchone()
         vector = row[0] if row else 0
-        if vector == 0 or vector != known_vectors.vector:
+        if not (vector and connection.adapters.get_loader(vector, Format.TEXT)):
             register_vector(connection)
-            known_vectors.adapters, known_vectors.vector = connection.adapters, vector
+            known_vectors.adapters = connection.adapters
 
 
 _CONNECT_SECONDS = 10
