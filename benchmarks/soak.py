@@ -14,6 +14,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -38,8 +39,9 @@ from sightline.store.cameras import CameraSettings, NewCamera
 LIMIT_PERCENT = 2.0
 """A process may grow by so much in the last half."""
 
+_CAMERAS_OF_A_SITE = 3
 _STEP_SECONDS = 20.0
-_FIRST_RATE, _STEP_RATE, _MOST_RATE = 8.0, 4.0, 10.0 * SITES
+_FIRST_RATE, _STEP_RATE, _MOST_RATE = 24.0, 8.0, 10.0 * SITES * _CAMERAS_OF_A_SITE
 """Frames a second of all cameras together; the films have 10 each."""
 
 _BEHIND_SECONDS = 2.0
@@ -105,16 +107,16 @@ def growth(name: str, looks: Sequence[Look]) -> Growth:
 
 def _cameras(load: Load, rate: float) -> list[NewCamera]:
     """The films for ever, so that all together give so many frames a second."""
+    cameras = load.cameras("real")
     return [
         camera.model_copy(
             update={
-                "camera_id": camera.site_id,
                 "settings": CameraSettings(
-                    fps=rate / load.sites, width=camera.settings.width, motion=False, loop=True
+                    fps=rate / len(cameras), width=camera.settings.width, motion=False, loop=True
                 ),
             }
         )
-        for camera in load.cameras("real")[: load.sites]
+        for camera in cameras
     ]
 
 
@@ -144,10 +146,12 @@ def find_rate(made: Rig, load: Load, watch: Watch) -> float:
 
 
 def _family(process: psutil.Process) -> Look:
-    with process.oneshot():
-        family = [process, *process.children(recursive=True)]
-        resident = sum(one.memory_full_info().pss for one in family)
-        return Look(resident, sum(one.num_fds() for one in family), len(family))
+    resident, files, members = 0, 0, 0
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's helpers come and go
+            resident, files = resident + one.memory_full_info().pss, files + one.num_fds()
+            members += 1
+    return Look(resident, files, members)
 
 
 def _alone(process: psutil.Process) -> Look:
@@ -212,7 +216,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="frames a second; else it is found")
     given = parser.parse_args()
     with own_folder() as folder:
-        load = record(folder, 1)
+        load = record(folder, _CAMERAS_OF_A_SITE)
         with rig(load, brokers=1, disks=False, people=folder / "people.zip") as made:
             port = str(free_port(made.ports.taken))
             environment: Mapping[str, str] = made.environment | {"SIGHTLINE_API__PORT": port}

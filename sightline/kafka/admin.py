@@ -73,10 +73,9 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
     changes: list[Change] = []
     for state in _states(admin, _kept(topics, settings)):
         if state.partitions is None:
-            _create(admin, state.topic)
-            changes.append(
-                Change(state.topic.name, f"created, {state.topic.partitions} partitions")
-            )
+            if _create(admin, state.topic):
+                made = f"created, {state.topic.partitions} partitions"
+                changes.append(Change(state.topic.name, made))
             continue
         if state.needs_partitions:
             _grow(admin, state.topic)
@@ -186,14 +185,19 @@ def _configs(admin: AdminClient, topics: Iterable[Topic]) -> dict[str, dict[str,
     return found
 
 
-def _create(admin: AdminClient, topic: Topic) -> None:
-    """Where there are three brokers, on three, even while one of them is away."""
+def _create(admin: AdminClient, topic: Topic) -> bool:
+    """Where there are three brokers, on three, even while one of them is away.
+
+    False where it is there: somebody was quicker, or the broker has not heard of it yet.
+    """
     try:
         if not _created(admin, topic, _REPLICAS):
             _created(admin, topic, min(_REPLICAS, _brokers(admin)))
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was quicker
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise SightlineError(f"topic {topic.name}: {error.args[0].str()}") from error
+        return False
+    return True
 
 
 def _created(admin: AdminClient, topic: Topic, replicas: int) -> bool:

@@ -1,9 +1,12 @@
 """PostgreSQL: connections."""
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import psycopg
 from pgvector.psycopg import register_vector
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import Format
 from psycopg.rows import TupleRow
 
 from schemas.topics import LIVE
@@ -14,6 +17,31 @@ from sightline.store import keys
 from sightline.store.sealing import Sealing
 
 Connection = psycopg.Connection[TupleRow]
+
+
+@dataclass(slots=True)
+class _Known:
+    """How vectors are read, of the last database that was: psycopg's context of a connection.
+
+    To register them makes classes that are kept for ever, 24 KB for each connection.
+    """
+
+    adapters: AdaptersMap = psycopg.adapters
+    connection: "psycopg.Connection[Any] | None" = None
+
+
+_known = _Known()
+
+
+def _read_vectors(connection: Connection) -> None:
+    """Have vectors read as vectors. Raises psycopg.ProgrammingError where there are none."""
+    with connection.transaction():
+        row = connection.execute("SELECT coalesce(to_regtype('vector')::oid, 0)").fetchone()
+        vector = row[0] if row else 0
+        if not (vector and connection.adapters.get_loader(vector, Format.TEXT)):
+            register_vector(connection)
+            _known.adapters = connection.adapters
+
 
 _CONNECT_SECONDS = 10
 
@@ -36,12 +64,14 @@ class Opened(psycopg.Connection[TupleRow]):
     @classmethod
     def _connect(cls, settings: Settings, options: dict[str, Any]) -> Self:
         try:
-            return super().connect(database_url(settings), **options)
+            return super().connect(database_url(settings), context=_known, **options)
         except psycopg.OperationalError as error:
             had_password = error.pgconn is not None and error.pgconn.used_password
             if not (had_password and forget_database_url(settings)):
                 raise
-        return super().connect(database_url(settings), **options)  # it was changed meanwhile
+        return super().connect(
+            database_url(settings), context=_known, **options
+        )  # it was changed meanwhile
 
     def prepare(self) -> None:
         """Read vectors as vectors, and see that all keys are there.
@@ -49,7 +79,7 @@ class Opened(psycopg.Connection[TupleRow]):
         Raises psycopg.ProgrammingError for a database that is empty or of before, and
         MissingKeyError.
         """
-        register_vector(self)
+        _read_vectors(self)
         keys.check(self, self.sealing.ring())
 
 

@@ -1,6 +1,7 @@
 """`sightline calibrate` keeps what it measures, and running matchers decide by it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from processors.match.facts import Facts
+from schemas.decode import InvalidMessageError
 from schemas.topics import FACTS
 from sightline.demo.cast import CAST, portrait
 from sightline.errors import NotFoundError
@@ -49,7 +51,8 @@ def told(settings: Settings) -> Facts:
     """What a matcher knows that reads the facts now."""
     facts = Facts()
     for record in read_topic(settings, FACTS.name):
-        facts.put(record.key or b"", record.value)
+        with suppress(InvalidMessageError):  # of another test
+            facts.put(record.key or b"", record.value)
     return facts
 
 

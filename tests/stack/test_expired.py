@@ -31,6 +31,7 @@ LONG_AGO = timedelta(days=400)
 @pytest.fixture
 def world(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(expired, "_BATCH", 1)  # several batches
+    expire(stack)  # of other tests
     with new_world(stack) as world:
         yield world
 
