@@ -345,6 +345,7 @@ def test_a_program_without_the_key_says_so_in_a_line(sealed: Settings) -> None:
 
 
 def test_commands_make_keys_and_rotate(sealed: Settings) -> None:
+    connect(sealed).close()  # notes the key
     open_store(sealed).put("known/x.jpg", picture(1))
     key = run_sightline(sealed.home, "encryption", "new-key").stdout.strip()
     env = {"SIGHTLINE_ENCRYPTION__KEYS": f"{key},{plain_text(sealed)}"}
