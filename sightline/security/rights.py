@@ -29,6 +29,17 @@ ANY = "*"
 _FRAMES = topics.frames("").name + ANY
 _VISION_STATE = topics.vision_state("").name + ANY
 
+_EVERY_TOPIC = (
+    _FRAMES,
+    _VISION_STATE,
+    *(topic.name + ANY for topic in topics.OF_A_RUN),  # and those of runs
+    MOTION_EVENTS.name,
+    DEAD_LETTERS.name,
+    GALLERY.name,
+    FACTS.name,
+    MATCH_STATE.name,
+)
+
 READ = "SELECT"
 KEEP = "SELECT, INSERT, UPDATE"
 OWN = "SELECT, INSERT, UPDATE, DELETE"
@@ -140,8 +151,8 @@ RIGHTS: Mapping[str, Rights] = {
         },
     ),
     "retention": Rights(
-        reads=(ANY,),  # how old the oldest unread record is
-        asks=(ANY,),
+        reads=_EVERY_TOPIC,  # how old the oldest unread record is
+        asks=_EVERY_TOPIC,
         groups=("sightline-holdings",),
         watched=(ANY,),
         sees_cluster=True,

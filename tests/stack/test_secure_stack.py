@@ -1,0 +1,376 @@
+"""A home of `up --secure`: who is who they say may do what the table of rights says, nobody else
+anything. The whole pipeline on such a home: tests/e2e/test_demo.py."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.topics import FACES, all_topics
+from sightline.endpoints import StackPorts, admin_url, database_url
+from sightline.kafka.config import (
+    ConfigValue,
+    client_config,
+    consumer_config,
+    kafka_access,
+    producer_config,
+)
+from sightline.kafka.sizes import partition_bytes
+from sightline.security.keyring import Keyring
+from sightline.security.rights import ANY, CLI, RIGHTS, user
+from sightline.settings import Settings
+from sightline.store.db import connect
+from tests.support import eventually, run_sightline
+
+pytestmark = pytest.mark.stack
+
+TOPICS = sorted(topic.name for topic in all_topics())
+WORDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[Settings]:
+    """A home that was used as it is by default, and made secure then."""
+    home = Path(tempfile.mkdtemp(prefix="sightline-secure-"))
+    try:
+        run_sightline(home, "up", seconds=300)
+        with connect(Settings(home=home)) as db:
+            db.execute("INSERT INTO rooms (room_id, name) VALUES ('kept', '')")
+        refused = run_sightline(home, "up", "--secure", check=False)
+        assert refused.stderr == (
+            "sightline: what runs is not secure: `sightline down`, then `up --secure`\n"
+        )
+        run_sightline(home, "down")
+        run_sightline(home, "up", "--secure", seconds=300)
+        yield Settings(home=home)
+    finally:
+        run_sightline(home, "down", check=False)
+        shutil.rmtree(home)
+
+
+def as_service(settings: Settings, service: str) -> Settings:
+    return settings.model_copy(update={"identity": service})
+
+
+def holds(names: tuple[str, ...], name: str) -> bool:
+    """Whether a name is among those of the table of rights."""
+    return any(
+        name == one or (one.endswith(ANY) and name.startswith(one.removesuffix(ANY)))
+        for one in names
+    )
+
+
+def test_what_was_there_before_still_is_and_it_stays_secure(secure: Settings) -> None:
+    run_sightline(secure.home, "up")
+    with connect(secure) as db:
+        assert db.execute("SELECT room_id FROM rooms").fetchall() == [("kept",)]
+        row = db.execute("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+    assert row == ("TLSv1.3",)
+    assert kafka_access(secure).security_protocol == "SASL_SSL"
+    assert run_sightline(secure.home, "status").returncode == 0
+
+
+def written(settings: Settings) -> set[str]:
+    """The topics that take a record."""
+    took: dict[str, int | None] = {}
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        took[message.topic() or ""] = None if error is None else error.code()
+
+    # Who may write nothing is refused an idempotent producer at once.
+    producer = Producer(producer_config(settings, "test") | {"enable.idempotence": False})
+    for topic in TOPICS:
+        producer.produce(topic, b"", key=b"test", on_delivery=delivered)
+    assert producer.flush(SECONDS) == 0
+    assert set(took.values()) <= {None, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+    return {topic for topic, error in took.items() if error is None}
+
+
+def read(settings: Settings, group: str) -> set[str]:
+    """The topics that give what they hold."""
+    consumer = Consumer(consumer_config(settings, "test", group) | {"enable.partition.eof": True})
+    given: dict[str, bool] = {}
+
+    def heard() -> bool:
+        for message in consumer.consume(100, 0.1):
+            error = message.error()
+            code = None if error is None else error.code()
+            if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                given[message.topic() or ""] = False
+            elif code in (None, KafkaError._PARTITION_EOF):
+                given[message.topic() or ""] = True
+        return set(given) == visible
+
+    try:
+        # Of any other topic it does not learn that it is there.
+        visible = set(consumer.list_topics(timeout=SECONDS).topics) & set(TOPICS)
+        consumer.assign([TopicPartition(topic, 0, 0) for topic in visible])
+        eventually(heard, SECONDS, "each topic answers or refuses")
+    finally:
+        consumer.close()
+    return {topic for topic, is_given in given.items() if is_given}
+
+
+@pytest.mark.parametrize("service", RIGHTS)
+def test_a_service_reads_and_writes_its_topics_and_no_others(
+    secure: Settings, service: str
+) -> None:
+    rights, settings = RIGHTS[service], as_service(secure, service)
+    assert written(settings) == {name for name in TOPICS if holds(rights.writes, name)}
+    group = next(iter(rights.groups), "sightline-nobody").removesuffix(ANY)
+    assert read(settings, group) == {name for name in TOPICS if holds(rights.reads, name)}
+
+
+def groups_seen(settings: Settings) -> set[str]:
+    """Of whose groups this one may know where they stand."""
+    names = [one.removesuffix(ANY) for rights in RIGHTS.values() for one in rights.groups]
+    seen = set()
+    admin = AdminClient(client_config(settings, "test"))
+    for name, future in admin.describe_consumer_groups(names).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            assert error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+        else:
+            seen.add(name)
+    return seen
+
+
+def test_no_service_looks_into_the_groups_or_transactions_of_another(secure: Settings) -> None:
+    for service in ("match", "access-log", "outbox", "retention"):
+        rights = RIGHTS[service]
+        seen = groups_seen(as_service(secure, service))
+        assert all(holds(rights.groups + rights.watched, name) for name in seen), service
+        own = {name for name in rights.groups if not name.endswith(ANY)}
+        assert own <= seen
+    thief = Producer(
+        producer_config(as_service(secure, "match"), "test", "sightline-vision-default-1")
+    )
+    with pytest.raises(KafkaException) as refused:
+        thief.init_transactions(SECONDS)
+    assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+
+
+def test_the_command_line_alone_makes_topics(secure: Settings) -> None:
+    outcomes = {}
+    for service in (CLI, "vision", "retention", "api"):
+        admin = AdminClient(client_config(as_service(secure, service), "test"))
+        future = admin.create_topics([NewTopic("made-by-a-test", 1, 1)], validate_only=True)
+        try:
+            future["made-by-a-test"].result()
+        except KafkaException as error:
+            outcomes[service] = error.args[0].code()
+        else:
+            outcomes[service] = None
+    refused = KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert outcomes == {CLI: None, "vision": refused, "retention": refused, "api": refused}
+
+
+def test_sizes_are_told_to_retention_and_to_no_other_service(secure: Settings) -> None:
+    assert {topic for topic, _number in partition_bytes(as_service(secure, "retention"))} >= {
+        FACES.name
+    }
+    assert not partition_bytes(as_service(secure, "match"))
+
+
+def wanted_of(service: str) -> set[tuple[str, str]]:
+    """What the table of rights grants: (table, word)."""
+    return {
+        (table, word)
+        for table, words in RIGHTS[service].tables.items()
+        for word in WORDS
+        if word in words
+    }
+
+
+@pytest.mark.parametrize("service", [name for name, rights in RIGHTS.items() if rights.tables])
+def test_a_role_has_the_rights_of_its_service_and_no_others(secure: Settings, service: str) -> None:
+    with psycopg.connect(database_url(as_service(secure, service))) as db:
+        found = db.execute(
+            "SELECT relname, word FROM pg_class, unnest(%s::text[]) AS word"
+            " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+            " AND (has_table_privilege(pg_class.oid, word) OR (word <> 'DELETE'"
+            "     AND has_any_column_privilege(pg_class.oid, replace(word, 'DELETE', 'SELECT'))))",
+            (list(WORDS),),
+        ).fetchall()
+        assert set(found) == wanted_of(service)
+        who = db.execute(
+            "SELECT current_user, rolsuper, rolcreaterole FROM pg_roles"
+            " WHERE rolname = current_user"
+        ).fetchone()
+        assert who == (user(service), False, False)
+
+
+@pytest.mark.parametrize(
+    ("service", "statement"),
+    [
+        ("access-log", "SELECT embedding FROM face_templates"),
+        ("access-log", "SELECT email FROM employees"),
+        ("retention", "SELECT embedding FROM face_templates"),
+        ("retention", "SELECT name FROM employees"),
+        ("cameras", "UPDATE cameras SET uri = 'rtsp://elsewhere'"),
+        ("cameras", "SELECT * FROM access_logs"),
+        ("snapshots", "UPDATE access_logs SET person_name = 'nobody'"),
+        ("outbox", "INSERT INTO outbox (topic, key) VALUES ('gallery', 'x')"),
+        ("api", "DELETE FROM access_logs"),
+        ("api", "UPDATE audit SET actor_name = 'nobody'"),
+        ("api", "INSERT INTO api_keys DEFAULT VALUES"),
+        ("person-state", "CREATE TABLE mine (id integer)"),
+        ("person-state", "DROP TABLE person_tracks"),
+        ("visitor-log", "SELECT pg_read_file('/etc/passwd')"),
+        ("visitor-log", "SET ROLE postgres"),
+    ],
+)  # fmt: skip
+def test_what_is_not_granted_is_refused(secure: Settings, service: str, statement: str) -> None:
+    with (
+        psycopg.connect(database_url(as_service(secure, service))) as db,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        db.execute(statement)
+
+
+@pytest.mark.parametrize("service", [name for name, rights in RIGHTS.items() if not rights.tables])
+def test_who_has_no_tables_does_not_get_in(secure: Settings, service: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(database_url(as_service(secure, service)))
+
+
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[Keyring]:
+    """The certificates of another home."""
+    with tempfile.TemporaryDirectory() as folder:
+        keyring = Keyring(Path(folder))
+        keyring.prepare(brokers=1)
+        yield keyring
+
+
+Change = Callable[[Settings, Keyring], dict[str, object]]
+
+
+def with_access(settings: Settings, changed: dict[str, object]) -> dict[str, ConfigValue]:
+    """The configuration of a service that comes with this instead of its own."""
+    access = kafka_access(settings).model_copy(update=changed)
+    address = f"127.0.0.1:{port(settings)}"
+    given = settings.model_copy(update={"kafka_bootstrap_servers": address, "kafka": access})
+    return client_config(given, "test")
+
+
+def refused_by_kafka(config: dict[str, ConfigValue]) -> KafkaError | None:
+    """Why Kafka gives nothing to a client; None where it gives the topics that there are."""
+    errors: list[KafkaError] = []
+    admin = AdminClient(config | {"log_level": 0, "error_cb": errors.append})
+
+    def answered() -> bool:
+        try:
+            admin.list_topics(timeout=0.5)
+        except KafkaException:
+            admin.poll(0)
+            return bool(errors)
+        return True
+
+    eventually(answered, SECONDS, "Kafka lets in or refuses")
+    return errors[0] if errors else None
+
+
+def port(settings: Settings) -> int:
+    ports = StackPorts.load(settings.home)
+    assert ports is not None
+    return ports.kafka[0].clients
+
+
+WRONG: dict[str, Change] = {
+    "certificate of another home": lambda _own, other: {
+        "ssl_cert": other.pair("match").certificate,
+        "ssl_key": other.pair("match").key,
+    },
+    "no certificate": lambda _own, _other: {"ssl_cert": None, "ssl_key": None},
+    "trust in another home": lambda _own, other: {"ssl_ca": other.authority},
+    "password of another service": lambda own, _other: {
+        "sasl_password": Keyring(own.home).kafka_password("vision")
+    },
+    "password of another home": lambda _own, other: {
+        "sasl_password": other.kafka_password("match")
+    },
+    "name of the administrator": lambda _own, _other: {"sasl_username": user(CLI)},
+    "name of nobody": lambda _own, _other: {"sasl_username": "nobody"},
+    "no password": lambda _own, _other: {"security_protocol": "SSL"},
+    "no TLS": lambda _own, _other: {"security_protocol": "SASL_PLAINTEXT"},
+    "nothing": lambda _own, _other: {"security_protocol": "PLAINTEXT"},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_kafka_gives_nothing_to_whoever_comes_with(
+    secure: Settings, stranger: Keyring, wrong: str
+) -> None:
+    match = as_service(secure, "match")
+    assert refused_by_kafka(with_access(match, {})) is None
+    assert refused_by_kafka(with_access(match, WRONG[wrong](match, stranger)))
+
+
+def test_nobody_without_a_node_s_certificate_speaks_as_a_broker(
+    secure: Settings, stranger: Keyring
+) -> None:
+    ports = StackPorts.load(secure.home)
+    assert ports is not None
+
+    listener = f"127.0.0.1:{ports.kafka[0].nodes}"
+
+    def config(keyring: Keyring, name: str) -> dict[str, ConfigValue]:
+        pair = keyring.pair(name)
+        return {
+            "bootstrap.servers": listener,
+            "security.protocol": "SSL",
+            "ssl.ca.location": str(Keyring(secure.home).authority),
+            "ssl.certificate.location": str(pair.certificate),
+            "ssl.key.location": str(pair.key),
+        }
+
+    own = Keyring(secure.home)
+    node = AdminClient(config(own, "kafka-1"))
+    assert set(TOPICS) <= set(node.list_topics(timeout=SECONDS).topics)
+    service = AdminClient(config(own, "match"))  # by its certificate alone it is nobody
+    assert not service.list_topics(timeout=SECONDS).topics
+    assert refused_by_kafka(config(stranger, "kafka-1"))
+
+
+def url_with(settings: Settings, service: str, **changed: str) -> str:
+    """A service's address of the database, with some of it changed."""
+    known = psycopg.conninfo.conninfo_to_dict(database_url(as_service(settings, service)))
+    return psycopg.conninfo.make_conninfo("", **(known | changed))
+
+
+def test_postgresql_gives_nothing_to_whoever_comes_with_the_wrong_thing(
+    secure: Settings, stranger: Keyring
+) -> None:
+    own, other = Keyring(secure.home).pair("cameras"), stranger.pair("api")
+    ports = StackPorts.load(secure.home)
+    assert ports is not None
+    secret = psycopg.conninfo.conninfo_to_dict(database_url(as_service(secure, "cameras")))
+    wrong = {
+        "certificate of another home": {
+            "sslcert": str(other.certificate),
+            "sslkey": str(other.key),
+        },
+        "certificate of another service": {"sslcert": str(own.certificate), "sslkey": str(own.key)},
+        "no certificate": {"sslcert": "/nonexistent", "sslkey": "/nonexistent"},
+        "trust in another home": {"sslrootcert": str(stranger.authority)},
+        "password of another service": {"password": str(secret["password"])},
+        "name of the administrator": {"user": "postgres"},
+        "name of another service": {"user": user("cameras")},
+        "no TLS": {"sslmode": "disable"},
+    }
+    psycopg.connect(url_with(secure, "api")).close()
+    for what, changed in wrong.items():
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(url_with(secure, "api", **changed)).close()
+            pytest.fail(f"{what}: was let in")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(admin_url(secure.home, ports).partition("?")[0] + "?sslmode=require")
