@@ -188,7 +188,6 @@ RIGHTS: Mapping[str, Rights] = {
             "api_keys": "SELECT, UPDATE (last_used_at)",
             "users": "SELECT, INSERT, UPDATE (name, role, password_hash, signed_in_at)",
             "sessions": OWN,
-            "sign_ins": OWN,
             "audit": "SELECT, INSERT",
             "employees": OWN,
             "face_templates": OWN,
