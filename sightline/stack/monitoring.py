@@ -25,10 +25,8 @@ _STOP_SECONDS = 15.0
 _ASK_SECONDS = 30.0
 
 
-def _given() -> Path:
-    """Configuration and rules: in the package, or of the repository that it is run from."""
-    packaged = Path(__file__).parent / "prometheus"
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "deploy" / "prometheus"
+_GIVEN = Path(__file__).parent / "prometheus"
+"""Configuration and rules: links to those in `deploy`, files in a wheel."""
 
 
 class Prometheus:
@@ -152,9 +150,8 @@ def _ready(port: int) -> bool:
 
 def _config(home: Path, settings: Settings) -> dict[str, Any]:
     """The configuration with paths, times and what the settings say."""
-    given = _given()
     ours = settings.monitoring
-    config: dict[str, Any] = yaml.safe_load((given / "prometheus.yml").read_text())
+    config: dict[str, Any] = yaml.safe_load((_GIVEN / "prometheus.yml").read_text())
     every = f"{round(1000 * ours.scrape_seconds)}ms"
     config["global"] |= {
         "scrape_interval": every,
@@ -162,7 +159,7 @@ def _config(home: Path, settings: Settings) -> dict[str, Any]:
         "evaluation_interval": every,
         "external_labels": {"docs": ours.docs.rstrip("/")},
     }
-    config["rule_files"] = [str((ours.rules or given / "rules") / "*.yml")]
+    config["rule_files"] = [str((ours.rules or _GIVEN / "rules") / "*.yml")]
     (scrape,) = config["scrape_configs"]
     scrape["file_sd_configs"] = [
         {"files": [str(targets.folder(home) / "*.json")], "refresh_interval": every}

@@ -45,7 +45,7 @@ def samples() -> dict[str, set[str]]:
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
             ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
-            for end in ends.get(metric._type, [""]):
+            for end in ends.get(str(metric._type), [""]):
                 found[metric._name + end] = {*metric._labelnames, *(["le"] * (end == "_bucket"))}
     return found
 

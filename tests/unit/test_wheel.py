@@ -29,6 +29,8 @@ def test_it_holds_packages_and_their_files_alone(wheel: Path) -> None:
     assert {
         "sightline/stack/pom.xml",
         "sightline/stack/log4j2.properties",
+        "sightline/stack/prometheus/prometheus.yml",
+        "sightline/stack/prometheus/rules/sightline.yml",
         "sightline/identity/measured/mobilefacenet_128.json",
         "schemas/sightline.proto",
         "schemas/migrations/versions/0001_main_job.py",
