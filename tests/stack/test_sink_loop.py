@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
@@ -111,6 +112,12 @@ def shown_lag(port: int, name: str) -> float:
     return float(line.split()[-1])
 
 
+def unready(port: int) -> list[str]:
+    """What a sink waits for before it serves."""
+    said = httpx.get(f"http://127.0.0.1:{port}/readyz").json()
+    return list(said.get("waits_for", []))
+
+
 def shown(port: int) -> list[str]:
     """The lines of a process's metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -193,6 +200,7 @@ def test_a_sink_waits_for_the_database_within_its_group_and_catches_up(stack: Se
         before = members(stack, "away")
         with no_database(stack):
             eventually(lambda: waits(port, "away"))
+            assert unready(port) == ["database"]
             send(stack, "away", [template(number) for number in range(50, 100)])
             assert lag(stack, "away", 100) == 50
             eventually(lambda: shown_lag(port, "away") == 50)
@@ -202,6 +210,7 @@ def test_a_sink_waits_for_the_database_within_its_group_and_catches_up(stack: Se
         eventually(lambda: shown_lag(port, "away") == 0)
         assert members(stack, "away") == before
         assert not waits(port, "away")
+        assert unready(port) == []
     assert {times for times, _batch in rows(stack, "away").values()} == {1}
 
 
