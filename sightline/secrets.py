@@ -54,8 +54,8 @@ _lock = Lock()
 def reveal(secret: SecretStr) -> str:
     """The secret itself, as its place has it now or had it within `secrets.refresh_seconds`.
 
-    From now on it is kept out of the logs. Raises SightlineError when its place has none, and UnreachableError, which is one, when AWS
-    does not answer and nothing is kept.
+    From now on it is kept out of the logs. Raises SightlineError when its place has none, and
+    UnreachableError, which is one, when AWS does not answer and nothing is kept.
     """
     value = _found(secret.get_secret_value())
     hide(value)
