@@ -90,7 +90,9 @@ def test_where_encryption_is_required_there_have_to_be_keys_and_nothing_plain() 
 
 
 @pytest.mark.parametrize(
-    "given", ["", " , ", "secret-word", KEY[:-4], KEY + "," + KEY[4:], "é" * 44]
+    "given",
+    ["", " , ", "secret-word", KEY[:-4], KEY + "," + KEY[4:], "é" * 44],
+    ids=["empty", "commas", "a word", "cut off", "one is short", "no base64"],
 )
 def test_what_is_no_key_is_one_line_that_does_not_tell_it(given: str) -> None:
     with pytest.raises(SightlineError, match=r"encryption\.keys") as caught:
