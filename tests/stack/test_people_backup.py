@@ -160,7 +160,9 @@ def test_an_empty_installation_takes_everybody(stack: Settings, tmp_path: Path) 
     assert everything(empty) == everything(stack)
     waiting = {
         key.decode(): Sealing(empty).open(value, name_of(topic, key.decode()))
-        for topic, key, value in rows(empty, "SELECT topic, key, value FROM outbox ORDER BY id")
+        for topic, key, value in rows(
+            empty, "SELECT topic, key, value FROM outbox WHERE value IS NOT NULL ORDER BY id"
+        )
     }
     assert pb.GalleryPerson.FromString(waiting[gus]).name == "Backup Gus"
     assert pb.Fact.FromString(waiting[f"track|{track}"]).track.global_id == stranger
