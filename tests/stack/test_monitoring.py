@@ -14,7 +14,7 @@ import pytest
 from sightline.endpoints import StackPorts
 from sightline.settings import Settings
 from sightline.stack.database import Database
-from sightline.stack.embedded import down, up
+from sightline.stack.embedded import down
 from sightline.stack.monitoring import Prometheus, alerts, ask, monitor
 from sightline.stack.status import status
 from tests.http_camera import camera_server
@@ -133,15 +133,13 @@ def test_monitoring_is_on_loopback_stays_with_its_home_and_goes(watched: Path) -
     process.kill()
     process.wait(10)
     assert {"prometheus": "down"}.items() <= parts(settings).items()
-    up(settings)
+    run_sightline(home, "up", seconds=_PATIENCE)
     assert len(Prometheus(home).running()) == 1
     assert {"prometheus": "up"}.items() <= parts(settings).items()
-    monitor(settings, wanted=False)
-    assert Prometheus(home).running() == []
-    assert "prometheus" not in parts(settings)
-    monitor(settings, wanted=True)
     assert "Prometheus" in down(settings)
     assert Prometheus(home).running() == []
+    monitor(settings, wanted=False)
+    assert "prometheus" not in parts(settings)
 
 
 def parts(settings: Settings) -> dict[str, str]:
