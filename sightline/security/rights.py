@@ -148,6 +148,9 @@ RIGHTS: Mapping[str, Rights] = {
             # Written by triggers.
             "track_faces": OWN,
             "person_faces": OWN,
+            # How a corrected track looks is told to the matchers.
+            "access_logs": "SELECT (track_uuid, epoch, site_id, timestamp)",
+            "outbox": "INSERT",
         },
     ),
     "retention": Rights(
