@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain chart
+.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain chart site
 
 demo:
 	@deploy/bootstrap demo
@@ -72,6 +72,11 @@ docs:
 	.venv/bin/python -m sightline.settings_page > docs/settings.md
 	.venv/bin/python -m sightline.metrics_page > docs/metrics.md
 	.venv/bin/python -m sightline.dashboards deploy/grafana
+
+# docs/ as a site that loads nothing from elsewhere: build/site.
+site:
+	@deploy/bootstrap dev
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build -q --strict -f deploy/mkdocs.yml
 
 # The Helm chart, rendered by helm and held to Kubernetes' schemas.
 chart:

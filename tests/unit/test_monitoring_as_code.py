@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.metrics import MetricWrapperBase
-from typer.main import get_command
 
-from sightline import cli, metrics
+from sightline import metrics
 from sightline.dashboards import as_json, read
 from sightline.errors import SightlineError
 from sightline.settings import Settings
@@ -105,31 +102,6 @@ def test_the_run_book_has_a_page_for_each_alert_and_names_them() -> None:
     assert len(pages) == len(alert_rules())
     index = (RUNBOOK / "index.md").read_text()
     assert set(re.findall(r"\]\(([a-z-]+\.md)\)", index)) == pages
-
-
-def test_commands_of_the_run_book_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "app", typer.Typer())
-    cli._assemble()
-    shown = []
-    for path in RUNBOOK.glob("*.md"):
-        for block in re.findall(r"```sh\n(.*?)```", path.read_text(), re.DOTALL):
-            lines = (line.partition(" #")[0].strip() for line in block.splitlines())
-            shown += [(path.name, line) for line in lines if line.startswith("sightline ")]
-    assert len(shown) > 2 * len(alert_rules())
-    for page, line in shown:
-        words = shlex.split(line.partition(" | ")[0])[1:]
-        assert_exists(get_command(cli.app), words, f"{page}: {line}")
-
-
-def assert_exists(command: Any, words: list[str], where: str) -> None:
-    """Walk down to the command that the words name, and find every option in it."""
-    while hasattr(command, "commands") and words and not words[0].startswith("-"):
-        assert words[0] in command.commands, where
-        command, words = command.commands[words[0]], words[1:]
-    assert not hasattr(command, "commands"), where
-    options = {option for parameter in command.params for option in parameter.opts}
-    for word in words:
-        assert not word.startswith("-") or word in options, where
 
 
 def test_a_panel_has_a_sentence_and_a_unit() -> None:
