@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 import shutil
 import signal
@@ -104,6 +105,9 @@ def test_the_same_where_every_service_has_to_prove_itself_and_all_that_is_stored
     status, out, err = run(folder, "--secure", "--json", **extra)
     assert status == 0, (out, err)
     everybody_is_found(only_line(out))
+    log = (folder / "services.log").read_text()
+    assert not re.findall(r".*(?:permission denied|[Aa]uthorization|not authorized).*", log)
+    assert "access-log: started" in log
     for place in ("objects", "postgres"):
         files = [path for path in (folder / place).rglob("*") if path.is_file()]
         assert files
