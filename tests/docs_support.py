@@ -17,12 +17,18 @@ PAGES = {
 def commands(page: str) -> list[str]:
     """The lines of a page's shell blocks in order, as `sightline` is called on a path."""
     found = []
-    for block in re.findall(r"^```(?:sh|bash|shell|console)?\n(.*?)^```", PAGES[page],
-                            re.DOTALL | re.MULTILINE):  # fmt: skip
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE)
+    for block in (text for kind, text in blocks if kind == "sh"):
         for line in re.sub(r"\\\n\s*", "", block).splitlines():
             command = re.sub(r"\s+#.*", "", line).strip().removeprefix(".venv/bin/")
-            found += [command] if command and "─▶" not in command else []
+            found += [command] if command else []
     return found
+
+
+def other_blocks(page: str) -> list[str]:
+    """What stands in blocks that are no shell's."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE)
+    return [text for kind, text in blocks if kind != "sh"]
 
 
 def without_code(page: str) -> str:

@@ -7,8 +7,10 @@ from sightline import cli
 from sightline.settings import Settings, load_settings
 
 
-def command(settings: Settings, *arguments: str, **environment: str) -> Result:
-    """What `sightline ARGUMENTS` comes to."""
+def command(
+    settings: Settings, *arguments: str, given: str | None = None, **environment: str
+) -> Result:
+    """What `sightline ARGUMENTS` comes to, which reads `given` from its standard input."""
     if not cli.app.registered_groups:
         cli._assemble()
     with pytest.MonkeyPatch.context() as patch:
@@ -16,7 +18,7 @@ def command(settings: Settings, *arguments: str, **environment: str) -> Result:
             patch.setenv(name, value)
         load_settings.cache_clear()
         try:
-            return CliRunner().invoke(cli.app, arguments)
+            return CliRunner().invoke(cli.app, arguments, input=given)
         finally:
             load_settings.cache_clear()
 

@@ -20,6 +20,7 @@ from tests.docs_support import (
     assert_exists,
     commands,
     folder_of,
+    other_blocks,
     shown_in_prose,
     without_code,
 )
@@ -117,6 +118,8 @@ def test_commands_exist_with_their_options(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(cli, "app", typer.Typer())
     cli._assemble()
     for page in PAGES:
+        hidden = re.findall(r"^(?:sightline|make|docker) .*$", "\n".join(other_blocks(page)), re.M)
+        assert not hidden, f"{page}: a block of commands is ```sh"
         blocks = [line for line in commands(page) if line.startswith("sightline ")]
         for line in blocks + shown_in_prose(page):
             words = shlex.split(line.partition(" | ")[0])[1:]
