@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import psycopg
+from pgvector import Vector
 from pgvector.psycopg import register_vector
-from psycopg.adapt import AdaptersMap
-from psycopg.pq import Format
+from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.rows import TupleRow
 
 from schemas.topics import LIVE
@@ -36,11 +36,18 @@ _known = _Known()
 def _read_vectors(connection: Connection) -> None:
     """Have vectors read as vectors. Raises psycopg.ProgrammingError where there are none."""
     with connection.transaction():
-        row = connection.execute("SELECT coalesce(to_regtype('vector')::oid, 0)").fetchone()
-        vector = row[0] if row else 0
-        if not (vector and connection.adapters.get_loader(vector, Format.TEXT)):
+        row = connection.execute("SELECT to_regtype('vector')::oid").fetchone()
+        if row is None or not _are_known(connection.adapters, row[0]):
             register_vector(connection)
             _known.adapters = connection.adapters
+
+
+def _are_known(adapters: AdaptersMap, vector: int | None) -> bool:
+    """Whether vectors are of the type with this number: another database has another one."""
+    try:
+        return adapters.get_dumper(Vector, PyFormat.BINARY).oid == vector
+    except psycopg.ProgrammingError:
+        return False
 
 
 _CONNECT_SECONDS = 10
