@@ -1,12 +1,10 @@
 """PostgreSQL: connections."""
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import psycopg
-from pgvector import Vector
 from pgvector.psycopg import register_vector
-from psycopg.adapt import AdaptersMap, PyFormat
+from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow
 
 from schemas.topics import LIVE
@@ -19,36 +17,11 @@ from sightline.store.sealing import Sealing
 Connection = psycopg.Connection[TupleRow]
 
 
-@dataclass(slots=True)
-class _Known:
-    """How vectors are read, of the last database that was: psycopg's context of a connection.
+_adapters: dict[int, AdaptersMap] = {}
+"""How vectors are read and written, by the number of their type, which each database has its own.
 
-    To register them makes classes that are kept for ever, 24 KB for each connection.
-    """
-
-    adapters: AdaptersMap = psycopg.adapters
-    connection: "psycopg.Connection[Any] | None" = None
-
-
-_known = _Known()
-
-
-def _read_vectors(connection: Connection) -> None:
-    """Have vectors read as vectors. Raises psycopg.ProgrammingError where there are none."""
-    with connection.transaction():
-        row = connection.execute("SELECT to_regtype('vector')::oid").fetchone()
-        if row is None or not _are_known(connection.adapters, row[0]):
-            register_vector(connection)
-            _known.adapters = connection.adapters
-
-
-def _are_known(adapters: AdaptersMap, vector: int | None) -> bool:
-    """Whether vectors are of the type with this number: another database has another one."""
-    try:
-        return adapters.get_dumper(Vector, PyFormat.BINARY).oid == vector
-    except psycopg.ProgrammingError:
-        return False
-
+To register them makes classes that are kept for ever, 24 KB each time: once is enough.
+"""
 
 _CONNECT_SECONDS = 10
 
@@ -57,6 +30,12 @@ class Opened(psycopg.Connection[TupleRow]):
     """A connection that is opened with the password of that moment, and seals what is sealed."""
 
     sealing: Sealing
+    _vectors: AdaptersMap | None = None
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """What is sent and read how, vectors among it once the connection is prepared."""
+        return self._vectors or super().adapters
 
     @classmethod
     def connect(cls, conninfo: str = "", *, settings: Settings, **options: Any) -> Self:  # type: ignore[override]  # noqa: ARG003 - a pool gives an address
@@ -71,14 +50,12 @@ class Opened(psycopg.Connection[TupleRow]):
     @classmethod
     def _connect(cls, settings: Settings, options: dict[str, Any]) -> Self:
         try:
-            return super().connect(database_url(settings), context=_known, **options)
+            return super().connect(database_url(settings), **options)
         except psycopg.OperationalError as error:
             had_password = error.pgconn is not None and error.pgconn.used_password
             if not (had_password and forget_database_url(settings)):
                 raise
-        return super().connect(
-            database_url(settings), context=_known, **options
-        )  # it was changed meanwhile
+        return super().connect(database_url(settings), **options)  # it was changed meanwhile
 
     def prepare(self) -> None:
         """Read vectors as vectors, and see that all keys are there.
@@ -86,7 +63,13 @@ class Opened(psycopg.Connection[TupleRow]):
         Raises psycopg.ProgrammingError for a database that is empty or of before, and
         MissingKeyError.
         """
-        _read_vectors(self)
+        with self.transaction():
+            row = self.execute("SELECT coalesce(to_regtype('vector')::oid, 0)").fetchone()
+        vector = int(row[0]) if row else 0
+        if vector not in _adapters:
+            register_vector(self)
+            _adapters[vector] = self.adapters
+        self._vectors = _adapters[vector]
         keys.check(self, self.sealing.ring())
 
 
