@@ -68,7 +68,11 @@ def holds(names: tuple[str, ...], name: str) -> bool:
 
 
 def test_what_was_there_before_still_is_and_it_stays_secure(secure: Settings) -> None:
+    password = secure.home / "secure" / "match" / "kafka-password"
+    before = password.read_text()
+    password.unlink()
     run_sightline(secure.home, "up")
+    assert password.read_text() != before
     with connect(secure) as db:
         assert db.execute("SELECT room_id FROM rooms").fetchall() == [("kept",)]
         row = db.execute("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
