@@ -192,7 +192,7 @@ def in_a_shell(stack: Settings, line: str, **extra: str) -> dict[str, str]:
     env = environment(stack.home, **{"PATH": programs, "SIGHTLINE_PACK": "dlib"} | extra)
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", f"{line}\nenv -0 >environment"],
-        env=env, capture_output=True, text=True, timeout=60, check=False,
+        env=env, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, (line, done.stderr)
     if not line.startswith("export "):
