@@ -18,6 +18,7 @@ from sightline.errors import SightlineError
 from sightline.security.grants import apply_grants
 from sightline.settings import Settings
 from sightline.store.db import Opened
+from sightline.store.vectors import ensure_all
 
 
 @contextmanager
@@ -42,13 +43,17 @@ def _alembic(settings: Settings) -> Iterator[Config]:
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Bring the schema to a revision, and the rights in it to what they should be."""
+    """Bring the schema to a revision, its rights and the indexes of its vectors to what they
+    should be."""
     with _alembic(settings) as config:
         command.upgrade(config, revision)
         if revision == "head":
             connection = config.attributes["connection"].connection.driver_connection
             apply_grants(connection)
             connection.commit()
+    if revision == "head":
+        with Opened.connect(settings=settings, autocommit=True) as owner:
+            ensure_all(owner)
 
 
 def downgrade(settings: Settings, revision: str) -> None:
