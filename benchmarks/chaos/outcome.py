@@ -19,7 +19,7 @@ from sightline.store.objects import open_store
 
 _LEFT_OUT = {
     "alembic_version",
-    "cameras", "outbox", "sink_offsets", "stale_objects", "runs", "promotions",
+    "cameras", "outbox", "sink_offsets", "stale_objects", "runs", "promotions", "api_keys", "audit",
 }  # fmt: skip
 """What is about the installation, not about who was where: cameras have another pace, and in topics
 with transactions offsets differ by their markers."""

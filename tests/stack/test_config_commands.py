@@ -40,6 +40,7 @@ def test_each_value_and_who_says_so_without_secrets(tmp_path: Path) -> None:
 
 
 def test_what_is_set_is_tried(stack: Settings, tmp_path: Path) -> None:
+    run_sightline(stack.home, "topics", "apply")  # other tests leave fleets
     found = sightline_json(stack, "config", "check")
     assert [row["part"] for row in found if row["state"] != "right"] == []
     assert {"secrets", "kafka", "database", "topics", "objects", "models"} <= {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
@@ -114,7 +114,7 @@ def shown_lag(port: int, name: str) -> float:
 
 def unready(port: int) -> list[str]:
     """What a sink waits for before it serves."""
-    said = httpx.get(f"http://127.0.0.1:{port}/readyz").json()
+    said = httpx2.get(f"http://127.0.0.1:{port}/readyz").json()
     return list(said.get("waits_for", []))
 
 

@@ -53,7 +53,8 @@ def test_a_registry_topic_is_put_back_by_the_command(stack: Settings) -> None:
     assert state.differs == settings
     changes = sightline_json(stack, "topics", "apply")
     assert {"topic": "sightings", "change": "retention.ms 1000 -> -1"} in changes
-    assert sightline_json(stack, "topics", "apply") == []
+    # A busy broker tells the old value for a moment.
+    assert eventually(lambda: not sightline_json(stack, "topics", "apply"))
 
 
 def test_the_topics_of_a_fleet_come_with_its_first_camera(stack: Settings) -> None:

@@ -91,7 +91,7 @@ def test_one_trace_goes_from_capture_to_row(
         with at_work(stack, [AccessLog(stack)]):
             eventually(lambda: rows(stack))
     eventually(
-        lambda: {"capture", "vision", "match", "access-log"} <= collector.spans(trace).keys()
+        lambda: {"capture", "vision", "match", "access-log"} <= collector.spans(trace).keys(), 90
     )
     spans = collector.spans(trace)
     assert spans["vision"].parent_span_id == spans["capture"].span_id
