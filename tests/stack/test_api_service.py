@@ -16,7 +16,6 @@ import httpx2
 import pytest
 
 from api.app import make_app
-from schemas import sightline_pb2 as pb
 from schemas.topics import FACES
 from sightline.settings import Settings
 from tests.api_support import base64_of, crop_of, photo_of
@@ -97,10 +96,8 @@ def test_a_request_under_way_is_answered_before_the_service_ends(
     stack: Settings, tmp_path: Path
 ) -> None:
     def asked() -> bool:
-        events = [
-            pb.FaceEvent.FromString(one.value or b"") for one in read_topic(stack, FACES.name)
-        ]
-        return any(one.observation.camera_id == "api-drain" for one in events)
+        # Read as bytes: other tests leave records that are none.
+        return any(b"api-drain" in (one.value or b"") for one in read_topic(stack, FACES.name))
 
     answers: list[int] = []
     mine = bearer(api_key(stack))
