@@ -43,14 +43,16 @@ def beside(stack: Settings, *keys: str) -> Iterator[Settings]:
     if keys:
         given["encryption"] = {"keys": ",".join(keys)}
     (folder / "config.yaml").write_text(yaml.safe_dump(given))
+    # A connection for each: in between, a test may stop the database.
     with connect(stack, autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name}".encode())
-        try:
-            upgrade(settings)
-            yield with_keys(settings, *keys)
-        finally:
+    try:
+        upgrade(settings)
+        yield with_keys(settings, *keys)
+    finally:
+        with connect(stack, autocommit=True) as db:
             db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-            shutil.rmtree(folder)
+        shutil.rmtree(folder)
 
 
 @contextmanager
