@@ -9,26 +9,38 @@ from sightline.errors import InfrastructureError
 from sightline.kafka.config import ConfigValue
 from sightline.kafka.messages import checked
 from sightline.kafka.records import Record
+from sightline.lifecycle import Stop
 from sightline.log import LIBRDKAFKA
+
+_LOOK_SECONDS = 0.5
+"""Between two looks whether to stop."""
 
 
 def read_to_end(
-    config: dict[str, ConfigValue], topic: str, partitions: Iterable[int], seconds: float
+    config: dict[str, ConfigValue],
+    topic: str,
+    partitions: Iterable[int],
+    seconds: float,
+    stop: Stop,
 ) -> Iterator[Record]:
-    """Every committed record of some partitions of a topic, each up to its very end.
+    """Every committed record of some partitions of a topic, each up to its very end, or `stop`.
 
     A transaction that a predecessor has left open is waited for: until it is committed or given
-    up, nobody knows whether it counts. Raises InfrastructureError when it is not within `seconds`.
+    up, nobody knows whether it counts. Raises InfrastructureError when nothing comes for `seconds`.
     """
     left = set(partitions)
     reader = Consumer(_alone(config), logger=LIBRDKAFKA)
     try:
         reader.assign([TopicPartition(topic, number, 0) for number in left])
         until = time.monotonic() + seconds
-        while left:
-            message = reader.poll(max(0.0, until - time.monotonic()))
+        while left and not stop:
+            stop.beat()
+            message = reader.poll(_LOOK_SECONDS)
             if message is None:
-                raise InfrastructureError(f"Kafka has not given {topic} to its end")
+                if time.monotonic() > until:
+                    raise InfrastructureError(f"Kafka has not given {topic} to its end")
+                continue
+            until = time.monotonic() + seconds
             yield from checked([message])
             if _at_the_very_end(reader, message):
                 left.discard(message.partition() or 0)

@@ -126,7 +126,7 @@ class TransformLoop:
         self._offsets: dict[Partition, int] = {}
         self._beside = ThreadPoolExecutor(1, "commit")
         self._under_way: Future[dict[Partition, int]] | None = None
-        self._stop: Stop | None = None
+        self._stop = Stop(0.0)  # until it runs
         self._reached: Reached | None = None
 
     def run(self, stop: Stop) -> None:
@@ -235,8 +235,7 @@ class TransformLoop:
 
     def _is_late(self) -> bool:
         """Whether a stop leaves no more time to wait for the broker."""
-        stop = self._stop
-        return stop is not None and bool(stop) and stop.remaining() < _FAREWELL_SECONDS
+        return bool(self._stop) and self._stop.remaining() < _FAREWELL_SECONDS
 
     def _abort(self) -> None:
         try:
@@ -272,20 +271,25 @@ class TransformLoop:
             del self._next[at]
         taken = {at: offset for at, offset in committed.items() if at not in self._next}
         self._recover(taken)
+        if self._stop:
+            # Half of the state is nobody's. Left unsaid, the client would assign them itself.
+            consumer.assign([])
+            return
         reach(Place.IN_RECOVERY)
         # Where no offset is committed the client's own rule says where to begin.
         self._next |= {at: offset for at, offset in taken.items() if offset >= 0}
         consumer.assign([TopicPartition(*at, offset) for at, offset in committed.items()])
         log.info("%s: %d partitions, %d taken over", self._service, len(partitions), len(taken))
-        if self._stop is not None:
-            self._stop.health.ready()
+        self._stop.health.ready()
 
     def _recover(self, taken: Mapping[Partition, int]) -> None:
         """Read the state of partitions at their committed offsets; each has one topic's number."""
         if self._state_topic is None or not taken:
             return
         by_number = {number: (topic, number) for topic, number in taken}
-        for record in read_to_end(self._reader, self._state_topic, by_number, _INIT_SECONDS):
+        for record in read_to_end(
+            self._reader, self._state_topic, by_number, _INIT_SECONDS, self._stop
+        ):
             at = by_number[record.partition]
             self._processor.restore(at, taken[at], record)
 

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from sightline.faults import Place
 from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import producer_config
+from sightline.kafka.config import client_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import RETRY_FOR, Out
 from sightline.settings import Settings
@@ -83,6 +85,33 @@ def test_a_worker_may_die_at_every_place_and_each_record_counts_once(
         eventually(lambda: len(counted(stack, "places")) >= 4 * 12, 30)
         finish(last)
     assert counted(stack, "places") == expected(12)
+
+
+def test_who_waits_for_the_state_of_a_predecessor_can_be_stopped(stack: Settings) -> None:
+    apply_topics(stack, topics("waits"))
+    send(stack, "waits", 2)
+    _, _, state = topics("waits")
+    before = Producer(producer_config(stack, "before", transactional_id="before"))
+    before.init_transactions(30)
+    before.begin_transaction()
+    before.produce(state.name, b"7", b"a", 0)
+    before.flush(10)
+    with worker(stack, "waits") as waiting:
+        eventually(lambda: _members(stack, "waits"), 30)
+        finish(waiting)
+    assert counted(stack, "waits") == []
+    before.abort_transaction(30)
+    with worker(stack, "waits") as last:
+        eventually(lambda: len(counted(stack, "waits")) >= 4 * 2, 30)
+        finish(last)
+    assert counted(stack, "waits") == expected(2)
+
+
+def _members(stack: Settings, name: str) -> int:
+    """How many workers have partitions, or are about to take them over."""
+    client = AdminClient(client_config(stack, "test"))
+    (group,) = client.describe_consumer_groups([f"tally-{name}"]).values()
+    return len(group.result(10).members)
 
 
 def test_who_comes_back_fences_the_one_that_was_only_asleep(stack: Settings) -> None:
