@@ -67,7 +67,7 @@ _SECURE = {
 }
 
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
-_HEAP = {1: "-Xmx512m", 3: "-Xmx256m"}  # by the number of nodes
+_HEAP = {1: "512m", 3: "256m"}  # by the number of nodes
 
 
 class Broker:
@@ -114,15 +114,17 @@ class Broker:
         return bool(running)
 
     def _spawn(self, ports: StackPorts, cluster_id: str | None) -> psutil.Process:
-        java = [_java(), _HEAP[len(ports.kafka)], *_JVM]
-        path = ["-cp", f"{kafka_jars()}/*"]
+        java, path = [_java(), *_JVM], ["-cp", f"{kafka_jars()}/*"]
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write_properties(self._properties, self._data, ports)
         if not self._data.exists():
             self._format([*java, *path], ports, cluster_id)
+        # All of the heap at once, as Kafka advises: it takes no more an hour later.
+        size = _HEAP[len(ports.kafka)]
+        heap = [f"-Xms{size}", f"-Xmx{size}", "-XX:+AlwaysPreTouch"]
         logging = f"-Dlog4j2.configurationFile={_LOGGING}"
         return processes.spawn(
-            [*java, logging, *path, "kafka.Kafka", str(self._properties)], self.log
+            [*java, *heap, logging, *path, "kafka.Kafka", str(self._properties)], self.log
         )
 
     def _write_properties(self, path: Path, data: Path, ports: StackPorts) -> None:
