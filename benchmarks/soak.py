@@ -35,6 +35,7 @@ from sightline.stack.broker import Broker
 from sightline.stack.database import Database
 from sightline.stack.ports import free_port
 from sightline.store.cameras import CameraSettings, NewCamera
+from sightline.store.db import connect
 
 LIMIT_PERCENT = 2.0
 """A process may grow by so much in the last half."""
@@ -48,6 +49,9 @@ _BEHIND_SECONDS = 2.0
 _SHARE = 0.8
 _LOOK_SECONDS = 5.0
 _WARM_SECONDS = 10.0
+_FILL_ROWS, _FILL_BYTES = 25_000, 7_000
+"""A page each, 200 MB: more than PostgreSQL's shared buffers."""
+
 _EDGE = 0.2
 """Of the last half: its beginning and its end, whose medians are compared."""
 
@@ -58,7 +62,7 @@ console = Console(stderr=True)
 class Look:
     """One look at one process, or at a family of them."""
 
-    resident: float  # bytes; of a family each shared page once
+    resident: float  # bytes; of a family, what each has for itself and what they share
     files: int
     threads: int
 
@@ -145,11 +149,28 @@ def find_rate(made: Rig, load: Load, watch: Watch) -> float:
     return held
 
 
-def _family(process: psutil.Process) -> Look:
-    resident, files, members = 0, 0, 0
+def _fill_shared(made: Rig) -> int:
+    """Have PostgreSQL use all of its shared memory, whose size is a setting; that size in bytes.
+
+    Else it would seem to grow with every page that it reads for the first time.
+    """
+    with connect(made.behind, autocommit=True) as db:
+        db.execute("CREATE UNLOGGED TABLE filler (page text STORAGE PLAIN)")
+        # Row by row: in bulk it would go round in a few buffers of its own.
+        db.execute(
+            "INSERT INTO filler SELECT repeat('x', %s) FROM generate_series(1, %s)",
+            (_FILL_BYTES, _FILL_ROWS),
+        )
+        db.execute("DROP TABLE filler")
+        row = db.execute("SELECT setting FROM pg_settings WHERE name = 'shared_memory_size'")
+        return int(row.fetchall()[0][0]) * 2**20
+
+
+def _family(process: psutil.Process, shared: int) -> Look:
+    resident, files, members = shared, 0, 0
     for one in (process, *process.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):  # PostgreSQL's helpers come and go
-            resident, files = resident + one.memory_full_info().pss, files + one.num_fds()
+            resident, files = resident + one.memory_full_info().uss, files + one.num_fds()
             members += 1
     return Look(resident, files, members)
 
@@ -159,13 +180,13 @@ def _alone(process: psutil.Process) -> Look:
         return Look(process.memory_info().rss, process.num_fds(), process.num_threads())
 
 
-def _look(made: Rig, services: Services) -> Iterator[tuple[str, Look]]:
+def _look(made: Rig, services: Services, shared: int) -> Iterator[tuple[str, Look]]:
     for name, pid in services.pids().items():
         yield name, _alone(psutil.Process(pid))
     for process in Broker(made.settings.home).running():
         yield "broker", _alone(process)
     for process in Database(made.settings.home).running():
-        yield "database", _family(process)
+        yield "database", _family(process, shared)
 
 
 def soak(
@@ -176,13 +197,14 @@ def soak(
         wait_until_ready(made.behind, services)
         rate = rate or _SHARE * find_rate(made, load, watch)
         add_cameras(made.behind, _cameras(load, rate))
+        shared = _fill_shared(made)
         console.print(f"{rate:.1f} frames/s for {seconds / 60:.0f} minutes")
         time.sleep(_WARM_SECONDS)
         looks: dict[str, list[Look]] = defaultdict(list)
         behind = []
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            for name, look in _look(made, services):
+            for name, look in _look(made, services, shared):
                 looks[name].append(look)
             behind.append(_backlog(watch))
             time.sleep(_LOOK_SECONDS)

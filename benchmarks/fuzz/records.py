@@ -187,7 +187,7 @@ class Records:
         return Row(
             topic, service, len(good), came, 0, 0, one.is_alive() and came >= len(good),
             time.monotonic() - began,
-            f"{count} records of state, {one.refused()} left out, then good {source}",
+            f"{count} records of state, {one.refused()} refused, then good {source}",
         )  # fmt: skip
 
     def letters(self, count: int) -> Row:

@@ -126,6 +126,7 @@ class VisionProcessor:
             message = read_state(value, next_offset)
             return restore_state(message, self._settings.vision.lost_seconds)
         except UnusableStateError as error:
+            metrics.DEAD_LETTERS.labels("vision", "unusable_state").inc()
             log.warning("vision: camera %s begins anew: %s", key[2], error)
             return None
 

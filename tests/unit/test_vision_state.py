@@ -9,6 +9,7 @@ from processors.vision.processor import VisionProcessor
 from processors.vision.state import UnusableStateError, read_state, restore_state
 from schemas import sightline_pb2 as pb
 from schemas.topics import vision_state
+from sightline import metrics
 from sightline.kafka.records import Out, Record
 from sightline.settings import Settings, VisionSettings
 from sightline.vision.packs import BGRImage, Floats, ModelPack
@@ -142,8 +143,11 @@ def test_damaged_state_is_refused_and_the_camera_begins_anew(field: str) -> None
     worker = processor(SeenPeople())
     broken = Out(STATE, "door", message.SerializeToString(), 0, 0)
     worker.restore(("frames.default", 0), 10, state_record(broken))
+    refused = metrics.DEAD_LETTERS.labels("vision", "unusable_state")._value
+    before = refused.get()
     (out,) = worker.process(records[10])
     assert pb.FrameTracks.FromString(out.value or b"").sequence == 10
+    assert refused.get() == before + 1
 
 
 def test_what_another_worker_has_taken_over_is_not_kept() -> None:
