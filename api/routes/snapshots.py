@@ -29,7 +29,7 @@ def get_snapshot(parts: Given, actor: Acting, path: str) -> Response:
             "SELECT camera_id, global_id, sighting_id FROM snapshots WHERE path = %s", (path,)
         ).fetchall()
     trail.about(
-        persons=sorted({person for _, person, _ in shown}),
+        persons=[person for _, person, _ in shown],
         sightings=[sighting for _, _, sighting in shown],
     )
     if not any(actor.sees(camera) for camera, _, _ in shown):

@@ -84,8 +84,16 @@ class Recording:
         self._written: Line | None = None
         self._finished: Outcome | None = None
 
-    def about(self, **what: Given) -> None:
-        """Say what it is about: ids, filters and numbers. Lists are added to."""
+    def about(self, *, persons: Iterable[int] = (), **what: Given) -> None:
+        """Say what it is about: ids, filters and numbers. Lists are added to.
+
+        `persons`: whom, by global ids; 0 is nobody.
+        """
+        found = sorted({person for person in persons if person})
+        if len(found) > MAX_PERSONS:
+            what["everybody"] = len(found)
+        elif found:
+            what["persons"] = found
         for name, value in what.items():
             if value is None:
                 continue
@@ -95,24 +103,15 @@ class Recording:
                 plain = sorted({*before, *plain}, key=str)
             self._about[name] = plain
 
-    def persons(self, persons: Iterable[int]) -> None:
-        """Say whom it is about, by global ids; 0 is nobody."""
-        found = sorted({person for person in persons if person})
-        if len(found) > MAX_PERSONS:
-            self.about(everybody=len(found))
-        elif found:
-            self.about(persons=found)
-
     def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Say whom rows that are shown are about, and how many they are."""
         found = list(rows)
-        self.persons(person_in(row) for row in found)
-        self.about(rows=len(found))
+        self.about(persons=map(person_in, found), rows=len(found))
 
     def seal(self, cursor: Cursor, persons: Iterable[int]) -> None:
         """Write a line in the cursor's transaction, as the last thing that it does."""
         self._about.pop("persons", None)
-        self.persons(persons)
+        self.about(persons=persons)
         self._written = self._append(cursor, "done")
 
     def finish(self, outcome: Outcome) -> None:
@@ -237,11 +236,11 @@ def purpose() -> str | None:
     return recording.purpose if recording is not None else None
 
 
-def about(**what: Given) -> None:
+def about(*, persons: Iterable[int] = (), **what: Given) -> None:
     """Say what it is about, where somebody is recorded."""
     recording = _current.get()
     if recording is not None:
-        recording.about(**what)
+        recording.about(persons=persons, **what)
 
 
 def seen(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -251,11 +250,17 @@ def seen(rows: Iterable[Mapping[str, Any]]) -> None:
         recording.rows(rows)
 
 
-def shown(rows: Iterable[Mapping[str, Any]] | None = None, /, **what: Given) -> None:
+def shown(
+    rows: Iterable[Mapping[str, Any]] | None = None,
+    /,
+    *,
+    persons: Iterable[int] = (),
+    **what: Given,
+) -> None:
     """Write down that these rows are shown, or what this is about, before it is."""
     recording = _current.get()
     if recording is not None:
-        recording.about(**what)
+        recording.about(persons=persons, **what)
         if rows is not None:
             recording.rows(rows)
         recording.finish("done")

@@ -45,7 +45,7 @@ def list_lines(
         about = persons.find(cursor, person) if person else None
         asked = Asked(moment(since), moment(until, "--until"), actor, action, about, limit=limit)
         rows = read.listed(db, asked)
-    trail.shown(persons=[about] if about else None, rows=len(rows))
+    trail.shown(persons=[about] if about else [], rows=len(rows))
     print_rows(rows if as_json else [_brief(row) for row in rows], title="Audit", as_json=as_json)
 
 
