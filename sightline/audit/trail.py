@@ -184,11 +184,6 @@ def append(cursor: Cursor, said: Said, key: Signer) -> Line:
     return line
 
 
-def current() -> Recording | None:
-    """What is being recorded here, if anything is."""
-    return _current.get()
-
-
 def begin(recording: Recording) -> None:
     """Record what is done from here on: for who has no end to give, as a request's dependency."""
     _current.set(recording)
