@@ -133,5 +133,6 @@ def _ids(request: Request) -> dict[str, Any]:
             found["persons"] = [int(asked["global_id"])]
     except ValueError:  # refused by the route, with what is wrong
         return {}
-    filters = sorted(set(asked) - {"cursor", "limit"})
+    # No parameter is called otherwise, and what is can hold what no database takes.
+    filters = sorted({name for name in asked if name.isidentifier()} - {"cursor", "limit"})
     return found | ({"filters": filters} if filters else {})
