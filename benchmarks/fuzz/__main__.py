@@ -1,8 +1,8 @@
 """Mutated records through every service, mutated requests to every endpoint.
 
 Usage: python -m benchmarks.fuzz [--records 10000] [--requests 2000] [--seed S] [--only NAME ...].
-It has a stack of its own, and ends with status 1 where a process ends, an answer is a 500, or a
-record is neither taken nor refused.
+It has a stack of its own, and ends with status 1 where a process ends, an answer is a 500 or a
+503, or a record is neither taken nor refused.
 """
 
 import argparse

@@ -27,6 +27,8 @@ from tests.support import api_key, bearer
 KINDS = ("2xx", "3xx", "4xx", "503", "500", "broken")
 """Of answers; `broken` is none at all."""
 
+_FAILURES = ("503", "500", "broken")
+
 _TIMEOUT_SECONDS = 30.0
 _EXAMPLES = 3
 _BY_DESCRIPTION = 0.75
@@ -66,13 +68,13 @@ class Answers:
         return self.counts.total()
 
     def is_right(self) -> bool:
-        """Whether every request was answered, and none by a failure of ours."""
-        return self.alive and not self.counts["500"] and not self.counts["broken"]
+        """Whether every request was answered, and none by a failure of ours: nothing is away."""
+        return self.alive and not any(self.counts[kind] for kind in _FAILURES)
 
     def note(self, kind: str, what: str) -> None:
         """Count an answer; the first failures are kept to be printed."""
         self.counts[kind] += 1
-        if kind in ("500", "broken") and len(self.examples) < _EXAMPLES:
+        if kind in _FAILURES and len(self.examples) < _EXAMPLES:
             self.examples.append(what[:1000])
 
 
