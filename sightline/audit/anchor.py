@@ -34,9 +34,9 @@ class Anchor:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self._folder / "head.lock"):
                 before = self._before()
-                if before is not None and before.line >= head.line and _has(db, before):
+                if before is not None and before.line >= head.line and has(db, before):
                     return
-                if before is not None and not _has(db, before):
+                if before is not None and not has(db, before):
                     with (self._folder / "lost.jsonl").open("a") as lost:
                         lost.write((self._folder / "head.json").read_text() + "\n")
                 self._write(head)
@@ -79,7 +79,8 @@ def _signed(head: Head) -> bytes:
     return f"sightline audit head {head.line} {head.hash.hex()}".encode()
 
 
-def _has(db: Connection, head: Head) -> bool:
+def has(db: Connection, head: Head) -> bool:
+    """Whether the trail comes, or has come, to this end."""
     row = db.execute("SELECT hash FROM public.audit WHERE line = %s", (head.line,)).fetchone()
     return row is not None and bytes(row[0]) == head.hash
 

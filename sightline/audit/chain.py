@@ -36,6 +36,14 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the trail at some time, as it is kept apart from the trail itself."""
+
+    line: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line as it is kept."""
 
@@ -46,13 +54,10 @@ class Line:
     key_id: str
     signature: bytes
 
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The end of the trail at some time, as it is kept apart from the trail itself."""
-
-    line: int
-    hash: bytes
+    @property
+    def head(self) -> Head:
+        """The end of the trail while this is its last line."""
+        return Head(self.line, self.hash)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from psycopg.rows import TupleRow
 
 from schemas.ids import global_id
 from sightline.access.actor import Actor
-from sightline.audit.anchor import Anchor
-from sightline.audit.chain import FIRST, Head, Line, Outcome, Said, Scalar, Value, hash_of
+from sightline.audit.anchor import Anchor, has
+from sightline.audit.chain import FIRST, Line, Outcome, Said, Scalar, Value, hash_of
 from sightline.audit.keys import Signer, signer
 from sightline.clock import Clock, SystemClock, to_datetime
 from sightline.errors import InfrastructureError, SightlineError
@@ -124,12 +124,12 @@ class Recording:
             return
         with self._connected() as db:
             written = self._written
-            if written is None or outcome != "done" or not _is_there(db, written):
+            if written is None or outcome != "done" or not has(db, written.head):
                 with db.transaction(), db.cursor() as cursor:
                     written = self._append(cursor, outcome)
             db.commit()
             self._written = written
-            Anchor(self._settings, self._signer()).move(db, Head(written.line, written.hash))
+            Anchor(self._settings, self._signer()).move(db, written.head)
             db.commit()
         self._finished = outcome
 
@@ -267,11 +267,6 @@ def person_in(row: Mapping[str, Any]) -> int:
         return int(row["global_id"])
     employee = row.get("employee_id") or row.get("person_id")
     return global_id(str(employee)) if employee else 0
-
-
-def _is_there(db: Connection, line: Line) -> bool:
-    row = db.execute("SELECT hash FROM public.audit WHERE line = %s", (line.line,)).fetchone()
-    return row is not None and bytes(row[0]) == line.hash
 
 
 def _plain(value: Value | UUID | Sequence[UUID]) -> Value:
