@@ -45,7 +45,7 @@ class Anchor:
 
     def _before(self) -> Head | None:
         path = self._folder / "head.json"
-        return _read(path.read_text(), path) if path.exists() else None
+        return _read(path.read_text(), path)[0] if path.exists() else None
 
     def _write(self, head: Head) -> None:
         told = {
@@ -66,10 +66,8 @@ def heads(settings: Settings, trusted: Trusted) -> list[Head]:
     for name in ("lost.jsonl", "head.json"):
         path = settings.home / "audit" / name
         for told in path.read_text().splitlines() if path.exists() else ():
-            head = _read(told, path)
-            values = json.loads(told)
-            signature = bytes.fromhex(values["signature"])
-            if not trusted.holds(values["key_id"], _signed(head), signature):
+            head, key_id, signature = _read(told, path)
+            if not trusted.holds(key_id, _signed(head), signature):
                 raise SightlineError(f"{path}: none of this installation's keys has signed it")
             found.append(head)
     return found
@@ -85,12 +83,12 @@ def has(db: Connection, head: Head) -> bool:
     return row is not None and bytes(row[0]) == head.hash
 
 
-def _read(told: str, path: Path) -> Head:
+def _read(told: str, path: Path) -> tuple[Head, str, bytes]:
+    """A head, the key that has signed it, and the signature."""
     try:
         values = json.loads(told)
-        bytes.fromhex(values["signature"])
-        str(values["key_id"])
-        return Head(int(values["line"]), bytes.fromhex(values["hash"]))
+        head = Head(int(values["line"]), bytes.fromhex(values["hash"]))
+        return head, str(values["key_id"]), bytes.fromhex(values["signature"])
     except (ValueError, KeyError, TypeError) as error:
         raise SightlineError(f"{path} is damaged: keep it, and see `sightline audit verify`") from (
             error
