@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -60,9 +60,8 @@ class Checked:
 
 def listed(db: Connection, asked: Asked) -> list[dict[str, Any]]:
     """Lines of the trail, the latest first."""
-    wanted = {name: getattr(asked, name) for name in Asked.__dataclass_fields__}
     with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_LIST, wanted).fetchall()
+        return cursor.execute(_LIST, asdict(asked)).fetchall()
 
 
 def verify(settings: Settings) -> Checked:
@@ -114,19 +113,10 @@ def _of_row(row: TupleRow) -> Line:
 
 
 def _told(line: Line) -> dict[str, Any]:
-    said = line.said
     return {
         "line": line.line,
-        "at": said.at.astimezone(UTC).isoformat(),
-        "actor_kind": said.actor_kind,
-        "actor_id": said.actor_id,
-        "actor_name": said.actor_name,
-        "role": said.role,
-        "address": said.address,
-        "action": said.action,
-        "about": said.about,
-        "purpose": said.purpose,
-        "outcome": said.outcome,
+        **asdict(line.said),
+        "at": line.said.at.astimezone(UTC).isoformat(),
         "previous": line.previous.hex(),
         "hash": line.hash.hex(),
         "key_id": line.key_id,
