@@ -4,15 +4,12 @@ The roles come with the schema (migration 0009) and cannot log in; a secure home
 passwords. Where somebody else runs the database, its administrator does.
 """
 
-import psycopg
 from psycopg import sql
 
 from sightline.secrets import reveal
 from sightline.security.keyring import Keyring
 from sightline.security.rights import RIGHTS, user
 from sightline.store.db import Connection
-
-Cursor = psycopg.Cursor[tuple[object, ...]]
 
 _LOCK = "sightline grants"
 
