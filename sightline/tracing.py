@@ -5,8 +5,7 @@ imported. A camera begins a trace for a share of its frames; whoever reads a rec
 one takes part. A track has many frames: a row's trace is that of the frame that brought it about.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from sightline.errors import SightlineError
@@ -49,13 +48,7 @@ def step(service: str, record: Record) -> AbstractContextManager[Headers]:
     """While inside, a service processes a record; gives the headers of what comes of it."""
     if _spans is None or not record.headers:
         return nullcontext(())
-    return _step(_spans, service, record)
-
-
-@contextmanager
-def _step(spans: "Spans", service: str, record: Record) -> Iterator[Headers]:
-    with spans.follow(service, record.headers, _place(record)) as headers:
-        yield headers
+    return _spans.follow(service, record.headers, _place(record))
 
 
 def written(service: str, record: Record, began_us: int, now_us: int) -> None:
