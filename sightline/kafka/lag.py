@@ -109,11 +109,12 @@ class ConsumerLag:
         now = self._clock.monotonic()
         if now >= self._due:
             self._due = now + _EVERY_SECONDS
-            self._gauges.show(self._places(), now)
+            # Below 0 is an end of which no fetch has told yet.
+            self._gauges.show((at for at in self._places() if at.end >= 0), now)
 
     def done(self) -> None:
         """All that was taken is done with."""
-        self._done = {(topic, number): offset for topic, number, offset in self._positions()}
+        self._done = {(at.topic, at.partition): at.position for at in self._places()}
 
     def lost(self) -> None:
         """The partitions are somebody else's."""
@@ -128,18 +129,11 @@ class ConsumerLag:
         self._gauges.show(places, self._clock.monotonic())
 
     def _places(self) -> Iterator[At]:
-        for topic, number, position in self._positions():
-            at = TopicPartition(topic, number)
-            _low, end = self._consumer.get_watermark_offsets(at, cached=True)
-            if end >= 0:  # else nothing has been fetched yet
-                yield At(topic, number, position, end)
-
-    def _positions(self) -> Iterator[tuple[str, int, int]]:
         assigned = self._consumer.assignment()
         for at, taken in zip(assigned, self._consumer.position(assigned), strict=True):
-            low, _end = self._consumer.get_watermark_offsets(at, cached=True)
+            low, end = self._consumer.get_watermark_offsets(at, cached=True)
             position = taken.offset if taken.offset >= 0 else at.offset
-            yield at.topic, at.partition, max(position, low, 0)
+            yield At(at.topic, at.partition, max(position, low, 0), end)
 
     def _end_of(self, at: Partition) -> int:
         _low, end = self._consumer.get_watermark_offsets(TopicPartition(*at), _ASK_SECONDS)
