@@ -118,7 +118,6 @@ class SinkLoop:
         is empty.
         """
         self._health = stop.health
-        metrics.SINK_WAITING.labels(self._sink.name).set(0)
         try:
             self._consumer.subscribe(
                 list(self._sink.topics), on_assign=self._assigned, on_revoke=self._revoked
