@@ -6,7 +6,6 @@ dropped and counted.
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -90,7 +89,7 @@ class Publisher:
         self._saying: set[tuple[Kind, str]] = set()
         self._is_news = False  # of events
         self._heard = _Heard()
-        self._heard_at = time.monotonic()
+        self._heard_at = self._clock.monotonic()
         self._disk_trouble = ""
         self._failure: str | None = None
 
@@ -112,7 +111,7 @@ class Publisher:
     @property
     def is_waiting(self) -> bool:
         """Whether Kafka is away, as far as known."""
-        silent = time.monotonic() - self._heard_at
+        silent = self._clock.monotonic() - self._heard_at
         return self._link is None or silent > _SILENT_SECONDS
 
     @property
@@ -264,7 +263,7 @@ class Publisher:
         """What was heard, into the camera's file; before that it would be asked for again."""
         heard = self._heard
         if heard.delivered or not self._in_flight:
-            self._heard_at = time.monotonic()
+            self._heard_at = self._clock.monotonic()
         if heard.delivered and self._link:
             reach(Place.BEFORE_COMMIT)
             newest = max(heard.delivered.values())
