@@ -37,8 +37,13 @@ class Actor:
 
 def command_actor() -> Actor:
     """Whoever works at the command line: with the database's password nothing is closed."""
-    try:
-        user = getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = "unknown"
+    user = user_name() or "unknown"
     return Actor("command", user, user, Role.ADMIN)
+
+
+def user_name() -> str | None:
+    """What the operating system calls whoever works here; a container's user may have no name."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return None

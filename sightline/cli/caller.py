@@ -1,11 +1,9 @@
 """Who works at the command line."""
 
-from getpass import getuser
+from sightline.access.actor import user_name
 
 
 def caller() -> str:
     """What is written down with a decision that a person makes here."""
-    try:
-        return f"command line: {getuser()}"
-    except (KeyError, OSError):  # a container's user may have no name
-        return "command line"
+    user = user_name()
+    return f"command line: {user}" if user else "command line"
