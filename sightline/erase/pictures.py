@@ -21,14 +21,17 @@ _DATED = r"_\d{4}-\d\d-\d\d_.*\.jpg"
 
 def named(store: ObjectStore, names: Iterable[str]) -> set[str]:
     """The keys that have one of these names in them: snapshots, those of runs, and photos."""
-    found: set[str] = set()
-    for safe in map(safe_name, names):
-        snapshot = re.compile(rf"(runs/[^/]+/)?known/{re.escape(safe)}{_DATED}")
-        photo = re.compile(rf"enrollment_photos/{re.escape(safe)}(-\d+)?\.jpg")
-        for prefix in (f"known/{safe}_", f"enrollment_photos/{safe}", "runs/"):
-            keys = store.keys(prefix)
-            found |= {key for key in keys if snapshot.fullmatch(key) or photo.fullmatch(key)}
-    return found
+    safe = [safe_name(one) for one in names]
+    if not safe:
+        return set()
+    theirs = f"({'|'.join(map(re.escape, safe))})"
+    snapshot = re.compile(rf"(runs/[^/]+/)?known/{theirs}{_DATED}")
+    photo = re.compile(rf"enrollment_photos/{theirs}(-\d+)?\.jpg")
+    prefixes = ["runs/"]  # of all runs, so once for all names
+    for one in safe:
+        prefixes += [f"known/{one}_", f"enrollment_photos/{one}"]
+    keys = (key for prefix in prefixes for key in store.keys(prefix))
+    return {key for key in keys if snapshot.fullmatch(key) or photo.fullmatch(key)}
 
 
 def pointed_to(cursor: Cursor, keys: Iterable[str]) -> set[str]:
