@@ -1,6 +1,6 @@
 """Who is to be erased: all ids that mean them, and the tracks that were theirs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
@@ -61,23 +61,25 @@ def schemas(cursor: Cursor) -> list[str]:
 
 
 def find(cursor: Cursor, given: str) -> Subject:
-    """The person of a name, a person id or a global id; the caller holds the corrections' lock.
+    """The person of a name, a person id or a global id.
 
-    Raises NotFoundError, and ConflictError where a name is that of several.
+    What is theirs can change until the caller holds the corrections' lock. Raises NotFoundError,
+    and ConflictError where a name is that of several.
     """
     own = corrections.resolve(cursor, _number(cursor, given))
     cursor.execute("SELECT global_id FROM person_aliases WHERE into_global_id = %s", (own,))
     ids = (own, *sorted(row[0] for row in cursor))
-    cursor.execute("SELECT id, name, photo_url FROM employees WHERE global_id = %s", (own,))
+    cursor.execute("SELECT id, name FROM employees WHERE global_id = %s", (own,))
     enrolled = cursor.fetchone()
     employee: UUID | None = enrolled[0] if enrolled else None
-    tracks = _tracks(cursor, ids, employee)
+    places = schemas(cursor)
+    tracks = _tracks(cursor, places, ids, employee)
     return Subject(
         ids,
         employee,
         _names(cursor, ids, enrolled[1] if enrolled else None),
         tuple(sorted(tracks)),
-        _sightings(cursor, tracks),
+        _sightings(cursor, places, tracks),
         _templates(cursor, employee),
     )
 
@@ -105,21 +107,23 @@ def _names(cursor: Cursor, ids: Iterable[int], enrolled: str | None) -> tuple[st
     return (*([enrolled] if enrolled else []), *sorted(given))
 
 
-def _tracks(cursor: Cursor, ids: Iterable[int], employee: UUID | None) -> set[str]:
+def _tracks(
+    cursor: Cursor, places: Sequence[str], ids: Iterable[int], employee: UUID | None
+) -> set[str]:
     """The tracks that were theirs, and nobody else's at any time."""
     asked = {"ids": list(ids), "employee": employee}
     cursor.execute(
         "SELECT track_uuid::text FROM track_corrections WHERE global_id = ANY(%(ids)s)", asked
     )
     theirs = {row[0] for row in cursor}
-    for schema in schemas(cursor):
+    for schema in places:
         for table, condition in _SEEN.items():
             query = sql.SQL("SELECT DISTINCT track_uuid::text FROM {} WHERE {}")
             place = sql.Identifier(schema, table)
             cursor.execute(query.format(place, sql.SQL(condition)), asked)
             theirs |= {row[0] for row in cursor}
     others: set[str] = set()
-    for schema in schemas(cursor):
+    for schema in places:
         for table in _SEEN:
             place = sql.Identifier(schema, table)
             cursor.execute(sql.SQL(_OTHERS).format(place), asked | {"tracks": sorted(theirs)})
@@ -127,9 +131,9 @@ def _tracks(cursor: Cursor, ids: Iterable[int], employee: UUID | None) -> set[st
     return theirs - others
 
 
-def _sightings(cursor: Cursor, tracks: Iterable[str]) -> tuple[str, ...]:
+def _sightings(cursor: Cursor, places: Sequence[str], tracks: Iterable[str]) -> tuple[str, ...]:
     last: dict[str, int] = dict.fromkeys(tracks, 0)
-    for schema in schemas(cursor):
+    for schema in places:
         for table in _SEEN:
             query = sql.SQL(
                 "SELECT track_uuid::text, max(epoch) FROM {} WHERE track_uuid = ANY(%s::uuid[])"
