@@ -4,7 +4,7 @@ The rows go first, in one transaction with what the topics and the sinks are tol
 nobody can write the person down again. What follows is done again where it was cut off.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -100,10 +100,7 @@ def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
         trail.about(erasure=erasure.erasure_id, stage="begun")
         trail.seal(cursor, *person.global_ids)
     reach(Fault.ROWS_ERASED)
-    return Erasure(
-        erasure.erasure_id, erasure.global_ids, erasure.employee_id, erasure.made_by,
-        erasure.purpose, erasure.started_at, plan,
-    )  # fmt: skip
+    return replace(erasure, plan=plan)
 
 
 def _go_on(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]:
