@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import FACTS, GALLERY, MATCH_STATE, Topic
+from schemas.topics import FACTS, GALLERY, MATCH_STATE
 from sightline.clock import SystemClock
 from sightline.erase import topics
 from sightline.erase.needles import Needles
@@ -67,14 +67,11 @@ def _track(record: Record) -> str:
     return (record.key or b"").decode(errors="replace").rpartition("|")[2]
 
 
-def take_back(settings: Settings, needles: Needles, markers: Iterable[str]) -> int:
-    """Delete what else the gallery and the facts have of the person; how many records."""
+def take_back(settings: Settings, needles: Needles, markers: Iterable[str]) -> None:
+    """Delete what else the gallery and the facts have of the person."""
     kept = [key.encode() for key in markers]
-    return sum(_clean(settings, topic, needles, kept) for topic in (GALLERY, FACTS))
-
-
-def _clean(settings: Settings, topic: Topic, needles: Needles, kept: list[bytes]) -> int:
-    return _delete(settings, topics.live(settings, topic.name, needles, keys=kept))
+    for topic in (GALLERY, FACTS):
+        _delete(settings, topics.live(settings, topic.name, needles, keys=kept))
 
 
 def _is_running(settings: Settings) -> bool:
