@@ -10,9 +10,10 @@ from typing import Any
 from sightline.audit.chain import Signatures
 from sightline.audit.keys import Signer
 from sightline.clock import to_datetime
-from sightline.erase.topics import Found, Place, Search
+from sightline.erase.topics import Found, Search
 from sightline.errors import SightlineError
 from sightline.kafka.holdings import Held
+from sightline.kafka.sizes import Place
 
 VERSION = 1
 

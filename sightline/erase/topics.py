@@ -16,11 +16,9 @@ from sightline.errors import InfrastructureError
 from sightline.kafka.config import client_config
 from sightline.kafka.positions import records_from, retained
 from sightline.kafka.records import Record
+from sightline.kafka.sizes import Place
 from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
-
-Place = tuple[str, int]
-"""A topic and a partition."""
 
 _SECONDS = 10.0
 _OF_A_RUN = ".run-"
