@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from processors.match.step import inner_of
 from schemas import sightline_pb2 as pb
 from sightline.kafka.records import Record
 
@@ -33,9 +34,7 @@ class Face:
     @property
     def inner(self) -> pb.FaceObservation | pb.TrackEnded:
         """What it tells."""
-        if self.event.HasField("observation"):
-            return self.event.observation
-        return self.event.track_ended
+        return inner_of(self.event)
 
     @property
     def name(self) -> _Name:

@@ -35,7 +35,7 @@ from processors.match.known import Known
 from processors.match.lease import Lease
 from processors.match.overlay import Touched
 from processors.match.state import SiteState, load
-from processors.match.step import step
+from processors.match.step import inner_of, step
 from processors.match.writer import Writer
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
@@ -182,7 +182,7 @@ class MatchWorker:
     async def _advance(self, record: Record, headers: Headers) -> None:
         """Decide, send with headers, store. Raises InvalidRecord for what never can be."""
         event = record.decode(pb.FaceEvent)
-        inner = event.observation if event.HasField("observation") else event.track_ended
+        inner = inner_of(event)
         site = self._site(inner.site_id)
         settled = committed_offset(self._app, record.topic, record.partition)
         with metrics.STAGE_SECONDS.labels("decide").time():

@@ -31,15 +31,19 @@ class Step:
     changes: Changes = field(default_factory=Changes)
 
 
+def inner_of(event: pb.FaceEvent) -> pb.FaceObservation | pb.TrackEnded:
+    """What an event tells."""
+    return event.observation if event.HasField("observation") else event.track_ended
+
+
 def step(event: pb.FaceEvent, site: SiteState, known: Known, rules: Rules, *, settled: int) -> Step:
     """Process one event. Raises InvalidRecord for a vector that cannot be compared.
 
     `settled`: the source offset from which on events may be delivered again.
     """
-    inner = event.observation if event.HasField("observation") else event.track_ended
-    if known.overlay.is_erased_track(inner.track_id):
+    if known.overlay.is_erased_track(inner_of(event).track_id):
         return Step()
-    if event.WhichOneof("event") == "observation":
+    if event.HasField("observation"):
         return _observed(event.observation, site, known, rules, settled)
     return _ended(event.track_ended, site, known, rules)
 
