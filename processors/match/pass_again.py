@@ -37,7 +37,7 @@ class Again:
         settings: Settings,
         known: Known,
         events: frozenset[str],
-        beat: Callable[[], None] = lambda: None,
+        beat: Callable[[], None],
     ) -> None:
         """`beat` is called at every record that is read."""
         self._settings = settings
