@@ -24,7 +24,10 @@ _NO_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);"
 _PATH = b"SET search_path = public;\n"
 """A dump names every schema but one: of the `=` in a trigger's `IS DISTINCT FROM` for vectors."""
 
-_SCHEMAS = r"SELECT nspname FROM pg_namespace WHERE nspname = 'public' OR nspname LIKE 'run\_%'"
+_SCHEMAS = r"""
+SELECT nspname FROM pg_namespace
+WHERE nspname = 'public' OR nspname LIKE 'run\_%' OR nspname LIKE 'replaced\_%'
+"""
 
 
 def dump(settings: Settings, file: Path) -> None:

@@ -14,6 +14,7 @@ from sightline.backup.whole import restore
 from sightline.endpoints import database_url, kafka_servers
 from sightline.errors import ConflictError, SightlineError
 from sightline.people.backup import tell_everything
+from sightline.runs.schema import create_replaced, drop, replaced_schema
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.migrate import upgrade
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.stack
 
 DATABASE = "restored_whole"
 PICTURE = "known/whole-backup.jpg"
+PROMOTION = 1_000_000
 CHANGED = {"audit", "sink_offsets", "given_up", "outbox", "employees", "alembic_version"}
 """Tables that a restore writes itself, and those of Kafka's positions."""
 
@@ -69,6 +71,7 @@ def test_everything_comes_back_elsewhere(stack: Settings, other: Settings, tmp_p
     ida = enrolled(stack, "Whole Ida", 21)
     with connect(stack, autocommit=True) as db:
         db.execute("INSERT INTO sink_offsets VALUES ('whole', 'tracks', 0, 7)")
+        create_replaced(db.cursor(), PROMOTION)
     open_store(stack).put(PICTURE, b"a picture")
     place = tmp_path / "backup"
     try:
@@ -92,11 +95,14 @@ def test_everything_comes_back_elsewhere(stack: Settings, other: Settings, tmp_p
         assert len(after["audit"]) > 0, verified.stdout
         with pytest.raises(ConflictError, match="--replace"):
             restore(other, place)
+        restore(other, place, replace=True)
+        assert tables(other).keys() == before.keys()
         wrong_ones_change_nothing(other, place)
     finally:
         with connect(stack, autocommit=True) as db:
             db.execute("DELETE FROM sink_offsets WHERE sink = 'whole'")
             db.execute("DELETE FROM employees WHERE name = 'Whole Ida'")
+            drop(db.cursor(), replaced_schema(PROMOTION))
         open_store(stack).delete(PICTURE)
 
 
