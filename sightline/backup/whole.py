@@ -5,6 +5,7 @@ that are still read) and what is kept apart on purpose: encryption keys that set
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from psycopg import sql
@@ -18,7 +19,7 @@ from sightline.settings import Settings
 from sightline.stack.running import running_services
 from sightline.store.db import connect
 from sightline.store.migrate import revisions
-from sightline.store.objects import open_raw_store
+from sightline.store.objects import NoSuchObjectError, open_raw_store
 from sightline.store.outbox import deliver
 
 _OF_THE_HOME = ("config.yaml", "keys", "audit", "erasures")
@@ -116,10 +117,12 @@ def _save_objects(settings: Settings, into: Path) -> int:
     store, saved = open_raw_store(settings), 0
     into.mkdir(mode=0o700)
     for key in store.keys():  # noqa: SIM118 - a store is no dictionary
-        path = into / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(store.get(key))
-        saved += 1
+        with suppress(NoSuchObjectError):  # renamed or deleted meanwhile
+            data = store.get(key)
+            path = into / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            saved += 1
     return saved
 
 

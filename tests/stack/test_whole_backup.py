@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from sightline.backup import folder
-from sightline.backup.whole import restore
+from sightline.backup.whole import backup, restore
 from sightline.endpoints import database_url, kafka_servers
 from sightline.errors import ConflictError, SightlineError
 from sightline.people.backup import tell_everything
@@ -18,7 +18,7 @@ from sightline.runs.schema import create_replaced, drop, replaced_schema
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.migrate import upgrade
-from sightline.store.objects import open_store
+from sightline.store.objects import FolderStore, open_store
 from sightline.store.outbox import deliver
 from tests.stack.people_support import gallery
 from tests.stack.test_people_backup import enrolled
@@ -127,6 +127,25 @@ def wrong_ones_change_nothing(other: Settings, place: Path) -> None:
     assert tables(other) == before
     assert place.stat().st_mode & 0o777 == 0o700
     shutil.rmtree(place)
+
+
+def test_a_picture_that_goes_meanwhile_stops_no_backup(
+    stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = FolderStore.keys
+
+    def with_one_that_goes(store: FolderStore, prefix: str = "") -> Iterator[str]:
+        yield "known/gone.jpg"
+        yield from listed(store, prefix)
+
+    open_store(stack).put(PICTURE, b"a picture")
+    try:
+        monkeypatch.setattr(FolderStore, "keys", with_one_that_goes)
+        made = backup(stack, tmp_path / "backup")
+        saved = [path for path in (tmp_path / "backup/objects").rglob("*") if path.is_file()]
+        assert made.objects == len(saved) > 0
+    finally:
+        open_store(stack).delete(PICTURE)
 
 
 def test_a_folder_that_is_there_is_left_alone(stack: Settings, tmp_path: Path) -> None:
