@@ -9,6 +9,7 @@ checksums         SHA-256 of all of it, as `sha256sum -c checksums` reads them
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,9 +56,9 @@ def written(folder: Path) -> Iterator[Path]:
         _sum_up(draft)
         draft.rename(folder)
     except OSError as error:
-        raise SightlineError(
-            f"{folder} cannot be written: {error.strerror or error}; {draft} may be removed"
-        ) from error
+        raise SightlineError(f"{folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)  # faces and keys of a backup that is none
 
 
 def save(folder: Path, manifest: Manifest) -> None:

@@ -148,6 +148,16 @@ def test_a_picture_that_goes_meanwhile_stops_no_backup(
         open_store(stack).delete(PICTURE)
 
 
+def test_nothing_is_left_of_a_backup_that_fails(tmp_path: Path) -> None:
+    with (
+        pytest.raises(SightlineError, match="pg_dump"),
+        folder.written(tmp_path / "backup") as draft,
+    ):
+        (draft / "key").write_text("secret")
+        raise SightlineError("pg_dump has failed")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_there_is_left_alone(stack: Settings, tmp_path: Path) -> None:
     with (
         pytest.raises(SightlineError, match="is there already"),
