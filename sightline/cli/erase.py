@@ -12,8 +12,7 @@ from sightline.audit.keys import trusted
 from sightline.cli.audited import audited
 from sightline.cli.caller import caller
 from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
-from sightline.erase import record, report
-from sightline.erase.erase import Asked, erase, resume
+from sightline.erase import record
 from sightline.errors import SightlineError
 from sightline.settings import Settings, load_settings
 from sightline.store.db import connect
@@ -52,6 +51,8 @@ def _erase(
 
     What only retention removes is listed in a signed report, record for record, and when.
     """
+    from sightline.erase.erase import Asked, erase, resume  # noqa: PLC0415 - loads Kafka's clients
+
     settings = load_settings()
     if sum((bool(person), verify is not None, go_on)) != 1:
         raise SightlineError("say whom to erase, or --resume, or --verify REPORT")
@@ -74,6 +75,8 @@ def _erase(
 
 
 def _verify(settings: Settings, path: Path, as_json: bool) -> None:
+    from sightline.erase import report  # noqa: PLC0415
+
     try:
         told = json.loads(path.read_text())
     except (OSError, ValueError) as error:
