@@ -66,12 +66,12 @@ def _up(
         if not settings.s3_bucket:
             objects_folder(settings).mkdir(mode=0o700, exist_ok=True)
         status.update("starting Kafka and PostgreSQL")
-        _start(settings, ports)
+        ports = _start(settings, ports)
         status.update("migrating the database")
         upgrade(settings)
         if ports.secure:
             status.update("letting the services in")
-            _let_in(settings)
+            _let_in(settings, ports)
         status.update("creating topics")
         changes = apply_topics(settings, all_topics(known_fleets(settings)))
         monitor(settings, monitoring)
@@ -104,11 +104,8 @@ def _secured(settings: Settings, ports: StackPorts) -> StackPorts:
     return replace(ports, secure=True)
 
 
-def _let_in(settings: Settings) -> None:
+def _let_in(settings: Settings, ports: StackPorts) -> None:
     """Passwords and rights of every service, in Kafka and in PostgreSQL."""
-    ports = StackPorts.load(settings.home)
-    if ports is None:
-        raise AssertionError("the ports are remembered before anything is started")
     keyring = Keyring(settings.home)
     admit(keyring, ports)
     with connect(settings, autocommit=True) as db:
@@ -134,8 +131,11 @@ def down(settings: Settings) -> list[str]:
         return stopped
 
 
-def _start(settings: Settings, ports: StackPorts) -> None:
-    """Start both at once; ports are remembered before anybody else could need them."""
+def _start(settings: Settings, ports: StackPorts) -> StackPorts:
+    """Start both at once; ports are remembered before anybody else could need them.
+
+    The ports that they have now.
+    """
     home = settings.home
     cluster = None if settings.kafka_bootstrap_servers else Cluster(home)
     if cluster is not None:
@@ -151,6 +151,7 @@ def _start(settings: Settings, ports: StackPorts) -> None:
         ports.save(home)
     if brokers is not None:
         brokers.result()
+    return ports
 
 
 def _stop_services(settings: Settings) -> list[str]:
