@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import get_args
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from sightline.settings import Settings
-from sightline.settings.sources import PREFIX, group_of, variables_of
+from sightline.settings.sources import variables_of
+from sightline.settings.stated import leaves
 
 _HEAD = """# Settings
 
@@ -52,17 +53,13 @@ as RDS writes and rotates it, and where there is no `DATABASE_URL` the address t
 
 def page() -> str:
     """The page, as it has to stand in `docs/settings.md`."""
-    return _HEAD + "".join(f"{row}\n" for row in _rows(Settings, PREFIX))
+    return _HEAD + "".join(f"{row}\n" for row in _rows())
 
 
-def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        group = group_of(field)
-        if group is not None:
-            yield from _rows(group, f"{prefix}{name.upper()}__")
-        else:
-            names = ", ".join(f"`{one}`" for one in variables_of(name, field, prefix))
-            yield f"| {names} | {_default(field)} | {_meaning(field)} |"
+def _rows() -> Iterator[str]:
+    for path, field in leaves(Settings):
+        names = ", ".join(f"`{one}`" for one in variables_of(path, field))
+        yield f"| {names} | {_default(field)} | {_meaning(field)} |"
 
 
 def _default(field: FieldInfo) -> str:

@@ -59,10 +59,15 @@ def group_of(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def variables_of(name: str, field: FieldInfo, prefix: str = PREFIX) -> list[str]:
-    """The variables that set a field, the one that wins first."""
+def variable_of(path: Sequence[str]) -> str:
+    """The variable of a place of the model: a setting, or a group as JSON."""
+    return PREFIX + "__".join(path).upper()
+
+
+def variables_of(path: Sequence[str], field: FieldInfo) -> list[str]:
+    """The variables that set the field at a place of the model, the one that wins first."""
     alias = field.validation_alias
-    names = alias.choices if isinstance(alias, AliasChoices) else [f"{prefix}{name.upper()}"]
+    names = alias.choices if isinstance(alias, AliasChoices) else [variable_of(path)]
     return [str(one) for one in names]
 
 
@@ -92,12 +97,12 @@ def _variable(model: type[BaseModel], key: str) -> str:
     if group is not None:
         example = f"{key}.{next(iter(group.model_fields))}"
         raise SightlineError(f"{key} is a group of settings, such as {example}")
-    return PREFIX + "__".join(part.upper() for part in parts)
+    return variable_of(parts)
 
 
 def refuse_unknown_variables(model: type[BaseModel]) -> None:
     """Raises SightlineError for a variable that begins as ours and names no setting."""
-    known = {f"{PREFIX}{name.upper()}" for name in model.model_fields}
+    known = {variable_of((name,)) for name in model.model_fields}
     for name in os.environ:
         upper = name.upper()
         if upper.startswith(PREFIX) and upper.split("__")[0] not in known:

@@ -11,10 +11,10 @@ from pydantic.fields import FieldInfo
 from sightline.secrets import is_reference
 from sightline.settings import Settings
 from sightline.settings.sources import (
-    PREFIX,
     commanded,
     group_of,
     read_config_file,
+    variable_of,
     variables_of,
 )
 
@@ -54,9 +54,8 @@ def value_of(settings: Settings, path: Sequence[str]) -> Any:
 
 def origin(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> str:
     """Who says what a setting is: "command line", a variable's name, "config.yaml", "default"."""
-    prefix = PREFIX + "".join(f"{part.upper()}__" for part in path[:-1])
-    groups = [PREFIX + "__".join(path[:depth]).upper() for depth in range(1, len(path))]  # as JSON
-    own = variables_of(path[-1], field, prefix)
+    groups = [variable_of(path[:depth]) for depth in range(1, len(path))]  # as JSON
+    own = variables_of(path, field)
     below = [name for name in os.environ if name.upper().startswith(f"{own[0]}__")]
     for name in (*own, *below, *reversed(groups)):
         if os.environ.get(name):
@@ -65,7 +64,7 @@ def origin(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> st
 
 
 def _is_said(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> bool:
-    names = {path[-1], *variables_of(path[-1], field)}
+    names = {path[-1], *variables_of(path, field)}
     inner: Any = file
     for part in path[:-1]:
         inner = inner.get(part) if isinstance(inner, Mapping) else None

@@ -98,7 +98,7 @@ def test_every_service_runs_is_asked_how_it_is_and_may_do_little() -> None:
     services = {point.name for point in entry_points(group="sightline.services")}
     expected = {f"site-{name}" for name in services - {"vision"}}
     assert set(sets) == expected | {"site-vision-default", "site-vision-yard-2"}
-    known = {name for path, field in leaves(Settings) for name in variables_of_path(path, field)}
+    known = {name for path, field in leaves(Settings) for name in variables_of(path, field)}
     for name, one in sets.items():
         pod = one["spec"]["template"]["spec"]
         (container,) = pod["containers"]
@@ -122,11 +122,6 @@ def test_every_service_runs_is_asked_how_it_is_and_may_do_little() -> None:
         assert secrets["SIGHTLINE_ENCRYPTION__KEYS"].startswith("file:")
         assert secrets["SIGHTLINE_DATABASE_PASSWORD"].startswith("file:")
     assert set(named(rendered(*EVERYTHING), "PodDisruptionBudget")) == set(sets)
-
-
-def variables_of_path(path: tuple[str, ...], field: Any) -> list[str]:
-    prefix = "SIGHTLINE_" + "".join(f"{part.upper()}__" for part in path[:-1])
-    return variables_of(path[-1], field, prefix)
 
 
 def test_vision_scales_by_lag_from_one_to_three_past_a_thousand() -> None:

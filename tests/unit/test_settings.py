@@ -83,8 +83,7 @@ def test_the_command_line_comes_before_every_name_of_a_variable(
     monkeypatch.setenv("DB_SECRET_NAME", "theirs")
     monkeypatch.delenv("SIGHTLINE_DB_SECRET_NAME", raising=False)
     for path, field in leaves(Settings):
-        prefix = PREFIX + "".join(f"{part.upper()}__" for part in path[:-1])
-        first = variables_of(path[-1], field, prefix)[0]
+        first = variables_of(path, field)[0]
         assert first == PREFIX + "__".join(path).upper(), "what --set sets would not win"
     monkeypatch.setenv("SIGHTLINE_DB_SECRET_NAME", "")
     command(["db_secret_name=ours"])
