@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -17,7 +17,9 @@ from sightline.clean import clean, clean_arguments
 
 LogFormat = Literal["text", "json"]
 
-LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 FIELDS: Final = frozenset(
     {"camera", "track", "person", "topic", "partition", "offset", "event", "counters"}

@@ -16,6 +16,7 @@ from pydantic_settings import (
 
 from schemas.topics import LIVE
 from sightline.errors import SightlineError
+from sightline.log import Level, LogFormat
 from sightline.settings import sources
 from sightline.settings.groups import (
     ApiSettings,
@@ -136,10 +137,8 @@ class Settings(BaseSettings):
 
     metrics_host: str = Field("127.0.0.1", description="where a service's metrics are served")
     metrics_port: int = Field(0, ge=0, le=65535, description="0 is any free port, said in the log")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="of the services' logs"
-    )
-    log_format: Literal["text", "json"] = Field(
+    log_level: Level = Field("INFO", description="of the services' logs")
+    log_format: LogFormat = Field(
         "text", description="of the services' logs: lines for people, or JSON for programs"
     )
     shutdown_seconds: float = Field(10.0, gt=0, description="one deadline for all work at shutdown")
