@@ -174,7 +174,7 @@ class Endpoints:
         what["headers"] = {**(what.get("headers") or {}), **self._headers}
         try:
             return self._session.request(**what, timeout=_TIMEOUT_SECONDS)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
             return requests.request(**what, timeout=_TIMEOUT_SECONDS)
 
     def _body(self) -> bytes:
