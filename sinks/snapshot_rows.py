@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from schemas import sightline_pb2 as pb
 from sightline.clock import to_datetime
 from sightline.kafka.sink import Cursor
+from sightline.people.sealed_columns import of_pending
 from sightline.store.db import sealing_of
 from sightline.store.objects import safe_name
 from sightline.store.sealing import TamperedError
@@ -124,18 +125,16 @@ class Written:
 def keep_shots(cursor: Cursor, shots: Mapping[str, pb.Snapshot]) -> None:
     """Let the best shots of sightings wait for their persons."""
     sealing = sealing_of(cursor)
-    cursor.executemany(
-        _SHOT,
-        [
-            (key, to_datetime(shot.captured_at_us), shot.quality, sealing.seal(shot.jpeg, _as(key)))
-            for key, shot in shots.items()
-        ],
-    )
+    rows = []
+    for key, shot in shots.items():
+        kept = sealing.seal(shot.jpeg, of_pending(key))
+        rows.append((key, to_datetime(shot.captured_at_us), shot.quality, kept))
+    cursor.executemany(_SHOT, rows)
 
 
 def keep_again(cursor: Cursor, sighting: str, written: Written, jpeg: bytes) -> None:
     """Let a picture wait that was written."""
-    kept = sealing_of(cursor).seal(jpeg, _as(sighting))
+    kept = sealing_of(cursor).seal(jpeg, of_pending(sighting))
     cursor.execute(_SHOT, (sighting, written.captured_at, written.quality, kept))
 
 
@@ -188,7 +187,7 @@ def pending_of(cursor: Cursor, sighting: str) -> Shot | None:
         return None
     captured_at, quality, kept = row
     try:
-        jpeg = sealing_of(cursor).open(kept, _as(sighting))
+        jpeg = sealing_of(cursor).open(kept, of_pending(sighting))
     except TamperedError as error:
         log.warning("snapshots: dropped: %s", error)
         drop_pending(cursor, sighting)
@@ -234,10 +233,6 @@ def orphans_of(cursor: Cursor, path: str) -> list[str]:
 def drop_pending(cursor: Cursor, sighting: str) -> None:
     """Its picture waits no longer."""
     cursor.execute("DELETE FROM pending_snapshots WHERE sighting_id = %s", (sighting,))
-
-
-def _as(sighting: str) -> str:
-    return f"pending_snapshots/{sighting}/jpeg"
 
 
 def _owner_row(sighting: pb.Sighting) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg import sql
@@ -20,6 +20,11 @@ Found = tuple[Any, str, bytes]
 """The key of a row, what it is sealed as, and what there is, sealed or not."""
 
 log = logging.getLogger(__name__)
+
+
+def of_pending(sighting: UUID | str) -> str:
+    """What the picture of a sighting that waits for its person is sealed as."""
+    return f"pending_snapshots/{sighting}/jpeg"
 
 
 class Column(Protocol):
@@ -137,8 +142,7 @@ FACES = tuple(map(Face, (faces.TEMPLATES, faces.TRACKS, faces.PERSONS)))
 COLUMNS: tuple[Column, ...] = (
     *FACES,
     Bytes(
-        "pending_snapshots", "sighting_id", "jpeg", ("sighting_id",),
-        lambda sighting: f"pending_snapshots/{sighting}/jpeg",
+        "pending_snapshots", "sighting_id", "jpeg", ("sighting_id",), of_pending
     ),
     Bytes(
         "outbox", "id", "value", ("topic", "key"),
