@@ -157,7 +157,7 @@ def _reseal_object(ring: Ring, store: ObjectStore, key: str, done: Resealed) -> 
         log.warning("encryption: left as it is: %s", error)
         done.refused.append(name)
         return
-    store.put(key, ring.seal(plain, name), "application/octet-stream")
+    store.put(key, ring.seal(plain, name))
     done.sealed[OBJECTS] += 1
 
 

@@ -132,10 +132,11 @@ class S3Store:
         self._client = _s3_client(endpoint_url)
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
-        """Upload an object."""
+        """Upload an object; one that is sealed is bytes to whoever looks into the bucket."""
+        kind = _BYTES if is_sealed(data) else content_type
         with _s3(f"put {self.location(key)}"):
             self._client.put_object(
-                Bucket=self._bucket, Key=self._key(key), Body=data, ContentType=content_type
+                Bucket=self._bucket, Key=self._key(key), Body=data, ContentType=kind
             )
 
     def get(self, key: str) -> bytes:
@@ -179,8 +180,7 @@ class SealedStore:
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
         """Write an object, sealed."""
-        sealed = self._sealing.seal(data, name_of(key))
-        self._store.put(key, sealed, _BYTES if is_sealed(sealed) else content_type)
+        self._store.put(key, self._sealing.seal(data, name_of(key)), content_type)
 
     def get(self, key: str) -> bytes:
         """Read an object. Raises MissingKeyError, and TamperedError for one that was changed."""
