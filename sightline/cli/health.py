@@ -57,7 +57,7 @@ def _log_level(
 
 def _state(target: Target) -> dict[str, Any]:
     alive, health = _ask(target, "GET", "/healthz")
-    _ready, readiness = _ask(target, "GET", "/readyz")
+    _ready, readiness = _ask(target, "GET", "/readyz") if alive == 200 else (0, {})
     return {
         "service": target.service,
         "instance": target.instance,
