@@ -85,15 +85,9 @@ class CameraService:
     def _tell_health(self) -> None:
         health = self.stop.health
         health.ready()
-        if self._connection is not None:
-            health.has(DATABASE)
-        else:
-            health.waits_for(DATABASE)
+        health.tell(DATABASE, self._connection is not None)
         publishers = [one.publisher for one in self._running.values() if one.publisher]
-        if any(publisher.is_waiting for publisher in publishers):
-            health.waits_for(KAFKA)
-        else:
-            health.has(KAFKA)
+        health.tell(KAFKA, not any(publisher.is_waiting for publisher in publishers))
 
     def _with_database(self, work: Callable[[Connection], None]) -> None:
         try:

@@ -53,6 +53,13 @@ class Health:
         """It waits for that no more."""
         self._waits.discard(what)
 
+    def tell(self, what: str, is_there: bool) -> None:
+        """Something that the service needs is there, or is waited for."""
+        if is_there:
+            self.has(what)
+        else:
+            self.waits_for(what)
+
     def ages(self) -> dict[str, float]:
         """Seconds since the last beat of each loop; of the start where there was none."""
         now = self._clock.monotonic()

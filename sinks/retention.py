@@ -13,7 +13,7 @@ import psycopg
 from sightline import metrics
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, UnreachableError
-from sightline.health import DATABASE, KAFKA, Health
+from sightline.health import DATABASE, KAFKA
 from sightline.kafka.holdings import GROUPS, Held, Holdings
 from sightline.kafka.sizes import Place
 from sightline.lifecycle import Stop, start_service
@@ -115,21 +115,14 @@ def work(settings: Settings, stop: Stop, clock: Clock | None = None) -> None:
         stop.beat()
         show_disks(settings)
         show_certificates(settings)
-        _tell(stop.health, KAFKA, _done(watch.look))
+        stop.health.tell(KAFKA, _done(watch.look))
         if clock.monotonic() >= due:
             expired = _done(lambda: expire(settings, clock, stop))
-            _tell(stop.health, DATABASE, expired)
+            stop.health.tell(DATABASE, expired)
             if expired:
                 due = clock.monotonic() + settings.retention.expire_seconds
         stop.health.ready()
         stop.idle(settings.retention.watch_seconds)
-
-
-def _tell(health: Health, what: str, is_there: bool) -> None:
-    if is_there:
-        health.has(what)
-    else:
-        health.waits_for(what)
 
 
 def _done(work: Callable[[], object]) -> bool:

@@ -146,10 +146,7 @@ class MatchWorker:
     def _tell_health(self, stop: Stop) -> None:
         if not self._is_at_work:  # else the event's end is what counts
             stop.beat()
-        if self._lease.is_held():
-            stop.health.has(KAFKA)
-        else:
-            stop.health.waits_for(KAFKA)
+        stop.health.tell(KAFKA, self._lease.is_held())
 
     async def _work(self, stream: StreamT[bytes]) -> None:
         async for event in stream.events():
