@@ -33,6 +33,10 @@ def said_of(cursor: psycopg.Cursor[Any], said: Sequence[tuple[str, int]]) -> set
     erased: dict[int, UUID] = dict(cursor.execute(_PERSONS, (persons,)).fetchall())
     new = {track: erased[who] for track, who in said if who in erased and track not in gone}
     for erasure in set(new.values()):
-        theirs = sorted(track for track, of in new.items() if of == erasure)
-        cursor.execute(_BAR, (theirs, erasure))
+        bar(cursor, sorted(track for track, of in new.items() if of == erasure), erasure)
     return gone | new.keys()
+
+
+def bar(cursor: psycopg.Cursor[Any], theirs: Sequence[str], erasure: UUID) -> None:
+    """Note tracks as those of somebody whom this erasure is about."""
+    cursor.execute(_BAR, (list(theirs), erasure))

@@ -85,7 +85,7 @@ def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
             plan=Plan((), (), (), (), {}, ()),
         )
         record.begin(cursor, erasure)
-        gone, keys = rows.erase(cursor, person, str(erasure.erasure_id))
+        gone, keys = rows.erase(cursor, person, erasure.erasure_id)
         objects = {*keys, *called - pictures.pointed_to(cursor, called)}
         pictures.give_up(cursor, objects)
         plan = Plan(
@@ -109,7 +109,7 @@ def _go_on(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]
     reach(Fault.OBJECTS_ERASED)
     deliver(settings)
     needles = Needles(plan.uuids, erasure.global_ids)
-    markers = [f"person|{person}" for person in erasure.global_ids]
+    markers = [rows.marker(person)[0] for person in erasure.global_ids]
     matchers.take_back(settings, needles, markers)
     deleted = matchers.forget(settings, needles, erasure.global_ids[0], plan.tracks)
     reach(Fault.MATCHERS_FORGOT)

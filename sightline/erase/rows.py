@@ -13,6 +13,7 @@ from psycopg import sql
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS, GALLERY
+from sightline.erase import barred
 from sightline.erase.subject import Subject, schemas
 from sightline.people import facts, looks, records
 from sightline.people.overlay import Cursor
@@ -73,7 +74,7 @@ DELETE FROM corrections said WHERE correction_id = %(said)s
 """
 
 
-def erase(cursor: Cursor, subject: Subject, erasure: str) -> tuple[Counter[str], list[str]]:
+def erase(cursor: Cursor, subject: Subject, erasure: UUID) -> tuple[Counter[str], list[str]]:
     """Delete all rows; how many of each table, and the keys of pictures that go with them."""
     gone: Counter[str] = Counter()
     asked = _asked(subject)
@@ -173,22 +174,20 @@ def _employee(cursor: Cursor, subject: Subject) -> Counter[str]:
     return gone
 
 
-def _bar(cursor: Cursor, subject: Subject, erasure: str) -> None:
+def _bar(cursor: Cursor, subject: Subject, erasure: UUID) -> None:
     """Tell the matchers, and have the sinks write nothing down that still comes of them."""
     cursor.execute(
         "INSERT INTO erased_persons SELECT unnest(%s::bigint[]), %s ON CONFLICT DO NOTHING",
         (list(subject.global_ids), erasure),
     )
-    cursor.execute(
-        "INSERT INTO erased_tracks SELECT unnest(%s::uuid[]), %s ON CONFLICT DO NOTHING",
-        (list(subject.tracks), erasure),
-    )
+    barred.bar(cursor, subject.tracks, erasure)
     employee = [str(subject.employee)] if subject.employee else []
     _take_back(cursor, GALLERY.name, employee)
-    _take_back(cursor, FACTS.name, [f"person|{person}" for person in subject.global_ids])
+    markers = [marker(person) for person in subject.global_ids]
+    _take_back(cursor, FACTS.name, [key for key, _fact in markers])
     for person in employee:
         enqueue(cursor, GALLERY.name, person, None)
-    enqueue_all(cursor, FACTS.name, [marker(person) for person in subject.global_ids])
+    enqueue_all(cursor, FACTS.name, markers)
 
 
 def _take_back(cursor: Cursor, topic: str, keys: Iterable[str]) -> None:
