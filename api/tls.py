@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+from pathlib import Path
 
 from sightline.errors import SightlineError
 from sightline.settings.groups import ApiSettings
@@ -18,8 +19,9 @@ class Certificate:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._cert, self._key = settings.tls_cert, settings.tls_key
+        self._files = self._state()
         try:
-            self._files = self._load()
+            self._load()
         except OSError as error:  # ssl.SSLError is one
             raise SightlineError(f"api.tls_cert and api.tls_key: {error}") from error
 
@@ -34,26 +36,28 @@ class Certificate:
 
     def refresh(self) -> None:
         """For new connections take what the files hold now, if they have changed."""
+        files = self._state()
+        if files == self._files:
+            return
+        self._files = files
         try:
-            if self._state() != self._files:
-                self._files = self._load()
-                log.info("api: another certificate")
+            self._load()
         except OSError as error:
             # The one before goes on; half of a pair is whole the next time.
             log.warning("api: the new certificate cannot be taken: %s", error)
-            self._files = self._state_or_none()
+        else:
+            log.info("api: another certificate")
 
-    def _load(self) -> list[tuple[int, int]]:
-        files = self._state()
+    def _load(self) -> None:
         self._context.load_cert_chain(self._cert, self._key)
-        return files
 
-    def _state(self) -> list[tuple[int, int]]:
-        stats = [path.stat() for path in (self._cert, self._key) if path is not None]
-        return [(one.st_ino, one.st_mtime_ns) for one in stats]
+    def _state(self) -> list[tuple[int, int] | None]:
+        return [_stamp(path) for path in (self._cert, self._key) if path is not None]
 
-    def _state_or_none(self) -> list[tuple[int, int]]:
-        try:
-            return self._state()
-        except OSError:
-            return []
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
