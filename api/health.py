@@ -1,4 +1,4 @@
-"""Whether the API goes on and serves; the only routes that anybody may ask."""
+"""Whether the API goes on and serves; anybody may ask that."""
 
 import time
 from typing import cast

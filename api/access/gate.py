@@ -1,4 +1,7 @@
-"""The gate before all routes, known and unknown: without a key or a session only health answers."""
+"""The gate before all routes, known and unknown.
+
+Without a key or a session only health answers, and where people sign in.
+"""
 
 from typing import cast
 

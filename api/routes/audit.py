@@ -35,7 +35,7 @@ class Line(BaseModel):
 
 
 class Lines(BaseModel):
-    """Lines in order; `next` is `before` of the following page, null on the last one."""
+    """Lines in order; `next` is `before` of the following page, null after one that is not full."""
 
     items: list[Line]
     next: int | None
