@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from sightline.clock import to_us
 
@@ -69,12 +69,12 @@ class Flaw:
     detail: str
 
 
-class Signatures:
+class Signatures(Protocol):
     """Knows the installation's keys; `audit.keys` has them."""
 
     def holds(self, key_id: str, message: bytes, signature: bytes) -> bool:
         """Whether one of our own keys has signed the message."""
-        raise NotImplementedError
+        ...
 
 
 def hash_of(line: int, said: Said, previous: bytes) -> bytes:

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sightline.audit.chain import Signatures
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.secrets import reveal
 from sightline.settings import Settings
@@ -36,7 +35,7 @@ class Signer:
         return self._key.sign(message)
 
 
-class Trusted(Signatures):
+class Trusted:
     """The keys whose signatures count, by id."""
 
     def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
