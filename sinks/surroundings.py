@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cryptography import x509
-from pydantic import BaseModel
 
 from sightline import metrics
 from sightline.endpoints import objects_folder
 from sightline.kafka.holdings import Kept
 from sightline.security.keyring import Keyring
 from sightline.settings import Settings
+from sightline.settings.stated import leaves, value_of
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +59,12 @@ def ends_at(path: Path) -> float:
 
 
 def _certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
-    yield from _in_settings(settings, "")
+    for name, _field in leaves(Settings):
+        value = value_of(settings, name)
+        if isinstance(value, Path) and name[-1].endswith(_CERTIFICATES):
+            yield ".".join(name), value
     authority = Keyring(settings.home).authority
     if authority.exists():
         yield "home", authority
         for path in authority.parent.glob("*/tls.crt"):
             yield f"home.{path.parent.name}", path
-
-
-def _in_settings(group: BaseModel, prefix: str) -> Iterator[tuple[str, Path]]:
-    for name in type(group).model_fields:
-        value = getattr(group, name)
-        if isinstance(value, BaseModel):
-            yield from _in_settings(value, f"{prefix}{name}.")
-        elif isinstance(value, Path) and name.endswith(_CERTIFICATES):
-            yield f"{prefix}{name}", value
