@@ -13,6 +13,7 @@ from api.app import make_app
 from sightline.access.roles import Role
 from sightline.demo.cast import CAST, Image, portrait
 from sightline.settings import Settings
+from tests.least_rights import as_service
 from tests.support import api_key, bearer
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,7 +27,7 @@ def client_of(
 
     It has a key of its own; without a role it has none.
     """
-    app = make_app(settings.model_copy(update={"pack": "dlib"}))
+    app = make_app(as_service(settings, "api").model_copy(update={"pack": "dlib"}))
     headers = bearer(api_key(settings, role, cameras)) if role else {}
     with TestClient(app, raise_server_exceptions=False, headers=headers) as client:
         yield client

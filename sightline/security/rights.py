@@ -212,7 +212,7 @@ RIGHTS: Mapping[str, Rights] = {
             "snapshot_owners": "SELECT, UPDATE",
             "snapshots": READ,
             "stale_snapshots": "SELECT, INSERT",
-            "stale_objects": KEEP,
+            "stale_objects": OWN,
             "calibrations": KEEP,
             "walking_times": READ,
             "motion_events": READ,

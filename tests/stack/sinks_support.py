@@ -19,6 +19,7 @@ from sightline.kafka.sink import Sink, SinkLoop, Taken
 from sightline.lifecycle import Stop
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
+from tests.least_rights import as_service
 
 T0 = to_us(datetime(2026, 11, 21, 10, 15, 30, 250_000, UTC))
 
@@ -31,7 +32,7 @@ def at(seconds: float) -> int:
 
 @contextmanager
 def at_work(settings: Settings, sinks: Iterable[Sink]) -> Iterator[None]:
-    """Sinks at work, each in a thread; what ends one of them fails the test."""
+    """Sinks at work, each in a thread with its own rights; what ends one of them fails the test."""
     stop = Stop(10)
     ends: list[BaseException] = []
 
@@ -41,7 +42,8 @@ def at_work(settings: Settings, sinks: Iterable[Sink]) -> Iterator[None]:
         except BaseException as error:  # noqa: BLE001 - told to the test
             ends.append(error)
 
-    threads = [threading.Thread(target=work, args=(SinkLoop(sink, settings),)) for sink in sinks]
+    loops = [SinkLoop(sink, as_service(settings, sink.name)) for sink in sinks]
+    threads = [threading.Thread(target=work, args=(loop,)) for loop in loops]
     for thread in threads:
         thread.start()
     try:

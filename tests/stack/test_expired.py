@@ -21,6 +21,7 @@ from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
+from tests.least_rights import as_service
 from tests.stack.sinks_support import World, new_world, write
 
 pytestmark = pytest.mark.stack
@@ -40,7 +41,7 @@ def expire(stack: Settings, **days: float) -> dict[str, int]:
     """What the service does, for the rows of a year ago where nothing else is said."""
     wanted = RetentionSettings(**({"picture_days": 365} | days))
     settings = stack.model_copy(update={"retention": wanted})
-    gone = expired.expire(settings, SystemClock(), Stop(10))
+    gone = expired.expire(as_service(settings, "retention"), SystemClock(), Stop(10))
     write(stack, Snapshots(stack, open_store(stack)), [], idle=True)  # deletes objects
     return gone
 
