@@ -35,7 +35,7 @@ def backup(settings: Settings, place: Path) -> Manifest:
     """
     with folder.written(place) as draft:
         # In this order: the trail's noted end is not past the trail's end in the database, and
-        # every picture that a row names is there, for it was stored before its row.
+        # every picture that a row names was stored before its row: it is there, or has gone since.
         _save_home(settings.home, draft / folder.HOME)
         revision, _newest = revisions(settings)
         dump.dump(settings, draft / folder.DUMP)
