@@ -26,7 +26,8 @@ from sightline.explain.way import Way, way
 from sightline.identity.evidence import Vector
 from sightline.people import likeness
 from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.store import faces
+from sightline.store.db import Connection, connect
 from sightline.vision.interface import Face, ModelPack
 from sightline.vision.packs import load_pack
 
@@ -34,11 +35,13 @@ _OVERLAP = 0.5
 """Of face and box, over their union."""
 
 # Who is enrolled by their photos, who is not by their face on whichever track shows it best.
-_KNOWN = """
-SELECT employee.global_id, template.embedding FROM face_templates template
-JOIN employees employee ON employee.id = template.employee_id WHERE template.pack = %(pack)s
-UNION ALL SELECT global_id, face_embedding FROM detected_persons
-WHERE person_id IS NULL AND face_embedding IS NOT NULL AND embedding_pack = %(pack)s
+_ENROLLED = """
+SELECT employee.global_id, template_id, embedding, embedding_sealed FROM face_templates template
+JOIN employees employee ON employee.id = template.employee_id WHERE template.pack = %s
+"""
+_MET = """
+SELECT global_id, face_track, face_embedding, face_embedding_sealed FROM detected_persons
+WHERE person_id IS NULL AND embedding_pack = %s
 """
 
 
@@ -48,11 +51,21 @@ def check(settings: Settings, pack: ModelPack, folder: Path, count: int) -> list
         ids = db.execute(
             "SELECT id, global_id FROM access_logs ORDER BY timestamp, id LIMIT %s", (count,)
         ).fetchall()
-        known: dict[int, list[Vector]] = defaultdict(list)
-        for person, face in db.execute(_KNOWN, {"pack": pack.id}):
-            known[person].append(face.to_numpy())
+        known = known_faces(db, pack.id)
         return [_checked(way(settings, db, row), row, person, known, pack, folder)
                 for row, person in ids]  # fmt: skip
+
+
+def known_faces(db: Connection, pack: str) -> dict[int, list[Vector]]:
+    """The faces that people are known by, sealed or not, by global id."""
+    known: dict[int, list[Vector]] = defaultdict(list)
+    for query, name in ((_ENROLLED, faces.of_template), (_MET, faces.of_track)):
+        cursor = db.execute(query, (pack,))
+        for person, known_as, *columns in cursor:
+            face = faces.from_columns(cursor, name(known_as), *columns)
+            if face is not None:
+                known[person].append(face)
+    return known
 
 
 def _checked(
