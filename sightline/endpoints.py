@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from sightline.errors import SightlineError
 from sightline.secrets import SECRETS_MANAGER, forget, reveal
+from sightline.security.files import write_secret
 from sightline.security.keyring import SUPERUSER, Keyring
 from sightline.security.rights import CLI, user
 from sightline.settings import Settings
@@ -72,11 +73,7 @@ class StackPorts:
 
     def save(self, home: Path) -> None:
         """Remember them."""
-        path = self.path(home)
-        draft = path.with_suffix(".new")
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(asdict(self), indent=2))
-        draft.replace(path)
+        write_secret(self.path(home), json.dumps(asdict(self), indent=2).encode())
 
 
 def _ports(node: KafkaNode) -> tuple[int, ...]:

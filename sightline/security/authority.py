@@ -1,6 +1,5 @@
 """A small certificate authority: that of one home, which nobody else has to trust."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,6 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from sightline.security.files import Pair, write_secret
+
 _SERVER = IPv4Address("127.0.0.1")
 
 _AUTHORITY_DAYS = 3650
@@ -20,14 +21,6 @@ RENEW_DAYS = 60
 
 _EARLIER = timedelta(minutes=5)  # clocks differ
 _USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Files of a certificate and its key."""
-
-    certificate: Path
-    key: Path
 
 
 class Authority:
@@ -130,12 +123,3 @@ def _write(pair: Pair, key: ec.EllipticCurvePrivateKey, certificate: x509.Certif
     draft = pair.certificate.with_suffix(".new")
     draft.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     draft.replace(pair.certificate)
-
-
-def write_secret(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all, that its owner alone can read."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
-    draft.write_bytes(content)
-    draft.replace(path)

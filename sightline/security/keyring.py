@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from sightline.secrets import FILE
-from sightline.security.authority import Authority, Pair, now, write_secret
+from sightline.security.files import Pair, write_secret
 from sightline.security.rights import CLI, RIGHTS, user
 
 SUPERUSER = "postgres"
@@ -37,6 +37,8 @@ class Keyring:
 
     def prepare(self, brokers: int) -> None:
         """Make what is missing, and certificates that soon run out; the rest stays as it is."""
+        from sightline.security.authority import Authority, now  # noqa: PLC0415 - takes its time
+
         self._folder.mkdir(mode=0o700, exist_ok=True)
         authority = Authority(self._folder, now())
         services = (CLI, *RIGHTS)

@@ -11,7 +11,7 @@ import psutil
 from schemas.topics import MAX_RECORD_BYTES, MIB
 from sightline.endpoints import LOOPBACK, StackPorts
 from sightline.errors import SightlineError
-from sightline.security.authority import write_secret
+from sightline.security.files import write_secret
 from sightline.security.keyring import Keyring, node_name
 from sightline.security.rights import CLI, user
 from sightline.stack import processes

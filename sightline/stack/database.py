@@ -19,7 +19,7 @@ import psycopg
 
 from sightline.endpoints import LOOPBACK, StackPorts, admin_url
 from sightline.errors import SightlineError
-from sightline.security.authority import write_secret
+from sightline.security.files import write_secret
 from sightline.security.keyring import DATABASE, Keyring
 from sightline.stack import processes
 from sightline.stack.ports import answers, free_port, is_free

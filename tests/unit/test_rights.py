@@ -14,7 +14,8 @@ from schemas.migrations.versions import __path__ as versions
 from schemas.topics import all_topics
 from sightline.errors import SightlineError
 from sightline.kafka.config import aiokafka_config, client_config
-from sightline.security.authority import RENEW_DAYS, Authority, Pair, now
+from sightline.security.authority import RENEW_DAYS, Authority, now
+from sightline.security.files import Pair
 from sightline.security.keyring import Keyring
 from sightline.security.rights import ANY, RIGHTS, user
 from sightline.settings import Settings

@@ -6,7 +6,8 @@ import pytest
 from cryptography import x509
 from prometheus_client import REGISTRY
 
-from sightline.security.authority import Authority, Pair, now
+from sightline.security.authority import Authority, now
+from sightline.security.files import Pair
 from sightline.security.keyring import Keyring
 from sightline.settings import ApiSettings, KafkaSettings, Settings
 from sinks.surroundings import ends_at, show_certificates, show_disks
