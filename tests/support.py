@@ -78,11 +78,6 @@ def run_sightline(
     return result
 
 
-def sightline_json(settings: Settings, *arguments: str) -> Any:
-    """What `sightline ARGUMENTS --json` prints."""
-    return json.loads(run_sightline(settings.home, *arguments, "--json").stdout)
-
-
 def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
     """What `python -m benchmarks.NAME` prints: its numbers. It has a stack of its own."""
     with tempfile.TemporaryDirectory() as home:

@@ -8,7 +8,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,13 +23,13 @@ from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 from sightline.store.objects import open_store
 from tests.match_support import DIMENSION, PEOPLE, Walk, enrol_numbers, produce
+from tests.stack.commands_support import sightline_json
 from tests.support import (
     ROOT,
     api_key,
     bearer,
     environment,
     eventually,
-    run_sightline,
     sightline_command,
 )
 
@@ -78,8 +77,8 @@ class Way(Protocol):
 class CommandLine:
     """`sightline persons`."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     def name(self, person: int, name: str) -> None:
         self._run("name", str(person), name)
@@ -97,7 +96,7 @@ class CommandLine:
         self._run("forget", str(person))
 
     def _run(self, *arguments: str) -> Any:
-        return json.loads(run_sightline(self._home, "persons", *arguments, "--json").stdout)
+        return sightline_json(self._settings, "persons", *arguments)
 
 
 class Rest:
@@ -294,7 +293,7 @@ def test_corrections_are_in_all_logs_at_once_and_in_all_that_comes(
     record_property: Callable[[str, object], None],
 ) -> None:
     place = Place(stack, db, f"corrected-{kind}")
-    way: Way = Rest(api, api_key(stack)) if kind == "rest" else CommandLine(stack.home)
+    way: Way = Rest(api, api_key(stack)) if kind == "rest" else CommandLine(stack)
     ann, courier, double, guest, visitor = range(first, first + 5)
     ann_name = f"Ann of {kind}"
     ann_id = ids.global_id(enrol_numbers(stack, ann_name, ann))

@@ -1,5 +1,8 @@
 """Commands run in the test's own process: what a program of its own takes two seconds to begin."""
 
+import json
+from typing import Any
+
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -28,3 +31,8 @@ def run(settings: Settings, *arguments: str, **environment: str) -> str:
     done = command(settings, *arguments, **environment)
     assert done.exit_code == 0, (done.output, done.exception)
     return done.stdout
+
+
+def sightline_json(settings: Settings, *arguments: str) -> Any:
+    """What `sightline ARGUMENTS --json` prints."""
+    return json.loads(run(settings, *arguments, "--json"))

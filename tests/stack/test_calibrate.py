@@ -24,7 +24,8 @@ from sightline.people.records import Details
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.outbox import deliver
-from tests.support import read_topic, run_sightline, sightline_json
+from tests.stack.commands_support import run, sightline_json
+from tests.support import read_topic, run_sightline
 
 pytestmark = pytest.mark.stack
 
@@ -109,7 +110,7 @@ def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, fo
         )
     failed = run_sightline(restored.home, "calibrate", "--show", ".", check=False)
     assert failed.returncode == 1 and "cannot be read: measure again" in failed.stderr
-    run_sightline(restored.home, "calibrate", "--activate", "builtin")
+    run(restored, "calibrate", "--activate", "builtin")
     assert told(restored).scale("dlib", 5, 1e-2) == builtin("dlib").scale(5, 1e-2)
 
 

@@ -16,15 +16,16 @@ from sightline.store import cameras, walking
 from sightline.store.cameras import NewCamera
 from sightline.store.db import connect
 from tests.stack.camera_support import make_film
-from tests.support import read_topic, run_sightline, sightline_json
+from tests.stack.commands_support import run, sightline_json
+from tests.support import read_topic, run_sightline
 
 pytestmark = pytest.mark.stack
 
 
 def test_add_list_test_remove(stack: Settings, tmp_path: Path) -> None:
     film = make_film(tmp_path / "a.avi", frames=20)
-    run_sightline(
-        stack.home, "camera", "add", "cmd-1", str(film), "--site", "cmd", "--fleet", "cmd",
+    run(
+        stack, "camera", "add", "cmd-1", str(film), "--site", "cmd", "--fleet", "cmd",
         "--entry-point", "front door", "--room", "cmd-lobby", "--pace", "fast", "--no-motion",
     )  # fmt: skip
     (row,) = [one for one in sightline_json(stack, "camera", "list") if one["name"] == "cmd-1"]
@@ -44,7 +45,7 @@ def test_add_list_test_remove(stack: Settings, tmp_path: Path) -> None:
             "INSERT INTO motion_events (event_id, camera_id, started_at, first_sequence)"
             " VALUES (gen_random_uuid(), 'cmd-1', now(), 1)"
         )
-    run_sightline(stack.home, "camera", "remove", "cmd-1")
+    run(stack, "camera", "remove", "cmd-1")
     assert "cmd-1" not in [one["name"] for one in sightline_json(stack, "camera", "list")]
     with connect(stack) as connection:
         kept = connection.execute("SELECT count(*) FROM motion_events WHERE camera_id = 'cmd-1'")
@@ -57,7 +58,7 @@ def test_passwords_are_not_printed(stack: Settings) -> None:
     added = run_sightline(stack.home, "camera", "add", "cmd-secret", uri)
     listed = run_sightline(stack.home, "camera", "list", "--json")
     tried = run_sightline(stack.home, "camera", "test", "cmd-secret", check=False)
-    run_sightline(stack.home, "camera", "remove", "cmd-secret")
+    run(stack, "camera", "remove", "cmd-secret")
     for result in (added, listed, tried):
         assert "hunter2" not in result.stdout + result.stderr
     assert tried.returncode == 1
@@ -71,13 +72,13 @@ def test_walking_times_are_kept_and_published(stack: Settings) -> None:
         for name in ("walk-B", "walk-a"):
             camera = NewCamera(camera_id=name, uri=SecretStr("rtsp://127.0.0.1:9/x"), fleet="walk")
             cameras.add(connection, camera)
-    run_sightline(stack.home, "camera", "walk", "walk-a", "walk-B", "12.5")
+    run(stack, "camera", "walk", "walk-a", "walk-B", "12.5")
     with connect(stack) as connection, connection.cursor() as cursor:
         walking.set_time(cursor, "walk-B", "walk-a", 20)
     (row,) = sightline_json(stack, "camera", "walk")
     assert {row["camera_a"], row["camera_b"]} == {"walk-a", "walk-B"}
     assert row["seconds"] == 20
-    run_sightline(stack.home, "camera", "walk", "walk-a", "walk-B", "--remove")
+    run(stack, "camera", "walk", "walk-a", "walk-B", "--remove")
     refused = run_sightline(stack.home, "camera", "walk", "walk-a", "walk-B", check=False)
     assert refused.stderr == "sightline: two cameras and the seconds between them, or --remove\n"
     facts = [one for one in read_topic(stack, FACTS.name) if one.key == b"walking|walk-B|walk-a"]

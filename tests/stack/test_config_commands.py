@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sightline.settings import Settings
-from tests.support import run_sightline, sightline_json
+from tests.stack.commands_support import run, sightline_json
+from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
 
@@ -40,7 +41,7 @@ def test_each_value_and_who_says_so_without_secrets(tmp_path: Path) -> None:
 
 
 def test_what_is_set_is_tried(stack: Settings, tmp_path: Path) -> None:
-    run_sightline(stack.home, "topics", "apply")  # other tests leave fleets
+    run(stack, "topics", "apply")  # other tests leave fleets
     found = sightline_json(stack, "config", "check")
     assert [row["part"] for row in found if row["state"] != "right"] == []
     assert {"secrets", "kafka", "database", "topics", "objects", "models"} <= {

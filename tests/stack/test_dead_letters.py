@@ -19,8 +19,9 @@ from sightline.settings import Settings, SinkSettings
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.visitor_log import VisitorLog
+from tests.stack.commands_support import sightline_json
 from tests.stack.sinks_support import FACE, T0, World, at_work, new_world
-from tests.support import eventually, sightline_json
+from tests.support import eventually
 
 pytestmark = pytest.mark.stack
 

@@ -26,15 +26,14 @@ from sightline.store.db import connect
 from sightline.store.objects import open_store
 from sightline.store.outbox import Relay, deliver
 from sightline.vision.packs import ModelPack, load_pack
+from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import nobody_of
 from tests.support import (
     ROOT,
     environment,
     eventually,
     read_topic,
-    run_sightline,
     sightline_command,
-    sightline_json,
 )
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]
@@ -116,14 +115,14 @@ def test_a_person_is_enrolled_changed_and_removed_by_command(
     assert (first.name, first.is_authorized, len(first.templates)) == (name, False, 1)
     assert np.linalg.norm(np.frombuffer(first.templates[0].vector, "<f4")) == pytest.approx(1)
 
-    run_sightline(stack.home, "people", "set", name, "--status", "suspended", "--authorized")
+    run(stack, "people", "set", name, "--status", "suspended", "--authorized")
     changed = gallery(stack, done["person_id"])[-1]
     assert changed is not None
     assert (changed.status, changed.is_authorized) == ("suspended", True)
     assert changed.revision > first.revision
     assert name in {one["name"] for one in sightline_json(stack, "people")}
 
-    run_sightline(stack.home, "people", "remove", name)
+    run(stack, "people", "remove", name)
     assert gallery(stack, done["person_id"])[-1] is None
     assert name not in people(stack)
     with pytest.raises(SightlineError):

@@ -20,8 +20,9 @@ from sightline.store.objects import open_store
 from sightline.store.outbox import deliver
 from sightline.vision.packs import ModelPack, load_pack
 from tests.sealed import PLAIN_AND_SEALED
+from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import encoded, gallery, met, nobody_of, photo, rows
-from tests.support import run_sightline, sightline_json
+from tests.support import run_sightline
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]
 
@@ -232,7 +233,7 @@ def test_removing_takes_the_name_off_snapshots_and_the_face_off_tracks(
             " (%s, 'rules-cam', now(), now(), '{1,2,3,4}', %s, %s, 'Rules Ida', %s, 'dlib')",
             (track, done.global_id, done.person_id, look(photo("Ana Lima"), pack, stack).vector),
         )
-    run_sightline(stack.home, "people", "remove", "Rules Ida")
+    run(stack, "people", "remove", "Rules Ida")
     assert rows(
         stack, "SELECT persons_name FROM snapshot_owners WHERE sighting_id = %s", sighting
     ) == [(None,)]

@@ -10,8 +10,9 @@ from sightline.settings import Settings
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.visitor_log import VisitorLog
+from tests.stack.commands_support import sightline_json
 from tests.stack.sinks_support import World, at, new_world, write
-from tests.support import run_sightline, sightline_json
+from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
 

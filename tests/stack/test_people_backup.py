@@ -25,8 +25,9 @@ from sightline.store.migrate import upgrade
 from sightline.store.outbox import deliver, name_of
 from sightline.store.sealing import Sealing
 from tests.sealed import PLAIN_AND_SEALED
+from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import gallery, met, rows
-from tests.support import read_topic, run_sightline, sightline_json
+from tests.support import read_topic
 
 pytestmark = [pytest.mark.stack, PLAIN_AND_SEALED]
 
@@ -92,7 +93,7 @@ def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path)
     assert said["tracks"] == len(before["person_tracks"])
 
     # One is removed, one is changed into the other's name, one comes, a stranger is forgotten.
-    run_sightline(stack.home, "people", "remove", "Backup Ann")
+    run(stack, "people", "remove", "Backup Ann")
     with connect(stack) as db, db.cursor() as cursor:
         cursor.execute("UPDATE employees SET name = 'Backup Ann' WHERE name = 'Backup Bob'")
         corrections.forget(cursor, stranger)
@@ -100,7 +101,7 @@ def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path)
     later, _ = met(stack, unit(6))
     with pytest.raises(ConflictError, match="--replace"):
         restore(stack, file)
-    run_sightline(stack.home, "people", "restore", str(file), "--replace")
+    run(stack, "people", "restore", str(file), "--replace")
 
     after = everything(stack)
     kept = [row for row in after["detected_persons"] if row[0] != str(later)]
@@ -132,7 +133,7 @@ def test_a_restored_person_is_later_than_what_a_broker_has_kept(
     dora, file = enrolled(stack, "Backup Dora", 7), tmp_path / "people.zip"
     backup(stack, file)
     eve = enrolled(stack, "Backup Eve", 8)
-    run_sightline(stack.home, "people", "set", "Backup Dora", "--department", "Moved")
+    run(stack, "people", "set", "Backup Dora", "--department", "Moved")
     known = gallery(stack)[dora].revision
     with connect(stack) as db:
         db.execute("DELETE FROM employees WHERE id = %s", (eve,))

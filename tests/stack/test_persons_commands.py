@@ -8,9 +8,10 @@ import pytest
 
 from schemas import sightline_pb2 as pb
 from sightline.settings import Settings
+from tests.stack.commands_support import sightline_json
 from tests.stack.corrections_support import Logs
 from tests.stack.sinks_support import World, new_world
-from tests.support import run_sightline, sightline_json
+from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
 

@@ -21,6 +21,7 @@ from sightline.runs.promote import promote, take_back
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.objects import NoSuchObjectError
+from tests.stack.commands_support import run as command
 from tests.stack.runs_support import Pass, begin_run, forget_run, window
 from tests.stack.sinks_support import World, new_world
 from tests.support import run_sightline
@@ -114,8 +115,8 @@ def test_a_run_that_says_the_same_has_an_empty_diff(
     found = compared(stack, LIVE, name)
     assert found.empty
     assert (found.events, found.sightings, found.visits) == (1, (2, 2), (2, 2))
-    told = run_sightline(stack.home, "runs", "diff", "live", name)
-    assert told.stdout.startswith("empty:")
+    told = command(stack, "runs", "diff", "live", name)
+    assert told.startswith("empty:")
 
 
 def test_a_diff_tells_tracks_and_names_by_person_and_camera(
@@ -144,8 +145,8 @@ def test_a_promoted_run_is_what_people_query_until_it_is_taken_back(
     stack: Settings, live: Pass, run: Pass, world: World, ann: str, name: str
 ) -> None:
     before, differs = live.shown(), compared(stack, LIVE, name).told()
-    told = run_sightline(stack.home, "runs", "promote", name)
-    assert "1 motion events" in told.stdout
+    told = command(stack, "runs", "promote", name)
+    assert "1 motion events" in told
     after = live.shown()
     y = world.sighting(stranger="y").global_id
     ann_id = world.sighting(employee=ann).global_id
@@ -163,7 +164,7 @@ def test_a_promoted_run_is_what_people_query_until_it_is_taken_back(
     live.tell()  # the sinks have nothing to put right
     assert live.shown() == after
 
-    run_sightline(stack.home, "runs", "promote", "live")
+    command(stack, "runs", "promote", "live")
     live.tell()
     assert live.shown() == before
     assert compared(stack, LIVE, name).told() == differs

@@ -15,13 +15,13 @@ from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.targets import Target, targets
 from tests.stack.camera_support import broker_process
+from tests.stack.commands_support import run, sightline_json
 from tests.support import (
     ROOT,
     environment,
     eventually,
     run_sightline,
     sightline_command,
-    sightline_json,
 )
 
 pytestmark = pytest.mark.stack
@@ -67,7 +67,7 @@ def test_health_tells_a_loop_that_stands_still_from_a_broker_that_is_away(
     log = tmp_path / "outbox.log"
     with outbox(stack, log) as target:
         assert status(target, "/healthz") == 200
-        run_sightline(stack.home, "log-level", "outbox", "debug")
+        run(stack, "log-level", "outbox", "debug")
         # Its loop waits for a lock that somebody holds for too long.
         with connect(stack) as db:
             db.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")

@@ -6,6 +6,7 @@ import pytest
 from sightline.endpoints import database_url
 from sightline.settings import Settings
 from sightline.store.db import connect
+from tests.stack.commands_support import run
 from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
@@ -71,13 +72,13 @@ def test_migrations_go_up_down_and_up(stack: Settings) -> None:
         connection.execute("CREATE DATABASE up_and_down")
     own = url.removesuffix("/sightline") + "/up_and_down"
     env = {"DATABASE_URL": own}
-    run_sightline(stack.home, "db", "upgrade", env=env)
+    run(stack, "db", "upgrade", **env)
     first = columns(own)
     assert first.items() <= columns(url).items()
-    run_sightline(stack.home, "db", "upgrade", env=env)
-    run_sightline(stack.home, "db", "downgrade", "base", env=env)
+    run(stack, "db", "upgrade", **env)
+    run(stack, "db", "downgrade", "base", **env)
     assert columns(own) == {}
-    run_sightline(stack.home, "db", "upgrade", env=env)
+    run(stack, "db", "upgrade", **env)
     assert columns(own) == first
 
 

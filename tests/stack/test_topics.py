@@ -8,7 +8,8 @@ from sightline.kafka.admin import Change, apply_topics, ensure_fleet_topic, topi
 from sightline.kafka.config import client_config
 from sightline.settings import Settings
 from sightline.store.db import connect
-from tests.support import eventually, run_sightline, sightline_json
+from tests.stack.commands_support import sightline_json
+from tests.support import eventually, run_sightline
 
 pytestmark = pytest.mark.stack
 

@@ -14,7 +14,8 @@ from sightline.settings import Settings
 from sightline.stack.cluster import Cluster
 from sightline.stack.database import Database
 from sightline.stack.ports import is_free
-from tests.support import eventually, run_sightline, sightline_json
+from tests.stack.commands_support import sightline_json
+from tests.support import eventually, run_sightline
 
 pytestmark = pytest.mark.stack
 
