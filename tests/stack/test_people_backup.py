@@ -55,6 +55,7 @@ def everything(stack: Settings) -> dict[str, list[tuple[Any, ...]]]:
             for (name,) in rows(
                 stack,
                 "SELECT column_name FROM information_schema.columns WHERE table_name = %s"
+                " AND table_schema = 'public'"  # runs have tables of the same names
                 " AND column_name <> 'revision' AND is_identity = 'NO'",
                 table,
             )
