@@ -231,8 +231,11 @@ def new_world(settings: Settings) -> Iterator[World]:
 
 
 def write(settings: Settings, sink: Sink, *batches: Iterable[Message], idle: bool = False) -> None:
-    """Let a sink write batches, each in a transaction of its own, as the runner does."""
-    with connect(settings) as db:
+    """Let a sink write batches, each in a transaction of its own, as the runner does.
+
+    It has the rights of its service.
+    """
+    with connect(as_service(settings, sink.name)) as db:
         for batch in batches:
             records = taken(sink, batch)
             with db.transaction(), db.cursor() as cursor:
