@@ -1,8 +1,6 @@
 """The parts that tests stand on: the shared media, and one real stack for the whole session."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from sightline.settings import Settings, load_settings
 from tests.sealed import all_sealed
-from tests.support import FOREIGN, ROOT, run_sightline
+from tests.support import FOREIGN, ROOT, own_home, run_sightline
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("sightline", deadline=None)
@@ -43,22 +41,16 @@ def shared() -> Path:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A home of the test's own; whatever it has started is stopped."""
-    # Not below pytest's folders: nobody else may enter those, and as root the database's
-    # user is somebody else.
-    folder = Path(tempfile.mkdtemp(prefix="sightline-test-"))
-    yield folder
-    _end(folder)
+    with own_home() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
 def plain_stack() -> Iterator[Settings]:
     """A real broker and database with topics and tables, for the whole session."""
-    folder = Path(tempfile.mkdtemp(prefix="sightline-tests-"))
-    try:
+    with own_home() as folder:
         run_sightline(folder, "up", seconds=300)
         yield Settings(home=folder)
-    finally:
-        _end(folder)
 
 
 @pytest.fixture(scope="session")
@@ -74,8 +66,3 @@ def stack(request: pytest.FixtureRequest) -> Settings:
     kind = getattr(request, "param", "plain")
     settings: Settings = request.getfixturevalue(f"{kind}_stack")
     return settings
-
-
-def _end(folder: Path) -> None:
-    run_sightline(folder, "down", check=False)
-    shutil.rmtree(folder)

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,21 @@ def eventually(condition: Callable[[], T], seconds: float = 30.0, what: str = ""
         if time.monotonic() > until:
             raise AssertionError(f"not within {seconds:.0f} s: {what or condition}")
         time.sleep(0.05)
+
+
+@contextmanager
+def own_home() -> Iterator[Path]:
+    """A new home; whatever it has started is stopped in the end."""
+    from sightline.stack.embedded import down  # takes long to load, and many tests need it not
+
+    # Not below pytest's folders: nobody else may enter those, and as root the database's
+    # user is somebody else.
+    folder = Path(tempfile.mkdtemp(prefix="sightline-test-"))
+    try:
+        yield folder
+    finally:
+        down(Settings(home=folder))
+        shutil.rmtree(folder)
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:

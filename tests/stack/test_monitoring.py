@@ -3,7 +3,6 @@
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from sightline.stack.status import status
 from tests.http_camera import camera_server
 from tests.monitoring_support import PROMETHEUS, RUNBOOK, faster
 from tests.stack.camera_support import add_camera
-from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
+from tests.support import ROOT, environment, eventually, own_home, run_sightline, sightline_command
 
 pytestmark = [
     pytest.mark.stack,
@@ -48,14 +47,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home whose monitoring looks often and does not wait long."""
     rules = tmp_path_factory.mktemp("alerts") / "rules"
     faster(PROMETHEUS / "rules", _FACTOR, rules)
-    home = Path(tempfile.mkdtemp(prefix="sightline-test-"))  # as the fixture `home`
-    (home / "config.yaml").write_text(f"monitoring: {{scrape_seconds: 1, rules: {rules}}}\n")
-    try:
+    with own_home() as home:
+        (home / "config.yaml").write_text(f"monitoring: {{scrape_seconds: 1, rules: {rules}}}\n")
         run_sightline(home, "up", "--monitoring", seconds=_PATIENCE)
         yield home
-    finally:
-        run_sightline(home, "down", check=False)
-        shutil.rmtree(home)
 
 
 @contextmanager

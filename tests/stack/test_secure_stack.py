@@ -1,7 +1,6 @@
 """A home of `up --secure`: who is who they say may do what the table of rights says, nobody else
 anything. The whole pipeline on such a home: tests/e2e/test_demo.py."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from sightline.security.keyring import Keyring
 from sightline.security.rights import ANY, CLI, RIGHTS, user
 from sightline.settings import Settings
 from sightline.store.db import connect
-from tests.support import eventually, run_sightline
+from tests.support import eventually, own_home, run_sightline
 
 pytestmark = pytest.mark.stack
 
@@ -38,8 +37,7 @@ SECONDS = 20.0
 @pytest.fixture(scope="module")
 def secure() -> Iterator[Settings]:
     """A home that was used as it is by default, and made secure then."""
-    home = Path(tempfile.mkdtemp(prefix="sightline-secure-"))
-    try:
+    with own_home() as home:
         run_sightline(home, "up", seconds=300)
         with connect(Settings(home=home)) as db:
             db.execute("INSERT INTO rooms (room_id, name) VALUES ('kept', '')")
@@ -50,9 +48,6 @@ def secure() -> Iterator[Settings]:
         run_sightline(home, "down")
         run_sightline(home, "up", "--secure", seconds=300)
         yield Settings(home=home)
-    finally:
-        run_sightline(home, "down", check=False)
-        shutil.rmtree(home)
 
 
 def as_service(settings: Settings, service: str) -> Settings:
