@@ -1,24 +1,20 @@
 """Keys and people at the API: let in by what they have, kept to what they may, turned away."""
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import typer
 from fastapi.testclient import TestClient
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from schemas import sightline_pb2 as pb
 from sightline.access import keys, users
 from sightline.access.actor import command_actor
 from sightline.access.roles import Role
-from sightline.cli.keys import app as keys_app
-from sightline.cli.users import app as users_app
 from sightline.errors import ConflictError, NotFoundError, SightlineError
 from sightline.kafka.sink import Sink
-from sightline.settings import Settings, load_settings
+from sightline.settings import Settings
 from sightline.settings.groups import ApiSettings
 from sightline.store.db import connect
 from sightline.store.objects import open_store
@@ -26,6 +22,7 @@ from sinks.access_log import AccessLog
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 from tests.api_support import client_of, good, problem
+from tests.stack.commands_support import command, sightline_json
 from tests.stack.sinks_support import World, new_world, write
 from tests.support import api_key, bearer
 
@@ -62,24 +59,6 @@ def user(stack: Settings) -> Iterator[str]:
         db.execute("DELETE FROM users WHERE name = %s", (name,))
 
 
-def command(stack: Settings, app: typer.Typer, *arguments: str, given: str = "") -> Result:
-    """A command, run in this process."""
-    load_settings.cache_clear()
-    try:
-        return CliRunner().invoke(
-            app, arguments, input=given, env={"SIGHTLINE_HOME": str(stack.home)}
-        )
-    finally:
-        load_settings.cache_clear()
-
-
-def told(stack: Settings, app: typer.Typer, *arguments: str, given: str = "") -> Any:
-    """What a command prints with `--json`."""
-    done = command(stack, app, *arguments, "--json", given=given)
-    assert done.exit_code == 0, (done.output, done.exception)
-    return json.loads(done.stdout)
-
-
 def refusal(ask: Callable[[], Any]) -> Any:
     """What is answered to one request too many; a window may end meanwhile."""
     for _ in range(5):
@@ -96,12 +75,12 @@ def well(result: Result) -> None:
 def test_a_key_opens_until_it_is_revoked_and_its_secret_is_nowhere(
     stack: Settings, outsider: TestClient
 ) -> None:
-    made = told(stack, keys_app, "create", "access-panel", "--role", "guard")
+    made = sightline_json(stack, "keys", "create", "access-panel", "--role", "guard")
     key, key_id = made["key"], made["key_id"]
     for headers in (bearer(key), {"X-API-Key": key}, {"Authorization": f"bearer  {key}"}):
         me = good(outsider.get(WHOLE, headers=headers))
         assert (me["kind"], me["id"], me["role"]) == ("key", key_id, "guard")
-    [listed] = [one for one in told(stack, keys_app, "list") if one["key_id"] == key_id]
+    [listed] = [one for one in sightline_json(stack, "keys", "list") if one["key_id"] == key_id]
     assert (listed["state"], listed["name"]) == ("valid", "access-panel")
     assert listed["last_used_at"]
     left = datetime.fromisoformat(listed["expires_at"]) - datetime.now(UTC)
@@ -111,9 +90,9 @@ def test_a_key_opens_until_it_is_revoked_and_its_secret_is_nowhere(
         for table in ("api_keys", "outbox"):
             rows = db.execute(f"SELECT t::text FROM {table} t").fetchall()
             assert not [row for row in rows if secret in row[0]]
-    well(command(stack, keys_app, "revoke", key_id))
+    well(command(stack, "keys", "revoke", key_id))
     problem(outsider.get(WHOLE, headers=bearer(key)), 401)
-    again = command(stack, keys_app, "revoke", key_id)
+    again = command(stack, "keys", "revoke", key_id)
     assert isinstance(again.exception, NotFoundError)
 
 
@@ -251,7 +230,7 @@ def test_a_key_for_some_cameras_sees_no_others(
 def test_a_key_for_a_site_sees_its_cameras(
     stack: Settings, outsider: TestClient, world: World
 ) -> None:
-    made = told(stack, keys_app, "create", "site", "--role", "guard", "--site", world.site)
+    made = sightline_json(stack, "keys", "create", "site", "--role", "guard", "--site", world.site)
     mine = bearer(made["key"])
     rows = good(outsider.get("/api/v1/sightings", headers=mine))["items"]
     assert len(rows) == 2
@@ -346,27 +325,27 @@ def test_a_session_ends_with_time_with_the_password_and_with_the_person(
         assert good(browser.get(WHOLE))["role"] == "operator"
         db.execute("UPDATE users SET role = 'viewer' WHERE name = %s", (user,))
         assert good(browser.get(WHOLE))["role"] == "viewer"
-        well(command(stack, users_app, "passwd", user, given="another long password\n"))
+        well(command(stack, "users", "passwd", user, given="another long password\n"))
         problem(browser.get(WHOLE), 401)
         problem(sign_in(browser, user), 401)
         good(sign_in(browser, user, "another long password"))
-        well(command(stack, users_app, "remove", user))
+        well(command(stack, "users", "remove", user))
         problem(browser.get(WHOLE), 401)
 
 
 def test_users_are_added_listed_and_refused(stack: Settings) -> None:
     added = ("add", "access-grace", "--role", "auditor")
     try:
-        short = command(stack, users_app, *added, given="short\n")
+        short = command(stack, "users", *added, given="short\n")
         assert isinstance(short.exception, SightlineError)
-        well(command(stack, users_app, *added, given=f"{PASSWORD}\n"))
-        twice = command(stack, users_app, *added, given=f"{PASSWORD}\n")
+        well(command(stack, "users", *added, given=f"{PASSWORD}\n"))
+        twice = command(stack, "users", *added, given=f"{PASSWORD}\n")
         assert isinstance(twice.exception, ConflictError)
-        rows = told(stack, users_app, "list")
+        rows = sightline_json(stack, "users", "list")
         [listed] = [one for one in rows if one["name"] == "access-grace"]
         assert (listed["role"], listed["signs_in_by"]) == ("auditor", "password")
         assert PASSWORD not in str(listed)
     finally:
-        command(stack, users_app, "remove", "access-grace")
-    gone = command(stack, users_app, "remove", "access-grace")
+        command(stack, "users", "remove", "access-grace")
+    gone = command(stack, "users", "remove", "access-grace")
     assert isinstance(gone.exception, NotFoundError)
