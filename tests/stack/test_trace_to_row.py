@@ -28,8 +28,9 @@ CAMERA, SITE = "trace-cam", "trace-site"
 
 
 @pytest.fixture
-def collector(stack: Settings) -> Iterator[Collector]:
+def collector(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """What this process traces goes there, and what others are told to."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")  # ms; 5 s if nobody says so
     with collecting() as found:
         traced = TracingSettings(endpoint=found.url, share=1.0)
         tracing.configure(stack.model_copy(update={"tracing": traced}), "test", "1")
