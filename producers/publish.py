@@ -284,6 +284,10 @@ class Publisher:
         while heard.said:
             kind, event_id = heard.said[-1]
             self._spool.said(kind, event_id)
+            log.info(
+                "%s: motion %s", self._camera.camera_id, pb.MotionEvent.Kind.Name(kind).lower(),
+                extra={"event": event_id},
+            )  # fmt: skip
             heard.said.pop()
             self._saying.discard((kind, event_id))
             self._is_news = True

@@ -65,6 +65,9 @@ _REFUSED = (
 )
 """However often it is sent, Kafka will not take it."""
 
+_SEEN = (pb.Sighting.CONFIRMED, pb.Sighting.CHANGED)
+"""Decisions that become rows."""
+
 _LOOK_SECONDS = 0.05
 """How soon a wish to stop, or a failure, is noticed."""
 
@@ -257,7 +260,7 @@ def _record(event: EventT[bytes]) -> Record:
 
 
 def _out(sighting: pb.Sighting) -> Out:
-    _count(sighting)
+    _tell(sighting)
     return Out(
         SIGHTINGS.name,
         sighting.site_id,
@@ -266,13 +269,27 @@ def _out(sighting: pb.Sighting) -> Out:
     )
 
 
-def _count(sighting: pb.Sighting) -> None:
+def _tell(sighting: pb.Sighting) -> None:
+    """Count a decision, and log one that people see; by ids, never by name."""
     if sighting.again:
         return  # no decision: an earlier one told once more
     status = pb.Sighting.Status.Name(sighting.status).lower()
-    metrics.DECISIONS.labels(status, "known" if sighting.person_id else "unknown").inc()
+    kind = "known" if sighting.person_id else "unknown"
+    metrics.DECISIONS.labels(status, kind).inc()
     if sighting.status == pb.Sighting.CHANGED:
         metrics.DECISIONS_CHANGED.inc()
+    about_it = {
+        "camera": sighting.camera_id,
+        "track": sighting.track_id,
+        "person": sighting.global_id,
+        "event": sighting.motion_event_id,
+    }
+    log.log(
+        logging.INFO if sighting.status in _SEEN else logging.DEBUG,
+        "%s: track %s is %s person %d, %s",
+        *(sighting.camera_id, sighting.track_id, kind, sighting.global_id, status),
+        extra=about_it,
+    )
 
 
 def _end(why: str) -> NoReturn:

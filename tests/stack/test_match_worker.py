@@ -1,5 +1,6 @@
 """The matching stream on the real broker, its source written in transactions as vision does."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ log = logging.getLogger(__name__)
 
 @pytest.fixture(scope="module")
 def matcher(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    with worker(stack, tmp_path_factory.mktemp("match")) as one:
+    folder = tmp_path_factory.mktemp("match")
+    with worker(stack, folder, SIGHTLINE_LOG_FORMAT="json") as one:
         yield one
         assert one.stop() == 0, one.log()
 
@@ -76,6 +78,13 @@ def test_an_enrolled_person_is_named_from_agreeing_shots(stack: Settings, matche
     assert ended.confidence >= sighting.confidence
     order = [one.status for one in sightings(stack, walk.site)]
     assert order == [pb.Sighting.PROVISIONAL, pb.Sighting.CONFIRMED, pb.Sighting.ENDED]
+
+    lines = [json.loads(line) for line in matcher.log().splitlines() if walk.track_id in line]
+    (line,) = [one for one in lines if one["level"] == "INFO"]
+    assert (line["camera"], line["track"]) == (walk.camera, walk.track_id)
+    assert (line["person"], line["topic"]) == (sighting.global_id, FACES.name)
+    assert {"partition", "offset", "event"} <= line.keys()
+    assert sighting.name not in str(line)
 
 
 def test_a_running_matcher_knows_and_forgets_a_person_within_two_seconds(
@@ -260,7 +269,7 @@ def test_a_matcher_shows_how_far_it_is_behind_and_what_it_knows(
     searched = shown("index_search_seconds_count")
     enrol_numbers(stack, "Match Gauge", 9)
     walk = Walk(9, "match-gauge", "match-gauge")
-    many = [walk.shot(number) for number in range(400)]
+    many = [walk.shot(number) for number in range(1200)]
     produce(stack, [*many, walk.end()])
     eventually(lambda: behind() > 100, what="nobody says that faces wait")
     assert said(stack, walk).name == "Match Gauge"
