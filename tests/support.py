@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS
@@ -27,6 +27,7 @@ from sightline.settings import Settings
 from sightline.store.db import connect
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 ROOT = Path(__file__).parent.parent
 
@@ -122,11 +123,16 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def dead_letters(settings: Settings) -> list[pb.DeadLetter]:
-    """All there are now; a test writes one that is none."""
+    """All there are now."""
+    return read_messages(settings, DEAD_LETTERS.name, pb.DeadLetter)
+
+
+def read_messages(settings: Settings, topic: str, kind: type[M]) -> list[M]:
+    """What can be read of all that a topic holds now: some tests write what cannot."""
     found = []
-    for record in read_topic(settings, DEAD_LETTERS.name):
+    for record in read_topic(settings, topic):
         with suppress(DecodeError):
-            found.append(pb.DeadLetter.FromString(record.value or b""))
+            found.append(kind.FromString(record.value or b""))
     return found
 
 

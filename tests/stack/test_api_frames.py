@@ -19,7 +19,7 @@ from sinks.access_log import AccessLog
 from tests.api_support import base64_of, client_of, crop_of, good, photo_of, problem
 from tests.match_support import Worker, worker
 from tests.stack.sinks_support import write
-from tests.support import eventually, read_topic
+from tests.support import eventually, read_messages, read_topic
 
 pytestmark = pytest.mark.stack
 
@@ -71,7 +71,7 @@ def ask(client: TestClient, *crops: tuple[int, bytes], camera: str = CAMERA) -> 
 
 
 def of_camera(stack: Settings, topic: str, kind: type[Any], camera: str) -> list[Any]:
-    found = [kind.FromString(record.value) for record in read_topic(stack, topic)]
+    found = read_messages(stack, topic, kind)
     return [one for one in found if getattr(one, "camera_id", "") == camera]
 
 
