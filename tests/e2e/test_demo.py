@@ -18,8 +18,10 @@ import pytest
 
 from benchmarks.explain import check
 from sightline.settings import Settings
+from sightline.stack.embedded import down
 from sightline.vision.packs import load_pack
 from tests.monitoring_support import without_data
+from tests.stack.commands_support import sightline_json
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
 
 pytestmark = pytest.mark.e2e
@@ -123,10 +125,10 @@ def ten_rows_lead_to_the_right_face(home: Path) -> int:
             assert list(without_data(home, seconds=900)) == []
         rows = check(settings, load_pack(settings), home, 10)
         picture = home / "frame.jpg"
-        explain = ("explain", rows[0]["row"], "--output", str(picture), "--json")
-        told = json.loads(run_sightline(home, *explain).stdout)
+        explain = ("explain", rows[0]["row"], "--output", str(picture))
+        told = sightline_json(settings, *explain)
     finally:
-        run_sightline(home, "down")
+        down(settings)
     frame = cv2.imread(str(picture))
     assert frame is not None and frame.shape[:2] == (480, 854)
     assert told["picture"] == str(picture)
