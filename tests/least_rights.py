@@ -8,7 +8,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from sightline.endpoints import database_url
-from sightline.security.rights import user
+from sightline.security.rights import RIGHTS, user
 from sightline.settings import Settings
 
 _PASSWORD = "only-here"
@@ -16,9 +16,15 @@ _PASSWORD = "only-here"
 
 def as_service(settings: Settings, service: str) -> Settings:
     """The same installation for a service by its name in `RIGHTS`."""
-    return settings.model_copy(
-        update={"database_url": SecretStr(_signed_in(database_url(settings), user(service)))}
-    )
+    url = SecretStr(rights_of(settings, service)["DATABASE_URL"])
+    return settings.model_copy(update={"database_url": url})
+
+
+def rights_of(settings: Settings, service: str) -> dict[str, str]:
+    """The environment of a process of the service; one without any rights there has no role."""
+    if not RIGHTS[service].tables:
+        return {}
+    return {"DATABASE_URL": _signed_in(database_url(settings), user(service))}
 
 
 @cache

@@ -22,6 +22,7 @@ from sightline.kafka.config import producer_config
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 from sightline.store.objects import open_store
+from tests.least_rights import rights_of
 from tests.match_support import DIMENSION, PEOPLE, Walk, enrol_numbers, produce
 from tests.stack.commands_support import sightline_json
 from tests.support import (
@@ -163,8 +164,9 @@ def api(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             for name in SERVICES:
                 log = files.enter_context((folder / f"{name}.log").open("wb"))
                 processes[name] = subprocess.Popen(
-                    sightline_command("run", name), cwd=ROOT, env=env, stdout=log, stderr=log
-                )
+                    sightline_command("run", name), cwd=ROOT, stdout=log, stderr=log,
+                    env=env | rights_of(stack, name),
+                )  # fmt: skip
             eventually(answers, 60, "the API")
             yield address
             for name, process in processes.items():
