@@ -15,10 +15,10 @@ def processes(home: Path, service: str, fleet: str | None = None) -> list[Target
     return [one for one in targets(home) if one.service == service and fleet in (None, one.fleet)]
 
 
-def is_ready(target: Target) -> bool:
-    """Whether a process serves."""
+def is_ready(address: str) -> bool:
+    """Whether a process serves, by its metrics' address."""
     try:
-        with urlopen(f"http://{target.address}/readyz", timeout=10):
+        with urlopen(f"http://{address}/readyz", timeout=10):
             return True
     except OSError:
         return False

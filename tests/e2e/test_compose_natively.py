@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import cv2
 import psycopg
@@ -27,6 +26,7 @@ from sightline.demo.truth import Person, Truth, compare
 from sightline.endpoints import StackPorts, database_url, kafka_servers
 from sightline.settings import Settings
 from sightline.store.db import connect
+from tests.metrics_support import is_ready
 from tests.stack.test_compose import compose, ours
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
 
@@ -119,14 +119,6 @@ def is_healthy(port: str) -> bool:
     return subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
 
 
-def is_ready(port: str) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
 def played(folder: Path) -> tuple[Scene, Truth, Path]:
     """The beginning of the demo's first film, and who is in it."""
     whole = scenes()[0]
@@ -156,7 +148,7 @@ def test_its_services_find_who_is_in_the_film(composed: Composed, tmp_path: Path
         for name in names
     }
     for name, port in ports.items():
-        eventually(lambda: is_ready(port), 120, f"{name} is ready")  # noqa: B023
+        eventually(lambda: is_ready(f"127.0.0.1:{port}"), 120, f"{name} is ready")  # noqa: B023
     assert all(is_healthy(port) for port in list(ports.values())[:2])
     assert not is_healthy("9"), "where nothing listens"
     composed.run("camera", "add", scene.camera, str(film))

@@ -69,7 +69,7 @@ def publish(stack: Settings, frames: int) -> None:
 
 def test_what_two_workers_show_adds_up(stack: Settings) -> None:
     def ready() -> list[Target]:
-        found = [one for one in processes(stack.home, "vision", FLEET) if is_ready(one)]
+        found = [one for one in processes(stack.home, "vision", FLEET) if is_ready(one.address)]
         return found if len(found) == 2 else []
 
     ensure_fleet_topic(stack, FLEET)
