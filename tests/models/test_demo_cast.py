@@ -1,12 +1,13 @@
 """The people in the demo's films can be seen and told apart by each pack."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sightline.demo.cast import CAST, CutOut, cut_out, portrait
-from sightline.demo.film import FPS, Scene, appearances, render
+from sightline.demo.cast import CAST, Image, cut_out, portrait
+from sightline.demo.film import FPS, appearances, render
 from sightline.demo.script import scenes
 from sightline.demo.truth import Appearance
 from sightline.identity.calibration import builtin
@@ -17,31 +18,48 @@ from sightline.vision.quality import assess
 
 pytestmark = pytest.mark.models
 
-_EVERY = 8
+_EVERY_FACE, _EVERY_BODY = 8, 2 * FPS
 """Of the films' frames, one in so many is looked at."""
 
 
-def by_frame(scene: Scene, cuts: dict[str, CutOut]) -> dict[int, list[Appearance]]:
-    truth: dict[int, list[Appearance]] = {}
-    for one in appearances(scene, cuts):
-        truth.setdefault(one.frame, []).append(one)
-    return truth
+@dataclass(frozen=True)
+class Frame:
+    """One in which somebody is, and that is looked at."""
+
+    camera: str
+    number: int
+    image: Image
+    truth: list[Appearance]
 
 
-def shots_by_person(pack: ModelPack, every: int) -> dict[tuple[str, str], list[Floats]]:
-    """Embeddings of the good faces in the films, by camera and by whose face it is."""
+@pytest.fixture(scope="module")
+def film() -> list[Frame]:
+    """Of both films, which take ten seconds to make."""
     cuts = {member.name: cut_out(member) for member in CAST}
-    shots: dict[tuple[str, str], list[Floats]] = {}
+    frames = []
     for scene in scenes():
-        truth = by_frame(scene, cuts)
-        for number, image in enumerate(render(scene, cuts)):
-            if number % every or number not in truth:
-                continue
-            for face in pack.faces.detect(image):
-                inside = [one.who for one in truth[number] if _middle_in(face, one.face)]
-                if len(inside) == 1 and assess(image, face).refusal(24, 0.25) is None:
-                    vector = pack.embedder.embed(image, face)
-                    shots.setdefault((scene.camera, inside[0]), []).append(vector)
+        truth: dict[int, list[Appearance]] = {}
+        for one in appearances(scene, cuts):
+            truth.setdefault(one.frame, []).append(one)
+        frames += [
+            Frame(scene.camera, number, image, truth[number])
+            for number, image in enumerate(render(scene, cuts))
+            if number in truth and not (number % _EVERY_FACE and number % _EVERY_BODY)
+        ]
+    return frames
+
+
+def shots_by_person(pack: ModelPack, film: list[Frame]) -> dict[tuple[str, str], list[Floats]]:
+    """Embeddings of the good faces in the films, by camera and by whose face it is."""
+    shots: dict[tuple[str, str], list[Floats]] = {}
+    for frame in film:
+        if frame.number % _EVERY_FACE:
+            continue
+        for face in pack.faces.detect(frame.image):
+            inside = [one.who for one in frame.truth if _middle_in(face, one.face)]
+            if len(inside) == 1 and assess(frame.image, face).refusal(24, 0.25) is None:
+                vector = pack.embedder.embed(frame.image, face)
+                shots.setdefault((frame.camera, inside[0]), []).append(vector)
     return shots
 
 
@@ -50,14 +68,14 @@ def _middle_in(face: Face, box: tuple[float, float, float, float]) -> bool:
     return bool(box[0] <= x <= box[2] and box[1] <= y <= box[3])
 
 
-def check(pack: ModelPack) -> None:
+def check(pack: ModelPack, film: list[Frame]) -> None:
     scale = builtin(pack.id).scale(len(CAST), 1e-3)
     photos = {}
     for member in CAST:
         image = portrait(member)
         [face] = pack.faces.detect(image)
         photos[member.name] = pack.embedder.embed(image, face)
-    shots = shots_by_person(pack, _EVERY)
+    shots = shots_by_person(pack, film)
     assert len(shots) == 2 * len(CAST)
     for (camera, who), vectors in shots.items():
         assert len(vectors) >= 4, (camera, who)
@@ -68,19 +86,16 @@ def check(pack: ModelPack) -> None:
         assert max(scores.values()) < scale.newcomer, (camera, who, scores)
 
 
-def test_with_the_pack_of_the_registry() -> None:
-    check(load_pack(Settings(pack="dlib")))
+def test_with_the_pack_of_the_registry(film: list[Frame]) -> None:
+    check(load_pack(Settings(pack="dlib")), film)
 
 
-def test_with_the_shared_models(shared: Path) -> None:
+def test_with_the_shared_models(shared: Path, film: list[Frame]) -> None:
     pack = load_pack(Settings(models=shared / "models"))
-    check(pack)
+    check(pack, film)
     assert pack.persons is not None
-    cuts = {member.name: cut_out(member) for member in CAST}
-    for scene in scenes():
-        truth = by_frame(scene, cuts)
-        for number, image in enumerate(render(scene, cuts)):
-            if number % (2 * FPS) == 0 and len(truth.get(number, ())) == 1:
-                boxes, scores = pack.persons.detect(image)
-                assert len(boxes), (scene.camera, number)
-                assert scores[0] > 0.6
+    for frame in film:
+        if frame.number % _EVERY_BODY == 0 and len(frame.truth) == 1:
+            boxes, scores = pack.persons.detect(frame.image)
+            assert len(boxes), (frame.camera, frame.number)
+            assert scores[0] > 0.6
