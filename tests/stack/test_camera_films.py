@@ -33,7 +33,8 @@ from tests.stack.camera_support import (
     serving,
     status,
 )
-from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
+from tests.stack.commands_support import run
+from tests.support import ROOT, environment, eventually, sightline_command
 
 pytestmark = pytest.mark.stack
 
@@ -116,7 +117,7 @@ def test_an_ended_film_stays_ended_until_it_is_restarted(stack: Settings, tmp_pa
         other = add_camera(stack, "films-end-2", str(film), "films", pace="fast", start_time=START)
         eventually(lambda: status(stack, other.camera_id) == "ended", 20)
         assert captured("films-end") == 5
-        run_sightline(stack.home, "camera", "restart", "films-end")
+        run(stack, "camera", "restart", "films-end")
         eventually(lambda: captured("films-end") == 10, 20)
         eventually(lambda: status(stack, "films-end") == "ended", 20)
     for name in ("films-end", "films-end-2"):

@@ -21,6 +21,7 @@ from sightline.people.corrections import name_person
 from sightline.runs.promote import promote, take_back
 from sightline.settings import Settings
 from sightline.store.db import connect
+from tests.stack.commands_support import run
 from tests.stack.runs_support import Pass, begin_run, forget_run, window
 from tests.stack.sinks_support import FACE, World, at, new_world
 from tests.support import run_sightline
@@ -106,8 +107,7 @@ def test_every_id_of_a_row_leads_to_its_frame(
         assert {one["model"] for one in found["models"]} == {"landmarks", "embedder"}
         assert found["ended"] is not None
     picture = tmp_path / "frame.jpg"
-    command = ("explain", told.sighting_id, "--output", str(picture))
-    out = run_sightline(stack.home, *command).stdout
+    out = run(stack, "explain", told.sighting_id, "--output", str(picture))
     where = f"topic {told.frame.topic}, partition 0, offset {told.frame.offset}: written to"
     assert where in out
     image = cv2.imread(str(picture))
@@ -133,7 +133,7 @@ def test_a_frame_that_kafka_no_longer_holds_is_said_to_be_gone(
             found = way(stack, db, UUID(sighting.sighting_id))
             assert not found.told["frame"]["retained"]
             assert not found.write_frame(picture)
-    out = run_sightline(stack.home, "explain", later.sighting_id, "--output", str(picture)).stdout
+    out = run(stack, "explain", later.sighting_id, "--output", str(picture))
     assert "gone, Kafka does not hold it" in out
     assert not picture.exists()
 
@@ -143,25 +143,25 @@ def test_corrections_and_promotions_that_touched_a_row_are_told(
 ) -> None:
     with connect(stack) as db, db.cursor() as cursor:
         name_person(cursor, told.global_id, f"Xenia {world.id}", "a test")
-    live, run = Pass(stack, world, LIVE, None), f"e{world.id}"
-    seen = begin_run(live, run, [world.event()])
+    live, name = Pass(stack, world, LIVE, None), f"e{world.id}"
+    seen = begin_run(live, name, [world.event()])
     kinds = {kind for sink in seen.sinks() for kind in sink.topics.values()}
     seen.tell(*(one for one in [*window(world, (0,)), told] if type(one) in kinds))
     try:
         with connect(stack) as db:
-            promote(db, run, "a test")
+            promote(db, name, "a test")
         found = explained(stack, told.track_id)
-        assert found["run"] == run
-        assert [one["run"] for one in found["promotions"]] == [run]
+        assert found["run"] == name
+        assert [one["run"] for one in found["promotions"]] == [name]
         assert [one["kind"] for one in found["corrections"]] == ["name"]
         assert found["sighting"]["person_name"] == f"Xenia {world.id}"
         assert found["frame"]["retained"]
         with connect(stack) as db:
-            take_back(db, run)
+            take_back(db, name)
         (history,) = explained(stack, told.track_id)["promotions"]
         assert history["taken_back_at"] is not None
     finally:
-        forget_run(stack, run)
+        forget_run(stack, name)
 
 
 def test_what_is_no_row_is_one_line(stack: Settings) -> None:

@@ -38,6 +38,7 @@ from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from tests.sealed import all_sealed, beside, with_keys
+from tests.stack.commands_support import run
 from tests.stack.people_support import rows
 from tests.stack.sinks_support import World, new_world, write
 from tests.support import read_topic, run_sightline
@@ -347,9 +348,9 @@ def test_a_program_without_the_key_says_so_in_a_line(sealed: Settings) -> None:
 def test_commands_make_keys_and_rotate(sealed: Settings) -> None:
     connect(sealed).close()  # notes the key
     open_store(sealed).put("known/x.jpg", picture(1))
-    key = run_sightline(sealed.home, "encryption", "new-key").stdout.strip()
+    key = run(sealed, "encryption", "new-key").strip()
     env = {"SIGHTLINE_ENCRYPTION__KEYS": f"{key},{plain_text(sealed)}"}
-    said = run_sightline(sealed.home, "encryption", "rotate", env=env).stdout
+    said = run(sealed, "encryption", "rotate", **env)
     assert "objects: 1 sealed" in said
     assert read_keys(plain_text(sealed)).ids[0] in said.partition("No longer needed")[2]
     data = open_raw_store(sealed).get("known/x.jpg")

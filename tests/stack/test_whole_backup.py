@@ -20,9 +20,9 @@ from sightline.store.db import connect
 from sightline.store.migrate import upgrade
 from sightline.store.objects import FolderStore, open_store
 from sightline.store.outbox import deliver
+from tests.stack.commands_support import run
 from tests.stack.people_support import gallery
 from tests.stack.test_people_backup import enrolled
-from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
 
@@ -75,13 +75,13 @@ def test_everything_comes_back_elsewhere(stack: Settings, other: Settings, tmp_p
     open_store(stack).put(PICTURE, b"a picture")
     place = tmp_path / "backup"
     try:
-        run_sightline(stack.home, "backup", str(place))
+        run(stack, "backup", str(place))
         before, revision = tables(stack), gallery(stack)[ida].revision
         env = {
             "DATABASE_URL": database_url(other),
             "KAFKA_BOOTSTRAP_SERVERS": kafka_servers(stack),
         }
-        run_sightline(other.home, "restore", str(place), env=env)
+        run(other, "restore", str(place), **env)
         after = tables(other)
         assert after.keys() == before.keys()
         for table in before.keys() - CHANGED:
@@ -91,8 +91,8 @@ def test_everything_comes_back_elsewhere(stack: Settings, other: Settings, tmp_p
         assert open_store(other).get(PICTURE) == b"a picture"
         assert list(open_store(other).keys()) == list(open_store(stack).keys())
         assert gallery(stack)[ida].revision > revision, "the matchers are told again"
-        verified = run_sightline(other.home, "audit", "verify", env=env)
-        assert len(after["audit"]) > 0, verified.stdout
+        verified = run(other, "audit", "verify", **env)
+        assert len(after["audit"]) > 0, verified
         with pytest.raises(ConflictError, match="--replace"):
             restore(other, place)
         restore(other, place, replace=True)
