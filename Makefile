@@ -6,7 +6,7 @@ demo:
 
 test: lint
 	@deploy/install-test-tools
-	@.venv/bin/python -m pytest -n 2 --dist loadfile
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint:
 	@deploy/bootstrap dev
