@@ -1,6 +1,7 @@
 """The command line: every group of commands, and one place where errors become one line."""
 
 import sys
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Annotated
 
@@ -36,67 +37,40 @@ def _root(
         command(given)
 
 
-def _assemble() -> None:
-    # Imported here, so that `import sightline.cli` alone does no work.
-    from sightline.cli import (  # noqa: PLC0415
-        audit,
-        backup,
-        calibrate,
-        config,
-        demo,
-        dlq,
-        encryption,
-        enrol,
-        erase,
-        explain,
-        health,
-        keys,
-        logs,
-        models,
-        people,
-        persons,
-        replay,
-        runs,
-        search,
-        services,
-        stack,
-        users,
-    )
+_MODULES = (
+    "stack", "services", "health", "enrol", "people", "persons", "search", "logs", "models",
+    "calibrate", "config", "backup", "demo", "replay", "runs", "explain", "dlq", "audit",
+    "encryption", "erase", "keys", "users",
+)  # fmt: skip
+"""In the order of the help."""
 
-    for module in (
-        stack,
-        services,
-        health,
-        enrol,
-        people,
-        persons,
-        search,
-        logs,
-        models,
-        calibrate,
-        config,
-        backup,
-        demo,
-        replay,
-        runs,
-        explain,
-        dlq,
-        audit,
-        encryption,
-        erase,
-        keys,
-        users,
-    ):
-        module.register(app)
-    for point in entry_points(group="sightline.commands"):
-        app.add_typer(point.load(), name=point.name)
+_WORDS = {
+    **dict.fromkeys(("up", "down", "status", "topics", "db"), "stack"),
+    "run": "services", "log-level": "health", "restore": "backup",
+}  # fmt: skip
+"""First words of commands whose module is called something else."""
+
+
+def _assemble(word: str = "") -> None:
+    """Add the command that begins with a word; all of them where none does.
+
+    Each brings along what it works with: all of that takes longer to load than most have to do.
+    """
+    module = _WORDS.get(word, word)
+    points = entry_points(group="sightline.commands")
+    names = [module] if module in _MODULES else [] if word in points.names else _MODULES
+    for name in names:
+        import_module(f"sightline.cli.{name}").register(app)
+    for point in points:
+        if names is _MODULES or point.name == word:
+            app.add_typer(point.load(), name=point.name)
 
 
 def main() -> None:
     """Run a command; what a person can act on is one line on stderr and exit status 1."""
     configure_logging("WARNING", kafka=False)
     try:
-        _assemble()
+        _assemble(*sys.argv[1:2])
         app()
     except (SightlineError, InfrastructureError) as error:
         print(f"sightline: {error}", file=sys.stderr)  # noqa: T201
