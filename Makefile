@@ -81,7 +81,7 @@ site:
 # The Helm chart, rendered by helm and held to Kubernetes' schemas.
 chart:
 	@deploy/bootstrap dev
-	@deploy/install-helm
+	@deploy/install-test-tools
 	@.venv/bin/python -m pytest tests/unit/test_helm_chart.py
 
 # Needs `uv`.

@@ -1,10 +1,13 @@
 """The Helm chart: rendered by helm, every resource held to Kubernetes' own schemas; and its topics
 are the registry's."""
 
+import os
 import shutil
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -46,9 +49,10 @@ Resource = dict[str, Any]
 
 
 def helm(command: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    program = shutil.which("helm")
+    ours = Path(sys.executable).parent
+    program = shutil.which("helm", path=f"{ours}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if program is None:
-        pytest.skip("no helm here: see deploy/install-helm")
+        pytest.skip("no helm here: https://helm.sh/docs/intro/install")
     return subprocess.run([program, command, *options], capture_output=True, text=True, check=False)
 
 
