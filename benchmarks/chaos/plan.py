@@ -17,9 +17,14 @@ SINKS = ("access-log", "visitor-log", "snapshots", "person-state")
 WORKERS = {"cameras": 1, "vision": 2, "match": 1, **dict.fromkeys(SINKS, 1), "api": 1}
 """How many of each service there are."""
 
+_OF_TRANSACTIONS = (
+    Place.BEFORE_PRODUCE, Place.BEFORE_STATE, Place.BEFORE_COMMIT, Place.AFTER_COMMIT,
+    Place.IN_RECOVERY,
+)  # fmt: skip
+
 PLACES: dict[str, tuple[Place, ...]] = {
-    "cameras": tuple(place for place in Place if place is not Place.BEFORE_OFFSET),
-    "vision": tuple(place for place in Place if place is not Place.BEFORE_OFFSET),
+    "cameras": _OF_TRANSACTIONS,
+    "vision": _OF_TRANSACTIONS,
     "match": (
         Place.BEFORE_PRODUCE, Place.BEFORE_STATE, Place.BEFORE_COMMIT, Place.IN_RECOVERY,
     ),
