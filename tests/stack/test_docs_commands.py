@@ -154,6 +154,7 @@ def place(stack: Settings) -> Iterator[Path]:
         (folder / name).write_bytes(photo_of(member))
     make_film(folder / "film.avi", 20)
     ensure_fleet_topic(stack, "docs")
+    well(stack, "topics apply")  # other tests leave cameras of fleets that have none
     with pytest.MonkeyPatch.context() as patch, nobody_of(stack, "dlib"):
         patch.chdir(folder)
         yield folder
