@@ -26,6 +26,7 @@ VISION = f"sightline-vision-{topics.DEFAULT_FLEET}"
 _ONLOOKERS = "chaos-onlookers"
 _TOPICS = (
     _FRAMES, topics.TRACKS, topics.FACES, topics.SNAPSHOTS, topics.SIGHTINGS, topics.MOTION_EVENTS,
+    topics.MATCH_STATE,
 )  # fmt: skip
 
 _SINK_INPUTS = {
@@ -142,7 +143,8 @@ def outputs_of(slot: str, watch: Watch, at: float) -> tuple[list[str], list[str]
     if service == "cameras":
         return _series(_FRAMES), []
     if service == "match":
-        return _series(topics.SIGHTINGS), _series(topics.FACES)
+        # Not every face leads to a sighting, but each to a new state of its track.
+        return _series(topics.MATCH_STATE), _series(topics.FACES)
     if service in _SINK_INPUTS:
         return [service], [name for topic in _SINK_INPUTS[service] for name in _series(topic)]
     return [service], []

@@ -259,6 +259,13 @@ class TransformLoop:
         return with_headers(outs, headers)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Left unsaid, the client would assign them itself.
+        consumer.assign([] if self._stop else self._take_over(consumer, partitions))
+
+    def _take_over(
+        self, consumer: Consumer, partitions: list[TopicPartition]
+    ) -> list[TopicPartition]:
+        """Where to go on, with the state as it was there; nowhere once it is to stop."""
         # An eager rebalance takes every partition away and gives most of them back: state that
         # stands exactly at the committed offset is kept.
         committed = {
@@ -272,15 +279,13 @@ class TransformLoop:
         taken = {at: offset for at, offset in committed.items() if at not in self._next}
         self._recover(taken)
         if self._stop:
-            # Half of the state is nobody's. Left unsaid, the client would assign them itself.
-            consumer.assign([])
-            return
+            return []  # half of the state is nobody's
         reach(Place.IN_RECOVERY)
         # Where no offset is committed the client's own rule says where to begin.
         self._next |= {at: offset for at, offset in taken.items() if offset >= 0}
-        consumer.assign([TopicPartition(*at, offset) for at, offset in committed.items()])
         log.info("%s: %d partitions, %d taken over", self._service, len(partitions), len(taken))
         self._stop.health.ready()
+        return [TopicPartition(*at, offset) for at, offset in committed.items()]
 
     def _recover(self, taken: Mapping[Partition, int]) -> None:
         """Read the state of partitions at their committed offsets; each has one topic's number."""
