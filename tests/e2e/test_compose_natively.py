@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -115,7 +116,8 @@ def is_healthy(port: str) -> bool:
     """What the image's HEALTHCHECK says."""
     text = (ROOT / "deploy" / "Dockerfile").read_text().replace("\\\n", " ")
     command: list[str] = json.loads(re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", text, re.M)[0])
-    env = dict(os.environ) | {"SIGHTLINE_METRICS_PORT": port}
+    ours = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # as in the image
+    env = os.environ | {"SIGHTLINE_METRICS_PORT": port, "PATH": ours}
     return subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
 
 
