@@ -154,7 +154,6 @@ def place(stack: Settings) -> Iterator[Path]:
         (folder / name).write_bytes(photo_of(member))
     make_film(folder / "film.avi", 20)
     ensure_fleet_topic(stack, "docs")
-    well(stack, "topics apply")  # other tests leave cameras of fleets that have none
     with pytest.MonkeyPatch.context() as patch, nobody_of(stack, "dlib"):
         patch.chdir(folder)
         yield folder
@@ -168,7 +167,8 @@ def place(stack: Settings) -> Iterator[Path]:
 
 @pytest.fixture
 def world(stack: Settings, place: Path) -> None:
-    """Those whom the pages speak of are there."""
+    """Those whom the pages speak of are there, and topics as they should be."""
+    well(stack, "topics apply")  # other tests leave fleets without, and a page has its own settings
     with connect(stack) as db:
         known = db.execute("SELECT FROM employees WHERE name = 'Ada Lovelace'").fetchone()
         user = db.execute("SELECT FROM users WHERE name = 'ada'").fetchone()
