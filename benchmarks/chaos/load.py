@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.material import SHARED, own_films
 from sightline.store.cameras import CameraSettings, NewCamera, Pace
 
-SITES = 2
+SITES = 3
 FRAMES_PER_SECOND = 4.0
 WIDTH = 384
 """Of the pictures: two cores have to do it all with room to spare."""
