@@ -14,6 +14,7 @@ from sightline.endpoints import database_url
 from sightline.errors import SightlineError
 from sightline.settings import Settings
 from sightline.stack.database import program
+from sightline.store.db import row_schemas
 from sightline.store.migrate import upgrade
 
 _OF_KAFKA = ("sink_offsets", "given_up")
@@ -23,11 +24,6 @@ keeps, and write it over what is there."""
 _NO_PATH = b"SELECT pg_catalog.set_config('search_path', '', false);"
 _PATH = b"SET search_path = public;\n"
 """A dump names every schema but one: of the `=` in a trigger's `IS DISTINCT FROM` for vectors."""
-
-_SCHEMAS = r"""
-SELECT nspname FROM pg_namespace
-WHERE nspname = 'public' OR nspname LIKE 'run\_%' OR nspname LIKE 'replaced\_%'
-"""
 
 
 def dump(settings: Settings, file: Path) -> None:
@@ -46,7 +42,7 @@ def load(settings: Settings, file: Path) -> None:
     """
     try:
         with psycopg.connect(database_url(settings)) as db:
-            for (schema,) in db.execute(_SCHEMAS).fetchall():
+            for schema in row_schemas(db):
                 db.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
             db.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
     except psycopg.Error as error:

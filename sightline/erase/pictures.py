@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterable
 
 from psycopg import sql
 
-from sightline.erase.subject import schemas
 from sightline.people.overlay import Cursor
 from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.store.db import connect, row_schemas
 from sightline.store.objects import ObjectStore, open_store, safe_name
 
 _STALE = """
@@ -39,7 +38,7 @@ def pointed_to(cursor: Cursor, keys: Iterable[str]) -> set[str]:
     wanted = sorted(keys)
     cursor.execute("SELECT photo_url FROM face_templates WHERE photo_url = ANY(%s)", (wanted,))
     pointed = {row[0] for row in cursor}
-    for schema in schemas(cursor):
+    for schema in row_schemas(cursor.connection):
         query = sql.SQL("SELECT path FROM {} WHERE path = ANY(%s)")
         cursor.execute(query.format(sql.Identifier(schema, "snapshots")), (wanted,))
         pointed |= {row[0] for row in cursor}

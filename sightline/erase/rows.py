@@ -14,9 +14,10 @@ from psycopg import sql
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS, GALLERY
 from sightline.erase import barred
-from sightline.erase.subject import Subject, schemas
+from sightline.erase.subject import Subject
 from sightline.people import facts, looks, records
 from sightline.people.overlay import Cursor
+from sightline.store.db import row_schemas
 from sightline.store.outbox import enqueue, enqueue_all
 
 _BY_TRACK = "global_id = ANY(%(ids)s) OR track_uuid = ANY(%(tracks)s::uuid[])"
@@ -80,7 +81,7 @@ def erase(cursor: Cursor, subject: Subject, erasure: UUID) -> tuple[Counter[str]
     asked = _asked(subject)
     photos = records.photo_urls(cursor, subject.employee) if subject.employee else []
     looks.unlearn(cursor, [UUID(track) for track in subject.tracks])
-    places = schemas(cursor)
+    places = row_schemas(cursor.connection)
     for schema in places:
         cursor.execute(sql.SQL(_PATHS).format(sql.Identifier(schema, "snapshots")), asked)
         asked["paths"] = sorted({*asked["paths"], *(row[0] for row in cursor)})

@@ -11,13 +11,7 @@ from schemas.ids import global_id, sighting_id
 from sightline.errors import NotFoundError
 from sightline.people import corrections, persons
 from sightline.people.overlay import Cursor
-
-_SCHEMAS = """
-SELECT DISTINCT table_schema FROM information_schema.tables
-WHERE table_name = 'access_logs' AND (table_schema = 'public'
-    OR starts_with(table_schema, 'run_') OR starts_with(table_schema, 'replaced_'))
-ORDER BY 1
-"""
+from sightline.store.db import row_schemas
 
 _THEIRS = "global_id = ANY(%(ids)s)"
 
@@ -55,11 +49,6 @@ class Subject:
         return own | {*self.tracks, *self.sightings, *self.templates}
 
 
-def schemas(cursor: Cursor) -> list[str]:
-    """The live schema, those of runs, and those of what promoted runs have replaced."""
-    return [row[0] for row in cursor.execute(_SCHEMAS)]
-
-
 def find(cursor: Cursor, given: str) -> Subject:
     """The person of a name, a person id or a global id.
 
@@ -72,7 +61,7 @@ def find(cursor: Cursor, given: str) -> Subject:
     cursor.execute("SELECT id, name FROM employees WHERE global_id = %s", (own,))
     enrolled = cursor.fetchone()
     employee: UUID | None = enrolled[0] if enrolled else None
-    places = schemas(cursor)
+    places = row_schemas(cursor.connection)
     tracks = _tracks(cursor, places, ids, employee)
     return Subject(
         ids,

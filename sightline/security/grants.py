@@ -9,14 +9,14 @@ from psycopg import sql
 from sightline.secrets import reveal
 from sightline.security.keyring import Keyring
 from sightline.security.rights import RIGHTS, user
-from sightline.store.db import Connection
+from sightline.store.db import Connection, row_schemas
 
 _LOCK = "sightline grants"
 
-_SCHEMAS = r"""
+_TABLES = """
 SELECT nspname, array_agg(relname::text) FROM pg_namespace
 JOIN pg_class ON relnamespace = pg_namespace.oid AND relkind = 'r'
-WHERE nspname = 'public' OR nspname LIKE 'run\_%' OR nspname LIKE 'replaced\_%'
+WHERE nspname = ANY(%s)
 GROUP BY nspname
 """
 
@@ -33,7 +33,7 @@ def apply_grants(db: Connection, schema: str | None = None) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (_LOCK,))
         cursor.execute(_ROLES, ([user(service) for service in RIGHTS],))
         roles = {name for (name,) in cursor.fetchall()}
-        cursor.execute(_SCHEMAS)
+        cursor.execute(_TABLES, (row_schemas(db),))
         for place, tables in cursor.fetchall():
             if schema in (None, place):
                 statements = [

@@ -23,6 +23,12 @@ _adapters: dict[int, AdaptersMap] = {}
 To register them makes classes that are kept for ever, 24 KB each time: once is enough.
 """
 
+_ROW_SCHEMAS = r"""
+SELECT nspname FROM pg_namespace
+WHERE nspname = 'public' OR nspname LIKE 'run\_%' OR nspname LIKE 'replaced\_%'
+ORDER BY nspname
+"""
+
 _CONNECT_SECONDS = 10
 
 
@@ -84,6 +90,11 @@ def sealing_of(cursor: psycopg.Cursor[Any]) -> Sealing:
 def run_schema(run: str) -> str:
     """The schema that holds a run's rows, in tables that are called as the live ones are."""
     return "public" if run == LIVE else f"run_{run}"
+
+
+def row_schemas(db: "psycopg.Connection[Any]") -> list[str]:
+    """The live schema, those of runs, and those of what promoted runs have replaced."""
+    return [name for (name,) in db.execute(_ROW_SCHEMAS).fetchall()]
 
 
 def _search_path(run: str) -> str:
