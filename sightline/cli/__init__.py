@@ -57,13 +57,19 @@ def _assemble(word: str = "") -> None:
     Each brings along what it works with: all of that takes longer to load than most have to do.
     """
     module = _WORDS.get(word, word)
+    if module in _MODULES:
+        _register(module)
+        return
     points = entry_points(group="sightline.commands")
-    names = [module] if module in _MODULES else [] if word in points.names else _MODULES
-    for name in names:
+    if word not in points.names:
+        _register(*_MODULES)
+    for point in points.select(name=word) if word in points.names else points:
+        app.add_typer(point.load(), name=point.name)
+
+
+def _register(*modules: str) -> None:
+    for name in modules:
         import_module(f"sightline.cli.{name}").register(app)
-    for point in points:
-        if names is _MODULES or point.name == word:
-            app.add_typer(point.load(), name=point.name)
 
 
 def main() -> None:
