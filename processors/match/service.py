@@ -278,18 +278,14 @@ def _tell(sighting: pb.Sighting) -> None:
     metrics.DECISIONS.labels(status, kind).inc()
     if sighting.status == pb.Sighting.CHANGED:
         metrics.DECISIONS_CHANGED.inc()
-    about_it = {
-        "camera": sighting.camera_id,
-        "track": sighting.track_id,
-        "person": sighting.global_id,
-        "event": sighting.motion_event_id,
-    }
+    camera, track, person = sighting.camera_id, sighting.track_id, sighting.global_id
     log.log(
         logging.INFO if sighting.status in _SEEN else logging.DEBUG,
-        "%s: track %s is %s person %d, %s",
-        *(sighting.camera_id, sighting.track_id, kind, sighting.global_id, status),
-        extra=about_it,
-    )
+        "%s: track %s is %s person %d, %s", camera, track, kind, person, status,
+        extra={
+            "camera": camera, "track": track, "person": person, "event": sighting.motion_event_id
+        },
+    )  # fmt: skip
 
 
 def _end(why: str) -> NoReturn:
