@@ -1,6 +1,5 @@
 """A stack of the benchmark's own, thrown away afterwards."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,11 +23,9 @@ from sightline.vision.packs import load_pack
 @contextmanager
 def own_folder() -> Iterator[Path]:
     """A folder that is removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="sightline-bench-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    kind = tempfile.TemporaryDirectory(prefix="sightline-bench-", ignore_cleanup_errors=True)
+    with kind as folder:
+        yield Path(folder)
 
 
 @contextmanager

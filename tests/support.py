@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,12 +53,12 @@ def own_home() -> Iterator[Path]:
 
     # Not below pytest's folders: nobody else may enter those, and as root the database's
     # user is somebody else.
-    folder = Path(tempfile.mkdtemp(prefix="sightline-test-"))
-    try:
-        yield folder
-    finally:
-        down(Settings(home=folder))
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="sightline-test-") as folder:
+        home = Path(folder)
+        try:
+            yield home
+        finally:
+            down(Settings(home=home))
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
