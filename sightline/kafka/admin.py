@@ -3,6 +3,7 @@
 Nothing is ever deleted, and partitions only grow.
 """
 
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
@@ -25,6 +27,7 @@ from sightline.store.db import connect
 T = TypeVar("T")
 
 _ANSWER_SECONDS = 5.0
+_TOLD_SECONDS = 0.05
 _TIMEOUT_MS = 30_000
 _REPLICAS = 3
 
@@ -71,11 +74,14 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
     """Create and reconcile topics; what was changed. Raises SightlineError when Kafka refuses."""
     admin = _admin(settings)
     changes: list[Change] = []
+    made: set[str] = set()
     for state in _states(admin, _kept(topics, settings)):
         if state.partitions is None:
             if _create(admin, state.topic):
-                made = f"created, {state.topic.partitions} partitions"
-                changes.append(Change(state.topic.name, made))
+                made.add(state.topic.name)
+                changes.append(
+                    Change(state.topic.name, f"created, {state.topic.partitions} partitions")
+                )
             continue
         if state.needs_partitions:
             _grow(admin, state.topic)
@@ -91,6 +97,7 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
                 Change(state.topic.name, f"{name} {found} -> {wanted[name]}")
                 for name, found in state.differs.items()
             ]
+    _wait_until_told(admin, made)
     return changes
 
 
@@ -143,11 +150,16 @@ def _brokers(admin: AdminClient) -> int:
         raise _no_kafka(error) from error
 
 
-def _states(admin: AdminClient, topics: Iterable[Topic]) -> list[TopicState]:
+def _told(admin: AdminClient) -> dict[str, TopicMetadata]:
+    """The topics that a broker knows of, by name."""
     try:
-        there = admin.list_topics(timeout=_ANSWER_SECONDS).topics
+        return admin.list_topics(timeout=_ANSWER_SECONDS).topics
     except KafkaException as error:
         raise _no_kafka(error) from error
+
+
+def _states(admin: AdminClient, topics: Iterable[Topic]) -> list[TopicState]:
+    there = _told(admin)
     topics = list(topics)
     existing = [topic for topic in topics if topic.name in there]
     configs = _configs(admin, existing)
@@ -216,6 +228,16 @@ def _created(admin: AdminClient, topic: Topic, replicas: int) -> bool:
             return False
         raise
     return True
+
+
+def _wait_until_told(admin: AdminClient, made: set[str]) -> None:
+    """A broker tells of a new topic a moment later than it is made: whoever looks then finds it.
+
+    One that takes longer is no failure; it is made all the same.
+    """
+    until = time.monotonic() + _ANSWER_SECONDS
+    while made and not made <= _told(admin).keys() and time.monotonic() < until:
+        time.sleep(_TOLD_SECONDS)
 
 
 def _grow(admin: AdminClient, topic: Topic) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, frames
-from sightline.kafka.admin import ensure_fleet_topic, topic_states
+from sightline.kafka.admin import ensure_fleet_topic
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
@@ -26,7 +26,7 @@ from tests.docs_support import PAGES, commands
 from tests.stack.camera_support import make_film
 from tests.stack.commands_support import command
 from tests.stack.people_support import nobody_of
-from tests.support import ROOT, environment, eventually
+from tests.support import ROOT, environment
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]
 
@@ -169,8 +169,6 @@ def place(stack: Settings) -> Iterator[Path]:
 def world(stack: Settings, place: Path) -> None:
     """Those whom the pages speak of are there, and topics as they should be."""
     well(stack, "topics apply")  # other tests leave fleets without, and a page has its own settings
-    # A broker tells of a new topic a moment later than it is made.
-    eventually(lambda: all(state.in_order for state in topic_states(stack)))
     with connect(stack) as db:
         known = db.execute("SELECT FROM employees WHERE name = 'Ada Lovelace'").fetchone()
         user = db.execute("SELECT FROM users WHERE name = 'ada'").fetchone()
