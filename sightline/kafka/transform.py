@@ -10,9 +10,9 @@ While one batch is committed, which is waiting for the broker, the next is proce
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.topics import LIVE
 from sightline import metrics, tracing
@@ -37,8 +37,7 @@ _INIT_SECONDS = 30.0
 """A predecessor's open transaction is aborted first, which the broker may take a while for."""
 
 _REQUEST_SECONDS = 2.0
-"""Of one request within a transaction, which goes on where it was when it is made again: in
-between a stop is noticed."""
+"""Of one request, which goes on where it was when made again: in between a stop is noticed."""
 
 _FAREWELL_SECONDS = 3.0
 """Of a shutdown, for giving up what the broker does not take."""
@@ -47,6 +46,8 @@ _AGAIN_SECONDS = 0.1
 _IDLE_SECONDS = 0.2
 _LONGEST_SECONDS = 0.5
 """A batch is closed then, however much is waiting: its first outputs have waited enough."""
+
+T = TypeVar("T")
 
 Partition = tuple[str, int]
 """A topic and a number in it."""
@@ -127,6 +128,7 @@ class TransformLoop:
         self._beside = ThreadPoolExecutor(1, "commit")
         self._under_way: Future[dict[Partition, int]] | None = None
         self._stop = Stop(0.0)  # until it runs
+        self._over = False
         self._reached: Reached | None = None
 
     def run(self, stop: Stop) -> None:
@@ -134,7 +136,8 @@ class TransformLoop:
         self._stop = stop
         self._reached = Reached(self._consumer, self._topics[0], stop.health, self._clock)
         try:
-            self._producer.raw.init_transactions(_INIT_SECONDS)
+            raw = self._producer.raw
+            self._unless_stopped(lambda: raw.init_transactions(_REQUEST_SECONDS))
             self._consumer.subscribe(
                 self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
             )
@@ -148,6 +151,7 @@ class TransformLoop:
         finally:
             # Where the loop has failed nobody asks what becomes of the batch under way.
             self._under_way = None
+            self._over = True
             self._beside.shutdown()
             # Who has no name leaves the group: the partitions move without a time-out.
             self._consumer.close()
@@ -211,25 +215,37 @@ class TransformLoop:
             reach(Place.BEFORE_STATE)
             self._producer.send_all(state)
             ends = [TopicPartition(*at, offset) for at, offset in offsets.items()]
-            self._insist(lambda: raw.send_offsets_to_transaction(ends, group, _REQUEST_SECONDS))
+            self._insist(
+                lambda: raw.send_offsets_to_transaction(ends, group, _REQUEST_SECONDS),
+                self._is_late,
+            )
             reach(Place.BEFORE_COMMIT)
             with metrics.STAGE_SECONDS.labels("commit").time():
-                self._insist(lambda: raw.commit_transaction(_REQUEST_SECONDS))
+                self._insist(lambda: raw.commit_transaction(_REQUEST_SECONDS), self._is_late)
         except BaseException:
             self._abort()
             raise
         reach(Place.AFTER_COMMIT)
         return offsets
 
-    def _insist(self, request: Callable[[], None]) -> None:
+    def _unless_stopped(self, request: Callable[[], T]) -> T | None:
+        """What is asked of the broker while nothing is begun; None where a stop came first."""
+        try:
+            return self._insist(request, lambda: bool(self._stop))
+        except KafkaException:
+            if self._stop:
+                return None
+            raise
+
+    def _insist(self, request: Callable[[], T], given_up: Callable[[], bool]) -> T:
         """Ask again where the broker asked is just going away: another one takes its part over."""
         until = self._clock.monotonic() + _INIT_SECONDS
         while True:
             try:
                 return request()
             except KafkaException as error:
-                late = self._clock.monotonic() > until or self._is_late()
-                if late or not error.args[0].retriable():
+                late = self._clock.monotonic() > until or given_up()
+                if late or not _may_pass(error.args[0]):
                     raise
                 self._producer.poll(_AGAIN_SECONDS)
 
@@ -268,10 +284,12 @@ class TransformLoop:
         """Where to go on, with the state as it was there; nowhere once it is to stop."""
         # An eager rebalance takes every partition away and gives most of them back: state that
         # stands exactly at the committed offset is kept.
-        committed = {
-            (part.topic, part.partition): part.offset
-            for part in consumer.committed(partitions, timeout=_INIT_SECONDS)
-        }
+        known = self._unless_stopped(
+            lambda: consumer.committed(partitions, timeout=_REQUEST_SECONDS)
+        )
+        if known is None:
+            return []
+        committed = {(part.topic, part.partition): part.offset for part in known}
         stale = {at for at, offset in self._next.items() if committed.get(at) != offset}
         self._processor.forget(stale)
         for at in stale:
@@ -308,4 +326,11 @@ class TransformLoop:
         self._outs, self._offsets = [], {}
 
     def _lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        if self._over:
+            return  # it is leaving, with an error of its own or with none
         raise InfrastructureError(f"{self._service}: the group went on without this worker")
+
+
+def _may_pass(error: KafkaError) -> bool:
+    """Whether the same request may be made again; not all that time out say so."""
+    return error.retriable() or error.code() == KafkaError._TIMED_OUT

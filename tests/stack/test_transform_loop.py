@@ -1,6 +1,7 @@
 """The transactional transform against the real broker: nothing lost, nothing doubled."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,10 +24,10 @@ pytestmark = pytest.mark.stack
 
 @contextmanager
 def worker(
-    stack: Settings, source: str, target: str, *, name: str = "first"
+    stack: Settings, source: str, target: str, *, name: str = "first", **extra: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "tests.stack.echo_worker", source, target, name]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home)) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home, **extra)) as process:
         try:
             yield process
         finally:
@@ -50,6 +51,10 @@ def values(stack: Settings, topic: str, *, committed: bool = True) -> list[str]:
     return sorted(
         (record.value or b"").decode() for record in read_topic(stack, topic, committed=committed)
     )
+
+
+def is_announced(stack: Settings, process: subprocess.Popen[bytes]) -> bool:
+    return any(folder(stack.home).glob(f"*-{process.pid}.json"))
 
 
 def test_a_record_that_cannot_be_processed_is_a_dead_letter_and_the_rest_goes_on(
@@ -79,10 +84,21 @@ def test_a_second_worker_joins_and_leaves_and_nothing_is_doubled(stack: Settings
             send(stack, source, [f"b{number:03}" for number in range(100)])
             eventually(lambda: len(values(stack, target)) >= 200, 30)
             # The first may have done it all while the second was being started.
-            eventually(lambda: list(folder(stack.home).glob(f"*-{second.pid}.json")))
+            eventually(lambda: is_announced(stack, second))
             second.send_signal(signal.SIGTERM)
             assert second.wait(15) == 0
         send(stack, source, [f"c{number:03}" for number in range(100)])
         eventually(lambda: len(values(stack, target)) >= 300, 30)
     expected = [f"{letter}{number:03}" for letter in "abc" for number in range(100)]
     assert values(stack, target) == expected
+
+
+def test_a_worker_stops_at_once_where_no_broker_answers(stack: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        servers = f"127.0.0.1:{silent.getsockname()[1]}"
+        with worker(stack, "a", "b", KAFKA_BOOTSTRAP_SERVERS=servers) as process:
+            eventually(lambda: is_announced(stack, process))
+            silent.settimeout(30)
+            with silent.accept()[0]:  # it asks, and has no answer
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(10) == 0
