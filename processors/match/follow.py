@@ -61,9 +61,11 @@ class Follower:
         )
         self._consumer = consumer
         await consumer.start()
+        # Asked first: once it fetches, the broker keeps every question waiting for records.
+        ends = await consumer.end_offsets(_PARTITIONS)
         consumer.assign(_PARTITIONS)
         await consumer.seek_to_beginning(*_PARTITIONS)
-        for partition, end in (await consumer.end_offsets(_PARTITIONS)).items():
+        for partition, end in ends.items():
             while await consumer.position(partition) < end:
                 await self._take(consumer)
         # A million people are millions of objects: looking through them all for garbage, as
