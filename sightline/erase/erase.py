@@ -20,12 +20,12 @@ from sightline.erase.subject import Subject
 from sightline.errors import SightlineError
 from sightline.faults import Place as Fault
 from sightline.faults import reach
-from sightline.kafka.admin import known_fleets
 from sightline.kafka.holdings import Holdings
 from sightline.people import overlay
 from sightline.people.overlay import Cursor
 from sightline.settings import Settings
 from sightline.store.db import connect
+from sightline.store.fleets import known_fleets
 from sightline.store.objects import open_store
 from sightline.store.outbox import deliver
 

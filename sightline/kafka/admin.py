@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import psycopg
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -17,12 +16,11 @@ from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from schemas.topics import DAY_MS, DEFAULT_FLEET, Topic, all_topics, frames, vision_state
+from schemas.topics import DAY_MS, Topic, frames, vision_state
 from sightline.errors import SightlineError
 from sightline.kafka.config import client_config
 from sightline.log import LIBRDKAFKA
 from sightline.settings import RetentionSettings, Settings
-from sightline.store.db import connect
 
 T = TypeVar("T")
 
@@ -58,16 +56,6 @@ class Change:
 
     topic: str
     change: str
-
-
-def known_fleets(settings: Settings) -> tuple[str, ...]:
-    """The default fleet and every fleet that a camera names."""
-    with connect(settings) as connection:
-        try:
-            found = connection.execute("SELECT DISTINCT fleet FROM cameras").fetchall()
-        except psycopg.errors.UndefinedTable:
-            raise SightlineError("the database is empty: run `sightline db upgrade`") from None
-    return tuple(sorted({DEFAULT_FLEET, settings.fleet, *(str(fleet) for (fleet,) in found)}))
 
 
 def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
@@ -106,10 +94,9 @@ def ensure_fleet_topic(settings: Settings, fleet: str) -> list[Change]:
     return apply_topics(settings, [frames(fleet), vision_state(fleet)])
 
 
-def topic_states(settings: Settings) -> list[TopicState]:
-    """Every topic of the registry as the broker has it."""
-    topics = _kept(all_topics(known_fleets(settings)), settings)
-    return _states(_admin(settings), topics)
+def topic_states(settings: Settings, topics: Iterable[Topic]) -> list[TopicState]:
+    """Topics as the broker has them. Raises SightlineError where none answers."""
+    return _states(_admin(settings), _kept(topics, settings))
 
 
 def reachable(settings: Settings, seconds: float = 3.0) -> bool:

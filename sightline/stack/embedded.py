@@ -12,7 +12,7 @@ from schemas.topics import all_topics
 from sightline.cli.output import progress_console
 from sightline.endpoints import StackPorts, is_database_given, objects_folder
 from sightline.errors import SightlineError
-from sightline.kafka.admin import Change, apply_topics, known_fleets
+from sightline.kafka.admin import Change, apply_topics
 from sightline.security.admission import admit
 from sightline.security.grants import let_in
 from sightline.security.keyring import Keyring
@@ -25,6 +25,7 @@ from sightline.stack.monitoring import Prometheus, installed, monitor
 from sightline.stack.ports import first_ports
 from sightline.stack.running import SUPERVISOR, running_services
 from sightline.store.db import connect
+from sightline.store.fleets import known_fleets
 from sightline.store.migrate import upgrade
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import FACES
+from schemas.topics import FACES, all_topics
 from sightline.kafka.admin import topic_states
 from sightline.kafka.config import client_config, producer_config
 from sightline.kafka.producer import OnDelivery, SureProducer
@@ -67,7 +67,7 @@ def test_a_node_killed_amid_writing_loses_nothing_and_comes_back_with_up(home: P
     run_sightline(home, "up", "--brokers", "3")
     everybody = dict.fromkeys(("kafka-1", "kafka-2", "kafka-3", "database", "objects"), "up")
     assert states(settings) == everybody
-    assert all(state.in_order for state in topic_states(settings))
+    assert all(state.in_order for state in topic_states(settings, all_topics()))
     assert in_sync(settings) == {3}
 
     writer = Writer(settings)

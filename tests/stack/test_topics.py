@@ -50,7 +50,7 @@ def test_a_registry_topic_is_put_back_by_the_command(stack: Settings) -> None:
     ]
     resource = ConfigResource(ResourceType.TOPIC, SIGHTINGS.name, incremental_configs=entries)
     admin.incremental_alter_configs([resource])[resource].result(10)
-    (state,) = [state for state in topic_states(stack) if state.topic == SIGHTINGS]
+    (state,) = topic_states(stack, [SIGHTINGS])
     assert state.differs == settings
     changes = sightline_json(stack, "topics", "apply")
     assert {"topic": "sightings", "change": "retention.ms 1000 -> -1"} in changes
