@@ -6,7 +6,6 @@ import logging
 import cv2
 
 from processors.vision.processor import VisionProcessor
-from processors.vision.window import Window
 from schemas import topics
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import member_config, producer_config, worker_id
@@ -51,4 +50,6 @@ def _group(settings: Settings) -> str:
 def _processor(pack: ModelPack, settings: Settings) -> VisionProcessor:
     if settings.run == topics.LIVE:
         return VisionProcessor(pack, settings)
+    from processors.vision.window import Window  # noqa: PLC0415 - nobody else needs the database
+
     return VisionProcessor(pack, settings, belongs=Window.of_run(settings).holds)
