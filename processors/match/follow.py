@@ -61,10 +61,12 @@ class Follower:
         )
         self._consumer = consumer
         await consumer.start()
-        # Asked first: once it fetches, the broker keeps every question waiting for records.
-        ends = await consumer.end_offsets(_PARTITIONS)
         consumer.assign(_PARTITIONS)
+        # Once it fetches, the broker keeps every question waiting for records.
+        consumer.pause(*_PARTITIONS)
         await consumer.seek_to_beginning(*_PARTITIONS)
+        ends = await consumer.end_offsets(_PARTITIONS)
+        consumer.resume(*_PARTITIONS)
         for partition, end in ends.items():
             while await consumer.position(partition) < end:
                 await self._take(consumer)
