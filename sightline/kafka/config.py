@@ -181,5 +181,7 @@ def consumer_config(settings: Settings, client_id: str, group: str) -> dict[str,
         "max.poll.interval.ms": 120_000,
         "fetch.message.max.bytes": MAX_RECORD_BYTES,
         "queued.max.messages.kbytes": 64 * 1024,
-        "fetch.wait.max.ms": 50,
+        # A partition that was just taken over waits so long for those that have nothing new; with
+        # less, idle consumers are most of what a broker is busy with.
+        "fetch.wait.max.ms": 200,
     }

@@ -15,6 +15,8 @@ from sightline.log import LIBRDKAFKA
 _LOOK_SECONDS = 0.5
 """Between two looks whether to stop."""
 
+_END_WAIT_MS = 20
+
 
 def read_to_end(
     config: dict[str, ConfigValue],
@@ -49,9 +51,12 @@ def read_to_end(
 
 
 def _alone(config: dict[str, ConfigValue]) -> dict[str, ConfigValue]:
-    """The same consumer, in no group and with a word at each partition's end."""
+    """The same consumer, in no group and with a word at each partition's end.
+
+    The end is told in answer to a fetch, which the broker holds back while there is nothing new.
+    """
     kept = {name: value for name, value in config.items() if name != "group.instance.id"}
-    return kept | {"enable.partition.eof": True}
+    return kept | {"enable.partition.eof": True, "fetch.wait.max.ms": _END_WAIT_MS}
 
 
 def _at_the_very_end(reader: Consumer, message: Message) -> bool:
