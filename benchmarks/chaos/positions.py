@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Topic
@@ -18,7 +18,6 @@ from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 
 _ANSWER_SECONDS = 2.0
-_LEADER_SECONDS = 0.5
 
 Partition = tuple[str, int]
 
@@ -33,15 +32,17 @@ class Onlooker:
         self._admin = AdminClient(client_config(settings, "chaos-watch"), logger=LIBRDKAFKA)
 
     def ends(self, topics: Iterable[Topic]) -> dict[Partition, int]:
-        """Where partitions end; of those whose leader answers."""
-        found = {}
-        for topic in topics:
-            for number in range(topic.partitions):
-                with suppress(KafkaException):
-                    part = TopicPartition(topic.name, number)
-                    low_high = self._consumer.get_watermark_offsets(part, _LEADER_SECONDS)
-                    found[topic.name, number] = int(low_high[1])
-        return found
+        """Where partitions end; of those whose leader answers. Raises KafkaException.
+
+        One request to each broker: whoever looks on must not be what the brokers are busy with.
+        """
+        parts = [
+            TopicPartition(topic.name, number, OFFSET_END)
+            for topic in topics
+            for number in range(topic.partitions)
+        ]
+        found = self._consumer.offsets_for_times(parts, timeout=_ANSWER_SECONDS)
+        return {(part.topic, part.partition): part.offset for part in found if not part.error}
 
     def committed(self, topic: Topic) -> dict[Partition, int]:
         """Where the group stands in a topic; 0 where it has not begun. Raises KafkaException."""

@@ -74,10 +74,10 @@ def _standing(settings: Settings, match: Onlooker) -> tuple[int, ...] | None:
         with psycopg.connect(database_url(settings), connect_timeout=3) as db:
             row = db.execute(_STATE).fetchone()
         matched = sum(match.committed(topics.FACES).values())
+        told = match.ends(_TOLD)
         accounts = ledger.read(settings.home).values()
     except (psycopg.OperationalError, KafkaException, InfrastructureError):
         return None
-    told = match.ends(_TOLD)
     if len(told) < sum(topic.partitions for topic in _TOLD):
         return None
     if row is None:
