@@ -22,6 +22,10 @@ SESSION_TIMEOUT_MS = 6_000
 _TRANSACTION_TIMEOUT_MS = 10_000
 """A dead worker's open transaction blocks its readers for at most this long."""
 
+_SILENCE_MS = 5_000
+"""A request within a transaction that a broker has not answered by then is made again, to whoever
+has taken its part over. Until then nothing else can be done: it has to be less than a shutdown."""
+
 
 def kafka_access(settings: Settings) -> KafkaSettings:
     """How Kafka is to be spoken to: as the settings say, or as the home's own secure one wants."""
@@ -144,6 +148,7 @@ def producer_config(
         config |= {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+            "socket.timeout.ms": _SILENCE_MS,
         }
     return config
 

@@ -255,7 +255,8 @@ class TransformLoop:
 
     def _abort(self) -> None:
         try:
-            self._producer.raw.abort_transaction(_FAREWELL_SECONDS)
+            left = self._stop.remaining()  # what is not aborted, the successor's beginning is
+            self._producer.raw.abort_transaction(min(_FAREWELL_SECONDS, left))
         except KafkaException as error:
             log.warning("%s: the transaction was not aborted: %s", self._service, error)
 
