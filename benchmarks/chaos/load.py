@@ -19,7 +19,7 @@ from benchmarks.material import SHARED, own_films
 from sightline.store.cameras import CameraSettings, NewCamera, Pace
 
 SITES = 3
-FRAMES_PER_SECOND = 3.0
+FRAMES_PER_SECOND = 4.0
 WIDTH = 384
 """Of the pictures: two cores have to do it all with room to spare."""
 
