@@ -61,9 +61,11 @@ def _assemble(word: str = "") -> None:
         _register(module)
         return
     points = entry_points(group="sightline.commands")
-    if word not in points.names:
+    if word in points.names:
+        points = points.select(name=word)
+    else:
         _register(*_MODULES)
-    for point in points.select(name=word) if word in points.names else points:
+    for point in points:
         app.add_typer(point.load(), name=point.name)
 
 
