@@ -23,8 +23,9 @@ from sightline.vision.packs import load_pack
 @contextmanager
 def own_folder() -> Iterator[Path]:
     """A folder that is removed at the end."""
-    kind = tempfile.TemporaryDirectory(prefix="sightline-bench-", ignore_cleanup_errors=True)
-    with kind as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="sightline-bench-", ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 
