@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from schemas.topics import all_topics
 from sightline.endpoints import kafka_servers, objects_folder
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.kafka.admin import reachable, topic_states
@@ -17,7 +16,7 @@ from sightline.settings import Settings
 from sightline.settings.sources import config_file, read_config_file
 from sightline.settings.stated import leaves, origin, value_of
 from sightline.store.db import connect
-from sightline.store.fleets import known_fleets
+from sightline.store.fleets import known_topics
 from sightline.store.migrate import revisions
 from sightline.store.objects import open_store
 from sightline.vision.packs import resolve_pack
@@ -109,7 +108,7 @@ def _database(settings: Settings) -> str:
 
 
 def _topics(settings: Settings) -> str:
-    states = topic_states(settings, all_topics(known_fleets(settings)))
+    states = topic_states(settings, known_topics(settings))
     wrong = [state.topic.name for state in states if not state.in_order]
     if wrong:
         raise SightlineError(f"{', '.join(wrong)}: run `sightline topics apply`")

@@ -84,21 +84,19 @@ def _status(as_json: JsonOption = False) -> None:
 @_topics.command("apply")
 def _topics_apply(as_json: JsonOption = False) -> None:
     """Create the topics that are missing and put right those that differ; deletes nothing."""
-    from schemas.topics import all_topics  # noqa: PLC0415
     from sightline.kafka.admin import apply_topics  # noqa: PLC0415
-    from sightline.store.fleets import known_fleets  # noqa: PLC0415
+    from sightline.store.fleets import known_topics  # noqa: PLC0415
 
     settings = load_settings()
-    changes = apply_topics(settings, all_topics(known_fleets(settings)))
+    changes = apply_topics(settings, known_topics(settings))
     print_rows([asdict(change) for change in changes], title="Changes", as_json=as_json)
 
 
 @_topics.command("list")
 def _topics_list(as_json: JsonOption = False) -> None:
     """Every topic: its key, how it is spread and kept, and whether the broker has it so."""
-    from schemas.topics import all_topics  # noqa: PLC0415
     from sightline.kafka.admin import topic_states  # noqa: PLC0415
-    from sightline.store.fleets import known_fleets  # noqa: PLC0415
+    from sightline.store.fleets import known_topics  # noqa: PLC0415
 
     settings = load_settings()
     rows = [
@@ -114,7 +112,7 @@ def _topics_list(as_json: JsonOption = False) -> None:
             if state.in_order
             else "differs",
         }
-        for state in topic_states(settings, all_topics(known_fleets(settings)))
+        for state in topic_states(settings, known_topics(settings))
     ]
     print_rows(rows, title="Topics", as_json=as_json)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 
-from schemas.topics import all_topics
 from sightline.cli.output import progress_console
 from sightline.endpoints import StackPorts, is_database_given, objects_folder
 from sightline.errors import SightlineError
@@ -25,7 +24,7 @@ from sightline.stack.monitoring import Prometheus, installed, monitor
 from sightline.stack.ports import first_ports
 from sightline.stack.running import SUPERVISOR, running_services
 from sightline.store.db import connect
-from sightline.store.fleets import known_fleets
+from sightline.store.fleets import known_topics
 from sightline.store.migrate import upgrade
 
 log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def _up(
             status.update("letting the services in")
             _let_in(settings, ports)
         status.update("creating topics")
-        changes = apply_topics(settings, all_topics(known_fleets(settings)))
+        changes = apply_topics(settings, known_topics(settings))
         monitor(settings, monitoring)
         return changes
 

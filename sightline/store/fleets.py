@@ -1,8 +1,8 @@
-"""Which fleets of cameras there are."""
+"""Which fleets of cameras there are, and so which topics."""
 
 import psycopg
 
-from schemas.topics import DEFAULT_FLEET
+from schemas.topics import DEFAULT_FLEET, Topic, all_topics
 from sightline.errors import SightlineError
 from sightline.settings import Settings
 from sightline.store.db import connect
@@ -16,3 +16,8 @@ def known_fleets(settings: Settings) -> tuple[str, ...]:
         except psycopg.errors.UndefinedTable:
             raise SightlineError("the database is empty: run `sightline db upgrade`") from None
     return tuple(sorted({DEFAULT_FLEET, settings.fleet, *(str(fleet) for (fleet,) in found)}))
+
+
+def known_topics(settings: Settings) -> list[Topic]:
+    """Every topic of the registry, with those of every fleet."""
+    return all_topics(known_fleets(settings))
