@@ -1,17 +1,16 @@
-"""Services as processes, started again when they end: what a service manager does."""
+"""Services as processes, started again when they end: as the supervisor does, but at once."""
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from sightline.stack.supervisor import ONE_THREAD
+from sightline.stack.prefork import ONE_THREAD, fork, preload, signal_to
 
 _AGAIN_SECONDS = 0.3
 """From a death to the next start."""
@@ -32,7 +31,6 @@ class Start:
     cause: str  # of the end before it: a signal's name, AT_A_PLACE or BY_ITSELF
     died_at: float  # monotonic
     started_at: float
-    pid: int
 
 
 @dataclass(slots=True)
@@ -42,7 +40,7 @@ class Slot:
     service: str
     instance: int
     wanted: bool = True
-    process: subprocess.Popen[bytes] | None = None
+    process: BaseProcess | None = None
     cause: str | None = None
     """The signal that was sent last; None where none was."""
     start_at: float = 0.0
@@ -66,13 +64,12 @@ class Services:
     """Ends that nobody asked for, with their status and last words."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _over: threading.Event = field(default_factory=threading.Event)
-    _lifeline: tuple[int, int] = field(default_factory=os.pipe)
-    """They end when this process does, however it does."""
 
     @contextmanager
     def running(self, wanted: Mapping[str, int]) -> Iterator[None]:
         """Run so many of each service while inside."""
         self.logs.mkdir(exist_ok=True)
+        preload(wanted)
         for service, count in wanted.items():
             self.scale(service, count)
         keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -108,7 +105,7 @@ class Services:
         """Whether there is a process in a place."""
         with self._lock:
             process = self.slots[name].process
-            return process is not None and process.poll() is None
+            return process is not None and process.exitcode is None
 
     def pids(self) -> dict[str, int]:
         """The processes that run, by place."""
@@ -116,15 +113,17 @@ class Services:
             return {
                 name: slot.process.pid
                 for name, slot in self.slots.items()
-                if slot.process is not None and slot.process.poll() is None
+                if slot.process is not None
+                and slot.process.pid is not None
+                and slot.process.exitcode is None
             }
 
     def _send(self, slot: Slot, number: signal.Signals) -> bool:
-        if slot.process is None or slot.process.poll() is not None:
+        if slot.process is None or slot.process.exitcode is not None:
             return False
         if number not in (signal.SIGSTOP, signal.SIGCONT):
             slot.cause = number.name
-        slot.process.send_signal(number)
+        signal_to(slot.process, number)
         return True
 
     def _keep(self) -> None:
@@ -139,7 +138,7 @@ class Services:
             if slot.wanted and now >= slot.start_at:
                 self._start(slot)
             return
-        status = slot.process.poll()
+        status = slot.process.exitcode
         if status is None:
             return
         slot.process = None
@@ -155,44 +154,26 @@ class Services:
         return lines[-1] if lines else ""
 
     def _start(self, slot: Slot) -> None:
-        with (self.logs / f"{slot.name}.log").open("ab") as output:
-            slot.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "sightline",
-                    "run",
-                    slot.service,
-                    "--lifeline",
-                    str(self._lifeline[0]),
-                ],
-                pass_fds=self._lifeline[:1],
-                env={**self.environment, "SIGHTLINE_INSTANCE": str(slot.instance)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        environment = {**self.environment, "SIGHTLINE_INSTANCE": str(slot.instance)}
+        began = time.monotonic()
+        slot.process = fork(
+            "sightline", ["run", slot.service], environment, self.logs / f"{slot.name}.log"
+        )
         if slot.died_at is not None:
-            now = time.monotonic()
             cause = slot.cause or BY_ITSELF
-            self.starts.append(Start(slot.name, cause, slot.died_at, now, slot.process.pid))
+            self.starts.append(Start(slot.name, cause, slot.died_at, began))
         slot.cause = None
 
     def _stop_all(self) -> None:
         living = [slot.process for slot in self.slots.values() if slot.process is not None]
         for process in living:
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGTERM)
+            signal_to(process, signal.SIGCONT)
+            signal_to(process, signal.SIGTERM)
         until = time.monotonic() + _STOP_SECONDS
         for process in living:
-            try:
-                process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        for end in self._lifeline:
-            os.close(end)
+            process.join(max(0.0, until - time.monotonic()))
+            process.kill()
+            process.join()
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:

@@ -1,12 +1,11 @@
 """`sightline run`."""
 
 import gc
+import multiprocessing
 import os
 import re
 import socket
-import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +15,10 @@ from schemas.topics import LIVE
 from sightline.errors import SightlineError
 from sightline.security.rights import RIGHTS
 from sightline.settings import Settings, load_settings
+from sightline.stack.entry import jobs, services
+from sightline.stack.prefork import ONE_THREAD
 from sightline.stack.running import SUPERVISOR, registered, running_services
-from sightline.stack.supervisor import LIFELINE, ONE_THREAD, Child, Supervisor
+from sightline.stack.supervisor import Child, Supervisor
 
 _VISION = "vision"
 
@@ -25,16 +26,6 @@ _VISION = "vision"
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("run")(_run)
-
-
-def services() -> dict[str, EntryPoint]:
-    """Every service by its name, in the order in which they are started."""
-    return {point.name: point for point in entry_points(group="sightline.services")}
-
-
-def jobs() -> dict[str, EntryPoint]:
-    """What is started by its name alone, and ends when it is done."""
-    return {point.name: point for point in entry_points(group="sightline.jobs")}
 
 
 def _run(
@@ -45,17 +36,17 @@ def _run(
     vision_workers: Annotated[
         int | None, typer.Option(min=1, help="With all: vision workers; one for each core.")
     ] = None,
-    lifeline: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run one service, or all of them, in the foreground until SIGTERM or Ctrl-C."""
     os.environ.update(ONE_THREAD)
     settings = load_settings()
     if models is not None:
         settings = settings.model_copy(update={"models": models.expanduser().resolve()})
-    if lifeline is not None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
         from sightline.stack.lifeline import hold_on  # noqa: PLC0415
 
-        hold_on(lifeline, settings.shutdown_seconds)
+        hold_on(parent, settings.shutdown_seconds)
     if name == SUPERVISOR:
         _run_all(settings, vision_workers or cores())
         return
@@ -103,9 +94,9 @@ def _children(settings: Settings, vision_workers: int) -> list[Child]:
 
 
 def _child(name: str, number: int, rank: int, settings: Settings) -> Child:
-    command = [sys.executable, "-m", "sightline", "run", name, "--lifeline", LIFELINE]
+    arguments = ["run", name]
     if settings.models is not None:
-        command += ["--models", str(settings.models)]
+        arguments += ["--models", str(settings.models)]
     # The host's name first: one Kafka may serve several supervisors.
     instance = f"{(settings.instance or _host())[:56]}-{number}"
     environment = os.environ | ONE_THREAD
@@ -113,7 +104,7 @@ def _child(name: str, number: int, rank: int, settings: Settings) -> Child:
     if settings.metrics_port:
         # One port cannot serve them all: the supervisor has the given one, they the next.
         environment["SIGHTLINE_METRICS_PORT"] = str(settings.metrics_port + rank)
-    return Child(name, command, environment)
+    return Child(name, arguments, environment)
 
 
 def _host() -> str:

@@ -1,7 +1,6 @@
 """The services of a run: processes of its own, for as long as there is work for them."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,8 @@ from dataclasses import dataclass, field
 from sightline.lifecycle import Stop
 from sightline.replay.record import Run
 from sightline.settings import Settings
-from sightline.stack.supervisor import LIFELINE, ONE_THREAD, Child, Supervisor
+from sightline.stack.prefork import ONE_THREAD
+from sightline.stack.supervisor import Child, Supervisor
 
 _BATCH_SECONDS = "0.5"
 """Nobody waits for a run's rows: few large transactions."""
@@ -62,9 +62,9 @@ def work(
 
 def _child(settings: Settings, run: Run, workers: Workers, number: int) -> Child:
     name = workers.service
-    command = [sys.executable, "-m", "sightline", "run", name, "--lifeline", LIFELINE]
+    arguments = ["run", name]
     if run.models is not None:
-        command += ["--models", str(run.models)]
+        arguments += ["--models", str(run.models)]
     environment = os.environ | ONE_THREAD | dict(workers.environment)
     environment |= {
         "SIGHTLINE_HOME": str(settings.home),
@@ -76,4 +76,4 @@ def _child(settings: Settings, run: Run, workers: Workers, number: int) -> Child
         "SIGHTLINE_SINKS__BATCH_SECONDS": _BATCH_SECONDS,
         "SIGHTLINE_SINKS__PERSON_STATE_SECONDS": _BATCH_SECONDS,
     }
-    return Child(name, command, environment)
+    return Child(name, arguments, environment)

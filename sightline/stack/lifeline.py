@@ -6,18 +6,20 @@ The parent holds one end of a pipe, and the kernel closes it however the parent 
 import os
 import signal
 import threading
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 
 _GRACE_SECONDS = 2.0
 
 
-def hold_on(descriptor: int, shutdown_seconds: float) -> None:
-    """Drain this process when the other end of the pipe closes, and end it when that hangs.
+def hold_on(parent: BaseProcess, shutdown_seconds: float) -> None:
+    """Drain this process when its parent is gone, and end it when that hangs.
 
     The process leads its own session, so what it has started itself ends with it.
     """
 
     def watch() -> None:
-        os.read(descriptor, 1)
+        wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(shutdown_seconds + _GRACE_SECONDS)
         if os.getpgrp() == os.getpid():

@@ -3,12 +3,13 @@
 import logging
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 
 from sightline.lifecycle import Stop
+from sightline.stack.prefork import fork, preload, signal_to
 
 log = logging.getLogger(__name__)
 
@@ -20,35 +21,21 @@ HEALTHY_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 _GRACE_SECONDS = 2.0  # a child's own deadline starts a little later than ours
 
-LIFELINE = "{lifeline}"
-"""Stands in a child's command for the descriptor that closes when the supervisor dies."""
-
-ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-    ),
-    "1",
-)
-"""Parallelism is by processes: libraries that start a thread for each core only get in the way."""
-
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What to run; the command gets the lifeline's descriptor where it says `LIFELINE`."""
+    """What to run: a module, as `python -m` does."""
 
     name: str
-    command: Sequence[str]
+    arguments: Sequence[str]
     environment: Mapping[str, str]
+    module: str = "sightline"
 
 
 @dataclass(slots=True)
 class _Slot:
     child: Child
-    process: subprocess.Popen[bytes] | None = None
+    process: BaseProcess | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
@@ -69,7 +56,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self._slots = [_Slot(child) for child in self.children]
-        self._lifeline, self._held_end = os.pipe()
+        preload(child.name for child in self.children)
 
     def run(self, stop: Stop) -> bool:
         """Supervise until `stop` or until every child is done; False if one had to be killed."""
@@ -83,8 +70,6 @@ class Supervisor:
         finally:
             stop.request()
             drained = self._drain(stop)
-            os.close(self._lifeline)
-            os.close(self._held_end)
         return drained
 
     def _look_after(self, slot: _Slot) -> None:
@@ -93,7 +78,7 @@ class Supervisor:
             if not slot.done and now >= slot.start_at:
                 self._start(slot, now)
             return
-        status = slot.process.poll()
+        status = slot.process.exitcode
         if status is None:
             return
         _kill_group(slot.process)
@@ -104,43 +89,44 @@ class Supervisor:
             return
         if now - slot.started_at >= HEALTHY_SECONDS:
             slot.pause = FIRST_PAUSE_SECONDS
-        slot.start_at = now + slot.pause
-        log.warning(
-            "%s: ended with %s, starts again in %.0f s", slot.child.name, _said(status), slot.pause
-        )
-        slot.pause = min(2 * slot.pause, LONGEST_PAUSE_SECONDS)
+        _fail(slot, now, f"ended with {_said(status)}")
 
     def _start(self, slot: _Slot, now: float) -> None:
-        command = [str(self._lifeline) if part == LIFELINE else part for part in slot.child.command]
-        slot.process = subprocess.Popen(
-            command,
-            env=dict(slot.child.environment),
-            stdin=subprocess.DEVNULL,
-            pass_fds=(self._lifeline,),
-            start_new_session=True,
-        )
+        child = slot.child
+        try:
+            slot.process = fork(child.module, child.arguments, child.environment)
+        except (OSError, EOFError) as error:
+            _fail(slot, now, f"could not be started ({error or type(error).__name__})")
+            return
         slot.started_at = now
-        log.info("%s: started, process %d", slot.child.name, slot.process.pid)
+        log.info("%s: started, process %d", child.name, slot.process.pid)
 
     def _drain(self, stop: Stop) -> bool:
         living = [slot.process for slot in self._slots if slot.process is not None]
         for process in living:
-            process.send_signal(signal.SIGTERM)
+            signal_to(process, signal.SIGTERM)
         until = time.monotonic() + stop.remaining() + _GRACE_SECONDS
         drained = True
         for process in living:
-            try:
-                process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            process.join(max(0.0, until - time.monotonic()))
+            if process.exitcode is None:
                 drained = False
                 log.warning("process %d did not drain in time and is killed", process.pid)
             _kill_group(process)
-            process.wait()
+            process.join()
         return drained
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever a child has left in its session."""
+def _fail(slot: _Slot, now: float, why: str) -> None:
+    slot.start_at = now + slot.pause
+    log.warning("%s: %s, starts again in %.0f s", slot.child.name, why, slot.pause)
+    slot.pause = min(2 * slot.pause, LONGEST_PAUSE_SECONDS)
+
+
+def _kill_group(process: BaseProcess) -> None:
+    """End whatever a child has left in its session; itself, where nobody can say how it ended."""
+    if process.pid is None:
+        return
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -14,28 +14,12 @@ import pytest
 
 from sightline.lifecycle import Stop
 from sightline.stack import supervisor
-from sightline.stack.supervisor import LIFELINE, Child, Supervisor
+from sightline.stack.supervisor import Child, Supervisor
 from tests.support import ROOT, environment, eventually
-
-CHILD = """
-import os, signal, sys, threading
-from sightline.stack.lifeline import hold_on
-folder, lifeline, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-open(f"{folder}/{kind}.{os.getpid()}", "w").close()
-if kind == "failing":
-    sys.exit(3)
-if kind == "done":
-    sys.exit(0)
-hold_on(lifeline, 0.5)
-signal.signal(signal.SIGTERM, (lambda *_: None) if kind == "stubborn" else lambda *_: sys.exit(0))
-while True:
-    signal.pause()
-"""
 
 
 def child(folder: Path, kind: str) -> Child:
-    command = [sys.executable, "-c", CHILD, str(folder), LIFELINE, kind]
-    return Child(kind, command, os.environ | {"PYTHONPATH": str(ROOT)})
+    return Child(kind, [str(folder), kind], os.environ, module="tests.unit.supervised")
 
 
 def started(folder: Path, kind: str) -> list[int]:
@@ -81,6 +65,38 @@ def test_a_killed_child_is_started_again_and_stop_ends_all(tmp_path: Path) -> No
     assert living(tmp_path) == []
 
 
+def template() -> psutil.Process:
+    """What children are forked from."""
+    mine = psutil.Process().children()
+    (found,) = [one for one in mine if "forked from" in " ".join(one.cmdline())]
+    return found
+
+
+def test_a_service_manager_may_tell_everybody_to_stop(tmp_path: Path) -> None:
+    running = Running(tmp_path, "steady")
+    try:
+        (first,) = eventually(lambda: started(tmp_path, "steady"))
+        template().terminate()
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: len(started(tmp_path, "steady")) == 2)
+        template().terminate()
+    finally:
+        assert running.end() is True
+    assert living(tmp_path) == []
+
+
+def test_children_of_a_template_that_died_make_room_for_new_ones(tmp_path: Path) -> None:
+    running = Running(tmp_path, "steady")
+    try:
+        (first,) = eventually(lambda: started(tmp_path, "steady"))
+        template().kill()
+        eventually(lambda: len(started(tmp_path, "steady")) == 2)
+        assert first not in living(tmp_path)
+    finally:
+        assert running.end() is True
+    assert living(tmp_path) == []
+
+
 def test_pauses_grow_and_are_reset_after_health(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +120,7 @@ def test_pauses_grow_and_are_reset_after_health(
             stop.request()
         real_start(self, slot, now)
         assert slot.process is not None
-        slot.process.wait()
+        slot.process.join()
         if len(starts) == 7:
             Time.now += supervisor.HEALTHY_SECONDS
 

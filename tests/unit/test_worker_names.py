@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from sightline.cli.services import _children, services
+from sightline.cli.services import _children
 from sightline.kafka.config import consumer_config, member_config, worker_id
 from sightline.settings import Settings
+from sightline.stack.entry import services
 
 
 def settings(home: Path, instance: str | None = None) -> Settings:

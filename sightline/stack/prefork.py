@@ -1,0 +1,93 @@
+"""Processes of `python -m MODULE`, forked from one that has loaded already what they work with.
+
+To load it costs a service about a second of a core each time that it starts. The forkserver of
+the standard library does so once: a process without threads, and without work of its own.
+"""
+
+import atexit
+import gc
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import setproctitle
+
+from sightline.stack.entry import jobs, services
+
+_ALWAYS = ("sightline.stack.template", "sightline.cli.services")
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    ),
+    "1",
+)
+"""Parallelism is by processes: libraries that start a thread for each core only get in the way."""
+
+
+def preload(names: Iterable[str]) -> None:
+    """Name the services that will be forked; without effect once one has been."""
+    os.environ.update(ONE_THREAD)  # a library with threads could not be forked
+    known = services() | jobs()
+    modules = [known[name].module for name in names if name in known]
+    _CONTEXT.set_forkserver_preload([*_ALWAYS, *modules])
+
+
+def fork(
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path | None = None,
+) -> BaseProcess:
+    """Run a module as `python -m` does, in a session of its own; output is appended to a file.
+
+    Its `multiprocessing.parent_process()` is this process, whose end it is to notice.
+    Raises OSError or EOFError when the process it is forked from has just died; a new one takes
+    its place with the next call.
+    """
+    process = _CONTEXT.Process(
+        target=_run, args=(module, list(arguments), dict(environment), output), daemon=True
+    )
+    process.start()
+    return process
+
+
+def signal_to(process: BaseProcess, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended already."""
+    if process.pid is None or process.exitcode is not None:
+        return
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _run(
+    module: str, arguments: list[str], environment: dict[str, str], output: Path | None
+) -> None:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if output is not None:
+        with output.open("ab") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    gc.freeze()
+    gc.enable()
+    sys.argv = [module, *arguments]
+    setproctitle.setproctitle(" ".join(sys.argv))
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()  # which multiprocessing leaves out
