@@ -17,6 +17,9 @@ SINKS = ("access-log", "visitor-log", "snapshots", "person-state")
 WORKERS = {"cameras": 1, "vision": 2, "match": 1, **dict.fromkeys(SINKS, 1), "api": 1}
 """How many of each service there are."""
 
+_SLOTS = tuple(f"{service}-{number}" for service, count in WORKERS.items()
+               for number in range(1, count + 1))  # fmt: skip
+
 _OF_TRANSACTIONS = (
     Place.BEFORE_PRODUCE, Place.BEFORE_STATE, Place.BEFORE_COMMIT, Place.AFTER_COMMIT,
     Place.IN_RECOVERY,
@@ -81,10 +84,8 @@ def group_of(target: str, how: str) -> str:
 
 def menu(brokers: int, *, disks: bool, chance: random.Random) -> list[tuple[str, str]]:
     """Everything that is to happen once at least."""
-    slots = [f"{service}-{number}" for service, count in WORKERS.items()
-             for number in range(1, count + 1)]  # fmt: skip
     nodes = [broker_name(number) for number in range(1, brokers + 1)]
-    dishes = [(slot, how) for slot in slots for how in SIGNALS]
+    dishes = [(slot, how) for slot in _SLOTS for how in SIGNALS]
     dishes += [(f"{service}-1", str(place)) for service, places in PLACES.items()
                for place in places]  # fmt: skip
     dishes += [(node, how) for node in nodes for how in SIGNALS]
@@ -111,7 +112,8 @@ def deal(
     """  # fmt: skip
     chance = random.Random(seed)
     dishes = list(only) if only is not None else menu(brokers, disks=disks, chance=chance)
-    again = [dish for dish in dishes if dish[1] in (KILL, TERM)]
+    again = [(target, how) for target, how in dishes
+             if how in (KILL, TERM) and target in _SLOTS]  # fmt: skip
     chance.shuffle(dishes)
     while len(dishes) < faults:
         dishes.append(chance.choice(again or dishes))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.chaos.services import Start
 from benchmarks.chaos.watch import Look, Series
 
-_SIGHT_SECONDS = 0.7
+_SIGHT_SECONDS = 0.5
 """No service puts anything out so soon after its start: what stands then, its predecessor has
 left there. There has to be a look in that time, and what has come in until then is its work."""
 
@@ -76,9 +76,3 @@ def _has_grown(inputs: Sequence[str], series: Mapping[str, Series], start: Start
         if before and after and after[-1] > before[-1]:
             return True
     return False
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that a share of all do not exceed; of at least one."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +12,7 @@ from rich.table import Table
 from benchmarks.chaos.compare import Difference
 from benchmarks.chaos.inflict import DONE, NOT_DRAINED
 from benchmarks.chaos.plan import FULL, KILL, SCALE, SIGNALS, STOP, TERM, Fault
-from benchmarks.chaos.recovery import Recovery, percentile
+from benchmarks.chaos.recovery import Recovery
 from benchmarks.chaos.services import AT_A_PLACE, BY_ITSELF, Start, service_of
 
 P95_SECONDS = {KILL: 10.0, TERM: 3.0}
@@ -61,9 +62,17 @@ class Findings:
         ]
         for cause, limit in P95_SECONDS.items():
             seconds = self.seconds(cause)
-            if len(seconds) >= _ENOUGH and percentile(seconds, 0.95) > limit:
+            if len(seconds) >= _ENOUGH and np.quantile(seconds, 0.95) > limit:
                 failed.append(f"p95 after {cause} is over {limit:.0f} s")
         return failed
+
+    def unjudged(self) -> list[str]:
+        """What there was too little of, a line each."""
+        return [
+            f"{found} restarts after {cause} say nothing of their p95"
+            for cause in P95_SECONDS
+            if (found := len(self.seconds(cause))) < _ENOUGH
+        ]
 
     def seconds(self, cause: str, service: str | None = None) -> list[float]:
         """Recoveries outside of outages."""
@@ -93,6 +102,8 @@ def print_findings(found: Findings, console: Console) -> None:
         console.print(f"{name} ended by itself, {status}: {said}", markup=False, soft_wrap=True)
     for line in found.failures():
         console.print(f"FAILED: {line}", markup=False, soft_wrap=True)
+    for line in found.unjudged():
+        console.print(f"not judged: {line}", soft_wrap=True)
 
 
 def _faults(found: Findings) -> Table:
@@ -151,7 +162,7 @@ def _times(found: Findings, service: str | None = None) -> list[str]:
     for cause in (KILL, TERM):
         seconds = found.seconds(cause, service)
         told += [str(len(seconds) or "")]
-        told += [f"{percentile(seconds, share):.1f}" if seconds else "" for share in (0.5, 0.95)]
+        told += [f"{np.quantile(seconds, share):.1f}" if seconds else "" for share in (0.5, 0.95)]
     amid = [
         one for one in found.recoveries if one.outage and service in (None, service_of(one.slot))
     ]

@@ -2,8 +2,9 @@
 
 from benchmarks.chaos.compare import compare
 from benchmarks.chaos.outcome import Key, Outcome
-from benchmarks.chaos.plan import FULL, KILL, SCALE, WORKERS, deal, group_of
-from benchmarks.chaos.recovery import recover
+from benchmarks.chaos.plan import FULL, KILL, SCALE, TERM, WORKERS, deal, group_of
+from benchmarks.chaos.recovery import Recovery, recover
+from benchmarks.chaos.report import Findings
 from benchmarks.chaos.services import Start
 from benchmarks.chaos.watch import Look, Series
 
@@ -48,7 +49,7 @@ def looks(*values: tuple[float, int]) -> Series:
     return [Look(at, at + 0.05, value) for at, value in values]
 
 
-START = Start("match-1", KILL, died_at=10.0, started_at=10.3, pid=1)
+START = Start("match-1", KILL, died_at=10.0, started_at=10.3)
 
 
 def test_a_recovery_is_from_the_start_to_the_first_output_after_it() -> None:
@@ -75,3 +76,15 @@ def test_a_recovery_while_the_database_is_away_is_told_apart() -> None:
     found = recover(START, ["out"], [], series, [("database", 11.0, 15.0)], 60.0)
     assert found is not None
     assert found.outage
+
+
+def findings(*seconds: float) -> Findings:
+    recoveries = [Recovery("match-1", TERM, one, outage=False) for one in seconds]
+    return Findings(7, [], [], recoveries, [], [], {}, 0)
+
+
+def test_restarts_are_judged_by_their_95th_percentile_where_there_are_enough() -> None:
+    quick = [1.0 + number / 20 for number in range(20)]
+    assert findings(*quick).failures() == []
+    assert findings(*quick, 3.5, 3.5).failures() == ["p95 after SIGTERM is over 3 s"]
+    assert "9 restarts after SIGTERM say nothing of their p95" in findings(*[9.0] * 9).unjudged()
