@@ -51,9 +51,9 @@ def fork(
 ) -> BaseProcess:
     """Run a module as `python -m` does, in a session of its own; output is appended to a file.
 
-    Its `multiprocessing.parent_process()` is this process, whose end it is to notice.
-    Raises OSError or EOFError when the process it is forked from has just died; a new one takes
-    its place with the next call.
+    Its `multiprocessing.parent_process()` is this process, whose end it is to notice. Of several
+    threads only one at a time may ask how it is. Raises OSError or EOFError when the process it
+    is forked from has just died; a new one takes its place with the next call.
     """
     process = _CONTEXT.Process(
         target=_run, args=(module, list(arguments), dict(environment), output), daemon=True
