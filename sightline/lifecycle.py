@@ -1,6 +1,7 @@
 """How a service lives: signals, one deadline for shutdown, an endpoint on loopback."""
 
 import logging
+import queue
 import signal
 import threading
 import time
@@ -64,6 +65,26 @@ class Stop:
         return max(0.0, self._deadline - time.monotonic())
 
 
+def _stop_at_signals(name: str, stop: Stop) -> None:
+    # A handler may interrupt anything in the main thread, itself as well, and then wait for a lock
+    # that nobody else gives back: an event's, a log's. Only to put into this queue is safe there.
+    came: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        came.put(number)
+
+    def listen() -> None:
+        while True:
+            number = came.get()
+            log.info("%s: %s, draining", name, signal.Signals(number).name)
+            stop.health.waits_for("shutdown")
+            stop.request()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+
+
 def start_service(name: str, settings: Settings) -> Stop:
     """Set up logging, the endpoint and signals for a service process; SIGTERM and SIGINT drain it.
 
@@ -78,13 +99,7 @@ def start_service(name: str, settings: Settings) -> Stop:
     metrics.LOOP_AGE_SECONDS.set_function(lambda: max(health.ages().values()))
     stop = Stop(settings.shutdown_seconds, health)
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        log.info("%s: %s, draining", name, signal.Signals(number).name)
-        health.waits_for("shutdown")
-        stop.request()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    _stop_at_signals(name, stop)
     host = settings.metrics_host
     server = service_endpoint.serve(host, settings.metrics_port, health)
     targets.announce(name, host, server.server_port, settings)
