@@ -5,12 +5,12 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from sightline.stack.prefork import ONE_THREAD, fork, preload, signal_to
+from sightline.stack.prefork import ONE_THREAD, fork, preload
 
 _AGAIN_SECONDS = 0.3
 """From a death to the next start."""
@@ -101,12 +101,6 @@ class Services:
             slot = self.slots[name]
             return slot.wanted and self._send(slot, number)
 
-    def is_running(self, name: str) -> bool:
-        """Whether there is a process in a place."""
-        with self._lock:
-            process = self.slots[name].process
-            return process is not None and process.exitcode is None
-
     def pids(self) -> dict[str, int]:
         """The processes that run, by place."""
         with self._lock:
@@ -119,11 +113,13 @@ class Services:
             }
 
     def _send(self, slot: Slot, number: signal.Signals) -> bool:
-        if slot.process is None or slot.process.exitcode is not None:
+        process = slot.process
+        if process is None or process.pid is None or process.exitcode is not None:
             return False
         if number not in (signal.SIGSTOP, signal.SIGCONT):
             slot.cause = number.name
-        signal_to(slot.process, number)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(process.pid, number)
         return True
 
     def _keep(self) -> None:
@@ -165,10 +161,10 @@ class Services:
         slot.cause = None
 
     def _stop_all(self) -> None:
+        for slot in self.slots.values():
+            self._send(slot, signal.SIGCONT)
+            self._send(slot, signal.SIGTERM)
         living = [slot.process for slot in self.slots.values() if slot.process is not None]
-        for process in living:
-            signal_to(process, signal.SIGCONT)
-            signal_to(process, signal.SIGTERM)
         until = time.monotonic() + _STOP_SECONDS
         for process in living:
             process.join(max(0.0, until - time.monotonic()))

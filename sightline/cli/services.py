@@ -99,8 +99,10 @@ def _child(name: str, number: int, rank: int, settings: Settings) -> Child:
         arguments += ["--models", str(settings.models)]
     # The host's name first: one Kafka may serve several supervisors.
     instance = f"{(settings.instance or _host())[:56]}-{number}"
-    environment = os.environ | ONE_THREAD
-    environment |= {"SIGHTLINE_HOME": str(settings.home), "SIGHTLINE_INSTANCE": instance}
+    environment = os.environ | {
+        "SIGHTLINE_HOME": str(settings.home),
+        "SIGHTLINE_INSTANCE": instance,
+    }
     if settings.metrics_port:
         # One port cannot serve them all: the supervisor has the given one, they the next.
         environment["SIGHTLINE_METRICS_PORT"] = str(settings.metrics_port + rank)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from sightline.lifecycle import Stop
 from sightline.replay.record import Run
 from sightline.settings import Settings
-from sightline.stack.prefork import ONE_THREAD
 from sightline.stack.supervisor import Child, Supervisor
 
 _BATCH_SECONDS = "0.5"
@@ -65,7 +64,7 @@ def _child(settings: Settings, run: Run, workers: Workers, number: int) -> Child
     arguments = ["run", name]
     if run.models is not None:
         arguments += ["--models", str(run.models)]
-    environment = os.environ | ONE_THREAD | dict(workers.environment)
+    environment = os.environ | dict(workers.environment)
     environment |= {
         "SIGHTLINE_HOME": str(settings.home),
         "SIGHTLINE_RUN": run.name,

@@ -62,16 +62,6 @@ def fork(
     return process
 
 
-def signal_to(process: BaseProcess, number: signal.Signals) -> None:
-    """Send a signal to a process that may have ended already."""
-    if process.pid is None or process.exitcode is not None:
-        return
-    try:
-        os.kill(process.pid, number)
-    except ProcessLookupError:
-        return
-
-
 def _run(
     module: str, arguments: list[str], environment: dict[str, str], output: Path | None
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 
 from sightline.lifecycle import Stop
-from sightline.stack.prefork import fork, preload, signal_to
+from sightline.stack.prefork import fork, preload
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Supervisor:
     def _drain(self, stop: Stop) -> bool:
         living = [slot.process for slot in self._slots if slot.process is not None]
         for process in living:
-            signal_to(process, signal.SIGTERM)
+            process.terminate()
         until = time.monotonic() + stop.remaining() + _GRACE_SECONDS
         drained = True
         for process in living:
