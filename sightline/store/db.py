@@ -115,16 +115,15 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
             connect_timeout=_CONNECT_SECONDS,
             options=f"-c timezone=UTC -c search_path={_search_path(settings.run)}",
         )
-    except psycopg.OperationalError as error:
+        try:
+            connection.prepare()
+        except BaseException:
+            connection.close()
+            raise
+    except psycopg.OperationalError as error:  # also of a server that goes away meanwhile
         reason = str(error).strip().splitlines()[0]
         raise UnreachableError(f"the database does not answer: {reason}") from error
-    try:
-        connection.prepare()
     except psycopg.ProgrammingError as error:
-        connection.close()
         reason = "of an older version" if "sealing_keys" in str(error) else "empty"
         raise SightlineError(f"the database is {reason}: run `sightline db upgrade`") from error
-    except SightlineError:
-        connection.close()
-        raise
     return connection

@@ -13,6 +13,7 @@ from psycopg import sql
 from sightline.endpoints import database_url, kafka_servers
 from sightline.settings import Settings
 from tests.aws import aws
+from tests.metrics_support import is_ready, processes
 from tests.support import environment, eventually, run_sightline, sightline_command
 
 pytestmark = pytest.mark.stack
@@ -61,7 +62,13 @@ def test_a_running_service_takes_the_new_password(
             sightline_command("run", "cameras"), env=environment(tmp_path, **given), stderr=said
         )
         try:
-            (before,) = eventually(lambda: backends(server), 60, "the first connection")
+            # Not at its first connection: it may still read there what is in the database.
+            eventually(
+                lambda: any(is_ready(one.address) for one in processes(tmp_path, "cameras")),
+                60,
+                "it serves",
+            )
+            (before,) = backends(server)
             server.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ROLE), NEW))
             server.execute("SELECT pg_terminate_backend(%s)", (before,))
             eventually(

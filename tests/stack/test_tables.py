@@ -4,8 +4,9 @@ import psycopg
 import pytest
 
 from sightline.endpoints import database_url
+from sightline.errors import UnreachableError
 from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.store.db import Connection, connect
 from tests.stack.commands_support import run
 from tests.support import run_sightline
 
@@ -90,3 +91,18 @@ def test_no_database_is_one_line(stack: Settings) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("sightline: the database does not answer")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_database_that_goes_away_as_it_is_connected_to_does_not_answer(
+    stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def cut(db: Connection, _ring: object) -> None:
+        opened.append(db)
+        db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr("sightline.store.keys.check", cut)
+    with pytest.raises(UnreachableError, match="the database does not answer"):
+        connect(stack)
+    assert opened[0].closed
