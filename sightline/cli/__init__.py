@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -81,5 +81,15 @@ def main() -> None:
         _assemble(*sys.argv[1:2])
         app()
     except (SightlineError, InfrastructureError) as error:
-        print(f"sightline: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        _fail(str(error))
+    except Exception as error:
+        import psycopg  # noqa: PLC0415 - not every command needs it
+
+        if not isinstance(error, psycopg.OperationalError):
+            raise
+        _fail(f"the database failed amid the work: {str(error).strip().splitlines()[0]}")
+
+
+def _fail(reason: str) -> NoReturn:
+    print(f"sightline: {reason}", file=sys.stderr)  # noqa: T201
+    sys.exit(1)
