@@ -16,7 +16,7 @@ from producers.gauges import forget
 from producers.publish import Publisher
 from sightline import metrics
 from sightline.clock import SystemClock
-from sightline.errors import InfrastructureError, SightlineError
+from sightline.errors import InfrastructureError, SightlineError, first_line
 from sightline.health import DATABASE, KAFKA
 from sightline.lifecycle import Stop, start_service
 from sightline.log import about
@@ -95,7 +95,7 @@ class CameraService:
                 self._connection = connect(self.settings, autocommit=True)
             work(self._connection)
         except (psycopg.OperationalError, SightlineError) as error:
-            log.warning("cameras go on as they are: %s", str(error).strip())
+            log.warning("cameras go on as they are: %s", first_line(error))
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None

@@ -1,6 +1,11 @@
 """The failures that callers tell apart."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, without the hints that libraries add in further lines; else its kind."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class SightlineError(Exception):
     """Something a person can act on: the message is one line and says what to do."""
 

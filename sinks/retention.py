@@ -12,7 +12,7 @@ import psycopg
 
 from sightline import metrics
 from sightline.clock import Clock, SystemClock
-from sightline.errors import InfrastructureError, UnreachableError
+from sightline.errors import InfrastructureError, UnreachableError, first_line
 from sightline.health import DATABASE, KAFKA
 from sightline.kafka.holdings import GROUPS, Held, Holdings
 from sightline.kafka.sizes import Place
@@ -102,7 +102,7 @@ def _of_sinks(settings: Settings) -> dict[str, dict[Place, int]]:
                 found[f"{GROUPS}{sink}"][topic, number] = offset
     except (UnreachableError, psycopg.OperationalError) as error:
         # While it is away sinks fall behind: the very time to go on looking.
-        log.warning("retention: where sinks stand is not known: %s", error)
+        log.warning("retention: where sinks stand is not known: %s", first_line(error))
     return found
 
 
@@ -129,7 +129,7 @@ def _done(work: Callable[[], object]) -> bool:
     try:
         work()
     except (InfrastructureError, psycopg.OperationalError) as error:
-        log.warning("retention: %s", error)
+        log.warning("retention: %s", first_line(error))
         return False
     return True
 

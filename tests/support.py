@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from google.protobuf.message import DecodeError, Message
+from psycopg import sql
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS
@@ -70,6 +71,23 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
 def sightline_command(*arguments: str) -> list[str]:
     """The command line of `sightline ARGUMENTS`."""
     return [sys.executable, "-m", "sightline", *arguments]
+
+
+@contextmanager
+def cut_off_at(stack: Settings, table: str) -> Iterator[None]:
+    """Cut the connection of whoever comes to a table of the database meanwhile."""
+    with connect(stack) as holder, connect(stack, autocommit=True) as db:
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE")
+        holder.execute(lock.format(sql.Identifier(table)))
+        yield
+        eventually(
+            lambda: db.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE %s = ANY(pg_blocking_pids(pid))",
+                (holder.info.backend_pid,),
+            ).fetchone(),
+            what=f"somebody comes to {table}",
+        )
 
 
 def run_sightline(

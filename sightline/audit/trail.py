@@ -21,7 +21,7 @@ from sightline.audit.anchor import Anchor, has
 from sightline.audit.chain import FIRST, Line, Outcome, Said, Scalar, Value, hash_of
 from sightline.audit.keys import Signer, signer
 from sightline.clock import Clock, SystemClock, to_datetime
-from sightline.errors import InfrastructureError, SightlineError
+from sightline.errors import InfrastructureError, SightlineError, first_line
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 
@@ -215,7 +215,7 @@ def _finish_failed(recording: Recording, outcome: Outcome) -> None:
     try:
         recording.finish(outcome)
     except (SightlineError, InfrastructureError, psycopg.Error) as error:
-        log.info("not in the audit trail: %s", str(error).strip().splitlines()[0])
+        log.info("not in the audit trail: %s", first_line(error))
 
 
 def seal(cursor: Cursor, *persons: int) -> None:

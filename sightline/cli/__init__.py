@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sightline import __version__
-from sightline.errors import InfrastructureError, SightlineError
+from sightline.errors import InfrastructureError, SightlineError, first_line
 from sightline.log import configure_logging
 
 app = typer.Typer(
@@ -87,7 +87,7 @@ def main() -> None:
 
         if not isinstance(error, psycopg.OperationalError):
             raise
-        _fail(f"the database failed amid the work: {str(error).strip().splitlines()[0]}")
+        _fail(f"the database failed amid the work: {first_line(error)}")
 
 
 def _fail(reason: str) -> NoReturn:

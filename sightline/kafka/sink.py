@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from schemas.topics import LIVE, OF_A_RUN, Topic, of_run
 from sightline import metrics, tracing
 from sightline.clock import Clock, SystemClock
-from sightline.errors import InfrastructureError, InvalidRecord, UnreachableError
+from sightline.errors import InfrastructureError, InvalidRecord, UnreachableError, first_line
 from sightline.faults import Place, reach
 from sightline.health import DATABASE, Health
 from sightline.kafka import lag, progress
@@ -286,8 +286,7 @@ class SinkLoop:
         self._health.waits_for(DATABASE)
         if not self._pause:
             metrics.SINK_WAITING.labels(self._sink.name).set(1)
-            said = str(error).partition("\n")[0]
-            log.warning("%s: waits for the database: %s", self._sink.name, said)
+            log.warning("%s: waits for the database: %s", self._sink.name, first_line(error))
         self._lag.look_while_away()
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         until = self._clock.monotonic() + self._pause

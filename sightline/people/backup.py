@@ -13,7 +13,7 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS, GALLERY
 from sightline.clock import SystemClock, to_datetime
 from sightline.erase.restored import leave_out
-from sightline.errors import ConflictError, SightlineError
+from sightline.errors import ConflictError, SightlineError, first_line
 from sightline.kafka.read import read_all
 from sightline.people import archive, facts, overlay, records
 from sightline.people.records import Cursor
@@ -160,8 +160,9 @@ def restore(settings: Settings, path: Path, *, replace: bool = False) -> Saved:
             try:
                 _apply(cursor, file, published)
             except (psycopg.DataError, psycopg.IntegrityError) as error:
-                line = str(error).splitlines()[0]
-                raise SightlineError(f"{path} does not fit this installation: {line}") from error
+                raise SightlineError(
+                    f"{path} does not fit this installation: {first_line(error)}"
+                ) from error
     return _saved(manifest.tables)
 
 

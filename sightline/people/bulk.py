@@ -14,7 +14,13 @@ from typing import Literal
 
 import psycopg
 
-from sightline.errors import InfrastructureError, NotFoundError, PhotoError, SightlineError
+from sightline.errors import (
+    InfrastructureError,
+    NotFoundError,
+    PhotoError,
+    SightlineError,
+    first_line,
+)
 from sightline.people import manage, records
 from sightline.people.enrol import enrol
 from sightline.people.photos import Photo, read_photo
@@ -110,8 +116,9 @@ def enrol_all(
                 report.add(outcome)
                 yield outcome, was_done
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InfrastructureError(f"the database failed: {reason}; run it again") from error
+        raise InfrastructureError(
+            f"the database failed: {first_line(error)}; run it again"
+        ) from error
 
 
 def _row(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import psycopg
 
 from schemas.topics import OF_A_RUN, frames, of_run, vision_state
-from sightline.errors import InfrastructureError, SightlineError
+from sightline.errors import InfrastructureError, SightlineError, first_line
 from sightline.kafka import positions
 from sightline.kafka.admin import apply_topics
 from sightline.lifecycle import Stop
@@ -55,7 +55,7 @@ class Coordinator:
                     run = runs.get(db, self._name)
                 return run
         except psycopg.OperationalError as error:
-            raise InfrastructureError(f"the database failed: {error}") from error
+            raise InfrastructureError(f"the database failed: {first_line(error)}") from error
 
     def _check_models(self, run: Run) -> None:
         wanted = {"models": run.models, "pack": run.pack_setting}

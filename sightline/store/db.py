@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 from schemas.topics import LIVE
 from sightline.endpoints import database_url, forget_database_url
-from sightline.errors import SightlineError, UnreachableError
+from sightline.errors import SightlineError, UnreachableError, first_line
 from sightline.settings import Settings
 from sightline.store import keys
 from sightline.store.sealing import Sealing
@@ -121,8 +121,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
             connection.close()
             raise
     except psycopg.OperationalError as error:  # also of a server that goes away meanwhile
-        reason = str(error).strip().splitlines()[0]
-        raise UnreachableError(f"the database does not answer: {reason}") from error
+        raise UnreachableError(f"the database does not answer: {first_line(error)}") from error
     except psycopg.ProgrammingError as error:
         reason = "of an older version" if "sealing_keys" in str(error) else "empty"
         raise SightlineError(f"the database is {reason}: run `sightline db upgrade`") from error

@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import schemas.migrations
-from sightline.errors import SightlineError
+from sightline.errors import SightlineError, first_line
 from sightline.security.grants import apply_grants
 from sightline.settings import Settings
 from sightline.store.db import Opened
@@ -36,7 +36,7 @@ def _alembic(settings: Settings) -> Iterator[Config]:
             yield config
             connection.commit()
     except sqlalchemy.exc.OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
+        reason = first_line(error.orig or error)
         raise SightlineError(f"the database does not answer: {reason}") from error
     finally:
         engine.dispose()

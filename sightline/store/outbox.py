@@ -6,7 +6,8 @@ goes only after Kafka has it: a crash in between delivers it again, never loses 
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 
 import psycopg
@@ -14,7 +15,8 @@ from psycopg.rows import TupleRow
 
 from schemas.topics import GALLERY
 from sightline.clock import to_us
-from sightline.errors import InfrastructureError
+from sightline.errors import UnreachableError, first_line
+from sightline.health import DATABASE
 from sightline.kafka.config import producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.reached import Reached
@@ -33,6 +35,7 @@ _RELAY_LOCK = 0x516874_0B0C
 _BATCH = 200
 _DELIVERY_SECONDS = 10.0
 _POLL_SECONDS = 0.5
+_AGAIN_SECONDS = 2.0
 
 
 def enqueue(cursor: psycopg.Cursor[TupleRow], topic: str, key: str, value: bytes | None) -> None:
@@ -80,14 +83,13 @@ class Relay:
     def drain(self) -> int:
         """Deliver all there is; how many records that were.
 
-        Raises InfrastructureError when Kafka or the database fails; what was not delivered stays.
+        Raises InfrastructureError when Kafka fails, and UnreachableError, which is one, when the
+        database does; what was not delivered stays.
         """
         total = 0
-        try:
+        with _unreachable_told():
             while sent := self._deliver_some():
                 total += sent
-        except psycopg.OperationalError as error:
-            raise InfrastructureError(f"outbox: the database failed: {error}") from error
         return total
 
     def _deliver_some(self) -> int:
@@ -125,8 +127,10 @@ class Relay:
         return True
 
     def run(self, stop: Stop) -> None:
-        """Deliver whatever comes until `stop`."""
-        self._db.execute(f"LISTEN {_CHANNEL}")
+        """Deliver whatever comes until `stop`. Raises as `drain` does."""
+        with _unreachable_told():
+            self._db.execute(f"LISTEN {_CHANNEL}")
+        stop.health.has(DATABASE)
         stop.health.ready()
         reached = Reached(self._producer.raw, GALLERY.name, stop.health)
         while not stop:
@@ -138,11 +142,9 @@ class Relay:
 
     def _wait(self) -> None:
         """Until something is written, or for a moment: a notification can be missed."""
-        try:
+        with _unreachable_told():
             for _ in self._db.notifies(timeout=_POLL_SECONDS, stop_after=1):
                 return
-        except psycopg.OperationalError as error:
-            raise InfrastructureError(f"outbox: the database failed: {error}") from error
 
     def close(self) -> None:
         """Give the connection back."""
@@ -154,18 +156,26 @@ def deliver(settings: Settings) -> None:
 
     Raises InfrastructureError when Kafka does not take it: then the `outbox` service will.
     """
-    relay = Relay(settings)
-    try:
+    with closing(Relay(settings)) as relay:
         relay.drain()
-    finally:
-        relay.close()
 
 
 def run(settings: Settings) -> None:
-    """The service `outbox`."""
+    """The service `outbox`. It waits for a database that is away; a broker that fails ends it."""
     stop = start_service("outbox", settings)
-    relay = Relay(settings)
+    while not stop:
+        try:
+            with closing(Relay(settings)) as relay:
+                relay.run(stop)
+        except UnreachableError as error:
+            stop.health.waits_for(DATABASE)
+            log.warning("outbox: waits for the database: %s", first_line(error))
+            stop.idle(_AGAIN_SECONDS)
+
+
+@contextmanager
+def _unreachable_told() -> Iterator[None]:
     try:
-        relay.run(stop)
-    finally:
-        relay.close()
+        yield
+    except psycopg.OperationalError as error:
+        raise UnreachableError(f"the database failed: {first_line(error)}") from error

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from sightline.errors import SightlineError
+from sightline.errors import SightlineError, first_line
 from sightline.lifecycle import Stop
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
@@ -112,8 +112,7 @@ def keep_indexed(settings: Settings, stop: Stop) -> None:
             with connect(settings, autocommit=True) as db:
                 ensure_all(db)
         except (SightlineError, psycopg.Error) as error:
-            reason = str(error).strip().splitlines()[0]
-            log.warning("searches by face go on without their index: %s", reason)
+            log.warning("searches by face go on without their index: %s", first_line(error))
         if stop.wait(_AGAIN_SECONDS):
             return
 

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from sightline.errors import SightlineError
+from sightline.errors import SightlineError, first_line
 from sightline.settings import Provider, Settings
 
 _EXECUTION_PROVIDER: dict[Provider, str] = {
@@ -99,7 +99,7 @@ def make_session(path: Path, settings: Settings) -> Any:
     except Exception as error:  # its exceptions share no other base class
         if type(error).__module__.startswith("onnxruntime"):
             raise SightlineError(
-                f"model file {path} does not load: {_first_line(error)}"
+                f"model file {path} does not load: {first_line(error)[:300]}"
             ) from error
         raise
     if settings.provider != "cpu":
@@ -115,7 +115,3 @@ def _check_provider(session: Any, settings: Settings) -> None:
             f"provider {settings.provider} does not start on this machine: check its driver "
             f"and libraries, or set provider to cpu"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

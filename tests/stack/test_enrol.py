@@ -30,6 +30,7 @@ from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import nobody_of
 from tests.support import (
     ROOT,
+    cut_off_at,
     environment,
     eventually,
     read_topic,
@@ -226,6 +227,16 @@ def outbox_service(stack: Settings) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+def test_the_outbox_service_waits_for_a_database_that_goes_away(stack: Settings) -> None:
+    with outbox_service(stack) as process:
+        with cut_off_at(stack, "outbox"):
+            pass
+        with connect(stack) as db, db.cursor() as cursor:
+            records.publish(cursor, records.find_or_add(cursor, "Enrol Hal", Details())[0])
+        eventually(lambda: waiting(stack) == 0, 15)
+        assert process.poll() is None, "the same process, never restarted"
 
 
 def test_the_outbox_service_delivers_what_a_command_could_not(
