@@ -31,7 +31,7 @@ from schemas.topics import (
 from sightline.kafka.config import producer_config
 from sightline.settings import Settings
 from tests.api_support import crop_of
-from tests.support import read_topic, run_sightline
+from tests.support import api_key, bearer, read_topic, run_sightline
 
 READERS: dict[str, tuple[str, ...]] = {
     frames().name: ("vision",),
@@ -111,6 +111,7 @@ class Records:
         answer = requests.post(
             f"{self.services['api'].url()}/api/module1/process-frame",
             json={"camera_id": "fuzz", "track_ids": [crop]},
+            headers=bearer(api_key(self._settings)),
             timeout=_START_SECONDS,
         )
         if not answer.ok:
