@@ -75,7 +75,13 @@ TRACKS = Topic("tracks", key="camera id", partitions=4, precious=False)
 FACES = Topic("faces", key="site id", partitions=4)
 SNAPSHOTS = Topic("snapshots", key="track id", partitions=4, max_record_bytes=2 * MIB)
 GALLERY = Topic("gallery", key="person id", partitions=1, compacted=True)
-FACTS = Topic("facts", key="what it is about", partitions=1, compacted=True)
+FACTS = Topic(
+    "facts",
+    key="what it is about",
+    partitions=1,
+    compacted=True,
+    max_record_bytes=MAX_RECORD_BYTES,  # all tracks of somebody who is erased are one record
+)
 SIGHTINGS = Topic("sightings", key="site id", partitions=4)
 DEAD_LETTERS = Topic(
     "dead-letters",

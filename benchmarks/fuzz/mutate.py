@@ -36,6 +36,7 @@ _HEADERS: tuple[tuple[tuple[str, bytes], ...], ...] = (
     ((RETRY_FOR, b"nobody"),), ((RETRY_FOR, b"\xff\xfe"), (RETRY_OF, b"9" * 30)),
     ((RETRY_FOR, b""),), ((RETRY_FOR, b"match"), (RETRY_OF, b"-1")), (("x" * 300, b"\x00"),),
 )  # fmt: skip
+_LONGEST = 1_000_000
 _KEYS = (None, b"", b"\xff\xfe", b"another", b"k" * 5000, b"person|x", b"track|", b"t|", b"p|x|y")
 
 
@@ -120,7 +121,10 @@ class Mutator:
             return
         value = self._value(field)
         if field.is_repeated:
-            getattr(owner, field.name).extend([value] * self._random.choice((1, 3, 500)))
+            many = self._random.choice((1, 3, 500))
+            size = len(value) if isinstance(value, str | bytes) else 1
+            # What is longer than any record may be would not be sent.
+            getattr(owner, field.name).extend([value] * min(many, _LONGEST // max(size, 1)))
         else:
             setattr(owner, field.name, value)
 
