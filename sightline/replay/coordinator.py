@@ -7,10 +7,8 @@ is followed by another coordinator, which goes on where that one was.
 import time
 from collections.abc import Callable
 
-import psycopg
-
 from schemas.topics import OF_A_RUN, frames, of_run, vision_state
-from sightline.errors import InfrastructureError, SightlineError, first_line
+from sightline.errors import InfrastructureError, SightlineError
 from sightline.kafka import positions
 from sightline.kafka.admin import apply_topics
 from sightline.lifecycle import Stop
@@ -19,7 +17,7 @@ from sightline.replay.children import Workers, work
 from sightline.replay.record import Run, Stage
 from sightline.replay.rows import SINKS, frames_missing, written
 from sightline.settings import Settings
-from sightline.store.db import Connection, connect
+from sightline.store.db import Connection, connect, failure_told
 from sightline.vision.packs import resolve_pack
 
 Say = Callable[[str], None]
@@ -45,17 +43,14 @@ class Coordinator:
         Raises ConflictError where somebody else does so, InfrastructureError when the broker or
         the database fails: then it can be gone on with.
         """
-        try:
-            with connect(self._settings, autocommit=True) as db:
-                runs.claim(db, self._name)
+        with failure_told(), connect(self._settings, autocommit=True) as db:
+            runs.claim(db, self._name)
+            run = runs.get(db, self._name)
+            self._check_models(run)
+            while not run.is_over and not stop:
+                self._advance(db, run, stop)
                 run = runs.get(db, self._name)
-                self._check_models(run)
-                while not run.is_over and not stop:
-                    self._advance(db, run, stop)
-                    run = runs.get(db, self._name)
-                return run
-        except psycopg.OperationalError as error:
-            raise InfrastructureError(f"the database failed: {first_line(error)}") from error
+            return run
 
     def _check_models(self, run: Run) -> None:
         wanted = {"models": run.models, "pack": run.pack_setting}

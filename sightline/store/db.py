@@ -1,5 +1,7 @@
 """PostgreSQL: connections."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import psycopg
@@ -126,3 +128,12 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
         reason = "of an older version" if "sealing_keys" in str(error) else "empty"
         raise SightlineError(f"the database is {reason}: run `sightline db upgrade`") from error
     return connection
+
+
+@contextmanager
+def failure_told() -> Iterator[None]:
+    """While inside, a database that fails is an UnreachableError; see `connect` for opening one."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise UnreachableError(f"the database failed: {first_line(error)}") from error

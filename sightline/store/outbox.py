@@ -6,8 +6,8 @@ goes only after Kafka has it: a crash in between delivers it again, never loses 
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from datetime import datetime
 
 import psycopg
@@ -23,7 +23,7 @@ from sightline.kafka.reached import Reached
 from sightline.kafka.records import Out
 from sightline.lifecycle import Stop, start_service
 from sightline.settings import Settings
-from sightline.store.db import Connection, connect, sealing_of
+from sightline.store.db import Connection, connect, failure_told, sealing_of
 from sightline.store.sealing import TamperedError
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Relay:
         database does; what was not delivered stays.
         """
         total = 0
-        with _unreachable_told():
+        with failure_told():
             while sent := self._deliver_some():
                 total += sent
         return total
@@ -128,7 +128,7 @@ class Relay:
 
     def run(self, stop: Stop) -> None:
         """Deliver whatever comes until `stop`. Raises as `drain` does."""
-        with _unreachable_told():
+        with failure_told():
             self._db.execute(f"LISTEN {_CHANNEL}")
         stop.health.has(DATABASE)
         stop.health.ready()
@@ -142,7 +142,7 @@ class Relay:
 
     def _wait(self) -> None:
         """Until something is written, or for a moment: a notification can be missed."""
-        with _unreachable_told():
+        with failure_told():
             for _ in self._db.notifies(timeout=_POLL_SECONDS, stop_after=1):
                 return
 
@@ -171,11 +171,3 @@ def run(settings: Settings) -> None:
             stop.health.waits_for(DATABASE)
             log.warning("outbox: waits for the database: %s", first_line(error))
             stop.idle(_AGAIN_SECONDS)
-
-
-@contextmanager
-def _unreachable_told() -> Iterator[None]:
-    try:
-        yield
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"the database failed: {first_line(error)}") from error
