@@ -134,10 +134,15 @@ LIVE = "live"
 OF_A_RUN = (TRACKS, FACES, SNAPSHOTS, SIGHTINGS)
 """What every run has of its own."""
 
+RUN_SUFFIX = ".run-"
+"""Between the live name of a topic or consumer group and the name of the run that has its own."""
+
 
 def of_run(topic: Topic, run: str) -> Topic:
     """The topic as a run has it: the live one itself, or one of its own."""
-    return topic if run == LIVE else replace(topic, name=f"{topic.name}.run-{run}", precious=False)
+    if run == LIVE:
+        return topic
+    return replace(topic, name=f"{topic.name}{RUN_SUFFIX}{run}", precious=False)
 
 
 def all_topics(fleets: tuple[str, ...] = (DEFAULT_FLEET,)) -> list[Topic]:

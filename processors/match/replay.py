@@ -16,6 +16,7 @@ from processors.match.follow import Follower
 from processors.match.known import Known
 from processors.match.pass_again import Again
 from processors.match.run_gallery import add_templates
+from schemas.naming import match_group
 from schemas.topics import FACES, of_run
 from sightline.errors import InfrastructureError
 from sightline.kafka import positions
@@ -41,7 +42,7 @@ def run(settings: Settings) -> None:
     stop.health.ready()
     faces = of_run(FACES, settings.run).name
     ends = positions.ends(settings, faces)
-    group = f"sightline-match.run-{settings.run}"
+    group = match_group(settings.run)
     if positions.committed(settings, group, faces, ends) == ends and any(ends.values()):
         log.info("match-run: was done before")
         return

@@ -6,7 +6,7 @@ import logging
 import cv2
 
 from processors.vision.processor import VisionProcessor
-from schemas import topics
+from schemas import naming, topics
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import member_config, producer_config, worker_id
 from sightline.kafka.transform import TransformLoop
@@ -21,7 +21,7 @@ def run(settings: Settings) -> None:
     """Work until told to stop; as many processes as wanted share a fleet's cameras."""
     stop = start_service("vision", settings)
     cv2.setNumThreads(1)  # workers are processes, one for each core
-    group = _group(settings)
+    group = naming.vision_group(settings.fleet, settings.run)
     worker = worker_id(settings, group)
     state = topics.of_run(topics.vision_state(settings.fleet), settings.run)
     apply_topics(settings, [state])
@@ -39,12 +39,6 @@ def run(settings: Settings) -> None:
         run=settings.run,
     )
     loop.run(stop)
-
-
-def _group(settings: Settings) -> str:
-    """Each run reads the same frames for itself."""
-    live = f"sightline-vision-{settings.fleet}"
-    return live if settings.run == topics.LIVE else f"{live}.run-{settings.run}"
 
 
 def _processor(pack: ModelPack, settings: Settings) -> VisionProcessor:

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from google.protobuf.message import DecodeError
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import live_name
 from schemas.topics import FACES, SIGHTINGS, SNAPSHOTS, TRACKS, all_topics
 from sightline.erase.needles import Needles
 from sightline.errors import InfrastructureError
@@ -21,7 +22,6 @@ from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 
 _SECONDS = 10.0
-_OF_A_RUN = ".run-"
 _FRAMES = "frames."
 
 
@@ -62,7 +62,7 @@ def names(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
     except KafkaException as error:
         raise InfrastructureError(f"Kafka: {error.args[0].str()}") from error
     ours = {topic.name for topic in all_topics(fleets)}
-    return sorted(name for name in there if name in ours or _kind(name) in ours)
+    return sorted(name for name in there if name in ours or live_name(name) in ours)
 
 
 def search(
@@ -110,7 +110,7 @@ def live(
 
 def frames_in(record: Record, tracks: set[str]) -> list[pb.Position]:
     """The frames in which a record says that one of these tracks was seen."""
-    kind, value = _kind(record.topic), record.value or b""
+    kind, value = live_name(record.topic), record.value or b""
     with suppress(DecodeError):
         if kind == TRACKS.name:
             seen = pb.FrameTracks.FromString(value)
@@ -125,11 +125,6 @@ def frames_in(record: Record, tracks: set[str]) -> list[pb.Position]:
             picture = pb.Snapshot.FromString(value)
             return [picture.frame] if picture.track_id in tracks else []
     return []
-
-
-def _kind(topic: str) -> str:
-    """The topic that one of a run is like."""
-    return topic.partition(_OF_A_RUN)[0]
 
 
 def _search_compacted(

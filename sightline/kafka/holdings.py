@@ -18,6 +18,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 
+from schemas.naming import is_of_run
 from sightline.errors import InfrastructureError
 from sightline.kafka.config import client_config, consumer_config
 from sightline.kafka.sizes import Place, partition_bytes
@@ -29,7 +30,6 @@ T = TypeVar("T")
 GROUPS = "sightline-"
 """What the names of our groups begin with."""
 
-_OF_A_RUN = ".run-"
 _SECONDS = 4.0  # and two of it are less than a shutdown may take
 
 
@@ -117,7 +117,7 @@ class Holdings:
             one.group_id
             for one in found.valid
             if one.group_id.startswith(GROUPS)
-            and (_OF_A_RUN not in one.group_id or one.state != ConsumerGroupState.EMPTY)
+            and (not is_of_run(one.group_id) or one.state != ConsumerGroupState.EMPTY)
         ]
 
     def _position(self, group: str) -> dict[Place, int]:

@@ -7,6 +7,7 @@ is followed by another coordinator, which goes on where that one was.
 import time
 from collections.abc import Callable
 
+from schemas.naming import vision_group
 from schemas.topics import OF_A_RUN, frames, of_run, vision_state
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.kafka import positions
@@ -21,11 +22,6 @@ from sightline.store.db import Connection, connect, failure_told
 from sightline.vision.packs import resolve_pack
 
 Say = Callable[[str], None]
-
-
-def vision_group(fleet: str, run: str) -> str:
-    """The consumer group of a run's vision workers."""
-    return f"sightline-vision-{fleet}.run-{run}"
 
 
 class Coordinator:

@@ -1,6 +1,6 @@
 """A run that nobody needs any more: its rows, topics, consumer groups and pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from schemas.naming import run_groups, run_topics
 from sightline.errors import ConflictError, InfrastructureError
 from sightline.kafka.config import client_config
 from sightline.log import LIBRDKAFKA
 from sightline.people import overlay
 from sightline.replay import record
+from sightline.replay.record import Run
+from sightline.replay.rows import SINKS
 from sightline.runs import places
 from sightline.runs.schema import drop_schema
 from sightline.settings import Settings
@@ -43,22 +46,25 @@ class Deleted:
 
 
 def delete(settings: Settings, name: str) -> Deleted:
-    """Delete a run. Killed amid it, it is done again.
+    """Delete a run: what the contract names after it, and nothing else that is called alike.
 
+    Killed amid it, it is done again.
     Raises NotFoundError, ConflictError for one that is promoted or at work, InfrastructureError.
     """
     with closing(connect(settings)) as db:
         record.claim(db, name)
+        run = record.get(db, name)
         db.commit()
-        return _delete(settings, db, name)
+        return _delete(settings, db, run)
 
 
-def _delete(settings: Settings, db: Connection, name: str) -> Deleted:
+def _delete(settings: Settings, db: Connection, run: Run) -> Deleted:
+    name = run.name
     admin = AdminClient(client_config(settings, "sightline-runs"), logger=LIBRDKAFKA)
-    groups = _groups(admin, name)
+    groups = _groups(admin, run_groups(name, run.fleets, SINKS), name)
     with db.transaction():
         _close(db, name)
-    topics = _topics(admin, name)
+    topics = _topics(admin, run_topics(name, run.fleets))
     _each(admin.delete_consumer_groups(groups) if groups else {})
     _each(admin.delete_topics(topics) if topics else {})
     objects = _delete_objects(open_store(settings), run_prefix(name))
@@ -82,29 +88,24 @@ def _close(db: Connection, name: str) -> None:
         cursor.execute("UPDATE runs SET stage = 'failed' WHERE name = %s", (name,))
 
 
-def _groups(admin: AdminClient, run: str) -> list[str]:
-    """The run's consumer groups; nobody may be in one of them."""
+def _groups(admin: AdminClient, names: Set[str], run: str) -> list[str]:
+    """Return those of a run's consumer groups that exist; raise ConflictError if one is at work."""
     try:
         found = admin.list_consumer_groups(request_timeout=_SECONDS).result().valid
     except KafkaException as error:
         raise _no_kafka(error) from error
-    groups = [one for one in found if one.group_id.endswith(_suffix(run))]
+    groups = [one for one in found if one.group_id in names]
     if any(one.state not in _IDLE for one in groups):
         raise ConflictError(f"run {run} is at work: stop its replay, then try again")
     return [one.group_id for one in groups]
 
 
-def _topics(admin: AdminClient, run: str) -> list[str]:
+def _topics(admin: AdminClient, names: Set[str]) -> list[str]:
     try:
         found = admin.list_topics(timeout=_SECONDS).topics
     except KafkaException as error:
         raise _no_kafka(error) from error
-    return [topic for topic in found if topic.endswith(_suffix(run))]
-
-
-def _suffix(run: str) -> str:
-    """What the names of a run's topics and groups end with."""
-    return f".run-{run}"
+    return [topic for topic in found if topic in names]
 
 
 def _each(futures: Mapping[str, Future[None]]) -> None:

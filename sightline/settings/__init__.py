@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from schemas.naming import checked_fleet
 from schemas.topics import LIVE
 from sightline.errors import SightlineError
 from sightline.log import Level, LogFormat
@@ -118,7 +119,7 @@ class Settings(BaseSettings):
     )
     s3_prefix: str = Field("", description="what all keys in the bucket begin with")
 
-    fleet: str = Field(
+    fleet: Annotated[str, AfterValidator(checked_fleet)] = Field(
         "default",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         description="whose frames a vision worker takes",

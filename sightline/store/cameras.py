@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from schemas.decode import SLUG
+from schemas.naming import checked_fleet
 from schemas.topics import DEFAULT_FLEET
 from sightline.errors import NotFoundError, SightlineError
 from sightline.store.db import Connection
@@ -95,6 +96,11 @@ class NewCamera(BaseModel):
                 "underscores, starting with a letter or digit"
             )
         return value
+
+    @field_validator("fleet")
+    @classmethod
+    def _is_fleet(cls, value: str) -> str:
+        return checked_fleet(value)
 
     @property
     def shown_uri(self) -> str:

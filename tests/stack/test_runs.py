@@ -8,10 +8,12 @@ from confluent_kafka.admin import AdminClient
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
-from schemas.topics import LIVE, SIGHTINGS, of_run
+from schemas.naming import sink_group
+from schemas.topics import LIVE, SIGHTINGS, Topic, of_run
 from sightline.errors import ConflictError, NotFoundError
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import client_config
+from sightline.kafka.positions import commit
 from sightline.people import overlay, records
 from sightline.people.corrections import forget, merge, name_person
 from sightline.replay import record
@@ -265,6 +267,35 @@ def test_what_cannot_be_promoted_is_refused_in_one_line(
             in_one(stack, promote, f"n{world.id}")
     finally:
         forget_run(stack, other)
+
+
+def test_a_deleted_run_touches_only_what_is_its_own(
+    stack: Settings, run: Pass, name: str, world: World
+) -> None:
+    """Another program's topic and group, and another fleet's, end like the run's."""
+    theirs = [
+        Topic(f"etl-{world.id}.run-{name}", key="theirs", partitions=1),
+        Topic(f"frames.hall-{world.id}.run-{name}", key="camera id", partitions=1),
+        Topic(f"vision-state.hall-{world.id}.run-{name}", key="camera id", partitions=1),
+    ]
+    ours = of_run(SIGHTINGS, name)
+    apply_topics(stack, [*theirs, ours])
+    groups = [f"etl-{world.id}.run-{name}", sink_group("access-log", name)]
+    for group in groups:
+        commit(stack, group, ours.name, {0: 0})
+    admin = AdminClient(client_config(stack, "test-runs"))
+    try:
+        done = delete(stack, name)
+        assert (done.topics, done.groups) == (1, 1)
+        left = admin.list_topics(timeout=10).topics
+        assert {topic.name for topic in theirs} <= left.keys()
+        found = {one.group_id for one in admin.list_consumer_groups().result(10).valid}
+        assert groups[0] in found
+        assert groups[1] not in found
+    finally:
+        admin.delete_consumer_groups(groups[:1])[groups[0]].result(10)
+        for deleted in admin.delete_topics([topic.name for topic in theirs]).values():
+            deleted.result(10)
 
 
 def test_a_deleted_run_leaves_nothing_behind(

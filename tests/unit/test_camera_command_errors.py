@@ -14,6 +14,7 @@ from sightline.errors import SightlineError
         (["bad name", "/tmp"], "camera_id"),
         (["cam", "/nowhere/at-all.mp4"], "no such film"),
         (["cam", "/tmp", "--fleet", "no/fleet"], "fleet"),
+        (["cam", "/tmp", "--fleet", "hall.run-a"], "reads as the name of a run"),
         (["cam", "/tmp", "--site", ""], "site"),
         (["cam", "/tmp", "--entry-point", "x" * 10_000], "entry_point"),
         (["cam", "/tmp", "--quality", "500"], "quality"),

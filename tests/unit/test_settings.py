@@ -37,6 +37,7 @@ def test_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.M
     [
         ("SIGHTLINE_FLEETS", "gate", "unknown setting SIGHTLINE_FLEETS"),
         ("SIGHTLINE_PACK", "best", "setting pack:"),
+        ("SIGHTLINE_FLEET", "hall.run-a", "setting fleet:"),
         ("SIGHTLINE_VISION__SHOTS", "none", "setting vision.shots:"),
         ("SIGHTLINE_VISION__SHOT", "3", "setting vision.shot:"),
         ("SIGHTLINE_VISION", "{", "vision"),
