@@ -157,6 +157,8 @@ class CameraLoop:
             if not is_up:
                 is_up, self._attempt = True, 0
                 self._say("up", None)
+            if picture.clock_set:
+                self._restart_time(source, cutter)
             with metrics.STAGE_SECONDS.labels("motion").time():
                 shots = cutter.take(picture)
             read += 1
@@ -164,6 +166,15 @@ class CameraLoop:
                 self._tally.clear()  # told of in a former life
             else:
                 self._publish(shots, source, cutter, pictures=1)
+
+    def _restart_time(self, source: Source, cutter: EventCutter) -> None:
+        """End the open event by the old time; the next picture opens one by the new time."""
+        log.warning(
+            "%s: this machine's clock was set: the motion event ends and another one begins",
+            self._camera.camera_id,
+        )
+        self._finish(source, cutter)
+        cutter.restart_time()
 
     def _finish(self, source: Source, cutter: EventCutter) -> None:
         if cutter.sequence >= self._publisher.position.sequence:  # else it has not got there again

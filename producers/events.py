@@ -86,6 +86,7 @@ class EventCutter:
         self._sequence = sequence
         self._before: deque[_Waiting] = deque()
         self._last: Shot | None = None  # of the open event
+        self._fps = settings.fps
         self._cap = RateCap(settings.fps)
         self._detector = MotionDetector() if settings.motion else None
         self._gate = EventGate()
@@ -133,6 +134,13 @@ class EventCutter:
         again = _Waiting(shown.image, shown.captured_at_us + 1, self._sequence)
         self._before.append(again)
         return self._publish(last=True)
+
+    def restart_time(self) -> None:
+        """Forget all times: the next picture's may be before them. Call `finish` first."""
+        self._cap = RateCap(self._fps)
+        self._gate = EventGate()
+        if self._detector is not None:
+            self._detector.restart_time()
 
     def _count(self, pictures: int, reason: str | None = None) -> None:
         self._sequence += pictures

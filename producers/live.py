@@ -6,12 +6,40 @@ from typing import Final
 import cv2
 
 from producers.pictures import Picture, SourceLostError, as_image
-from sightline.clock import Clock
+from sightline.clock import US, Clock
 
 _POLL_SECONDS: Final = 0.2
 """How long a read waits for a new picture before it lets the caller look around."""
 
 _CLOSE_SECONDS: Final = 1.0
+
+_SET_US: Final = 1 * US
+"""Microseconds of wall time, more or less than monotonic time, that only a set clock explains."""
+
+
+class CaptureTimes:
+    """Capture times of a camera's pictures by the machine's clock, growing until it is set."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._before: tuple[int, float] | None = None  # capture time in µs, monotonic seconds
+
+    def next(self) -> tuple[int, bool]:
+        """Return the time (µs) of a picture captured now, and whether the clock was set before it.
+
+        A clock that is set by less than a second is not followed back: times grow by 1 µs until
+        it has caught up.
+        """
+        now_us, now_seconds = self._clock.now_us(), self._clock.monotonic()
+        clock_set = False
+        if self._before is not None:
+            before_us, before_seconds = self._before
+            passed_us = round((now_seconds - before_seconds) * US)
+            clock_set = abs(now_us - before_us - passed_us) > _SET_US
+            if not clock_set:
+                now_us = max(now_us, before_us + 1)
+        self._before = now_us, now_seconds
+        return now_us, clock_set
 
 
 class LiveSource:
@@ -32,14 +60,16 @@ class LiveSource:
         self._thread.start()
 
     def _grab_all(self) -> None:
-        before_us = 0
+        times = CaptureTimes(self._clock)
         while not self._is_closed and self._capture.grab():
-            # The clock may be set back, capture times never are.
-            before_us = max(self._clock.now_us(), before_us + 1)
+            captured_at_us, clock_set = times.next()
             image = as_image(self._capture.retrieve()[1])
             with self._news:
-                skipped = 0 if self._newest is None else self._newest.skipped + 1
-                self._newest = Picture(image, before_us, skipped)
+                skipped = 0
+                if (unread := self._newest) is not None:
+                    skipped = unread.skipped + 1
+                    clock_set |= unread.clock_set
+                self._newest = Picture(image, captured_at_us, skipped, clock_set=clock_set)
                 self._news.notify()
         # Here and not in close(): a capture must not be released while it is being read.
         self._capture.release()

@@ -48,6 +48,10 @@ class MotionDetector:
         mask = cv2.morphologyEx(np.asarray(mask), cv2.MORPH_OPEN, self._kernel)
         return float(np.count_nonzero(mask)) / mask.size
 
+    def restart_time(self) -> None:
+        """Keep the background, and count time from the next picture: the clock was set."""
+        self._before_us = None
+
     def _rate(self, at_us: int) -> float:
         since = 0.0 if self._before_us is None else (at_us - self._before_us) / US
         self._before_us = at_us

@@ -23,6 +23,7 @@ class Picture:
     captured_at_us: int
     skipped: int = 0  # captured between the one before and this one, and overwritten
     last: bool = False  # nothing comes after it
+    clock_set: bool = False  # the clock was set between the picture before and this one
 
 
 class Source(Protocol):

@@ -15,7 +15,7 @@ from producers.capture import quiet_opencv
 from producers.gauges import forget
 from producers.publish import Publisher
 from sightline import metrics
-from sightline.clock import SystemClock
+from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, SightlineError, first_line
 from sightline.health import DATABASE, KAFKA
 from sightline.lifecycle import Stop, start_service
@@ -57,6 +57,7 @@ class CameraService:
 
     settings: Settings
     stop: Stop
+    clock: Clock = field(default_factory=SystemClock)
     _running: dict[str, _Running] = field(default_factory=dict)
     _reports: queue.SimpleQueue[tuple[Camera, CameraStatus, str | None]] = field(
         default_factory=queue.SimpleQueue
@@ -136,7 +137,7 @@ class CameraService:
         try:
             publisher = Publisher(self.settings, camera)
             self._running[camera.camera_id].publisher = publisher
-            loop = CameraLoop(camera, publisher, self._report, stop, self.stop, SystemClock())
+            loop = CameraLoop(camera, publisher, self._report, stop, self.stop, self.clock)
             with about(camera=camera.camera_id):
                 loop.run()
         except (InfrastructureError, SightlineError) as error:

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from producers.service import CameraService
 from schemas import sightline_pb2 as pb
 from schemas.topics import MOTION_EVENTS, frames
+from sightline.clock import Clock, SystemClock
 from sightline.endpoints import kafka_servers
 from sightline.kafka.admin import ensure_fleet_topic
 from sightline.kafka.records import Record
@@ -74,10 +75,11 @@ def status(stack: Settings, camera_id: str) -> str:
 
 
 @contextmanager
-def serving(stack: Settings) -> Iterator[Stop]:
+def serving(stack: Settings, clock: Clock | None = None) -> Iterator[Stop]:
     """The service, in a thread; drained at the end."""
     stop = Stop(stack.shutdown_seconds)
-    thread = threading.Thread(target=CameraService(stack, stop).run)
+    service = CameraService(stack, stop, clock or SystemClock())
+    thread = threading.Thread(target=service.run)
     thread.start()
     try:
         yield stop
