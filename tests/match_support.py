@@ -76,7 +76,7 @@ class NumbersScale:
 
     def scale(self, people: int, wanted_rate: float) -> Scale:
         """Three shots name at .50, two at .55, one at .60."""
-        return Scale((0.60, 0.55, 0.50), 0.44, 0.05, 0.44, "numbers", wanted_rate, people)
+        return Scale((0.60, 0.55, 0.50), 0.44, 0.05, 0.05, 0.44, "numbers", wanted_rate, people)
 
 
 class Site:

@@ -169,7 +169,7 @@ class _Case:
         Such a track is a second one of that person, and the next best is a look-alike.
         """
         return all(
-            one.score - best.score < choice.scale.lead
+            one.score - best.score < choice.scale.tie
             for choice in (self.enrolled, self.strangers)
             for one in choice.candidates
             if choice.is_held(one)

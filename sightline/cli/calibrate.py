@@ -192,7 +192,7 @@ def _show(
         + ("" if calibration.measured else "NOT MEASURED with this pack\n")
         + f"{calibration.people} people, {calibration.portraits} portraits; bounds with"
         f" {calibration.confidence:.0%} confidence; `agree` {calibration.agree:.3f}, `newcomer`"
-        f" {calibration.newcomer:.3f}, `lead` {calibration.lead:.3f}\n"
+        f" {calibration.newcomer:.3f}, `lead` {calibration.name_lead:.3f}\n"
         "Rates are for one comparison. Down to `counted` they were counted; from there to"
         " `promised` the tail is extrapolated by its limit of extreme value theory (a beta"
         " distribution with its end at the score 1); beyond, nothing is promised."

@@ -15,6 +15,8 @@ class Scale:
     """Below this against everybody, several good shots mean a person nobody knows."""
     lead: float
     """How far the second best person has to be behind."""
+    tie: float
+    """Two scores that differ by less say nothing about who is nearer; at most `lead`."""
     agree: float
     """Cosine that two shots of one person have at least."""
     calibration: str

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.match.decide import Candidate, Choice, Decision, Held, Rules, decide
+from sightline.identity.calibration import builtin
 from sightline.identity.evidence import Shot, combine
 from sightline.identity.scale import Scale
 from tests.match_support import face, shot_of
 
 SCALE = Scale(
-    names=(0.60, 0.55, 0.50), newcomer=0.38, lead=0.06, agree=0.44,
+    names=(0.60, 0.55, 0.50), newcomer=0.38, lead=0.06, tie=0.06, agree=0.44,
     calibration="numbers", wanted_rate=1e-3, people=15,
 )  # fmt: skip
 NO_PROMISE = replace(SCALE, names=(math.inf,))
@@ -80,6 +81,24 @@ def test_a_name_needs_a_lead_over_the_second() -> None:
     assert (close.status, close.reason) == ("provisional", "3 shots, two people come near")
     named = decided({"ann": 0.70, "bea": 0.63})
     assert (named.key, named.runner_up) == ("ann", Candidate("bea", 0.63))
+
+
+def test_dlib_takes_four_times_the_measured_lead() -> None:
+    """Look-alikes of one group are nearer to each other than its portraits show."""
+    scale = builtin("dlib").scale(40, 1e-3)
+    assert scale.lead == pytest.approx(0.022, abs=0.001)
+    best = scale.threshold(3) + 0.01
+    close = decided(choice({"ann": best, "bea": best - 0.0215}, scale))
+    assert (close.status, close.reason) == ("provisional", "3 shots, two people come near")
+    named = decided(choice({"ann": best, "bea": best - 0.023}, scale))
+    assert named.key == "ann"
+
+
+def test_a_larger_lead_names_no_look_alike_of_somebody_who_is_another_track() -> None:
+    """A second track of one person stays nobody, however large the lead that a name takes."""
+    scale = replace(SCALE, lead=0.24)
+    near = choice({"ann": 0.70, "bea": 0.62}, scale, taken="ann")
+    assert decided(near).status == "provisional"
 
 
 def test_of_two_who_come_near_the_one_who_cannot_be_here_loses() -> None:
