@@ -26,6 +26,7 @@ from sightline.explain.way import Way, way
 from sightline.identity.evidence import Vector
 from sightline.people import likeness
 from sightline.settings import Settings
+from sightline.stack.postgres_user import discard
 from sightline.store import faces
 from sightline.store.db import Connection, connect
 from sightline.vision.interface import Face, ModelPack
@@ -128,6 +129,7 @@ def main() -> None:
             rows = check(settings, load_pack(settings), Path(folder), given.rows)
         finally:
             _sightline(home, "down")
+            discard(Path(folder))
     counts = {what: sum(bool(row[what]) for row in rows) for what in ("opened", "right")}
     print(json.dumps({"rows": len(rows)} | counts | {"of": rows}))
 

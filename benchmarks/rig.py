@@ -13,6 +13,7 @@ from sightline.people.enrol import enrol
 from sightline.people.photos import read_photo
 from sightline.people.records import Details
 from sightline.settings import Settings
+from sightline.stack.postgres_user import discard
 from sightline.store import cameras
 from sightline.store.cameras import NewCamera
 from sightline.store.db import connect
@@ -26,7 +27,10 @@ def own_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(
         prefix="sightline-bench-", ignore_cleanup_errors=True
     ) as folder:
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        finally:
+            discard(Path(folder))
 
 
 @contextmanager

@@ -111,6 +111,8 @@ def _written(path: Path, text: str) -> IO[str]:
     """The file, locked before anybody can read it, and whole."""
     draft = path.with_suffix(".new")
     handle = lock(draft)
+    # As open as its folder: a container's Prometheus is another user than its services.
+    os.fchmod(handle.fileno(), path.parent.stat().st_mode & 0o644)
     handle.truncate(0)
     handle.write(text)
     handle.flush()

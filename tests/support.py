@@ -51,15 +51,15 @@ def eventually(condition: Callable[[], T], seconds: float = 30.0, what: str = ""
 def own_home() -> Iterator[Path]:
     """A new home; whatever it has started is stopped in the end."""
     from sightline.stack.embedded import down  # takes long to load, and many tests need it not
+    from sightline.stack.postgres_user import discard
 
-    # Not below pytest's folders: nobody else may enter those, and as root the database's
-    # user is somebody else.
     with tempfile.TemporaryDirectory(prefix="sightline-test-") as folder:
         home = Path(folder)
         try:
             yield home
         finally:
             down(Settings(home=home))
+            discard(home)
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
@@ -114,11 +114,11 @@ def run_sightline(
 
 def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
     """What `python -m benchmarks.NAME` prints: its numbers. It has a stack of its own."""
-    with tempfile.TemporaryDirectory() as home:
+    with own_home() as home:
         result = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{name}", *arguments],
             cwd=ROOT,
-            env=environment(Path(home)),
+            env=environment(home),
             capture_output=True,
             text=True,
             timeout=seconds,

@@ -20,6 +20,7 @@ from sightline.people.photos import read_photo
 from sightline.people.records import Details
 from sightline.settings import Settings
 from sightline.stack.ports import first_ports, free_port
+from sightline.stack.postgres_user import discard
 from sightline.store import cameras
 from sightline.store.db import connect
 from sightline.store.outbox import deliver
@@ -113,6 +114,7 @@ def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="sightline-chaos-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
+        stack.callback(discard, home)
         small = stack.enter_context(_small_disks(home, brokers)) if disks else {}
         proxies = Proxies()
         stack.callback(proxies.close)
@@ -200,16 +202,21 @@ def _small_disks(home: Path, brokers: int) -> Iterator[dict[str, Disk]]:
     for node in range(1, brokers + 1):
         wanted[broker_name(node)] = ("kafka" if node == 1 else f"kafka-{node}", 768)
     disks: dict[str, Disk] = {}
-    try:
-        for name, (folder, mib) in wanted.items():
-            path = home / folder
-            path.mkdir(mode=0o700)
-            if _mount(path, mib):
-                disks[name] = Disk(path)
-        yield disks
-    finally:
-        for disk in disks.values():
-            _unmount(disk.path)
+    with tempfile.TemporaryDirectory(prefix="sightline-chaos-") as outside:
+        try:
+            for name, (folder, mib) in wanted.items():
+                entry = home / folder
+                # The user that root's PostgreSQL runs as may not enter the home.
+                path = Path(outside) if name == DATABASE else entry
+                path.mkdir(mode=0o700, exist_ok=True)
+                if _mount(path, mib):
+                    disks[name] = Disk(path)
+                    if path != entry:
+                        entry.symlink_to(path)
+            yield disks
+        finally:
+            for disk in disks.values():
+                _unmount(disk.path)
 
 
 def _mount(path: Path, mib: int) -> bool:

@@ -1,5 +1,6 @@
 """The command line: every group of commands, and one place where errors become one line."""
 
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -10,6 +11,7 @@ import typer
 from sightline import __version__
 from sightline.errors import InfrastructureError, SightlineError, first_line
 from sightline.log import configure_logging
+from sightline.security.files import PRIVATE_UMASK
 
 app = typer.Typer(
     name="sightline",
@@ -76,6 +78,7 @@ def _register(*modules: str) -> None:
 
 def main() -> None:
     """Run a command; what a person can act on is one line on stderr and exit status 1."""
+    os.umask(PRIVATE_UMASK)  # files of a home, and what commands write, show people
     configure_logging("WARNING", kafka=False)
     try:
         _assemble(*sys.argv[1:2])

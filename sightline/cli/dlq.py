@@ -17,6 +17,7 @@ from sightline.clock import to_datetime
 from sightline.deadletters import Choice, Letter, LetterId
 from sightline.errors import SightlineError
 from sightline.readable import readable
+from sightline.security.files import private
 from sightline.settings import Settings, load_settings
 
 app = typer.Typer(help="Records that could not be processed.", no_args_is_help=True)
@@ -188,6 +189,7 @@ def _line(value: Any) -> Any:
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        path.write_bytes(data)
+        with open(path, "wb", opener=private) as file:  # it may be a frame or a face
+            file.write(data)
     except OSError as error:
         raise SightlineError(f"cannot write {path}: {error.strerror}") from error

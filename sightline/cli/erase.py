@@ -14,6 +14,7 @@ from sightline.cli.caller import caller
 from sightline.cli.output import JsonOption, console, print_json, print_rows, progress_console
 from sightline.erase import record
 from sightline.errors import SightlineError
+from sightline.security.files import private
 from sightline.settings import Settings, load_settings
 from sightline.store.db import connect
 
@@ -95,8 +96,8 @@ def _write(settings: Settings, told: dict[str, Any], where: Path | None) -> Path
     path = where or settings.home / "erasures" / f"{told['erasure']}.json"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        with open(path, "w", opener=private) as file:
+            file.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise SightlineError(
             f"erased, but {path} cannot be written ({error.strerror}): `sightline erase --show"

@@ -23,6 +23,7 @@ from sightline.people.photos import look, read_photo
 from sightline.people.records import Details
 from sightline.settings import Settings
 from sightline.settings.sources import default_home
+from sightline.stack.postgres_user import discard, homes
 from sightline.store import cameras
 from sightline.store.cameras import NewCamera
 from sightline.store.db import connect
@@ -34,6 +35,8 @@ _PATIENCE = 3.0
 """Times the length of the films: a slow machine falls behind and has to catch up."""
 
 _START_SECONDS = 120.0
+
+_PREFIX = "sightline-demo-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def play(wish: Wish, *, monitoring: bool = False, secure: bool = False) -> Outco
 
     Raises SightlineError with one line when it cannot run through.
     """
-    home = (wish.home or Path(tempfile.mkdtemp(prefix="sightline-demo-"))).resolve()
+    _discard_earlier()
+    home = (wish.home or Path(tempfile.mkdtemp(prefix=_PREFIX))).resolve()
     home.mkdir(parents=True, exist_ok=True)
     users_home = default_home()
     settings = stage.own_settings(home, wish.models)
@@ -114,6 +118,14 @@ def play(wish: Wish, *, monitoring: bool = False, secure: bool = False) -> Outco
             look(read_photo(photo), pack, settings)
         with stage.running_stack(settings, monitoring=monitoring, secure=secure):
             return _run(settings, pack, making.result())
+
+
+def _discard_earlier() -> None:
+    """Remove what demos of root keep outside of their homes, once these are gone: from /tmp."""
+    for home, _place in homes():
+        made_here = home.parent == Path(tempfile.gettempdir()).resolve()
+        if made_here and home.name.startswith(_PREFIX) and not home.exists():
+            discard(home)
 
 
 def _run(settings: Settings, pack: ModelPack, show: Play) -> Outcome:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from sightline.errors import InfrastructureError, SightlineError
+from sightline.security.files import private
 
 Box = Sequence[float]
 """x1, y1, x2, y2: pixels of the frame."""
@@ -20,7 +21,7 @@ _THIN = 400
 
 
 def write(path: Path, jpeg: bytes, track_box: Box | None, face_box: Box | None) -> None:
-    """Write a frame as JPEG with the box of a track (blue) and of its face (yellow).
+    """Write a frame as JPEG with the box of a track (blue) and of its face (yellow), mode 0600.
 
     Raises SightlineError for a picture that is none, InfrastructureError where it cannot be
     written.
@@ -37,6 +38,7 @@ def write(path: Path, jpeg: bytes, track_box: Box | None, face_box: Box | None) 
     if not done:
         raise InfrastructureError(f"the picture for {path} cannot be encoded")
     try:
-        path.write_bytes(encoded.tobytes())
+        with open(path, "wb", opener=private) as file:
+            file.write(encoded.tobytes())
     except OSError as error:
         raise SightlineError(f"cannot write {path}: {error.strerror}; give --output") from error

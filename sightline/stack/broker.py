@@ -11,7 +11,7 @@ import psutil
 from schemas.topics import MAX_RECORD_BYTES, MIB
 from sightline.endpoints import LOOPBACK, StackPorts
 from sightline.errors import SightlineError
-from sightline.security.files import write_secret
+from sightline.security.files import PRIVATE_UMASK, close_to_others, write_secret
 from sightline.security.keyring import Keyring, node_name
 from sightline.security.rights import CLI, user
 from sightline.stack import processes
@@ -115,7 +115,8 @@ class Broker:
 
     def _spawn(self, ports: StackPorts, cluster_id: str | None) -> psutil.Process:
         java, path = [_java(), *_JVM], ["-cp", f"{kafka_jars()}/*"]
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        close_to_others(self._folder)  # an earlier version left it open
         self._write_properties(self._properties, self._data, ports)
         if not self._data.exists():
             self._format([*java, *path], ports, cluster_id)
@@ -168,7 +169,9 @@ class Broker:
         properties = draft.with_suffix(".properties")
         self._write_properties(properties, draft, ports)
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
-        result = subprocess.run([*java, *tool], capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            [*java, *tool], capture_output=True, text=True, check=False, umask=PRIVATE_UMASK
+        )
         properties.unlink()
         if result.returncode:
             said = processes.telling(result.stdout + result.stderr)

