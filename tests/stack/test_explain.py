@@ -1,5 +1,6 @@
 """`sightline explain` on the real stack: ids lead to the frame, and to what touched the row."""
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,9 @@ def test_every_id_of_a_row_leads_to_its_frame(
         assert {one["model"] for one in found["models"]} == {"landmarks", "embedder"}
         assert found["ended"] is not None
     picture = tmp_path / "frame.jpg"
+    picture.touch(mode=0o644)
     out = run(stack, "explain", told.sighting_id, "--output", str(picture))
+    assert stat.S_IMODE(picture.stat().st_mode) == 0o600
     where = f"topic {told.frame.topic}, partition 0, offset {told.frame.offset}: written to"
     assert where in out
     image = cv2.imread(str(picture))

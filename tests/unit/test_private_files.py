@@ -1,0 +1,68 @@
+"""Files and folders that are their owner's alone."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sightline.errors import SightlineError
+from sightline.explain import picture
+from sightline.security.files import close_to_others, private
+
+
+@pytest.fixture(autouse=True)
+def _open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_private_file_is_closed_whether_it_is_new_or_was_there(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("longer than what follows")
+    assert mode(old) == 0o666
+    for path in (old, new):
+        with open(path, "w", opener=private) as file:
+            file.write("it")
+        assert (mode(path), path.read_text()) == (0o600, "it")
+
+
+def test_a_device_keeps_its_mode() -> None:
+    before = mode(Path("/dev/null"))
+    with open("/dev/null", "w", opener=private) as file:
+        file.write("it")
+    assert mode(Path("/dev/null")) == before
+
+
+def test_a_frame_with_a_face_is_written_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "frame.jpg"
+    jpeg = cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
+    picture.write(path, jpeg, None, None)
+    assert mode(path) == 0o600
+
+
+def test_a_folder_is_closed_once(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o2775)
+    assert close_to_others(folder)
+    assert mode(folder) == 0o700
+    assert not close_to_others(folder)
+
+
+def test_a_folder_for_everybody_is_refused_and_stays_open(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    for shared in (folder, Path("/")):
+        before = mode(shared)
+        with pytest.raises(SightlineError, match="everybody's"):
+            close_to_others(shared)
+        assert mode(shared) == before
