@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from sightline import targets
 from sightline.errors import SightlineError
 from sightline.explain import picture
-from sightline.security.files import close_to_others, private
+from sightline.security.files import PRIVATE_UMASK, close_to_others, private
+from sightline.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +68,16 @@ def test_a_folder_for_everybody_is_refused_and_stays_open(tmp_path: Path) -> Non
         with pytest.raises(SightlineError, match="everybody's"):
             close_to_others(shared)
         assert mode(shared) == before
+
+
+@pytest.mark.parametrize(("folder", "file"), [(0o755, 0o644), (0o700, 0o600)])
+def test_another_user_s_prometheus_reads_where_services_answer_if_their_folder_is_open(
+    tmp_path: Path, folder: int, file: int
+) -> None:
+    place = targets.folder(tmp_path)
+    place.mkdir(parents=True)
+    place.chmod(folder)
+    os.umask(PRIVATE_UMASK)  # as services have it
+    targets.announce("match", "127.0.0.1", 9100, Settings(home=tmp_path))
+    (path,) = place.glob("*.json")
+    assert mode(path) == file
