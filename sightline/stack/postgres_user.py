@@ -190,7 +190,7 @@ def _is_copied(entry: Path) -> bool:
     try:
         home = _recorded(record)
         return not home.samefile(entry.parent) and (home / entry.name).samefile(entry)
-    except FileNotFoundError:
+    except OSError:  # nothing is there any more
         return False
 
 
