@@ -172,10 +172,14 @@ ROWS_EXPIRED = Counter("sightline_rows_expired", "Rows deleted as their time was
 TOPIC_RECORDS = Gauge("sightline_topic_records", "Records that a topic keeps", ["topic"])
 TOPIC_BYTES = Gauge("sightline_topic_bytes", "Size of what a topic keeps, in bytes", ["topic"])
 DISK_FREE_BYTES = Gauge(
-    "sightline_disk_free_bytes", "Free bytes of the disk of a place (home, objects)", ["place"]
+    "sightline_disk_free_bytes",
+    "Free bytes of the disk of a place (home, objects, database)",
+    ["place"],
 )
 DISK_SIZE_BYTES = Gauge(
-    "sightline_disk_size_bytes", "Size in bytes of the disk of a place (home, objects)", ["place"]
+    "sightline_disk_size_bytes",
+    "Size in bytes of the disk of a place (home, objects, database)",
+    ["place"],
 )
 CERTIFICATE_EXPIRES_SECONDS = Gauge(
     "sightline_certificate_expires_seconds",

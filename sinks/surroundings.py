@@ -27,10 +27,13 @@ def show_topics(kept: Mapping[str, Kept]) -> None:
 
 
 def show_disks(settings: Settings) -> None:
-    """Show how full the disks of the home and of the objects are; a bucket has none."""
+    """Show how full the disks of the home, the objects and the database are; a bucket has none."""
     places = {"home": settings.home}
     if settings.s3_bucket is None:
         places["objects"] = objects_folder(settings)
+    database = settings.home / "postgres"
+    if database.is_symlink():  # of root: its data lie outside of the home, on another disk perhaps
+        places["database"] = database
     for place, folder in places.items():
         if folder.is_dir():
             disk = shutil.disk_usage(folder)

@@ -54,10 +54,11 @@ def test_of_two_certificates_in_a_file_the_first_end_counts(tmp_path: Path) -> N
     assert ends_at(chain) == ends_at(pair.certificate) < ends_at(tmp_path / "ca.crt")
 
 
-def test_disks_of_the_home_and_of_objects_are_shown(tmp_path: Path) -> None:
+def test_disks_of_the_home_and_of_what_lies_elsewhere_are_shown(tmp_path: Path) -> None:
     (tmp_path / "objects").mkdir()
+    (tmp_path / "postgres").symlink_to("/")
     show_disks(Settings(home=tmp_path))
-    for place in ("home", "objects"):
+    for place in ("home", "objects", "database"):
         free = REGISTRY.get_sample_value("sightline_disk_free_bytes", {"place": place})
         size = REGISTRY.get_sample_value("sightline_disk_size_bytes", {"place": place})
         assert free is not None
