@@ -17,8 +17,11 @@ _SHORTEST_SECRET = 8
 
 _hidden: set[str] = set()
 
-_NUMBER = r"[-+]?\d+\.\d*(?:[eE][-+]?\d+)?"
-_ESCAPE = r"""\\(?:x[0-9a-fA-F]{2}|[0-7]{3}|[abfnrtv0'"\\])"""
+# Every rule takes time in proportion to the line's length: anybody who asks the API, and every
+# camera, has a say in what is logged. Possessive (`++`, `*+`) and atomic (`(?>`) parts never try
+# again what they have matched.
+_NUMBER = r"[-+]?\d++\.\d*+(?:[eE][-+]?\d++)?+"
+_ESCAPE = r"""(?>\\(?:x[0-9a-fA-F]{2}|[0-7]{3}|[abfnrtv0'"\\]))"""
 
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), instead)
@@ -35,8 +38,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             (?:"[^"]*"|'[^']*'|[^\s,;&"')}\]]+)""",
             r"\1***",
         ),
-        (rf"(?:{_ESCAPE}[^\\]{{0,6}}?){{12,}}", "<bytes>"),
-        (rf"(?:{_NUMBER}[,\s]+){{7,}}{_NUMBER}", "<numbers>"),
+        (rf"{_ESCAPE}(?:[^\\]{{0,6}}+{_ESCAPE}){{11,}}+", "<bytes>"),
+        (rf"(?<!\d)(?:{_NUMBER}[,\s]++){{7,}}{_NUMBER}", "<numbers>"),
         (r"[A-Za-z0-9+/=_-]{160,}", "<data>"),
     )
 )
