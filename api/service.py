@@ -29,6 +29,8 @@ def run(settings: Settings) -> None:
     proxies = settings.api.trusted_proxies
     config = uvicorn.Config(
         app, lifespan="on", log_config=None, server_header=False,
+        # Lines of its own would hold what people search for, and be written for anybody.
+        access_log=False,
         # Who is believed without being set could give any address for its own.
         proxy_headers=bool(proxies), forwarded_allow_ips=list(proxies),
         ssl_context_factory=certificate.take if certificate else None,

@@ -133,6 +133,20 @@ def test_a_request_under_way_is_answered_before_the_service_ends(
     assert answers == [503]
 
 
+def test_what_is_asked_for_is_not_logged(stack: Settings, tmp_path: Path) -> None:
+    mine = bearer(api_key(stack))
+    with service(stack, tmp_path) as (url, _process):
+        asked = {"person": "Somebody Sought"}
+        eventually(lambda: httpx2.get(f"{url}/readyz").status_code == 200, 30, "the API is ready")
+        for headers, status in ((mine, 200), ({}, 401)):
+            done = httpx2.get(f"{url}/api/v1/sightings", params=asked, headers=headers)
+            assert done.status_code == status
+        assert httpx2.post(f"{url}/sign-in", json={}).status_code == 422
+    said = (tmp_path / "api.log").read_text()
+    assert "api: on" in said
+    assert not [one for one in ("Sought", "/sightings", "/sign-in", "GET ", "POST ") if one in said]
+
+
 def test_a_port_that_is_taken_is_one_line(stack: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
