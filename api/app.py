@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from api import description, health, problems
+from api import description, health, problems, viewer
 from api.access.gate import Gate
 from api.access.headers import SecureHeaders
 from api.audited import Trail
@@ -68,7 +68,7 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     problems.install(app)
     for module in (
         frames, module1, detected, search, employees, persons, sightings, visits, cameras,
-        calibrations, snapshots, audit, sign_in, health,
+        calibrations, snapshots, audit, sign_in, health, viewer,
     ):  # fmt: skip
         app.include_router(module.router)
     description.install(app)

@@ -1,13 +1,9 @@
-"""The API's description of itself, for programs and for people; it needs a key as all does."""
+"""The API's description of itself, for programs; it needs a key as all does."""
 
-import re
-from base64 import b64encode
-from hashlib import sha256
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 
 from api import problems
 from api.access.door import COOKIE
@@ -23,8 +19,6 @@ _WAYS_IN = {
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
 }
 
-_VIEWER_FROM = "https://cdn.jsdelivr.net"
-
 
 def install(app: FastAPI) -> None:
     """Add the routes, and to the schema what no route says: problems, and the ways in."""
@@ -34,17 +28,13 @@ def install(app: FastAPI) -> None:
         return _completed(generate())
 
     app.openapi = openapi  # type: ignore[method-assign]
-    reads = [needs(Permission.DESCRIPTION_READ, scoped=True)]
 
-    @app.get(_URL, include_in_schema=False, dependencies=reads)
+    @app.get(
+        _URL, include_in_schema=False,
+        dependencies=[needs(Permission.DESCRIPTION_READ, scoped=True)],
+    )  # fmt: skip
     def schema() -> JSONResponse:
         return JSONResponse(app.openapi())
-
-    @app.get("/docs", include_in_schema=False, dependencies=reads)
-    def docs() -> HTMLResponse:
-        page = get_swagger_ui_html(openapi_url=_URL, title=app.title)
-        page.headers["Content-Security-Policy"] = _policy(bytes(page.body).decode())
-        return page
 
 
 def _completed(schema: dict[str, Any]) -> dict[str, Any]:
@@ -59,16 +49,3 @@ def _completed(schema: dict[str, Any]) -> dict[str, Any]:
         for operation in schema["paths"][path].values():
             operation["security"] = []
     return schema
-
-
-def _policy(page: str) -> str:
-    """What the viewer may load: itself, and the one script that the page holds."""
-    scripts = " ".join(
-        f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
-        for script in re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    )
-    return (
-        f"default-src 'none'; script-src {_VIEWER_FROM} {scripts}; connect-src 'self';"
-        f" style-src {_VIEWER_FROM} 'unsafe-inline'; img-src 'self' data:;"
-        " frame-ancestors 'none'; base-uri 'none'"
-    )

@@ -1,6 +1,7 @@
 """Requests that no database is needed to answer: each failure is a problem with its reason."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -204,6 +205,23 @@ def test_the_description_is_valid_and_complete(client: TestClient) -> None:
         assert "application/problem+json" in problems, (path, method)
     ids = [operation["operationId"] for _, _, operation in operations]
     assert len(set(ids)) == len(ids)
+
+
+def test_the_page_of_the_api_loads_our_own_files_alone(client: TestClient) -> None:
+    page = client.get("/docs")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "form-action 'none'" in policy
+    assert "//" not in policy + page.text
+    assert not re.findall(r"<style|<script>|\sstyle=|\son\w+=", page.text)
+    loaded = set(re.findall(r"(?:src|href)=\"([^\"]*)\"", page.text)) - {"data:,"}
+    assert len(loaded) == 4
+    for path in loaded:
+        found = client.get(path)
+        assert found.status_code == 200
+        assert found.headers["content-type"].partition(";")[0] in ("text/css", "text/javascript")
+    for other in ("nothing.js", "redoc.standalone.js", "..%2fviewer.py", "%2e%2e"):
+        assert client.get(f"/docs/{other}").status_code == 404
 
 
 def test_base64_is_taken_with_and_without_decoration() -> None:

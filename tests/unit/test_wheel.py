@@ -32,6 +32,8 @@ def test_it_holds_packages_and_their_files_alone(wheel: Path) -> None:
         "sightline/stack/prometheus/prometheus.yml",
         "sightline/stack/prometheus/rules/sightline.yml",
         "sightline/identity/measured/mobilefacenet_128.json",
+        "api/static/viewer.css",
+        "api/static/viewer.js",
         "schemas/sightline.proto",
         "schemas/migrations/versions/0001_main_job.py",
     } <= set(names)
