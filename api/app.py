@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from api import description, health, problems, viewer
-from api.access.gate import Gate
+from api.access.gate import PUBLIC, Gate
 from api.access.headers import SecureHeaders
 from api.audited import Trail
 from api.bodies import BodyLimit
@@ -61,7 +61,8 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     app.state.health = until.health
     # The last one comes first.
     app.add_middleware(Trail)
-    app.add_middleware(BodyLimit, limit=_PHOTOS_IN_A_BODY * settings.api.max_photo_bytes)
+    most = _PHOTOS_IN_A_BODY * settings.api.max_photo_bytes
+    app.add_middleware(BodyLimit, limit=most, public=PUBLIC)
     app.add_middleware(Gate)
     app.add_middleware(SecureHeaders)
     app.add_middleware(Measured)

@@ -1,5 +1,6 @@
 """The API's description of itself, for programs; it needs a key as all does."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -41,6 +42,8 @@ def _completed(schema: dict[str, Any]) -> dict[str, Any]:
     known = schema.setdefault("components", {})
     if "securitySchemes" in known:  # it is made once
         return schema
+    for body in _bodies(schema):
+        known.setdefault("schemas", {}).update(body.get("$defs", {}))
     described = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     known.setdefault("schemas", {}).update(described.pop("$defs"), Problem=described)
     known["securitySchemes"] = _WAYS_IN
@@ -49,3 +52,11 @@ def _completed(schema: dict[str, Any]) -> dict[str, Any]:
         for operation in schema["paths"][path].values():
             operation["security"] = []
     return schema
+
+
+def _bodies(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schemas of all bodies that requests have."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            for body in operation.get("requestBody", {"content": {}})["content"].values():
+                yield body["schema"]

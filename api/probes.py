@@ -75,7 +75,7 @@ async def read_probe(request: Request, parts: Parts) -> Face:
     limit = parts.settings.api.max_photo_bytes
     kind = bodies.media_type(request)
     if kind == bodies.JSON:
-        probe = bodies.checked(Probe, await bodies.read_json(request))
+        probe = bodies.checked(Probe, await bodies.read_json(request, None))
         photo = from_base64(probe.photo, "photo", limit) if probe.photo is not None else None
     elif kind == bodies.FORM:
         fields, photos = await read_form(request, limit)

@@ -45,21 +45,30 @@ class Limits:
         if not self._counts.hit(self._wrong_here, "key", address):
             raise self._too_many(self._wrong_here, "key", address)
 
-    def password(self, address: str, name: str) -> None:
-        """One more try at a password. After too many none is looked at, not the right one
-        either."""
-        for limit, what, whose in self._passwords(address, name):
-            if not self._counts.hit(limit, what, whose):
-                raise self._too_many(limit, what, whose)
+    def sign_in(self, address: str) -> None:
+        """One more try of an address at a password, to be counted before its body is read. After
+        too many none is looked at, not the right one either."""
+        self._tried(self._here(address))
+
+    def password(self, name: str) -> None:
+        """One more try at the password of a name, wherever from; the same holds."""
+        self._tried(self._of(name))
 
     def right_password(self, address: str, name: str) -> None:
         """It was the right one: those before are forgotten."""
-        for limit, what, whose in self._passwords(address, name):
-            self._counts.clear(limit, what, whose)
+        for one in (self._here(address), self._of(name)):
+            self._counts.clear(*one)
 
-    def _passwords(self, address: str, name: str) -> list[tuple[RateLimitItem, str, str]]:
+    def _here(self, address: str) -> tuple[RateLimitItem, str, str]:
+        return self._wrong_here, "address", address
+
+    def _of(self, name: str) -> tuple[RateLimitItem, str, str]:
         digest = hashlib.sha256(name.encode()).hexdigest()  # however long the name is
-        return [(self._wrong_here, "address", address), (self._wrong_name, "name", digest)]
+        return self._wrong_name, "name", digest
+
+    def _tried(self, one: tuple[RateLimitItem, str, str]) -> None:
+        if not self._counts.hit(*one):
+            raise self._too_many(*one)
 
     def _too_many(self, limit: RateLimitItem, what: str, whose: str) -> HTTPException:
         wait = self._counts.get_window_stats(limit, what, whose).reset_time - time.time()

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Form, Query, Response, UploadFile
+from fastapi import APIRouter, BackgroundTasks, Form, Query, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
+from api import bodies
 from api.access.needs import needs
 from api.audited import audited
-from api.bodies import wants_json
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given, Parts
 from api.photos import from_upload
@@ -185,10 +185,14 @@ class Change(Strict):
 
 @router.patch(
     "/{employee_id}", summary="Change what is kept of a person",
-    dependencies=[audited("people.set"), _MAY_WRITE, Depends(wants_json)],
+    openapi_extra=bodies.described(json=Change),
+    dependencies=[audited("people.set"), _MAY_WRITE],
 )  # fmt: skip
 def change_employee(
-    parts: Given, employee_id: UUID, body: Change, after: BackgroundTasks
+    parts: Given,
+    employee_id: UUID,
+    body: Annotated[Change, bodies.json_of(Change)],
+    after: BackgroundTasks,
 ) -> EmployeeShown:
     """Running matchers know it within two seconds."""
     details = Details(**body.model_dump())

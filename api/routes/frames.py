@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, HTTPException
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, model_validator
 
@@ -87,13 +88,12 @@ class Frame(BaseModel):
 
 @router.post(
     "/process-frame", summary="Who the faces of a frame are",
-    dependencies=[
-        audited("faces.decide"),
-        needs(Permission.FACES_DECIDE, scoped=True),
-        Depends(bodies.wants_json),
-    ],
+    openapi_extra=bodies.described(json=ProcessFrame),
+    dependencies=[audited("faces.decide"), needs(Permission.FACES_DECIDE, scoped=True)],
 )  # fmt: skip
-async def process_frame(parts: Given, actor: Acting, body: ProcessFrame) -> Frame:
+async def process_frame(
+    parts: Given, actor: Acting, body: Annotated[ProcessFrame, bodies.json_of(ProcessFrame, None)]
+) -> Frame:
     """The matching stream decides, by all shots of a track, as for any camera.
 
     Answers when it has, at the latest after `api.decision_seconds`.

@@ -100,7 +100,7 @@ def _enrol(parts: Parts, wish: Enrolment, photo: Photo) -> Enrolled:
 async def _enrolment(request: Request, limit: int) -> tuple[Enrolment, Photo]:
     kind = bodies.media_type(request)
     if kind == bodies.JSON:
-        wish = bodies.checked(Enrolment, await bodies.read_json(request))
+        wish = bodies.checked(Enrolment, await bodies.read_json(request, None))
         return wish, from_base64(wish.photo, "photo", limit)
     if kind != bodies.FORM:
         raise unsupported(f"{bodies.FORM} or {bodies.JSON}")

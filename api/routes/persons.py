@@ -3,12 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query
+from fastapi import APIRouter, BackgroundTasks, Path, Query
 from pydantic import BaseModel, Field
 
+from api import bodies
 from api.access.needs import needs
 from api.audited import audited
-from api.bodies import wants_json
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given
 from api.shapes import Person, PersonShown, Strict
@@ -25,7 +25,6 @@ TABLE = Table(
 )  # fmt: skip
 
 PersonId = Annotated[int, Path(ge=1, le=2**63 - 1, description="a person's global id")]
-_TakesJson = Depends(wants_json)
 _MAY_READ, _MAY_WRITE = needs(Permission.PERSONS_READ), needs(Permission.PERSONS_WRITE)
 
 
@@ -90,9 +89,15 @@ def get_person(parts: Given, global_id: PersonId) -> PersonShown:
 
 @router.put(
     "/persons/{global_id}/name", summary="Give somebody unknown a name", status_code=204,
-    dependencies=[audited("persons.name"), _MAY_WRITE, _TakesJson],
+    openapi_extra=bodies.described(json=Name),
+    dependencies=[audited("persons.name"), _MAY_WRITE],
 )  # fmt: skip
-def name_person(parts: Given, global_id: PersonId, body: Name, after: BackgroundTasks) -> None:
+def name_person(
+    parts: Given,
+    global_id: PersonId,
+    body: Annotated[Name, bodies.json_of(Name)],
+    after: BackgroundTasks,
+) -> None:
     """The past logs say it at once."""
     with parts.db() as db, db.cursor() as cursor:
         corrections.name_person(cursor, global_id, body.name)
@@ -102,9 +107,15 @@ def name_person(parts: Given, global_id: PersonId, body: Name, after: Background
 
 @router.post(
     "/persons/{global_id}/merge", summary="Say that two are one person",
-    dependencies=[audited("persons.merge"), _MAY_WRITE, _TakesJson],
+    openapi_extra=bodies.described(json=Into),
+    dependencies=[audited("persons.merge"), _MAY_WRITE],
 )  # fmt: skip
-def merge(parts: Given, global_id: PersonId, body: Into, after: BackgroundTasks) -> Who:
+def merge(
+    parts: Given,
+    global_id: PersonId,
+    body: Annotated[Into, bodies.json_of(Into)],
+    after: BackgroundTasks,
+) -> Who:
     """All that was this person is the other from now on, in the past logs too."""
     with parts.db() as db, db.cursor() as cursor:
         corrections.merge(cursor, global_id, body.into)
@@ -115,9 +126,15 @@ def merge(parts: Given, global_id: PersonId, body: Into, after: BackgroundTasks)
 
 @router.post(
     "/persons/{global_id}/split", summary="Say that some of a person's tracks were somebody else",
-    dependencies=[audited("persons.split"), _MAY_WRITE, _TakesJson],
+    openapi_extra=bodies.described(json=Tracks),
+    dependencies=[audited("persons.split"), _MAY_WRITE],
 )  # fmt: skip
-def split(parts: Given, global_id: PersonId, body: Tracks, after: BackgroundTasks) -> Who:
+def split(
+    parts: Given,
+    global_id: PersonId,
+    body: Annotated[Tracks, bodies.json_of(Tracks)],
+    after: BackgroundTasks,
+) -> Who:
     """They become a person of their own, who is not taken for this one again."""
     with parts.db() as db, db.cursor() as cursor:
         new = corrections.split(cursor, global_id, body.tracks)

@@ -16,6 +16,7 @@ from api.access.door import COOKIE, address_of, refused
 from api.access.needs import Acting, needs
 from api.access.provider import Provider, Way
 from api.parts import Given, Parts
+from api.problems import unsupported
 from api.shapes import Strict
 from sightline.access import sessions, users
 from sightline.access.roles import PERMISSIONS, Permission, Role
@@ -73,10 +74,14 @@ def sign_in_page(parts: Given) -> HTMLResponse:
 )  # fmt: skip
 async def sign_in(parts: Given, request: Request) -> Response:
     """As JSON, or by the page's form. Sets a cookie that browsers send nobody else."""
-    is_form = bodies.media_type(request) != bodies.JSON
-    given = dict(await request.form()) if is_form else await bodies.read_json(request)
-    wish = bodies.checked(Credentials, given)
+    kind = bodies.media_type(request)
+    if kind not in (bodies.JSON, bodies.FIELDS):
+        raise unsupported(f"{bodies.JSON} or {bodies.FIELDS}")
+    is_form = kind == bodies.FIELDS
     try:
+        parts.door.limits.sign_in(address_of(request))
+        given = dict(await request.form()) if is_form else await bodies.read_json(request)
+        wish = bodies.checked(Credentials, given)
         session = await run_in_threadpool(_begin, parts, address_of(request), wish)
     except HTTPException as error:
         if is_form:
@@ -93,7 +98,7 @@ async def sign_in(parts: Given, request: Request) -> Response:
 
 def _begin(parts: Parts, address: str, wish: Credentials) -> Session:
     limits = parts.door.limits
-    limits.password(address, wish.name)
+    limits.password(wish.name)
     with parts.db() as db:
         user = users.sign_in(db, wish.name, wish.password)
         if user is None:

@@ -174,17 +174,23 @@ def test_who_asks_too_often_is_told_when_to_come_again() -> None:
         unlimited.request("key a")
 
 
+def attempt(limits: Limits, address: str, name: str) -> None:
+    """One try at a password, as the route counts it."""
+    limits.sign_in(address)
+    limits.password(name)
+
+
 def test_passwords_cannot_be_tried_on_and_on() -> None:
     limits = Limits(ApiSettings(failed_sign_ins=3))
-    times, _ = allowed(lambda: limits.password("192.0.2.1", "ada"))
+    times, _ = allowed(lambda: attempt(limits, "192.0.2.1", "ada"))
     assert times in NEARLY
-    allowed(lambda: limits.password("192.0.2.1", "grace"), 1)  # from there nobody any more
+    allowed(lambda: attempt(limits, "192.0.2.1", "grace"), 1)  # from there nobody any more
     elsewhere = (f"198.51.100.{last}" for last in range(100))
-    times, _ = allowed(lambda: limits.password(next(elsewhere), "ada"), 100)
+    times, _ = allowed(lambda: attempt(limits, next(elsewhere), "ada"), 100)
     assert 10 < times < 30  # so often for one name, wherever from
-    limits.password("192.0.2.98", "grace")
+    attempt(limits, "192.0.2.98", "grace")
     limits.right_password("192.0.2.1", "grace")
-    limits.password("192.0.2.1", "grace")
+    attempt(limits, "192.0.2.1", "grace")
 
 
 def test_passwords_are_kept_as_argon2_and_short_ones_refused() -> None:
