@@ -12,6 +12,7 @@ from sightline.cli.delivery import publish
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
 from sightline.kafka.admin import ensure_fleet_topic
+from sightline.overload import skipped_shares, told_of_skipping
 from sightline.settings import load_settings
 from sightline.store import cameras, walking
 from sightline.store.cameras import DEFAULT_SITE, CameraSettings, NewCamera, checked
@@ -112,9 +113,15 @@ def _moment(text: str | None) -> datetime | None:
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
     """Show every camera and how it fares."""
-    with connect(load_settings()) as connection:
+    settings = load_settings()
+    with connect(settings) as connection:
         found = cameras.list_cameras(connection)
-    rows = [_shown(camera) | (_more(camera) if as_json else {}) for camera in found]
+    shares = skipped_shares(settings.home)
+    rows = []
+    for camera in found:
+        told = told_of_skipping(camera.status_detail, shares.get(camera.camera_id))
+        shown = _shown(camera) | {"detail": told["detail"]}
+        rows.append(shown | told | _more(camera) if as_json else shown)
     print_rows(rows, title="Cameras", as_json=as_json)
 
 
@@ -126,7 +133,6 @@ def _shown(camera: cameras.Camera) -> dict[str, Any]:
         "site": camera.site_id,
         "fleet": camera.fleet,
         "uri": camera.shown_uri,
-        "detail": camera.status_detail,
     }
 
 

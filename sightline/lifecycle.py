@@ -85,10 +85,13 @@ def _stop_at_signals(name: str, stop: Stop) -> None:
     signal.signal(signal.SIGINT, on_signal)
 
 
-def start_service(name: str, settings: Settings) -> Stop:
+def start_service(
+    name: str, settings: Settings, pages: service_endpoint.Pages | None = None
+) -> Stop:
     """Set up logging, the endpoint and signals for a service process; SIGTERM and SIGINT drain it.
 
-    The service says `health.ready()` of what is returned once it serves. Raises SightlineError.
+    The service says `health.ready()` of what is returned once it serves. `pages` are further
+    paths of its endpoint. Raises SightlineError.
     """
     instance = targets.instance_of(settings)
     configure_logging(settings.log_level, settings.log_format, service=name, instance=instance)
@@ -101,7 +104,7 @@ def start_service(name: str, settings: Settings) -> Stop:
 
     _stop_at_signals(name, stop)
     host = settings.metrics_host
-    server = service_endpoint.serve(host, settings.metrics_port, health)
+    server = service_endpoint.serve(host, settings.metrics_port, health, pages)
     targets.announce(name, host, server.server_port, settings)
     heartbeat.beat(name, settings.health.heartbeat_seconds, health, stop.wait)
     log.info("%s: metrics and health on http://%s:%d", name, host, server.server_port)

@@ -1,9 +1,9 @@
 """Every metric, declared once with its meaning, unit and labels of bounded number.
 
-A label is a camera, a fleet, a topic, a group or a table, or one of the words in parentheses:
-never a person, a track or a record. Counters end in `_total` where they are read. Each process
-counts for itself: counters, histograms and lags of workers are added (`sum without (instance)`),
-of what every worker holds a copy of (the gallery) the largest is taken.
+A label is a camera, a fleet, a topic, a group, a table or a worker, or one of the words in
+parentheses: never a person, a track or a record. Counters end in `_total` where they are read.
+Each process counts for itself: counters, histograms and lags of workers are added
+(`sum without (instance)`), of what every worker holds a copy of (the gallery) the largest is taken.
 Of what was filmed more than a day ago, and of films read faster than time, no age is observed.
 """
 
@@ -65,6 +65,11 @@ FRAME_AGE_SECONDS = Gauge(
 )
 VISION_BEHIND = Gauge(
     "sightline_vision_behind", "1 while vision skips a live camera's frames", ["camera"]
+)
+VISION_SKIPPED_SHARE = Gauge(
+    "sightline_vision_skipped_share",
+    "Share of a live camera's frames that vision skipped within the last minute",
+    ["camera"],
 )
 VISION_STATE_BYTES = Histogram(
     "sightline_vision_state_bytes",
@@ -203,6 +208,16 @@ API_REQUEST_SECONDS = Histogram(
 )
 
 SERVICE_READY = Gauge("sightline_service_ready", "1 while a service serves and waits for nothing")
+SERVICE_DOWN = Gauge(
+    "sightline_service_down",
+    "1 while a process that the supervisor is to run does not run, or fails again and again",
+    ["service", "instance_name"],
+)
+SERVICE_RESTARTS = Counter(
+    "sightline_service_restarts",
+    "Times that the supervisor has started a process again after it had failed",
+    ["service", "instance_name"],
+)
 LOOP_AGE_SECONDS = Gauge(
     "sightline_loop_age_seconds",
     "Since the slowest loop of a service last came round; it is stuck from health.stuck_seconds on",

@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -22,6 +22,9 @@ _MOST_BYTES = 100
 
 Answer = tuple[str, dict[str, Any]]
 """Status line and what is said."""
+
+Pages = Mapping[str, Callable[[], dict[str, Any]]]
+"""Further paths of one service, each with the JSON object that answers a GET."""
 
 
 def alive(health: Health) -> Answer:
@@ -43,8 +46,9 @@ def ready(health: Health) -> Answer:
 class Endpoint:
     """The WSGI application."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, pages: Pages | None = None) -> None:
         self._health = health
+        self._pages = pages or {}
         self._metrics: Any = make_wsgi_app()
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
@@ -59,6 +63,8 @@ class Endpoint:
                 return _said(start, ready(self._health))
             case "PUT", "/log-level":
                 return _said(start, _change_level(environ))
+            case "GET", path if path in self._pages:
+                return _said(start, ("200 OK", self._pages[path]()))
         return _said(start, ("404 Not Found", {"status": "there is nothing here"}))
 
 
@@ -103,11 +109,11 @@ class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
-def serve(host: str, port: int, health: Health) -> WSGIServer:
+def serve(host: str, port: int, health: Health, pages: Pages | None = None) -> WSGIServer:
     """Answer from a thread from now on; 0 is any free port. Raises SightlineError."""
     kind = _Server6 if ":" in host else _Server
     try:
-        server = make_server(host, port, Endpoint(health), kind, _Quiet)
+        server = make_server(host, port, Endpoint(health, pages), kind, _Quiet)
     except OSError as error:
         raise SightlineError(
             f"cannot listen on {host} port {port} ({error.strerror}): set SIGHTLINE_METRICS_PORT"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from processors.vision.frames import decode_picture
+from processors.vision.overload import Overload
 from processors.vision.pace import KeepUp, Pace
 from processors.vision.pipeline import CameraState, Picture, VisionPipeline
 from processors.vision.state import UnusableStateError, read_state, restore_state, save_state
@@ -47,6 +48,7 @@ class VisionProcessor:
         self._clock = clock or SystemClock()
         self._keep_up = KeepUp(settings.vision)
         self._paces: dict[_CameraKey, Pace] = {}
+        self._overloads: dict[_CameraKey, Overload] = {}
         self._states: dict[_CameraKey, CameraState] = {}
         self._saved: dict[_CameraKey, tuple[int, bytes]] = {}
         """By somebody before, for the frame at an offset; not looked at yet."""
@@ -109,6 +111,7 @@ class VisionProcessor:
             del self._paces[key]
             metrics.FRAME_AGE_SECONDS.remove(key[2])
             metrics.VISION_BEHIND.remove(key[2])
+            self._overloads.pop(key).close()
         self._states = {key: state for key, state in self._states.items() if key[:2] not in gone}
         self._saved = {key: state for key, state in self._saved.items() if key[:2] not in gone}
         self._touched = {key: at for key, at in self._touched.items() if key[:2] not in gone}
@@ -139,10 +142,14 @@ class VisionProcessor:
         return Picture(frame, record.position, image), bad
 
     def _skips(self, key: _CameraKey, frame: pb.Frame) -> bool:
-        pace = self._paces.setdefault(key, Pace())
+        if key not in self._paces:
+            self._paces[key] = Pace()
+            self._overloads[key] = Overload(frame.camera_id, self._clock)
+        pace = self._paces[key]
         skips = self._keep_up.skips(pace, frame, self._clock.now_us())
         metrics.FRAME_AGE_SECONDS.labels(frame.camera_id).set(pace.age_seconds)
         metrics.VISION_BEHIND.labels(frame.camera_id).set(pace.is_behind)
+        self._overloads[key].count(skipped=skips)
         if skips:
             metrics.FRAMES_SKIPPED.labels(frame.camera_id, "behind").inc()
         return skips

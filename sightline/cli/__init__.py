@@ -94,5 +94,5 @@ def main() -> None:
 
 
 def _fail(reason: str) -> NoReturn:
-    print(f"sightline: {reason}", file=sys.stderr)  # noqa: T201
-    sys.exit(1)
+    # Printed on stderr, with exit status 1; the supervisor's children hand it on (`prefork`).
+    sys.exit(f"sightline: {reason}")

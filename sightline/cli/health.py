@@ -1,17 +1,20 @@
 """`sightline health`, `sightline log-level`: what each service process says of itself."""
 
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.output import JsonOption, console, print_rows
+from schemas.topics import LIVE
+from sightline.cli.output import JsonOption, console, print_details, print_json, print_rows
 from sightline.errors import SightlineError
 from sightline.log import LEVELS
+from sightline.probe import ask
 from sightline.settings import load_settings
 from sightline.targets import Target, targets
 
 _ALL = "all"
-_SECONDS = 5.0
 
 _SERVES = "ready"
 _STUCK = "stuck"
@@ -27,13 +30,55 @@ def register(app: typer.Typer) -> None:
 def _health(as_json: JsonOption = False) -> None:
     """Every service process: "ready", "waiting" for something, "stuck", or "silent".
 
-    `age` is how long ago its slowest loop came round, in seconds. Exits with 1 where one is not
-    ready.
+    Of those that `sightline run all` is to run also "starting", "down", and "restarting": it runs
+    and has failed again and again. `age` is how long ago its slowest loop came round, in seconds.
+    Exits with 1 where one is not ready, or none runs.
     """
-    rows = [_state(target) for target in targets(load_settings().home)]
-    print_rows(rows, title="Services", as_json=as_json)
+    home = load_settings().home
+    rows = _rows(home)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        shown = [{name: row[name] for name in row if name != "detail"} for row in rows]
+        print_rows(shown, title="Services", as_json=False)
+        print_details((f"{row['service']} {row['instance']}", row) for row in rows)
+    if not rows:
+        raise SightlineError(f"no service of {home} runs: `sightline run all` starts them")
     if any(row["state"] != _SERVES for row in rows):
         raise typer.Exit(1)
+
+
+def _rows(home: Path) -> list[dict[str, Any]]:
+    """One row for each process that runs, and for each that a supervisor is to run."""
+    from sightline.stack.supervised import STARTING, supervised  # noqa: PLC0415
+
+    to_run = supervised(home)  # before the others: whoever ends meanwhile is in one of the two
+    rows = {
+        (target.service, target.instance, target.address): _state(target)
+        for target in targets(home)
+    }
+    for one in to_run:
+        of_it = [
+            row
+            for (service, instance, _), row in rows.items()
+            if (service, instance, row["run"]) == (one.service, one.instance, LIVE)
+        ]
+        if one.is_bad:
+            for row in of_it:
+                row |= {"state": one.state, "detail": one.detail}
+        if not of_it:
+            state = one.state if one.is_bad else STARTING
+            rows[one.service, one.instance, ""] = {
+                "service": one.service,
+                "instance": one.instance,
+                "run": LIVE,
+                "state": state,
+                "age": None,
+                "of": "",
+                "at": "",
+                "detail": one.detail,
+            }
+    return [rows[key] for key in sorted(rows)]
 
 
 def _log_level(
@@ -49,15 +94,15 @@ def _log_level(
         names = ", ".join(sorted({one.service for one in running if one.is_here})) or "none"
         raise SightlineError(f"no service {service[:40]} runs here; there is: {names}")
     for target in chosen:
-        status, said = _ask(target, "PUT", "/log-level", level)
+        status, said = _ask(target, "/log-level", "PUT", level)
         if status != 200:
             raise SightlineError(f"{target.service} {target.instance}: {said['status']}")
         console.print(f"{target.service} {target.instance}: {level.upper()}", highlight=False)
 
 
 def _state(target: Target) -> dict[str, Any]:
-    alive, health = _ask(target, "GET", "/healthz")
-    _ready, readiness = _ask(target, "GET", "/readyz") if alive == 200 else (0, {})
+    alive, health = _ask(target, "/healthz")
+    _ready, readiness = _ask(target, "/readyz") if alive == 200 else (0, {})
     return {
         "service": target.service,
         "instance": target.instance,
@@ -66,17 +111,16 @@ def _state(target: Target) -> dict[str, Any]:
         "age": health.get("age_seconds"),
         "of": ", ".join(health.get("stuck", readiness.get("waits_for", []))),
         "at": target.address,
+        "detail": "",
     }
 
 
-def _ask(target: Target, method: str, path: str, body: str = "") -> tuple[int, dict[str, Any]]:
+def _ask(
+    target: Target, path: str, method: str = "GET", body: str = ""
+) -> tuple[int, dict[str, Any]]:
     """The status and what was said; 0 where nobody answers."""
-    import httpx2  # noqa: PLC0415 - as little as possible for --help
-
+    status, text = ask(target, path, method=method, body=body)
     try:
-        answer = httpx2.request(
-            method, f"http://{target.near}{path}", content=body or None, timeout=_SECONDS
-        )
-        return answer.status_code, dict(answer.json())
-    except (httpx2.HTTPError, ValueError) as error:
-        return 0, {"status": f"it does not answer: {error}"}
+        return status, dict(json.loads(text)) if status else {"status": text}
+    except ValueError as error:
+        return 0, {"status": f"it does not answer in JSON: {error}"}

@@ -1,7 +1,7 @@
 """What commands print: tables for people, JSON for programs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -45,6 +45,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool) 
     for row in rows:
         table.add_row(*("" if value is None else Text(_shown(value)) for value in row.values()))
     console.print(table)
+
+
+def print_details(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Print a line below a table for each of its rows that has a `detail`, with its `state`."""
+    for name, row in rows:
+        if row["detail"]:
+            line = printable(f"{name}: {row['state']}: {row['detail']}")
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _shown(value: Any) -> str:

@@ -12,12 +12,14 @@ from typing import Annotated
 import typer
 
 from schemas.topics import LIVE
+from sightline.endpoints import database_url, is_database_given, kafka_servers
 from sightline.errors import SightlineError
 from sightline.security.rights import RIGHTS
 from sightline.settings import Settings, load_settings
 from sightline.stack.entry import jobs, services
 from sightline.stack.prefork import ONE_THREAD
 from sightline.stack.running import SUPERVISOR, registered, running_services
+from sightline.stack.supervised import PAGE
 from sightline.stack.supervisor import Child, Supervisor
 
 _VISION = "vision"
@@ -76,9 +78,13 @@ def _run_all(settings: Settings, vision_workers: int) -> None:
         raise SightlineError(
             f"the services of {settings.home} run already (process {others[0].pid})"
         )
+    kafka_servers(settings)  # a home that nobody has set up is told once, not by each service
+    if not is_database_given(settings):
+        database_url(settings)
+    supervisor = Supervisor(_children(settings, vision_workers))
     with registered(SUPERVISOR, settings):
-        stop = start_service(SUPERVISOR, settings)
-        if not Supervisor(_children(settings, vision_workers)).run(stop):
+        stop = start_service(SUPERVISOR, settings, {PAGE: supervisor.page})
+        if not supervisor.run(stop):
             raise SightlineError("not every service drained in time")
 
 
@@ -106,7 +112,7 @@ def _child(name: str, number: int, rank: int, settings: Settings) -> Child:
     if settings.metrics_port:
         # One port cannot serve them all: the supervisor has the given one, they the next.
         environment["SIGHTLINE_METRICS_PORT"] = str(settings.metrics_port + rank)
-    return Child(name, arguments, environment)
+    return Child(name, arguments, environment, instance=instance)
 
 
 def _host() -> str:

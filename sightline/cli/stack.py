@@ -1,13 +1,16 @@
 """`sightline up`, `down`, `status`, `topics`, `db`."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from schemas.topics import DAY_MS, MIB, Topic
-from sightline.cli.output import JsonOption, console, print_json, print_rows
+from sightline.cli.output import JsonOption, console, print_details, print_json, print_rows
 from sightline.settings import load_settings
+
+if TYPE_CHECKING:  # as little as possible for --help
+    from sightline.stack.status import Status
 
 _topics = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
 _db = typer.Typer(help="The database's schema.", no_args_is_help=True)
@@ -64,7 +67,7 @@ def _down() -> None:
 
 
 def _status(as_json: JsonOption = False) -> None:
-    """What runs, and what alerts. Exits with 1 when a part is down."""
+    """What runs, and what alerts. Exits with 1 when a part is down, or a service that is to run."""
     from sightline.stack.status import status  # noqa: PLC0415
 
     settings = load_settings()
@@ -73,12 +76,29 @@ def _status(as_json: JsonOption = False) -> None:
         print_json({"home": str(settings.home), **asdict(found)})
     else:
         print_rows(found.parts, title=f"Stack in {settings.home}", as_json=False)
-        print_rows(found.cameras, title="Cameras", as_json=False)
-        print_rows(found.services, title="Services", as_json=False)
+        _print_cameras(found)
+        _print_services(found)
         if found.alerts:
             print_rows(found.alerts, title="Alerts", as_json=False)
     if not found.all_up:
         raise typer.Exit(1)
+
+
+def _print_cameras(found: "Status") -> None:
+    if not found.is_database_up:
+        console.print("Cameras: not known without the database")
+        return
+    shown = [{name: row[name] for name in row if name != "skipped_share"} for row in found.cameras]
+    print_rows(shown, title="Cameras", as_json=False)
+
+
+def _print_services(found: "Status") -> None:
+    if not found.services:
+        console.print("Services: none; `sightline run all` starts them", highlight=False)
+        return
+    shown = [{name: row[name] for name in row if name != "detail"} for row in found.services]
+    print_rows(shown, title="Services", as_json=False)
+    print_details((str(row["service"]), row) for row in found.services)
 
 
 @_topics.command("apply")

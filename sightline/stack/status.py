@@ -1,5 +1,6 @@
 """What runs and what does not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,11 +17,15 @@ from sightline.endpoints import (
 from sightline.errors import SightlineError
 from sightline.kafka.admin import reachable
 from sightline.kafka.config import kafka_access
+from sightline.overload import skipped_shares, told_of_skipping
 from sightline.settings import Settings
 from sightline.stack.monitoring import alerts
 from sightline.stack.ports import answers
 from sightline.stack.running import running_services
+from sightline.stack.supervised import UP, supervised
 from sightline.store.db import connect
+
+_DATABASE = "database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +40,23 @@ class Status:
 
     @property
     def all_up(self) -> bool:
-        """Whether broker, database, object store and monitoring all answer."""
-        return all(part["state"] == "up" for part in self.parts)
+        """Whether all parts answer, and every service runs that a supervisor is to run."""
+        return all(one["state"] == UP for one in (*self.parts, *self.services))
+
+    @property
+    def is_database_up(self) -> bool:
+        """Whether cameras can be known."""
+        return all(one["state"] == UP for one in self.parts if one["part"] == _DATABASE)
 
 
 def status(settings: Settings) -> Status:
     """Ask everybody."""
     monitoring, firing = _monitoring(settings)
+    shares = skipped_shares(settings.home)
     return Status(
         parts=[*_brokers(settings), _database(settings), _objects(settings), *monitoring],
-        cameras=_cameras(settings),
-        services=[
-            {"service": one.name, "host": one.host, "process": one.pid}
-            for one in running_services(settings)
-        ],
+        cameras=_cameras(settings, shares),
+        services=_services(settings),
         alerts=firing,
     )
 
@@ -83,7 +91,7 @@ def _broker(name: str, address: str, settings: Settings, *, embedded: bool) -> d
 def _database(settings: Settings) -> dict[str, Any]:
     embedded = not is_database_given(settings)
     if embedded and StackPorts.load(settings.home) is None:
-        return _part("database", "", "not set up", embedded=True)
+        return _part(_DATABASE, "", "not set up", embedded=True)
     parts = urlsplit(database_url(settings))
     address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
     try:
@@ -91,7 +99,7 @@ def _database(settings: Settings) -> dict[str, Any]:
         state = "up"
     except SightlineError as error:
         state = "empty" if "db upgrade" in str(error) else "down"
-    return _part("database", address, state, embedded=embedded)
+    return _part(_DATABASE, address, state, embedded=embedded)
 
 
 def _objects(settings: Settings) -> dict[str, Any]:
@@ -115,14 +123,38 @@ def _monitoring(settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str
     return [_part("prometheus", address, "up", embedded=True)], firing
 
 
-def _cameras(settings: Settings) -> list[dict[str, Any]]:
+def _services(settings: Settings) -> list[dict[str, Any]]:
+    """Every process that runs, and those that a supervisor is to run and that do not."""
+    bad = [one for one in supervised(settings.home) if one.is_bad]
+    restarting = {(one.host, one.process): one for one in bad}
+    rows = []
+    for one in running_services(settings):
+        trouble = restarting.pop((one.host, one.pid), None)
+        state, detail = (trouble.state, trouble.detail) if trouble else (UP, "")
+        rows.append(_service(one.name, one.host, one.pid, state, detail))
+    there = {(row["host"], row["process"]) for row in rows}
+    rows += [
+        _service(one.service, one.host, one.process, one.state, one.detail)
+        for one in bad
+        if (one.host, one.process) not in there
+    ]
+    return sorted(rows, key=lambda row: (row["service"], row["host"], row["process"] or 0))
+
+
+def _service(name: str, host: str, pid: int | None, state: str, detail: str) -> dict[str, Any]:
+    return {"service": name, "host": host, "process": pid, "state": state, "detail": detail}
+
+
+def _cameras(settings: Settings, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Cameras that are not removed; none while the database is away."""
     try:
         with connect(settings) as connection:
             rows = connection.execute(
-                "SELECT camera_id, site_id, fleet, CASE WHEN enabled THEN status ELSE 'off' END,"
-                " status_at, status_detail FROM cameras ORDER BY camera_id"
+                "SELECT camera_id, site_id, fleet, status, status_at, status_detail"
+                " FROM cameras WHERE enabled ORDER BY camera_id"
             ).fetchall()
     except (SightlineError, psycopg.Error):
         return []
     names = ("camera", "site", "fleet", "state", "since", "detail")
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    return [row | told_of_skipping(row["detail"], shares.get(row["camera"])) for row in found]

@@ -47,6 +47,7 @@ def test_add_list_test_remove(stack: Settings, tmp_path: Path) -> None:
         )
     run(stack, "camera", "remove", "cmd-1")
     assert "cmd-1" not in [one["name"] for one in sightline_json(stack, "camera", "list")]
+    assert "cmd-1" not in [one["camera"] for one in sightline_json(stack, "status")["cameras"]]
     with connect(stack) as connection:
         kept = connection.execute("SELECT count(*) FROM motion_events WHERE camera_id = 'cmd-1'")
         assert kept.fetchone() == (1,)

@@ -1,7 +1,10 @@
 """`sightline up --monitoring`, and the alerts that a killed camera, worker and database raise."""
 
+import json
+import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,6 +41,7 @@ _PATIENCE = 250.0
 
 NOTHING = ("ServiceDown", "Every service does not answer.")
 CAMERA = ("CameraDown", "Camera door gives no frames.")
+API = ("ServiceDown", "api does not answer.")
 WORKER = ("ServiceDown", "visitor-log does not answer.")
 SINK = ("SinkStuck", "access-log waits for the database: no rows are written.")
 
@@ -112,6 +116,56 @@ def test_what_is_killed_is_told_in_time_and_the_run_book_helps(watched: Path) ->
         run_sightline(home, "up", seconds=_PATIENCE)  # as the page of SinkStuck says
         parts.enter_context(running(home, "visitor-log"))  # as that of ServiceDown does
         eventually(lambda: not firing(home) & {WORKER, SINK}, _SECONDS, "it has helped")
+
+
+def test_a_service_that_cannot_start_and_frames_that_are_skipped_are_told(watched: Path) -> None:
+    home = watched
+    log = home / "all.log"
+    with ExitStack() as parts:
+        taken = parts.enter_context(socket.create_server(("127.0.0.1", 0)))
+        video = parts.enter_context(camera_server()) + "/video"
+        add_camera(Settings(home=home), "gate", video, "default", motion=False)
+        extra = {
+            "SIGHTLINE_PACK": "dlib",
+            "SIGHTLINE_API__PORT": str(taken.getsockname()[1]),
+            "SIGHTLINE_VISION__BEHIND_SECONDS": "0.001",  # every frame is too old
+        }
+        output = parts.enter_context(log.open("wb"))
+        supervisor = parts.enter_context(subprocess.Popen(
+            sightline_command("run", "all", "--vision-workers", "1"), cwd=ROOT, stderr=output,
+            env=environment(home, **extra),
+        ))  # fmt: skip
+        parts.callback(supervisor.wait)
+        parts.callback(supervisor.terminate)
+        eventually(lambda: API in firing(home), _PATIENCE, "the supervisor tells of the API")
+        eventually(lambda: skipping(home, "gate"), _PATIENCE, "the alert names the camera")
+        eventually(
+            lambda: [
+                line for line in log.read_text().splitlines()
+                if "WARNING" in line and "vision: camera gate: " in line
+            ],
+            _SECONDS, "vision warns",
+        )  # fmt: skip
+        for command in (("status",), ("camera", "list")):
+            shown = run_sightline(home, *command, "--json", check=False)
+            found = json.loads(shown.stdout)
+            assert shown.returncode == (command == ("status",))  # for the API
+            [row] = [
+                one for one in (found["cameras"] if isinstance(found, dict) else found)
+                if "gate" in (one.get("camera"), one.get("name"))
+            ]  # fmt: skip
+            assert row["skipped_share"] > 0.1
+            assert re.fullmatch(r"overloaded: \d+% of frames skipped", row["detail"])
+        text = run_sightline(home, "camera", "list", env={"COLUMNS": "200"}).stdout
+        assert "overloaded: " in text
+    [line] = [one for one in log.read_text().splitlines() if "vision: camera gate: " in one]
+    assert "frames-skipped.md" in line
+
+
+def skipping(home: Path, camera: str) -> bool:
+    """Whether the alert says that frames of a camera are skipped."""
+    wanted = re.compile(rf"Vision skips [\d.]+% of the frames of camera {camera}\.")
+    return any(alert == "FramesSkipped" and wanted.fullmatch(said) for alert, said in firing(home))
 
 
 def test_monitoring_is_on_loopback_stays_with_its_home_and_goes(watched: Path) -> None:

@@ -1,9 +1,15 @@
 """`sightline run all` with every service of ours."""
 
+import json
 import signal
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +56,73 @@ def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> No
             supervisor.kill()
     assert services(home) == {}
     assert processes(home) == []
+
+
+@contextmanager
+def listener() -> Iterator[int]:
+    """Another program that has a port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield int(taken.getsockname()[1])
+
+
+def rows(home: Path, *command: str) -> list[dict[str, Any]]:
+    """What `health --json` or `status --json` says of services; it has to fail."""
+    result = run_sightline(home, *command, "--json", check=False)
+    assert result.returncode == 1, result.stdout
+    found = json.loads(result.stdout)
+    return list(found["services"] if isinstance(found, dict) else found)
+
+
+def failing_api(home: Path, command: str) -> list[dict[str, Any]]:
+    """The row of the API, once it has failed more than once."""
+    return [
+        one
+        for one in rows(home, command)
+        if (one["service"], one["state"]) == ("api", "down") and "times in a row" in one["detail"]
+    ]
+
+
+def test_a_service_that_cannot_start_is_in_health_and_status(home: Path) -> None:
+    early = run_sightline(home, "run", "all", check=False)
+    assert early.returncode == 1
+    assert early.stderr.startswith(f"sightline: nothing is set up in {home}: run `sightline up`")
+    run_sightline(home, "up")
+    nothing = run_sightline(home, "health", "--json", check=False)
+    assert (nothing.returncode, nothing.stdout) == (1, "[]\n")
+    assert (
+        nothing.stderr == f"sightline: no service of {home} runs: `sightline run all` starts them\n"
+    )
+    nothing = run_sightline(home, "status")  # no service is to run
+    assert "Services: none; `sightline run all` starts them" in nothing.stdout
+
+    with ExitStack() as parts:
+        port = parts.enter_context(listener())
+        output = parts.enter_context((home / "services.log").open("wb"))
+        env = environment(home, SIGHTLINE_PACK="dlib", SIGHTLINE_API__PORT=str(port))
+        supervisor = parts.enter_context(subprocess.Popen(
+            sightline_command("run", "all", "--vision-workers", "1"), env=env, stderr=output
+        ))  # fmt: skip
+        parts.callback(supervisor.kill)
+        names = {point.name for point in entry_points(group="sightline.services")}
+
+        def well() -> bool:
+            return {one["service"] for one in rows(home, "health") if one["state"] == "ready"} == (
+                names | {SUPERVISOR}
+            ) - {"api"}
+
+        eventually(well, 120, "the others serve")
+        why = f"cannot listen on 127.0.0.1 port {port} (Address already in use)"
+        for command, instance in (("health", f"api {socket.gethostname()}-1"), ("status", "api")):
+            [row] = eventually(partial(failing_api, home, command))
+            assert row["detail"].startswith("ended with status 1 ")
+            assert why in row["detail"]
+            shown = run_sightline(home, command, check=False, env={"COLUMNS": "80"})
+            assert shown.returncode == 1
+            told = [line for line in shown.stdout.splitlines() if line.startswith(f"{instance}: ")]
+            assert len(told) == 1
+            assert why in told[0]
+            tables = [line for line in shown.stdout.splitlines() if line not in told]
+            assert max(map(len, tables)) <= 80
 
 
 def test_an_unknown_service_is_named_with_those_that_are(home: Path) -> None:

@@ -15,6 +15,10 @@ def main(folder: Path, kind: str) -> None:
         sys.exit(3)
     if kind == "done":
         return
+    if kind == "refusing" and not (folder / "the-port-is-free").exists():
+        sys.exit("sightline: the port is taken (password=hunter22): set another")
+    if kind == "broken":
+        raise KeyError("the port")
     parent = multiprocessing.parent_process()
     assert parent is not None
     hold_on(parent, 0.5)

@@ -13,7 +13,7 @@ from tests.support import ROOT
 BOUNDED = {
     "camera", "device", "fleet", "group", "kind", "method", "model", "name", "outcome", "pack",
     "place", "provider", "reason", "route", "service", "sink", "stage", "status", "table", "topic",
-    "version", "what",
+    "version", "what", "instance_name",
 }  # fmt: skip
 """Labels whose values are registered, or words of the code."""
 

@@ -3,14 +3,20 @@
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 
 from sightline.lifecycle import Stop
 from sightline.stack import supervisor
@@ -128,6 +134,98 @@ def test_pauses_grow_and_are_reset_after_health(
     Supervisor([child(tmp_path, "failing")], monotonic=clock).run(stop)
     pauses = [later - earlier - 1 for earlier, later in itertools.pairwise(starts)]
     assert pauses == [1, 2, 4, 8, 16, 30, supervisor.HEALTHY_SECONDS + 1]
+
+
+class Time:
+    """A clock that the test moves."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def supervised(folder: Path, kind: str, time: Time) -> Iterator[Supervisor]:
+    """A supervisor at work that has one child and a clock which stands still."""
+    stop = Stop(5.0)
+    found = Supervisor([replace(child(folder, kind), instance="host-1")], monotonic=time)
+    thread = threading.Thread(target=found.run, args=(stop,))
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.request()
+        thread.join()
+
+
+def told(one: Supervisor, state: str, times: int = 0) -> str:
+    """What is told of the only child, as soon as it is in a state."""
+    wanted = f"{times} times in a row" if times else ""
+
+    def found() -> list[dict[str, Any]]:
+        [row] = one.page()["services"]
+        return [row] if row["state"] == state and wanted in row["detail"] else []
+
+    [row] = eventually(found)
+    assert (row["instance"], row["host"]) == ("host-1", socket.gethostname())
+    assert (row["process"] is None) == (state == "down")
+    return str(row["detail"])
+
+
+def sample(name: str, kind: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"service": kind, "instance_name": "host-1"})
+
+
+def test_a_child_that_cannot_start_is_told_with_its_reason_and_is_well_after_a_minute(
+    tmp_path: Path,
+) -> None:
+    reason = "the port is taken (password=***): set another"
+    time = Time()
+    with supervised(tmp_path, "refusing", time) as supervisor:
+        assert told(supervisor, "down") == (
+            f"ended with status 1 0 s ago, starts again in 1 s: {reason}"
+        )
+        assert sample("sightline_service_down", "refusing") == 1
+        assert sample("sightline_service_restarts_total", "refusing") == 0
+        time.now += 1
+        told(supervisor, "down", times=2)
+        time.now += 1.5
+        assert told(supervisor, "down") == (
+            f"ended with status 1 2 s ago (2 times in a row), starts again in 0 s: {reason}"
+        )
+        (tmp_path / "the-port-is-free").touch()
+        time.now += 0.5
+        assert told(supervisor, "restarting") == (
+            f"started 0 s ago, before that ended with status 1 (2 times in a row): {reason}"
+        )
+        assert sample("sightline_service_down", "refusing") == 1
+        time.now += 60
+        assert told(supervisor, "up") == ""
+        assert sample("sightline_service_down", "refusing") == 0
+        assert sample("sightline_service_restarts_total", "refusing") == 2
+
+
+def test_a_child_that_was_killed_once_is_well_as_soon_as_it_is_back(tmp_path: Path) -> None:
+    time = Time()
+    with supervised(tmp_path, "steady", time) as supervisor:
+        (first,) = eventually(lambda: started(tmp_path, "steady"))
+        assert told(supervisor, "up") == ""
+        os.kill(first, signal.SIGKILL)
+        assert told(supervisor, "down") == "ended with SIGKILL 0 s ago, starts again in 1 s"
+        time.now += 1
+        assert told(supervisor, "up") == ""
+
+
+def test_a_child_that_fails_unforeseen_and_one_that_is_done_are_told(tmp_path: Path) -> None:
+    with supervised(tmp_path, "broken", Time()) as supervisor:
+        assert told(supervisor, "down").endswith("starts again in 1 s: KeyError: 'the port'")
+    stop = Stop(1.0)
+    supervisor = Supervisor([child(tmp_path, "done")])
+    supervisor.run(stop)
+    [row] = supervisor.page()["services"]
+    assert row["state"] == "down"
+    assert row["detail"] == "ended with status 0 0 s ago, is not started again"
 
 
 def test_a_child_that_is_done_stays_so(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""The state of the services that supervisors run, as each supervisor tells it over HTTP."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sightline.probe import ask_all
+from sightline.stack.running import SUPERVISOR
+from sightline.targets import targets
+
+PAGE: Final = "/services"
+"""The path at the endpoint of a supervisor."""
+
+UP: Final = "up"
+STARTING: Final = "starting"
+DOWN: Final = "down"
+RESTARTING: Final = "restarting"
+"""A process runs, and those before it have failed again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """A process that a supervisor is to run."""
+
+    service: str
+    instance: str
+    host: str
+    process: int | None
+    """Its id; None while there is none."""
+    state: str
+    detail: str
+    """The end of the process before, and the reason; empty where all is well."""
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether somebody has to look after it."""
+        return self.state in (DOWN, RESTARTING)
+
+
+def supervised(home: Path) -> list[Supervised]:
+    """Return what the supervisors of a home run; nothing of one that does not answer."""
+    supervisors = [one for one in targets(home) if one.service == SUPERVISOR]
+    found = []
+    for _, body in ask_all(supervisors, PAGE):
+        try:
+            found += [Supervised(**one) for one in json.loads(body)["services"]]
+        except (ValueError, KeyError, TypeError):  # of another version
+            continue
+    return found
