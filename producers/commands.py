@@ -12,7 +12,7 @@ from sightline.cli.delivery import publish
 from sightline.cli.output import JsonOption, console, print_json, print_rows
 from sightline.errors import SightlineError
 from sightline.kafka.admin import ensure_fleet_topic
-from sightline.overload import skipped_shares, told_of_skipping
+from sightline.overload import overload_fields, skipped_shares
 from sightline.settings import load_settings
 from sightline.store import cameras, walking
 from sightline.store.cameras import DEFAULT_SITE, CameraSettings, NewCamera, checked
@@ -119,7 +119,7 @@ def list_all(as_json: JsonOption = False) -> None:
     shares = skipped_shares(settings.home)
     rows = []
     for camera in found:
-        told = told_of_skipping(camera.status_detail, shares.get(camera.camera_id))
+        told = overload_fields(camera.status_detail, shares.get(camera.camera_id))
         shown = _shown(camera) | {"detail": told["detail"]}
         rows.append(shown | told | _more(camera) if as_json else shown)
     print_rows(rows, title="Cameras", as_json=as_json)

@@ -15,8 +15,8 @@ Every service process serves these under `/metrics`, on loopback, and says where
 `run/targets/` of the home. A counter only grows while its process lives: `rate()` and
 `increase()` are what to ask for. A histogram has `_bucket`, `_sum` and `_count`.
 
-Labels are few: cameras, fleets, topics, groups, tables, and words of a fixed list. No metric
-names a person, a track or a record.
+Labels are few: cameras, fleets, topics, groups, tables, workers, and words of a fixed list. No
+metric names a person, a track or a record.
 
 ## Several workers
 

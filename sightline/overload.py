@@ -1,4 +1,4 @@
-"""Live cameras of which vision skips frames, as its processes tell it in their metrics."""
+"""Live cameras of which vision skips frames, as its processes report it in their metrics."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -8,8 +8,8 @@ from sightline.probe import ask_all
 from sightline.targets import targets
 
 OVERLOADED_SHARE: Final = 0.1
-"""Of a camera's frames of the last minute: where more are skipped, people are told. The alert
-FramesSkipped (`deploy/prometheus/rules`) has the same limit."""
+"""The share of a camera's frames of the last minute that may be skipped without a warning. The
+alert FramesSkipped (`deploy/prometheus/rules`) has the same limit."""
 
 
 def percent(share: float) -> str:
@@ -37,8 +37,8 @@ def skipped_shares(home: Path) -> dict[str, float]:
     return shares
 
 
-def told_of_skipping(detail: str | None, share: float | None) -> dict[str, Any]:
-    """Return `detail` and `skipped_share` of a camera's row: one that is overloaded says so."""
+def overload_fields(detail: str | None, share: float | None) -> dict[str, Any]:
+    """Return `detail` and `skipped_share` of a camera's row; the detail names an overload."""
     if share is not None and share > OVERLOADED_SHARE:
         said = f"overloaded: {percent(share)} of frames skipped"
         detail = f"{detail}; {said}" if detail else said

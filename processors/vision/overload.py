@@ -1,4 +1,4 @@
-"""The share of a live camera's frames that vision skips, and the lines that tell of it."""
+"""The share of a live camera's frames that vision skips, and the log lines about it."""
 
 import logging
 from typing import Final

@@ -49,7 +49,7 @@ def _health(as_json: JsonOption = False) -> None:
 
 
 def _rows(home: Path) -> list[dict[str, Any]]:
-    """One row for each process that runs, and for each that a supervisor is to run."""
+    """Return a row for each process that runs, and for each that a supervisor is to run."""
     from sightline.stack.supervised import STARTING, supervised  # noqa: PLC0415
 
     to_run = supervised(home)  # before the others: whoever ends meanwhile is in one of the two
@@ -63,11 +63,11 @@ def _rows(home: Path) -> list[dict[str, Any]]:
             for (service, instance, _), row in rows.items()
             if (service, instance, row["run"]) == (one.service, one.instance, LIVE)
         ]
-        if one.is_bad:
+        if one.is_failing:
             for row in of_it:
                 row |= {"state": one.state, "detail": one.detail}
         if not of_it:
-            state = one.state if one.is_bad else STARTING
+            state = one.state if one.is_failing else STARTING
             rows[one.service, one.instance, ""] = {
                 "service": one.service,
                 "instance": one.instance,
@@ -118,7 +118,7 @@ def _state(target: Target) -> dict[str, Any]:
 def _ask(
     target: Target, path: str, method: str = "GET", body: str = ""
 ) -> tuple[int, dict[str, Any]]:
-    """The status and what was said; 0 where nobody answers."""
+    """Return the HTTP status and the JSON object of the answer; 0 where there is none."""
     status, text = ask(target, path, method=method, body=body)
     try:
         return status, dict(json.loads(text)) if status else {"status": text}

@@ -17,7 +17,7 @@ from sightline.endpoints import (
 from sightline.errors import SightlineError
 from sightline.kafka.admin import reachable
 from sightline.kafka.config import kafka_access
-from sightline.overload import skipped_shares, told_of_skipping
+from sightline.overload import overload_fields, skipped_shares
 from sightline.settings import Settings
 from sightline.stack.monitoring import alerts
 from sightline.stack.ports import answers
@@ -40,12 +40,12 @@ class Status:
 
     @property
     def all_up(self) -> bool:
-        """Whether all parts answer, and every service runs that a supervisor is to run."""
+        """True if all parts answer, and every service runs that a supervisor is to run."""
         return all(one["state"] == UP for one in (*self.parts, *self.services))
 
     @property
     def is_database_up(self) -> bool:
-        """Whether cameras can be known."""
+        """True if the database answers, and with it the list of cameras is whole."""
         return all(one["state"] == UP for one in self.parts if one["part"] == _DATABASE)
 
 
@@ -124,8 +124,8 @@ def _monitoring(settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str
 
 
 def _services(settings: Settings) -> list[dict[str, Any]]:
-    """Every process that runs, and those that a supervisor is to run and that do not."""
-    bad = [one for one in supervised(settings.home) if one.is_bad]
+    """Return every process that runs, and those that a supervisor is to run and that do not."""
+    bad = [one for one in supervised(settings.home) if one.is_failing]
     restarting = {(one.host, one.process): one for one in bad}
     rows = []
     for one in running_services(settings):
@@ -146,7 +146,7 @@ def _service(name: str, host: str, pid: int | None, state: str, detail: str) -> 
 
 
 def _cameras(settings: Settings, shares: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Cameras that are not removed; none while the database is away."""
+    """Return the cameras that are not removed; none while the database is away."""
     try:
         with connect(settings) as connection:
             rows = connection.execute(
@@ -157,4 +157,4 @@ def _cameras(settings: Settings, shares: Mapping[str, float]) -> list[dict[str, 
         return []
     names = ("camera", "site", "fleet", "state", "since", "detail")
     found = [dict(zip(names, row, strict=True)) for row in rows]
-    return [row | told_of_skipping(row["detail"], shares.get(row["camera"])) for row in found]
+    return [row | overload_fields(row["detail"], shares.get(row["camera"])) for row in found]

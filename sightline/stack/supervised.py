@@ -1,4 +1,4 @@
-"""The state of the services that supervisors run, as each supervisor tells it over HTTP."""
+"""The state of the services that supervisors run, as each supervisor reports it over HTTP."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ UP: Final = "up"
 STARTING: Final = "starting"
 DOWN: Final = "down"
 RESTARTING: Final = "restarting"
-"""A process runs, and those before it have failed again and again."""
+"""The process runs, and those before it have failed again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Supervised:
     """The end of the process before, and the reason; empty where all is well."""
 
     @property
-    def is_bad(self) -> bool:
-        """Whether somebody has to look after it."""
+    def is_failing(self) -> bool:
+        """True if it does not run, or fails again and again."""
         return self.state in (DOWN, RESTARTING)
 
 

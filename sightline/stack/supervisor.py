@@ -57,17 +57,17 @@ class _Slot:
     """In a row, without a time of health between them."""
     ended_at: float = 0.0
     ended: str = ""
-    """The end of the last process, as it is told."""
+    """The end of the last process, such as `ended with status 1`."""
     last_words: str = ""
 
     def state(self, now: float) -> Supervised:
-        """Return the state as it is told; from any thread."""
+        """Return the state at a moment of the supervisor's clock; from any thread."""
         child, process = self.child, self.process  # which may change at any moment
-        state, detail = self._told(now, process)
+        state, detail = self._state_of(now, process)
         pid = None if process is None else process.pid
         return Supervised(child.name, child.instance, socket.gethostname(), pid, state, detail)
 
-    def _told(self, now: float, process: BaseProcess | None) -> tuple[str, str]:
+    def _state_of(self, now: float, process: BaseProcess | None) -> tuple[str, str]:
         times = f" ({self.failures} times in a row)" if self.failures > 1 else ""
         words = f": {self.last_words}" if self.last_words else ""
         if process is not None:

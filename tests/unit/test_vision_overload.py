@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 
 from processors.vision.overload import WINDOW_SECONDS, Overload
 from sightline.clock import SystemClock
-from sightline.overload import told_of_skipping
+from sightline.overload import overload_fields
 from tests.unit.test_vision_behind import live_film, worker
 
 NAME = "sightline_vision_skipped_share"
@@ -125,9 +125,9 @@ def test_a_camera_that_is_given_away_is_told_of_by_its_next_worker_alone() -> No
 
 
 def test_a_row_says_so_from_a_tenth_on() -> None:
-    assert told_of_skipping(None, 0.69) == {
+    assert overload_fields(None, 0.69) == {
         "detail": "overloaded: 69% of frames skipped", "skipped_share": 0.69,
     }  # fmt: skip
-    assert told_of_skipping("slow", 0.5)["detail"] == "slow; overloaded: 50% of frames skipped"
-    assert told_of_skipping(None, 0.1) == {"detail": None, "skipped_share": 0.1}
-    assert told_of_skipping("slow", None) == {"detail": "slow", "skipped_share": None}
+    assert overload_fields("slow", 0.5)["detail"] == "slow; overloaded: 50% of frames skipped"
+    assert overload_fields(None, 0.1) == {"detail": None, "skipped_share": 0.1}
+    assert overload_fields("slow", None) == {"detail": "slow", "skipped_share": None}
