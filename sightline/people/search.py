@@ -1,18 +1,21 @@
 """Has this person ever been here? A vector in; tracks, or people, that look like it out.
 
-The index says what comes near; scores are cosines of the stored vectors themselves.
+The index says what comes near; scores are cosines of the stored vectors themselves. A filter that
+leaves few is searched without the index, which would give up before it met them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
+from uuid import UUID
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 from pgvector import Vector
 from psycopg import sql
-from psycopg.rows import dict_row
+from psycopg.rows import TupleRow, dict_row
 
 from sightline.errors import SightlineError
 from sightline.store import faces, near_sealed, vectors
@@ -21,39 +24,45 @@ from sightline.store.db import Connection, sealing_of
 _MARGIN = 20
 """Rows more than asked for: half precision may put the last ones in another order."""
 
-_WHERE = """
-    (%(since)s::timestamptz IS NULL OR last_seen >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR first_seen < %(until)s)
-    AND (%(camera)s::text IS NULL OR camera_id = %(camera)s)
+_EXACT_ROWS = 50_000
+"""Tracks that a filter leaves, up to which all of them are compared: tenths of a second."""
+
+_LONGEST_SECONDS = 60
+"""A statement of a search that takes longer is cancelled: one that reads a whole large table."""
+
+_FILTERS = {
+    "since": sql.SQL("last_seen >= %(since)s"),
+    "until": sql.SQL("first_seen < %(until)s"),
+    "camera": sql.SQL("camera_id = %(camera)s"),
+}
+
+_BY_INDEX = """
+SELECT track_uuid, {vector} <=> %(vector)s AS away
+FROM {table} JOIN person_tracks USING (track_uuid)
+WHERE {indexed} AND {where}
+ORDER BY {distance} LIMIT %(rows)s
 """
 
-_SEEN = """track_uuid, camera_id, site_id, global_id, person_id, name, first_seen, last_seen,
-        pack, face_quality, confidence"""
+# person_tracks has the vectors of track_faces, and no index of them.
+_EXACT = """
+SELECT track_uuid, embedding <=> %(vector)s AS away FROM person_tracks
+WHERE {where} AND pack = %(pack)s AND vector_dims(embedding) = %(dimension)s
+ORDER BY away LIMIT %(rows)s
+"""
 
-_NEAR = f"""
-    SELECT {_SEEN}, {{vector}} <=> %(vector)s AS away
-    FROM {{table}} JOIN person_tracks USING (track_uuid)
-    WHERE {{indexed}} AND {_WHERE}
-    ORDER BY {{distance}} LIMIT %(rows)s
-"""  # noqa: S608 - our own words
-
-_NEAR_SEALED = f"""
-    SELECT {_SEEN}, away
-    FROM unnest(%(tracks)s::uuid[], %(aways)s::float8[]) AS near(track_uuid, away)
-    JOIN person_tracks USING (track_uuid)
-"""  # noqa: S608 - our own words
+_LEFT = "EXPLAIN (FORMAT JSON) SELECT FROM person_tracks WHERE {where}"
 
 _TRACKS = """
-WITH near AS MATERIALIZED ({near})
-SELECT near.global_id, coalesce(employee.name, given.name, near.name, 'Unknown') AS name,
-    employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, near.last_seen,
+SELECT track.global_id, coalesce(employee.name, given.name, track.name, 'Unknown') AS name,
+    employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, track.last_seen,
     (first_seen AT TIME ZONE 'UTC')::date AS day, 1 - away AS score, face_quality, confidence,
     (SELECT snapshot_path FROM access_logs log
-     WHERE log.track_uuid = near.track_uuid AND snapshot_path IS NOT NULL
+     WHERE log.track_uuid = track.track_uuid AND snapshot_path IS NOT NULL
      ORDER BY epoch DESC LIMIT 1) AS snapshot_path
-FROM near
-LEFT JOIN employees employee ON employee.global_id = near.global_id
-LEFT JOIN person_names given ON given.global_id = near.global_id
+FROM unnest(%(tracks)s::uuid[], %(aways)s::float8[]) AS near(track_uuid, away)
+JOIN person_tracks track USING (track_uuid)
+LEFT JOIN employees employee ON employee.global_id = track.global_id
+LEFT JOIN person_names given ON given.global_id = track.global_id
 WHERE 1 - away >= %(min_score)s
 ORDER BY away, track_uuid LIMIT %(limit)s
 """
@@ -92,33 +101,83 @@ def search_tracks(
     person_id, name, track_uuid, camera_id, site_id, first_seen, last_seen, day (UTC), score,
     face_quality, confidence, snapshot_path. `since` and `until` bound when they were here.
 
-    Raises SightlineError for a vector that is none, or that is not of the pack.
+    Where `since`, `until` and `camera` leave few tracks the result is exact. Raises SightlineError
+    for a vector that is none, or that is not of the pack, and for a search that takes too long.
     """
-    asked = {"since": since, "until": until, "camera": camera, "min_score": min_score}
     words, given = _query("track_faces", pack, vector, limit)
-    given |= asked
-    with db.transaction(), db.cursor(row_factory=dict_row) as cursor:
-        vectors.widen(cursor, limit + _MARGIN)
-        near = sql.SQL(_NEAR).format(**words)
-        rows = cursor.execute(sql.SQL(_TRACKS).format(near=near), given).fetchall()
+    filters = {"since": since, "until": until, "camera": camera}
+    conditions = [_FILTERS[name] for name, value in filters.items() if value is not None]
+    where = sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
+    given |= filters | {"min_score": min_score}
+    with db.transaction(), db.cursor() as cursor, _bounded(cursor):
+        near = _nearest_tracks(
+            cursor, words | {"where": where}, given, is_filtered=bool(conditions)
+        )
         if sealing_of(cursor).is_on:
-            rows += _sealed_tracks(cursor, pack, given)
-            rows = sorted(rows, key=lambda row: (-row["score"], row["track_uuid"]))[:limit]
+            probe = given["vector"].to_numpy()
+            sealed = near_sealed.nearest(cursor, faces.TRACKS, pack, probe, limit, where, given)
+            near |= {track: 1 - cosine for track, cosine in sealed}
+        found = {"tracks": list(near), "aways": list(near.values())}
+        with db.cursor(row_factory=dict_row) as details:
+            rows = details.execute(_TRACKS, given | found).fetchall()
     if not rows:
         _check_length(db, pack, given)
     return rows
 
 
-def _sealed_tracks(
-    cursor: psycopg.Cursor[dict[str, Any]], pack: str, given: dict[str, Any]
-) -> list[dict[str, Any]]:
-    near = near_sealed.nearest(
-        cursor, faces.TRACKS, pack, given["vector"].to_numpy(), given["limit"],
-        sql.SQL(_WHERE), given,
-    )  # fmt: skip
-    found = {"tracks": [one for one, _ in near], "aways": [1 - cosine for _, cosine in near]}
-    query = sql.SQL(_TRACKS).format(near=sql.SQL(_NEAR_SEALED))
-    return cursor.execute(query, given | found).fetchall()
+Near = dict[UUID, float]
+"""The cosine distances of tracks."""
+
+
+def _nearest_tracks(
+    cursor: psycopg.Cursor[TupleRow],
+    words: dict[str, sql.Composable],
+    given: dict[str, Any],
+    *,
+    is_filtered: bool,
+) -> Near:
+    """The tracks that come nearest: by the index, which walks from near to far, or by comparing
+    all that the filters leave, where they are so few that the walk could end before it met them."""
+    if is_filtered and _estimate(cursor, words["where"], given) <= _EXACT_ROWS:
+        return _found(cursor, _EXACT, words, given)
+    vectors.widen(cursor, given["rows"])
+    near = _found(cursor, _BY_INDEX, words, given)
+    if is_filtered and len(near) < given["rows"]:
+        return _found(cursor, _EXACT, words, given)
+    return near
+
+
+def _found(
+    cursor: psycopg.Cursor[TupleRow],
+    query: LiteralString,
+    words: dict[str, sql.Composable],
+    given: dict[str, Any],
+) -> Near:
+    return dict(cursor.execute(sql.SQL(query).format(**words), given).fetchall())
+
+
+def _estimate(
+    cursor: psycopg.Cursor[TupleRow], where: sql.Composable, given: dict[str, Any]
+) -> int:
+    """About how many tracks meet a condition, as the planner takes it from its statistics."""
+    row = cursor.execute(sql.SQL(_LEFT).format(where=where), given).fetchone()
+    return int(row[0][0]["Plan"]["Plan Rows"]) if row else 0
+
+
+@contextmanager
+def _bounded(cursor: psycopg.Cursor[Any]) -> Iterator[None]:
+    """Until the end of the transaction, cancel statements that take too long.
+
+    Raises SightlineError for one that did.
+    """
+    limit = f"{_LONGEST_SECONDS}s"
+    cursor.execute("SELECT set_config('statement_timeout', %s, true)", (limit,))
+    try:
+        yield
+    except psycopg.errors.QueryCanceled as error:
+        raise SightlineError(
+            f"the search took longer than {limit}: ask for one camera or a shorter time"
+        ) from error
 
 
 def search_persons(
@@ -134,8 +193,7 @@ def search_persons(
     Best first, at most `limit` from `threshold` on. Raises SightlineError as `search_tracks`.
     """
     words, given = _query("person_faces", pack, vector, limit)
-    with db.transaction():
-        cursor = db.cursor()
+    with db.transaction(), db.cursor() as cursor, _bounded(cursor):
         vectors.widen(cursor, limit + _MARGIN)
         query = sql.SQL(_PERSONS).format(**words)
         rows = cursor.execute(query, given | {"min_score": threshold}).fetchall()
@@ -156,7 +214,8 @@ def _query(
         raise SightlineError("the limit has to be 1 or more")
     probe = _checked(vector)
     words = vectors.near(table, pack, len(probe))
-    return words, {"vector": Vector(probe), "limit": limit, "rows": limit + _MARGIN}
+    given = {"pack": pack, "dimension": len(probe), "vector": Vector(probe), "limit": limit}
+    return words, given | {"rows": limit + _MARGIN}
 
 
 def _check_length(db: Connection, pack: str, given: dict[str, Any]) -> None:

@@ -36,6 +36,11 @@ _EF_SEARCH = 200
 """Candidates that a search of the graph keeps; see `make bench-match` for what it finds."""
 _MOST_EF = 1000  # pgvector's limit
 
+_MOST_VISITED = 40_000
+"""Vectors that a search looks at until other conditions have left it enough: a second or two."""
+_VISITED_MEMORY = 4
+"""Memory for those, in `work_mem`."""
+
 _AGAIN_SECONDS = 600.0
 
 _LOCK = "sightline vector indexes"
@@ -134,11 +139,13 @@ def near(table: str, pack: str, dimension: int) -> dict[str, sql.Composable]:
 
 def widen(cursor: psycopg.Cursor[Any], rows: int) -> None:
     """Until the end of the transaction look wide enough for so many rows, and on where another
-    condition leaves too few of them."""
+    condition leaves too few of them: up to a limit, so that fewer may be found than there are."""
     cursor.execute(
         "SELECT set_config('hnsw.ef_search', %s, true),"
-        " set_config('hnsw.iterative_scan', 'relaxed_order', true)",
-        (str(min(max(_EF_SEARCH, 2 * rows), _MOST_EF)),),
+        " set_config('hnsw.iterative_scan', 'relaxed_order', true),"
+        " set_config('hnsw.max_scan_tuples', %s, true),"
+        " set_config('hnsw.scan_mem_multiplier', %s, true)",
+        (str(min(max(_EF_SEARCH, 2 * rows), _MOST_EF)), str(_MOST_VISITED), str(_VISITED_MEMORY)),
     )
 
 
