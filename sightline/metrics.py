@@ -173,6 +173,10 @@ RECORDS_LOST = Counter(
     "sightline_records_lost", "Records deleted before a group had read them", ["group", "topic"]
 )
 ROWS_EXPIRED = Counter("sightline_rows_expired", "Rows deleted as their time was over", ["table"])
+OBJECTS_PUT_ASIDE = Counter(
+    "sightline_objects_put_aside",
+    "Objects that could not be deleted: each is tried again later, and counted again if it fails",
+)
 
 TOPIC_RECORDS = Gauge("sightline_topic_records", "Records that a topic keeps", ["topic"])
 TOPIC_BYTES = Gauge("sightline_topic_bytes", "Size of what a topic keeps, in bytes", ["topic"])

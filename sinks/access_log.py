@@ -13,6 +13,7 @@ from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people.overlay import UNKNOWN
 from sightline.settings import Settings
+from sightline.store.db import Connection
 from sinks.decisions import (
     PATH_LOCK,
     Camera,
@@ -104,6 +105,10 @@ class AccessLog:
 
     def idle(self, cursor: Cursor) -> None:
         """Nothing is due by time alone."""
+
+    def maintain(self, db: Connection) -> bool:  # noqa: ARG002
+        """Nothing is due outside of its transactions."""
+        return False
 
     def _measure(self, named: Sequence[pb.Sighting]) -> None:
         metrics.ROWS.labels(self.name, "access_logs").inc(len(named))

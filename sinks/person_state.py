@@ -21,6 +21,7 @@ from sightline.lifecycle import start_service
 from sightline.people import facts, overlay, person_rows
 from sightline.settings import Settings
 from sightline.store import faces
+from sightline.store.db import Connection
 from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
 from sinks.promoted import with_promotions
 
@@ -146,6 +147,10 @@ class PersonState:
         if now >= self._forget_due:
             self._forget_due = now + _FORGET_SECONDS
             self._clean_up(cursor, to_datetime(self._clock.now_us()))
+
+    def maintain(self, db: Connection) -> bool:  # noqa: ARG002
+        """Nothing is due outside of its transactions."""
+        return False
 
     def _clean_up(self, cursor: Cursor, now: datetime) -> None:
         cursor.execute(

@@ -18,6 +18,7 @@ from sightline.kafka.sink import Cursor, Sink, Taken
 from sightline.people import overlay
 from sightline.runs.schema import replaced_schema
 from sightline.settings import Settings
+from sightline.store.db import Connection
 
 _OF_EVENTS = """
 SELECT event_id::text, promotion_id FROM promoted_events WHERE event_id = ANY(%s::uuid[])
@@ -73,6 +74,10 @@ class WithPromotions:
     def idle(self, cursor: Cursor) -> None:
         """What is due by time in the rows that people read."""
         self._sink.idle(cursor)
+
+    def maintain(self, db: Connection) -> bool:
+        """Do a slice of what the sink has to do outside of its transactions."""
+        return self._sink.maintain(db)
 
     def _write_aside(self, cursor: Cursor, part: Sequence[Taken], schema: str) -> None:
         path = sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(schema))

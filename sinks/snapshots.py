@@ -8,6 +8,8 @@ so that doing it again writes the same object. One that nothing has come to poin
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from google.protobuf.message import Message
@@ -16,34 +18,42 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.topics import SIGHTINGS, SNAPSHOTS
 from sightline import metrics
+from sightline.clock import Clock
 from sightline.erase import barred
 from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
 from sightline.lifecycle import start_service
 from sightline.people import overlay
 from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.store.db import Connection
 from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
 from sightline.store.sealing import TamperedError
 from sinks import snapshot_rows as rows
 from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages, news
 from sinks.promoted import with_promotions
 from sinks.snapshot_rows import Owner, Shot, Written
+from sinks.stale_objects import ObjectNotes, StaleObjects
 
 log = logging.getLogger(__name__)
 
 _CORRECTED_AT_ONCE = 100
 """Snapshots that get another name in one transaction, which keeps corrections waiting."""
 
-_EXPECT = """
-INSERT INTO stale_objects (key, stale_at) VALUES (%s, now() + %s)
-ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
-"""
-
-_EXPECTED_FOR = timedelta(hours=1)
-"""No transaction takes so long."""
+_PUT_AT_ONCE = 50
+"""Pictures that are kept in memory until they are written."""
 
 _PENDING_FOR = timedelta(hours=1)
 """A shot whose person is not known by then is dropped; wall time since it arrived."""
+
+
+@dataclass(slots=True)
+class Due:
+    """Pictures to be written before the transaction commits, by key."""
+
+    new: dict[str, bytes] = field(default_factory=dict)
+    better: dict[str, bytes] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.new) + len(self.better)
 
 
 class Snapshots:
@@ -51,16 +61,21 @@ class Snapshots:
 
     name = "snapshots"
 
-    def __init__(self, settings: Settings, store: ObjectStore) -> None:
+    def __init__(self, settings: Settings, store: ObjectStore, clock: Clock | None = None) -> None:
         self.topics: Mapping[str, type[Message]] = topics_of(
             settings.run, (SNAPSHOTS, pb.Snapshot), (SIGHTINGS, pb.Sighting)
         )
         self.batch_seconds = settings.sinks.batch_seconds
         self._between = timedelta(seconds=settings.sinks.unknown_snapshot_seconds)
-        self._settings = settings
         self._store = store
+        self._notes = ObjectNotes(settings)
+        self._stale = StaleObjects(self.name, store, clock)
         self._prefix = run_prefix(settings.run)
         self._wrote = False
+
+    def close(self) -> None:
+        """Close the connection that the sink has besides that of its transactions."""
+        self._notes.close()
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Keep the shots and decisions of a batch, and write what has both."""
@@ -79,8 +94,7 @@ class Snapshots:
         self._settle_all(cursor, [*stale, *(one.sighting_id for one in sightings), *shots])
 
     def idle(self, cursor: Cursor) -> None:
-        """Rename what was corrected, drop shots that nobody came for, and delete the objects that
-        nothing points to."""
+        """Rename what was corrected, and drop shots that nobody came for."""
         if not self._wrote:  # else that has been done, and its locks are no longer to be had
             overlay.share(cursor)
             self._settle_all(cursor, self._lock(cursor, ()))
@@ -88,13 +102,10 @@ class Snapshots:
         cursor.execute(
             "DELETE FROM pending_snapshots WHERE arrived_at < now() - %s", (_PENDING_FOR,)
         )
-        # Not those of this very transaction, which may not be committed yet.
-        cursor.execute(
-            "SELECT key FROM stale_objects WHERE stale_at < now() FOR UPDATE SKIP LOCKED"
-        )
-        for (key,) in cursor.fetchall():
-            self._store.delete(key)
-            cursor.execute("DELETE FROM stale_objects WHERE key = %s", (key,))
+
+    def maintain(self, db: Connection) -> bool:
+        """Delete some of the objects that nothing points to; whether there may be more."""
+        return self._stale.delete_some(db)
 
     def _lock(self, cursor: Cursor, sites: Iterable[str]) -> list[str]:
         """Lock sites, and those of some sightings whose owner was corrected; these sightings.
@@ -108,16 +119,20 @@ class Snapshots:
     def _settle_all(self, cursor: Cursor, touched: Sequence[str]) -> None:
         left = dict.fromkeys(touched, False)
         seen: set[str] = set()
+        due = Due()
         while left:
             one = next(iter(left))
-            orphans = self._settle(cursor, one, is_orphan=left.pop(one))
+            orphans = self._settle(cursor, one, due, is_orphan=left.pop(one))
             seen.add(one)
             left |= dict.fromkeys(orphans, True)
+            if len(due) >= _PUT_AT_ONCE or not left:
+                self._put(cursor, due)
+                due = Due()
         # Only now: this lock is shared with the access log, which waits for no object store.
         lock(cursor, PATH_LOCK, seen)
         rows.point(cursor, sorted(seen))
 
-    def _settle(self, cursor: Cursor, sighting: str, *, is_orphan: bool) -> list[str]:
+    def _settle(self, cursor: Cursor, sighting: str, due: Due, *, is_orphan: bool) -> list[str]:
         """Bring one track's snapshot up to date; returns the tracks that pointed to it.
 
         An orphan has pointed to another's picture until now.
@@ -135,9 +150,9 @@ class Snapshots:
         if owner and owner.global_id:
             shot = rows.pending_of(cursor, sighting)
             if written is None and (shot or is_orphan):
-                self._write_first(cursor, owner, shot)
+                self._write_first(cursor, owner, shot, due)
             elif shot and written and written.is_own:
-                self._write_better(cursor, sighting, written, shot)
+                self._write_better(cursor, sighting, written, shot, due)
         return orphans
 
     def _give(self, cursor: Cursor, owner: Owner) -> list[str]:
@@ -148,7 +163,7 @@ class Snapshots:
         )
         return rows.orphans_of(cursor, owner.key)
 
-    def _write_first(self, cursor: Cursor, owner: Owner, shot: Shot | None) -> None:
+    def _write_first(self, cursor: Cursor, owner: Owner, shot: Shot | None, due: Due) -> None:
         """Write a picture, or point to that of a neighbour: an unknown person's that is too near
         for another, or any where there is none of this track any more."""
         alone = shot is not None and owner.persons_name is not None
@@ -156,19 +171,20 @@ class Snapshots:
         if near is not None:
             rows.insert(cursor, owner, near)
         elif shot is not None:
-            self._expect(owner.key)
-            self._put(cursor, owner.key, shot.jpeg)
+            due.new[owner.key] = shot.jpeg
             rows.drop_pending(cursor, owner.sighting_id)
             rows.insert(cursor, owner, shot)
         else:
             return
         metrics.ROWS.labels(self.name, "snapshots").inc()
 
-    def _write_better(self, cursor: Cursor, sighting: str, written: Written, shot: Shot) -> None:
+    def _write_better(
+        self, cursor: Cursor, sighting: str, written: Written, shot: Shot, due: Due
+    ) -> None:
         rows.drop_pending(cursor, sighting)
         if shot.quality <= written.quality:
             return
-        self._put(cursor, written.path, shot.jpeg)
+        due.better[written.path] = shot.jpeg
         cursor.execute(
             "UPDATE snapshots SET captured_at = %s, quality = %s WHERE sighting_id = %s",
             (shot.captured_at, shot.quality, sighting),
@@ -186,25 +202,18 @@ class Snapshots:
             log.warning("snapshots: %s", error)
         else:
             rows.keep_again(cursor, sighting, written, jpeg)
-        cursor.execute(
-            "INSERT INTO stale_objects (key) VALUES (%s)"
-            " ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at",
-            (written.path,),
-        )
+        self._notes.give_up(cursor, written.path)
         return rows.orphans_of(cursor, written.path)
 
-    def _expect(self, key: str) -> None:
-        """Note a new object, whatever becomes of the transaction that takes the note back: where
-        that dies, and is done again with another decision, nothing would point to the object."""
-        with connect(self._settings, autocommit=True) as db:
-            # Who holds it now deletes the old object, in moments.
-            db.execute("SET lock_timeout = '10s'")
-            db.execute(_EXPECT, (key, _EXPECTED_FOR))
-
-    def _put(self, cursor: Cursor, key: str, jpeg: bytes) -> None:
-        # Before it is written, or a worker that deletes it just now would come after.
-        cursor.execute("DELETE FROM stale_objects WHERE key = %s", (key,))
-        self._store.put(key, jpeg)
+    def _put(self, cursor: Cursor, due: Due) -> None:
+        """Write pictures; the new ones are noted before, all at once."""
+        if not due:
+            return
+        self._notes.expect(cursor, due.new)
+        pictures = due.new | due.better
+        self._notes.take_away(cursor, pictures)
+        for key, jpeg in pictures.items():
+            self._store.put(key, jpeg)
 
 
 def best_shots(snapshots: Iterable[pb.Snapshot]) -> dict[str, pb.Snapshot]:
@@ -225,5 +234,5 @@ def _still_right(written: Written, owner: Owner) -> bool:
 def run(settings: Settings) -> None:
     """Run the service until it is told to stop."""
     stop = start_service(Snapshots.name, settings)
-    sink = Snapshots(settings, open_store(settings))
-    SinkLoop(with_promotions(sink, settings), settings).run(stop)
+    with closing(Snapshots(settings, open_store(settings))) as sink:
+        SinkLoop(with_promotions(sink, settings), settings).run(stop)

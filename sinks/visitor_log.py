@@ -21,6 +21,7 @@ from sightline.lifecycle import start_service
 from sightline.people import visit_rows
 from sightline.people.overlay import UNKNOWN
 from sightline.settings import Settings
+from sightline.store.db import Connection
 from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
 from sinks.promoted import with_promotions
 
@@ -144,6 +145,10 @@ class VisitorLog:
 
     def idle(self, cursor: Cursor) -> None:
         """Nothing is due by time alone."""
+
+    def maintain(self, db: Connection) -> bool:  # noqa: ARG002
+        """Nothing is due outside of its transactions."""
+        return False
 
     def _visits(self, cursor: Cursor, events: list[str]) -> None:
         written = visit_rows.compute(cursor, events)

@@ -45,6 +45,8 @@ _POLL_SECONDS = 0.2
 _WATERMARK_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
+_MAINTENANCE_SECONDS = 1.0
+"""For which `Sink.maintain` may keep new records waiting, but for the slice that it ends in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,14 @@ class Sink(Protocol):
 
     def idle(self, cursor: Cursor) -> None:
         """What is due by time alone; called at least once every `batch_seconds`."""
+        ...
+
+    def maintain(self, db: Connection) -> bool:
+        """Do a slice of what is due and no part of a batch, in a transaction of its own.
+
+        Called between batches. Returns whether there may be more: then it is called again, soon
+        where no records wait.
+        """
         ...
 
 
@@ -151,6 +161,15 @@ class SinkLoop:
             reached.came(len(records))
             self._step(db, records)
             self._go_on()
+            self._maintain(db, stop, 0.0 if records else _MAINTENANCE_SECONDS)
+
+    def _maintain(self, db: Connection, stop: Stop, seconds: float) -> None:
+        """Let the sink do a slice of its maintenance, and more of them for so long."""
+        until = self._clock.monotonic() + seconds
+        while not stop and self._sink.maintain(db):
+            stop.beat()
+            if self._clock.monotonic() >= until:
+                break
 
     def _collect(self, stop: Stop) -> list[Record]:
         records: list[Record] = []

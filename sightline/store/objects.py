@@ -5,8 +5,9 @@ import hashlib
 import os
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,7 @@ from sightline.settings import Settings
 from sightline.store.sealing import Sealing, is_sealed
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from types_boto3_s3 import S3Client
 
 _MAX_KEY_BYTES = 1024
@@ -55,6 +57,14 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
+        ...
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
+        """Remove up to 1,000 objects; by key the errors of those that could not be removed.
+
+        A key that is none is such an error. Raises InfrastructureError when the store fails as
+        a whole.
+        """
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
@@ -103,6 +113,16 @@ class FolderStore:
         path = self._path(key)
         with _disk("delete", path):
             path.unlink(missing_ok=True)
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
+        """Remove files."""
+        failed: dict[str, str] = {}
+        for key in keys:
+            try:
+                self.delete(key)
+            except (SightlineError, InfrastructureError) as error:
+                failed[key] = str(error)
+        return failed
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The files whose path below the folder begins with a prefix."""
@@ -153,6 +173,47 @@ class S3Store:
         with _s3(f"delete {self.location(key)}"):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
+    def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
+        """Remove objects with one request, or one by one where the server refuses that."""
+        failed: dict[str, str] = {}
+        asked: dict[str, str] = {}  # keys by what they are called in the bucket
+        for key in keys:
+            try:
+                asked[self._key(key)] = key
+            except SightlineError as error:
+                failed[key] = str(error)
+        if asked:
+            with _s3(f"delete {len(asked)} objects of s3://{self._bucket}/{self._prefix}"):
+                for name, why in self._delete_all(list(asked)).items():
+                    failed[asked[name]] = f"S3, delete {self.location(asked[name])}: {why}"
+        return failed
+
+    def _delete_all(self, names: list[str]) -> dict[str, str]:
+        try:
+            answer = self._client.delete_objects(
+                Bucket=self._bucket,
+                Delete={"Objects": [{"Key": name} for name in names], "Quiet": True},
+            )
+        except self._client.exceptions.ClientError as error:
+            if not _is_refusal(error):
+                raise
+            return self._delete_each(names)  # not every maker's server takes several at once
+        return {
+            error["Key"]: f"{error.get('Code')}: {error.get('Message')}"
+            for error in answer.get("Errors", [])
+        }
+
+    def _delete_each(self, names: list[str]) -> dict[str, str]:
+        failed: dict[str, str] = {}
+        for name in names:
+            try:
+                self._client.delete_object(Bucket=self._bucket, Key=name)
+            except self._client.exceptions.ClientError as error:
+                if not _is_refusal(error):
+                    raise
+                failed[name] = str(error)
+        return failed
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys below the store's prefix that begin with `prefix`."""
         with _s3(f"list s3://{self._bucket}/{self._prefix}{prefix}"):
@@ -189,6 +250,10 @@ class SealedStore:
     def delete(self, key: str) -> None:
         """Remove an object."""
         self._store.delete(key)
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
+        """Remove objects."""
+        return self._store.delete_all(keys)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys that begin with a prefix."""
@@ -284,6 +349,14 @@ def _s3(what: str) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise InfrastructureError(f"S3, {what}: {error}") from error
+
+
+def _is_refusal(error: "ClientError") -> bool:
+    """Whether the service has refused what was asked, rather than failed."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return True
+    return 400 <= status < 500 and status != HTTPStatus.TOO_MANY_REQUESTS
 
 
 def _s3_client(endpoint_url: str | None) -> "S3Client":

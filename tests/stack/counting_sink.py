@@ -13,6 +13,7 @@ from sightline.errors import InvalidRecord
 from sightline.kafka.sink import Cursor, SinkLoop, Taken
 from sightline.lifecycle import start_service
 from sightline.settings import load_settings
+from sightline.store.db import Connection
 
 
 class CountingSink:
@@ -37,6 +38,10 @@ class CountingSink:
 
     def idle(self, cursor: Cursor) -> None:
         """Nothing is due."""
+
+    def maintain(self, db: Connection) -> bool:
+        """Nothing is due."""
+        return False
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from sightline.kafka.sink import Sink, SinkLoop, Taken
 from sightline.lifecycle import Stop
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
+from sinks.promoted import WithPromotions
+from sinks.snapshots import Snapshots
 from tests.least_rights import as_service
 
 T0 = to_us(datetime(2026, 11, 21, 10, 15, 30, 250_000, UTC))
@@ -31,7 +33,7 @@ def at(seconds: float) -> int:
 
 
 @contextmanager
-def at_work(settings: Settings, sinks: Iterable[Sink]) -> Iterator[None]:
+def at_work(settings: Settings, sinks: Sequence[Sink]) -> Iterator[None]:
     """Sinks at work, each in a thread with its own rights; what ends one of them fails the test."""
     stop = Stop(10)
     ends: list[BaseException] = []
@@ -50,8 +52,10 @@ def at_work(settings: Settings, sinks: Iterable[Sink]) -> Iterator[None]:
         yield
     finally:
         stop.request()
-        for thread in threads:
+        for thread, sink in zip(threads, sinks, strict=True):
             thread.join(20)
+            with _closing(sink):
+                pass
     assert not ends
     assert not any(thread.is_alive() for thread in threads)
 
@@ -233,9 +237,9 @@ def new_world(settings: Settings) -> Iterator[World]:
 def write(settings: Settings, sink: Sink, *batches: Iterable[Message], idle: bool = False) -> None:
     """Let a sink write batches, each in a transaction of its own, as the runner does.
 
-    It has the rights of its service.
+    It has the rights of its service. With `idle` it does all that is due besides.
     """
-    with connect(as_service(settings, sink.name)) as db:
+    with connect(as_service(settings, sink.name)) as db, _closing(sink):
         for batch in batches:
             records = taken(sink, batch)
             with db.transaction(), db.cursor() as cursor:
@@ -243,6 +247,19 @@ def write(settings: Settings, sink: Sink, *batches: Iterable[Message], idle: boo
                     sink.write(cursor, records)
                 if idle:
                     sink.idle(cursor)
+            while idle and sink.maintain(db):
+                pass
+
+
+@contextmanager
+def _closing(sink: Sink) -> Iterator[None]:
+    """Close the connection that a sink may have of its own; it opens one again when it has to."""
+    try:
+        yield
+    finally:
+        inner = sink._sink if isinstance(sink, WithPromotions) else sink
+        if isinstance(inner, Snapshots):
+            inner.close()
 
 
 def taken(sink: Sink, batch: Iterable[Message]) -> list[Taken]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import permutations
 from pathlib import Path
 
@@ -37,8 +38,9 @@ def store(tmp_path: Path) -> FolderStore:
 
 
 @pytest.fixture
-def sink(stack: Settings, store: FolderStore) -> Snapshots:
-    return Snapshots(stack, store)
+def sink(stack: Settings, store: FolderStore) -> Iterator[Snapshots]:
+    with closing(Snapshots(stack, store)) as sink:
+        yield sink
 
 
 def tidy(stack: Settings, sink: Snapshots) -> None:
@@ -283,6 +285,18 @@ def test_snapshots_go_to_s3_over_http(stack: Settings, world: World, bucket: Set
     assert objects(store) == {path: b"picture 0 0.9"}
     assert store.location(path) == f"s3://pictures/site/one/{path}"
     assert list(store.keys("unknown/")) == []
+
+
+def test_a_bucket_deletes_many_at_once(bucket: Settings) -> None:
+    store = open_store(bucket)
+    keys = [f"many/{number}.jpg" for number in range(150)]
+    for key in keys[:3]:
+        store.put(key, b"x")
+    store.put("many/kept.jpg", b"x")
+    failed = store.delete_all([*keys, "../x"])
+    assert list(failed) == ["../x"]
+    assert list(store.keys("many/")) == ["many/kept.jpg"]
+    assert store.delete_all([]) == {}
 
 
 def test_a_bucket_that_is_not_there_is_one_clear_line(bucket: Settings) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.errors import InfrastructureError, SightlineError
-from sightline.store.objects import FolderStore, safe_name
+from sightline.store.objects import FolderStore, S3Store, safe_name
 
 NAMES = st.one_of(
     st.text(max_size=300),
@@ -113,3 +114,53 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_half_file(tiny_disk: Path) 
     assert "\n" not in str(caught.value)
     assert store.get("a.jpg") == b"old"
     assert [path.name for path in tiny_disk.iterdir()] == ["a.jpg"]
+
+
+def test_a_folder_says_which_files_it_could_not_delete(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put("a.jpg", b"x")
+    (tmp_path / "dir.jpg").mkdir()
+    failed = store.delete_all(["a.jpg", "gone.jpg", "dir.jpg", "../x"])
+    assert failed.keys() == {"dir.jpg", "../x"}
+    assert "Is a directory" in failed["dir.jpg"]
+    assert list(store.keys()) == []
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S3Store, Stubber]]:
+    """A bucket whose answers are written by the test."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    store = S3Store("pictures", "one")
+    with Stubber(store._client) as stubber:
+        yield store, stubber
+
+
+def test_a_bucket_says_which_objects_it_could_not_delete(bucket: tuple[S3Store, Stubber]) -> None:
+    store, stubber = bucket
+    denied = {"Key": "one/b.jpg", "Code": "AccessDenied", "Message": "Access Denied"}
+    stubber.add_response("delete_objects", {"Errors": [denied]})
+    failed = store.delete_all(["a.jpg", "b.jpg"])
+    assert failed == {"b.jpg": "S3, delete s3://pictures/one/b.jpg: AccessDenied: Access Denied"}
+
+
+@pytest.mark.parametrize(("code", "status"), [("NotImplemented", 501), ("MissingContentMD5", 400)])
+def test_a_server_that_takes_one_at_a_time_is_asked_so(
+    bucket: tuple[S3Store, Stubber], code: str, status: int
+) -> None:
+    store, stubber = bucket
+    stubber.add_client_error("delete_objects", code, http_status_code=status)
+    stubber.add_response("delete_object", {})
+    stubber.add_client_error("delete_object", "AccessDenied", http_status_code=403)
+    assert store.delete_all(["a.jpg", "b.jpg"]).keys() == {"b.jpg"}
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_server_that_fails_as_a_whole_counts_against_no_object(
+    bucket: tuple[S3Store, Stubber], status: int
+) -> None:
+    store, stubber = bucket
+    stubber.add_client_error("delete_objects", "SlowDown", http_status_code=status)
+    with pytest.raises(InfrastructureError, match="delete 2 objects of s3://pictures/one/"):
+        store.delete_all(["a.jpg", "b.jpg"])
