@@ -15,6 +15,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import Message
 
+from schemas.naming import sink_group
 from schemas.topics import LIVE, OF_A_RUN, Topic, of_run
 from sightline import metrics, tracing
 from sightline.clock import Clock, SystemClock
@@ -35,7 +36,7 @@ from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 from sightline.store.db import Connection, connect
 
-__all__ = ["Cursor", "Sink", "SinkLoop", "Taken", "group_of", "topics_of"]
+__all__ = ["Cursor", "Sink", "SinkLoop", "Taken", "topics_of"]
 
 log = logging.getLogger(__name__)
 
@@ -95,11 +96,6 @@ def topics_of(run: str, *kinds: tuple[Topic, type[Message]]) -> dict[str, type[M
     }
 
 
-def group_of(sink: str, run: str) -> str:
-    """The consumer group of a sink: each run has its own."""
-    return f"sightline-{sink}" if run == LIVE else f"sightline-{sink}.run-{run}"
-
-
 class SinkLoop:
     """Runs a sink until it is told to stop."""
 
@@ -107,7 +103,7 @@ class SinkLoop:
         self._sink = sink
         self._settings = settings
         self._clock = clock or SystemClock()
-        group = group_of(sink.name, settings.run)
+        group = sink_group(sink.name, settings.run)
         config = member_config(settings, group, group) | lag.OPTIONS
         self._consumer = Consumer(config, logger=LIBRDKAFKA)
         self._lag = lag.ConsumerLag(self._consumer, group, sink.topics, self._clock)

@@ -14,13 +14,13 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import sink_group
 from schemas.topics import LIVE, Topic
 from sightline.faults import Place
 from sightline.kafka.admin import apply_topics
 from sightline.kafka.config import client_config, producer_config
 from sightline.kafka.producer import SureProducer
 from sightline.kafka.records import Out
-from sightline.kafka.sink import group_of
 from sightline.settings import Settings
 from sightline.stack.database import Database
 from sightline.stack.ports import free_port
@@ -86,7 +86,7 @@ def next_offsets(stack: Settings, name: str) -> list[int]:
 
 def members(stack: Settings, name: str) -> set[str]:
     """The ids of the workers that the group of a sink has."""
-    group = group_of(name, LIVE)
+    group = sink_group(name, LIVE)
     admin = AdminClient(client_config(stack, "test"))
     found = admin.describe_consumer_groups([group])[group].result(10).members
     return {member.member_id for member in found}
@@ -94,7 +94,7 @@ def members(stack: Settings, name: str) -> set[str]:
 
 def lag(stack: Settings, name: str, sent: int) -> int:
     """How far a sink is behind, as Kafka's own tools see it."""
-    group = ConsumerGroupTopicPartitions(group_of(name, LIVE))
+    group = ConsumerGroupTopicPartitions(sink_group(name, LIVE))
     admin = AdminClient(client_config(stack, "test"))
     found = admin.list_consumer_group_offsets([group])[group.group_id].result(10)
     return sent - sum(max(0, int(at.offset)) for at in found.topic_partitions)
@@ -107,7 +107,7 @@ def waits(port: int, name: str) -> bool:
 
 def shown_lag(port: int, name: str) -> float:
     """Records that a sink says it is behind by."""
-    labels = f'{{group="{group_of(name, LIVE)}",topic="test-{name}"}}'
+    labels = f'{{group="{sink_group(name, LIVE)}",topic="test-{name}"}}'
     [line] = [line for line in shown(port) if line.startswith(f"{_LAG}{labels}")]
     return float(line.split()[-1])
 

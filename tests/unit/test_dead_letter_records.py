@@ -1,12 +1,13 @@
 """What a dead letter keeps of its record, how it is sent again, and what of it is shown."""
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import sink_group
 from schemas.topics import LIVE, MOTION_EVENTS, SIGHTINGS, TRACKS
 from sightline.deadletters import again
 from sightline.errors import InvalidRecord
 from sightline.kafka.deadletters import give_up
 from sightline.kafka.records import RETRY_FOR, RETRY_OF, Headers, Out, Record
-from sightline.kafka.sink import group_of, topics_of
+from sightline.kafka.sink import topics_of
 from sightline.readable import readable
 from sinks.visitor_log import frames_by_event
 
@@ -98,7 +99,7 @@ def test_a_run_reads_and_is_called_what_is_its_own() -> None:
     kinds = ((TRACKS, pb.FrameTracks), (SIGHTINGS, pb.Sighting), (MOTION_EVENTS, pb.MotionEvent))
     assert list(topics_of(LIVE, *kinds)) == ["tracks", "sightings", "motion-events"]
     assert list(topics_of("a", *kinds)) == ["tracks.run-a", "sightings.run-a"]
-    assert (group_of("x", LIVE), group_of("x", "a")) == ("sightline-x", "sightline-x.run-a")
+    assert (sink_group("x", LIVE), sink_group("x", "a")) == ("sightline-x", "sightline-x.run-a")
 
 
 def test_a_frame_that_comes_again_is_not_counted_again() -> None:
