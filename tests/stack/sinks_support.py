@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, motion_event_id, sighting_id, track_id
-from sightline.clock import US, to_us
+from sightline.clock import US, to_datetime, to_us
 from sightline.kafka.records import Record
 from sightline.kafka.sink import Sink, SinkLoop, Taken
 from sightline.lifecycle import Stop
@@ -23,13 +23,28 @@ from sinks.promoted import WithPromotions
 from sinks.snapshots import Snapshots
 from tests.least_rights import as_service
 
-T0 = to_us(datetime(2026, 11, 21, 10, 15, 30, 250_000, UTC))
+
+def _recent() -> datetime:
+    """Return a moment 1 to 13 hours ago, far from midnight: sinks forget what is days old."""
+    latest = datetime.now(UTC) - timedelta(hours=1)
+    at_noon = latest.replace(hour=10, minute=15, second=30, microsecond=250_000)
+    moments = [at_noon + timedelta(hours=hours) for hours in (-12, 0, 12)]
+    return max(moment for moment in moments if moment <= latest)
+
+
+T0 = to_us(_recent())
 
 FACE = np.full(4, 0.5, "<f4").tobytes()
 
 
 def at(seconds: float) -> int:
     return T0 + round(seconds * US)
+
+
+def stamp(seconds: float) -> str:
+    """Return the time of a moment as it stands in the key of a picture, day first."""
+    moment = to_datetime(at(seconds))
+    return f"{moment:%Y-%m-%d_%H-%M-%S}.{moment.microsecond // 1000:03d}"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from api.faces import face_of_crop, pixels_of
 from schemas.ids import global_id
+from sightline.clock import to_datetime
 from sightline.people.pictures import Photo
 from sightline.settings import Settings
 from sightline.store.objects import open_store
@@ -20,7 +21,7 @@ from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from tests.api_support import base64_of, client_of, crop_of, good, jpeg, photo_of, problem
-from tests.stack.sinks_support import World, new_world, write
+from tests.stack.sinks_support import World, at, new_world, write
 from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
@@ -104,10 +105,10 @@ def test_strangers_are_found_too_by_vector_camera_and_time(
     assert {one["global_id"] for one in found} == {global_id("4" + world.id)}
     assert [one["name"] for one in found] == ["Unknown"] * 2
     assert found[0]["score"] == pytest.approx(1, abs=1e-5)
-    at = {"camera": f"yard-{world.id}"}
-    assert len(days_of(world, good(client.post(SEARCH, json=body, params=at)))) == 1
-    at = {"until": "2026-11-22T00:00:00"}
-    [day] = days_of(world, good(client.post(SEARCH, json=body, params=at)))
+    where = {"camera": f"yard-{world.id}"}
+    assert len(days_of(world, good(client.post(SEARCH, json=body, params=where)))) == 1
+    where = {"until": f"{to_datetime(at(3600)):%Y-%m-%dT%H:%M:%S}"}
+    [day] = days_of(world, good(client.post(SEARCH, json=body, params=where)))
     assert day["camera_id"] == world.camera
 
 

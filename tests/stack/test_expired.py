@@ -1,7 +1,7 @@
 """Old rows go with their pictures; what is younger, referred to or enrolled stays."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import numpy as np
@@ -10,7 +10,7 @@ from psycopg import sql
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, sighting_id
-from sightline.clock import SystemClock
+from sightline.clock import SystemClock, to_datetime
 from sightline.lifecycle import Stop
 from sightline.people import person_rows
 from sightline.runs.schema import ROWS, create_replaced, drop
@@ -22,7 +22,7 @@ from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 from tests.least_rights import as_service
-from tests.stack.sinks_support import World, new_world, write
+from tests.stack.sinks_support import World, at, new_world, write
 
 pytestmark = pytest.mark.stack
 
@@ -230,7 +230,7 @@ def test_what_a_promoted_run_has_replaced_goes_with_its_event(
     run = f"retention_{world.id}"
     world.db.execute(
         "INSERT INTO runs (name, from_at, to_at, cameras) VALUES (%s, %s, %s, '{}')",
-        (run, datetime(2026, 11, 21, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC)),
+        (run, to_datetime(at(0)), to_datetime(at(86_400))),
     )
     added = world.one("INSERT INTO promotions (run) VALUES (%s) RETURNING promotion_id", run)
     promotion = added["promotion_id"]

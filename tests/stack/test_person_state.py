@@ -23,6 +23,11 @@ SMALL = (10.0, 10.0, 30.0, 50.0)  # 20 x 40
 LARGE = (10.0, 10.0, 70.0, 90.0)  # 60 x 80
 
 
+def json_time(seconds: float) -> str:
+    """Return the time of a moment as PostgreSQL writes it in JSON."""
+    return f"{to_datetime(at(seconds)):%Y-%m-%dT%H:%M:%S}.25+00:00"
+
+
 class TestClock:
     """Time that the test moves."""
 
@@ -109,8 +114,8 @@ def test_a_person_s_row_is_the_sum_of_their_tracks_over_cameras(
     assert row["face_embedding"].to_list() == [0.5] * 4
     assert row["embedding_pack"] == "test-pack"
     assert row["current_positions"] == {
-        world.camera: {"bbox": list(SMALL), "timestamp": "2026-11-21T10:15:32.25+00:00"},
-        hall: {"bbox": list(LARGE), "timestamp": "2026-11-21T10:15:36.25+00:00"},
+        world.camera: {"bbox": list(SMALL), "timestamp": json_time(2)},
+        hall: {"bbox": list(LARGE), "timestamp": json_time(6)},
     }
     assert row["quality_scores"]["best"] == pytest.approx(0.9)
 

@@ -18,7 +18,7 @@ from sightline.store.db import connect
 from sightline.store.objects import FolderStore, ObjectStore, open_store, safe_name
 from sinks.access_log import AccessLog
 from sinks.snapshots import Snapshots
-from tests.stack.sinks_support import World, new_world, taken, write
+from tests.stack.sinks_support import World, new_world, stamp, taken, write
 from tests.support import eventually
 
 pytestmark = pytest.mark.stack
@@ -75,7 +75,7 @@ def test_any_order_gives_one_object_of_the_best_shot_and_both_rows_point_to_it(
 ) -> None:
     ann = world.add_employee("Ann")
     decision = world.sighting(employee=ann)
-    key = f"known/{safe_name(decision.name)}_2026-11-21_10-15-31.250_{short(world)}.jpg"
+    key = f"known/{safe_name(decision.name)}_{stamp(1)}_{short(world)}.jpg"
     assert safe_name(decision.name).startswith("Ann_")
     steps: list[tuple[str, Message]] = [
         ("shots", world.shot(0.5)),
@@ -144,9 +144,9 @@ def test_an_unknown_person_has_one_snapshot_in_30_s(
         write(stack, sink, [*seen, world.shot(start=start)])
     other = [world.sighting(stranger="y", start=11, decided=11)]
     write(stack, sink, [*other, world.shot(start=11)])
-    first = f"unknown/2026-11-21/10-15-30.250_{short(world)}.jpg"
-    fourth = f"unknown/2026-11-21/10-16-05.250_{short(world, 35)}.jpg"
-    of_y = f"unknown/2026-11-21/10-15-41.250_{short(world, 11)}.jpg"
+    first = f"unknown/{stamp(0).replace('_', '/')}_{short(world)}.jpg"
+    fourth = f"unknown/{stamp(35).replace('_', '/')}_{short(world, 35)}.jpg"
+    of_y = f"unknown/{stamp(11).replace('_', '/')}_{short(world, 11)}.jpg"
     assert sorted(objects(store)) == sorted([first, fourth, of_y])
     assert access_paths(world) == [first, first, first, fourth, fourth]
 
@@ -163,8 +163,8 @@ def test_a_better_name_moves_the_picture_and_those_who_shared_it_get_their_own(
     write(stack, AccessLog(stack), change)
     write(stack, sink, change)
     tidy(stack, sink)
-    known = f"known/{safe_name(world.name_of(ann))}_2026-11-21_10-15-32.250_{short(world)}.jpg"
-    unknown = f"unknown/2026-11-21/10-15-40.250_{short(world, 10)}.jpg"
+    known = f"known/{safe_name(world.name_of(ann))}_{stamp(2)}_{short(world)}.jpg"
+    unknown = f"unknown/{stamp(10).replace('_', '/')}_{short(world, 10)}.jpg"
     assert objects(store) == {known: b"picture 0 0.5", unknown: b"picture 10 0.5"}
     assert access_paths(world) == [known, unknown, unknown]
 
