@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas import ids
 from schemas import sightline_pb2 as pb
-from schemas.topics import FACES, SIGHTINGS
-from sightline.kafka.config import consumer_config
+from schemas.naming import match_group
+from schemas.topics import FACES, LIVE, SIGHTINGS
+from sightline.kafka.config import client_config, consumer_config
 from sightline.people import records
 from sightline.settings import Settings, load_settings
 from sightline.store.db import connect
@@ -36,9 +38,6 @@ SITES = 4
 WALKS_IN_BATCH = 6
 BATCHES_IN_ROUND = 5
 ABORTED = 0.3
-
-FROZEN_SECONDS = 8.0
-"""Longer than the session."""
 
 ROUNDS = ("kill", "stop", "join", "freeze", "before-state", "join", "kill both", "before-produce",
           "stop", "in-recovery", "before-commit", "kill")  # fmt: skip
@@ -198,7 +197,7 @@ def gate(
             # In the middle of it.
             enough = before + chance.randrange(5, 60)
             eventually(lambda: _said(settings) >= enough, 90)  # noqa: B023
-            died = _hit(pool, what, survived)
+            died = _hit(settings, pool, what, survived)
         pool.scale(1)
         _in_time(lambda: not _unseen(settings, load), 60)
         _in_time(lambda: not _behind(settings), 20)
@@ -208,7 +207,7 @@ def gate(
         load.forget_people()
 
 
-def _hit(pool: Pool, what: str, survived: list[str]) -> str:
+def _hit(settings: Settings, pool: Pool, what: str, survived: list[str]) -> str:
     """Do to the workers what a round does; what the next one comes after, empty if alive."""
     first = pool.workers[1]
     match what:
@@ -222,11 +221,16 @@ def _hit(pool: Pool, what: str, survived: list[str]) -> str:
         case "kill":
             pool.workers.pop(1).kill()
         case "freeze":
+            # One that is still joining has no place to lose, and would rightly go on.
+            eventually(
+                lambda: all("match: ready" in one.log() for one in pool.workers.values()), 90
+            )
+            _wait_for_members(settings, 2)
             first.freeze()
-            time.sleep(FROZEN_SECONDS)
+            _wait_for_members(settings, 1)
             first.thaw()
             with suppress(subprocess.TimeoutExpired):
-                first.process.wait(20)
+                first.process.wait(60)
             if first.process.poll() != 1:
                 survived.append(f"{first.process.poll()} instead of 1")
             pool.workers.pop(1).kill()
@@ -244,6 +248,19 @@ def _in_time(condition: Callable[[], bool], seconds: float) -> None:
     """Wait; what is still not there then is in the report."""
     with suppress(AssertionError):
         eventually(condition, seconds)
+
+
+def _wait_for_members(settings: Settings, count: int) -> None:
+    """Wait until the group of the matchers has so many workers, each with its partitions."""
+    admin = AdminClient(client_config(settings, "gate"))
+    group = match_group(LIVE)
+
+    def is_so() -> bool:
+        time.sleep(0.2)
+        found = admin.describe_consumer_groups([group])[group].result(30)
+        return found.state == ConsumerGroupState.STABLE and len(found.members) == count
+
+    eventually(is_so, 90)
 
 
 def _said(settings: Settings) -> int:

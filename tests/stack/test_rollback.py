@@ -11,6 +11,7 @@ from sightline.endpoints import database_url
 from sightline.people import records
 from sightline.people.photos import Look
 from sightline.people.records import Details
+from sightline.runs.schema import create_schema
 from sightline.settings import Settings
 from sightline.store.db import connect
 from sightline.store.migrate import downgrade, revisions, upgrade
@@ -84,3 +85,18 @@ def test_a_step_back_keeps_what_the_version_before_has(stack: Settings) -> None:
             # What the new version writes finds its place beside what was there.
             met(own, unit(33))
             assert db.execute("SELECT count(*) FROM track_faces").fetchone() == (2,)
+
+
+def test_tables_of_runs_go_back_and_forth_as_often_as_wanted(stack: Settings) -> None:
+    with beside(stack) as own:
+        with connect(own) as db, db.cursor() as cursor:
+            create_schema(cursor, "rolled")
+        with psycopg.connect(database_url(own), autocommit=True) as db:
+            where = "table_schema = 'run_rolled' AND table_name = 'stale_objects'"
+            query = f"SELECT column_name FROM information_schema.columns WHERE {where} ORDER BY 1"
+            newest = db.execute(query).fetchall()
+            for _ in range(2):
+                downgrade(own, "0010")
+                assert len(db.execute(query).fetchall()) == len(newest) - 2
+                upgrade(own)
+                assert db.execute(query).fetchall() == newest

@@ -8,9 +8,9 @@ down_revision = "0010"
 # Each run has a table of its own, in its schema.
 _EACH = """
 DO $$
-DECLARE place regclass;
+DECLARE place regclass; schema name;
 BEGIN
-    FOR place IN SELECT pg_class.oid FROM pg_class
+    FOR place, schema IN SELECT pg_class.oid, nspname FROM pg_class
         JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE relname = 'stale_objects' AND relkind = 'r'
             AND (nspname = 'public' OR nspname LIKE 'run\\_%')
@@ -29,8 +29,12 @@ _UP = _EACH.format(
 """
 )
 
-_DOWN = "DROP INDEX stale_objects_due;" + _EACH.format(
-    do="EXECUTE format('ALTER TABLE %s DROP COLUMN attempts, DROP COLUMN last_error', place);"
+# A run that was begun after the upgrade has its copy of the index under another name.
+_DOWN = _EACH.format(
+    do="""
+        EXECUTE format('DROP INDEX IF EXISTS %I.stale_objects_due', schema);
+        EXECUTE format('ALTER TABLE %s DROP COLUMN attempts, DROP COLUMN last_error', place);
+"""
 )
 
 
