@@ -2,32 +2,32 @@
 
 from collections.abc import Iterable
 
-from schemas.topics import LIVE, OF_A_RUN, RUN_SUFFIX, of_run, vision_state
+from schemas.topics import LIVE, OF_A_RUN, RUN_SUFFIX, Topic, in_run, of_run, vision_state
 
 
 def vision_group(fleet: str, run: str) -> str:
     """Return the consumer group of a fleet's vision workers in a run."""
-    return _of_run(f"sightline-vision-{fleet}", run)
+    return in_run(f"sightline-vision-{fleet}", run)
 
 
 def match_group(run: str) -> str:
     """Return the consumer group of the matchers in a run."""
-    return _of_run("sightline-match", run)
+    return in_run("sightline-match", run)
 
 
 def sink_group(sink: str, run: str) -> str:
     """Return the consumer group of a sink in a run."""
-    return _of_run(f"sightline-{sink}", run)
+    return in_run(f"sightline-{sink}", run)
 
 
-def run_topics(run: str, fleets: Iterable[str]) -> frozenset[str]:
+def run_topics(run: str, fleets: Iterable[str]) -> list[Topic]:
     """Return the topics that belong to a run over the frames of these fleets.
 
     Raises ValueError for the live run, whose topics belong to the installation.
     """
     _check_run(run)
-    topics = [*OF_A_RUN, *(vision_state(fleet) for fleet in fleets)]
-    return frozenset(of_run(topic, run).name for topic in topics)
+    own = [*OF_A_RUN, *(vision_state(fleet) for fleet in fleets)]
+    return [of_run(topic, run) for topic in own]
 
 
 def run_groups(run: str, fleets: Iterable[str], sinks: Iterable[str]) -> frozenset[str]:
@@ -61,10 +61,6 @@ def checked_fleet(fleet: str) -> str:
             f" {RUN_SUFFIX[1:]!r} nor has {RUN_SUFFIX!r} in it"
         )
     return fleet
-
-
-def _of_run(name: str, run: str) -> str:
-    return name if run == LIVE else f"{name}{RUN_SUFFIX}{run}"
 
 
 def _check_run(run: str) -> None:

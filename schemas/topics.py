@@ -138,11 +138,14 @@ RUN_SUFFIX = ".run-"
 """Between the live name of a topic or consumer group and the name of the run that has its own."""
 
 
+def in_run(name: str, run: str) -> str:
+    """Return the name that a topic or consumer group has in a run, from its live one."""
+    return name if run == LIVE else f"{name}{RUN_SUFFIX}{run}"
+
+
 def of_run(topic: Topic, run: str) -> Topic:
     """The topic as a run has it: the live one itself, or one of its own."""
-    if run == LIVE:
-        return topic
-    return replace(topic, name=f"{topic.name}{RUN_SUFFIX}{run}", precious=False)
+    return topic if run == LIVE else replace(topic, name=in_run(topic.name, run), precious=False)
 
 
 def all_topics(fleets: tuple[str, ...] = (DEFAULT_FLEET,)) -> list[Topic]:

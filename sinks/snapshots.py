@@ -104,7 +104,7 @@ class Snapshots:
         )
 
     def maintain(self, db: Connection) -> bool:
-        """Delete some of the objects that nothing points to; whether there may be more."""
+        """Delete some of the objects that nothing points to; return whether there may be more."""
         return self._stale.delete_some(db)
 
     def _lock(self, cursor: Cursor, sites: Iterable[str]) -> list[str]:

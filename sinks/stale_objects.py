@@ -135,7 +135,7 @@ class StaleObjects:
         self._not_before = self._clock.monotonic()
 
     def delete_some(self, db: Connection) -> bool:
-        """Delete objects that are due, in a transaction; whether there may be more.
+        """Delete objects that are due, in a transaction; return whether there may be more.
 
         One that cannot be deleted is put aside, and tried again later and later. While the store
         does not answer nothing is put aside, and nothing deleted for a minute. Raises

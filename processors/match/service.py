@@ -38,7 +38,8 @@ from processors.match.state import SiteState, load
 from processors.match.step import inner_of, step
 from processors.match.writer import Writer
 from schemas import sightline_pb2 as pb
-from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
+from schemas.naming import match_group
+from schemas.topics import FACES, LIVE, MATCH_STATE, SIGHTINGS
 from sightline import metrics, tracing
 from sightline.clock import Clock, SystemClock
 from sightline.errors import InfrastructureError, InvalidRecord
@@ -55,7 +56,7 @@ from sightline.settings import Settings
 log = logging.getLogger(__name__)
 
 _SERVICE = "match"
-_APP = "sightline-match"
+_APP = match_group(LIVE)
 _TABLE = "state"  # its changelog is MATCH_STATE
 _REFUSED = (
     InvalidTimestampError,

@@ -14,6 +14,8 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 from rich.status import Status
 
+from schemas.naming import match_group, sink_group, vision_group
+from schemas.topics import LIVE
 from sightline.cli.output import progress_console
 from sightline.errors import SightlineError
 from sightline.kafka.config import client_config
@@ -36,7 +38,7 @@ WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 
 ALL_SERVICES = ("all", "--vision-workers", str(WORKERS))
 
-_GROUPS = ("sightline-match", "sightline-access-log", "sightline-visitor-log")
+_GROUPS = (match_group(LIVE), sink_group("access-log", LIVE), sink_group("visitor-log", LIVE))
 
 _LOOK_SECONDS = 0.3
 _READY_SECONDS = 60.0
@@ -179,7 +181,7 @@ def wait_until_ready(
 
     Raises SightlineError when they are not ready in time, or end.
     """
-    wanted = dict.fromkeys(_GROUPS, 1) | {f"sightline-vision-{settings.fleet}": WORKERS}
+    wanted = dict.fromkeys(_GROUPS, 1) | {vision_group(settings.fleet, LIVE): WORKERS}
     until = time.monotonic() + _READY_SECONDS
     admin = AdminClient(client_config(settings, "sightline-demo"), logger=LIBRDKAFKA)
     with progress_console.status("starting the services"):

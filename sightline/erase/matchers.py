@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import FACTS, GALLERY, MATCH_STATE
+from schemas.naming import match_group
+from schemas.topics import FACTS, GALLERY, LIVE, MATCH_STATE
 from sightline.clock import SystemClock
 from sightline.erase import topics
 from sightline.erase.needles import Needles
@@ -22,7 +23,7 @@ from sightline.kafka.records import Out, Record
 from sightline.log import LIBRDKAFKA
 from sightline.settings import Settings
 
-GROUP = "sightline-match"
+GROUP = match_group(LIVE)
 
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.25

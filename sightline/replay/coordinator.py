@@ -7,8 +7,8 @@ is followed by another coordinator, which goes on where that one was.
 import time
 from collections.abc import Callable
 
-from schemas.naming import vision_group
-from schemas.topics import OF_A_RUN, frames, of_run, vision_state
+from schemas.naming import run_topics, vision_group
+from schemas.topics import OF_A_RUN, frames, of_run
 from sightline.errors import InfrastructureError, SightlineError
 from sightline.kafka import positions
 from sightline.kafka.admin import apply_topics
@@ -76,8 +76,7 @@ class Coordinator:
 
     def _prepare(self, run: Run) -> Stage:
         """Topics, and where the vision workers begin: behind the end where nothing is theirs."""
-        own = [*OF_A_RUN, *(vision_state(fleet) for fleet in run.fleets)]
-        apply_topics(self._settings, [of_run(topic, run.name) for topic in own])
+        apply_topics(self._settings, run_topics(run.name, run.fleets))
         for fleet in run.fleets:
             topic = frames(fleet).name
             held = positions.retained(self._settings, topic)

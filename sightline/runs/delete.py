@@ -64,7 +64,7 @@ def _delete(settings: Settings, db: Connection, run: Run) -> Deleted:
     groups = _groups(admin, run_groups(name, run.fleets, SINKS), name)
     with db.transaction():
         _close(db, name)
-    topics = _topics(admin, run_topics(name, run.fleets))
+    topics = _topics(admin, {topic.name for topic in run_topics(name, run.fleets)})
     _each(admin.delete_consumer_groups(groups) if groups else {})
     _each(admin.delete_topics(topics) if topics else {})
     objects = _delete_objects(open_store(settings), run_prefix(name))

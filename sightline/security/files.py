@@ -40,7 +40,7 @@ def private(path: str, flags: int) -> int:
 
 
 def close_to_others(folder: Path) -> bool:
-    """Make a folder its owner's alone (0700); whether others had a right to it.
+    """Make a folder its owner's alone (0700); return whether others had a right to it.
 
     Raises SightlineError for a folder that is everybody's, such as / and /tmp, or another user's.
     """

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas import topics
+from schemas.naming import match_group, sink_group, vision_group
 from schemas.topics import (
     DEAD_LETTERS,
     FACES,
     FACTS,
     GALLERY,
+    LIVE,
     MATCH_STATE,
     MOTION_EVENTS,
     SIGHTINGS,
@@ -82,7 +84,7 @@ def _sink(name: str, *reads: topics.Topic, tables: Mapping[str, str]) -> Rights:
     return Rights(
         reads=tuple(topic.name for topic in reads),
         writes=(DEAD_LETTERS.name,),
-        groups=(f"sightline-{name}",),
+        groups=(sink_group(name, LIVE),),
         tables=_SINK | dict(tables),
     )
 
@@ -99,13 +101,13 @@ RIGHTS: Mapping[str, Rights] = {
         reads=(_FRAMES, _VISION_STATE),
         writes=(TRACKS.name, FACES.name, SNAPSHOTS.name, DEAD_LETTERS.name, _VISION_STATE),
         asks=(_VISION_STATE,),
-        groups=("sightline-vision-" + ANY,),
-        transactions=("sightline-vision-" + ANY,),
+        groups=(vision_group(ANY, LIVE),),
+        transactions=(vision_group(ANY, LIVE),),
     ),
     "match": Rights(
         reads=(FACES.name, GALLERY.name, FACTS.name, MATCH_STATE.name),
         writes=(SIGHTINGS.name, MATCH_STATE.name, DEAD_LETTERS.name),
-        groups=("sightline-match",),
+        groups=(match_group(LIVE),),
     ),
     "access-log": _sink(
         "access-log",

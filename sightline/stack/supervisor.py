@@ -123,7 +123,7 @@ class Supervisor:
         return {"services": [asdict(slot.state(now)) for slot in self._slots]}
 
     def _is_down(self, slot: _Slot) -> float:
-        return slot.state(self.monotonic()).state in (DOWN, RESTARTING)
+        return slot.state(self.monotonic()).is_failing
 
     def _look_after(self, slot: _Slot) -> None:
         now = self.monotonic()

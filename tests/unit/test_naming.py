@@ -22,7 +22,7 @@ def test_names_of_the_live_run_have_no_suffix() -> None:
 
 
 def test_a_runs_names_are_those_that_are_built_from_the_contract() -> None:
-    assert run_topics("a", ["hall"]) == {
+    assert {topic.name for topic in run_topics("a", ["hall"])} == {
         "faces.run-a", "sightings.run-a", "snapshots.run-a", "tracks.run-a",
         "vision-state.hall.run-a",
     }  # fmt: skip
