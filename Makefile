@@ -69,9 +69,9 @@ proto:
 
 # Pages that are made from the code.
 docs:
-	.venv/bin/python -m sightline.settings_page > docs/settings.md
-	.venv/bin/python -m sightline.metrics_page > docs/metrics.md
-	.venv/bin/python -m sightline.dashboards deploy/grafana
+	.venv/bin/python -m ops.pages.settings_page > docs/settings.md
+	.venv/bin/python -m ops.pages.metrics_page > docs/metrics.md
+	.venv/bin/python -m ops.pages.dashboards deploy/grafana
 
 # docs/ as a site that loads nothing from elsewhere: build/site.
 site:

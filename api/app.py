@@ -7,9 +7,9 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from api import description, health, problems, viewer
-from api.access.gate import PUBLIC, Gate
-from api.access.headers import SecureHeaders
 from api.audited import Trail
+from api.auth.gate import PUBLIC, Gate
+from api.auth.headers import SecureHeaders
 from api.bodies import BodyLimit
 from api.measured import Measured
 from api.origins import same_origin
@@ -30,8 +30,8 @@ from api.routes import (
     visits,
 )
 from sightline import __version__
-from sightline.lifecycle import Stop
-from sightline.settings import Settings
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import Settings
 
 _PHOTOS_IN_A_BODY = 4
 """As large as may be; of ordinary ones many more fit."""

@@ -17,13 +17,13 @@ from psycopg_pool import PoolTimeout
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
-from api.access.needs import actor_of
+from api.auth.needs import actor_of
 from api.parts import Given
 from schemas.ids import global_id
 from sightline.audit import trail
 from sightline.audit.chain import Outcome
 from sightline.audit.trail import Recording
-from sightline.errors import InfrastructureError, SightlineError
+from sightline.runtime.errors import InfrastructureError, SightlineError
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from api import problems
-from api.access.door import COOKIE
-from api.access.gate import PUBLIC
-from api.access.needs import needs
-from sightline.access.roles import Permission
+from api.auth.door import COOKIE
+from api.auth.gate import PUBLIC
+from api.auth.needs import needs
+from sightline.audit.roles import Permission
 
 _URL = "/openapi.json"
 

@@ -5,12 +5,7 @@ import threading
 import cv2
 import numpy as np
 
-from sightline.errors import InfrastructureError, PhotoError, SightlineError
-from sightline.people.pictures import Photo, normalised
-from sightline.people.probes import Found, good_face
-from sightline.people.refusals import Reason
-from sightline.settings import Settings
-from sightline.vision.interface import (
+from sightline.models.interface import (
     BGRImage,
     Face,
     FaceDetector,
@@ -18,7 +13,12 @@ from sightline.vision.interface import (
     Floats,
     ModelPack,
 )
-from sightline.vision.packs import load_pack
+from sightline.models.packs import load_pack
+from sightline.people.photo_rejections import Reason
+from sightline.people.picture_files import Photo, normalised
+from sightline.people.query_face import Found, good_face
+from sightline.runtime.errors import InfrastructureError, PhotoError, SightlineError
+from sightline.runtime.settings import Settings
 
 
 class Faces:

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from sightline import service_endpoint
-from sightline.health import DATABASE, Health
-from sightline.lifecycle import Stop
-from sightline.service_endpoint import Answer
-from sightline.store.db import Connection
+from sightline.runtime import admin_http
+from sightline.runtime.admin_http import Answer
+from sightline.runtime.health import DATABASE, Health
+from sightline.runtime.lifecycle import Stop
+from sightline.storage.db import Connection
 
 _BEAT_SECONDS = 1.0
 _ASK_SECONDS = 5.0
@@ -26,13 +26,13 @@ router = APIRouter(tags=["service"])
 @router.get("/healthz", summary="Whether the service goes on")
 async def healthz(request: Request) -> JSONResponse:
     """503 where it is stuck, and only a restart helps."""
-    return _said(service_endpoint.alive(_health(request)))
+    return _said(admin_http.alive(_health(request)))
 
 
 @router.get("/readyz", summary="Whether the service serves")
 async def readyz(request: Request) -> JSONResponse:
     """503 while it waits for the database."""
-    return _said(service_endpoint.ready(_health(request)))
+    return _said(admin_http.ready(_health(request)))
 
 
 async def watch(pool: "ConnectionPool[Connection]", stop: Stop) -> None:

@@ -14,13 +14,13 @@ from api.stream import MatchingStream
 from api.tracks import ClientTrack, ClientTracks
 from schemas import sightline_pb2 as pb
 from schemas.ids import observation_id
-from sightline.clock import Clock, SystemClock
-from sightline.errors import InfrastructureError, PhotoError
-from sightline.people.pictures import Photo
-from sightline.people.probes import Found
-from sightline.settings import Settings
-from sightline.vision import outputs
-from sightline.vision.interface import BGRImage
+from sightline.models import outputs
+from sightline.models.interface import BGRImage
+from sightline.people.picture_files import Photo
+from sightline.people.query_face import Found
+from sightline.runtime.clock import Clock, SystemClock
+from sightline.runtime.errors import InfrastructureError, PhotoError
+from sightline.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightline import metrics
-from sightline.clock import Clock, SystemClock
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock, SystemClock
 
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OTHER: Final = "other"

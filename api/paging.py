@@ -13,8 +13,8 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel
 
 from sightline.audit import trail
-from sightline.errors import SightlineError
-from sightline.store.db import Connection
+from sightline.runtime.errors import SightlineError
+from sightline.storage.db import Connection
 
 T = TypeVar("T")
 

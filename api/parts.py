@@ -11,16 +11,16 @@ from fastapi import Depends, Request
 from psycopg_pool import ConnectionPool
 
 from api import health
-from api.access.door import Door
+from api.auth.door import Door
 from api.faces import Faces
 from api.live import LiveTracks
-from sightline.endpoints import database_url
-from sightline.errors import InfrastructureError
-from sightline.lifecycle import Stop
-from sightline.settings import Settings
-from sightline.store.db import Connection, Opened
-from sightline.store.objects import ObjectStore, open_store
-from sightline.store.outbox import deliver
+from sightline.runtime.connection_urls import database_url
+from sightline.runtime.errors import InfrastructureError
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, Opened
+from sightline.storage.objects import ObjectStore, open_store
+from sightline.storage.outbox import deliver
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from api.problems import too_large
-from sightline.errors import PhotoError
-from sightline.people.pictures import Photo
-from sightline.people.refusals import Reason
+from sightline.people.photo_rejections import Reason
+from sightline.people.picture_files import Photo
+from sightline.runtime.errors import PhotoError
 
 _MAX_FILES = 20
 _MAX_FIELDS = 40

@@ -11,9 +11,9 @@ from api import bodies
 from api.parts import Parts
 from api.photos import from_base64, read_form
 from api.problems import unsupported
-from sightline.errors import SightlineError
-from sightline.people.pictures import Photo
-from sightline.people.probes import face_of_photo
+from sightline.people.picture_files import Photo
+from sightline.people.query_face import face_of_photo
+from sightline.runtime.errors import SightlineError
 
 _LONGEST_VECTOR = 4096
 

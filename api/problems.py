@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from sightline.errors import (
+from sightline.runtime.errors import (
     ConflictError,
     InfrastructureError,
     NotFoundError,

@@ -8,11 +8,11 @@ import uvicorn
 
 from api.app import make_app
 from api.tls import Certificate
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.lifecycle import Stop, start_service
-from sightline.settings import Settings
-from sightline.settings.groups import ApiSettings
-from sightline.store.vectors import keep_indexed
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.lifecycle import Stop, start_service
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import ApiSettings
+from sightline.storage.vector_indexes import keep_indexed
 
 log = logging.getLogger(__name__)
 

@@ -15,17 +15,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from schemas.topics import SIGHTINGS
-from sightline import metrics
-from sightline.clock import SystemClock
-from sightline.errors import InfrastructureError
-from sightline.kafka.config import ConfigValue, consumer_config, producer_config
-from sightline.kafka.intake import took
-from sightline.kafka.lag import OPTIONS, ConsumerLag
-from sightline.kafka.messages import checked
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.log import LIBRDKAFKA
-from sightline.settings import Settings
+from sightline.runtime import metrics
+from sightline.runtime.clock import SystemClock
+from sightline.runtime.errors import InfrastructureError
+from sightline.runtime.log import LIBRDKAFKA
+from sightline.runtime.settings import Settings
+from sightline.streaming.client_config import ConfigValue, consumer_config, producer_config
+from sightline.streaming.consumer_metrics import took
+from sightline.streaming.lag import OPTIONS, ConsumerLag
+from sightline.streaming.messages import checked
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import motion_event_id, track_id
-from sightline.clock import US
-from sightline.settings import VisionSettings
-from sightline.vision.outputs import Track, TrackName
-from sightline.vision.shots import ShotPolicy
+from sightline.models.observation_policy import ShotPolicy
+from sightline.models.outputs import Track, TrackName
+from sightline.runtime.clock import US
+from sightline.runtime.settings import VisionSettings
 
 _MOST = 10_000
 """Tracks at once; the one that was seen longest ago ends for the one that is too many."""

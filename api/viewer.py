@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
-from api.access.needs import Acting, needs
-from sightline.access.roles import Permission
+from api.auth.needs import Acting, needs
+from sightline.audit.roles import Permission
 
 router = APIRouter(prefix="/docs", include_in_schema=False)
 

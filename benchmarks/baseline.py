@@ -13,9 +13,9 @@ import supervision as sv
 from trackers import ByteTrackTracker
 
 from sightline.identity.calibration import builtin
-from sightline.settings import Settings
-from sightline.vision.interface import Face, Floats
-from sightline.vision.packs import load_pack
+from sightline.models.interface import Face, Floats
+from sightline.models.packs import load_pack
+from sightline.runtime.settings import Settings
 
 Photos = tuple[tuple[str, Path], ...]
 

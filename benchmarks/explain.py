@@ -22,15 +22,15 @@ from uuid import UUID
 import cv2
 import numpy as np
 
-from sightline.explain.way import Way, way
+from ops.explain.explanation import Way, way
+from ops.local_stack.postgres_user import discard
 from sightline.identity.evidence import Vector
-from sightline.people import likeness
-from sightline.settings import Settings
-from sightline.stack.postgres_user import discard
-from sightline.store import faces
-from sightline.store.db import Connection, connect
-from sightline.vision.interface import Face, ModelPack
-from sightline.vision.packs import load_pack
+from sightline.models.interface import Face, ModelPack
+from sightline.models.packs import load_pack
+from sightline.people import template_similarity
+from sightline.runtime.settings import Settings
+from sightline.storage import face_columns
+from sightline.storage.db import Connection, connect
 
 _OVERLAP = 0.5
 """Of face and box, over their union."""
@@ -60,10 +60,10 @@ def check(settings: Settings, pack: ModelPack, folder: Path, count: int) -> list
 def known_faces(db: Connection, pack: str) -> dict[int, list[Vector]]:
     """The faces that people are known by, sealed or not, by global id."""
     known: dict[int, list[Vector]] = defaultdict(list)
-    for query, name in ((_ENROLLED, faces.of_template), (_MET, faces.of_track)):
+    for query, name in ((_ENROLLED, face_columns.of_template), (_MET, face_columns.of_track)):
         cursor = db.execute(query, (pack,))
         for person, known_as, *columns in cursor:
-            face = faces.from_columns(cursor, name(known_as), *columns)
+            face = face_columns.from_columns(cursor, name(known_as), *columns)
             if face is not None:
                 known[person].append(face)
     return known
@@ -87,12 +87,12 @@ def _checked(
     if image is None:
         return told
     pixels = np.asarray(image, np.uint8)
-    faces = [(overlap(face, seen.face_box), face) for face in pack.faces.detect(pixels)]
-    best, face = max(faces, key=lambda one: one[0], default=(0.0, None))
+    face_columns = [(overlap(face, seen.face_box), face) for face in pack.faces.detect(pixels)]
+    best, face = max(face_columns, key=lambda one: one[0], default=(0.0, None))
     if face is None or best < _OVERLAP:
         return told | {"overlap": best}
     vector = pack.embedder.embed(pixels, face)
-    alike = {who: likeness.score(vector, looks) for who, looks in known.items()}
+    alike = {who: template_similarity.score(vector, looks) for who, looks in known.items()}
     return told | {"overlap": best, "right": max(alike, key=lambda who: alike[who]) == person}
 
 
@@ -105,7 +105,7 @@ def overlap(face: Face, box: Sequence[float]) -> float:
 
 
 def _sightline(home: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "sightline", *arguments]
+    command = [sys.executable, "-m", "ops", *arguments]
     subprocess.run(command, check=True, stdout=sys.stderr, env=_environment(home))
 
 

@@ -16,19 +16,19 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.material import Material
+from ops.demo import installation
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.ids import motion_event_id
-from sightline.clock import US, SystemClock
-from sightline.demo import stage
-from sightline.errors import SightlineError
-from sightline.kafka.admin import ensure_fleet_topic
-from sightline.kafka.config import client_config, consumer_config, producer_config
-from sightline.kafka.messages import checked
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.log import LIBRDKAFKA
-from sightline.settings import Settings
+from sightline.runtime.clock import US, SystemClock
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import LIBRDKAFKA
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import ensure_fleet_topic
+from sightline.streaming.client_config import client_config, consumer_config, producer_config
+from sightline.streaming.messages import checked
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 
 CAMERAS = 4
 FRAMES = 150
@@ -65,7 +65,7 @@ class Bench:
         """Wait until every worker has its share, and has seen a picture."""
         admin = AdminClient(client_config(self._settings, "bench"), logger=LIBRDKAFKA)
         until = time.monotonic() + _PATIENCE_SECONDS
-        while self._settled_members(admin) != stage.WORKERS:
+        while self._settled_members(admin) != installation.WORKERS:
             if time.monotonic() > until:
                 raise SightlineError("the workers did not come up")
             time.sleep(0.2)
@@ -150,7 +150,7 @@ def bench(
     with ExitStack() as stack:
         its = Bench(settings, fleet, film)
         stack.callback(its.close)
-        for number in range(stage.WORKERS):
+        for number in range(installation.WORKERS):
             env = os.environ | {"SIGHTLINE_FLEET": fleet, "SIGHTLINE_INSTANCE": str(number)}
             worker = subprocess.Popen(
                 [sys.executable, "-m", *command], env=env | {"SIGHTLINE_LOG_LEVEL": "WARNING"}

@@ -18,10 +18,10 @@ from rich.table import Table
 from benchmarks.frames import CAMERAS, FRAMES, RATE, bench, read_film
 from benchmarks.material import material
 from benchmarks.rig import own_folder
-from sightline.demo import stage
-from sightline.errors import SightlineError
-from sightline.log import configure_logging
-from sightline.settings import Settings
+from ops.demo import installation
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import configure_logging
+from sightline.runtime.settings import Settings
 
 MOST_LOST = 0.15
 """Of the frames per second, at most."""
@@ -84,7 +84,7 @@ def measure(settings: Settings, film: Sequence[bytes]) -> dict[str, Cost]:
 
 
 def _print(costs: dict[str, Cost]) -> None:
-    table = Table(title=f"vision, {stage.WORKERS} workers, {CAMERAS} cameras")
+    table = Table(title=f"vision, {installation.WORKERS} workers, {CAMERAS} cameras")
     for column in ("transactions and state", "frames/s", "latency p50", "p95"):
         table.add_column(column)
     for way, cost in costs.items():
@@ -97,8 +97,8 @@ def main() -> None:
     """Measure, print, and fail where it costs more than is promised."""
     with own_folder() as folder, own_folder() as home:
         what = material(folder)
-        settings = stage.own_settings(home, what.models)
-        with stage.running_stack(settings):
+        settings = installation.own_settings(home, what.models)
+        with installation.running_stack(settings):
             console.print(f"frames/s, {_ROUNDS} rounds of both ...")
             costs = measure(settings, read_film(what))
     _print(costs)

@@ -21,12 +21,12 @@ from scipy.stats import binom
 
 from benchmarks import crowd
 from benchmarks.portraits import ORL, Portraits, orl_portraits, packs
+from ops.calibration.fit import calibrate
 from processors.match.decide import Candidate, Choice, Rules, decide
-from sightline.errors import SightlineError
 from sightline.identity.calibration import Calibration
 from sightline.identity.evidence import Shot, Vector, combine, mean_of, score_of
-from sightline.identity.fit import calibrate
 from sightline.identity.scale import Scale
+from sightline.runtime.errors import SightlineError
 
 SEEDS = 5
 """More of them can be asked for: five are 75 strangers."""

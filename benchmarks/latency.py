@@ -13,13 +13,13 @@ from rich.console import Console
 
 from benchmarks.material import SHARED, own_films
 from benchmarks.rig import add_cameras, own_folder, own_stack
-from sightline.demo import stage
-from sightline.demo.found import read_found
-from sightline.demo.report import milliseconds, percentile
-from sightline.errors import SightlineError
-from sightline.settings import Settings
-from sightline.store.cameras import NewCamera
-from sightline.store.db import connect
+from ops.demo import installation
+from ops.demo.report import milliseconds, percentile
+from ops.demo.results import read_found
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import NewCamera
+from sightline.storage.db import connect
 
 _SERVER = Path(__file__).parents[1] / "tests" / "rtsp_server.py"
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
@@ -71,9 +71,9 @@ def measure(models: Path | None) -> list[float]:
         with (
             own_stack(models, photos) as settings,
             rtsp_server({film.stem: film for film in paths}) as addresses,
-            stage.running_services(settings, *stage.ALL_SERVICES) as services,
+            installation.running_services(settings, *installation.ALL_SERVICES) as services,
         ):
-            stage.wait_until_ready(settings, services)
+            installation.wait_until_ready(settings, services)
             add_cameras(
                 settings,
                 [NewCamera(camera_id=name, uri=uri) for name, uri in addresses.items()],
@@ -84,9 +84,9 @@ def measure(models: Path | None) -> list[float]:
 def _latencies(settings: Settings, services: subprocess.Popen[bytes]) -> list[float]:
     until = time.monotonic() + _SECONDS
     with connect(settings, autocommit=True) as db:
-        while stage.read_progress(db).rows < _ROWS:
+        while installation.read_progress(db).rows < _ROWS:
             if services.poll() is not None or time.monotonic() > until:
-                raise SightlineError(f"no {_ROWS} rows came; see {stage.log_of(settings)}")
+                raise SightlineError(f"no {_ROWS} rows came; see {installation.log_of(settings)}")
             time.sleep(0.5)
         return [row.latency for row in read_found(settings, db).rows]
 

@@ -11,10 +11,10 @@ from pgvector import Vector
 
 from benchmarks.crowd_numbers import PACK, BruteForce, Crowd, Vectors
 from benchmarks.rig import own_folder
-from sightline.demo import stage
-from sightline.people.search import search_tracks
-from sightline.store.db import Connection, connect
-from sightline.store.vectors import ensure_indexes, index_name
+from ops.demo import installation
+from sightline.people.face_search import search_tracks
+from sightline.storage.db import Connection, connect
+from sightline.storage.vector_indexes import ensure_indexes, index_name
 
 LIMIT = 5
 _PROBES = 300
@@ -70,8 +70,8 @@ class Stored:
 def measure_postgres(crowd: Crowd) -> Stored:
     """Every template is a track of its own."""
     with own_folder() as home:
-        settings = stage.own_settings(home, None)
-        with stage.running_stack(settings), connect(settings, autocommit=True) as db:
+        settings = installation.own_settings(home, None)
+        with installation.running_stack(settings), connect(settings, autocommit=True) as db:
             return _measure(db, crowd)
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import cv2
 
-from sightline.demo.cast import CAST, cut_out, portrait
-from sightline.demo.film import Scene, render, write_film
-from sightline.demo.script import scenes
+from ops.demo.film import Scene, render, write_film
+from ops.demo.portrait_sources import CAST, cut_out, portrait
+from ops.demo.scenario import scenes
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

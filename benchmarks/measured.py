@@ -4,8 +4,8 @@ from pathlib import Path
 
 import sightline.identity
 from benchmarks.portraits import SOURCE, orl_portraits, packs
+from ops.calibration.fit import calibrate
 from sightline.identity.calibration import Calibration, Impostors
-from sightline.identity.fit import calibrate
 
 FOLDER = Path(sightline.identity.__file__).parent / "measured"
 

@@ -25,11 +25,11 @@ from rich.console import Console
 from benchmarks.frames import CAMERAS, FRAMES, Bench, bench, read_film
 from benchmarks.material import material
 from benchmarks.rig import own_folder
-from sightline import targets
-from sightline.demo import stage
-from sightline.errors import SightlineError
-from sightline.log import configure_logging
-from sightline.settings import Settings
+from ops.demo import installation
+from sightline.runtime import service_discovery
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import configure_logging
+from sightline.runtime.settings import Settings
 
 MOST_LOST = 0.02
 """Of the frames per second, at most."""
@@ -79,7 +79,7 @@ def scraped(home: Path) -> Iterator[None]:
 
     def scrape() -> None:
         while not over.wait(_SCRAPE_SECONDS):
-            for one in targets.targets(home):
+            for one in service_discovery.targets(home):
                 with urlopen(f"http://{one.address}/metrics") as answer:
                     answer.read()
 
@@ -117,9 +117,11 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with own_folder() as folder, own_folder() as home:
         what = material(folder)
-        settings = stage.own_settings(home, what.models)
-        with stage.running_stack(settings):
-            console.print(f"frames/s of {stage.WORKERS} workers each, {rounds} rounds of both ...")
+        settings = installation.own_settings(home, what.models)
+        with installation.running_stack(settings):
+            console.print(
+                f"frames/s of {installation.WORKERS} workers each, {rounds} rounds of both ..."
+            )
             found = summary(measure(settings, read_film(what), rounds))
     print(json.dumps(found))
     if min(found["fps_lost"], found["cpu_more"]) > MOST_LOST:

@@ -21,17 +21,17 @@ from benchmarks import baseline, latency, stage_clip
 from benchmarks.baseline import Result
 from benchmarks.material import Material, material
 from benchmarks.rig import add_cameras, own_folder, own_stack
+from ops.demo import installation
+from ops.demo.results import Found, read_found
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, frames
-from sightline.demo import stage
-from sightline.demo.found import Found, read_found
-from sightline.errors import SightlineError
-from sightline.kafka.config import consumer_config
-from sightline.kafka.read import read_all
-from sightline.log import configure_logging
-from sightline.settings import Settings
-from sightline.store.cameras import CameraSettings, NewCamera
-from sightline.store.db import Connection, connect
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import configure_logging
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import CameraSettings, NewCamera
+from sightline.storage.db import Connection, connect
+from sightline.streaming.client_config import consumer_config
+from sightline.streaming.read import read_all
 
 CAMERAS = 4
 """The same film on each, so that no worker is without work."""
@@ -64,13 +64,13 @@ def measure(what: Material) -> Throughput:
     with own_stack(what.models, what.photos) as settings:
         _publish(settings, what.film)
         with (
-            stage.running_services(settings, *stage.ALL_SERVICES) as services,
+            installation.running_services(settings, *installation.ALL_SERVICES) as services,
             connect(settings, autocommit=True) as db,
         ):
-            stage.wait_until_ready(settings, services, _LOOK_SECONDS)
+            installation.wait_until_ready(settings, services, _LOOK_SECONDS)
             began = _database_time(db)
             backlog, done = _frames(settings)
-            stage.wait_until_through(settings, services, CAMERAS, _THROUGH_SECONDS)
+            installation.wait_until_through(settings, services, CAMERAS, _THROUGH_SECONDS)
             seconds = _last_row(db) - began
             found = read_found(settings, db)
         return Throughput(backlog, backlog - done, seconds, _embeddings(settings), found)
@@ -88,12 +88,14 @@ def _publish(settings: Settings, film: Path) -> None:
     )
     until = time.monotonic() + _PUBLISH_SECONDS
     with (
-        stage.running_services(settings, "cameras") as services,
+        installation.running_services(settings, "cameras") as services,
         connect(settings, autocommit=True) as db,
     ):
-        while stage.read_progress(db).ended < CAMERAS:
+        while installation.read_progress(db).ended < CAMERAS:
             if services.poll() is not None or time.monotonic() > until:
-                raise SightlineError(f"the film was not published; see {stage.log_of(settings)}")
+                raise SightlineError(
+                    f"the film was not published; see {installation.log_of(settings)}"
+                )
             time.sleep(_LOOK_SECONDS)
 
 
@@ -184,7 +186,7 @@ def truths(loop: Result, found: Found) -> tuple[float, float]:
 
 
 def _print(what: Material, loop: Result, pipeline: Throughput, agreement: Agreement) -> None:
-    table = Table(title=f"{what.film.name}, {stage.WORKERS} cores")
+    table = Table(title=f"{what.film.name}, {installation.WORKERS} cores")
     for column in ("", "loop", "pipeline"):
         table.add_column(column)
     table.add_row("frames", str(loop.frames), f"{pipeline.frames} of {pipeline.backlog}")

@@ -11,13 +11,13 @@ from confluent_kafka import Consumer
 
 from processors.vision.processor import VisionProcessor
 from schemas import topics
-from sightline.errors import InvalidRecord
-from sightline.kafka.config import consumer_config, producer_config
-from sightline.kafka.messages import checked
-from sightline.kafka.producer import SureProducer
-from sightline.lifecycle import start_service
-from sightline.settings import load_settings
-from sightline.vision.packs import load_pack
+from sightline.models.packs import load_pack
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import load_settings
+from sightline.streaming.client_config import consumer_config, producer_config
+from sightline.streaming.messages import checked
+from sightline.streaming.producer import SureProducer
 
 
 def main() -> None:

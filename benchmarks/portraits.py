@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from benchmarks.material import SHARED
 from sightline.identity.evidence import Shot
+from sightline.models.interface import BGRImage
+from sightline.models.packs import ModelPack, load_pack, resolve_pack
+from sightline.models.quality import assess
 from sightline.people import photos
-from sightline.settings import Settings
-from sightline.vision.interface import BGRImage
-from sightline.vision.packs import ModelPack, load_pack, resolve_pack
-from sightline.vision.quality import assess
+from sightline.runtime.settings import Settings
 
 PEOPLE, PORTRAITS = 40, 10
 ORL = SHARED / "media" / "orl"

@@ -8,17 +8,17 @@ from operator import itemgetter
 from pathlib import Path
 
 from benchmarks.baseline import Photos
-from sightline.demo import stage
+from ops.demo import installation
+from ops.local_stack.postgres_user import discard
+from sightline.models.packs import load_pack
+from sightline.people.employees import Details
 from sightline.people.enrol import enrol
 from sightline.people.photos import read_photo
-from sightline.people.records import Details
-from sightline.settings import Settings
-from sightline.stack.postgres_user import discard
-from sightline.store import cameras
-from sightline.store.cameras import NewCamera
-from sightline.store.db import connect
-from sightline.store.outbox import deliver
-from sightline.vision.packs import load_pack
+from sightline.runtime.settings import Settings
+from sightline.storage import cameras
+from sightline.storage.cameras import NewCamera
+from sightline.storage.db import connect
+from sightline.storage.outbox import deliver
 
 
 @contextmanager
@@ -40,8 +40,8 @@ def own_stack(models: Path | None, photos: Photos, *, anyway: bool = False) -> I
     `anyway` insists on photos of one person that do not look alike.
     """
     with own_folder() as home:
-        settings = stage.own_settings(home, models)
-        with stage.running_stack(settings):
+        settings = installation.own_settings(home, models)
+        with installation.running_stack(settings):
             pack = load_pack(settings)
             for name, group in groupby(photos, key=itemgetter(0)):
                 shown = [read_photo(path) for _, path in group]

@@ -27,19 +27,19 @@ from benchmarks.idf1 import IdScore, id_score
 from benchmarks.material import SHARED
 from benchmarks.rig import add_cameras, own_folder, own_stack
 from benchmarks.walks import Site
+from ops.demo import installation
+from ops.demo.film import write_film
+from ops.demo.results import Found, read_found
+from ops.demo.truth import Appearance, Box, Identity, Track
+from ops.local_stack.process_registry import running_services
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES
-from sightline.demo import stage
-from sightline.demo.film import write_film
-from sightline.demo.found import Found, read_found
-from sightline.demo.truth import Appearance, Box, Identity, Track
-from sightline.errors import SightlineError
-from sightline.kafka.read import read_all
-from sightline.log import configure_logging
-from sightline.settings import Settings
-from sightline.stack.running import running_services
-from sightline.store.cameras import CameraSettings, NewCamera
-from sightline.store.db import connect
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import configure_logging
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import CameraSettings, NewCamera
+from sightline.storage.db import connect
+from sightline.streaming.read import read_all
 
 PEOPLE, ENROLLED, CAMERAS, SEED = 40, 15, 4, 1
 
@@ -208,13 +208,13 @@ def _run(settings: Settings, films: dict[str, Path], frames: int, disturbed: boo
     cameras = [
         NewCamera(camera_id=name, uri=str(film), settings=how) for name, film in films.items()
     ]
-    with stage.running_services(settings, *stage.ALL_SERVICES) as services:
-        stage.wait_until_ready(settings, services)
+    with installation.running_services(settings, *installation.ALL_SERVICES) as services:
+        installation.wait_until_ready(settings, services)
         add_cameras(settings, cameras)
         if disturbed:
             _wait_for_frames(settings, frames // 2)
             _kill(settings)
-        stage.wait_until_through(settings, services, len(films), _PATIENCE_SECONDS)
+        installation.wait_until_through(settings, services, len(films), _PATIENCE_SECONDS)
     with connect(settings) as db:
         return read_found(settings, db)
 
@@ -222,9 +222,11 @@ def _run(settings: Settings, films: dict[str, Path], frames: int, disturbed: boo
 def _wait_for_frames(settings: Settings, frames: int) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
     with connect(settings, autocommit=True) as db:
-        while stage.read_progress(db).frames < frames:
+        while installation.read_progress(db).frames < frames:
             if time.monotonic() > until:
-                raise SightlineError(f"{frames} frames do not come; see {stage.log_of(settings)}")
+                raise SightlineError(
+                    f"{frames} frames do not come; see {installation.log_of(settings)}"
+                )
             time.sleep(_LOOK_SECONDS)
 
 

@@ -28,14 +28,14 @@ from benchmarks.chaos.rig import Rig, rig
 from benchmarks.chaos.services import Services
 from benchmarks.chaos.watch import Watch
 from benchmarks.rig import add_cameras, own_folder
+from ops.local_stack.broker import Broker
+from ops.local_stack.database import Database
+from ops.local_stack.ports import free_port
 from schemas import topics
-from sightline.errors import SightlineError
-from sightline.log import configure_logging
-from sightline.stack.broker import Broker
-from sightline.stack.database import Database
-from sightline.stack.ports import free_port
-from sightline.store.cameras import CameraSettings, NewCamera
-from sightline.store.db import connect
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import configure_logging
+from sightline.storage.cameras import CameraSettings, NewCamera
+from sightline.storage.db import connect
 
 LIMIT_PERCENT = 2.0
 """A process may grow by so much in the last half."""

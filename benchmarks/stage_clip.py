@@ -23,16 +23,16 @@ from rich.table import Table
 from benchmarks import baseline
 from benchmarks.material import SHARED
 from benchmarks.rig import add_cameras, own_stack
+from ops.demo import installation
+from ops.demo.truth import Box
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, SIGHTINGS, TRACKS
-from sightline.demo import stage
-from sightline.demo.truth import Box
-from sightline.errors import SightlineError
-from sightline.kafka.read import read_all
-from sightline.log import configure_logging
-from sightline.settings import Settings
-from sightline.store.cameras import CameraSettings, NewCamera
-from sightline.store.db import connect
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import configure_logging
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import CameraSettings, NewCamera
+from sightline.storage.db import connect
+from sightline.streaming.read import read_all
 
 FILM = SHARED / "media" / "stage_clip.mp4"
 TRUTH = Path(__file__).parents[1] / "tests" / "stage_clip_truth.txt"
@@ -178,10 +178,10 @@ def measure() -> Said:
     """The film through the real pipeline, every frame of it."""
     with own_stack(SHARED / "models", photos()) as settings:
         how = CameraSettings(pace="fast", motion=False)
-        with stage.running_services(settings, *stage.ALL_SERVICES) as services:
-            stage.wait_until_ready(settings, services)
+        with installation.running_services(settings, *installation.ALL_SERVICES) as services:
+            installation.wait_until_ready(settings, services)
             add_cameras(settings, [NewCamera(camera_id=_CAMERA, uri=str(FILM), settings=how)])
-            stage.wait_until_through(settings, services, 1, _SECONDS)
+            installation.wait_until_through(settings, services, 1, _SECONDS)
         return _read(settings)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 
 from processors.vision.service import run
-from sightline import metrics
-from sightline.kafka import lag, transform
-from sightline.settings import load_settings
+from sightline.runtime import metrics
+from sightline.runtime.settings import load_settings
+from sightline.streaming import lag, transform_loop
 
 
 class _Nothing:
@@ -37,7 +37,7 @@ def main() -> None:
     for name, metric in list(vars(metrics).items()):
         if isinstance(metric, MetricWrapperBase):
             setattr(metrics, name, _Nothing())
-    for module, name in ((lag, "ConsumerLag"), (transform, "took")):
+    for module, name in ((lag, "ConsumerLag"), (transform_loop, "took")):
         setattr(module, name, _Nothing)
     lag.OPTIONS.clear()
     run(load_settings())

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.demo.film import FPS, HEIGHT, WIDTH
-from sightline.demo.truth import Appearance
+from ops.demo.film import FPS, HEIGHT, WIDTH
+from ops.demo.truth import Appearance
 
 Image = NDArray[np.uint8]
 

@@ -21,10 +21,10 @@ from producers.reels import ReadBefore
 from producers.sources import is_live, open_source
 from producers.spool import DiskError, Position
 from schemas import sightline_pb2 as pb
-from sightline import metrics
-from sightline.clock import Clock
-from sightline.lifecycle import Stop
-from sightline.store.cameras import Camera, CameraStatus
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock
+from sightline.runtime.lifecycle import Stop
+from sightline.storage.cameras import Camera, CameraStatus
 
 log = logging.getLogger(__name__)
 

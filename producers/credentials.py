@@ -1,6 +1,6 @@
 """Users and passwords of cameras that are kept elsewhere: `rtsp://{ssm:/lobby}@192.0.2.7/stream`.
 
-In braces stands where `user:password` is (`sightline/secrets.py`); it may hold any character.
+In braces stands where `user:password` is (`sightline/runtime/secrets.py`); it may hold any character.
 """
 
 import re
@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from sightline.errors import SightlineError
-from sightline.secrets import FILE, SECRETS_MANAGER, SSM, forget, reveal
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.secrets import FILE, SECRETS_MANAGER, SSM, forget, reveal
 
 _PLACE = re.compile(rf"\{{((?:{FILE}|{SECRETS_MANAGER}|{SSM})[^{{}}]+)\}}")
 

@@ -17,8 +17,8 @@ from producers.ledger import Tally
 from producers.motion import EventGate, MotionDetector, Step
 from producers.pictures import BGRImage, Picture
 from schemas import ids
-from sightline.clock import US
-from sightline.store.cameras import CameraSettings
+from sightline.runtime.clock import US
+from sightline.storage.cameras import CameraSettings
 
 _PRE_ROLL: Final = 5
 """Pictures before a motion that are published with it."""

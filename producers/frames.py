@@ -11,10 +11,10 @@ from producers.ledger import Tally
 from producers.pictures import BGRImage
 from schemas import sightline_pb2 as pb
 from schemas import topics
-from sightline import metrics
-from sightline.errors import InfrastructureError
-from sightline.kafka.records import Out
-from sightline.store.cameras import CameraSettings, NewCamera
+from sightline.runtime import metrics
+from sightline.runtime.errors import InfrastructureError
+from sightline.storage.cameras import CameraSettings, NewCamera
+from sightline.streaming.records import Out
 
 _OVERHEAD: Final = 1024
 """Bytes that Kafka adds to a record at most: key, headers, batch."""

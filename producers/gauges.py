@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from sightline import metrics
-from sightline.clock import Clock
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock
 
 _SECONDS: Final = 5.0
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline.errors import InfrastructureError
+from sightline.runtime.errors import InfrastructureError
 
 FOLDER = "cameras"
 """Below the home: a file for each camera, with its account and its frames that wait for Kafka."""

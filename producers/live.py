@@ -6,7 +6,7 @@ from typing import Final
 import cv2
 
 from producers.pictures import Picture, SourceLostError, as_image
-from sightline.clock import US, Clock
+from sightline.runtime.clock import US, Clock
 
 _POLL_SECONDS: Final = 0.2
 """How long a read waits for a new picture before it lets the caller look around."""

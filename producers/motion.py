@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from producers.pictures import BGRImage
-from sightline.clock import US
+from sightline.runtime.clock import US
 
 _WIDTH: Final = 320
 """Pixels of the picture that motion is looked for in: a far person is 20 of them still."""

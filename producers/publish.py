@@ -19,16 +19,16 @@ from producers.spool import DiskError, Kind, Position, Spool, Tail, Waiting
 from producers.tail import Link, Linking, link
 from schemas import sightline_pb2 as pb
 from schemas import topics
-from sightline import tracing
-from sightline.clock import SystemClock
-from sightline.errors import InfrastructureError
-from sightline.faults import Place, reach
-from sightline.kafka.config import producer_config
-from sightline.kafka.records import Out
-from sightline.lifecycle import Stop
-from sightline.log import LIBRDKAFKA
-from sightline.settings import Settings
-from sightline.store.cameras import Camera
+from sightline.runtime import tracing
+from sightline.runtime.clock import SystemClock
+from sightline.runtime.errors import InfrastructureError
+from sightline.runtime.fault_injection import Place, reach
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.log import LIBRDKAFKA
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import Camera
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.records import Out
 
 log = logging.getLogger(__name__)
 

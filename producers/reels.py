@@ -11,8 +11,8 @@ import numpy as np
 
 from producers.capture import open_capture, require_open
 from producers.pictures import BGRImage, Picture, SourceLostError, as_image
-from sightline.clock import US, Clock, to_us
-from sightline.store.cameras import CameraSettings
+from sightline.runtime.clock import US, Clock, to_us
+from sightline.storage.cameras import CameraSettings
 
 _DEFAULT_FPS: Final = Fraction(10)
 """The pace of a folder of images, and of a film that does not know its own."""

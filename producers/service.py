@@ -14,16 +14,16 @@ from producers.camera import CameraLoop
 from producers.capture import quiet_opencv
 from producers.gauges import forget
 from producers.publish import Publisher
-from sightline import metrics
-from sightline.clock import Clock, SystemClock
-from sightline.errors import InfrastructureError, SightlineError, first_line
-from sightline.health import DATABASE, KAFKA
-from sightline.lifecycle import Stop, start_service
-from sightline.log import about
-from sightline.settings import Settings
-from sightline.store import cameras
-from sightline.store.cameras import Camera, CameraStatus
-from sightline.store.db import Connection, connect
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock, SystemClock
+from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
+from sightline.runtime.health import DATABASE, KAFKA
+from sightline.runtime.lifecycle import Stop, start_service
+from sightline.runtime.log import about
+from sightline.runtime.settings import Settings
+from sightline.storage import cameras
+from sightline.storage.cameras import Camera, CameraStatus
+from sightline.storage.db import Connection, connect
 
 log = logging.getLogger(__name__)
 

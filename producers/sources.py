@@ -11,9 +11,9 @@ from producers.credentials import filled_in, left_out, refused
 from producers.live import LiveSource
 from producers.pictures import Source, SourceLostError
 from producers.reels import NOTHING, Film, Folder, ReadBefore, ReelSource, Wait
-from sightline.clock import Clock
-from sightline.errors import SightlineError
-from sightline.store.cameras import CameraSettings, mask_uri
+from sightline.runtime.clock import Clock
+from sightline.runtime.errors import SightlineError
+from sightline.storage.cameras import CameraSettings, mask_uri
 
 _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 

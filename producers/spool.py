@@ -19,9 +19,9 @@ from producers import spool_sql as sql
 from producers.events import Event
 from producers.ledger import FOLDER, SUFFIX, Tally, account_of
 from schemas import sightline_pb2 as pb
-from sightline import metrics
-from sightline.errors import InfrastructureError
-from sightline.stack.locks import try_lock
+from sightline.runtime import metrics
+from sightline.runtime.errors import InfrastructureError
+from sightline.runtime.file_locks import try_lock
 
 _FREE_PAGES: Final = 4096
 """Free pages (of 4 KiB) that a file keeps; more are given back to the disk."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas import sightline_pb2 as pb
-from sightline.errors import InfrastructureError
+from sightline.runtime.errors import InfrastructureError
 
 _VERSION: Final = 1
 

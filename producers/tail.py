@@ -26,12 +26,12 @@ from confluent_kafka import (
 from producers.spool import Mark, Tail
 from schemas import sightline_pb2 as pb
 from schemas import topics
-from sightline.errors import InfrastructureError, InvalidRecord
-from sightline.kafka.config import consumer_config, producer_config
-from sightline.kafka.messages import to_record
-from sightline.log import LIBRDKAFKA
-from sightline.settings import Settings
-from sightline.store.cameras import NewCamera
+from sightline.runtime.errors import InfrastructureError, InvalidRecord
+from sightline.runtime.log import LIBRDKAFKA
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import NewCamera
+from sightline.streaming.client_config import consumer_config, producer_config
+from sightline.streaming.messages import to_record
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from producers.pictures import Picture, Source, SourceLostError
 from producers.sources import open_source
-from sightline.clock import Clock, SystemClock, to_datetime
-from sightline.errors import SightlineError
-from sightline.store.cameras import NewCamera
+from sightline.runtime.clock import Clock, SystemClock, to_datetime
+from sightline.runtime.errors import SightlineError
+from sightline.storage.cameras import NewCamera
 
 _PICTURES: Final = 10
 _SECONDS: Final = 5.0

@@ -7,13 +7,13 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
-from sightline import metrics
-from sightline.clock import US, Clock, SystemClock, to_datetime
-from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
-from sightline.lifecycle import start_service
-from sightline.people.overlay import UNKNOWN
-from sightline.settings import Settings
-from sightline.store.db import Connection
+from sightline.people.identity_corrections import UNKNOWN
+from sightline.runtime import metrics
+from sightline.runtime.clock import US, Clock, SystemClock, to_datetime
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection
+from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
 from sinks.decisions import (
     PATH_LOCK,
     Camera,

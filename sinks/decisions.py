@@ -8,11 +8,10 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
-from sightline.erase import barred
-from sightline.errors import InvalidRecord
-from sightline.kafka.sink import Cursor, Taken
-from sightline.people import overlay
-from sightline.people.overlay import Who
+from sightline.people import identity_corrections, suppression_list
+from sightline.people.identity_corrections import Who
+from sightline.runtime.errors import InvalidRecord
+from sightline.streaming.sink_loop import Cursor, Taken
 
 M = TypeVar("M", bound=Message)
 
@@ -79,12 +78,12 @@ def corrected(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[pb.Sight
     does. What people have said of a track holds whatever the matcher says later, and a decision
     that it takes back stays theirs.
     """
-    overlay.share(cursor)
+    identity_corrections.share(cursor)
     asked = [(one.track_id, one.global_id) for one in sightings]
-    persons = overlay.effective(cursor, asked) if asked else []
+    persons = identity_corrections.effective(cursor, asked) if asked else []
     told = [(track, who) for (track, _), who in zip(asked, persons, strict=True)]
-    gone = barred.said_of(cursor, told) if asked else set()
-    people = overlay.people(cursor, [person for person in persons if person])
+    gone = suppression_list.said_of(cursor, told) if asked else set()
+    people = identity_corrections.people(cursor, [person for person in persons if person])
     return [
         _as_said(one, people[person]) if person else one
         for one, person in zip(sightings, persons, strict=True)

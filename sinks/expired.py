@@ -12,13 +12,13 @@ from typing import LiteralString
 
 from psycopg.rows import TupleRow
 
-from sightline import metrics
-from sightline.clock import Clock, to_datetime
-from sightline.kafka.sink import Cursor
-from sightline.lifecycle import Stop
-from sightline.people import overlay
-from sightline.settings import RetentionSettings, Settings
-from sightline.store.db import connect
+from sightline.people import identity_corrections
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock, to_datetime
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import RetentionSettings, Settings
+from sightline.storage.db import connect
+from sightline.streaming.sink_loop import Cursor
 from sinks.decisions import PATH_LOCK, lock
 from sinks.person_state import PersonState
 from sinks.promoted import forget_replaced
@@ -129,7 +129,7 @@ def _all(settings: Settings, delete: Delete, before: datetime, stop: Stop) -> in
         while not stop:
             stop.beat()
             with db.transaction(), db.cursor() as cursor:
-                overlay.share(cursor)
+                identity_corrections.share(cursor)
                 deleted = delete(cursor, before)
             if not deleted:
                 break

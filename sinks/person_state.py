@@ -13,15 +13,14 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import LIVE, SIGHTINGS, TRACKS
-from sightline import metrics
-from sightline.clock import Clock, SystemClock, to_datetime
-from sightline.erase import barred
-from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
-from sightline.lifecycle import start_service
-from sightline.people import facts, overlay, person_rows
-from sightline.settings import Settings
-from sightline.store import faces
-from sightline.store.db import Connection
+from sightline.people import identity_corrections, person_rows, reference_facts, suppression_list
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock, SystemClock, to_datetime
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import Settings
+from sightline.storage import face_columns
+from sightline.storage.db import Connection
+from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
 from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
 from sinks.promoted import with_promotions
 
@@ -113,7 +112,7 @@ class PersonState:
         cameras(cursor, {*(one.camera_id for one in frames), *(one.camera_id for one in sightings)})
         tracks = add_up(frames, sightings)
         told = {one.track_id for one in messages(batch, pb.Sighting)}
-        erased = barred.tracks(cursor, tracks.keys() | told)
+        erased = suppression_list.tracks(cursor, tracks.keys() | told)
         tracks = {track: one for track, one in tracks.items() if track not in erased}
         if erased:
             # Of one that was counted before it was known whose it is.
@@ -127,7 +126,7 @@ class PersonState:
         cursor.execute(_STALE, (list(tracks), before))
         if self._is_live:
             # Of a track that was corrected before it was known how it looks, matchers hear it now.
-            facts.tell_tracks(cursor, [one.track_id for one in sightings if one.template])
+            reference_facts.tell_tracks(cursor, [one.track_id for one in sightings if one.template])
         metrics.ROWS.labels(self.name, "person_tracks").inc(len(tracks))
 
     def idle(self, cursor: Cursor) -> None:
@@ -135,7 +134,7 @@ class PersonState:
         now = self._clock.monotonic()
         if now < self._due:
             return
-        overlay.share(cursor)
+        identity_corrections.share(cursor)
         # One worker at a time does this, for the people of all.
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", (self.name,))
         if cursor.fetchone() != (True,):
@@ -256,8 +255,10 @@ def _identify(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[int]:
 
 
 def _identity_row(cursor: Cursor, sighting: pb.Sighting) -> dict[str, Any]:
-    face = faces.as_floats(sighting.template) if sighting.template else None
-    embedding, sealed = faces.to_columns(cursor, faces.of_track(sighting.track_id), face)
+    face = face_columns.as_floats(sighting.template) if sighting.template else None
+    embedding, sealed = face_columns.to_columns(
+        cursor, face_columns.of_track(sighting.track_id), face
+    )
     return {
         "track": sighting.track_id,
         "global_id": sighting.global_id or None,

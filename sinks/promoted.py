@@ -13,12 +13,12 @@ from psycopg import sql
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import LIVE
-from sightline.clock import to_datetime
-from sightline.kafka.sink import Cursor, Sink, Taken
-from sightline.people import overlay
-from sightline.runs.schema import replaced_schema
-from sightline.settings import Settings
-from sightline.store.db import Connection
+from sightline.people import identity_corrections
+from sightline.runtime.clock import to_datetime
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection
+from sightline.storage.run_schemas import replaced_schema
+from sightline.streaming.sink_loop import Cursor, Sink, Taken
 
 _OF_EVENTS = """
 SELECT event_id::text, promotion_id FROM promoted_events WHERE event_id = ANY(%s::uuid[])
@@ -60,7 +60,9 @@ class WithPromotions:
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Write a batch, each record where its motion event's live rows are."""
-        overlay.share(cursor)  # nothing is promoted from here to the end of the transaction
+        identity_corrections.share(
+            cursor
+        )  # nothing is promoted from here to the end of the transaction
         places = _promotions(cursor, batch)
         parts: dict[int, list[Taken]] = defaultdict(list)
         for number, taken in enumerate(batch):

@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 
 import psycopg
 
-from sightline import metrics
-from sightline.clock import Clock, SystemClock
-from sightline.errors import InfrastructureError, UnreachableError, first_line
-from sightline.health import DATABASE, KAFKA
-from sightline.kafka.holdings import GROUPS, Held, Holdings
-from sightline.kafka.sizes import Place
-from sightline.lifecycle import Stop, start_service
-from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock, SystemClock
+from sightline.runtime.errors import InfrastructureError, UnreachableError, first_line
+from sightline.runtime.health import DATABASE, KAFKA
+from sightline.runtime.lifecycle import Stop, start_service
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.streaming.sizes import Place
+from sightline.streaming.topic_inspector import GROUPS, Held, Holdings
 from sinks.expired import expire
 from sinks.surroundings import show_certificates, show_disks, show_topics
 from sinks.unread import Unread, unread

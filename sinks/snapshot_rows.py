@@ -9,12 +9,12 @@ from typing import Any
 from psycopg.rows import class_row
 
 from schemas import sightline_pb2 as pb
-from sightline.clock import to_datetime
-from sightline.kafka.sink import Cursor
-from sightline.people.sealed_columns import of_pending
-from sightline.store.db import sealing_of
-from sightline.store.objects import safe_name
-from sightline.store.sealing import TamperedError
+from sightline.people.encrypted_columns import of_pending
+from sightline.runtime.clock import to_datetime
+from sightline.storage.db import sealing_of
+from sightline.storage.encryption import TamperedError
+from sightline.storage.objects import safe_name
+from sightline.streaming.sink_loop import Cursor
 from sinks.decisions import rank
 
 log = logging.getLogger(__name__)

@@ -17,16 +17,15 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.topics import SIGHTINGS, SNAPSHOTS
-from sightline import metrics
-from sightline.clock import Clock
-from sightline.erase import barred
-from sightline.kafka.sink import Cursor, SinkLoop, Taken, topics_of
-from sightline.lifecycle import start_service
-from sightline.people import overlay
-from sightline.settings import Settings
-from sightline.store.db import Connection
-from sightline.store.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
-from sightline.store.sealing import TamperedError
+from sightline.people import identity_corrections, suppression_list
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection
+from sightline.storage.encryption import TamperedError
+from sightline.storage.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
+from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
 from sinks import snapshot_rows as rows
 from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages, news
 from sinks.promoted import with_promotions
@@ -82,7 +81,7 @@ class Snapshots:
         self._wrote = True
         sightings = corrected(cursor, decided(news(batch)))
         taken = messages(batch, pb.Snapshot)
-        erased = barred.tracks(cursor, (one.track_id for one in taken))
+        erased = suppression_list.tracks(cursor, (one.track_id for one in taken))
         shots = best_shots(one for one in taken if one.track_id not in erased)
         both: list[pb.Snapshot | pb.Sighting] = [*shots.values(), *sightings]
         if not both:
@@ -96,7 +95,7 @@ class Snapshots:
     def idle(self, cursor: Cursor) -> None:
         """Rename what was corrected, and drop shots that nobody came for."""
         if not self._wrote:  # else that has been done, and its locks are no longer to be had
-            overlay.share(cursor)
+            identity_corrections.share(cursor)
             self._settle_all(cursor, self._lock(cursor, ()))
         self._wrote = False
         cursor.execute(

@@ -10,13 +10,13 @@ from datetime import timedelta
 
 import psycopg
 
-from sightline import metrics
-from sightline.clock import Clock, SystemClock
-from sightline.errors import InfrastructureError, first_line
-from sightline.kafka.sink import Cursor
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
-from sightline.store.objects import ObjectStore
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock, SystemClock
+from sightline.runtime.errors import InfrastructureError, first_line
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
+from sightline.storage.objects import ObjectStore
+from sightline.streaming.sink_loop import Cursor
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from sightline import metrics
-from sightline.endpoints import objects_folder
-from sightline.kafka.holdings import Kept
-from sightline.security.keyring import Keyring
-from sightline.settings import Settings
-from sightline.settings.stated import leaves, value_of
+from sightline.runtime import metrics
+from sightline.runtime.connection_urls import objects_folder
+from sightline.runtime.keyring import Keyring
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.provenance import leaves, value_of
+from sightline.streaming.topic_inspector import Kept
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sightline.kafka.holdings import Held
+from sightline.streaming.topic_inspector import Held
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import numpy as np
 from fastapi.testclient import TestClient
 
 from api.app import make_app
-from sightline.access.roles import Role
-from sightline.demo.cast import CAST, Image, portrait
-from sightline.settings import Settings
+from ops.demo.portrait_sources import CAST, Image, portrait
+from sightline.audit.roles import Role
+from sightline.runtime.settings import Settings
 from tests.least_rights import as_service
 from tests.support import api_key, bearer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from sightline.settings import Settings, load_settings
+from sightline.runtime.settings import Settings, load_settings
 from tests.sealed import all_sealed
 from tests.support import FOREIGN, ROOT, own_home, run_sightline
 

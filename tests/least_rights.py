@@ -7,9 +7,9 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
-from sightline.endpoints import database_url
-from sightline.security.rights import RIGHTS, user
-from sightline.settings import Settings
+from sightline.runtime.connection_urls import database_url
+from sightline.runtime.rights import RIGHTS, user
+from sightline.runtime.settings import Settings
 
 _PASSWORD = "only-here"
 

@@ -25,13 +25,13 @@ from schemas.topics import FACES, SIGHTINGS
 from sightline.identity.calibration import Calibration
 from sightline.identity.evidence import Vector
 from sightline.identity.scale import Scale
-from sightline.kafka.config import producer_config
-from sightline.people import records
+from sightline.people import employees
+from sightline.people.employees import Details
 from sightline.people.photos import Look
-from sightline.people.records import Details
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.outbox import deliver
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.outbox import deliver
+from sightline.streaming.client_config import producer_config
 from tests.support import ROOT, environment, eventually, read_topic, sightline_command
 
 PACK = "test-numbers"
@@ -230,9 +230,9 @@ def enrol_numbers(settings: Settings, name: str, person: int) -> str:
     """Enrol a person by their numbers through the database and the outbox; their id."""
     look = Look(b"", face(person), 0.9)
     with connect(settings) as db, db.cursor() as cursor:
-        employee, _ = records.find_or_add(cursor, name, Details())
-        records.add_look(cursor, employee, PACK, f"enrollment_photos/{name}.jpg", look)
-        records.publish(cursor, employee)
+        employee, _ = employees.find_or_add(cursor, name, Details())
+        employees.add_look(cursor, employee, PACK, f"enrollment_photos/{name}.jpg", look)
+        employees.publish(cursor, employee)
     deliver(settings)
     return str(employee)
 

@@ -5,7 +5,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sightline.targets import Target, targets
+from sightline.runtime.service_discovery import Target, targets
 
 Labels = dict[str, str]
 

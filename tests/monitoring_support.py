@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from sightline.dashboards import Panel, read
-from sightline.endpoints import StackPorts
-from sightline.stack.monitoring import ask
+from ops.local_stack.monitoring import ask
+from ops.pages.dashboards import Panel, read
+from sightline.runtime.connection_urls import StackPorts
 from tests.support import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"

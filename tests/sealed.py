@@ -12,12 +12,12 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from sightline.endpoints import database_url, kafka_servers
-from sightline.settings import Settings
-from sightline.settings.groups import EncryptionSettings
-from sightline.store.db import connect
-from sightline.store.migrate import upgrade
-from sightline.store.sealing import new_key
+from ops.database.migrate import upgrade
+from sightline.runtime.connection_urls import database_url, kafka_servers
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import EncryptionSettings
+from sightline.storage.db import connect
+from sightline.storage.encryption import new_key
 
 PLAIN_AND_SEALED = pytest.mark.parametrize("stack", ["plain", "sealed"], indirect=True)
 """Pass with faces and pictures as they are, and sealed."""

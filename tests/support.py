@@ -15,16 +15,16 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from google.protobuf.message import DecodeError, Message
 from psycopg import sql
 
+from api.auth import api_keys
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS
-from sightline.access import keys
-from sightline.access.actor import command_actor
-from sightline.access.roles import Role
-from sightline.kafka.config import consumer_config
-from sightline.kafka.messages import checked
-from sightline.kafka.records import Record
-from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.audit.actor import command_actor
+from sightline.audit.roles import Role
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.streaming.client_config import consumer_config
+from sightline.streaming.messages import checked
+from sightline.streaming.records import Record
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -50,8 +50,8 @@ def eventually(condition: Callable[[], T], seconds: float = 30.0, what: str = ""
 @contextmanager
 def own_home() -> Iterator[Path]:
     """A new home; whatever it has started is stopped in the end."""
-    from sightline.stack.embedded import down  # takes long to load, and many tests need it not
-    from sightline.stack.postgres_user import discard
+    from ops.local_stack.embedded import down  # takes long to load, and many tests need it not
+    from ops.local_stack.postgres_user import discard
 
     with tempfile.TemporaryDirectory(prefix="sightline-test-") as folder:
         home = Path(folder)
@@ -70,7 +70,7 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
 
 def sightline_command(*arguments: str) -> list[str]:
     """The command line of `sightline ARGUMENTS`."""
-    return [sys.executable, "-m", "sightline", *arguments]
+    return [sys.executable, "-m", "ops", *arguments]
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
 def api_key(settings: Settings, role: Role = Role.ADMIN, cameras: Sequence[str] = ()) -> str:
     """A key for the API, for all cameras or for some."""
     with connect(settings) as db:
-        return keys.create(db, "test", role, cameras=cameras, made_by=command_actor()).key
+        return api_keys.create(db, "test", role, cameras=cameras, made_by=command_actor()).key
 
 
 def bearer(key: str) -> dict[str, str]:

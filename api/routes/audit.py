@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from api.access.needs import needs
 from api.audited import audited
+from api.auth.needs import needs
 from api.export import utc
 from api.paging import Limit
 from api.parts import Given
 from api.routes.sightings import GlobalId
-from sightline.access.roles import Permission
 from sightline.audit import read
+from sightline.audit.roles import Permission
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from api.access.needs import needs
+from api.auth.needs import needs
 from api.parts import Given
-from sightline.access.roles import Permission
-from sightline.identity import store
+from sightline.audit.roles import Permission
+from sightline.identity import calibration_store
 from sightline.identity.calibration import Calibration
-from sightline.people import records
+from sightline.people import employees
 
 router = APIRouter(prefix="/api/v1/calibrations", tags=["calibrations"])
 
@@ -55,7 +55,7 @@ class InForce(BaseModel):
 def list_calibrations(parts: Given) -> list[Stored]:
     """By pack and time."""
     with parts.db() as db:
-        return [Stored.model_validate(row) for row in store.listed(db)]
+        return [Stored.model_validate(row) for row in calibration_store.listed(db)]
 
 
 @router.get(
@@ -71,8 +71,8 @@ def get_calibration(
     """
     wanted = parts.settings.match.wanted_false_name_rate
     with parts.db() as db:
-        calibration = store.in_force(db, pack)
-        people = records.count(db)
+        calibration = calibration_store.in_force(db, pack)
+        people = employees.count(db)
     scale = calibration.scale(people, wanted)
     scores = {shots: scale.threshold(shots) for shots in range(1, len(scale.names) + 1)}
     return InForce(

@@ -5,10 +5,10 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from api.access.needs import Acting, needs
+from api.auth.needs import Acting, needs
 from api.parts import Given
-from sightline.access.roles import Permission
-from sightline.store import cameras
+from sightline.audit.roles import Permission
+from sightline.storage import cameras
 
 router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
 

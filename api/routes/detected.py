@@ -4,13 +4,13 @@ from fastapi import APIRouter
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
-from api.access.needs import needs
 from api.audited import audited
+from api.auth.needs import needs
 from api.parts import Given
 from api.routes.persons import PersonId
 from api.shapes import Person
-from sightline.access.roles import Permission
 from sightline.audit import trail
+from sightline.audit.roles import Permission
 from sightline.people.persons import shown
 
 router = APIRouter(prefix="/api/detected-persons", tags=["detected persons"])

@@ -10,18 +10,18 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel
 
 from api import bodies
-from api.access.needs import needs
 from api.audited import audited
+from api.auth.needs import needs
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given, Parts
 from api.photos import from_upload
 from api.shapes import Employee, EmployeeShown, Status, Strict
-from sightline.access.roles import Permission
-from sightline.errors import NotFoundError, SightlineError
-from sightline.people import manage, records
+from sightline.audit.roles import Permission
+from sightline.people import employee_changes, employees
+from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
-from sightline.people.pictures import Photo
-from sightline.people.records import Details
+from sightline.people.picture_files import Photo
+from sightline.runtime.errors import NotFoundError, SightlineError
 
 router = APIRouter(prefix="/api/v1/employees", tags=["employees"])
 
@@ -163,7 +163,7 @@ async def _photos(parts: Parts, photos: Sequence[UploadFile]) -> list[Photo]:
 
 def _name_of(parts: Parts, employee_id: UUID) -> str:
     with parts.db() as db:
-        return records.lock_id(db.cursor(), employee_id)
+        return employees.lock_id(db.cursor(), employee_id)
 
 
 def _enrol(
@@ -198,7 +198,7 @@ def change_employee(
     details = Details(**body.model_dump())
     if not details.given():
         raise SightlineError("nothing to change")
-    if manage.change(parts.settings, employee_id, details):
+    if employee_changes.change(parts.settings, employee_id, details):
         after.add_task(parts.deliver)
     return get_employee(parts, employee_id)
 
@@ -209,5 +209,5 @@ def change_employee(
 )  # fmt: skip
 def remove_employee(parts: Given, employee_id: UUID, after: BackgroundTasks) -> None:
     """Their record, templates, photos, and their name on snapshots."""
-    manage.remove(parts.settings, employee_id)
+    employee_changes.remove(parts.settings, employee_id)
     after.add_task(parts.deliver)

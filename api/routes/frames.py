@@ -10,18 +10,18 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, model_validator
 
 from api import bodies
-from api.access.needs import Acting, needs
 from api.audited import audited
+from api.auth.needs import Acting, needs
 from api.live import Answer, Crop
 from api.parts import Given, Parts
 from api.photos import from_base64
 from schemas.decode import SLUG
-from sightline.access.roles import Permission
 from sightline.audit import trail
-from sightline.errors import PhotoError
-from sightline.people import overlay
-from sightline.people.pictures import normalised
-from sightline.store import cameras
+from sightline.audit.roles import Permission
+from sightline.people import identity_corrections
+from sightline.people.picture_files import normalised
+from sightline.runtime.errors import PhotoError
+from sightline.storage import cameras
 
 router = APIRouter(prefix="/api/module1", tags=["module1"])
 
@@ -148,8 +148,10 @@ def _identities(parts: Parts, answers: Sequence[Answer]) -> list[Identity]:
     if not told:
         return []
     with parts.db() as db, db.cursor() as cursor:
-        meant = overlay.effective(cursor, [(one.track_id, said.global_id) for one, said in told])
-        who = overlay.people(cursor, [person for person in meant if person])
+        meant = identity_corrections.effective(
+            cursor, [(one.track_id, said.global_id) for one, said in told]
+        )
+        who = identity_corrections.people(cursor, [person for person in meant if person])
         packs = {said.pack for _, said in told}
         faces = {pack: _face_ids(cursor, pack, who.values()) for pack in packs}
     trail.seen([{"global_id": person} for person in meant])
@@ -170,7 +172,9 @@ def _identities(parts: Parts, answers: Sequence[Answer]) -> list[Identity]:
     return identities
 
 
-def _face_ids(cursor: overlay.Cursor, pack: str, people: Iterable[overlay.Who]) -> dict[str, UUID]:
+def _face_ids(
+    cursor: identity_corrections.Cursor, pack: str, people: Iterable[identity_corrections.Who]
+) -> dict[str, UUID]:
     """The best look of each enrolled person, by employee id."""
     enrolled = [one.employee_id for one in people if one.employee_id]
     cursor.execute(

@@ -10,8 +10,8 @@ from psycopg.rows import dict_row
 from pydantic import AliasChoices, BaseModel, Field
 
 from api import bodies
-from api.access.needs import Acting, needs
 from api.audited import audited
+from api.auth.needs import Acting, needs
 from api.export import utc
 from api.paging import read_page
 from api.parts import Given, Parts
@@ -19,11 +19,11 @@ from api.photos import from_base64, read_form
 from api.problems import unsupported
 from api.routes.sightings import MAY_READ, TABLE
 from api.shapes import AccessLog
-from sightline.access.roles import Permission
-from sightline.errors import SightlineError
+from sightline.audit.roles import Permission
+from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
-from sightline.people.pictures import Photo
-from sightline.people.records import Details
+from sightline.people.picture_files import Photo
+from sightline.runtime.errors import SightlineError
 
 router = APIRouter(prefix="/api/module1", tags=["module1"])
 

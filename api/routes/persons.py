@@ -7,13 +7,13 @@ from fastapi import APIRouter, BackgroundTasks, Path, Query
 from pydantic import BaseModel, Field
 
 from api import bodies
-from api.access.needs import needs
 from api.audited import audited
+from api.auth.needs import needs
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given
 from api.shapes import Person, PersonShown, Strict
-from sightline.access.roles import Permission
 from sightline.audit import trail
+from sightline.audit.roles import Permission
 from sightline.people import corrections
 from sightline.people.persons import shown
 

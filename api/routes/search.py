@@ -11,17 +11,17 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from api import bodies
-from api.access.needs import needs
 from api.audited import audited
+from api.auth.needs import needs
 from api.export import utc
 from api.parts import Given, Parts
 from api.probes import FORM, Face, Probe, read_probe
 from api.routes import snapshots
-from sightline.access.roles import Permission
 from sightline.audit import trail
-from sightline.identity import store
-from sightline.people import records
-from sightline.people.search import search_persons, search_tracks
+from sightline.audit.roles import Permission
+from sightline.identity import calibration_store
+from sightline.people import employees
+from sightline.people.face_search import search_persons, search_tracks
 
 router = APIRouter(tags=["search"])
 
@@ -85,7 +85,7 @@ async def search(
 def _search(parts: Parts, face: Face, where: dict[str, Any]) -> Found:
     wanted = parts.settings.match.wanted_false_name_rate
     with parts.db() as db:
-        scale = store.in_force(db, face.pack).scale(records.count(db), wanted)
+        scale = calibration_store.in_force(db, face.pack).scale(employees.count(db), wanted)
         threshold = scale.newcomer if face.threshold is None else face.threshold
         rows = search_tracks(
             db, face.pack, face.vector, limit=face.limit, min_score=threshold, **where

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from api import export
-from api.access.needs import Acting, needs
 from api.audited import audited
+from api.auth.needs import Acting, needs
 from api.export import WantsCsv, utc
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given
 from api.shapes import AccessLog, AccessStatus
-from sightline.access.roles import Permission
-from sightline.errors import NotFoundError
+from sightline.audit.roles import Permission
+from sightline.runtime.errors import NotFoundError
 
 router = APIRouter(prefix="/api/v1/sightings", tags=["sightings"])
 

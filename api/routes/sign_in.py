@@ -11,16 +11,15 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from api import bodies
-from api.access import page
-from api.access.door import COOKIE, address_of, refused
-from api.access.needs import Acting, needs
-from api.access.provider import Provider, Way
+from api.auth import page, sessions, users
+from api.auth.door import COOKIE, address_of, refused
+from api.auth.needs import Acting, needs
+from api.auth.provider import Provider, Way
+from api.auth.sessions import Session
 from api.parts import Given, Parts
 from api.problems import unsupported
 from api.shapes import Strict
-from sightline.access import sessions, users
-from sightline.access.roles import PERMISSIONS, Permission, Role
-from sightline.access.sessions import Session
+from sightline.audit.roles import PERMISSIONS, Permission, Role
 
 log = logging.getLogger(__name__)
 

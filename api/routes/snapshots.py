@@ -3,13 +3,13 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from api.access.needs import Acting, needs
 from api.audited import audited
+from api.auth.needs import Acting, needs
 from api.parts import Given
-from sightline.access.roles import Permission
 from sightline.audit import trail
-from sightline.errors import NotFoundError
-from sightline.store.objects import NoSuchObjectError
+from sightline.audit.roles import Permission
+from sightline.runtime.errors import NotFoundError
+from sightline.storage.objects import NoSuchObjectError
 
 router = APIRouter(prefix="/api/v1/snapshots", tags=["snapshots"])
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from api import export
-from api.access.needs import Acting
 from api.audited import audited
+from api.auth.needs import Acting
 from api.export import WantsCsv, utc
 from api.paging import After, Limit, Page, Table
 from api.parts import Given

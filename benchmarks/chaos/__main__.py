@@ -31,11 +31,11 @@ from benchmarks.chaos.rig import Rig, add_cameras, can_mount, rig
 from benchmarks.chaos.services import Services, Start
 from benchmarks.chaos.watch import Watch, outputs_of
 from benchmarks.rig import own_folder
+from ops.local_stack.ports import free_port
 from producers import ledger
 from producers.ledger import Account
-from sightline.errors import SightlineError
-from sightline.log import configure_logging
-from sightline.stack.ports import free_port
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import configure_logging
 
 _CHANGE_SECONDS = 8.0
 """From a film to the next one."""

@@ -11,7 +11,7 @@ from benchmarks.chaos.infrastructure import Infrastructure
 from benchmarks.chaos.plan import SCALE, SIGNALS, STOP, TERM, WORKERS, Fault
 from benchmarks.chaos.rig import Rig
 from benchmarks.chaos.services import Services, service_of
-from sightline.faults import Place
+from sightline.runtime.fault_injection import Place
 
 _REACH_SECONDS = 20.0
 """A place that was not reached by then is none under this load, and the fault is taken back."""

@@ -11,9 +11,9 @@ import psutil
 
 from benchmarks.chaos.plan import CUT, FULL, REFUSED, SILENT, STOP, TERM, Fault
 from benchmarks.chaos.rig import DATABASE, Rig, broker_name
-from sightline.errors import SightlineError
-from sightline.stack.broker import Broker
-from sightline.stack.database import Database
+from ops.local_stack.broker import Broker
+from ops.local_stack.database import Database
+from sightline.runtime.errors import SightlineError
 
 _LOOK_SECONDS = 0.5
 _SMART_SECONDS = 4.0

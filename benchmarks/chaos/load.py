@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.material import SHARED, own_films
-from sightline.store.cameras import CameraSettings, NewCamera, Pace
+from sightline.storage.cameras import CameraSettings, NewCamera, Pace
 
 SITES = 3
 FRAMES_PER_SECOND = 4.0

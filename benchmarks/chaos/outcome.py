@@ -11,11 +11,11 @@ from psycopg import sql
 
 from schemas import sightline_pb2 as pb
 from schemas import topics
-from sightline.kafka.read import read_all
-from sightline.kafka.records import Record
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
-from sightline.store.objects import open_store
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
+from sightline.storage.objects import open_store
+from sightline.streaming.read import read_all
+from sightline.streaming.records import Record
 
 _LEFT_OUT = {
     "alembic_version",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.chaos.rig import CAMERAS, DATABASE, OBJECTS, broker_name
-from sightline.faults import Place
+from sightline.runtime.fault_injection import Place
 
 KILL, TERM, STOP = "SIGKILL", "SIGTERM", "SIGSTOP"
 SIGNALS = (KILL, TERM, STOP)

@@ -7,11 +7,11 @@ import psycopg
 
 from benchmarks.chaos.load import Load
 from producers import ledger
-from sightline.endpoints import database_url
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.settings import Settings
-from sightline.store import cameras
-from sightline.store.db import Connection
+from sightline.runtime.connection_urls import database_url
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage import cameras
+from sightline.storage.db import Connection
 
 log = logging.getLogger(__name__)
 

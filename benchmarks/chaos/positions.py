@@ -13,9 +13,9 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Topic
-from sightline.kafka.config import client_config, consumer_config
-from sightline.log import LIBRDKAFKA
-from sightline.settings import Settings
+from sightline.runtime.log import LIBRDKAFKA
+from sightline.runtime.settings import Settings
+from sightline.streaming.client_config import client_config, consumer_config
 
 _ANSWER_SECONDS = 2.0
 

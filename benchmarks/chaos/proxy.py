@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sightline.endpoints import LOOPBACK
+from sightline.runtime.connection_urls import LOOPBACK
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from benchmarks.chaos.services import Services
 from benchmarks.chaos.watch import VISION
 from producers import ledger
 from schemas import topics
-from sightline.endpoints import database_url
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.settings import Settings
+from sightline.runtime.connection_urls import database_url
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.settings import Settings
 
 _READY_SECONDS = 120.0
 _LOOK_SECONDS = 0.5

@@ -12,19 +12,19 @@ from pathlib import Path
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.proxy import Proxies, Proxy
 from benchmarks.chaos.services import environment
-from sightline.demo import stage
-from sightline.endpoints import LOOPBACK, StackPorts
-from sightline.people.backup import backup, restore
+from ops.backup.employee_backup import backup, restore
+from ops.demo import installation
+from ops.local_stack.ports import first_ports, free_port
+from ops.local_stack.postgres_user import discard
+from sightline.models.packs import load_pack
+from sightline.people.employees import Details
 from sightline.people.enrol import enrol
 from sightline.people.photos import read_photo
-from sightline.people.records import Details
-from sightline.settings import Settings
-from sightline.stack.ports import first_ports, free_port
-from sightline.stack.postgres_user import discard
-from sightline.store import cameras
-from sightline.store.db import connect
-from sightline.store.outbox import deliver
-from sightline.vision.packs import load_pack
+from sightline.runtime.connection_urls import LOOPBACK, StackPorts
+from sightline.runtime.settings import Settings
+from sightline.storage import cameras
+from sightline.storage.db import connect
+from sightline.storage.outbox import deliver
 
 MIB = 1024 * 1024
 DATABASE, OBJECTS, CAMERAS = "database", "objects", "cameras"
@@ -119,10 +119,10 @@ def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]
         proxies = Proxies()
         stack.callback(proxies.close)
         ports, ways = _prepare(home, brokers, proxies)
-        own = stage.own_settings(home, load.models)
+        own = installation.own_settings(home, load.models)
         if load.models is None:
             own = own.model_copy(update={"pack": "dlib"})
-        stack.enter_context(stage.running_stack(own))
+        stack.enter_context(installation.running_stack(own))
         made = _made(own, ports, proxies, ways, small)
         _settle(made.behind, load, people)
         yield made

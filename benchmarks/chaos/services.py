@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from sightline.stack.prefork import ONE_THREAD, fork, preload
+from ops.local_stack.forkserver import ONE_THREAD, fork, preload
 
 _AGAIN_SECONDS = 0.3
 """From a death to the next start."""

@@ -14,9 +14,9 @@ from confluent_kafka import KafkaException
 from benchmarks.chaos.positions import Onlooker
 from schemas import topics
 from schemas.topics import Topic
-from sightline.access.roles import Role
-from sightline.endpoints import database_url
-from sightline.settings import Settings
+from sightline.audit.roles import Role
+from sightline.runtime.connection_urls import database_url
+from sightline.runtime.settings import Settings
 from tests.support import api_key, bearer
 
 _LOOK_SECONDS = 0.2

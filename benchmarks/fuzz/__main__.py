@@ -18,10 +18,10 @@ from benchmarks.fuzz.endpoints import KINDS, Answers, Endpoints
 from benchmarks.fuzz.records import STATES, Records, Row
 from benchmarks.fuzz.seeds import CAMERA, SITE
 from benchmarks.rig import add_cameras, own_folder
+from ops.demo import installation
 from schemas.topics import DEAD_LETTERS
-from sightline.demo import stage
-from sightline.settings import Settings
-from sightline.store.cameras import NewCamera
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import NewCamera
 
 console = Console(width=140)
 
@@ -40,8 +40,8 @@ def main() -> None:
         return not given.only or any(part in name for part in given.only)
 
     with own_folder() as home:
-        settings = stage.own_settings(home, None)
-        with stage.running_stack(settings):
+        settings = installation.own_settings(home, None)
+        with installation.running_stack(settings):
             add_cameras(
                 settings, [NewCamera(camera_id=CAMERA, uri=SecretStr("none"), site_id=SITE)]
             )

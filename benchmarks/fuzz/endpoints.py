@@ -20,7 +20,7 @@ from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.core.result import Err
 
 from benchmarks.fuzz.services import Service
-from sightline.settings import Settings
+from sightline.runtime.settings import Settings
 from tests.api_support import crop_of, photo_of
 from tests.support import api_key, bearer
 

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from sightline.kafka.records import RETRY_FOR, RETRY_OF
+from sightline.streaming.records import RETRY_FOR, RETRY_OF
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from schemas.topics import (
     frames,
     vision_state,
 )
-from sightline.kafka.config import producer_config
-from sightline.settings import Settings
+from sightline.runtime.settings import Settings
+from sightline.streaming.client_config import producer_config
 from tests.api_support import crop_of
 from tests.support import api_key, bearer, read_topic, run_sightline
 

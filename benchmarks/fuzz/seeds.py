@@ -6,6 +6,7 @@ import cv2
 from google.protobuf.message import Message
 
 from benchmarks.fuzz.mutate import Seed
+from ops.demo.portrait_sources import CAST, portrait
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import (
@@ -21,7 +22,6 @@ from schemas.topics import (
     frames,
     vision_state,
 )  # fmt: skip
-from sightline.demo.cast import CAST, portrait
 from tests.golden import MESSAGES
 from tests.match_support import Site, Walk, face, gallery_person
 

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sightline.stack.ports import free_port
+from ops.local_stack.ports import free_port
 from tests.support import ROOT, environment, sightline_command
 
 _SECONDS = 3.0

@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from sightline.identity.evidence import Evidence
 from sightline.identity.scale import Scale
-from sightline.settings import Settings
+from sightline.runtime.settings import Settings
 
 Kind = Literal["enrolled", "stranger"]
 Status = Literal["provisional", "enrolled", "stranger", "newcomer"]

@@ -5,9 +5,9 @@ import logging
 from processors.match.overlay import Overlay, Touched
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
-from sightline.clock import US
 from sightline.identity.calibration import Calibration, builtin
 from sightline.identity.scale import Scale
+from sightline.runtime.clock import US
 
 log = logging.getLogger(__name__)
 

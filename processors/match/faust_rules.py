@@ -19,7 +19,7 @@ from yarl import URL
 
 from processors.match.lease import Lease
 from processors.match.writer import DELIVERY_SECONDS, Writer
-from sightline.kafka.config import AioKafka
+from sightline.streaming.client_config import AioKafka
 
 _FETCH_WAIT_MS = 100
 """Faust's own 1500 keeps a partition that was resumed waiting for those that have nothing."""

@@ -17,8 +17,8 @@ from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from schemas.ids import global_id
 from schemas.topics import FACTS, GALLERY
-from sightline import metrics
-from sightline.kafka.config import AioKafka
+from sightline.runtime import metrics
+from sightline.streaming.client_config import AioKafka
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from processors.match.packs import Packs
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id
-from sightline.errors import InvalidRecord
 from sightline.identity.evidence import Vector
+from sightline.runtime.errors import InvalidRecord
 
 log = logging.getLogger(__name__)
 

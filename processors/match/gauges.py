@@ -10,9 +10,9 @@ from processors.match.follow import KNOWN_BY
 from processors.match.known import Known
 from processors.match.state import SiteState
 from schemas.topics import FACES, FACTS, GALLERY
-from sightline import metrics
-from sightline.clock import Clock
-from sightline.kafka.lag import At, LagGauges
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock
+from sightline.streaming.lag import At, LagGauges
 
 _EVERY_SECONDS = 1.0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from processors.match.step import inner_of
 from schemas import sightline_pb2 as pb
-from sightline.kafka.records import Record
+from sightline.streaming.records import Record
 
 Key = tuple[int, int, int]
 """Where a face event belongs: an offset in live's partition, and, for one that live has not met and

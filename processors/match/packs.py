@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from processors.match.decide import Candidate
 from processors.match.index import TemplateIndex
-from sightline import metrics
 from sightline.identity.evidence import Vector
+from sightline.runtime import metrics
 
 
 class Packs:

@@ -14,12 +14,12 @@ from processors.match.strangers import with_looks
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from schemas.topics import FACES, MATCH_STATE, SIGHTINGS, of_run
-from sightline.clock import SystemClock
-from sightline.errors import InvalidRecord
-from sightline.kafka.deadletters import give_up
-from sightline.kafka.positions import records_from, retained
-from sightline.kafka.records import Out, Record
-from sightline.settings import Settings
+from sightline.runtime.clock import SystemClock
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings
+from sightline.streaming.dead_letters import give_up
+from sightline.streaming.records import Out, Record
+from sightline.streaming.topic_reader import records_from, retained
 
 log = logging.getLogger(__name__)
 

@@ -18,18 +18,18 @@ from processors.match.pass_again import Again
 from processors.match.run_gallery import add_templates
 from schemas.naming import match_group
 from schemas.topics import FACES, of_run
-from sightline.errors import InfrastructureError
-from sightline.kafka import positions
-from sightline.kafka.config import aiokafka_config, consumer_config, producer_config
-from sightline.kafka.positions import Offsets
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.lifecycle import start_service
-from sightline.log import LIBRDKAFKA
-from sightline.replay import record as runs
-from sightline.replay.rows import gallery_revisions
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
+from sightline.runtime.errors import InfrastructureError
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.log import LIBRDKAFKA
+from sightline.runtime.settings import Settings
+from sightline.storage import runs
+from sightline.storage.db import Connection, connect
+from sightline.storage.run_progress import gallery_revisions
+from sightline.streaming import topic_reader
+from sightline.streaming.client_config import aiokafka_config, consumer_config, producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
+from sightline.streaming.topic_reader import Offsets
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ def run(settings: Settings) -> None:
     stop = start_service("match-run", settings)
     stop.health.ready()
     faces = of_run(FACES, settings.run).name
-    ends = positions.ends(settings, faces)
+    ends = topic_reader.ends(settings, faces)
     group = match_group(settings.run)
-    if positions.committed(settings, group, faces, ends) == ends and any(ends.values()):
+    if topic_reader.committed(settings, group, faces, ends) == ends and any(ends.values()):
         log.info("match-run: was done before")
         return
     known = asyncio.run(_load(settings))

@@ -6,7 +6,7 @@ By capture times alone: who decides again decides the same.
 from enum import Enum
 
 from schemas import sightline_pb2 as pb
-from sightline.clock import US
+from sightline.runtime.clock import US
 
 _PATIENCE = 2.0
 """So many times `lost_seconds` after a track has begun, the end of every track that was over by

@@ -5,15 +5,15 @@ import logging
 
 from processors.match.known import Known
 from schemas import sightline_pb2 as pb
-from sightline.errors import SightlineError
-from sightline.people import records
+from sightline.models.packs import load_pack
+from sightline.people import employees
 from sightline.people.photos import examine
-from sightline.replay import record as runs
-from sightline.replay.record import Run
-from sightline.settings import Settings
-from sightline.store.db import Connection
-from sightline.store.objects import open_store
-from sightline.vision.packs import load_pack
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage import runs
+from sightline.storage.db import Connection
+from sightline.storage.objects import open_store
+from sightline.storage.runs import Run
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ def add_templates(settings: Settings, db: Connection, run: Run, known: Known) ->
     pack, store = load_pack(settings), open_store(settings)
     refused = 0
     cursor = db.cursor()
-    for person in records.everybody(cursor):
+    for person in employees.everybody(cursor):
         if known.gallery.person(str(person)) is None:
             continue  # live does not know them yet
-        has = set(records.photo_urls(cursor, person, pack.id))
+        has = set(employees.photo_urls(cursor, person, pack.id))
         looks = []
-        for key in records.photo_urls(cursor, person):
+        for key in employees.photo_urls(cursor, person):
             if key in has:
                 continue
             try:
@@ -39,7 +39,7 @@ def add_templates(settings: Settings, db: Connection, run: Run, known: Known) ->
             except SightlineError as error:
                 log.warning("match-run: %s", error)
                 refused += 1
-        told = records.told(cursor, person)
+        told = employees.told(cursor, person)
         told.templates.extend(
             pb.Template(
                 template_id=one.label,

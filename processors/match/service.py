@@ -40,18 +40,18 @@ from processors.match.writer import Writer
 from schemas import sightline_pb2 as pb
 from schemas.naming import match_group
 from schemas.topics import FACES, LIVE, MATCH_STATE, SIGHTINGS
-from sightline import metrics, tracing
-from sightline.clock import Clock, SystemClock
-from sightline.errors import InfrastructureError, InvalidRecord
-from sightline.faults import Place, reach
-from sightline.health import KAFKA, Health
-from sightline.kafka.config import aiokafka_config, worker_id
-from sightline.kafka.deadletters import give_up
-from sightline.kafka.intake import expect, took
-from sightline.kafka.records import Headers, Out, Record, with_headers
-from sightline.lifecycle import Stop, start_service
-from sightline.log import about
-from sightline.settings import Settings
+from sightline.runtime import metrics, tracing
+from sightline.runtime.clock import Clock, SystemClock
+from sightline.runtime.errors import InfrastructureError, InvalidRecord
+from sightline.runtime.fault_injection import Place, reach
+from sightline.runtime.health import KAFKA, Health
+from sightline.runtime.lifecycle import Stop, start_service
+from sightline.runtime.log import about
+from sightline.runtime.settings import Settings
+from sightline.streaming.client_config import aiokafka_config, worker_id
+from sightline.streaming.consumer_metrics import expect, took
+from sightline.streaming.dead_letters import give_up
+from sightline.streaming.records import Headers, Out, Record, with_headers
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from processors.match.known import Known
 from processors.match.strangers import Strangers
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
-from sightline import metrics
-from sightline.clock import US
+from sightline.runtime import metrics
+from sightline.runtime.clock import US
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from processors.match.state import Changes, SiteState
 from processors.match.turn import Turn
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
-from sightline.clock import US
+from sightline.runtime.clock import US
 
 MAX_SHOTS = 16
 """Of one epoch of a track; vision settles it long before."""

@@ -21,8 +21,8 @@ from processors.match.overlay import Touched
 from processors.match.packs import Packs
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
-from sightline.errors import InvalidRecord
 from sightline.identity.evidence import Vector, mean_of, score_of
+from sightline.runtime.errors import InvalidRecord
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Evidence, Shot, combine
 from sightline.identity.scale import Scale
-from sightline.vision.interface import MIN_FRONTALITY
+from sightline.models.interface import MIN_FRONTALITY
 
 _TIMES = 2
 """A track is decided with one event at most so often: once by itself, once by what that led to."""

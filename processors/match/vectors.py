@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sightline.errors import InvalidRecord
 from sightline.identity.evidence import Vector
+from sightline.runtime.errors import InvalidRecord
 
 _LENGTH_SLACK = 0.05
 """A vector's length may be off one by this: half precision and JPEGs are no excuse for more."""

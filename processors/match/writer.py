@@ -12,8 +12,8 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from processors.match.lease import Lease
 from schemas.topics import MAX_RECORD_BYTES
-from sightline.kafka.config import AioKafka
-from sightline.kafka.records import Out
+from sightline.streaming.client_config import AioKafka
+from sightline.streaming.records import Out
 
 DELIVERY_SECONDS = 30.0
 """A record that Kafka does not take for so long ends the process."""

@@ -7,7 +7,7 @@ over the cut and gave one person's name to another.
 import cv2
 import numpy as np
 
-from sightline.vision.interface import BGRImage, Floats
+from sightline.models.interface import BGRImage, Floats
 
 _SAMPLED = (128, 72)
 _SIZE = (32, 18)

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from schemas import sightline_pb2 as pb
-from sightline.errors import InvalidRecord
-from sightline.vision.interface import BGRImage
+from sightline.models.interface import BGRImage
+from sightline.runtime.errors import InvalidRecord
 
 _MAX_PIXELS = 40_000_000
 """Above an 8K camera: a small file can claim to be a picture that fills the memory."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from sightline.vision.interface import BGRImage, Face, FaceDetector, Floats
+from sightline.models.interface import BGRImage, Face, FaceDetector, Floats
 
 _SEARCH_PX = 160
 """Longer side of the picture that is searched: a head fills it, so a face has 40 pixels."""

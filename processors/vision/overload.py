@@ -3,9 +3,9 @@
 import logging
 from typing import Final
 
-from sightline import metrics
-from sightline.clock import Clock
-from sightline.overload import OVERLOADED_SHARE, percent
+from ops.local_stack.camera_overload import OVERLOADED_SHARE, percent
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 

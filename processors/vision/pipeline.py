@@ -14,15 +14,15 @@ from processors.vision.heads import choose_face, head_region, search_head
 from processors.vision.tracking import CameraTracker, Seen
 from schemas import sightline_pb2 as pb
 from schemas.ids import track_id
-from sightline import metrics
-from sightline.clock import US
-from sightline.kafka.records import Out
-from sightline.settings import VisionSettings
-from sightline.vision import outputs
-from sightline.vision.outputs import Shot, Track, TrackName, portrait
-from sightline.vision.packs import BGRImage, Face, Floats, ModelPack
-from sightline.vision.quality import assess
-from sightline.vision.shots import ShotPolicy
+from sightline.models import outputs
+from sightline.models.observation_policy import ShotPolicy
+from sightline.models.outputs import Shot, Track, TrackName, portrait
+from sightline.models.packs import BGRImage, Face, Floats, ModelPack
+from sightline.models.quality import assess
+from sightline.runtime import metrics
+from sightline.runtime.clock import US
+from sightline.runtime.settings import VisionSettings
+from sightline.streaming.records import Out
 
 
 @dataclass(slots=True)

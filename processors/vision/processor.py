@@ -11,14 +11,14 @@ from processors.vision.pipeline import CameraState, Picture, VisionPipeline
 from processors.vision.state import UnusableStateError, read_state, restore_state, save_state
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, of_run, vision_state
-from sightline import metrics
-from sightline.clock import Clock, SystemClock
-from sightline.errors import InvalidRecord
-from sightline.kafka.records import Out, Record
-from sightline.kafka.transform import Partition
-from sightline.settings import Settings
-from sightline.vision import outputs
-from sightline.vision.packs import BGRImage, ModelPack
+from sightline.models import outputs
+from sightline.models.packs import BGRImage, ModelPack
+from sightline.runtime import metrics
+from sightline.runtime.clock import Clock, SystemClock
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings
+from sightline.streaming.records import Out, Record
+from sightline.streaming.transform_loop import Partition
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ import cv2
 
 from processors.vision.processor import VisionProcessor
 from schemas import naming, topics
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import member_config, producer_config, worker_id
-from sightline.kafka.transform import TransformLoop
-from sightline.lifecycle import start_service
-from sightline.settings import Settings
-from sightline.vision.packs import ModelPack, load_pack
+from sightline.models.packs import ModelPack, load_pack
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import member_config, producer_config, worker_id
+from sightline.streaming.transform_loop import TransformLoop
 
 log = logging.getLogger(__name__)
 

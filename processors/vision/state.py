@@ -11,9 +11,9 @@ from processors.vision.cuts import OUTLINE_SHAPE
 from processors.vision.pipeline import CameraState, Visible
 from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
-from sightline.vision.interface import Floats
-from sightline.vision.outputs import Track, TrackName
-from sightline.vision.shots import ShotState
+from sightline.models.interface import Floats
+from sightline.models.observation_policy import ShotState
+from sightline.models.outputs import Track, TrackName
 
 _VERSION = 1
 """Grows with every change of what the fields mean: another version's state is not read."""

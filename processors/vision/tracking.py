@@ -9,8 +9,8 @@ from trackers import ByteTrackTracker
 from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 
 from schemas import sightline_pb2 as pb
-from sightline.clock import US
-from sightline.vision.interface import Floats
+from sightline.models.interface import Floats
+from sightline.runtime.clock import US
 
 _NOMINAL_RATE = 25.0
 """Frames per second that the motion model thinks in; the real times are given to it."""

@@ -1,12 +1,12 @@
 """Which frames belong to a run: those of its motion events, up to where it begins."""
 
 from schemas import sightline_pb2 as pb
-from sightline.errors import InvalidRecord
-from sightline.kafka.records import Record
-from sightline.replay import record as runs
-from sightline.replay.record import Spans
-from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings
+from sightline.storage import runs
+from sightline.storage.db import connect
+from sightline.storage.runs import Spans
+from sightline.streaming.records import Record
 
 
 class Window:

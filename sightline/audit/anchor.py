@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sightline.audit.chain import Head
 from sightline.audit.keys import Signer, Trusted
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.settings import Settings
-from sightline.stack.locks import locked
-from sightline.store.db import Connection
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.file_locks import locked
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection
 
 
 class Anchor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from sightline.clock import to_us
+from sightline.runtime.clock import to_us
 
 Outcome = Literal["done", "refused", "failed"]
 Scalar = str | int

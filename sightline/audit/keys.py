@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.secrets import reveal
-from sightline.settings import Settings
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.secrets import reveal
+from sightline.runtime.settings import Settings
 
 
 class Signer:

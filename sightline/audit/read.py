@@ -12,8 +12,8 @@ from psycopg.rows import TupleRow, dict_row
 from sightline.audit.anchor import heads
 from sightline.audit.chain import Flaw, Line, Said, Signatures, flaws
 from sightline.audit.keys import trusted
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
 
 _AT_ONCE = 1000
 

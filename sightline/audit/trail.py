@@ -16,14 +16,14 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from schemas.ids import global_id
-from sightline.access.actor import Actor
+from sightline.audit.actor import Actor
 from sightline.audit.anchor import Anchor, has
 from sightline.audit.chain import FIRST, Line, Outcome, Said, Scalar, Value, hash_of
 from sightline.audit.keys import Signer, signer
-from sightline.clock import Clock, SystemClock, to_datetime
-from sightline.errors import InfrastructureError, SightlineError, first_line
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
+from sightline.runtime.clock import Clock, SystemClock, to_datetime
+from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from schemas import ids
-from sightline.errors import ConflictError, NotFoundError
-from sightline.people import differences, facts, looks, overlay, records, relabel
-from sightline.people.overlay import Cursor, Who
-from sightline.runs.schema import forget_faces
+from sightline.people import (
+    cannot_link,
+    employees,
+    identity_corrections,
+    learned_templates,
+    reference_facts,
+    relabel,
+)
+from sightline.people.identity_corrections import Cursor, Who
+from sightline.runtime.errors import ConflictError, NotFoundError
+from sightline.storage.run_schemas import forget_faces
 
 _MAX_GLOBAL_ID = 2**63 - 1
 
@@ -54,7 +61,7 @@ def resolve(cursor: Cursor, global_id: int) -> int:
     cursor.execute(_EXISTS, {"person": global_id})
     if cursor.fetchone() != (True,):
         raise NotFoundError(f"there is no person {global_id}; see `sightline persons list`")
-    return overlay.alias_of(cursor, global_id)
+    return identity_corrections.alias_of(cursor, global_id)
 
 
 def name_person(cursor: Cursor, global_id: int, name: str, made_by: str | None = None) -> None:
@@ -63,8 +70,8 @@ def name_person(cursor: Cursor, global_id: int, name: str, made_by: str | None =
     Raises NotFoundError, ConflictError for enrolled or merged people and for the name of
     somebody enrolled, SightlineError for what is no name.
     """
-    name = records.checked_name(name)
-    overlay.lock(cursor)
+    name = employees.checked_name(name)
+    identity_corrections.lock(cursor)
     who = _person(cursor, global_id)
     if who.employee_id:
         raise ConflictError(f"{global_id} is enrolled as {who.name}: that is their name")
@@ -72,7 +79,7 @@ def name_person(cursor: Cursor, global_id: int, name: str, made_by: str | None =
     said = _record(cursor, "name", made_by, global_id=global_id, name=name)
     _set_name(cursor, global_id, name, said)
     relabel.person(cursor, global_id, _named(cursor, global_id))
-    facts.tell_persons(cursor, [global_id])
+    reference_facts.tell_persons(cursor, [global_id])
 
 
 def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) -> None:
@@ -82,7 +89,7 @@ def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) 
     that agree with the photos become theirs. That the two are different, if somebody has said so,
     is taken back. Raises NotFoundError, and ConflictError where that cannot be.
     """
-    overlay.lock(cursor)
+    identity_corrections.lock(cursor)
     if source == target:
         raise ConflictError(f"{source} is the same person already")
     one, other = _person(cursor, source), _person(cursor, target)
@@ -93,15 +100,15 @@ def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) 
         )
     said = _record(cursor, "merge", made_by, source=source, target=target)
     touched = {source, target, *_redirect(cursor, source, target, said)}
-    touched |= differences.take_over(cursor, source, target, said)
+    touched |= cannot_link.take_over(cursor, source, target, said)
     _take_over_name(cursor, one, other, said)
-    if other.employee_id and looks.learn(cursor, source, UUID(other.employee_id)):
-        records.publish(cursor, UUID(other.employee_id))
+    if other.employee_id and learned_templates.learn(cursor, source, UUID(other.employee_id)):
+        employees.publish(cursor, UUID(other.employee_id))
     now = _named(cursor, target)
     if now != other:
         relabel.person(cursor, target, now)
     relabel.person(cursor, source, now)
-    facts.tell_persons(cursor, touched)
+    reference_facts.tell_persons(cursor, touched)
 
 
 def split(
@@ -112,7 +119,7 @@ def split(
     Raises NotFoundError, and ConflictError for no tracks, for others' and, unless the person is
     enrolled, for all of theirs.
     """
-    overlay.lock(cursor)
+    identity_corrections.lock(cursor)
     who = _person(cursor, global_id)
     chosen = list(dict.fromkeys(tracks))
     if not chosen:
@@ -133,7 +140,7 @@ def not_this_person(cursor: Cursor, track: UUID, made_by: str | None = None) -> 
     The two are never taken for each other again. Raises NotFoundError for an unknown track, and
     ConflictError for one that has not been said to be anybody.
     """
-    overlay.lock(cursor)
+    identity_corrections.lock(cursor)
     cursor.execute(_WHOSE, {"track": track})
     said = [row[0] for row in cursor]
     if not said:
@@ -149,7 +156,7 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
 
     Raises NotFoundError, and ConflictError for enrolled or merged people.
     """
-    overlay.lock(cursor)
+    identity_corrections.lock(cursor)
     who = _person(cursor, global_id)
     if who.employee_id:
         raise ConflictError(f"{who.name} is enrolled: `sightline people remove` forgets them")
@@ -165,8 +172,8 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
     if who.name:
         relabel.person(cursor, global_id, _named(cursor, global_id))
     relabel.recompute(cursor, [global_id])
-    facts.tell_tracks(cursor, tracks)
-    facts.tell_persons(cursor, [global_id])
+    reference_facts.tell_tracks(cursor, tracks)
+    reference_facts.tell_persons(cursor, [global_id])
 
 
 def _part(
@@ -176,7 +183,7 @@ def _part(
     said = uuid4()
     # Of the correction: a track's founding id may have been merged into somebody.
     new = ids.global_id(str(said))
-    different = {*were, *differences.denied_before(cursor, tracks)}
+    different = {*were, *cannot_link.denied_before(cursor, tracks)}
     _record(
         cursor, kind, made_by, said, global_id=were[0], new=new, tracks=list(map(str, tracks)),
         different=sorted(different),
@@ -188,13 +195,13 @@ def _part(
         " (global_id, correction_id) = (excluded.global_id, excluded.correction_id)",
         (new, said, list(tracks)),
     )
-    differences.declare(cursor, new, different, said)
+    cannot_link.declare(cursor, new, different, said)
     before = _persons_of(cursor, tracks)
     relabel.tracks(cursor, tracks, _named(cursor, new))
     relabel.recompute(cursor, {*before, new})
-    looks.unlearn(cursor, tracks)
-    facts.tell_tracks(cursor, tracks)
-    facts.tell_persons(cursor, {*different, new})
+    learned_templates.unlearn(cursor, tracks)
+    reference_facts.tell_tracks(cursor, tracks)
+    reference_facts.tell_persons(cursor, {*different, new})
     return new
 
 
@@ -203,14 +210,14 @@ def _person(cursor: Cursor, global_id: int) -> Who:
     now = resolve(cursor, global_id)
     if now != global_id:
         raise ConflictError(f"person {global_id} has been merged into {now}")
-    who = overlay.people(cursor, [global_id])[global_id]
+    who = identity_corrections.people(cursor, [global_id])[global_id]
     if who.is_forgotten:
         raise NotFoundError(f"person {global_id} has been forgotten")
     return who
 
 
 def _named(cursor: Cursor, global_id: int) -> Who:
-    return overlay.people(cursor, [global_id])[global_id]
+    return identity_corrections.people(cursor, [global_id])[global_id]
 
 
 def _record(

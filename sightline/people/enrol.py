@@ -8,18 +8,18 @@ from uuid import UUID
 
 from schemas.ids import global_id
 from sightline.audit import trail
-from sightline.errors import ConflictError, NotFoundError, SightlineError
 from sightline.identity.calibration import Calibration
-from sightline.identity.store import in_force
-from sightline.people import records
-from sightline.people.likeness import check_agreement, check_nobody_else, templates
-from sightline.people.linking import link_strangers
+from sightline.identity.calibration_store import in_force
+from sightline.models.packs import ModelPack
+from sightline.people import employees
+from sightline.people.employees import Cursor, Details
+from sightline.people.enrolment_linking import link_strangers
 from sightline.people.photos import Look, Photo, examine, look
-from sightline.people.records import Cursor, Details
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
-from sightline.store.objects import ObjectStore, open_store, safe_name
-from sightline.vision.packs import ModelPack
+from sightline.people.template_similarity import check_agreement, check_nobody_else, templates
+from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
+from sightline.storage.objects import ObjectStore, open_store, safe_name
 
 _SAME_PHOTO = 1e-4
 """Cosine distance under which a template is the same photo once more."""
@@ -82,7 +82,7 @@ def enrol(
     Raises SightlineError for a name or a detail that cannot be taken, PhotoError for a photo,
     ConflictError for somebody else's e-mail address or code, and with `new_only` for a name.
     """
-    name = records.checked_name(name)
+    name = employees.checked_name(name)
     details = details.checked()
     if not photos:
         raise SightlineError("give at least one photo")
@@ -90,21 +90,21 @@ def enrol(
     with connect(settings, autocommit=True) as db:
         # Undone before the transaction is, while nobody else can take the same keys.
         with db.transaction(), db.cursor() as cursor, _objects(settings, cursor) as put:
-            records.lock_enrolment(cursor)
-            people = records.count(db)
+            employees.lock_enrolment(cursor)
+            people = employees.count(db)
             calibration = in_force(db, pack.id)
             scale = calibration.scale(people, settings.match.wanted_false_name_rate)
-            person, is_new = records.find_or_add(cursor, name, Details())
+            person, is_new = employees.find_or_add(cursor, name, Details())
             if new_only and not is_new:
                 raise ConflictError(f"{name} is enrolled already")
-            with records.clashes_explained():
-                updated = records.update(cursor, person, details)
+            with employees.clashes_explained():
+                updated = employees.update(cursor, person, details)
             if not anyway:
                 _check(cursor, pack.id, person, looks, calibration, people)
             added = sum([_add(cursor, put, person, name, pack.id, one) for one in looks])
             changed = is_new or updated or added > 0
             if changed:
-                records.publish(cursor, person)
+                employees.publish(cursor, person)
             face = _face_id(cursor, person, pack.id, looks)
             trail.seal(cursor, global_id(str(person)))
         with db.transaction():  # on its own, for it has to wait for those who write the logs
@@ -140,7 +140,7 @@ def _check(
 
 def _face_id(cursor: Cursor, person: UUID, pack: str, looks: Sequence[Look]) -> UUID:
     best = max(looks, key=lambda one: one.quality)
-    face = records.look_id(cursor, person, pack, best, _SAME_PHOTO)
+    face = employees.look_id(cursor, person, pack, best, _SAME_PHOTO)
     if face is None:
         raise AssertionError("a look that was just added is not there")
     return face
@@ -150,7 +150,7 @@ def refresh(settings: Settings, pack: ModelPack) -> Iterator[Refreshed]:
     """Embed everybody's stored photos with a pack that does not know them yet."""
     store = open_store(settings)
     with connect(settings) as db:
-        for row in records.listed(db):
+        for row in employees.listed(db):
             db.commit()
             try:
                 yield _refresh_one(db, store, settings, pack, row["name"])
@@ -165,9 +165,9 @@ def _refresh_one(
     refused: list[str] = []
     added = 0
     with db.cursor() as cursor:
-        person = records.lock(cursor, name)
-        known = records.photo_urls(cursor, person, pack.id)
-        for key in records.photo_urls(cursor, person):
+        person = employees.lock(cursor, name)
+        known = employees.photo_urls(cursor, person, pack.id)
+        for key in employees.photo_urls(cursor, person):
             if key in known:
                 continue
             try:
@@ -175,10 +175,10 @@ def _refresh_one(
             except SightlineError as error:
                 refused.append(str(error))
                 continue
-            records.add_look(cursor, person, pack.id, key, one)
+            employees.add_look(cursor, person, pack.id, key, one)
             added += 1
         if added:
-            records.publish(cursor, person)
+            employees.publish(cursor, person)
     return Refreshed(name, added, tuple(refused))
 
 
@@ -191,12 +191,12 @@ def _add(
     one: Look,
 ) -> bool:
     """Add a photo unless the person has it; True where it was added."""
-    if records.look_id(cursor, person, pack, one, _SAME_PHOTO) is not None:
+    if employees.look_id(cursor, person, pack, one, _SAME_PHOTO) is not None:
         return False
-    taken = set(records.photo_urls(cursor, person))
+    taken = set(employees.photo_urls(cursor, person))
     key = next(key for key in _photo_keys(name) if key not in taken)
     put(key, one.jpeg)
-    records.add_look(cursor, person, pack, key, one)
+    employees.add_look(cursor, person, pack, key, one)
     return True
 
 

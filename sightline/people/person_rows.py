@@ -4,7 +4,7 @@ a correction at once. The caller keeps other writers away."""
 from collections.abc import Iterable
 from datetime import datetime
 
-from sightline.people.overlay import Cursor
+from sightline.people.identity_corrections import Cursor
 
 # Sizes: the mean over a camera's detections, then over cameras, so that a camera that sees a
 # person for long counts no more than one that sees them well.

@@ -4,10 +4,10 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from sightline.errors import ConflictError, NotFoundError
 from sightline.people import corrections
-from sightline.people.overlay import Cursor
-from sightline.store.db import Connection
+from sightline.people.identity_corrections import Cursor
+from sightline.runtime.errors import ConflictError, NotFoundError
+from sightline.storage.db import Connection
 
 COLUMNS = (
     "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen, cameras_visited,"

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.errors import PhotoError
-from sightline.people.pictures import Photo, normalised, read_photo
-from sightline.people.refusals import Reason
-from sightline.settings import Settings
-from sightline.vision.interface import BGRImage, Face
-from sightline.vision.packs import ModelPack
-from sightline.vision.quality import MIN_INSIDE, FaceQuality, assess, flatness
+from sightline.models.interface import BGRImage, Face
+from sightline.models.packs import ModelPack
+from sightline.models.quality import MIN_INSIDE, FaceQuality, assess, flatness
+from sightline.people.photo_rejections import Reason
+from sightline.people.picture_files import Photo, normalised, read_photo
+from sightline.runtime.errors import PhotoError
+from sightline.runtime.settings import Settings
 
 __all__ = ["Look", "Photo", "Reason", "examine", "look", "normalised", "only_face", "read_photo"]
 

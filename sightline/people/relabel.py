@@ -7,8 +7,8 @@ from uuid import UUID
 
 from schemas.ids import sighting_id, visitor_log_id
 from sightline.people import person_rows, visit_rows
-from sightline.people.overlay import Cursor, Who
-from sightline.settings import load_settings
+from sightline.people.identity_corrections import Cursor, Who
+from sightline.runtime.settings import load_settings
 
 _ACCESS = """
 UPDATE access_logs SET

@@ -3,7 +3,7 @@ correction at once. The caller keeps other writers away."""
 
 from collections.abc import Sequence
 
-from sightline.people.overlay import Cursor
+from sightline.people.identity_corrections import Cursor
 
 _VISITS = """
 INSERT INTO visitor_logs AS visit (

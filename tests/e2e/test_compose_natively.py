@@ -18,15 +18,15 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from sightline.demo.cast import CAST, cut_out, portrait
-from sightline.demo.film import Scene, appearances, render, write_film
-from sightline.demo.found import read_found
-from sightline.demo.script import scenes
-from sightline.demo.stage import read_progress
-from sightline.demo.truth import Person, Truth, compare
-from sightline.endpoints import StackPorts, database_url, kafka_servers
-from sightline.settings import Settings
-from sightline.store.db import connect
+from ops.demo.film import Scene, appearances, render, write_film
+from ops.demo.installation import read_progress
+from ops.demo.portrait_sources import CAST, cut_out, portrait
+from ops.demo.results import read_found
+from ops.demo.scenario import scenes
+from ops.demo.truth import Person, Truth, compare
+from sightline.runtime.connection_urls import StackPorts, database_url, kafka_servers
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
 from tests.metrics_support import is_ready
 from tests.stack.test_compose import compose, ours
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command

@@ -18,10 +18,10 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import MOTION_EVENTS, SNAPSHOTS
 from sightline.identity.evidence import Vector
-from sightline.kafka.config import producer_config
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
-from sightline.store.objects import open_store
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
+from sightline.storage.objects import open_store
+from sightline.streaming.client_config import producer_config
 from tests.least_rights import rights_of
 from tests.match_support import DIMENSION, PEOPLE, Walk, enrol_numbers, produce
 from tests.stack.commands_support import sightline_json

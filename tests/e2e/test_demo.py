@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from benchmarks.explain import check
-from sightline.settings import Settings
-from sightline.stack.embedded import down
-from sightline.vision.packs import load_pack
+from ops.local_stack.embedded import down
+from sightline.models.packs import load_pack
+from sightline.runtime.settings import Settings
 from tests.monitoring_support import without_data
 from tests.stack.commands_support import sightline_json
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command

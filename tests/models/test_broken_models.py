@@ -8,12 +8,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from sightline.errors import SightlineError
-from sightline.settings import Settings
-from sightline.vision import fetch, runtime
-from sightline.vision.packs import default_folder, load_pack, resolve_pack
-from sightline.vision.runtime import make_session
-from sightline.vision.verify import verify_pack
+from sightline.models import fetch, onnx_session
+from sightline.models.onnx_session import make_session
+from sightline.models.packs import default_folder, load_pack, resolve_pack
+from sightline.models.verify import verify_pack
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
 
 pytestmark = pytest.mark.models
 
@@ -104,15 +104,15 @@ def test_a_provider_that_is_not_installed(tmp_path: Path, provider: str) -> None
 
 
 def test_both_builds_of_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime._onnxruntime.cache_clear()
-    monkeypatch.setattr(runtime, "_installed", lambda name: True)
-    message = one_line(runtime._onnxruntime)
+    onnx_session._onnxruntime.cache_clear()
+    monkeypatch.setattr(onnx_session, "_installed", lambda name: True)
+    message = one_line(onnx_session._onnxruntime)
     assert "overwrite each other" in message
 
 
 def test_without_insightface(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_installed", lambda name: name != "insightface")
-    assert "pip install --no-deps insightface" in one_line(runtime.require_insightface)
+    monkeypatch.setattr(onnx_session, "_installed", lambda name: name != "insightface")
+    assert "pip install --no-deps insightface" in one_line(onnx_session.require_insightface)
 
 
 def test_weights_of_ultralytics_without_ultralytics(tmp_path: Path) -> None:

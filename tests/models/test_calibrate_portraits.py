@@ -8,12 +8,12 @@ import pytest
 
 from benchmarks.identity import GOAL_RATE, Split, count, split
 from benchmarks.portraits import ORL, Canvas, framed, orl_portraits
-from sightline.errors import SightlineError
+from ops.calibration.fit import calibrate
+from ops.calibration.portraits import read_portraits
 from sightline.identity.calibration import builtin
-from sightline.identity.fit import calibrate
-from sightline.identity.portraits import read_portraits
-from sightline.settings import Settings
-from sightline.vision.packs import ModelPack, load_pack
+from sightline.models.packs import ModelPack, load_pack
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
 from tests.support import run_sightline
 
 pytestmark = pytest.mark.models

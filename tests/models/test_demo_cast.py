@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline.demo.cast import CAST, Image, cut_out, portrait
-from sightline.demo.film import FPS, appearances, render
-from sightline.demo.script import scenes
-from sightline.demo.truth import Appearance
+from ops.demo.film import FPS, appearances, render
+from ops.demo.portrait_sources import CAST, Image, cut_out, portrait
+from ops.demo.scenario import scenes
+from ops.demo.truth import Appearance
 from sightline.identity.calibration import builtin
-from sightline.settings import Settings
-from sightline.vision.interface import Face, Floats
-from sightline.vision.packs import ModelPack, load_pack
-from sightline.vision.quality import assess
+from sightline.models.interface import Face, Floats
+from sightline.models.packs import ModelPack, load_pack
+from sightline.models.quality import assess
+from sightline.runtime.settings import Settings
 
 pytestmark = pytest.mark.models
 

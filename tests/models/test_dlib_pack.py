@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from sightline.identity.calibration import builtin
-from sightline.settings import Settings
-from sightline.vision.packs import BGRImage, Face, ModelPack, load_pack, resolve_pack
-from sightline.vision.verify import sample_picture, verify_pack
+from sightline.models.packs import BGRImage, Face, ModelPack, load_pack, resolve_pack
+from sightline.models.verify import sample_picture, verify_pack
+from sightline.runtime.settings import Settings
 
 pytestmark = pytest.mark.models
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from sightline.demo.cast import CAST, portrait
-from sightline.errors import PhotoError
+from ops.demo.portrait_sources import CAST, portrait
+from sightline.models.packs import ModelPack, load_pack
+from sightline.models.verify import sample_picture
 from sightline.people.photos import Photo, Reason, look
-from sightline.settings import Settings
-from sightline.vision.packs import ModelPack, load_pack
-from sightline.vision.verify import sample_picture
+from sightline.runtime.errors import PhotoError
+from sightline.runtime.settings import Settings
 
 pytestmark = pytest.mark.models
 

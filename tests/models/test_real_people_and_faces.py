@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from sightline.identity.calibration import builtin
-from sightline.settings import Settings
-from sightline.vision.packs import BGRImage, Floats, ModelPack, load_pack, resolve_pack
-from sightline.vision.quality import assess
-from sightline.vision.verify import sample_picture, verify_pack
+from sightline.models.packs import BGRImage, Floats, ModelPack, load_pack, resolve_pack
+from sightline.models.quality import assess
+from sightline.models.verify import sample_picture, verify_pack
+from sightline.runtime.settings import Settings
 
 pytestmark = pytest.mark.models
 

@@ -13,11 +13,11 @@ import numpy as np
 import platformdirs
 import pytest
 
-from sightline.errors import SightlineError
-from sightline.settings import Settings
-from sightline.vision.detector import MIN_SCORE, YoloDetector
-from sightline.vision.fetch import make_export_environment
-from sightline.vision.verify import sample_picture
+from sightline.models.detector import MIN_SCORE, YoloDetector
+from sightline.models.fetch import make_export_environment
+from sightline.models.verify import sample_picture
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
 from tests.support import ROOT
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(420)]

@@ -57,8 +57,8 @@ def found(model: Path, picture: str, **options: int) -> Found:
 
 def found_behind_our_interface(weights: Path, picture: str) -> Found:
     """The same by our detector for ultralytics' own files."""
-    from sightline.settings import Settings
-    from sightline.vision.detector import UltralyticsDetector
+    from sightline.models.detector import UltralyticsDetector
+    from sightline.runtime.settings import Settings
 
     boxes, scores = UltralyticsDetector(weights, Settings()).detect(read(picture))
     return {"boxes": boxes.tolist(), "scores": scores.tolist()}

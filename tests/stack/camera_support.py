@@ -14,15 +14,15 @@ from prometheus_client import REGISTRY
 from producers.service import CameraService
 from schemas import sightline_pb2 as pb
 from schemas.topics import MOTION_EVENTS, frames
-from sightline.clock import Clock, SystemClock
-from sightline.endpoints import kafka_servers
-from sightline.kafka.admin import ensure_fleet_topic
-from sightline.kafka.records import Record
-from sightline.lifecycle import Stop
-from sightline.settings import Settings
-from sightline.store import cameras
-from sightline.store.cameras import Camera, CameraSettings, NewCamera, checked
-from sightline.store.db import connect
+from sightline.runtime.clock import Clock, SystemClock
+from sightline.runtime.connection_urls import kafka_servers
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import Settings
+from sightline.storage import cameras
+from sightline.storage.cameras import Camera, CameraSettings, NewCamera, checked
+from sightline.storage.db import connect
+from sightline.streaming.admin import ensure_fleet_topic
+from sightline.streaming.records import Record
 from tests.support import read_topic
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from sightline import cli
-from sightline.settings import Settings, load_settings
+from ops import cli
+from sightline.runtime.settings import Settings, load_settings
 
 
 def command(

@@ -8,12 +8,12 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS
-from sightline.kafka.sink import Sink
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.objects import FolderStore, SealedStore
-from sightline.store.outbox import name_of
-from sightline.store.sealing import Sealing
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.encryption import Sealing
+from sightline.storage.objects import FolderStore, SealedStore
+from sightline.storage.outbox import name_of
+from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots

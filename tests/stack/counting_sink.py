@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
-from sightline.errors import InvalidRecord
-from sightline.kafka.sink import Cursor, SinkLoop, Taken
-from sightline.lifecycle import start_service
-from sightline.settings import load_settings
-from sightline.store.db import Connection
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import load_settings
+from sightline.storage.db import Connection
+from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken
 
 
 class CountingSink:

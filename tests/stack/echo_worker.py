@@ -8,12 +8,12 @@ It writes every record of SOURCE to TARGET.
 import sys
 from collections.abc import Iterable
 
-from sightline.errors import InvalidRecord
-from sightline.kafka.config import consumer_config, producer_config
-from sightline.kafka.records import Out, Record
-from sightline.kafka.transform import Stateless, TransformLoop
-from sightline.lifecycle import start_service
-from sightline.settings import load_settings
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import load_settings
+from sightline.streaming.client_config import consumer_config, producer_config
+from sightline.streaming.records import Out, Record
+from sightline.streaming.transform_loop import Stateless, TransformLoop
 
 
 class Echo(Stateless):

@@ -24,11 +24,11 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.naming import match_group
 from schemas.topics import FACES, LIVE, SIGHTINGS
-from sightline.kafka.config import client_config, consumer_config
-from sightline.people import records
-from sightline.settings import Settings, load_settings
-from sightline.store.db import connect
-from sightline.store.outbox import deliver
+from sightline.people import employees
+from sightline.runtime.settings import Settings, load_settings
+from sightline.storage.db import connect
+from sightline.storage.outbox import deliver
+from sightline.streaming.client_config import client_config, consumer_config
 from tests.match_support import Walk, Worker, enrol_numbers, produce, sightings
 from tests.support import eventually, read_topic
 
@@ -148,7 +148,7 @@ class Load:
         """Remove them, or the next run on this installation would enrol their faces twice."""
         with connect(self._settings) as db, db.cursor() as cursor:
             for name in self.names.values():
-                records.remove(cursor, records.lock(cursor, name))
+                employees.remove(cursor, employees.lock(cursor, name))
         deliver(self._settings)
 
     def batch(self, *, abort: bool) -> None:

@@ -11,16 +11,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ops.demo.portrait_sources import CAST, portrait
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import GALLERY
-from sightline.demo.cast import CAST, portrait
 from sightline.identity.evidence import Vector
-from sightline.people import manage
+from sightline.people import employee_changes
 from sightline.people.photos import Photo
-from sightline.settings import Settings
-from sightline.store import faces
-from sightline.store.db import connect
+from sightline.runtime.settings import Settings
+from sightline.storage import face_columns
+from sightline.storage.db import connect
 from tests.support import read_topic
 
 MEMBERS = {member.name: member for member in CAST}
@@ -67,7 +67,7 @@ def met(stack: Settings, face: Vector, pack: str = "backup-pack") -> tuple[int, 
     track = str(uuid4())
     person = ids.global_id(track)
     with connect(stack) as db, db.cursor() as cursor:
-        columns = faces.to_columns(cursor, faces.of_track(track), face)
+        columns = face_columns.to_columns(cursor, face_columns.of_track(track), face)
         cursor.execute(
             "INSERT INTO person_tracks (track_uuid, camera_id, first_seen, last_seen, detections,"
             " last_box, global_id, embedding, embedding_sealed, pack, face_quality, epoch,"
@@ -99,7 +99,7 @@ def _remove_all(stack: Settings, pack: str) -> None:
     for (person,) in rows(
         stack, "SELECT DISTINCT employee_id FROM face_templates WHERE pack = %s", pack
     ):
-        manage.remove(stack, person)
+        employee_changes.remove(stack, person)
     with connect(stack) as db:
         db.execute("DELETE FROM detected_persons WHERE embedding_pack = %s", (pack,))
 

@@ -8,11 +8,11 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import LIVE
-from sightline.kafka.sink import Sink
-from sightline.runs.schema import create_schema, drop_schema
-from sightline.settings import Settings
-from sightline.store.db import connect, run_schema
-from sightline.store.objects import FolderStore, open_store
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect, run_schema
+from sightline.storage.objects import FolderStore, open_store
+from sightline.storage.run_schemas import create_schema, drop_schema
+from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.promoted import with_promotions

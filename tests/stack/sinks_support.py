@@ -13,12 +13,12 @@ from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, motion_event_id, sighting_id, track_id
-from sightline.clock import US, to_datetime, to_us
-from sightline.kafka.records import Record
-from sightline.kafka.sink import Sink, SinkLoop, Taken
-from sightline.lifecycle import Stop
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
+from sightline.runtime.clock import US, to_datetime, to_us
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
+from sightline.streaming.records import Record
+from sightline.streaming.sink_loop import Sink, SinkLoop, Taken
 from sinks.promoted import WithPromotions
 from sinks.snapshots import Snapshots
 from tests.least_rights import as_service

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from schemas.topics import Topic
-from sightline.errors import InfrastructureError
-from sightline.kafka.config import member_config, producer_config, worker_id
-from sightline.kafka.records import Out, Record
-from sightline.kafka.transform import Partition, TransformLoop
-from sightline.lifecycle import start_service
-from sightline.settings import load_settings
+from sightline.runtime.errors import InfrastructureError
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import load_settings
+from sightline.streaming.client_config import member_config, producer_config, worker_id
+from sightline.streaming.records import Out, Record
+from sightline.streaming.transform_loop import Partition, TransformLoop
 
 Key = tuple[str, int, str]
 

@@ -8,16 +8,16 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import Result
 
+from api.auth import api_keys, users
 from schemas import sightline_pb2 as pb
-from sightline.access import keys, users
-from sightline.access.actor import command_actor
-from sightline.access.roles import Role
-from sightline.errors import ConflictError, NotFoundError, SightlineError
-from sightline.kafka.sink import Sink
-from sightline.settings import Settings
-from sightline.settings.groups import ApiSettings
-from sightline.store.db import connect
-from sightline.store.objects import open_store
+from sightline.audit.actor import command_actor
+from sightline.audit.roles import Role
+from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import ApiSettings
+from sightline.storage.db import connect
+from sightline.storage.objects import open_store
+from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
@@ -102,7 +102,9 @@ def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(
     with connect(stack) as db:
         past = datetime.now(UTC) - timedelta(seconds=1)
         made = [
-            keys.create(db, "access-x", Role.ADMIN, expires_at=ends, made_by=command_actor()).key
+            api_keys.create(
+                db, "access-x", Role.ADMIN, expires_at=ends, made_by=command_actor()
+            ).key
             for ends in (past, None)
         ]
     expired, right = made

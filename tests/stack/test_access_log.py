@@ -9,9 +9,9 @@ import pytest
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, sighting_id
-from sightline.clock import to_datetime
-from sightline.errors import InvalidRecord
-from sightline.settings import Settings
+from sightline.runtime.clock import to_datetime
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings
 from sinks.access_log import AccessLog
 from tests.stack.sinks_support import World, at, new_world, write
 

@@ -10,10 +10,10 @@ from fastapi.testclient import TestClient
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 
-from sightline.access.roles import Role
-from sightline.settings import Settings
-from sightline.settings.groups import ApiSettings, OidcSettings
-from sightline.store.db import connect
+from sightline.audit.roles import Role
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import ApiSettings, OidcSettings
+from sightline.storage.db import connect
 from tests import oidc_provider
 from tests.api_support import client_of, good, problem
 from tests.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider

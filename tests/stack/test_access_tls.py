@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sightline.access import users
-from sightline.access.actor import command_actor
-from sightline.access.roles import Role
-from sightline.settings import Settings
-from sightline.store.db import connect
+from api.auth import users
+from sightline.audit.actor import command_actor
+from sightline.audit.roles import Role
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
 from tests.stack.test_api_service import service
 from tests.support import (
     ROOT,

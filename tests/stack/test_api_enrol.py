@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from sightline.demo.cast import CAST, portrait
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.objects import open_store
+from ops.demo.portrait_sources import CAST, portrait
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.objects import open_store
 from tests.api_support import base64_of, client_of, good, jpeg, photo_of, problem
 
 pytestmark = pytest.mark.stack

@@ -12,9 +12,9 @@ from api.live import LiveTracks
 from api.parts import Parts
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, SIGHTINGS, SNAPSHOTS
-from sightline.clock import US, SystemClock
-from sightline.settings import ApiSettings, Settings, VisionSettings
-from sightline.store.db import connect
+from sightline.runtime.clock import US, SystemClock
+from sightline.runtime.settings import ApiSettings, Settings, VisionSettings
+from sightline.storage.db import connect
 from sinks.access_log import AccessLog
 from tests.api_support import base64_of, client_of, crop_of, good, photo_of, problem
 from tests.match_support import Worker, worker

@@ -12,12 +12,12 @@ from fastapi.testclient import TestClient
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id
-from sightline.clock import to_datetime
-from sightline.kafka.sink import Sink
-from sightline.settings import Settings
-from sightline.store import cameras
-from sightline.store.cameras import NewCamera
-from sightline.store.objects import open_store
+from sightline.runtime.clock import to_datetime
+from sightline.runtime.settings import Settings
+from sightline.storage import cameras
+from sightline.storage.cameras import NewCamera
+from sightline.storage.objects import open_store
+from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots

@@ -11,12 +11,12 @@ from fastapi.testclient import TestClient
 
 from api.faces import face_of_crop, pixels_of
 from schemas.ids import global_id
-from sightline.clock import to_datetime
-from sightline.people.pictures import Photo
-from sightline.settings import Settings
-from sightline.store.objects import open_store
-from sightline.vision.interface import Floats
-from sightline.vision.packs import load_pack
+from sightline.models.interface import Floats
+from sightline.models.packs import load_pack
+from sightline.people.picture_files import Photo
+from sightline.runtime.clock import to_datetime
+from sightline.runtime.settings import Settings
+from sightline.storage.objects import open_store
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots

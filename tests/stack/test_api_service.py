@@ -18,7 +18,7 @@ import pytest
 
 from api.app import make_app
 from schemas.topics import FACES
-from sightline.settings import Settings
+from sightline.runtime.settings import Settings
 from tests.api_support import base64_of, crop_of, photo_of
 from tests.match_support import worker
 from tests.support import (

@@ -11,12 +11,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from schemas.ids import global_id
-from sightline.access.roles import Role
 from sightline.audit import read
 from sightline.audit.read import Asked
-from sightline.settings import Settings
-from sightline.settings.groups import AuditSettings
-from sightline.store.db import connect
+from sightline.audit.roles import Role
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import AuditSettings
+from sightline.storage.db import connect
 from tests.api_support import client_of
 from tests.stack.commands_support import command, run
 

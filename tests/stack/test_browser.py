@@ -9,11 +9,11 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from sightline.access import users
-from sightline.access.actor import command_actor
-from sightline.access.roles import Role
-from sightline.settings import Settings
-from sightline.store.db import connect
+from api.auth import users
+from sightline.audit.actor import command_actor
+from sightline.audit.roles import Role
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
 from tests.browser import chromium, complaints, hosts_asked
 from tests.stack.test_api_service import service
 from tests.support import eventually

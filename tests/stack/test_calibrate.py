@@ -9,21 +9,21 @@ import cv2
 import numpy as np
 import pytest
 
+from ops.calibration.fit import calibrate
+from ops.demo.portrait_sources import CAST, portrait
 from processors.match.facts import Facts
 from schemas.decode import InvalidMessageError
 from schemas.topics import FACTS
-from sightline.demo.cast import CAST, portrait
-from sightline.errors import NotFoundError
-from sightline.identity import store
+from sightline.identity import calibration_store
 from sightline.identity.calibration import builtin
 from sightline.identity.evidence import Shot
-from sightline.identity.fit import calibrate
-from sightline.people import records
+from sightline.people import employees
+from sightline.people.employees import Details
 from sightline.people.photos import Look
-from sightline.people.records import Details
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.outbox import deliver
+from sightline.runtime.errors import NotFoundError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.outbox import deliver
 from tests.stack.commands_support import run, sightline_json
 from tests.support import read_topic, run_sightline
 
@@ -63,7 +63,7 @@ def restored(stack: Settings) -> Iterator[Settings]:
     yield stack
     with connect(stack) as db, db.cursor() as cursor:
         for pack in (PACK, "dlib"):
-            store.back_to_builtin(cursor, pack)
+            calibration_store.back_to_builtin(cursor, pack)
         cursor.execute("DELETE FROM calibrations WHERE pack IN (%s, 'dlib')", (PACK,))
     deliver(stack)
 
@@ -88,7 +88,7 @@ def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, fo
     document = sightline_json(restored, "calibrate", str(folder))
     assert (document["pack"], document["people"], document["portraits"]) == ("dlib", 6, 18)
     with connect(restored) as db:
-        kept = store.in_force(db, "dlib")
+        kept = calibration_store.in_force(db, "dlib")
     assert kept.id == document["id"] and kept.measured
     assert told(restored).scale("dlib", 5, 1e-2) == kept.scale(5, 1e-2)
 
@@ -120,20 +120,20 @@ def test_the_command_takes_enrolled_people_for_strangers_too(
     both = sightline_json(restored, "calibrate", str(folder), "--impostors", "both", "--dry-run")
     assert both["people"] >= 6 and "enrolled here and those of the folder" in both["source"]
     with connect(restored) as db:
-        assert store.in_force(db, "dlib") == builtin("dlib")
+        assert calibration_store.in_force(db, "dlib") == builtin("dlib")
 
 
 def test_one_calibration_of_a_pack_is_in_force(restored: Settings) -> None:
     first, second = (calibrate(PACK, people(seed), f"seed {seed}").calibration for seed in (1, 2))
     with connect(restored) as db:
-        assert store.in_force(db, PACK) == builtin(PACK)
+        assert calibration_store.in_force(db, PACK) == builtin(PACK)
         for one in (first, second, first):
             with db.transaction(), db.cursor() as cursor:
-                store.save(cursor, one)
-            assert store.in_force(db, PACK) == one
+                calibration_store.save(cursor, one)
+            assert calibration_store.in_force(db, PACK) == one
         with db.transaction(), db.cursor() as cursor:
-            store.activate(cursor, second.id)
-        rows = [row for row in store.listed(db) if row["pack"] == PACK]
+            calibration_store.activate(cursor, second.id)
+        rows = [row for row in calibration_store.listed(db) if row["pack"] == PACK]
         assert {row["calibration_id"]: row["in_force"] for row in rows} == {
             first.id: False,
             second.id: True,
@@ -146,28 +146,28 @@ def test_what_is_kept_only_is_not_published(restored: Settings) -> None:
     found = calibrate(PACK, people(3), "seed 3").calibration
     with connect(restored) as db:
         with db.transaction(), db.cursor() as cursor:
-            store.save(cursor, found, activate=False)
-        assert store.in_force(db, PACK) == builtin(PACK)
+            calibration_store.save(cursor, found, activate=False)
+        assert calibration_store.in_force(db, PACK) == builtin(PACK)
         with db.cursor() as cursor:
-            assert store.stored(cursor, found.id) == found
+            assert calibration_store.stored(cursor, found.id) == found
             with pytest.raises(NotFoundError, match="no calibration measured-nothing"):
-                store.activate(cursor, "measured-nothing")
+                calibration_store.activate(cursor, "measured-nothing")
     deliver(restored)
     assert told(restored).scale(PACK, 9, 1e-2).calibration == "builtin-unknown"
 
 
 def test_enrolled_people_can_be_the_strangers(restored: Settings) -> None:
-    from sightline.identity.portraits import enrolled
+    from ops.calibration.portraits import enrolled
 
     names = [f"Calibrated {number}" for number in range(6)]
     with connect(restored) as db:
         try:
             with db.cursor() as cursor:
                 for name, own in zip(names, people(4).values(), strict=True):
-                    person, _ = records.find_or_add(cursor, name, Details())
+                    person, _ = employees.find_or_add(cursor, name, Details())
                     for shot in own:
                         look = Look(b"", shot.vector, shot.quality)
-                        records.add_look(cursor, person, PACK, f"photos/{shot.id}", look)
+                        employees.add_look(cursor, person, PACK, f"photos/{shot.id}", look)
                 found = enrolled(db, PACK)
                 assert sorted(map(len, found.values())) == [4] * 6
                 fitted = calibrate(PACK, people(5), "folder", impostors=found)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sightline.clock import US, SystemClock
-from sightline.settings import Settings
+from sightline.runtime.clock import US, SystemClock
+from sightline.runtime.settings import Settings
 from tests.http_camera import camera_server
 from tests.stack.camera_support import (
     add_camera,

@@ -10,11 +10,11 @@ from pydantic import SecretStr
 from schemas import sightline_pb2 as pb
 from schemas.decode import decode
 from schemas.topics import FACTS
-from sightline.errors import NotFoundError, SightlineError
-from sightline.settings import Settings
-from sightline.store import cameras, walking
-from sightline.store.cameras import NewCamera
-from sightline.store.db import connect
+from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage import cameras, walking_times
+from sightline.storage.cameras import NewCamera
+from sightline.storage.db import connect
 from tests.stack.camera_support import make_film
 from tests.stack.commands_support import run, sightline_json
 from tests.support import read_topic, run_sightline
@@ -75,7 +75,7 @@ def test_walking_times_are_kept_and_published(stack: Settings) -> None:
             cameras.add(connection, camera)
     run(stack, "camera", "walk", "walk-a", "walk-B", "12.5")
     with connect(stack) as connection, connection.cursor() as cursor:
-        walking.set_time(cursor, "walk-B", "walk-a", 20)
+        walking_times.set_time(cursor, "walk-B", "walk-a", 20)
     (row,) = sightline_json(stack, "camera", "walk")
     assert {row["camera_a"], row["camera_b"]} == {"walk-a", "walk-B"}
     assert row["seconds"] == 20
@@ -93,8 +93,8 @@ def test_walking_times_are_kept_and_published(stack: Settings) -> None:
             ("walk-B", 0.0, SightlineError), ("walk-B", math.nan, SightlineError),
         ):  # fmt: skip
             with pytest.raises(error):
-                walking.set_time(cursor, "walk-a", other, seconds)
+                walking_times.set_time(cursor, "walk-a", other, seconds)
         with pytest.raises(NotFoundError):
-            walking.remove(cursor, "walk-a", "walk-B")
+            walking_times.remove(cursor, "walk-a", "walk-B")
         for name in ("walk-B", "walk-a"):
             cameras.remove(connection, name)

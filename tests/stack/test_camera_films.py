@@ -13,12 +13,12 @@ import pytest
 
 from schemas import ids
 from schemas.topics import MIB
-from sightline.clock import to_us
-from sightline.kafka.records import Record
-from sightline.settings import CaptureSettings, Settings
-from sightline.store import cameras
-from sightline.store.cameras import Camera
-from sightline.store.db import connect
+from sightline.runtime.clock import to_us
+from sightline.runtime.settings import CaptureSettings, Settings
+from sightline.storage import cameras
+from sightline.storage.cameras import Camera
+from sightline.storage.db import connect
+from sightline.streaming.records import Record
 from tests.stack.camera_support import (
     add_camera,
     broker_process,

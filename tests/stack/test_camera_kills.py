@@ -12,9 +12,9 @@ import pytest
 from producers import ledger
 from producers.ledger import Account
 from schemas import sightline_pb2 as pb
-from sightline.faults import Place
-from sightline.settings import Settings
-from sightline.store.cameras import Camera
+from sightline.runtime.fault_injection import Place
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import Camera
 from tests.http_camera import camera_server
 from tests.stack.camera_support import (
     add_camera,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sightline.settings import Settings
-from sightline.store import cameras
-from sightline.store.db import connect
+from sightline.runtime.settings import Settings
+from sightline.storage import cameras
+from sightline.storage.db import connect
 from tests.stack.camera_support import (
     add_camera,
     captured,

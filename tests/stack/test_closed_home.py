@@ -16,8 +16,8 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from sightline.settings import Settings
-from sightline.stack.running import running_services
+from ops.local_stack.process_registry import running_services
+from sightline.runtime.settings import Settings
 from tests.stack.test_up_down import marker
 from tests.support import (
     environment,

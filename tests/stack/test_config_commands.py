@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.settings import Settings
+from sightline.runtime.settings import Settings
 from tests.stack.commands_support import run, sightline_json
 from tests.support import run_sightline
 

@@ -8,15 +8,15 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.topics import Topic
-from sightline import metrics
-from sightline.clock import SystemClock
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import consumer_config, producer_config
-from sightline.kafka.lag import OPTIONS, ConsumerLag
-from sightline.kafka.messages import checked
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings
+from sightline.runtime import metrics
+from sightline.runtime.clock import SystemClock
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import consumer_config, producer_config
+from sightline.streaming.lag import OPTIONS, ConsumerLag
+from sightline.streaming.messages import checked
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from tests.support import eventually
 
 pytestmark = pytest.mark.stack

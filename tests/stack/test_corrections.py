@@ -10,7 +10,6 @@ import pytest
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, sighting_id
-from sightline.errors import ConflictError, NotFoundError, SightlineError
 from sightline.people.corrections import (
     forget,
     merge,
@@ -19,7 +18,8 @@ from sightline.people.corrections import (
     resolve,
     split,
 )
-from sightline.settings import Settings
+from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
+from sightline.runtime.settings import Settings
 from sinks.access_log import AccessLog
 from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.corrections_support import Logs

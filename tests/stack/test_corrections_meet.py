@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.topics import GALLERY
-from sightline.people import overlay
+from sightline.people import identity_corrections
 from sightline.people.corrections import merge, name_person, not_this_person
-from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
@@ -44,7 +44,7 @@ def waits_for_a_lock(world: World) -> bool:
     return bool(
         world.rows(
             "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s",
-            overlay.CORRECTIONS_LOCK & 0xFFFFFFFF,
+            identity_corrections.CORRECTIONS_LOCK & 0xFFFFFFFF,
         )
     )
 

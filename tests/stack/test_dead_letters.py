@@ -7,15 +7,15 @@ from uuid import uuid4
 import pytest
 from google.protobuf.message import Message
 
+from ops.dead_letters import letters
+from ops.dead_letters.letters import Choice, Letter
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, SIGHTINGS, TRACKS
-from sightline import deadletters
-from sightline.deadletters import Choice, Letter
-from sightline.errors import ConflictError, NotFoundError
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings, SinkSettings
+from sightline.runtime.errors import ConflictError, NotFoundError
+from sightline.runtime.settings import Settings, SinkSettings
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.visitor_log import VisitorLog
@@ -56,7 +56,7 @@ def open_letters(stack: Settings, key: str) -> dict[str, Letter]:
     """The letters about records of a key that nobody has decided on, by service."""
     return {
         one.message.service: one
-        for one in deadletters.read(stack, Choice())
+        for one in letters.read(stack, Choice())
         if one.message.key.decode() == key and one.fate is None
     }
 
@@ -68,7 +68,7 @@ def wait_for_letters(stack: Settings, key: str, *services: str) -> dict[str, Let
 
 def replay(stack: Settings, letter: Letter) -> None:
     choice = Choice(frozenset([letter.id]))
-    assert list(deadletters.replay(stack, choice, "test")) == [letter.id]
+    assert list(letters.replay(stack, choice, "test")) == [letter.id]
 
 
 def test_a_replayed_letter_is_taken_by_its_service_alone_and_once(
@@ -92,13 +92,13 @@ def test_a_replayed_letter_is_taken_by_its_service_alone_and_once(
         replay(stack, letter)
 
     # As after a crash between the delivery and the fate: it is in the topic a second time.
-    send(stack, deadletters.again(letter.message))
+    send(stack, letters.again(letter.message))
     send(stack, record(TRACKS.name, camera, world.frame(1, camera=camera)))
     eventually(lambda: world.one(frames, camera)["frames_seen"] > 1)
     assert world.one(frames, camera) == {"frames_seen": 2}
 
     by_reason = Choice(service="person-state", reason="unknown_camera")
-    assert found["person-state"].id in list(deadletters.replay(stack, by_reason, "test"))
+    assert found["person-state"].id in list(letters.replay(stack, by_reason, "test"))
     tracks = "SELECT detections FROM person_tracks WHERE camera_id = %s"
     eventually(lambda: world.rows(tracks, camera))
     assert world.one(tracks, camera) == {"detections": 1}
@@ -149,13 +149,13 @@ def test_what_is_no_letter_can_only_be_dropped(stack: Settings) -> None:
     )
     send(stack, Out(DEAD_LETTERS.name, "x", b"\xff no letter", T0 // 1000))
     send(stack, Out(DEAD_LETTERS.name, "x", of_a_run.SerializeToString(), T0 // 1000))
-    unread = list(deadletters.read(stack, Choice(reason="no_letter")))[-1]
-    (of_run,) = deadletters.read(stack, Choice(reason=reason))
+    unread = list(letters.read(stack, Choice(reason="no_letter")))[-1]
+    (of_run,) = letters.read(stack, Choice(reason=reason))
     with pytest.raises(ConflictError, match="cannot be read"):
         replay(stack, unread)
     with pytest.raises(ConflictError, match="is of the run a"):
         replay(stack, of_run)
     with pytest.raises(NotFoundError):
-        deadletters.find(stack, deadletters.LetterId(0, 10**6))
+        letters.find(stack, letters.LetterId(0, 10**6))
     ids = frozenset([unread.id, of_run.id])
-    assert set(deadletters.drop(stack, Choice(ids), "test")) == ids
+    assert set(letters.drop(stack, Choice(ids), "test")) == ids

@@ -15,12 +15,12 @@ import pytest
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, frames
-from sightline.kafka.admin import ensure_fleet_topic
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.streaming.admin import ensure_fleet_topic
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from tests.api_support import photo_of
 from tests.docs_support import PAGES, commands
 from tests.stack.camera_support import make_film

@@ -14,18 +14,18 @@ from PIL import Image
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import GALLERY
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.people import records
+from sightline.models.packs import ModelPack, load_pack
+from sightline.people import employees
+from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, refresh
 from sightline.people.enrol import enrol as enrol_photos
 from sightline.people.photos import read_photo
-from sightline.people.records import Details
-from sightline.settings import Settings
-from sightline.store import outbox
-from sightline.store.db import connect
-from sightline.store.objects import open_store
-from sightline.store.outbox import Relay, deliver
-from sightline.vision.packs import ModelPack, load_pack
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage import outbox
+from sightline.storage.db import connect
+from sightline.storage.objects import open_store
+from sightline.storage.outbox import Relay, deliver
 from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import nobody_of
 from tests.support import (
@@ -86,7 +86,7 @@ def gallery(stack: Settings, person_id: str) -> list[pb.GalleryPerson | None]:
 
 def people(stack: Settings) -> dict[str, dict[str, Any]]:
     with connect(stack) as db:
-        return {row["name"]: row for row in records.listed(db)}
+        return {row["name"]: row for row in employees.listed(db)}
 
 
 def waiting(stack: Settings) -> int:
@@ -234,7 +234,7 @@ def test_the_outbox_service_waits_for_a_database_that_goes_away(stack: Settings)
         with cut_off_at(stack, "outbox"):
             pass
         with connect(stack) as db, db.cursor() as cursor:
-            records.publish(cursor, records.find_or_add(cursor, "Enrol Hal", Details())[0])
+            employees.publish(cursor, employees.find_or_add(cursor, "Enrol Hal", Details())[0])
         eventually(lambda: waiting(stack) == 0, 15)
         assert process.poll() is None, "the same process, never restarted"
 
@@ -244,10 +244,10 @@ def test_the_outbox_service_delivers_what_a_command_could_not(
 ) -> None:
     deliver(stack)
     with connect(stack) as db, db.cursor() as cursor:
-        person, _ = records.find_or_add(cursor, "Enrol Gus", Details())
-        records.publish(cursor, person)
-        records.update(cursor, person, Details(department="Later"))
-        records.publish(cursor, person)
+        person, _ = employees.find_or_add(cursor, "Enrol Gus", Details())
+        employees.publish(cursor, person)
+        employees.update(cursor, person, Details(department="Later"))
+        employees.publish(cursor, person)
 
     monkeypatch.setattr(outbox, "_DELIVERY_SECONDS", 1.0)
     away = stack.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sightline.demo.cast import CAST
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.people import manage
-from sightline.people.bulk import Album, Outcome, Report, enrol_all
-from sightline.people.records import Details
-from sightline.people.roster import Row, read_rows
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.vision.packs import ModelPack, load_pack
+from ops.demo.portrait_sources import CAST
+from ops.enrolment.bulk import Album, Outcome, Report, enrol_all
+from ops.enrolment.csv_import import Row, read_rows
+from sightline.models.packs import ModelPack, load_pack
+from sightline.people import employee_changes
+from sightline.people.employees import Details
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
 from tests.stack.people_support import encoded, gallery, nobody_of, photo, rows, saved
 from tests.support import (
     ROOT,
@@ -137,7 +137,7 @@ def test_each_row_is_taken_or_refused_and_none_stops_the_others(
     outcomes, done_before = again(stack, pack, people)
     assert (done_before, results(outcomes)) == (3, expected)
     # Somebody who has been removed since is not done, a changed row is not the same.
-    manage.remove(stack, "List Ben")
+    employee_changes.remove(stack, "List Ben")
     listed(folder, LIST.replace(",Lab,", ",Hall,"))
     outcomes, done_before = again(stack, pack, people)
     assert done_before == 1

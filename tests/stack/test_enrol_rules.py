@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 from schemas import ids
-from sightline.errors import ConflictError, NotFoundError, PhotoError, SightlineError
-from sightline.people import manage
+from sightline.models.packs import ModelPack, load_pack
+from sightline.people import employee_changes
+from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
 from sightline.people.photos import Reason, look
-from sightline.people.records import Details
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.objects import open_store
-from sightline.store.outbox import deliver
-from sightline.vision.packs import ModelPack, load_pack
+from sightline.runtime.errors import ConflictError, NotFoundError, PhotoError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.objects import open_store
+from sightline.storage.outbox import deliver
 from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import encoded, gallery, met, nobody_of, photo, rows
@@ -93,10 +93,10 @@ def test_a_face_is_enrolled_under_one_name(stack: Settings, pack: ModelPack) -> 
 
 def test_whoever_is_removed_can_be_enrolled_again(stack: Settings, pack: ModelPack) -> None:
     first = enrol(stack, pack, "Rules Carl", [photo("Carl Weber")], Details())
-    assert manage.remove(stack, "Rules Carl") == 1
+    assert employee_changes.remove(stack, "Rules Carl") == 1
     assert photos_of(stack, "Rules Carl") == []
     with pytest.raises(NotFoundError):
-        manage.remove(stack, first.person_id)
+        employee_changes.remove(stack, first.person_id)
     second = enrol(stack, pack, "Rules Karl", [photo("Carl Weber")], Details())
     assert second.person_id != first.person_id
 
@@ -153,7 +153,7 @@ def test_of_two_names_for_one_face_at_once_one_is_refused(
 def test_nothing_is_left_of_an_enrolment_that_fails_late(
     stack: Settings, pack: ModelPack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sightline.people.records.MAX_LOOKS", 1)
+    monkeypatch.setattr("sightline.people.employees.MAX_LOOKS", 1)
     two = [photo("Ana Lima"), photo("Ana Lima", light=0.7)]
     refused(Reason.TOO_MANY_PHOTOS, lambda: enrol(stack, pack, "Rules Fay", two, Details()))
     assert "Rules Fay" not in names(stack)
@@ -165,8 +165,8 @@ def test_a_photo_whose_enrolment_was_killed_is_found_and_deleted(
 ) -> None:
     """As kill -9 leaves it: the object is there, and the transaction never came to its end."""
     with monkeypatch.context() as patch:
-        patch.setattr("sightline.store.objects.FolderStore.delete", lambda self, key: None)
-        patch.setattr("sightline.people.records.MAX_LOOKS", 0)
+        patch.setattr("sightline.storage.objects.FolderStore.delete", lambda self, key: None)
+        patch.setattr("sightline.people.employees.MAX_LOOKS", 0)
         with pytest.raises(PhotoError):
             enrol(stack, pack, "Rules Liv", [photo("Ana Lima")], Details())
     assert len(photos_of(stack, "Rules Liv")) == 1
@@ -262,15 +262,15 @@ def test_what_is_said_again_changes_nothing(stack: Settings, pack: ModelPack) ->
     revision = gallery(stack)[str(done.person_id)].revision
     again = enrol(stack, pack, "Rules Jan", [photo("Carl Weber")], details)
     assert (again.changed, again.added, again.face_id) == (False, 0, done.face_id)
-    assert not manage.change(stack, "Rules Jan", details)
-    assert manage.change(stack, done.person_id, Details(status="left"))
+    assert not employee_changes.change(stack, "Rules Jan", details)
+    assert employee_changes.change(stack, done.person_id, Details(status="left"))
     deliver(stack)
     record = gallery(stack)[str(done.person_id)]
     assert (record.status, record.revision) == ("left", revision + 1)
     with pytest.raises(SightlineError, match="active, suspended, left"):
-        manage.change(stack, "Rules Jan", Details(status="asleep"))
+        employee_changes.change(stack, "Rules Jan", Details(status="asleep"))
     with pytest.raises(NotFoundError):
-        manage.change(stack, "Rules Nobody", Details(status="left"))
+        employee_changes.change(stack, "Rules Nobody", Details(status="left"))
 
 
 def test_the_command_says_what_is_wrong_in_a_line(stack: Settings, tmp_path: Path) -> None:

@@ -14,6 +14,10 @@ from confluent_kafka import Producer
 from google.protobuf.message import Message
 from psycopg import sql
 
+from ops.erasure.erasure import Asked, erase
+from ops.erasure.id_scanner import Needles
+from ops.erasure.report import ranges
+from ops.erasure.topics import live
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import (
@@ -26,20 +30,16 @@ from schemas.topics import (
     all_topics,
     frames,
 )
-from sightline.erase.erase import Asked, erase
-from sightline.erase.needles import Needles
-from sightline.erase.report import ranges
-from sightline.erase.topics import live
-from sightline.errors import SightlineError
-from sightline.faults import Place as Fault
-from sightline.kafka.config import producer_config
-from sightline.kafka.records import Record
 from sightline.people import corrections
-from sightline.runs.schema import create_schema, drop_schema
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.objects import open_store
-from sightline.store.outbox import deliver
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.fault_injection import Place as Fault
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.objects import open_store
+from sightline.storage.outbox import deliver
+from sightline.storage.run_schemas import create_schema, drop_schema
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.records import Record
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
@@ -428,7 +428,7 @@ def cut_off_at(place: Fault) -> Iterator[None]:
             raise CutOffError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sightline.erase.erase.reach", reach)
+        patch.setattr("ops.erasure.erasure.reach", reach)
         yield
 
 

@@ -10,12 +10,12 @@ from psycopg import sql
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, sighting_id
-from sightline.clock import SystemClock, to_datetime
-from sightline.lifecycle import Stop
 from sightline.people import person_rows
-from sightline.runs.schema import ROWS, create_replaced, drop
-from sightline.settings import RetentionSettings, Settings
-from sightline.store.objects import open_store
+from sightline.runtime.clock import SystemClock, to_datetime
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import RetentionSettings, Settings
+from sightline.storage.objects import open_store
+from sightline.storage.run_schemas import ROWS, create_replaced, drop
 from sinks import expired
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState

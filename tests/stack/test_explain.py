@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
+from ops.explain.explanation import way
+from ops.runs.promote import promote, take_back
 from schemas import sightline_pb2 as pb
 from schemas.ids import observation_id, visitor_log_id
 from schemas.topics import FACES, LIVE, SIGHTINGS, frames
-from sightline.errors import NotFoundError
-from sightline.explain.way import way
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import producer_config
 from sightline.people.corrections import name_person
-from sightline.runs.promote import promote, take_back
-from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.runtime.errors import NotFoundError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import producer_config
 from tests.stack.commands_support import run
 from tests.stack.runs_support import Pass, begin_run, forget_run, window
 from tests.stack.sinks_support import FACE, World, at, new_world

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from pgvector import Vector
 
-from sightline.errors import SightlineError
-from sightline.people import search
-from sightline.people.search import search_tracks
-from sightline.settings import Settings
-from sightline.store import vectors
-from sightline.store.db import Connection, connect
+from sightline.people import face_search
+from sightline.people.face_search import search_tracks
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage import vector_indexes
+from sightline.storage.db import Connection, connect
 from tests.sealed import beside
 
 pytestmark = pytest.mark.stack
@@ -51,7 +51,7 @@ class Year:
                 at, face = self.seen[row], Vector(self.faces[row])
                 track = (self.uuids[row], self.cameras[row], at, at, "{}", row + 1, face, PACK)
                 copy.write_row(track)
-        vectors.ensure_indexes(db, PACK, D)
+        vector_indexes.ensure_indexes(db, PACK, D)
         db.execute("ANALYZE")
 
     def nearest(
@@ -117,7 +117,7 @@ def test_a_filter_that_leaves_many_is_searched_by_the_index_to_the_end(
     year: Year, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where more is left than is compared one by one, and where the planner expects too much."""
-    monkeypatch.setattr(search, "_EXACT_ROWS", 0)
+    monkeypatch.setattr(face_search, "_EXACT_ROWS", 0)
     wide: dict[str, Any] = {"since": END - timedelta(days=200)}
     narrow: dict[str, Any] = {"camera": "quiet", "since": END - timedelta(days=7)}
     for probe in year.probes:
@@ -130,7 +130,7 @@ def test_a_search_that_takes_too_long_says_what_to_do(
     year: Year, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(search, "_LONGEST_SECONDS", 0.001)
+        patch.setattr(face_search, "_LONGEST_SECONDS", 0.001)
         with pytest.raises(SightlineError, match=r"took longer than .* a shorter time"):
             year.found(year.probes[0], camera="camera-1")
     assert year.found(year.probes[0], camera="nowhere") == []

@@ -7,12 +7,12 @@ import subprocess
 import pytest
 
 from schemas.topics import Topic, all_topics
-from sightline.endpoints import kafka_servers
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings
+from sightline.runtime.connection_urls import kafka_servers
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack

@@ -10,8 +10,8 @@ from benchmarks.fuzz.mutate import Mutator
 from benchmarks.fuzz.seeds import CAMERA, SITE, of_topics
 from benchmarks.rig import add_cameras
 from schemas.topics import FACES, MATCH_STATE, MOTION_EVENTS
-from sightline.settings import Settings
-from sightline.store.cameras import NewCamera
+from sightline.runtime.settings import Settings
+from sightline.storage.cameras import NewCamera
 from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack

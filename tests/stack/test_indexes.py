@@ -8,9 +8,9 @@ from psycopg import sql
 
 from api.paging import Conditions, Table, read_page
 from api.routes import persons, sightings, visits
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
-from sightline.store.migrate import downgrade, upgrade
+from ops.database.migrate import downgrade, upgrade
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
 from tests.sealed import beside
 
 pytestmark = pytest.mark.stack

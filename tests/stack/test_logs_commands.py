@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from schemas import sightline_pb2 as pb
-from sightline.clock import to_datetime
-from sightline.settings import Settings
+from sightline.runtime.clock import to_datetime
+from sightline.runtime.settings import Settings
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.visitor_log import VisitorLog

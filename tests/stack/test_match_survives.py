@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from schemas import ids
-from sightline.settings import Settings
+from sightline.runtime.settings import Settings
 from tests.match_support import Walk, last_of, produce, said, sightings, worker
 from tests.stack.match_gate import gate
 from tests.support import eventually

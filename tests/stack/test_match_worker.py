@@ -12,12 +12,12 @@ from confluent_kafka import Producer
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, FACTS
-from sightline.kafka.config import producer_config
-from sightline.people import records
-from sightline.people.records import Details
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.outbox import deliver, enqueue
+from sightline.people import employees
+from sightline.people.employees import Details
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.outbox import deliver, enqueue
+from sightline.streaming.client_config import producer_config
 from tests.match_support import (
     Walk,
     Worker,
@@ -121,14 +121,14 @@ def test_a_running_matcher_knows_and_forgets_a_person_within_two_seconds(
     eventually(lambda: last_of(sightings(stack, site), live), 10)
 
     with connect(stack) as db, db.cursor() as cursor:
-        person = records.lock(cursor, "Match Bea")
-        records.update(cursor, person, Details(status="suspended"))
-        records.publish(cursor, person)
+        person = employees.lock(cursor, "Match Bea")
+        employees.update(cursor, person, Details(status="suspended"))
+        employees.publish(cursor, person)
     deliver(stack)
     assert seconds_until("suspended", lambda said: not said.is_authorized) < 2
 
     with connect(stack) as db, db.cursor() as cursor:
-        records.remove(cursor, records.lock(cursor, "Match Bea"))
+        employees.remove(cursor, employees.lock(cursor, "Match Bea"))
     deliver(stack)
     assert seconds_until("forgotten", lambda said: not said.name) < 2
     assert walked().global_id not in (0, ids.global_id(bea))

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sightline.endpoints import StackPorts
-from sightline.settings import Settings
-from sightline.stack.database import Database
-from sightline.stack.embedded import down
-from sightline.stack.monitoring import Prometheus, alerts, ask, monitor
-from sightline.stack.status import status
+from ops.local_stack.database import Database
+from ops.local_stack.embedded import down
+from ops.local_stack.monitoring import Prometheus, alerts, ask, monitor
+from ops.local_stack.status import status
+from sightline.runtime.connection_urls import StackPorts
+from sightline.runtime.settings import Settings
 from tests.http_camera import camera_server
 from tests.monitoring_support import PROMETHEUS, RUNBOOK, faster
 from tests.stack.camera_support import add_camera

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from ops.backup import employee_archive
+from ops.backup.employee_backup import _TABLES, backup, restore
+from ops.database.migrate import upgrade
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS
-from sightline.endpoints import database_url
-from sightline.errors import ConflictError, SightlineError
-from sightline.people import archive, corrections, records
-from sightline.people.backup import _TABLES, backup, restore
+from sightline.people import corrections, employees
+from sightline.people.employees import Details
 from sightline.people.photos import Look
-from sightline.people.records import Details
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.migrate import upgrade
-from sightline.store.outbox import deliver, name_of
-from sightline.store.sealing import Sealing
+from sightline.runtime.connection_urls import database_url
+from sightline.runtime.errors import ConflictError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.encryption import Sealing
+from sightline.storage.outbox import deliver, name_of
 from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import gallery, met, rows
@@ -39,9 +40,9 @@ def unit(seed: int) -> Any:
 
 def enrolled(stack: Settings, name: str, seed: int) -> str:
     with connect(stack) as db, db.cursor() as cursor:
-        person, _ = records.find_or_add(cursor, name, Details(department='Löb, "x"\n'[:6]))
-        records.add_look(cursor, person, "backup-pack", f"{name}.jpg", Look(b"", unit(seed), 0.7))
-        records.publish(cursor, person)
+        person, _ = employees.find_or_add(cursor, name, Details(department='Löb, "x"\n'[:6]))
+        employees.add_look(cursor, person, "backup-pack", f"{name}.jpg", Look(b"", unit(seed), 0.7))
+        employees.publish(cursor, person)
     deliver(stack)
     return str(person)
 
@@ -212,7 +213,7 @@ def test_a_damaged_file_is_one_line_and_nothing_changes(
 
 def rewritten(source: Path, target: Path, **files: str) -> None:
     """The backup with other files in it, and a checksum that is right."""
-    with zipfile.ZipFile(source) as old, archive.written(target) as new:
+    with zipfile.ZipFile(source) as old, employee_archive.written(target) as new:
         for name in old.namelist():
             new.writestr(name, files.get(name.split(".")[0], old.read(name).decode()))
 

@@ -9,10 +9,10 @@ import pytest
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
-from sightline.clock import US, to_datetime
-from sightline.errors import InvalidRecord
 from sightline.people.corrections import name_person
-from sightline.settings import Settings
+from sightline.runtime.clock import US, to_datetime
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings
 from sinks.person_state import PersonState
 from tests.stack.sinks_support import FACE, World, at, new_world, write
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas import sightline_pb2 as pb
-from sightline.settings import Settings
+from sightline.runtime.settings import Settings
 from tests.stack.commands_support import sightline_json
 from tests.stack.corrections_support import Logs
 from tests.stack.sinks_support import World, new_world

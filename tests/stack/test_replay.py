@@ -16,20 +16,20 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from psycopg.rows import dict_row
 
+from ops.demo.portrait_sources import CAST, Member, portrait
+from ops.replay.plan import Wish, plan
 from schemas import sightline_pb2 as pb
 from schemas.ids import motion_event_id
 from schemas.topics import MOTION_EVENTS, frames
-from sightline.clock import US, to_us
-from sightline.demo.cast import CAST, Member, portrait
-from sightline.errors import ConflictError, NotFoundError, SightlineError
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import client_config, producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.replay import record as runs
-from sightline.replay.plan import Wish, plan
-from sightline.settings import Settings
-from sightline.store.db import connect, run_schema
+from sightline.runtime.clock import US, to_us
+from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage import runs
+from sightline.storage.db import connect, run_schema
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import client_config, producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from tests.match_support import worker as matcher
 from tests.stack.test_sinks_run import running as sinks_running
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command

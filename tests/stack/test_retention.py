@@ -12,13 +12,13 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from schemas.topics import DAY_MS, DEAD_LETTERS, MIB, Topic
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import consumer_config, producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.lifecycle import Stop
-from sightline.settings import RetentionSettings, Settings
-from sightline.store.db import connect
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import RetentionSettings, Settings
+from sightline.storage.db import connect
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import consumer_config, producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from sinks.retention import Watch, work
 from tests.support import eventually
 

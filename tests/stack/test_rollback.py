@@ -5,16 +5,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from sightline.access.actor import command_actor
+from ops.database.migrate import downgrade, revisions, upgrade
+from sightline.audit.actor import command_actor
 from sightline.audit.trail import Recording, recorded
-from sightline.endpoints import database_url
-from sightline.people import records
+from sightline.people import employees
+from sightline.people.employees import Details
 from sightline.people.photos import Look
-from sightline.people.records import Details
-from sightline.runs.schema import create_schema
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.migrate import downgrade, revisions, upgrade
+from sightline.runtime.connection_urls import database_url
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.run_schemas import create_schema
 from tests.sealed import beside
 from tests.stack.people_support import met
 from tests.stack.test_people_backup import unit
@@ -51,8 +51,8 @@ def content(db: psycopg.Connection, of: dict[str, list[str]]) -> dict[str, Rows]
 def fill(own: Settings) -> None:
     """Somebody enrolled, somebody met, and a line in the trail."""
     with connect(own) as db, db.cursor() as cursor:
-        person, _ = records.find_or_add(cursor, "Rolled Ann", Details())
-        records.add_look(cursor, person, "backup-pack", "ann.jpg", Look(b"", unit(31), 0.7))
+        person, _ = employees.find_or_add(cursor, "Rolled Ann", Details())
+        employees.add_look(cursor, person, "backup-pack", "ann.jpg", Look(b"", unit(31), 0.7))
     met(own, unit(32))
     with recorded(Recording(own, "people.list", command_actor())):
         pass

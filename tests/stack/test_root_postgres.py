@@ -9,9 +9,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from sightline.errors import SightlineError
-from sightline.stack import postgres_user
-from sightline.stack.postgres_user import (
+from ops.local_stack import postgres_user
+from ops.local_stack.postgres_user import (
     SYSTEM_USER,
     data_folder,
     discard,
@@ -20,6 +19,7 @@ from sightline.stack.postgres_user import (
     settle,
     system_user,
 )
+from sightline.runtime.errors import SightlineError
 
 pytestmark = [
     pytest.mark.stack,

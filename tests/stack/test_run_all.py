@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from sightline.settings import Settings
-from sightline.stack.running import SUPERVISOR, Running, running_services
+from ops.local_stack.process_registry import SUPERVISOR, Running, running_services
+from sightline.runtime.settings import Settings
 from tests.stack.test_up_down import processes
 from tests.support import environment, eventually, run_sightline, sightline_command
 

@@ -7,22 +7,22 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from google.protobuf.message import Message
 
+from ops.runs.delete import delete
+from ops.runs.diff import Diff, diff
+from ops.runs.promote import promote, take_back
 from schemas import sightline_pb2 as pb
 from schemas.naming import sink_group
 from schemas.topics import LIVE, SIGHTINGS, Topic, of_run
-from sightline.errors import ConflictError, NotFoundError
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import client_config
-from sightline.kafka.positions import commit
-from sightline.people import overlay, records
+from sightline.people import employees, identity_corrections
 from sightline.people.corrections import forget, merge, name_person
-from sightline.replay import record
-from sightline.runs.delete import delete
-from sightline.runs.diff import Diff, diff
-from sightline.runs.promote import promote, take_back
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.objects import NoSuchObjectError
+from sightline.runtime.errors import ConflictError, NotFoundError
+from sightline.runtime.settings import Settings
+from sightline.storage import runs
+from sightline.storage.db import connect
+from sightline.storage.objects import NoSuchObjectError
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import client_config
+from sightline.streaming.topic_reader import commit
 from tests.stack.commands_support import run as command
 from tests.stack.runs_support import Pass, begin_run, forget_run, window
 from tests.stack.sinks_support import World, new_world
@@ -228,8 +228,8 @@ def test_who_was_removed_meanwhile_stays_removed(
 ) -> None:
     aside = f"replaced_{in_one(stack, promote, name).promotion}"
     with connect(stack) as db, db.cursor() as cursor:
-        overlay.lock(cursor)
-        records.remove(cursor, world.one("SELECT id FROM employees WHERE id = %s", ann)["id"])
+        identity_corrections.lock(cursor)
+        employees.remove(cursor, world.one("SELECT id FROM employees WHERE id = %s", ann)["id"])
     how = "SELECT embedding FROM {}.person_tracks WHERE track_uuid = %s"
     assert world.one(how.format(aside), world.track(0)) == {"embedding": None}
     in_one(stack, take_back, name)
@@ -306,7 +306,7 @@ def test_a_deleted_run_leaves_nothing_behind(
     pictures = list(run.store.keys(f"runs/{name}/"))
     assert pictures
     with connect(stack) as db:
-        record.claim(db, name)
+        runs.claim(db, name)
         with pytest.raises(ConflictError, match="works on"):
             delete(stack, name)
     done = delete(stack, name)

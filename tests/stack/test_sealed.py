@@ -10,23 +10,21 @@ import cv2
 import numpy as np
 import pytest
 
+from ops.backup.employee_backup import backup, restore
+from ops.encryption.re_encrypt import kept, reseal
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS
-from sightline import metrics
-from sightline.errors import SightlineError
 from sightline.identity.evidence import Vector
-from sightline.people import corrections, records
-from sightline.people.backup import backup, restore
-from sightline.people.likeness import nearest
+from sightline.people import corrections, employees
+from sightline.people.employees import Details
+from sightline.people.face_search import search_persons, search_tracks
 from sightline.people.photos import Look
-from sightline.people.records import Details
-from sightline.people.reseal import kept, reseal
-from sightline.people.search import search_persons, search_tracks
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.objects import open_raw_store, open_store
-from sightline.store.outbox import Relay
-from sightline.store.sealing import (
+from sightline.people.template_similarity import nearest
+from sightline.runtime import metrics
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.encryption import (
     MissingKeyError,
     TamperedError,
     is_sealed,
@@ -34,6 +32,8 @@ from sightline.store.sealing import (
     new_key,
     read_keys,
 )
+from sightline.storage.objects import open_raw_store, open_store
+from sightline.storage.outbox import Relay
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
@@ -76,11 +76,11 @@ class Traces:
         enrolled, stranger, other, _late = self.faces
         with connect(self.settings) as db, db.cursor() as cursor:
             name = f"Sealed {world.id}"
-            self.person, _ = records.find_or_add(cursor, name, Details())
+            self.person, _ = employees.find_or_add(cursor, name, Details())
             self.photo = f"enrollment_photos/{world.id}.jpg"
             open_store(self.settings).put(self.photo, self.pictures[0])
-            records.add_look(cursor, self.person, PACK, self.photo, Look(b"", enrolled, 0.9))
-            records.publish(cursor, self.person)
+            employees.add_look(cursor, self.person, PACK, self.photo, Look(b"", enrolled, 0.9))
+            employees.publish(cursor, self.person)
         said = [
             world.sighting(stranger="x", template=as_sent(stranger)),
             world.sighting(stranger="y", start=100, template=as_sent(other)),
@@ -143,7 +143,7 @@ def test_files_hold_no_picture_and_no_face(stack: Settings, sealed: Settings) ->
     # And everything is there.
     with connect(sealed, autocommit=True) as db:
         assert search_tracks(db, PACK, traces.faces[2])[0]["track_uuid"] == traces.tracks[1]
-        told = records.told(db.cursor(), traces.person)
+        told = employees.told(db.cursor(), traces.person)
     assert told.templates[0].vector == as_sent(traces.faces[0])
     assert open_store(sealed).get(traces.photo) == traces.pictures[0]
     assert len(list((sealed.home / "objects").rglob("*.jpg"))) == 2
@@ -266,7 +266,7 @@ def test_what_was_tampered_with_is_refused(sealed: Settings) -> None:
         assert [row["track_uuid"] for row in found] == [traces.tracks[0]], "not the other"
         db.execute("UPDATE face_templates SET embedding_sealed = embedding_sealed || '\\x00'")
         with pytest.raises(TamperedError, match="face_templates"):
-            records.told(db.cursor(), traces.person)
+            employees.told(db.cursor(), traces.person)
         db.execute("UPDATE pending_snapshots SET jpeg = jpeg || '\\x00'")
 
     with new_world(sealed) as world:  # the sink drops the picture, and goes on with the others

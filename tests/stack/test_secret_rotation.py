@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sightline.endpoints import database_url, kafka_servers
-from sightline.settings import Settings
+from sightline.runtime.connection_urls import database_url, kafka_servers
+from sightline.runtime.settings import Settings
 from tests.aws import aws
 from tests.metrics_support import is_ready, processes
 from tests.support import environment, eventually, run_sightline, sightline_command

@@ -12,19 +12,19 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.topics import FACES, all_topics
-from sightline.endpoints import StackPorts, admin_url, database_url
-from sightline.kafka.config import (
+from sightline.runtime.connection_urls import StackPorts, admin_url, database_url
+from sightline.runtime.keyring import Keyring
+from sightline.runtime.rights import ANY, CLI, RIGHTS, user
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.streaming.client_config import (
     ConfigValue,
     client_config,
     consumer_config,
     kafka_access,
     producer_config,
 )
-from sightline.kafka.sizes import partition_bytes
-from sightline.security.keyring import Keyring
-from sightline.security.rights import ANY, CLI, RIGHTS, user
-from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.streaming.sizes import partition_bytes
 from tests.support import eventually, own_home, run_sightline
 
 pytestmark = pytest.mark.stack

@@ -11,9 +11,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.targets import Target, targets
+from sightline.runtime.service_discovery import Target, targets
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
 from tests.stack.camera_support import broker_process
 from tests.stack.commands_support import run, sightline_json
 from tests.support import (
@@ -92,7 +92,9 @@ def test_health_tells_a_loop_that_stands_still_from_a_broker_that_is_away(
         assert [one["state"] for one in rows if one["instance"] == "health-1"] == ["ready"]
     lines = said(log)
     assert {(one["service"], one["instance"]) for one in lines} == {("outbox", "health-1")}
-    assert any(one["logger"] == "sightline.heartbeat" and "counters" in one for one in lines)
+    assert any(
+        one["logger"] == "sightline.runtime.heartbeat" and "counters" in one for one in lines
+    )
 
 
 def test_what_is_no_service_and_no_level_is_said(stack: Settings) -> None:

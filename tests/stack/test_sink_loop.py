@@ -13,18 +13,18 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
+from ops.local_stack.database import Database
+from ops.local_stack.ports import free_port
 from schemas import sightline_pb2 as pb
 from schemas.naming import sink_group
 from schemas.topics import LIVE, Topic
-from sightline.faults import Place
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import client_config, producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings
-from sightline.stack.database import Database
-from sightline.stack.ports import free_port
-from sightline.store.db import connect
+from sightline.runtime.fault_injection import Place
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import client_config, producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from tests.support import ROOT, dead_letters, environment, eventually, run_sightline
 
 pytestmark = pytest.mark.stack

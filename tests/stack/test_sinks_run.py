@@ -8,13 +8,13 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import MOTION_EVENTS, SIGHTINGS, SNAPSHOTS, TRACKS
-from sightline.clock import SystemClock
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.kafka.sink import Sink
-from sightline.settings import Settings, SinkSettings
-from sightline.store.objects import open_store
+from sightline.runtime.clock import SystemClock
+from sightline.runtime.settings import Settings, SinkSettings
+from sightline.storage.objects import open_store
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
+from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots

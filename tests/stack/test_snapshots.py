@@ -11,11 +11,11 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
-from sightline.errors import InfrastructureError, InvalidRecord
-from sightline.kafka.sink import Sink
-from sightline.settings import Settings
-from sightline.store.db import connect
-from sightline.store.objects import FolderStore, ObjectStore, open_store, safe_name
+from sightline.runtime.errors import InfrastructureError, InvalidRecord
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.objects import FolderStore, ObjectStore, open_store, safe_name
+from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.snapshots import Snapshots
 from tests.stack.sinks_support import World, new_world, stamp, taken, write

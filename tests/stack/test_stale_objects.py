@@ -11,19 +11,19 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
+from ops.database.migrate import downgrade, upgrade
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS, SNAPSHOTS
-from sightline.errors import InfrastructureError, UnreachableError
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.kafka.sink import SinkLoop
-from sightline.lifecycle import Stop
-from sightline.runs.schema import create_schema
-from sightline.settings import Settings
-from sightline.store.db import Connection, Opened, connect
-from sightline.store.migrate import downgrade, upgrade
-from sightline.store.objects import FolderStore
+from sightline.runtime.errors import InfrastructureError, UnreachableError
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, Opened, connect
+from sightline.storage.objects import FolderStore
+from sightline.storage.run_schemas import create_schema
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
+from sightline.streaming.sink_loop import SinkLoop
 from sinks.snapshots import Snapshots
 from tests.sealed import beside
 from tests.stack.sinks_support import T0, World, new_world, taken

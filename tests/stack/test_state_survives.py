@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from sightline.faults import Place
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import client_config, producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import RETRY_FOR, Out
-from sightline.settings import Settings
+from sightline.runtime.fault_injection import Place
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import client_config, producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import RETRY_FOR, Out
 from tests.stack.tally_worker import topics
 from tests.support import ROOT, environment, eventually, read_topic
 

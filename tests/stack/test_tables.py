@@ -3,10 +3,10 @@
 import psycopg
 import pytest
 
-from sightline.endpoints import database_url
-from sightline.errors import UnreachableError
-from sightline.settings import Settings
-from sightline.store.db import Connection, connect
+from sightline.runtime.connection_urls import database_url
+from sightline.runtime.errors import UnreachableError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
 from tests.stack.commands_support import run
 from tests.support import run_sightline
 
@@ -102,7 +102,7 @@ def test_a_database_that_goes_away_as_it_is_connected_to_does_not_answer(
         opened.append(db)
         db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    monkeypatch.setattr("sightline.store.keys.check", cut)
+    monkeypatch.setattr("sightline.storage.encryption_keys.check", cut)
     with pytest.raises(UnreachableError, match="the database does not answer"):
         connect(stack)
     assert opened[0].closed

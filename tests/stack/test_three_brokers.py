@@ -8,15 +8,15 @@ import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
+from ops.local_stack.broker import Broker
+from ops.local_stack.cluster import Cluster
+from ops.local_stack.status import status
 from schemas.topics import FACES, all_topics
-from sightline.kafka.admin import topic_states
-from sightline.kafka.config import client_config, producer_config
-from sightline.kafka.producer import OnDelivery, SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings
-from sightline.stack.broker import Broker
-from sightline.stack.cluster import Cluster
-from sightline.stack.status import status
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import topic_states
+from sightline.streaming.client_config import client_config, producer_config
+from sightline.streaming.producer import OnDelivery, SureProducer
+from sightline.streaming.records import Out
 from tests.support import eventually, read_topic, run_sightline
 
 pytestmark = pytest.mark.stack

@@ -4,10 +4,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import SIGHTINGS, Topic, all_topics
-from sightline.kafka.admin import Change, apply_topics, ensure_fleet_topic, topic_states
-from sightline.kafka.config import client_config
-from sightline.settings import Settings
-from sightline.store.db import connect
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.streaming.admin import Change, apply_topics, ensure_fleet_topic, topic_states
+from sightline.streaming.client_config import client_config
 from tests.stack.commands_support import sightline_json
 from tests.support import eventually, run_sightline
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from schemas.topics import FACES, SIGHTINGS, TRACKS
-from sightline import tracing
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out, Record
-from sightline.settings import Settings
-from sightline.settings.groups import TracingSettings
-from sightline.store.db import connect
+from sightline.runtime import tracing
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import TracingSettings
+from sightline.storage.db import connect
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out, Record
 from sinks.access_log import AccessLog
 from tests.collector import Collector, collecting
 from tests.match_support import Walk, worker

@@ -11,12 +11,12 @@ import pytest
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import Topic
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings
-from sightline.targets import folder
+from sightline.runtime.service_discovery import folder
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from tests.support import ROOT, dead_letters, environment, eventually, read_topic
 
 pytestmark = pytest.mark.stack

@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sightline.endpoints import StackPorts
-from sightline.settings import Settings
-from sightline.stack.cluster import Cluster
-from sightline.stack.database import Database
-from sightline.stack.ports import is_free
+from ops.local_stack.cluster import Cluster
+from ops.local_stack.database import Database
+from ops.local_stack.ports import is_free
+from sightline.runtime.connection_urls import StackPorts
+from sightline.runtime.settings import Settings
 from tests.stack.commands_support import sightline_json
 from tests.support import eventually, run_sightline
 
@@ -37,7 +37,7 @@ def parts(home: Path) -> dict[str, str]:
 
 def marker(home: Path, text: str | None = None) -> str:
     """Write to the database, and read what was written last."""
-    from sightline.store.db import connect
+    from sightline.storage.db import connect
 
     with connect(Settings(home=home)) as connection:
         if text is not None:

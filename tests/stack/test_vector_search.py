@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from pgvector import Vector
 
-from sightline.errors import SightlineError
-from sightline.lifecycle import Stop
-from sightline.people.search import search_persons, search_tracks
-from sightline.settings import Settings
-from sightline.store import vectors
-from sightline.store.db import Connection, connect
+from sightline.people.face_search import search_persons, search_tracks
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import Settings
+from sightline.storage import vector_indexes
+from sightline.storage.db import Connection, connect
 from tests.support import eventually
 
 pytestmark = pytest.mark.stack
@@ -83,13 +83,13 @@ class Past:
 def past(stack: Settings) -> Iterator[Past]:
     with connect(stack, autocommit=True) as db:
         one = Past(db)
-        vectors.ensure_indexes(db, one.pack, D)
+        vector_indexes.ensure_indexes(db, one.pack, D)
         db.execute("ANALYZE person_tracks, track_faces, detected_persons, person_faces")
         yield one
         db.execute("DELETE FROM person_tracks WHERE pack = %s", (one.pack,))
         db.execute("DELETE FROM detected_persons WHERE embedding_pack = %s", (one.pack,))
-        for table in vectors.TABLES:
-            db.execute(f"DROP INDEX {vectors.index_name(table, one.pack, D)}".encode())
+        for table in vector_indexes.TABLES:
+            db.execute(f"DROP INDEX {vector_indexes.index_name(table, one.pack, D)}".encode())
 
 
 def probes(past: Past, count: int) -> NDArray[np.float32]:
@@ -112,7 +112,7 @@ def test_the_index_finds_what_comparing_with_all_finds(past: Past) -> None:
 
 
 def test_it_is_the_index_that_answers(past: Past) -> None:
-    name = vectors.index_name("track_faces", past.pack, D)
+    name = vector_indexes.index_name("track_faces", past.pack, D)
     before = _scans(past.db, name)
     search_tracks(past.db, past.pack, past.faces[0], limit=5)
     past.db.execute("SELECT pg_stat_force_next_flush()")
@@ -213,32 +213,32 @@ def test_a_wrong_length_does_not_stop_a_writer(past: Past) -> None:
 
 def test_indexes_are_made_once_and_again_where_one_is_broken(past: Past, stack: Settings) -> None:
     pack = f"other-{uuid4().hex[:8]}"
-    name = vectors.index_name("face_templates", pack, 8)
+    name = vector_indexes.index_name("face_templates", pack, 8)
     with connect(stack, autocommit=True) as db:
-        vectors.ensure_indexes(db, pack, 8)
+        vector_indexes.ensure_indexes(db, pack, 8)
         first = _oid(db, name)
-        vectors.ensure_indexes(db, pack, 8)
+        vector_indexes.ensure_indexes(db, pack, 8)
         assert _oid(db, name) == first
         db.execute(
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(%s)", (name,)
         )
-        vectors.ensure_indexes(db, pack, 8)
+        vector_indexes.ensure_indexes(db, pack, 8)
         assert _oid(db, name) != first
-        vectors.ensure_all(db)
-        for table in vectors.TABLES:
-            db.execute(f"DROP INDEX {vectors.index_name(table, pack, 8)}".encode())
+        vector_indexes.ensure_all(db)
+        for table in vector_indexes.TABLES:
+            db.execute(f"DROP INDEX {vector_indexes.index_name(table, pack, 8)}".encode())
 
 
 def test_a_new_pack_is_indexed_by_those_who_answer_searches(past: Past, stack: Settings) -> None:
     pack = f"new-{uuid4().hex[:8]}"
-    name = vectors.index_name("person_faces", pack, 8)
+    name = vector_indexes.index_name("person_faces", pack, 8)
     past.db.execute(
         "INSERT INTO detected_persons (global_id, face_embedding, embedding_pack, first_seen,"
         " last_seen) VALUES (%s, %s, %s, now(), now())",
         (past.first_id - 1, Vector([1.0] * 8), pack),
     )
     stop = Stop(5.0)
-    keeper = Thread(target=vectors.keep_indexed, args=(stack, stop))
+    keeper = Thread(target=vector_indexes.keep_indexed, args=(stack, stop))
     keeper.start()
     try:
         eventually(lambda: _oid(past.db, name), 20, "an index for the new pack")
@@ -246,22 +246,22 @@ def test_a_new_pack_is_indexed_by_those_who_answer_searches(past: Past, stack: S
         stop.request()
         keeper.join()
     past.db.execute("DELETE FROM detected_persons WHERE global_id = %s", (past.first_id - 1,))
-    for table in vectors.TABLES:
-        past.db.execute(f"DROP INDEX {vectors.index_name(table, pack, 8)}".encode())
+    for table in vector_indexes.TABLES:
+        past.db.execute(f"DROP INDEX {vector_indexes.index_name(table, pack, 8)}".encode())
 
 
 def test_while_another_makes_them_nobody_waits(past: Past, stack: Settings) -> None:
     pack = f"busy-{uuid4().hex[:8]}"
-    name = vectors.index_name("track_faces", pack, 8)
+    name = vector_indexes.index_name("track_faces", pack, 8)
     with connect(stack, autocommit=True) as one, connect(stack, autocommit=True) as other:
         one.execute("SELECT pg_advisory_lock(hashtext('sightline vector indexes'))")
-        vectors.ensure_indexes(other, pack, 8)
+        vector_indexes.ensure_indexes(other, pack, 8)
         assert _oid(other, name) is None
         one.execute("SELECT pg_advisory_unlock_all()")
-        vectors.ensure_indexes(other, pack, 8)
+        vector_indexes.ensure_indexes(other, pack, 8)
         assert _oid(other, name) is not None
-        for table in vectors.TABLES:
-            other.execute(f"DROP INDEX {vectors.index_name(table, pack, 8)}".encode())
+        for table in vector_indexes.TABLES:
+            other.execute(f"DROP INDEX {vector_indexes.index_name(table, pack, 8)}".encode())
 
 
 def _oid(db: Connection, name: str) -> int | None:
@@ -272,13 +272,16 @@ def _oid(db: Connection, name: str) -> int | None:
 
 def test_making_an_index_in_a_transaction_is_refused(stack: Settings) -> None:
     with connect(stack) as db, pytest.raises(AssertionError):
-        vectors.ensure_indexes(db, "any", 8)
+        vector_indexes.ensure_indexes(db, "any", 8)
 
 
 def test_longer_vectors_than_can_be_indexed_are_left_alone(stack: Settings) -> None:
     with connect(stack, autocommit=True) as db:
-        vectors.ensure_indexes(db, "long", vectors.LONGEST + 1)
-        assert _oid(db, vectors.index_name("track_faces", "long", vectors.LONGEST + 1)) is None
+        vector_indexes.ensure_indexes(db, "long", vector_indexes.LONGEST + 1)
+        assert (
+            _oid(db, vector_indexes.index_name("track_faces", "long", vector_indexes.LONGEST + 1))
+            is None
+        )
 
 
 def test_a_name_that_an_employee_has_now_is_shown(past: Past) -> None:

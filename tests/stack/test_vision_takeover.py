@@ -17,14 +17,14 @@ from processors.vision.processor import VisionProcessor
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.ids import motion_event_id
-from sightline.clock import US
-from sightline.errors import InvalidRecord
-from sightline.kafka.admin import apply_topics
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings
-from sightline.vision.packs import load_pack
+from sightline.models.packs import load_pack
+from sightline.runtime.clock import US
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import apply_topics
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from tests.support import ROOT, dead_letters, environment, eventually, read_topic, sightline_command
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]

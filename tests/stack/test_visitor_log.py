@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import visitor_log_id
-from sightline.clock import to_datetime
-from sightline.errors import InvalidRecord
-from sightline.settings import Settings
+from sightline.runtime.clock import to_datetime
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings
 from sinks.visitor_log import VisitorLog
 from tests.stack.sinks_support import World, at, new_world, write
 

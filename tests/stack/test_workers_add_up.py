@@ -11,13 +11,13 @@ import pytest
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.ids import motion_event_id
-from sightline.clock import US, SystemClock
-from sightline.kafka.admin import ensure_fleet_topic
-from sightline.kafka.config import producer_config
-from sightline.kafka.producer import SureProducer
-from sightline.kafka.records import Out
-from sightline.settings import Settings
-from sightline.targets import Target
+from sightline.runtime.clock import US, SystemClock
+from sightline.runtime.service_discovery import Target
+from sightline.runtime.settings import Settings
+from sightline.streaming.admin import ensure_fleet_topic
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
 from tests.metrics_support import is_ready, processes, shown, total
 from tests.support import ROOT, environment, eventually, sightline_command
 

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from sightline.stack.lifeline import hold_on
+from ops.local_stack.parent_watchdog import hold_on
 
 
 def main(folder: Path, kind: str) -> None:

@@ -13,18 +13,18 @@ from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.access.gate import PUBLIC
-from api.access.headers import HEADERS
-from api.access.limits import Limits
-from api.access.needs import Needs, needs
-from api.access.provider import role_of
 from api.app import make_app
-from sightline.access import passwords
-from sightline.access.actor import Actor, command_actor
-from sightline.access.roles import PERMISSIONS, Permission, Role
-from sightline.errors import SightlineError
-from sightline.settings import Settings
-from sightline.settings.groups import ApiSettings, OidcSettings
+from api.auth import passwords
+from api.auth.gate import PUBLIC
+from api.auth.headers import HEADERS
+from api.auth.limits import Limits
+from api.auth.needs import Needs, needs
+from api.auth.provider import role_of
+from sightline.audit.actor import Actor, command_actor
+from sightline.audit.roles import PERMISSIONS, Permission, Role
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import ApiSettings, OidcSettings
 from tests.api_support import problem
 from tests.support import ROOT
 

@@ -19,11 +19,11 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message
 
 from api import bodies
-from api.access.door import Door
 from api.app import make_app
-from sightline.access.actor import Actor
-from sightline.access.roles import Role
-from sightline.settings import Settings
+from api.auth.door import Door
+from sightline.audit.actor import Actor
+from sightline.audit.roles import Role
+from sightline.runtime.settings import Settings
 from tests.api_support import problem
 
 KIB = 1024

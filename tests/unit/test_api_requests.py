@@ -16,14 +16,14 @@ from openapi_spec_validator import validate
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
-from api.access.door import Door
 from api.app import make_app
+from api.auth.door import Door
 from api.paging import Table
 from api.photos import from_base64
-from sightline.access.actor import Actor
-from sightline.access.roles import Role
-from sightline.errors import PhotoError, SightlineError
-from sightline.settings import ApiSettings, Settings
+from sightline.audit.actor import Actor
+from sightline.audit.roles import Role
+from sightline.runtime.errors import PhotoError, SightlineError
+from sightline.runtime.settings import ApiSettings, Settings
 
 KIB = 1024
 

@@ -2,8 +2,8 @@
 
 from api.tracks import ClientTrack, ClientTracks
 from schemas import sightline_pb2 as pb
-from sightline.clock import US
-from sightline.settings import VisionSettings
+from sightline.runtime.clock import US
+from sightline.runtime.settings import VisionSettings
 
 T0 = 1_700_000_000 * US
 SETTINGS = VisionSettings(shots=2, shot_interval_seconds=0.5, settled_seconds=10)

@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from api import audited
 from api.app import make_app
 from api.audited import Audited
-from sightline import cli
-from sightline.cli.audited import EXEMPT
-from sightline.settings import Settings
+from ops import cli
+from ops.cli.audited import EXEMPT
+from sightline.runtime.settings import Settings
 
 
 def commands(app: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str | None]]:

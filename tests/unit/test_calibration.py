@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from scipy.stats import beta, binom
 
-from sightline.errors import SightlineError
+from ops.calibration.det_curve import draw
+from ops.calibration.fit import MIN_PEOPLE, calibrate
+from ops.calibration.report import measured, thresholds
 from sightline.identity.calibration import Calibration, builtin
-from sightline.identity.det import draw
 from sightline.identity.evidence import Shot, mean_of, score_of
-from sightline.identity.fit import MIN_PEOPLE, calibrate
-from sightline.identity.report import measured, thresholds
+from sightline.runtime.errors import SightlineError
 
 DIMENSION = 64
 PACKS = ["mobilefacenet_128-e72a5710", "dlib", "buffalo_l", "unheard-of"]

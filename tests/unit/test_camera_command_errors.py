@@ -3,8 +3,8 @@
 import pytest
 from typer.testing import CliRunner
 
-from producers.commands import app
-from sightline.errors import SightlineError
+from ops.cli.camera import app
+from sightline.runtime.errors import SightlineError
 
 
 @pytest.mark.parametrize(

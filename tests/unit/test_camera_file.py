@@ -16,7 +16,7 @@ from producers.events import Event
 from producers.ledger import Tally
 from producers.spool import DiskError, Position, Spool, Tail
 from schemas import sightline_pb2 as pb
-from sightline.errors import InfrastructureError
+from sightline.runtime.errors import InfrastructureError
 
 STARTED, ENDED = pb.MotionEvent.STARTED, pb.MotionEvent.ENDED
 

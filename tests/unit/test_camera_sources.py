@@ -15,9 +15,9 @@ from producers.pictures import Picture, Source, SourceLostError
 from producers.reels import ReadBefore
 from producers.sources import is_live, locate, open_source
 from producers.trial import try_out
-from sightline.clock import US, SystemClock, to_us
-from sightline.errors import SightlineError
-from sightline.store.cameras import CameraSettings, NewCamera, checked, mask_uri
+from sightline.runtime.clock import US, SystemClock, to_us
+from sightline.runtime.errors import SightlineError
+from sightline.storage.cameras import CameraSettings, NewCamera, checked, mask_uri
 from tests.aws import aws
 from tests.http_camera import camera_server
 from tests.support import eventually

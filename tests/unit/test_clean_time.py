@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sightline.clean import clean
+from sightline.runtime.log_redaction import clean
 
 LONGEST = 8192
 

@@ -4,7 +4,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from sightline import cli
+from ops import cli
 
 
 def assembled(monkeypatch: pytest.MonkeyPatch, *word: str) -> set[str]:

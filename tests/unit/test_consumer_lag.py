@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline import metrics
-from sightline.kafka.lag import At, Ends, LagGauges
+from sightline.runtime import metrics
+from sightline.streaming.lag import At, Ends, LagGauges
 
 
 def test_nothing_waits_at_the_end() -> None:

@@ -1,14 +1,14 @@
 """What a dead letter keeps of its record, how it is sent again, and what of it is shown."""
 
+from ops.dead_letters.letters import again
+from ops.dead_letters.record_preview import readable
 from schemas import sightline_pb2 as pb
 from schemas.naming import sink_group
 from schemas.topics import LIVE, MOTION_EVENTS, SIGHTINGS, TRACKS
-from sightline.deadletters import again
-from sightline.errors import InvalidRecord
-from sightline.kafka.deadletters import give_up
-from sightline.kafka.records import RETRY_FOR, RETRY_OF, Headers, Out, Record
-from sightline.kafka.sink import topics_of
-from sightline.readable import readable
+from sightline.runtime.errors import InvalidRecord
+from sightline.streaming.dead_letters import give_up
+from sightline.streaming.records import RETRY_FOR, RETRY_OF, Headers, Out, Record
+from sightline.streaming.sink_loop import topics_of
 from sinks.visitor_log import frames_by_event
 
 NOW_US = 1_790_000_000_000_000

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import sightline_pb2 as pb
-from sightline.errors import InvalidRecord
+from sightline.runtime.errors import InvalidRecord
 from sinks.access_log import foot_point
 from sinks.decisions import decided
 from sinks.person_state import add_up

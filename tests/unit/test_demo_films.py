@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sightline.demo.cast import CAST, Picture, cut_out, portrait
-from sightline.demo.film import (
+from ops.demo.film import (
     FPS,
     HEIGHT,
     WIDTH,
@@ -19,8 +18,9 @@ from sightline.demo.film import (
     render,
     write_film,
 )
-from sightline.demo.script import scenes
-from sightline.errors import SightlineError
+from ops.demo.portrait_sources import CAST, Picture, cut_out, portrait
+from ops.demo.scenario import scenes
+from sightline.runtime.errors import SightlineError
 
 CUTS = {member.name: cut_out(member) for member in CAST}
 EMPTY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)

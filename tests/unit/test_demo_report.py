@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sightline.demo.found import Found, Nearest, Row
-from sightline.demo.report import as_json, percentile
-from sightline.demo.run import _camera_name, checked_wish
-from sightline.demo.truth import Identity, Person, Track, Truth, compare
-from sightline.errors import SightlineError
+from ops.demo.report import as_json, percentile
+from ops.demo.results import Found, Nearest, Row
+from ops.demo.run import _camera_name, checked_wish
+from ops.demo.truth import Identity, Person, Track, Truth, compare
+from sightline.runtime.errors import SightlineError
 
 COUNTS = {
     "cameras", "frames", "tracks", "expected_named", "named_right", "named_wrong",

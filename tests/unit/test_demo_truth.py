@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sightline.demo.truth import (
+from ops.demo.truth import (
     Appearance,
     Box,
     Identity,

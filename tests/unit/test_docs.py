@@ -12,9 +12,9 @@ import pytest
 import typer
 from typer.main import get_command
 
+from ops import cli
 from schemas import sightline_pb2 as pb
 from schemas.topics import Topic, all_topics
-from sightline import cli
 from tests.docs_support import (
     PAGES,
     assert_exists,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sightline.errors import first_line
+from sightline.runtime.errors import first_line
 
 
 @pytest.mark.parametrize(

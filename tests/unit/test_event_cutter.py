@@ -10,8 +10,8 @@ from producers.events import Event, EventCutter, RateCap, Shot
 from producers.ledger import Tally
 from producers.pictures import BGRImage, Picture
 from schemas import ids
-from sightline.clock import US
-from sightline.store.cameras import CameraSettings
+from sightline.runtime.clock import US
+from sightline.storage.cameras import CameraSettings
 
 START = 1_700_000_000 * US
 STILL = np.full((48, 64, 3), 90, np.uint8)

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from sightline.vision.interface import BGRImage, Face
-from sightline.vision.quality import MIN_SHARPNESS, FaceQuality, assess, flatness, frontality
-from sightline.vision.verify import sample_picture
+from sightline.models.interface import BGRImage, Face
+from sightline.models.quality import MIN_SHARPNESS, FaceQuality, assess, flatness, frontality
+from sightline.models.verify import sample_picture
 
 FRONTAL = np.array([[38, 52], [74, 52], [56, 72], [42, 92], [70, 92]], np.float32)
 

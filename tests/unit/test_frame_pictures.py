@@ -6,7 +6,7 @@ import pytest
 
 from processors.vision.frames import decode_picture
 from schemas import sightline_pb2 as pb
-from sightline.errors import InvalidRecord
+from sightline.runtime.errors import InvalidRecord
 
 
 def jpeg(width: int = 64, height: int = 48) -> bytes:

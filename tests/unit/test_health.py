@@ -14,12 +14,12 @@ import pytest
 from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry, Counter
 
-from sightline import heartbeat, service_endpoint, targets
-from sightline.clock import SystemClock
-from sightline.health import DATABASE, KAFKA, Health
-from sightline.kafka.reached import Reached
-from sightline.lifecycle import Stop
-from sightline.settings import Settings
+from sightline.runtime import admin_http, heartbeat, service_discovery
+from sightline.runtime.clock import SystemClock
+from sightline.runtime.health import DATABASE, KAFKA, Health
+from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import Settings
+from sightline.streaming.broker_probe import Reached
 from tests.support import ROOT, eventually
 
 
@@ -140,7 +140,7 @@ def test_kafka_is_asked_for_only_where_nothing_comes(time: Time, health: Health)
 
 @pytest.fixture
 def url(health: Health) -> Iterator[str]:
-    server = service_endpoint.serve("127.0.0.1", 0, health)
+    server = admin_http.serve("127.0.0.1", 0, health)
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
@@ -172,7 +172,7 @@ def test_the_level_is_changed_from_this_machine_alone(url: str, health: Health) 
         elsewhere = {
             "REQUEST_METHOD": "PUT", "PATH_INFO": "/log-level", "REMOTE_ADDR": "192.0.2.9",
         }  # fmt: skip
-        service_endpoint.Endpoint(health)(elsewhere, lambda status, _headers: said.append(status))
+        admin_http.Endpoint(health)(elsewhere, lambda status, _headers: said.append(status))
         assert said == ["403 Forbidden"]
         assert logging.getLogger().level == logging.WARNING
     finally:
@@ -183,7 +183,7 @@ PROCESS = """
 import os, signal, sys
 from pathlib import Path
 from sightline import targets
-from sightline.settings import Settings
+from sightline.runtime.settings import Settings
 settings = Settings(home=Path(sys.argv[1]), instance="east-2", fleet="yard")
 targets.announce("vision", "127.0.0.1", 9101, settings)
 print("said", flush=True)
@@ -199,11 +199,11 @@ def test_a_process_is_a_target_of_prometheus_while_it_lives(tmp_path: Path) -> N
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"said\n"
-            [found] = targets.targets(tmp_path)
+            [found] = service_discovery.targets(tmp_path)
             assert (found.service, found.instance, found.fleet) == ("vision", "east-2", "yard")
             assert found.address == found.near == "127.0.0.1:9101"
             assert found.is_here
-            [path] = targets.folder(tmp_path).iterdir()
+            [path] = service_discovery.folder(tmp_path).iterdir()
             assert path.name == f"vision-east-2-{process.pid}.json"
             assert json.loads(path.read_text()) == [{
                 "targets": ["127.0.0.1:9101"],
@@ -213,12 +213,12 @@ def test_a_process_is_a_target_of_prometheus_while_it_lives(tmp_path: Path) -> N
             }]  # fmt: skip
             if is_killed:
                 process.kill()
-        assert targets.targets(tmp_path) == []
+        assert service_discovery.targets(tmp_path) == []
         assert path.exists() == is_killed
-    targets.announce("match", "0.0.0.0", 9102, Settings(home=tmp_path))
-    [mine] = targets.folder(tmp_path).iterdir()
+    service_discovery.announce("match", "0.0.0.0", 9102, Settings(home=tmp_path))
+    [mine] = service_discovery.folder(tmp_path).iterdir()
     assert str(os.getpid()) in mine.name
-    [found] = targets.targets(tmp_path)
+    [found] = service_discovery.targets(tmp_path)
     assert (found.near, found.is_here) == ("127.0.0.1:9102", True)
 
 
@@ -233,7 +233,7 @@ def test_a_line_sums_up_what_was_counted(health: Health, caplog: pytest.LogCaptu
     frames.labels("b").inc(4)
     assert heartbeat.gained(before, heartbeat.totals(registry)) == {"frames_seen": 7}
     stop = Stop(1.0, health)
-    with caplog.at_level(logging.INFO, "sightline.heartbeat"):
+    with caplog.at_level(logging.INFO, "sightline.runtime.heartbeat"):
         heartbeat.beat("vision", 0.05, health, stop.wait)
         eventually(lambda: caplog.records, 5)
         stop.request()

@@ -14,12 +14,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from ops.rights.strimzi import manifests
 from schemas.topics import Topic, all_topics
-from sightline.kafka.admin import config_of
-from sightline.kafka.strimzi import manifests
-from sightline.settings import Settings
-from sightline.settings.sources import variables_of
-from sightline.settings.stated import leaves
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.provenance import leaves
+from sightline.runtime.settings.sources import variables_of
+from sightline.streaming.admin import config_of
 from tests.support import ROOT
 
 CHART = ROOT / "deploy" / "helm" / "sightline"

@@ -6,8 +6,8 @@ import pytest
 
 from producers.pictures import Picture, Source, SourceLostError
 from producers.sources import open_source
-from sightline.clock import SystemClock
-from sightline.store.cameras import CameraSettings
+from sightline.runtime.clock import SystemClock
+from sightline.storage.cameras import CameraSettings
 from tests.http_camera import HttpCamera, camera_server
 from tests.support import eventually
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sightline.errors import PhotoError
 from sightline.identity.evidence import Vector
-from sightline.people.likeness import chains, check_agreement
 from sightline.people.photos import Look, Reason
+from sightline.people.template_similarity import chains, check_agreement
+from sightline.runtime.errors import PhotoError
 
 
 def at(degrees: float, plane: int = 0) -> Vector:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from processors.match.order import Face, LiveOrder
 from schemas import sightline_pb2 as pb
-from sightline.kafka.records import Record
+from sightline.streaming.records import Record
 
 
 def shot(name: str, camera: str, ms: int, offset: int) -> Face:

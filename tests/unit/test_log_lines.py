@@ -13,13 +13,13 @@ import pytest
 from pydantic import SecretStr
 
 from schemas import sightline_pb2 as pb
-from sightline import clean as cleaning
-from sightline.clean import clean
-from sightline.errors import InvalidRecord
-from sightline.kafka.deadletters import give_up
-from sightline.kafka.records import Record
-from sightline.log import LogFormat, about, configure_logging, set_level
-from sightline.secrets import reveal
+from sightline.runtime import log_redaction as cleaning
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.log import LogFormat, about, configure_logging, set_level
+from sightline.runtime.log_redaction import clean
+from sightline.runtime.secrets import reveal
+from sightline.streaming.dead_letters import give_up
+from sightline.streaming.records import Record
 
 log = logging.getLogger("tests.lines")
 

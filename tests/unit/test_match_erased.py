@@ -1,8 +1,8 @@
 """A matcher forgets who was erased: tracks, looks, and what the tracks of others say of them."""
 
+from ops.erasure.rows import marker
 from schemas import ids
 from schemas import sightline_pb2 as pb
-from sightline.erase.rows import marker
 from tests.match_support import Site, Walk, gallery_person
 
 

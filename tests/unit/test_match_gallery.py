@@ -12,8 +12,8 @@ from processors.match.gallery import Gallery
 from processors.match.index import TemplateIndex
 from processors.match.vectors import bytes_of, vector_of
 from schemas import sightline_pb2 as pb
-from sightline.errors import InvalidRecord
 from sightline.identity.evidence import Vector, mean_of
+from sightline.runtime.errors import InvalidRecord
 from tests.match_support import PACK, face, gallery_person, shot_of
 
 

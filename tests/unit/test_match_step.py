@@ -15,8 +15,8 @@ from processors.match.strangers import MAX_TEMPLATES, with_template
 from processors.match.vectors import bytes_of, vector_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
-from sightline.errors import InvalidRecord
 from sightline.identity.evidence import Vector
+from sightline.runtime.errors import InvalidRecord
 from tests.match_support import DIMENSION, PACK, Site, Walk, face, gallery_person, shot_of
 
 PROVISIONAL, CONFIRMED, CHANGED, ENDED = (

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import Gauge, Histogram
 
-from sightline import metrics
-from sightline.metrics_page import declared, page
+from ops.pages.metrics_page import declared, page
+from sightline.runtime import metrics
 from tests.support import ROOT
 
 BOUNDED = {

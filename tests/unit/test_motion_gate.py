@@ -5,7 +5,7 @@ import pytest
 
 from producers.motion import EventGate, GateRules, MotionDetector, Step
 from producers.pictures import BGRImage
-from sightline.clock import US
+from sightline.runtime.clock import US
 
 START = 1_700_000_000 * US
 FPS = 10

@@ -10,8 +10,8 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.store.objects import FolderStore, S3Store, safe_name
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.storage.objects import FolderStore, S3Store, safe_name
 
 NAMES = st.one_of(
     st.text(max_size=300),

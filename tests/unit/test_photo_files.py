@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sightline.errors import PhotoError
+from sightline.models.quality import FaceQuality
+from sightline.people.photo_rejections import Reason
 from sightline.people.photos import MIN_FACE_PX, refusal
-from sightline.people.pictures import Photo, normalised
-from sightline.people.refusals import Reason
-from sightline.vision.quality import FaceQuality
+from sightline.people.picture_files import Photo, normalised
+from sightline.runtime.errors import PhotoError
 
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF")
 

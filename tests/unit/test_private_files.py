@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from sightline import targets
-from sightline.errors import SightlineError
-from sightline.explain import picture
-from sightline.security.files import PRIVATE_UMASK, close_to_others, private
-from sightline.settings import Settings
+from ops.explain import picture
+from sightline.runtime import service_discovery
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.private_files import PRIVATE_UMASK, close_to_others, private
+from sightline.runtime.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -74,10 +74,10 @@ def test_a_folder_for_everybody_is_refused_and_stays_open(tmp_path: Path) -> Non
 def test_another_user_s_prometheus_reads_where_services_answer_if_their_folder_is_open(
     tmp_path: Path, folder: int, file: int
 ) -> None:
-    place = targets.folder(tmp_path)
+    place = service_discovery.folder(tmp_path)
     place.mkdir(parents=True)
     place.chmod(folder)
     os.umask(PRIVATE_UMASK)  # as services have it
-    targets.announce("match", "127.0.0.1", 9100, Settings(home=tmp_path))
+    service_discovery.announce("match", "127.0.0.1", 9100, Settings(home=tmp_path))
     (path,) = place.glob("*.json")
     assert mode(path) == file

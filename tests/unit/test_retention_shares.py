@@ -18,9 +18,9 @@ from schemas.topics import (
     of_run,
     vision_state,
 )
-from sightline.kafka.admin import kept
-from sightline.kafka.holdings import Held
-from sightline.settings import RetentionSettings
+from sightline.runtime.settings import RetentionSettings
+from sightline.streaming.admin import kept
+from sightline.streaming.topic_inspector import Held
 from sinks.unread import Unread, unread
 
 HELD = Held(low=100, high=300, size=1000, limit_bytes=2000, limit_ms=-1)

@@ -10,16 +10,16 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from pydantic import SecretStr
 
+from ops.rights.certificate_authority import RENEW_DAYS, Authority, now
 from schemas.migrations.versions import __path__ as versions
 from schemas.topics import all_topics
-from sightline.errors import SightlineError
-from sightline.kafka.config import aiokafka_config, client_config
-from sightline.security.authority import RENEW_DAYS, Authority, now
-from sightline.security.files import Pair
-from sightline.security.keyring import Keyring
-from sightline.security.rights import ANY, RIGHTS, user
-from sightline.settings import Settings
-from sightline.settings.groups import KafkaSettings
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.keyring import Keyring
+from sightline.runtime.private_files import Pair
+from sightline.runtime.rights import ANY, RIGHTS, user
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import KafkaSettings
+from sightline.streaming.client_config import aiokafka_config, client_config
 
 
 def test_every_service_has_its_rights_and_nobody_else() -> None:

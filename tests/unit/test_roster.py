@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sightline.errors import SightlineError
-from sightline.people.records import Details
-from sightline.people.roster import Row, read_rows
+from ops.enrolment.csv_import import Row, read_rows
+from sightline.people.employees import Details
+from sightline.runtime.errors import SightlineError
 
 HEAD = "name,photos,department,email,code,status,authorized\n"
 ROW = "José Peña,a.jpg; b*.jpg,Lab,jose@example.org,E7,Suspended,No\n"

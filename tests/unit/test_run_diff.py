@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sightline.runs.diff import by_person, compare
+from ops.runs.diff import by_person, compare
 
 T0 = datetime(2026, 11, 21, 10, tzinfo=UTC)
 ANN, BEN, X, Y = 1, 2, 3, 4

@@ -6,15 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sightline.settings import Settings
-from sightline.stack.running import registered, running_services
+from ops.local_stack.process_registry import registered, running_services
+from sightline.runtime.settings import Settings
 from tests.support import ROOT, eventually
 
 HOLDER = """
 import signal, sys
 from pathlib import Path
-from sightline.settings import Settings
-from sightline.stack.running import registered
+from sightline.runtime.settings import Settings
+from ops.local_stack.process_registry import registered
 with registered("vision", Settings(home=Path(sys.argv[1]))):
     signal.pause()
 """
@@ -22,8 +22,8 @@ with registered("vision", Settings(home=Path(sys.argv[1]))):
 REGISTER_OFTEN = """
 import sys
 from pathlib import Path
-from sightline.settings import Settings
-from sightline.stack.running import registered, running_services
+from sightline.runtime.settings import Settings
+from ops.local_stack.process_registry import registered, running_services
 settings = Settings(home=Path(sys.argv[1]))
 for _ in range(300):
     with registered("often", settings):

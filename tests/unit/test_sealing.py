@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from sightline.errors import SightlineError, UnreachableError
-from sightline.settings import Settings
-from sightline.settings.groups import EncryptionSettings
-from sightline.store.sealing import (
+from sightline.runtime.errors import SightlineError, UnreachableError
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import EncryptionSettings
+from sightline.storage.encryption import (
     HEAD_BYTES,
     OVERHEAD,
     MissingKeyError,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from sightline.endpoints import database_url, forget_database_url
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.secrets import forget, is_reference, reveal
-from sightline.settings import Settings, load_settings
+from sightline.runtime.connection_urls import database_url, forget_database_url
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.secrets import forget, is_reference, reveal
+from sightline.runtime.settings import Settings, load_settings
 from tests.aws import Aws, aws
 
 

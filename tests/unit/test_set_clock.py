@@ -9,8 +9,8 @@ from producers.events import EventCutter, Shot
 from producers.ledger import Tally
 from producers.live import CaptureTimes
 from producers.pictures import Picture
-from sightline.clock import US
-from sightline.store.cameras import CameraSettings
+from sightline.runtime.clock import US
+from sightline.storage.cameras import CameraSettings
 from tests.unit.test_event_cutter import START, STILL
 
 HOUR = 3600.0

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sightline.errors import SightlineError
-from sightline.settings import Settings, VisionSettings, command, load_settings
-from sightline.settings.sources import PREFIX, variables_of
-from sightline.settings.stated import leaves
-from sightline.settings_page import page
+from ops.pages.settings_page import page
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings, VisionSettings, command, load_settings
+from sightline.runtime.settings.provenance import leaves
+from sightline.runtime.settings.sources import PREFIX, variables_of
 from tests.support import ROOT
 
 

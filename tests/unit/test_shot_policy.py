@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-from sightline.clock import US
-from sightline.settings import VisionSettings
-from sightline.vision.shots import ShotPolicy, ShotState
+from sightline.models.observation_policy import ShotPolicy, ShotState
+from sightline.runtime.clock import US
+from sightline.runtime.settings import VisionSettings
 
 SETTINGS = VisionSettings(shots=3, shot_interval_seconds=0.5, settled_seconds=300)
 POLICY = ShotPolicy(SETTINGS)

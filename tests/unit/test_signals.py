@@ -9,8 +9,8 @@ from tests.support import ROOT, environment
 
 SERVICE = """
 import sys
-from sightline.lifecycle import start_service
-from sightline.settings import load_settings
+from sightline.runtime.lifecycle import start_service
+from sightline.runtime.settings import load_settings
 stop = start_service("retention", load_settings())
 print("ready", flush=True)
 while not stop:

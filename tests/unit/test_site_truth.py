@@ -5,8 +5,8 @@ from pathlib import Path
 
 from benchmarks import walks
 from benchmarks.site import judge
-from sightline.demo.film import HEIGHT, WIDTH
-from sightline.demo.truth import Identity, Track
+from ops.demo.film import HEIGHT, WIDTH
+from ops.demo.truth import Identity, Track
 
 SITE = walks.plan(Path("orl"), people=6, enrolled=2, cameras=2, seed=5)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sightline.endpoints import KafkaNode, StackPorts, database_url, kafka_servers
-from sightline.errors import SightlineError
-from sightline.settings import Settings
-from sightline.stack.cluster import Cluster
+from ops.local_stack.cluster import Cluster
+from sightline.runtime.connection_urls import KafkaNode, StackPorts, database_url, kafka_servers
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
 
 
 def test_a_home_of_before_there_were_several_nodes_is_known(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
-from sightline.lifecycle import Stop
-from sightline.stack import supervisor
-from sightline.stack.supervisor import Child, Supervisor
+from ops.local_stack import supervisor
+from ops.local_stack.supervisor import Child, Supervisor
+from sightline.runtime.lifecycle import Stop
 from tests.support import ROOT, environment, eventually
 
 
@@ -247,8 +247,8 @@ def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
         """
         import sys
         from pathlib import Path
-        from sightline.lifecycle import Stop
-        from sightline.stack.supervisor import Supervisor
+        from sightline.runtime.lifecycle import Stop
+        from ops.local_stack.supervisor import Supervisor
         from tests.unit.test_supervisor import child
         folder = Path(sys.argv[1])
         Supervisor([child(folder, "steady"), child(folder, "stubborn")]).run(Stop(5))

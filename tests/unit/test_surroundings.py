@@ -6,10 +6,10 @@ import pytest
 from cryptography import x509
 from prometheus_client import REGISTRY
 
-from sightline.security.authority import Authority, now
-from sightline.security.files import Pair
-from sightline.security.keyring import Keyring
-from sightline.settings import ApiSettings, KafkaSettings, Settings
+from ops.rights.certificate_authority import Authority, now
+from sightline.runtime.keyring import Keyring
+from sightline.runtime.private_files import Pair
+from sightline.runtime.settings import ApiSettings, KafkaSettings, Settings
 from sinks.surroundings import ends_at, show_certificates, show_disks
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sightline import tracing
-from sightline.kafka.records import Headers, Out, Record, with_headers
-from sightline.settings import Settings
-from sightline.settings.groups import TracingSettings
+from sightline.runtime import tracing
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import TracingSettings
+from sightline.streaming.records import Headers, Out, Record, with_headers
 from tests.collector import Collector, collecting
 from tests.support import ROOT, environment
 
@@ -109,8 +109,8 @@ OFF = """
 import sys
 from pathlib import Path
 from sightline import tracing
-from sightline.kafka.records import Record
-from sightline.settings import load_settings
+from sightline.streaming.records import Record
+from sightline.runtime.settings import load_settings
 tracing.configure(load_settings(), "vision", "")
 headers = (("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"),)
 with tracing.step("vision", Record("frames", 0, 0, None, b"", 0, headers)) as onwards:

@@ -8,12 +8,12 @@ from processors.vision.pace import KeepUp, Pace
 from processors.vision.processor import VisionProcessor
 from schemas import sightline_pb2 as pb
 from schemas.decode import decode
-from sightline import metrics
-from sightline.clock import US
-from sightline.errors import InvalidRecord
-from sightline.kafka.records import RETRY_FOR, Record
-from sightline.settings import Settings, VisionSettings
-from sightline.vision.packs import ModelPack
+from sightline.models.packs import ModelPack
+from sightline.runtime import metrics
+from sightline.runtime.clock import US
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings, VisionSettings
+from sightline.streaming.records import RETRY_FOR, Record
 from tests.unit.test_vision_pipeline import START, Camera, SeenFaces, SeenPeople, Vectors
 
 SETTINGS = VisionSettings(behind_seconds=2, caught_up_seconds=0.5)

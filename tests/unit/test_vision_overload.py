@@ -5,9 +5,9 @@ import logging
 import pytest
 from prometheus_client import REGISTRY
 
+from ops.local_stack.camera_overload import overload_fields
 from processors.vision.overload import WINDOW_SECONDS, Overload
-from sightline.clock import SystemClock
-from sightline.overload import overload_fields
+from sightline.runtime.clock import SystemClock
 from tests.unit.test_vision_behind import live_film, worker
 
 NAME = "sightline_vision_skipped_share"

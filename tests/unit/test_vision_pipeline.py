@@ -12,10 +12,10 @@ from processors.vision.processor import VisionProcessor
 from schemas import sightline_pb2 as pb
 from schemas.decode import decode
 from schemas.ids import motion_event_id, track_id
-from sightline.errors import InvalidRecord
-from sightline.kafka.records import Out, Record
-from sightline.settings import Settings, VisionSettings
-from sightline.vision.packs import BGRImage, Face, Floats, ModelPack
+from sightline.models.packs import BGRImage, Face, Floats, ModelPack
+from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.settings import Settings, VisionSettings
+from sightline.streaming.records import Out, Record
 
 START = 1_700_000_000_000_000
 STEP = 40_000

@@ -9,10 +9,10 @@ from processors.vision.processor import VisionProcessor
 from processors.vision.state import UnusableStateError, read_state, restore_state
 from schemas import sightline_pb2 as pb
 from schemas.topics import vision_state
-from sightline import metrics
-from sightline.kafka.records import Out, Record
-from sightline.settings import Settings, VisionSettings
-from sightline.vision.packs import BGRImage, Floats, ModelPack
+from sightline.models.packs import BGRImage, Floats, ModelPack
+from sightline.runtime import metrics
+from sightline.runtime.settings import Settings, VisionSettings
+from sightline.streaming.records import Out, Record
 from tests.unit.test_vision_pipeline import Camera, SeenFaces, SeenPeople, Vectors
 
 STATE = vision_state().name

@@ -27,10 +27,10 @@ def test_it_holds_packages_and_their_files_alone(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"schemas", "sightline", "producers", "processors", "sinks", "api"}
     assert {
-        "sightline/stack/pom.xml",
-        "sightline/stack/log4j2.properties",
-        "sightline/stack/prometheus/prometheus.yml",
-        "sightline/stack/prometheus/rules/sightline.yml",
+        "ops/local_stack/pom.xml",
+        "ops/local_stack/log4j2.properties",
+        "ops/local_stack/prometheus/prometheus.yml",
+        "ops/local_stack/prometheus/rules/sightline.yml",
         "sightline/identity/measured/mobilefacenet_128.json",
         "api/static/viewer.css",
         "api/static/viewer.js",
@@ -46,7 +46,7 @@ def test_it_runs_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     # Before the repository on the path: what is imported is what was installed.
     script = (
         f"import sys; sys.path.insert(0, {str(installed)!r});"
-        "import sightline, schemas, sightline.cli as cli;"
+        "import sightline, schemas, ops.cli as cli;"
         f"assert all(module.__file__.startswith({str(installed)!r})"
         " for module in (sightline, schemas, cli));"
         "sys.argv = ['sightline', '--help']; cli.main()"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sightline.cli.services import _children
-from sightline.kafka.config import consumer_config, member_config, worker_id
-from sightline.settings import Settings
-from sightline.stack.entry import services
+from ops.cli.services import _children
+from ops.local_stack.service_registry import services
+from sightline.runtime.settings import Settings
+from sightline.streaming.client_config import consumer_config, member_config, worker_id
 
 
 def settings(home: Path, instance: str | None = None) -> Settings:

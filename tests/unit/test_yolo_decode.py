@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sightline.errors import SightlineError
-from sightline.vision.detector import decode, letterbox
-from sightline.vision.interface import Floats
+from sightline.models.detector import decode, letterbox
+from sightline.models.interface import Floats
+from sightline.runtime.errors import SightlineError
 
 CANDIDATES = 50
 

@@ -1,7 +1,7 @@
 """A role for each service that works with the database.
 
 Roles are of the whole server, and cannot log in: who runs it gives them passwords. What they may
-do is granted after every upgrade (`sightline/security/grants.py`).
+do is granted after every upgrade (`ops/database/grants.py`).
 """
 
 from alembic import op

@@ -1,0 +1,118 @@
+"""API keys: `sl_<id>_<secret>`. What is stored of the secret is its hash.
+
+A secret has 256 random bits, so one SHA-256 is enough: there is nothing to guess.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from sightline.audit.actor import Actor
+from sightline.audit.roles import Role
+from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.storage.db import Connection
+
+_KEY = re.compile(r"sl_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
+
+_NO_HASH = bytes(32)
+"""What an unknown id is compared with, so that it takes as long as a known one."""
+
+_FIND = """
+SELECT key_id, name, role, secret_hash, cameras, sites,
+    last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS rests,
+    (SELECT coalesce(array_agg(camera_id), '{}') FROM cameras WHERE site_id = ANY(key.sites))
+    AS site_cameras
+FROM api_keys key
+WHERE key_id = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+"""
+
+_USED = "UPDATE api_keys SET last_used_at = now() WHERE key_id = %s"
+"""Once a minute is often enough to see which keys are still used."""
+
+_LISTED = """
+SELECT key_id, name, role, cameras, sites, created_at, created_by, expires_at, last_used_at,
+    CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired'
+         ELSE 'valid' END AS state
+FROM api_keys ORDER BY created_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made: the only time that it can be seen."""
+
+    key_id: str
+    key: str
+
+
+def create(
+    db: Connection,
+    name: str,
+    role: Role,
+    *,
+    cameras: Sequence[str] = (),
+    sites: Sequence[str] = (),
+    expires_at: datetime | None = None,
+    made_by: Actor,
+) -> NewKey:
+    """Make a key; with neither cameras nor sites it is for all. Raises SightlineError."""
+    if not name.strip():
+        raise SightlineError("give the key a name: whose it is, or what for")
+    key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+    db.execute(
+        "INSERT INTO api_keys (key_id, name, role, secret_hash, cameras, sites, expires_at,"
+        " created_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        (key_id, name.strip(), role, _hash(secret), list(cameras), list(sites), expires_at,
+         str(made_by)),
+    )  # fmt: skip
+    return NewKey(key_id, f"sl_{key_id}_{secret}")
+
+
+def find(db: Connection, key: str, address: str | None) -> Actor | None:
+    """Whose key it is; None where it is none, or wrong, or revoked, or expired."""
+    parts = _KEY.fullmatch(key)
+    if parts is None:
+        return None
+    key_id, secret = parts.groups()
+    with db.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_FIND, (key_id,)).fetchone()
+        known = bytes(row["secret_hash"]) if row else _NO_HASH
+        if not hmac.compare_digest(_hash(secret), known) or row is None:
+            return None
+        if row["rests"]:
+            cursor.execute(_USED, (key_id,))
+    return Actor("key", key_id, row["name"], Role(row["role"]), address, _cameras(row))
+
+
+def listed(db: Connection) -> list[dict[str, Any]]:
+    """All keys that there ever were, without their secrets."""
+    with db.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_LISTED).fetchall()
+
+
+def revoke(db: Connection, key_id: str, by: Actor) -> None:
+    """Let a key open nothing any more, from the next request on. Raises NotFoundError."""
+    done = db.execute(
+        "UPDATE api_keys SET revoked_at = now(), revoked_by = %s"
+        " WHERE key_id = %s AND revoked_at IS NULL",
+        (str(by), key_id),
+    )
+    if not done.rowcount:
+        raise NotFoundError(f"there is no key {key_id} in force; see `sightline keys list`")
+
+
+def _cameras(row: dict[str, Any]) -> frozenset[str] | None:
+    if not row["cameras"] and not row["sites"]:
+        return None
+    return frozenset(row["cameras"] + row["site_cameras"])
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

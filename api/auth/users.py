@@ -1,0 +1,101 @@
+"""People who sign in: with a password of ours, or by a provider who vouches for them."""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+from psycopg.rows import dict_row
+
+from api.auth import passwords
+from sightline.audit.actor import Actor
+from sightline.audit.roles import Role
+from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
+from sightline.storage.db import Connection
+
+_LISTED = """
+SELECT name, role, coalesce(issuer, 'password') AS signs_in_by, created_at, created_by,
+    signed_in_at,
+    (SELECT count(*) FROM sessions WHERE user_id = users.user_id AND expires_at > now())
+    AS sessions
+FROM users ORDER BY name, issuer
+"""
+
+# The provider says who they are each time anew.
+_VOUCHED = """
+INSERT INTO users (issuer, subject, name, role, created_by, signed_in_at)
+VALUES (%s, %s, %s, %s, 'provider', now())
+ON CONFLICT (issuer, subject)
+DO UPDATE SET name = EXCLUDED.name, role = EXCLUDED.role, signed_in_at = now()
+RETURNING user_id
+"""
+
+
+def add(db: Connection, name: str, role: Role, password: str, made_by: Actor) -> None:
+    """Let somebody sign in with a password. Raises ConflictError, SightlineError."""
+    if not name.strip():
+        raise SightlineError("give a name to sign in with")
+    try:
+        db.execute(
+            "INSERT INTO users (name, role, password_hash, created_by) VALUES (%s, %s, %s, %s)",
+            (name.strip(), role, passwords.hashed(password), str(made_by)),
+        )
+    except UniqueViolation:
+        raise ConflictError(f"there is a user {name} already") from None
+
+
+def listed(db: Connection) -> list[dict[str, Any]]:
+    """Everybody who can sign in, and who has by a provider."""
+    with db.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_LISTED).fetchall()
+
+
+def set_password(db: Connection, name: str, password: str) -> None:
+    """Another password; whoever is signed in with the old one is no more.
+
+    Raises NotFoundError, SightlineError.
+    """
+    row = db.execute(
+        "UPDATE users SET password_hash = %s WHERE name = %s AND issuer IS NULL RETURNING user_id",
+        (passwords.hashed(password), name),
+    ).fetchone()
+    if row is None:
+        raise _unknown(name)
+    db.execute("DELETE FROM sessions WHERE user_id = %s", row)
+
+
+def remove(db: Connection, name: str) -> None:
+    """Let somebody sign in no more, and end their sessions. Raises NotFoundError.
+
+    Whoever a provider vouches for comes back: their role has to be taken from them there.
+    """
+    if not db.execute("DELETE FROM users WHERE name = %s", (name,)).rowcount:
+        raise _unknown(name)
+
+
+def sign_in(db: Connection, name: str, password: str) -> UUID | None:
+    """Who has this name and password; None whichever of the two is wrong."""
+    row = db.execute(
+        "SELECT user_id, password_hash FROM users WHERE name = %s AND issuer IS NULL", (name,)
+    ).fetchone()
+    user, stored = row or (None, None)
+    if not passwords.fits(stored, password) or user is None or stored is None:
+        return None
+    if passwords.is_old(stored):
+        stored = passwords.hashed(password)
+    db.execute(
+        "UPDATE users SET signed_in_at = now(), password_hash = %s WHERE user_id = %s",
+        (stored, user),
+    )
+    return UUID(str(user))
+
+
+def vouched(db: Connection, issuer: str, subject: str, name: str, role: Role) -> UUID:
+    """Somebody whom a provider vouches for, with the role that follows from what it says."""
+    row = db.execute(_VOUCHED, (issuer, subject, name, role)).fetchone()
+    if row is None:
+        raise AssertionError("an upsert returns its row")
+    return UUID(str(row[0]))
+
+
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no user {name}; see `sightline users list`")

@@ -1,0 +1,1 @@
+"""The operators' programs: they stand on everything, and nothing imports them."""

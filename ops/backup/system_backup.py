@@ -1,0 +1,133 @@
+"""Back up and restore an installation: database, pictures, keys and configuration.
+
+Not in it are what is made again or runs out by itself (frames and faces in Kafka, models, films
+that are still read) and what is kept apart on purpose: encryption keys that settings name.
+"""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from psycopg import sql
+
+from ops.backup import dump, folder
+from ops.backup.employee_backup import tell_everything
+from ops.backup.folder import Manifest
+from ops.database.migrate import revisions
+from ops.local_stack.process_registry import running_services
+from sightline.runtime.clock import SystemClock, to_datetime
+from sightline.runtime.errors import ConflictError, SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.objects import NoSuchObjectError, open_raw_store
+from sightline.storage.outbox import deliver
+
+_OF_THE_HOME = ("config.yaml", "keys", "audit", "erasures")
+
+_COUNTED = ("access_logs", "visitor_logs", "employees", "detected_persons", "audit")
+"""Tables whose rows mean that an installation is in use."""
+
+
+def backup(settings: Settings, place: Path) -> Manifest:
+    """Write everything that cannot be made again into a new folder, while all services run.
+
+    Raises SightlineError. What it holds is biometric data, and keys: it is its owner's alone.
+    """
+    with folder.written(place) as draft:
+        # In this order: the trail's noted end is not past the trail's end in the database, and
+        # every picture that a row names was stored before its row: it is there, or has gone since.
+        _save_home(settings.home, draft / folder.HOME)
+        revision, _newest = revisions(settings)
+        dump.dump(settings, draft / folder.DUMP)
+        objects = _save_objects(settings, draft / folder.OBJECTS)
+        manifest = Manifest(
+            made_at=to_datetime(SystemClock().now_us()).isoformat(),
+            revision=revision or "",
+            rows=sum(_rows(settings).values()),
+            objects=objects,
+        )
+        folder.save(draft, manifest)
+    return manifest
+
+
+def restore(settings: Settings, place: Path, *, replace: bool = False) -> Manifest:
+    """Bring an installation back to what a backup has; Kafka's readers are told who is known.
+
+    Broker and database run, services do not. Raises SightlineError for a backup that is damaged
+    or newer, and ConflictError where there is an installation in use, without `replace`.
+    """
+    manifest = folder.checked(place)
+    _refuse_services(settings)
+    if not replace and any(_rows(settings).values()):
+        raise ConflictError("there is an installation here already: --replace puts this in place")
+    _restore_home(settings.home, place / folder.HOME)
+    dump.load(settings, place / folder.DUMP)
+    _restore_objects(settings, place / folder.OBJECTS)
+    tell_everything(settings)
+    deliver(settings)
+    return manifest
+
+
+def _refuse_services(settings: Settings) -> None:
+    running = sorted({one.name for one in running_services(settings)})
+    if running:
+        raise SightlineError(f"stop the services first: {', '.join(running)}")
+
+
+def _rows(settings: Settings) -> dict[str, int]:
+    with connect(settings) as db:
+        counted = {}
+        for table in _COUNTED:
+            count = sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(table))
+            row = db.execute(count).fetchone()
+            counted[table] = int(row[0]) if row else 0
+        return counted
+
+
+def _save_home(home: Path, into: Path) -> None:
+    into.mkdir(mode=0o700)
+    for name in _OF_THE_HOME:
+        source = home / name
+        if source.is_dir():
+            shutil.copytree(source, into / name)
+        elif source.is_file():
+            shutil.copy2(source, into / name)
+
+
+def _restore_home(home: Path, source: Path) -> None:
+    """Put back what the home had; what stands in its place is kept beside it.
+
+    The configuration alone is left as it is where there is one: this very command goes by it.
+    """
+    aside = home / f"replaced-{to_datetime(SystemClock().now_us()):%Y%m%dT%H%M%S}"
+    for saved in sorted(source.iterdir()) if source.is_dir() else ():
+        place = home / saved.name
+        if place.is_file():
+            continue
+        if place.exists():
+            aside.mkdir(mode=0o700, exist_ok=True)
+            place.rename(aside / saved.name)
+        if saved.is_dir():
+            shutil.copytree(saved, place)
+        else:
+            shutil.copy2(saved, place)
+
+
+def _save_objects(settings: Settings, into: Path) -> int:
+    store, saved = open_raw_store(settings), 0
+    into.mkdir(mode=0o700)
+    for key in store.keys():  # noqa: SIM118 - a store is no dictionary
+        with suppress(NoSuchObjectError):  # renamed or deleted meanwhile
+            data = store.get(key)
+            path = into / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            saved += 1
+    return saved
+
+
+def _restore_objects(settings: Settings, source: Path) -> None:
+    store = open_raw_store(settings)
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            store.put(path.relative_to(source).as_posix(), path.read_bytes())

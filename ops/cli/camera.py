@@ -1,0 +1,204 @@
+"""`sightline camera`: add, list, test, restart and remove cameras."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from ops.cli.delivery import publish
+from ops.local_stack.camera_overload import overload_fields, skipped_shares
+from ops.terminal import JsonOption, console, print_json, print_rows
+from producers.sources import locate
+from producers.trial import try_out
+from schemas.topics import DEFAULT_FLEET
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import load_settings
+from sightline.storage import cameras, walking_times
+from sightline.storage.cameras import DEFAULT_SITE, CameraSettings, NewCamera, checked
+from sightline.storage.db import connect
+from sightline.streaming.admin import ensure_fleet_topic
+
+app = typer.Typer(help="Cameras: where pictures come from.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The camera's short name, which is its id.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    uri: Annotated[
+        str,
+        typer.Argument(
+            help="rtsp://..., http://... (MJPEG), device:0 or /dev/video0, a film, or a folder of "
+            "images."
+        ),
+    ],
+    site: Annotated[
+        str, typer.Option(help="People are matched together within a site.")
+    ] = DEFAULT_SITE,
+    fleet: Annotated[
+        str, typer.Option(help="A fleet is served by one pool of vision workers.")
+    ] = DEFAULT_FLEET,
+    entry_point: Annotated[
+        str | None, typer.Option(help="The door that the camera sees, for the access log.")
+    ] = None,
+    room: Annotated[str | None, typer.Option(help="The room that the camera sees.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="At most so many frames a second; the pace of a folder.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Make wider pictures so many pixels wide.")
+    ] = None,
+    quality: Annotated[int, typer.Option(help="Of the JPEG, 1 to 100.")] = 85,
+    motion: Annotated[
+        bool, typer.Option("--motion/--no-motion", help="Publish only while something moves.")
+    ] = True,
+    pace: Annotated[
+        str, typer.Option(help="Of a file or folder: real, or fast (as fast as it is taken).")
+    ] = "real",
+    start_time: Annotated[
+        str | None,
+        typer.Option(
+            help="ISO time of a file's first frame; then its records are the same always."
+        ),
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Start a file again at its end.")] = False,
+) -> None:
+    """Add a camera, or change the one of this name; a film that has ended plays again."""
+    camera = checked(
+        NewCamera,
+        camera_id=name,
+        uri=locate(uri).target,
+        site_id=site,
+        fleet=fleet,
+        entry_point=entry_point,
+        room_id=room,
+        settings=checked(
+            CameraSettings,
+            fps=fps,
+            width=width,
+            quality=quality,
+            motion=motion,
+            pace=pace,
+            start_time=_moment(start_time),
+            loop=loop,
+        ),
+    )
+    settings = load_settings()
+    with connect(settings) as connection:
+        ensure_fleet_topic(settings, camera.fleet)
+        added = cameras.add(connection, camera)
+    console.print(
+        f"camera {added.camera_id}: {added.shown_uri} (site {added.site_id}, fleet {added.fleet}, "
+        f"slot {added.slot})",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SightlineError(
+            f"--start-time {text[:40]!r} is no ISO time such as 2026-01-31T08:00:00+01:00"
+        ) from None
+    moment = moment.astimezone()  # without a zone it is meant as the clock on the wall shows
+    if moment > datetime.now(moment.tzinfo):
+        raise SightlineError("--start-time lies in the future")
+    return moment
+
+
+@app.command("list")
+def list_all(as_json: JsonOption = False) -> None:
+    """Show every camera and how it fares."""
+    settings = load_settings()
+    with connect(settings) as connection:
+        found = cameras.list_cameras(connection)
+    shares = skipped_shares(settings.home)
+    rows = []
+    for camera in found:
+        told = overload_fields(camera.status_detail, shares.get(camera.camera_id))
+        shown = _shown(camera) | {"detail": told["detail"]}
+        rows.append(shown | told | _more(camera) if as_json else shown)
+    print_rows(rows, title="Cameras", as_json=as_json)
+
+
+def _shown(camera: cameras.Camera) -> dict[str, Any]:
+    return {
+        "name": camera.camera_id,
+        "status": camera.status,
+        "since": camera.status_at,
+        "site": camera.site_id,
+        "fleet": camera.fleet,
+        "uri": camera.shown_uri,
+    }
+
+
+def _more(camera: cameras.Camera) -> dict[str, Any]:
+    return {
+        "slot": camera.slot,
+        "entry_point": camera.entry_point,
+        "room": camera.room_id,
+        "settings": camera.settings.model_dump(mode="json", exclude={"generation"}),
+    }
+
+
+@app.command()
+def test(name: Name, as_json: JsonOption = False) -> None:
+    """Open a camera and read a few pictures of it."""
+    with connect(load_settings()) as connection:
+        camera = cameras.get(connection, name)
+    result = {"name": camera.camera_id, **try_out(camera)}
+    if as_json:
+        print_json(result)
+    else:
+        print_rows([result], title=f"Camera {camera.camera_id}", as_json=False)
+
+
+@app.command()
+def restart(name: Name) -> None:
+    """Read a camera anew: a film that has ended plays again."""
+    with connect(load_settings()) as connection:
+        cameras.restart(connection, name)
+    console.print(f"camera {name} starts anew", markup=False, highlight=False)
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Stop using a camera. Its logs stay."""
+    with connect(load_settings()) as connection:
+        cameras.remove(connection, name)
+    console.print(f"camera {name} is removed; its logs stay", markup=False, highlight=False)
+
+
+@app.command()
+def walk(
+    one: Annotated[str | None, typer.Argument(help="A camera.")] = None,
+    other: Annotated[str | None, typer.Argument(help="Another one.")] = None,
+    seconds: Annotated[
+        float | None, typer.Argument(help="Nobody gets from one to the other in less.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the time back.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how long the way between two cameras takes; without arguments show all such times.
+
+    Of two people who both come near, one who was seen too far away a moment ago is not meant.
+    """
+    settings = load_settings()
+    with connect(settings) as connection:
+        if one is None:
+            print_rows(walking_times.listed(connection), title="Walking times", as_json=as_json)
+            return
+        if other is None or (seconds is None) != remove:
+            raise SightlineError("two cameras and the seconds between them, or --remove")
+        with connection.cursor() as cursor:
+            if seconds is None:
+                walking_times.remove(cursor, one, other)
+            else:
+                walking_times.set_time(cursor, one, other, seconds)
+    publish(settings)
+    what = "is unknown again" if seconds is None else f"takes {seconds:g} s at least"
+    console.print(f"{one} to {other} {what}", markup=False, highlight=False)

@@ -1,0 +1,14 @@
+"""Publishing what a command has committed."""
+
+from ops.terminal import progress_console
+from sightline.runtime.errors import InfrastructureError
+from sightline.runtime.settings import Settings
+from sightline.storage.outbox import deliver
+
+
+def publish(settings: Settings) -> None:
+    """Deliver the outbox; where Kafka is away the outbox service does it later."""
+    try:
+        deliver(settings)
+    except InfrastructureError as error:
+        progress_console.print(f"kept, to be published by the outbox service: {error}")

@@ -1,0 +1,67 @@
+"""`sightline demo`."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from ops.terminal import JsonOption, console, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(_demo)
+
+
+def _demo(
+    video: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILM", help="A film of yours, a camera each; instead of the demo's."),
+    ] = None,
+    enrol: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PHOTO", help="Somebody to know by name.")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A folder of ONNX files to use.")
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to run; a new one by default.")
+    ] = None,
+    monitoring: Annotated[
+        bool, typer.Option("--monitoring", help="Have a Prometheus watch it.")
+    ] = False,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="With TLS, passwords and rights, as `up --secure`.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the whole pipeline on two small films, or on yours, and check what it says.
+
+    Exit status 1 when somebody was named wrong or missed.
+    """
+    from ops.demo import report  # noqa: PLC0415 - loads model runtimes
+    from ops.demo.run import checked_wish, play  # noqa: PLC0415
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # the latter may be ignored: a shell's job
+        signal.signal(number, _end)
+    wish = checked_wish(video or [], enrol or [], models, home)
+    outcome = play(wish, monitoring=monitoring, secure=secure)
+    if as_json:
+        print_json(outcome.summary)
+    else:
+        report.print_rows(outcome.found)
+        report.print_nearest(outcome.found)
+        if outcome.verdict is not None:
+            report.print_verdict(outcome.verdict)
+        report.print_summary(outcome.summary)
+        console.print(f"pictures: {outcome.summary['contact_sheet']}", soft_wrap=True)
+        console.print(f"to look at it: SIGHTLINE_HOME={outcome.home} sightline up", soft_wrap=True)
+    if not outcome.passed:
+        raise typer.Exit(1)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does, so that what was started is brought down."""
+    raise KeyboardInterrupt

@@ -1,0 +1,76 @@
+"""Commands about API keys: make, list, revoke."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from api.auth import api_keys
+from ops.cli.audited import audited
+from ops.terminal import JsonOption, console, print_json, print_rows
+from sightline.audit.actor import command_actor
+from sightline.audit.roles import Role
+from sightline.runtime.settings import load_settings
+from sightline.storage.db import connect
+
+app = typer.Typer(help="Keys for programs that use the API.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="keys")
+
+
+@app.command("create")
+@audited("keys.create")
+def create(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Whose it is, or what for.", show_default=False)
+    ],
+    role: Annotated[Role, typer.Option(help="What it may do: see docs/security.md.")],
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Only for this camera; more than one can be given.")
+    ] = None,
+    site: Annotated[
+        list[str] | None, typer.Option(help="Only for the cameras of this site; also several.")
+    ] = None,
+    days: Annotated[
+        int, typer.Option(min=0, max=36_500, help="How long it is valid; 0 is for ever.")
+    ] = 365,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key. It is printed now and never again: what is stored is a hash."""
+    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    with connect(load_settings()) as db:
+        made = api_keys.create(
+            db, name, role, cameras=camera or (), sites=site or (), expires_at=expires_at,
+            made_by=command_actor(),
+        )  # fmt: skip
+    if as_json:
+        print_json({"key_id": made.key_id, "key": made.key, "expires_at": expires_at})
+    else:
+        console.print(made.key, soft_wrap=True, highlight=False)
+
+
+@app.command("list")
+@audited("keys.list")
+def list_keys(as_json: JsonOption = False) -> None:
+    """All keys, revoked ones too, without their secrets."""
+    with connect(load_settings()) as db:
+        rows = api_keys.listed(db)
+    if not as_json:
+        rows = [row | {part: " ".join(row[part]) for part in ("cameras", "sites")} for row in rows]
+    print_rows(rows, title="Keys", as_json=as_json)
+
+
+@app.command("revoke")
+@audited("keys.revoke")
+def revoke(
+    key_id: Annotated[
+        str, typer.Argument(metavar="ID", help="As `keys list` has it.", show_default=False)
+    ],
+) -> None:
+    """Let a key open nothing any more, from this moment on."""
+    with connect(load_settings()) as db:
+        api_keys.revoke(db, key_id, command_actor())
+    console.print(f"{key_id} is revoked")

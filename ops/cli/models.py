@@ -1,0 +1,86 @@
+"""`sightline models`: which models there are, fetching them and trying them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.terminal import JsonOption, print_json, print_rows, progress_console
+from sightline.runtime.settings import Settings, load_settings
+
+_models = typer.Typer(help="The models that find and tell people apart.", no_args_is_help=True)
+
+ModelsOption = Annotated[
+    Path | None, typer.Option("--models", help="Folder of ONNX files to use instead.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_models, name="models")
+
+
+def with_models(settings: Settings, folder: Path | None) -> Settings:
+    """Settings that use a folder of models where one is given."""
+    if folder is None:
+        return settings
+    return settings.model_copy(update={"models": folder.expanduser().resolve()})
+
+
+@_models.command("list")
+def _list(models: ModelsOption = None, as_json: JsonOption = False) -> None:
+    """The packs, where they are and which one is used."""
+    from sightline.models.packs import default_folder, resolve_pack  # noqa: PLC0415 - heavy
+
+    settings = with_models(load_settings(), models)
+    used = resolve_pack(settings)
+    default = default_folder(settings)
+    fetched = default.is_dir()
+    rows = [
+        {
+            "pack": "default",
+            "used": used.embedder is not None and used.embedder.parent == default,
+            "models": "YOLO11n, buffalo_l",
+            "where": str(default) if fetched else "not fetched: `sightline models fetch`",
+        },
+        {
+            "pack": "dlib",
+            "used": used.embedder is None,
+            "models": "HOG faces, ResNet; no person detector",
+            "where": "installed with sightline",
+        },
+    ]
+    if settings.models is not None:
+        found = (used.persons, used.faces, used.embedder)
+        rows.append(
+            {
+                "pack": used.id,
+                "used": True,
+                "models": ", ".join(path.name for path in found if path),
+                "where": str(settings.models),
+            }
+        )
+    print_rows(rows, title="Model packs", as_json=as_json)
+
+
+@_models.command("fetch")
+def _fetch(as_json: JsonOption = False) -> None:
+    """Fetch the default pack (YOLO11n and buffalo_l, some minutes); exits with 1 if it cannot."""
+    from sightline.models.fetch import fetch_default  # noqa: PLC0415 - heavy
+    from sightline.models.packs import default_folder  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    fetched = fetch_default(settings, progress_console.print)
+    if as_json:
+        print_json({"fetched": fetched, "folder": str(default_folder(settings))})
+    if not fetched:
+        raise typer.Exit(1)
+
+
+@_models.command("verify")
+def _verify(models: ModelsOption = None, as_json: JsonOption = False) -> None:
+    """Load and run each file of the pack in use on a picture, and check what was fetched."""
+    from sightline.models.verify import verify_pack  # noqa: PLC0415 - heavy
+
+    settings = with_models(load_settings(), models)
+    print_rows([dict(check) for check in verify_pack(settings)], title="Models", as_json=as_json)

@@ -1,0 +1,125 @@
+"""`sightline run`."""
+
+import gc
+import multiprocessing
+import os
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.local_stack.forkserver import ONE_THREAD
+from ops.local_stack.process_registry import SUPERVISOR, registered, running_services
+from ops.local_stack.service_registry import jobs, services
+from ops.local_stack.supervised import PAGE
+from ops.local_stack.supervisor import Child, Supervisor
+from schemas.topics import LIVE
+from sightline.runtime.connection_urls import database_url, is_database_given, kafka_servers
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.rights import RIGHTS
+from sightline.runtime.settings import Settings, load_settings
+
+_VISION = "vision"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("run")(_run)
+
+
+def _run(
+    name: Annotated[str, typer.Argument(help=f"A service, or {SUPERVISOR} of them.")],
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of ONNX files to use instead of a fetched pack.")
+    ] = None,
+    vision_workers: Annotated[
+        int | None, typer.Option(min=1, help="With all: vision workers; one for each core.")
+    ] = None,
+) -> None:
+    """Run one service, or all of them, in the foreground until SIGTERM or Ctrl-C."""
+    os.environ.update(ONE_THREAD)
+    settings = load_settings()
+    if models is not None:
+        settings = settings.model_copy(update={"models": models.expanduser().resolve()})
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        from ops.local_stack.parent_watchdog import hold_on  # noqa: PLC0415
+
+        hold_on(parent, settings.shutdown_seconds)
+    if name == SUPERVISOR:
+        _run_all(settings, vision_workers or cores())
+        return
+    known = services()
+    if name not in known:
+        known |= jobs()
+    if name not in known:
+        raise SightlineError(
+            f"no service {name}: choose one of {', '.join([SUPERVISOR, *sorted(services())])}"
+        )
+    # What is loaded stays: to look for garbage in it is a tenth of the time that loading takes.
+    gc.disable()
+    service: Callable[[Settings], None] = known[name].load()
+    gc.freeze()
+    gc.enable()
+    if name in RIGHTS and settings.run == LIVE:  # a replay works for who has asked for it
+        settings = settings.model_copy(update={"identity": name})
+    with registered(name, settings):
+        service(settings)
+
+
+def _run_all(settings: Settings, vision_workers: int) -> None:
+    from sightline.runtime.lifecycle import start_service  # noqa: PLC0415
+
+    others = [one for one in running_services(settings) if one.name == SUPERVISOR]
+    if others:
+        raise SightlineError(
+            f"the services of {settings.home} run already (process {others[0].pid})"
+        )
+    kafka_servers(settings)  # a home that nobody has set up is told once, not by each service
+    if not is_database_given(settings):
+        database_url(settings)
+    supervisor = Supervisor(_children(settings, vision_workers))
+    with registered(SUPERVISOR, settings):
+        stop = start_service(SUPERVISOR, settings, {PAGE: supervisor.page})
+        if not supervisor.run(stop):
+            raise SightlineError("not every service drained in time")
+
+
+def _children(settings: Settings, vision_workers: int) -> list[Child]:
+    workers = [
+        (name, number)
+        for name in services()
+        for number in range(1, 1 + (vision_workers if name == _VISION else 1))
+    ]
+    return [
+        _child(name, number, rank, settings) for rank, (name, number) in enumerate(workers, start=1)
+    ]
+
+
+def _child(name: str, number: int, rank: int, settings: Settings) -> Child:
+    arguments = ["run", name]
+    if settings.models is not None:
+        arguments += ["--models", str(settings.models)]
+    # The host's name first: one Kafka may serve several supervisors.
+    instance = f"{(settings.instance or _host())[:56]}-{number}"
+    environment = os.environ | {
+        "SIGHTLINE_HOME": str(settings.home),
+        "SIGHTLINE_INSTANCE": instance,
+    }
+    if settings.metrics_port:
+        # One port cannot serve them all: the supervisor has the given one, they the next.
+        environment["SIGHTLINE_METRICS_PORT"] = str(settings.metrics_port + rank)
+    return Child(name, arguments, environment, instance=instance)
+
+
+def _host() -> str:
+    """This host's name, as far as a worker may be called so."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-") or "host"
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

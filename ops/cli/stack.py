@@ -1,0 +1,197 @@
+"""`sightline up`, `down`, `status`, `topics`, `db`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.terminal import JsonOption, console, print_details, print_json, print_rows
+from schemas.topics import DAY_MS, MIB, Topic
+from sightline.runtime.settings import load_settings
+
+if TYPE_CHECKING:  # as little as possible for --help
+    from ops.local_stack.status import Status
+
+_topics = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
+_db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(_up)
+    app.command("down")(_down)
+    app.command("status")(_status)
+    app.add_typer(_topics, name="topics")
+    app.add_typer(_db, name="db")
+
+
+def _up(
+    brokers: Annotated[
+        int | None,
+        typer.Option(
+            help="How many nodes the Kafka of a new home has: 1, or 3 of which one may die.",
+            show_default="1",
+        ),
+    ] = None,
+    monitoring: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether a Prometheus watches the services; said once, the home keeps it.",
+            show_default="no",
+        ),
+    ] = None,
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure",
+            help="TLS, passwords and least rights for each service; said once, the home keeps it.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start broker, database and object store; create topics and tables. May be run again."""
+    from ops.local_stack.embedded import up  # noqa: PLC0415 - as little as possible for --help
+    from ops.local_stack.status import status  # noqa: PLC0415
+
+    settings = load_settings()
+    up(settings, brokers, monitoring, secure=secure)
+    print_rows(status(settings).parts, title=f"Stack in {settings.home}", as_json=as_json)
+
+
+def _down() -> None:
+    """Stop the services, the broker, the database and the monitoring of this home."""
+    from ops.local_stack.embedded import down  # noqa: PLC0415
+
+    stopped = down(load_settings())
+    console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing ran")
+
+
+def _status(as_json: JsonOption = False) -> None:
+    """What runs, and what alerts. Exits with 1 when a part is down, or a service that is to run."""
+    from ops.local_stack.status import status  # noqa: PLC0415
+
+    settings = load_settings()
+    found = status(settings)
+    if as_json:
+        print_json({"home": str(settings.home), **asdict(found)})
+    else:
+        print_rows(found.parts, title=f"Stack in {settings.home}", as_json=False)
+        _print_cameras(found)
+        _print_services(found)
+        if found.alerts:
+            print_rows(found.alerts, title="Alerts", as_json=False)
+    if not found.all_up:
+        raise typer.Exit(1)
+
+
+def _print_cameras(found: "Status") -> None:
+    if not found.is_database_up:
+        console.print("Cameras: not known without the database")
+        return
+    shown = [{name: row[name] for name in row if name != "skipped_share"} for row in found.cameras]
+    print_rows(shown, title="Cameras", as_json=False)
+
+
+def _print_services(found: "Status") -> None:
+    if not found.services:
+        console.print("Services: none; `sightline run all` starts them", highlight=False)
+        return
+    shown = [{name: row[name] for name in row if name != "detail"} for row in found.services]
+    print_rows(shown, title="Services", as_json=False)
+    print_details((str(row["service"]), row) for row in found.services)
+
+
+@_topics.command("apply")
+def _topics_apply(as_json: JsonOption = False) -> None:
+    """Create the topics that are missing and put right those that differ; deletes nothing."""
+    from sightline.storage.fleets import known_topics  # noqa: PLC0415
+    from sightline.streaming.admin import apply_topics  # noqa: PLC0415
+
+    settings = load_settings()
+    changes = apply_topics(settings, known_topics(settings))
+    print_rows([asdict(change) for change in changes], title="Changes", as_json=as_json)
+
+
+@_topics.command("list")
+def _topics_list(as_json: JsonOption = False) -> None:
+    """Every topic: its key, how it is spread and kept, and whether the broker has it so."""
+    from sightline.storage.fleets import known_topics  # noqa: PLC0415
+    from sightline.streaming.admin import topic_states  # noqa: PLC0415
+
+    settings = load_settings()
+    rows = [
+        {
+            "topic": state.topic.name,
+            "key": state.topic.key,
+            "partitions": state.topic.partitions,
+            "kept": _kept(state.topic),
+            "max bytes": state.topic.max_record_bytes,
+            "state": "missing"
+            if state.partitions is None
+            else "in order"
+            if state.in_order
+            else "differs",
+        }
+        for state in topic_states(settings, known_topics(settings))
+    ]
+    print_rows(rows, title="Topics", as_json=as_json)
+
+
+@_topics.command("manifest")
+def _topics_manifest(
+    cluster: Annotated[str, typer.Option(help="Strimzi's name of the Kafka.")] = "sightline",
+    replicas: Annotated[int, typer.Option(min=1, help="Brokers that have each record.")] = 3,
+    fleet: Annotated[list[str] | None, typer.Option(help="Fleets; default without.")] = None,
+) -> None:
+    """Print the topics as Strimzi's resources for Kubernetes, kept as the settings say."""
+    from ops.rights.strimzi import manifests  # noqa: PLC0415
+    from schemas.topics import DEFAULT_FLEET, all_topics  # noqa: PLC0415
+    from sightline.streaming.admin import kept  # noqa: PLC0415
+
+    retention = load_settings().retention
+    topics = [kept(topic, retention) for topic in all_topics(tuple(fleet or [DEFAULT_FLEET]))]
+    typer.echo(manifests(topics, cluster, replicas), nl=False)
+
+
+@_topics.command("acls")
+def _topics_acls(as_json: JsonOption = False) -> None:
+    """What each service has to be allowed in a Kafka that knows rights; a secure home's does."""
+    from ops.rights.kafka_admission import listed  # noqa: PLC0415
+
+    rows = list(listed())
+    print_rows(rows, title="Rights in Kafka", as_json=as_json)
+
+
+def _kept(topic: Topic) -> str:
+    if topic.compacted:
+        return "compacted"
+    size, days = topic.retention_bytes / MIB, topic.retention_ms / DAY_MS
+    kept = [f"{size:g} MiB a partition"] if size > 0 else []
+    kept += [f"{days:g} days"] if days > 0 else []
+    return ", ".join(kept) or "for ever"
+
+
+@_db.command("upgrade")
+def _db_upgrade(revision: Annotated[str, typer.Argument()] = "head") -> None:
+    """Bring the tables to a revision."""
+    from ops.database.migrate import upgrade  # noqa: PLC0415
+
+    upgrade(load_settings(), revision)
+
+
+@_db.command("downgrade")
+def _db_downgrade(
+    revision: Annotated[str, typer.Argument(help='A revision; "base" drops every table.')],
+) -> None:
+    """Take the tables back to a revision, with what is in them."""
+    from ops.database.migrate import downgrade  # noqa: PLC0415
+
+    downgrade(load_settings(), revision)
+
+
+@_db.command("url")
+def _db_url() -> None:
+    """Print the database's address, password included, for tools such as psql."""
+    from sightline.runtime.connection_urls import database_url  # noqa: PLC0415
+
+    typer.echo(database_url(load_settings()))

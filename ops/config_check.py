@@ -1,0 +1,134 @@
+"""Whether what the settings say can be had: each secret, file, server and model, by trying it."""
+
+import stat
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from ops.database.migrate import revisions
+from sightline.models.packs import resolve_pack
+from sightline.runtime.connection_urls import kafka_servers, objects_folder
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.runtime.secrets import is_reference, reveal
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.provenance import leaves, origin, value_of
+from sightline.runtime.settings.sources import config_file, read_config_file
+from sightline.storage.db import connect
+from sightline.storage.fleets import known_topics
+from sightline.storage.objects import open_store
+from sightline.streaming.admin import reachable, topic_states
+
+_MADE_BY_US = ("home", "faults")
+"""Folders that need not be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of one try; `detail` says what to do where it is wrong."""
+
+    part: str
+    is_right: bool
+    detail: str
+
+
+def check(settings: Settings) -> list[Finding]:
+    """Try everything that is set; changes nothing that stays."""
+    tries: dict[str, Callable[[Settings], str]] = {
+        "secrets": _secrets,
+        "files": _files,
+        "kafka": _kafka,
+        "database": _database,
+        "topics": _topics,
+        "objects": _objects,
+        "models": _models,
+    }
+    return [_tried(part, one, settings) for part, one in tries.items()]
+
+
+def _tried(part: str, one: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(part, True, one(settings))
+    except (SightlineError, InfrastructureError) as error:
+        return Finding(part, False, str(error))
+
+
+def _secrets(settings: Settings) -> str:
+    given = [
+        (path, field, value)
+        for path, field in leaves(Settings)
+        if isinstance(value := value_of(settings, path), SecretStr)
+    ]
+    kept = [value for _path, _field, value in given if is_reference(value)]
+    for value in kept:
+        reveal(value)
+    if _others_may_read(config_file()):
+        said = read_config_file()
+        for path, field, value in given:
+            if not is_reference(value) and origin(path, field, said) == "config.yaml":
+                raise SightlineError(
+                    f"{config_file()} holds {'.'.join(path)} and others may read it: chmod 600"
+                )
+    return f"{len(given)}, {len(kept)} of them kept elsewhere"
+
+
+def _others_may_read(path: Path) -> bool:
+    return path.is_file() and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def _files(settings: Settings) -> str:
+    named: dict[str, Path] = {
+        ".".join(path): value
+        for path, _field in leaves(Settings)
+        if path[0] not in _MADE_BY_US and isinstance(value := value_of(settings, path), Path)
+    }
+    for setting, file in named.items():
+        if not file.exists():
+            raise SightlineError(f"{setting}: there is no {file}")
+    return f"{len(named)} named, all there"
+
+
+def _kafka(settings: Settings) -> str:
+    servers = kafka_servers(settings)
+    if not reachable(settings):
+        raise SightlineError(f"no answer from {servers}")
+    return servers
+
+
+def _database(settings: Settings) -> str:
+    with connect(settings) as db:
+        row = db.execute("SELECT current_user, split_part(version(), ' ', 2)").fetchone()
+    current, newest = revisions(settings)
+    if current != newest:
+        raise SightlineError(f"its revision is {current}, not {newest}: run `sightline db upgrade`")
+    user, version = row or ("", "")
+    return f"PostgreSQL {version} as {user}, revision {current}"
+
+
+def _topics(settings: Settings) -> str:
+    states = topic_states(settings, known_topics(settings))
+    wrong = [state.topic.name for state in states if not state.in_order]
+    if wrong:
+        raise SightlineError(f"{', '.join(wrong)}: run `sightline topics apply`")
+    return f"{len(states)}, all in order"
+
+
+def _objects(settings: Settings) -> str:
+    folder = objects_folder(settings)
+    if not (settings.s3_bucket or folder.is_dir()):
+        raise SightlineError(f"there is no {folder}: run `sightline up` first, or give S3_BUCKET")
+    store = open_store(settings)
+    key = f"config-check-{uuid.uuid4()}"
+    store.put(key, b"a try", "text/plain")
+    try:
+        if store.get(key) != b"a try":
+            raise SightlineError(f"{store.location(key)} does not hold what was put there")
+    finally:
+        store.delete(key)
+    return store.location(key).rpartition("/")[0]
+
+
+def _models(settings: Settings) -> str:
+    return f"pack {resolve_pack(settings).id}"

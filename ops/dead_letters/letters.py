@@ -1,0 +1,239 @@
+"""Dead letters: what was given up on, read back, tried again or dropped.
+
+A letter is named by where it stands in its topic. What became of it is in `dead_letter_fates`.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from google.protobuf.message import DecodeError
+
+from schemas import sightline_pb2 as pb
+from schemas.topics import DEAD_LETTERS, LIVE
+from sightline.runtime.errors import (
+    ConflictError,
+    InfrastructureError,
+    NotFoundError,
+    SightlineError,
+)
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect
+from sightline.streaming import topic_reader
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import RETRY_FOR, RETRY_OF, Headers, Out, Record
+
+_ID = re.compile(r"(\d{1,9})@(\d{1,18})")
+_LOCK = 0x516874_0D1C
+"""Advisory lock of the one who decides on letters."""
+
+_DELIVERY_SECONDS = 30.0
+
+What = Literal["replayed", "dropped"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LetterId:
+    """Where a letter stands: partition and offset in its topic."""
+
+    partition: int
+    offset: int
+
+    @classmethod
+    def parse(cls, given: str) -> "LetterId":
+        """The id that `str` gives. Raises SightlineError."""
+        found = _ID.fullmatch(given)
+        if found is None:
+            raise SightlineError(f"{given[:80]} is no dead letter: give an id as in `dlq list`")
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.partition}@{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a letter."""
+
+    what: str  # replayed or dropped
+    made_by: str | None
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter; one that cannot be read itself has no source."""
+
+    id: LetterId
+    message: pb.DeadLetter
+    fate: Fate | None = None
+
+    @property
+    def run(self) -> str:
+        """In which pass over the frames it was given up."""
+        return self.message.run or LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which letters are meant: some by id, else all of a service or a reason."""
+
+    ids: frozenset[LetterId] = frozenset()
+    service: str | None = None
+    reason: str | None = None
+
+    def __contains__(self, letter: Letter) -> bool:
+        message = letter.message
+        return (
+            (not self.ids or letter.id in self.ids)
+            and self.service in (None, message.service)
+            and self.reason in (None, message.reason)
+        )
+
+
+def read(settings: Settings, choice: Choice) -> Iterator[Letter]:
+    """The letters that are meant and there now, oldest first, each with its fate.
+
+    Raises InfrastructureError.
+    """
+    with closing(connect(settings)) as db:
+        fates = _fates(db)
+    kept = _retained(settings)
+    starts = {number: low for number, (low, _end) in kept.items()}
+    for record in topic_reader.records_from(settings, DEAD_LETTERS.name, starts):
+        # What is replayed may be given up again, and comes here while we read.
+        if record.offset < kept[record.partition][1]:
+            letter = _letter(record, fates)
+            if letter in choice:
+                yield letter
+
+
+def find(settings: Settings, letter_id: LetterId) -> Letter:
+    """One letter. Raises NotFoundError for one that is not there, or not any more."""
+    low, high = _retained(settings).get(letter_id.partition, (0, 0))
+    if low <= letter_id.offset < high:
+        starts = {letter_id.partition: letter_id.offset}
+        first = next(topic_reader.records_from(settings, DEAD_LETTERS.name, starts), None)
+        if first is not None and first.offset == letter_id.offset:
+            with closing(connect(settings)) as db:
+                return _letter(first, _fates(db))
+    raise NotFoundError(f"there is no dead letter {letter_id}: see `sightline dlq list --decided`")
+
+
+def replay(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterId]:
+    """Send records to where they came from again, for the service that gave them up alone.
+
+    Each is delivered before its fate is written; the services take one that comes twice once.
+    Raises NotFoundError for an id that is not there, ConflictError for one that was decided on
+    or is of a run, InfrastructureError when Kafka does not take a record: the letters before it
+    have been replayed.
+    """
+    producer = SureProducer(producer_config(settings, "sightline-dlq"))
+    with _deciding(settings) as db:
+        for letter in _undecided(settings, choice):
+            reason = _why_not(letter)
+            if reason and choice.ids:
+                raise ConflictError(reason)
+            if reason:
+                continue
+            producer.send(again(letter.message))
+            try:
+                producer.flush(_DELIVERY_SECONDS)
+            except InfrastructureError as error:
+                raise InfrastructureError(f"letter {letter.id}: {error}") from error
+            _decide(db, letter.id, "replayed", made_by)
+            yield letter.id
+
+
+def drop(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterId]:
+    """Let letters be: they are listed no more. Raises as `replay` does."""
+    with _deciding(settings) as db:
+        for letter in _undecided(settings, choice):
+            _decide(db, letter.id, "dropped", made_by)
+            yield letter.id
+
+
+def again(letter: pb.DeadLetter) -> Out:
+    """The record of a letter, for its own place and the service that gave it up."""
+    kept = [(one.key, one.value) for one in letter.headers]
+    headers: Headers = tuple(one for one in kept if one[0] not in (RETRY_FOR, RETRY_OF))
+    headers += ((RETRY_FOR, letter.service.encode()),)
+    if letter.stack:  # else of a version that took no note of what it gave up
+        first = next((value for key, value in kept if key == RETRY_OF), None)
+        headers += ((RETRY_OF, first or str(letter.source.offset).encode()),)
+    return Out(
+        letter.source.topic,
+        letter.key.decode(errors="surrogateescape"),
+        letter.value,
+        letter.timestamp_ms or letter.failed_at_us // 1000,
+        letter.source.partition,
+        headers,
+    )
+
+
+def _why_not(letter: Letter) -> str | None:
+    """Why a letter cannot be replayed; None where it can."""
+    if letter.run != LIVE:
+        return f"letter {letter.id} is of the run {letter.run}: delete the run and make it again"
+    if not letter.message.source.topic:
+        return f"letter {letter.id} cannot be read, and does not say where it came from"
+    return None
+
+
+def _letter(record: Record, fates: dict[LetterId, Fate]) -> Letter:
+    letter_id = LetterId(record.partition, record.offset)
+    try:
+        message = pb.DeadLetter.FromString(record.value or b"")
+    except DecodeError as error:
+        message = pb.DeadLetter(
+            value=record.value or b"",
+            reason="no_letter",
+            detail=str(error),
+            failed_at_us=record.timestamp_ms * 1000,
+        )
+    return Letter(letter_id, message, fates.get(letter_id))
+
+
+def _retained(settings: Settings) -> dict[int, tuple[int, int]]:
+    return topic_reader.retained(settings, DEAD_LETTERS.name)
+
+
+def _undecided(settings: Settings, choice: Choice) -> Iterator[Letter]:
+    """The letters that are meant and have no fate; of those named each has to be such a one."""
+    named = [find(settings, one) for one in sorted(choice.ids)]
+    for letter in named:
+        if letter.fate:
+            raise ConflictError(f"letter {letter.id} was {letter.fate.what} before")
+    for letter in named or read(settings, choice):
+        if letter in choice and not letter.fate:
+            yield letter
+
+
+@contextmanager
+def _deciding(settings: Settings) -> Iterator[Connection]:
+    """A connection on which each statement counts at once, for one at a time who decides."""
+    with closing(connect(settings, autocommit=True)) as db:
+        db.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        yield db
+
+
+def _decide(db: Connection, letter_id: LetterId, what: What, made_by: str) -> None:
+    db.execute(
+        "INSERT INTO dead_letter_fates (letter_partition, letter_offset, fate, made_by)"
+        " VALUES (%s, %s, %s, %s)",
+        (letter_id.partition, letter_id.offset, what, made_by),
+    )
+
+
+def _fates(db: Connection) -> dict[LetterId, Fate]:
+    found = db.execute(
+        "SELECT letter_partition, letter_offset, fate, made_by, made_at FROM dead_letter_fates"
+    )
+    return {
+        LetterId(partition, offset): Fate(what, made_by, made_at)
+        for partition, offset, what, made_by, made_at in found
+    }

@@ -1,0 +1,1 @@
+"""Encrypts what is stored with the newest key."""

@@ -1,0 +1,1 @@
+"""Enrols many employees at once: a folder of photos, or a list."""

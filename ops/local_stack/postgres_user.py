@@ -1,0 +1,231 @@
+"""PostgreSQL for root: it refuses to run as root, so it runs as a system user of its own.
+
+That user may not enter a home, and nothing above a home is opened for it. So what it needs is
+in a folder of its own, which other users cannot enter either:
+
+    /var/lib/sightline-postgres/
+        server-.../    PostgreSQL's programs, copied from where they are installed
+        ID/            data of one home, whose `postgres` is a link to it
+            home       the home that it belongs to
+"""
+
+import errno
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.file_locks import locked
+from sightline.runtime.private_files import write_secret
+
+log = logging.getLogger(__name__)
+
+SYSTEM_USER = "sightline-postgres"
+
+PLACE = Path("/var/lib/sightline-postgres")
+"""A link here leads to another disk, whose folders have to let the system user through."""
+
+_FOLDER_MODE = 0o710  # root's; the system user passes and does not list
+_RECORD = "home"
+
+
+def system_user() -> str | None:
+    """Return whom PostgreSQL runs as: None for ourselves, as root the system user, made if absent.
+
+    Raises SightlineError where it cannot be made.
+    """
+    if os.geteuid() != 0:
+        return None
+    if not _has_user():
+        _make_user()
+    return SYSTEM_USER
+
+
+def own_copy(name: str, root: Path, parts: Sequence[str]) -> Path:
+    """Copy `parts` of the folder `root` to where the system user may read them, once for a name.
+
+    Returns the folder that stands for `root`. The copy appears whole or not at all.
+    Raises SightlineError where it cannot be written.
+    """
+    copy = _place() / f"server-{name}"
+    try:
+        with locked(PLACE / "servers.lock"):
+            if not copy.exists():
+                _copy(root, parts, copy)
+    except OSError as error:
+        raise _not_written(error) from error
+    return copy
+
+
+def data_folder(entry: Path) -> Path:
+    """Return the folder of a home's `postgres`: itself, or where it leads.
+
+    A copied home's leads to the data of another home, which are none of its own: itself then.
+    """
+    if not entry.is_symlink() or _is_copied(entry):
+        return entry
+    return entry.resolve()
+
+
+def settle(entry: Path) -> None:
+    """Give a home whose server is down a data folder that the system user may enter.
+
+    Moves what an earlier version has left in the home. A crash at any point loses nothing: the
+    next call goes on. Raises SightlineError where it cannot be written, or the home leads to data
+    that are not there or not its own.
+    """
+    root = _place()
+    moved = entry.with_name("postgres.moved")
+    try:
+        if not entry.is_symlink():
+            link = entry.with_name("postgres.link")  # remembers the place until all is there
+            if not link.is_symlink():
+                link.symlink_to(root / uuid4().hex)
+            place = link.readlink()
+            if entry.is_dir():
+                _move(entry, place, moved)
+            place.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            link.rename(entry)
+        place = _checked(entry)
+        _give_to_group(place, _FOLDER_MODE)
+        _record(place, entry.parent.resolve())
+        if moved.exists():
+            shutil.rmtree(moved)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise _not_written(error) from error
+
+
+def homes() -> Iterator[tuple[Path, Path]]:
+    """Yield each home of this machine's root with its data folder, homes that are gone included."""
+    if os.geteuid() == 0:
+        for record in PLACE.glob(f"*/{_RECORD}"):
+            yield _recorded(record), record.parent
+
+
+def discard(folder: Path) -> None:
+    """Remove the data folders of all homes at or below a folder; their servers are down."""
+    for home, place in list(homes()):
+        if home.is_relative_to(folder.resolve()):
+            shutil.rmtree(place)
+
+
+def _has_user() -> bool:
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return False
+    return True
+
+
+def _make_user() -> None:
+    try:
+        subprocess.run(
+            [
+                "useradd", "--system", "--user-group", "--no-create-home", "--shell", "/bin/false",
+                SYSTEM_USER,
+            ],
+            capture_output=True, check=True, umask=0o022,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError) as error:
+        if _has_user():
+            return  # another home was quicker
+        raise SightlineError(
+            f"PostgreSQL does not run as root, and no user {SYSTEM_USER} could be made: {error}"
+        ) from error
+
+
+def _place() -> Path:
+    try:
+        PLACE.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        _give_to_group(PLACE, _FOLDER_MODE)
+    except OSError as error:
+        raise _not_written(error) from error
+    return PLACE.resolve()
+
+
+def _not_written(error: Exception) -> SightlineError:
+    return SightlineError(
+        f"PostgreSQL of root keeps its data in {PLACE}, which cannot be written: {error}"
+    )
+
+
+def _give_to_group(path: Path, mode: int) -> None:
+    """Make a path root's, and of the system user's group; the group first, then its rights."""
+    shutil.chown(path, "root", SYSTEM_USER)
+    path.chmod(mode)
+
+
+def _copy(root: Path, parts: Sequence[str], copy: Path) -> None:
+    draft = copy.with_name(f"{copy.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)  # of who was interrupted
+    for part in parts:
+        shutil.copytree(root / part, draft / part, symlinks=True, dirs_exist_ok=True)
+    for path in (draft, *draft.rglob("*")):
+        if not path.is_symlink():
+            # It may have been installed under a strict umask.
+            runs = path.stat().st_mode & 0o100
+            _give_to_group(path, 0o750 if runs else 0o640)
+    os.sync()
+    draft.rename(copy)
+
+
+def _record(place: Path, home: Path) -> None:
+    record = place / _RECORD
+    if not record.exists() or _recorded(record) != home:
+        write_secret(record, os.fsencode(home))
+
+
+def _recorded(record: Path) -> Path:
+    return Path(os.fsdecode(record.read_bytes()))
+
+
+def _is_copied(entry: Path) -> bool:
+    """Whether a home leads to the data of another home; one that was moved is no other."""
+    record = entry / _RECORD
+    try:
+        home = _recorded(record)
+        return not home.samefile(entry.parent) and (home / entry.name).samefile(entry)
+    except OSError:  # nothing is there any more
+        return False
+
+
+def _checked(entry: Path) -> Path:
+    place = entry.resolve()
+    if not place.is_dir():
+        raise SightlineError(f"the database of {entry.parent} is missing: it was in {place}")
+    if _is_copied(entry):
+        raise SightlineError(
+            f"{place} is the database of the home {_recorded(place / _RECORD)}, of which"
+            f" {entry.parent} is a copy: `sightline backup` and `restore` copy a home"
+        )
+    return place
+
+
+def _move(entry: Path, place: Path, aside: Path) -> None:
+    """Move a data folder; to another disk it is copied before it leaves its own place."""
+    data = entry / "data"
+    if data.exists() and data.stat().st_uid != pwd.getpwnam(SYSTEM_USER).pw_uid:
+        raise SightlineError(f"{data} is not of {SYSTEM_USER}: run this as the user whose it is")
+    if entry.is_mount():
+        raise SightlineError(
+            f"{entry} is a disk of its own: mount it where {SYSTEM_USER} may enter, and make"
+            f" {entry} a link to it"
+        )
+    log.warning("moving PostgreSQL's data from %s to %s", entry, place)
+    try:
+        entry.rename(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        draft = place.with_name(f"{place.name}.draft")
+        for stale in (draft, place):  # of who was interrupted
+            shutil.rmtree(stale, ignore_errors=True)
+        subprocess.run(["cp", "--archive", entry, draft], capture_output=True, check=True)
+        os.sync()
+        draft.rename(place)
+        entry.rename(aside)

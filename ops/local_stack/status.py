@@ -1,0 +1,160 @@
+"""What runs and what does not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from ops.local_stack.camera_overload import overload_fields, skipped_shares
+from ops.local_stack.monitoring import alerts
+from ops.local_stack.ports import answers
+from ops.local_stack.process_registry import running_services
+from ops.local_stack.supervised import UP, supervised
+from sightline.runtime.connection_urls import (
+    LOOPBACK,
+    StackPorts,
+    database_url,
+    is_database_given,
+    objects_folder,
+)
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+from sightline.streaming.admin import reachable
+from sightline.streaming.client_config import kafka_access
+
+_DATABASE = "database"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of an installation."""
+
+    parts: list[dict[str, Any]]
+    cameras: list[dict[str, Any]]
+    services: list[dict[str, Any]]
+    alerts: list[dict[str, Any]]
+    """Those that fire; none without monitoring."""
+
+    @property
+    def all_up(self) -> bool:
+        """True if all parts answer, and every service runs that a supervisor is to run."""
+        return all(one["state"] == UP for one in (*self.parts, *self.services))
+
+    @property
+    def is_database_up(self) -> bool:
+        """True if the database answers, and with it the list of cameras is whole."""
+        return all(one["state"] == UP for one in self.parts if one["part"] == _DATABASE)
+
+
+def status(settings: Settings) -> Status:
+    """Ask everybody."""
+    monitoring, firing = _monitoring(settings)
+    shares = skipped_shares(settings.home)
+    return Status(
+        parts=[*_brokers(settings), _database(settings), _objects(settings), *monitoring],
+        cameras=_cameras(settings, shares),
+        services=_services(settings),
+        alerts=firing,
+    )
+
+
+def _part(name: str, address: str, state: str, *, embedded: bool) -> dict[str, Any]:
+    where = "embedded" if embedded else "given"
+    return {"part": name, "address": address, "from": where, "state": state}
+
+
+def _brokers(settings: Settings) -> list[dict[str, Any]]:
+    """Kafka, or each of its nodes where the home has several."""
+    ports = StackPorts.load(settings.home)
+    if settings.kafka_bootstrap_servers:
+        return [_broker("kafka", settings.kafka_bootstrap_servers, settings, embedded=False)]
+    if ports is None:
+        return [_part("kafka", "", "not set up", embedded=True)]
+    names = [f"kafka-{number}" for number in range(1, len(ports.kafka) + 1)]
+    return [
+        _broker(name, node.address, settings, embedded=True)
+        if answers(node.clients)
+        else _part(name, node.address, "down", embedded=True)
+        for name, node in zip(names if len(names) > 1 else ["kafka"], ports.kafka, strict=True)
+    ]
+
+
+def _broker(name: str, address: str, settings: Settings, *, embedded: bool) -> dict[str, Any]:
+    access = kafka_access(settings)
+    alone = settings.model_copy(update={"kafka_bootstrap_servers": address, "kafka": access})
+    return _part(name, address, "up" if reachable(alone) else "down", embedded=embedded)
+
+
+def _database(settings: Settings) -> dict[str, Any]:
+    embedded = not is_database_given(settings)
+    if embedded and StackPorts.load(settings.home) is None:
+        return _part(_DATABASE, "", "not set up", embedded=True)
+    parts = urlsplit(database_url(settings))
+    address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+    try:
+        connect(settings).close()
+        state = "up"
+    except SightlineError as error:
+        state = "empty" if "db upgrade" in str(error) else "down"
+    return _part(_DATABASE, address, state, embedded=embedded)
+
+
+def _objects(settings: Settings) -> dict[str, Any]:
+    if settings.s3_bucket:
+        address = f"s3://{settings.s3_bucket}/{settings.s3_prefix}"
+        return _part("objects", address, "up", embedded=False)
+    folder = objects_folder(settings)
+    return _part("objects", str(folder), "up" if folder.is_dir() else "not set up", embedded=True)
+
+
+def _monitoring(settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Prometheus as a part, where the home has one, and the alerts that fire."""
+    ports = StackPorts.load(settings.home)
+    if ports is None or ports.prometheus is None:
+        return [], []
+    address = f"http://{LOOPBACK}:{ports.prometheus}"
+    try:
+        firing = alerts(ports.prometheus)
+    except SightlineError:
+        return [_part("prometheus", address, "down", embedded=True)], []
+    return [_part("prometheus", address, "up", embedded=True)], firing
+
+
+def _services(settings: Settings) -> list[dict[str, Any]]:
+    """Return every process that runs, and those that a supervisor is to run and that do not."""
+    bad = [one for one in supervised(settings.home) if one.is_failing]
+    restarting = {(one.host, one.process): one for one in bad}
+    rows = []
+    for one in running_services(settings):
+        trouble = restarting.pop((one.host, one.pid), None)
+        state, detail = (trouble.state, trouble.detail) if trouble else (UP, "")
+        rows.append(_service(one.name, one.host, one.pid, state, detail))
+    there = {(row["host"], row["process"]) for row in rows}
+    rows += [
+        _service(one.service, one.host, one.process, one.state, one.detail)
+        for one in bad
+        if (one.host, one.process) not in there
+    ]
+    return sorted(rows, key=lambda row: (row["service"], row["host"], row["process"] or 0))
+
+
+def _service(name: str, host: str, pid: int | None, state: str, detail: str) -> dict[str, Any]:
+    return {"service": name, "host": host, "process": pid, "state": state, "detail": detail}
+
+
+def _cameras(settings: Settings, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the cameras that are not removed; none while the database is away."""
+    try:
+        with connect(settings) as connection:
+            rows = connection.execute(
+                "SELECT camera_id, site_id, fleet, status, status_at, status_detail"
+                " FROM cameras WHERE enabled ORDER BY camera_id"
+            ).fetchall()
+    except (SightlineError, psycopg.Error):
+        return []
+    names = ("camera", "site", "fleet", "state", "since", "detail")
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    return [row | overload_fields(row["detail"], shares.get(row["camera"])) for row in found]

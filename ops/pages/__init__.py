@@ -1,0 +1,1 @@
+"""Pages and dashboards that are generated from the code: `make docs`."""

@@ -1,0 +1,84 @@
+"""`docs/settings.md`, made from the settings model: `make docs`."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.provenance import leaves
+from sightline.runtime.settings.sources import variables_of
+
+_HEAD = """# Settings
+
+Made from `sightline/runtime/settings` by `make docs`.
+
+Every setting is a variable of the environment, a key of `config.yaml` in the home, or `--set` on
+the command line (`sightline --set vision.shots=7 run vision`). The command line comes before the
+environment, and the file is last. What is unknown is an error. In the file a group is a mapping:
+
+```yaml
+pack: dlib
+vision:
+  shots: 7
+```
+
+`sightline config show` says what each setting is and where that comes from; `sightline config
+check` tries it all: secrets, files, servers, models.
+
+## Secrets
+
+What is called a secret below is the secret itself, or the place that has it:
+
+| value | what is used |
+|---|---|
+| `file:/run/secrets/db` | the content of a file without its last line break, read at every use |
+| `secretsmanager:NAME` | a secret of AWS Secrets Manager |
+| `secretsmanager:NAME#KEY` | a value of one that is a JSON object |
+| `ssm:NAME` | a parameter of AWS Systems Manager, decrypted |
+
+boto3 finds region and credentials where it always does (`AWS_DEFAULT_REGION`, a role, ...). A
+secret that changes needs no restart: it is fetched again when it is older than
+`secrets.refresh_seconds`, and when the server that it is for refuses it. While AWS does not
+answer, the secret of before is used. With `DB_SECRET_NAME` user and password come from a secret
+as RDS writes and rotates it, and where there is no `DATABASE_URL` the address too.
+
+## All of them
+
+| variable | default | what it is |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """The page, as it has to stand in `docs/settings.md`."""
+    return _HEAD + "".join(f"{row}\n" for row in _rows())
+
+
+def _rows() -> Iterator[str]:
+    for path, field in leaves(Settings):
+        names = ", ".join(f"`{one}`" for one in variables_of(path, field))
+        yield f"| {names} | {_default(field)} | {_meaning(field)} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "the user's data folder"
+    return "" if field.default in (None, "") else f"`{field.default}`"
+
+
+def _meaning(field: FieldInfo) -> str:
+    choices = [one for one in get_args(field.annotation) if isinstance(one, str)]
+    meaning = field.description or ""
+    if _is_secret(field.annotation):
+        meaning = f"secret: {meaning}"
+    return f"{meaning} ({', '.join(choices)})" if choices else meaning
+
+
+def _is_secret(kind: object) -> bool:
+    return kind is SecretStr or any(_is_secret(one) for one in get_args(kind))
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201

@@ -1,0 +1,125 @@
+"""A small certificate authority: that of one home, which nobody else has to trust."""
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from sightline.runtime.private_files import Pair, write_secret
+
+_SERVER = IPv4Address("127.0.0.1")
+
+_AUTHORITY_DAYS = 3650
+_CERTIFICATE_DAYS = 397
+RENEW_DAYS = 60
+"""A certificate that runs out within so many days is made anew by the next `up`."""
+
+_EARLIER = timedelta(minutes=5)  # clocks differ
+_USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+class Authority:
+    """Signs certificates with the key in its folder; makes that where it is not there."""
+
+    def __init__(self, folder: Path, now: datetime) -> None:
+        self._now = now
+        self._pair = Pair(folder / "ca.crt", folder / "ca.key")
+        if not self._pair.certificate.exists():
+            self._found()
+        self._certificate = x509.load_pem_x509_certificate(self._pair.certificate.read_bytes())
+        key = serialization.load_pem_private_key(self._pair.key.read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise TypeError("the authority's key is not one of ours")
+        self._key = key
+
+    def ensure(self, name: str, pair: Pair) -> bool:
+        """Make a certificate for a name where there is none, or it runs out; whether it was made.
+
+        It is good for clients, and for servers on loopback.
+        """
+        if pair.certificate.exists() and pair.key.exists() and self._is_good(pair.certificate):
+            return False
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = self._builder(name, key.public_key(), _CERTIFICATE_DAYS)
+        names = [x509.DNSName("localhost"), x509.IPAddress(_SERVER)]
+        builder = (
+            builder.issuer_name(self._certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_may(digital_signature=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(_USES), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        )
+        _write(pair, key, builder.sign(self._key, hashes.SHA256()))
+        return True
+
+    def _is_good(self, path: Path) -> bool:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+        try:
+            found.verify_directly_issued_by(self._certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False  # of an authority that there was before
+        return found.not_valid_after_utc > self._now + timedelta(days=RENEW_DAYS)
+
+    def _found(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = "Sightline home"
+        builder = self._builder(name, key.public_key(), _AUTHORITY_DAYS).issuer_name(_named(name))
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        ).add_extension(_may(key_cert_sign=True), critical=True)
+        _write(self._pair, key, builder.sign(key, hashes.SHA256()))
+
+    def _builder(
+        self, name: str, key: ec.EllipticCurvePublicKey, days: int
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(_named(name))
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self._now - _EARLIER)
+            .not_valid_after(self._now + timedelta(days=days))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        )
+
+
+def now() -> datetime:
+    """The present, as certificates count it."""
+    return datetime.now(UTC)
+
+
+def _may(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, key_cert_sign=key_cert_sign,
+        crl_sign=key_cert_sign, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _write(pair: Pair, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+    """The key first: a certificate that is there has one."""
+    pair.certificate.unlink(missing_ok=True)
+    write_secret(
+        pair.key,
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+    )
+    draft = pair.certificate.with_suffix(".new")
+    draft.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    draft.replace(pair.certificate)

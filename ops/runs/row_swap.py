@@ -1,0 +1,204 @@
+"""Rows of motion events that change places, and what follows from it for everything else.
+
+The caller holds the lock of the corrections alone: nobody else writes what is moved here.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from psycopg import sql
+
+from schemas.ids import sighting_id
+from sightline.people import employees, identity_corrections, relabel, visit_rows
+from sightline.people.identity_corrections import Cursor
+from sightline.storage.run_schemas import ROWS
+
+_BY_SIGHTING = ("snapshots", "pending_snapshots")
+
+_MOVE = """
+WITH moved AS (DELETE FROM {source} WHERE {which} RETURNING *)
+INSERT INTO {target} ({columns}) SELECT {columns} FROM moved
+"""
+
+_COLUMNS = """
+SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s
+INTERSECT
+SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s
+"""
+
+_SEEN = """
+SELECT DISTINCT global_id FROM {} WHERE motion_event_id = ANY(%s::uuid[]) AND global_id <> 0
+"""
+
+# Rows of a run hold on to people who have been removed, and to events that retention has deleted.
+_LEFT = """
+UPDATE {} AS row SET employee_id = NULL
+WHERE NOT EXISTS (SELECT FROM public.employees WHERE employees.id = row.employee_id)
+    AND employee_id IS NOT NULL AND motion_event_id = ANY(%s::uuid[])
+RETURNING global_id
+"""
+_NO_EVENT = """
+DELETE FROM {} AS row WHERE motion_event_id = ANY(%s::uuid[]) AND NOT EXISTS (
+    SELECT FROM public.motion_events event WHERE event.event_id = row.motion_event_id)
+"""
+
+_LAST_SEEN_IN = """
+SELECT employee_id, max(timestamp) FROM public.access_logs
+WHERE motion_event_id = ANY(%s::uuid[]) AND employee_id IS NOT NULL GROUP BY employee_id
+"""
+
+# Whose latest moment was among the rows that went has another one now.
+_LAST_SEEN = """
+UPDATE public.employees SET last_seen = CASE
+    WHEN last_seen <= gone.last THEN now_seen.last ELSE greatest(last_seen, now_seen.last) END
+FROM unnest(%s::uuid[], %s::timestamptz[]) AS gone(employee_id, last)
+LEFT JOIN LATERAL (
+    SELECT max(timestamp) AS last FROM public.access_logs log
+    WHERE log.employee_id = gone.employee_id) AS now_seen ON true
+WHERE employees.id = gone.employee_id
+"""
+
+_CORRECTED = """
+SELECT correction.track_uuid, coalesce(alias.into_global_id, correction.global_id)
+FROM track_corrections correction LEFT JOIN person_aliases alias USING (global_id)
+WHERE correction.track_uuid IN (
+    SELECT track_uuid FROM person_tracks WHERE motion_event_id = ANY(%(events)s::uuid[])
+    UNION SELECT track_uuid FROM access_logs WHERE motion_event_id = ANY(%(events)s::uuid[]))
+ORDER BY 1
+"""
+
+_MERGED = """
+SELECT DISTINCT alias.global_id, alias.into_global_id FROM person_aliases alias
+JOIN (
+    SELECT global_id FROM access_logs WHERE motion_event_id = ANY(%(events)s::uuid[])
+    UNION SELECT global_id FROM person_tracks WHERE motion_event_id = ANY(%(events)s::uuid[])
+) AS said USING (global_id) ORDER BY 1
+"""
+
+# Strangers alone: the logs keep the name that an enrolled person had, and who was removed.
+_RENAMED = """
+SELECT DISTINCT log.global_id FROM access_logs log LEFT JOIN person_names named USING (global_id)
+WHERE motion_event_id = ANY(%(events)s::uuid[]) AND access_status = 'unknown'
+    AND person_name <> coalesce(named.name, %(unknown)s) ORDER BY 1
+"""
+
+_FORGOTTEN = """
+UPDATE person_tracks SET embedding = NULL, embedding_sealed = NULL
+WHERE motion_event_id = ANY(%s::uuid[]) AND global_id IN (
+    SELECT (details ->> 'global_id')::bigint FROM corrections WHERE kind = 'forget')
+"""
+
+_STALE_PICTURES = """
+INSERT INTO stale_snapshots (sighting_id)
+SELECT sighting_id FROM snapshot_owners WHERE motion_event_id = ANY(%s::uuid[])
+ON CONFLICT DO NOTHING
+"""
+
+
+def replace(cursor: Cursor, events: Sequence[str], incoming: str, outgoing: str) -> int:
+    """Move the live rows of motion events to a schema, and those of another to their place.
+
+    Corrections made since hold for what comes. Returns how many sightings came.
+    """
+    cursor.execute("SET LOCAL search_path = public")
+    wanted = list(events)
+    touched = _persons(cursor, "public", wanted) | _persons(cursor, incoming, wanted)
+    cursor.execute(_LAST_SEEN_IN, (wanted,))
+    gone: dict[UUID, datetime] = dict(cursor.fetchall())
+    removed = _detach(cursor, incoming, wanted)
+    _move(cursor, wanted, "public", outgoing)
+    came = _move(cursor, wanted, incoming, "public")
+    for person in removed:
+        employees.unname(cursor, person)
+    touched |= _correct(cursor, wanted)
+    cursor.execute(_STALE_PICTURES, (wanted,))
+    visit_rows.compute(cursor, wanted)
+    relabel.recompute(cursor, touched)
+    cursor.execute(_LAST_SEEN_IN, (wanted,))
+    seen = gone | {person: gone.get(person) for person, _last in cursor.fetchall()}
+    cursor.execute(_LAST_SEEN, (list(seen), list(seen.values())))
+    return came
+
+
+def _persons(cursor: Cursor, schema: str, events: list[str]) -> set[int]:
+    persons: set[int] = set()
+    for table in ("person_tracks", "access_logs"):
+        cursor.execute(sql.SQL(_SEEN).format(sql.Identifier(schema, table)), (events,))
+        persons |= {row[0] for row in cursor}
+    return persons
+
+
+def _detach(cursor: Cursor, schema: str, events: list[str]) -> set[int]:
+    """Let rows refer to nothing that is gone; the people who were removed."""
+    removed: set[int] = set()
+    visits = sql.Identifier(schema, "visitor_logs")
+    cursor.execute(sql.SQL(_NO_EVENT).format(visits), (events,))
+    for table in (sql.Identifier(schema, "access_logs"), visits):
+        cursor.execute(sql.SQL(_LEFT).format(table), (events,))
+        removed |= {row[0] for row in cursor}
+    return removed
+
+
+def _move(cursor: Cursor, events: list[str], source: str, target: str) -> int:
+    """Move all rows of motion events; how many sightings they are."""
+    sightings = _sightings(cursor, source, events)
+    moved = 0
+    for table in ROWS:
+        by_sighting = table in _BY_SIGHTING
+        cursor.execute(_COLUMNS, (source, table, target, table))
+        column_names = sorted(row[0] for row in cursor)
+        statement = sql.SQL(_MOVE).format(
+            source=sql.Identifier(source, table),
+            target=sql.Identifier(target, table),
+            columns=sql.SQL(", ").join(map(sql.Identifier, column_names)),
+            which=sql.SQL(
+                "sighting_id = ANY(%s::uuid[])"
+                if by_sighting
+                else "motion_event_id = ANY(%s::uuid[])"
+            ),
+        )
+        cursor.execute(statement, (sightings if by_sighting else events,))
+        if table == "access_logs":
+            moved = cursor.rowcount
+    return moved
+
+
+def _sightings(cursor: Cursor, schema: str, events: list[str]) -> list[str]:
+    """The ids of all sightings of tracks of motion events, also of those that are nobody yet."""
+    cursor.execute(
+        sql.SQL(
+            "SELECT track_uuid::text, epoch FROM {owners} WHERE motion_event_id = ANY(%(events)s)"
+            " UNION SELECT track_uuid::text, coalesce(epoch, 0) FROM {tracks}"
+            " WHERE motion_event_id = ANY(%(events)s)"
+        ).format(
+            owners=sql.Identifier(schema, "snapshot_owners"),
+            tracks=sql.Identifier(schema, "person_tracks"),
+        ),
+        {"events": [UUID(event) for event in events]},
+    )
+    # Its next epoch may have sent a picture that nobody has claimed.
+    return [sighting_id(track, at) for track, epoch in cursor for at in range(epoch + 2)]
+
+
+def _correct(cursor: Cursor, events: list[str]) -> set[int]:
+    """Let what people have said hold for rows that were not there; whose rows follow from it."""
+    asked = {"events": events, "unknown": identity_corrections.UNKNOWN}
+    cursor.execute(_FORGOTTEN, (events,))
+    corrected: dict[int, list[UUID]] = defaultdict(list)
+    cursor.execute(_CORRECTED, asked)
+    for track, person in cursor.fetchall():
+        corrected[person].append(track)
+    cursor.execute(_MERGED, asked)
+    merged: dict[int, int] = dict(cursor.fetchall())
+    people = identity_corrections.people(cursor, {*corrected, *merged.values()})
+    for person, tracks in corrected.items():
+        relabel.tracks(cursor, tracks, people[person])
+    for person, into in merged.items():
+        relabel.person(cursor, person, people[into])
+    cursor.execute(_RENAMED, asked)
+    renamed = [row[0] for row in cursor.fetchall()]
+    for person, who in identity_corrections.people(cursor, renamed).items():
+        relabel.person(cursor, person, who)
+    return {*corrected, *merged, *merged.values()}

@@ -1,5 +1,0 @@
-"""`python -m sightline`."""
-
-from sightline.cli import main
-
-main()

@@ -1,1 +1,0 @@
-"""Who may do what: roles, API keys, people who sign in, and their sessions."""

@@ -1,0 +1,104 @@
+"""Calibrations in the database, and what matchers are told of them."""
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow, dict_row
+
+from schemas import sightline_pb2 as pb
+from schemas.topics import FACTS
+from sightline.identity.calibration import Calibration, builtin
+from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.storage.db import Connection
+from sightline.storage.outbox import enqueue
+
+Cursor = psycopg.Cursor[TupleRow]
+
+
+def in_force(db: Connection, pack: str) -> Calibration:
+    """The calibration that decisions with a pack go by; the built-in one where none is stored.
+
+    Raises SightlineError where the stored one cannot be read.
+    """
+    row = db.execute(
+        "SELECT calibration::text FROM calibrations WHERE pack = %s AND in_force", (pack,)
+    ).fetchone()
+    return _read(row[0], pack) if row else builtin(pack)
+
+
+def save(cursor: Cursor, calibration: Calibration, *, activate: bool = True) -> None:
+    """Keep a calibration; with `activate` it is in force once the transaction has committed."""
+    cursor.execute(
+        "INSERT INTO calibrations (calibration_id, pack, calibration) VALUES (%s, %s, %s)"
+        " ON CONFLICT (calibration_id) DO NOTHING",
+        (calibration.id, calibration.pack, calibration.to_json()),
+    )
+    if activate:
+        _activate(cursor, calibration)
+
+
+def activate(cursor: Cursor, calibration_id: str) -> Calibration:
+    """Put a stored calibration in force. Raises NotFoundError."""
+    calibration = stored(cursor, calibration_id)
+    _activate(cursor, calibration)
+    return calibration
+
+
+def back_to_builtin(cursor: Cursor, pack: str) -> Calibration:
+    """Decide by the calibration that a pack brings along, once the transaction has committed."""
+    _take_out_of_force(cursor, pack)
+    enqueue(cursor, FACTS.name, f"calibration|{pack}", None)
+    return builtin(pack)
+
+
+def stored(cursor: Cursor, calibration_id: str) -> Calibration:
+    """A stored calibration. Raises NotFoundError."""
+    row = cursor.execute(
+        "SELECT calibration::text FROM calibrations WHERE calibration_id = %s", (calibration_id,)
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(
+            f"no calibration {calibration_id[:80]}; see `sightline calibrate --list`"
+        )
+    return _read(row[0], calibration_id)
+
+
+def _read(text: str, what: str) -> Calibration:
+    try:
+        return Calibration.from_json(text)
+    except ValueError as error:
+        raise SightlineError(
+            f"the stored calibration of {what[:80]} cannot be read: measure again, or go back"
+            " with `sightline calibrate --activate builtin`"
+        ) from error
+
+
+def _activate(cursor: Cursor, calibration: Calibration) -> None:
+    _take_out_of_force(cursor, calibration.pack)
+    cursor.execute(
+        "UPDATE calibrations SET in_force = true WHERE calibration_id = %s", (calibration.id,)
+    )
+    fact = pb.Fact(calibration=pb.Calibration(pack=calibration.pack, json=calibration.to_json()))
+    enqueue(cursor, FACTS.name, f"calibration|{calibration.pack}", fact.SerializeToString())
+
+
+def _take_out_of_force(cursor: Cursor, pack: str) -> None:
+    # Two at once would both find nothing to lock where the pack has none in force yet, and the
+    # facts of one key have to be in the order of their commits.
+    cursor.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('calibration|' || %s, 0))", (pack,)
+    )
+    cursor.execute("UPDATE calibrations SET in_force = false WHERE pack = %s AND in_force", (pack,))
+
+
+_LISTED = """
+SELECT calibration_id, pack, in_force, made_at, (calibration ->> 'people')::integer AS people,
+    (calibration ->> 'portraits')::integer AS portraits, calibration ->> 'source' AS source
+FROM calibrations ORDER BY pack, made_at
+"""
+
+
+def listed(db: Connection) -> list[dict[str, Any]]:
+    """The stored calibrations, by pack and time."""
+    with db.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_LISTED).fetchall()

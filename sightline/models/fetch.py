@@ -1,0 +1,165 @@
+"""Fetching the default pack by the packages that own its weights.
+
+buffalo_l comes by insightface's own downloader; YOLO11n is exported by ultralytics in an
+environment of its own below the home, so that PyTorch is never in ours.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+import venv
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+from sightline.models.files import sha256
+from sightline.models.onnx_session import require_insightface
+from sightline.models.packs import default_folder
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+
+Report = Callable[[str], None]
+"""Takes one line about how far it is."""
+
+MANIFEST = "manifest.json"
+"""Beside the fetched files: their SHA-256, by name."""
+
+_PROBE_SECONDS = 5.0
+_DOWNLOAD_SECONDS = 1800.0
+
+_FACE_FILES = ("det_10g.onnx", "w600k_r50.onnx")
+"""Of buffalo_l: face detector and embedder; its other models are not needed."""
+
+_PERSON_FILE = "yolo11n.onnx"
+_PERSON_SIDE = 320
+"""Input side of the export: 3.5 times cheaper than 640, and people near a camera are large."""
+
+_EXPORT_PACKAGES = ("ultralytics>=8.4", "onnx", "onnxslim", "onnxruntime")
+
+_DOWNLOAD_FACES = (
+    "import sys; from insightface.utils.storage import download;"
+    "download('models', 'buffalo_l', force=True, root=sys.argv[1])"
+)
+
+
+def fetch_default(settings: Settings, report: Report) -> bool:
+    """Fetch the default pack unless it is here already; False, and one line, when it cannot be."""
+    folder = default_folder(settings)
+    if folder.is_dir():
+        report(f"the default pack is in {folder}")
+        return True
+    require_insightface()
+    if not _reachable():
+        report("the models cannot be downloaded from here: the pack dlib is used instead")
+        return False
+    draft = folder.with_name(".fetching")
+    shutil.rmtree(draft, ignore_errors=True)
+    ready = draft / "ready"
+    ready.mkdir(parents=True)
+    try:
+        _fetch_faces(draft, ready, report)
+        _export_persons(draft, ready, report)
+        hashes = {path.name: sha256(path) for path in sorted(ready.glob("*.onnx"))}
+        (ready / MANIFEST).write_text(json.dumps(hashes, indent=2))
+        ready.rename(folder)
+    except SightlineError as error:
+        report(f"{error}: the pack dlib is used instead")
+        return False
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    report(f"the default pack is in {folder}")
+    return True
+
+
+def recorded_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files of a fetched pack as they were written; empty for a given folder."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        return {str(name): str(value) for name, value in json.loads(path.read_text()).items()}
+    except (ValueError, AttributeError) as error:
+        raise SightlineError(
+            f"{path} is damaged: delete {folder} and run `sightline models fetch`"
+        ) from error
+
+
+def _reachable() -> bool:
+    """Whether the hosts of the weights answer within seconds."""
+    answers: list[bool] = []
+    # A thread, because looking up a host's name keeps to no time limit.
+    probe = threading.Thread(target=lambda: answers.append(_answers()), daemon=True)
+    probe.start()
+    probe.join(_PROBE_SECONDS)
+    return answers == [True]
+
+
+def _answers() -> bool:
+    from insightface.utils.storage import model_zoo_download_url  # noqa: PLC0415 - heavy
+
+    request = urllib.request.Request(model_zoo_download_url("buffalo_l.zip"), method="HEAD")  # noqa: S310 - https
+    try:
+        with urllib.request.urlopen(request, timeout=_PROBE_SECONDS) as answer:  # noqa: S310
+            return int(answer.status) == HTTPStatus.OK
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def _fetch_faces(draft: Path, ready: Path, report: Report) -> None:
+    report("fetching buffalo_l (280 MB; for non-commercial research) by insightface")
+    _run("insightface's download", [sys.executable, "-c", _DOWNLOAD_FACES, str(draft)], draft)
+    for name in _FACE_FILES:
+        [*found] = draft.glob(f"models/buffalo_l/**/{name}")
+        if not found:
+            raise SightlineError(f"insightface's buffalo_l has no {name}")
+        found[0].rename(ready / name)
+
+
+def _export_persons(draft: Path, ready: Path, report: Report) -> None:
+    environment = draft / "environment"
+    report("building an environment for the YOLO11n export")
+    python = make_export_environment(environment)
+    report("exporting YOLO11n by ultralytics")
+    yolo = python.with_name("yolo")
+    command = [str(yolo), "export", "model=yolo11n.pt", "format=onnx", f"imgsz={_PERSON_SIDE}"]
+    _run("ultralytics' export", command, draft)
+    exported = draft / _PERSON_FILE
+    if not exported.is_file():
+        raise SightlineError("ultralytics' export made no file")
+    exported.rename(ready / _PERSON_FILE)
+
+
+def make_export_environment(folder: Path, seconds: float = _DOWNLOAD_SECONDS) -> Path:
+    """A virtual environment with ultralytics and PyTorch; its Python. Raises SightlineError."""
+    venv.create(folder, with_pip=True, clear=True)
+    python = folder / "bin" / "python"
+    _run("pip", [str(python), "-m", "pip", "install", "-q", "uv"], folder, seconds)
+    install = [str(python), "-m", "uv", "pip", "install", "-q", *_EXPORT_PACKAGES]
+    try:
+        # uv knows where PyTorch's builds without CUDA are, which save gigabytes.
+        _run("uv", [*install, "--torch-backend=cpu"], folder, seconds)
+    except SightlineError:
+        _run("the installation of ultralytics", install, folder, seconds)
+    return python
+
+
+def _run(what: str, command: list[str], folder: Path, seconds: float = _DOWNLOAD_SECONDS) -> None:
+    # What it prints is progress: stdout is for results.
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | {"YOLO_CONFIG_DIR": str(folder), "YOLO_AUTOINSTALL": "false"},
+            stdout=2,
+            timeout=seconds,
+            check=False,
+        )
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise SightlineError(f"{what} failed ({error})") from error
+    if done.returncode:
+        raise SightlineError(f"{what} failed with status {done.returncode}")

@@ -1,0 +1,47 @@
+"""What the models run on, shown as metrics."""
+
+import logging
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from sightline.runtime import metrics
+
+log = logging.getLogger(__name__)
+
+GPU_PROVIDERS = ("cuda", "tensorrt")
+
+
+def show_models(pack: str, provider: str, files: Iterable[Path]) -> None:
+    """Show which models are in use, and on what they run."""
+    for path in files:
+        metrics.MODEL_INFO.labels(pack, provider, path.stem).set(1)
+
+
+def show_memory(device: int) -> None:
+    """Show a GPU's memory from now on, as it is whenever it is asked for.
+
+    Shows nothing where NVIDIA's library is not there.
+    """
+    try:
+        import pynvml  # noqa: PLC0415 - belongs to the extra `gpu`
+    except ImportError:
+        log.info("no GPU memory in the metrics: install nvidia-ml-py")
+        return
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(device)
+        total = pynvml.nvmlDeviceGetMemoryInfo(handle).total
+    except pynvml.NVMLError as error:
+        log.warning("no GPU memory in the metrics: %s", error)
+        return
+
+    def used() -> float:
+        try:
+            return float(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+        except pynvml.NVMLError:  # the GPU is gone: the other metrics are wanted all the more
+            return math.nan
+
+    labels = metrics.GPU_MEMORY_BYTES.labels
+    labels(str(device), "total").set(total)
+    labels(str(device), "used").set_function(used)

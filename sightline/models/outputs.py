@@ -1,0 +1,186 @@
+"""What vision says, as records: times are capture times."""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from schemas import sightline_pb2 as pb
+from schemas import topics
+from schemas.ids import observation_id
+from sightline.models.interface import BGRImage, Face, Floats
+from sightline.models.observation_policy import ShotState
+from sightline.models.quality import FaceQuality
+from sightline.streaming.records import Out
+
+_SNAPSHOT_JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True, slots=True)
+class TrackName:
+    """What stays the same of a track."""
+
+    track_id: str
+    number: int
+    camera_id: str
+    site_id: str
+    motion_event_id: str
+    started_us: int
+
+
+@dataclass(slots=True)
+class Track:
+    """A confirmed track that is seen or may come back."""
+
+    name: TrackName
+    seen_us: int
+    frames: int = 0
+    shots: ShotState = field(default_factory=ShotState)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """One shot of a track's face worth having."""
+
+    face: Face
+    quality: FaceQuality
+    track_box: Floats
+    epoch: int
+    pack: str
+    embedding: Floats
+
+
+def _box(sides: Floats) -> pb.Box:
+    x1, y1, x2, y2 = (float(side) for side in sides)
+    return pb.Box(x1=x1, y1=y1, x2=x2, y2=y2)
+
+
+def frame_tracks(
+    frame: pb.Frame,
+    position: pb.Position,
+    tracks: list[tuple[TrackName, Floats, float]],
+    *,
+    skipped: bool = False,
+    again: bool = False,
+) -> Out:
+    """The record of a frame: its confirmed tracks with box (4,) and score.
+
+    `skipped`: it was not looked at; `again`: it was a dead letter and has such a record already.
+    """
+    message = pb.FrameTracks(
+        camera_id=frame.camera_id,
+        site_id=frame.site_id,
+        sequence=frame.sequence,
+        captured_at_us=frame.captured_at_us,
+        frame=position,
+        width=frame.width,
+        height=frame.height,
+        motion_event_id=frame.motion_event_id,
+        last_in_event=frame.last_in_event,
+        tracks=[
+            pb.TrackBox(
+                track_id=name.track_id, track_number=name.number, box=_box(box), score=score
+            )
+            for name, box, score in tracks
+        ],
+        skipped=skipped,
+        again=again,
+    )
+    return Out(
+        topics.TRACKS.name,
+        frame.camera_id,
+        message.SerializeToString(),
+        frame.captured_at_us // 1000,
+    )
+
+
+def observation(name: TrackName, frame: pb.Frame, position: pb.Position, shot: Shot) -> Out:
+    """The record of a shot."""
+    quality = shot.quality
+    message = pb.FaceObservation(
+        observation_id=observation_id(name.track_id, frame.captured_at_us),
+        track_id=name.track_id,
+        track_number=name.number,
+        epoch=shot.epoch,
+        camera_id=name.camera_id,
+        site_id=name.site_id,
+        motion_event_id=name.motion_event_id,
+        sequence=frame.sequence,
+        captured_at_us=frame.captured_at_us,
+        track_started_at_us=name.started_us,
+        frame=position,
+        width=frame.width,
+        height=frame.height,
+        track_box=_box(shot.track_box),
+        face_box=_box(shot.face.box),
+        quality=pb.FaceQuality(
+            size_px=quality.size_px,
+            sharpness=quality.sharpness,
+            frontality=quality.frontality,
+            detector_score=quality.detector_score,
+            overall=quality.overall,
+        ),
+        pack=shot.pack,
+        embedding=shot.embedding.astype("<f4").tobytes(),
+    )
+    return _face_event(pb.FaceEvent(observation=message), name.site_id, frame.captured_at_us)
+
+
+def track_ended(track: Track, at_us: int) -> Out:
+    """The record that a track is over since `at_us`."""
+    name = track.name
+    message = pb.TrackEnded(
+        track_id=name.track_id,
+        track_number=name.number,
+        camera_id=name.camera_id,
+        site_id=name.site_id,
+        motion_event_id=name.motion_event_id,
+        started_at_us=name.started_us,
+        ended_at_us=track.seen_us,
+        frames=track.frames,
+        observations=track.shots.total,
+    )
+    return _face_event(pb.FaceEvent(track_ended=message), name.site_id, at_us)
+
+
+def _face_event(event: pb.FaceEvent, site_id: str, at_us: int) -> Out:
+    return Out(topics.FACES.name, site_id, event.SerializeToString(), at_us // 1000)
+
+
+def portrait(image: BGRImage, face: Face) -> BGRImage:
+    """Head and shoulders around a face, as far as the image goes."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = (float(side) for side in face.box)
+    wide, tall = x2 - x1, y2 - y1
+    left, right = max(0, round(x1 - wide)), min(width, round(x2 + wide))
+    top, bottom = max(0, round(y1 - 0.7 * tall)), min(height, round(y2 + 1.2 * tall))
+    return image[top:bottom, left:right]
+
+
+def snapshot(
+    name: TrackName, frame: pb.Frame, position: pb.Position, shot: Shot, picture: BGRImage
+) -> Out | None:
+    """The record of a track's best picture so far; None where it would not fit into one."""
+    done, jpeg = cv2.imencode(
+        ".jpg",
+        np.ascontiguousarray(picture),
+        [cv2.IMWRITE_JPEG_QUALITY, _SNAPSHOT_JPEG_QUALITY],
+    )
+    if not done or jpeg.nbytes > topics.SNAPSHOTS.max_record_bytes - topics.KIB:
+        return None
+    message = pb.Snapshot(
+        track_id=name.track_id,
+        epoch=shot.epoch,
+        camera_id=name.camera_id,
+        site_id=name.site_id,
+        captured_at_us=frame.captured_at_us,
+        frame=position,
+        jpeg=jpeg.tobytes(),
+        quality=shot.quality.overall,
+    )
+    return Out(
+        topics.SNAPSHOTS.name,
+        name.track_id,
+        message.SerializeToString(),
+        frame.captured_at_us // 1000,
+    )

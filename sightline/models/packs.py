@@ -1,0 +1,172 @@
+"""Model packs: which models work together, where their files are, and loading them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sightline.models.files import sha256
+from sightline.models.interface import (
+    BGRImage,
+    Face,
+    FaceDetector,
+    FaceEmbedder,
+    Floats,
+    ModelPack,
+    PersonDetector,
+)
+from sightline.models.model_metrics import GPU_PROVIDERS, show_memory, show_models
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+
+__all__ = [
+    "BGRImage",
+    "Face",
+    "FaceDetector",
+    "FaceEmbedder",
+    "Floats",
+    "ModelPack",
+    "PackFiles",
+    "PersonDetector",
+    "default_folder",
+    "load_pack",
+    "resolve_pack",
+]
+
+DEFAULT_PACK = "buffalo_l"
+"""Id of the pack `default`: its embedder is the one of buffalo_l."""
+
+_QUANTIZED_OPS = {"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger"}
+_NATIVE = (".engine", ".pt")
+
+
+@dataclass(frozen=True, slots=True)
+class PackFiles:
+    """A pack that would be used, not loaded yet. Without files it is the pack `dlib`."""
+
+    id: str
+    persons: Path | None = None
+    faces: Path | None = None
+    embedder: Path | None = None
+
+
+def default_folder(settings: Settings) -> Path:
+    """Where `sightline models fetch` puts the default pack."""
+    return settings.home / "models" / "default"
+
+
+def resolve_pack(settings: Settings) -> PackFiles:
+    """Which pack would be used: the folder given, the default one if it was fetched, else dlib.
+
+    Raises SightlineError when what was asked for is not there.
+    """
+    if settings.models is not None:
+        return _folder_pack(settings.models)
+    fetched = default_folder(settings)
+    if settings.pack == "dlib" or (settings.pack == "auto" and not fetched.is_dir()):
+        return PackFiles("dlib")
+    if not fetched.is_dir():
+        raise SightlineError("the default pack is not here: run `sightline models fetch`")
+    found = _folder_pack(fetched)
+    return PackFiles(DEFAULT_PACK, found.persons, found.faces, found.embedder)
+
+
+def load_pack(settings: Settings) -> ModelPack:
+    """The pack that the settings ask for, ready to run.
+
+    Raises SightlineError when a file is missing or broken, or the provider does not work.
+    """
+    files = resolve_pack(settings)
+    if files.faces is None or files.embedder is None:
+        from sightline.models.dlib_pack import load_dlib_pack, weight_files  # noqa: PLC0415 - heavy
+
+        pack = load_dlib_pack()
+        show_models(pack.id, "cpu", weight_files().values())
+        return pack
+    from sightline.models.face_models import ArcFaceEmbedder, ScrfdDetector  # noqa: PLC0415 - heavy
+
+    pack = ModelPack(
+        id=files.id,
+        persons=_person_detector(files.persons, settings) if files.persons else None,
+        faces=ScrfdDetector(files.faces, settings),
+        embedder=ArcFaceEmbedder(files.embedder, settings),
+    )
+    used = [path for path in (files.persons, files.faces, files.embedder) if path is not None]
+    show_models(pack.id, settings.provider, used)
+    if settings.provider in GPU_PROVIDERS:
+        show_memory(settings.device)
+    return pack
+
+
+def _person_detector(path: Path, settings: Settings) -> PersonDetector:
+    from sightline.models.detector import UltralyticsDetector, YoloDetector  # noqa: PLC0415
+
+    if path.suffix in _NATIVE:
+        return UltralyticsDetector(path, settings)
+    return YoloDetector(path, settings)
+
+
+def _folder_pack(folder: Path) -> PackFiles:
+    """The models of a folder, told apart by what they are and not by their names."""
+    if not folder.is_dir():
+        raise SightlineError(f"there is no folder {folder} with models")
+    found: dict[str, list[tuple[bool, Path]]] = {"persons": [], "faces": [], "embedder": []}
+    for path in sorted(folder.glob("*.onnx")):
+        kind, quantized = _inspect(path)
+        if kind is not None:
+            found[kind].append((quantized, path))
+    # Full precision first: int8 kernels need hardware that not every machine has.
+    best = {kind: min(paths)[1] for kind, paths in found.items() if paths}
+    if "persons" not in best:
+        native = [path for suffix in _NATIVE for path in sorted(folder.glob(f"*{suffix}"))]
+        best |= {"persons": native[0]} if native else {}
+    for kind, what in (
+        ("faces", "face detector (SCRFD with landmarks)"),
+        ("embedder", "face embedder (ArcFace, 112x112)"),
+    ):
+        if kind not in best:
+            raise SightlineError(f"no {what} among the ONNX files in {folder}")
+    return PackFiles(_embedder_id(best["embedder"]), **best)
+
+
+def _embedder_id(path: Path) -> str:
+    return f"{path.stem}-{sha256(path)[:8]}"
+
+
+def _inspect(path: Path) -> tuple[str | None, bool]:
+    """What an ONNX file is (persons, faces, embedder or None), and whether it is quantized."""
+    import onnx  # noqa: PLC0415 - heavy
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except (DecodeError, OSError, ValueError) as error:
+        raise SightlineError(f"model file {path} is broken: {error}") from error
+    graph = model.graph
+    if not graph.node or not graph.output:
+        raise SightlineError(f"model file {path} is broken: it holds no network")
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [_shape(value) for value in graph.input if value.name not in constants]
+    outputs = [_shape(value) for value in graph.output]
+    meta = {entry.key: entry.value for entry in model.metadata_props}
+    quantized = any(node.op_type in _QUANTIZED_OPS for node in graph.node)
+    return _kind(inputs, outputs, meta), quantized
+
+
+def _shape(value: Any) -> list[int]:
+    """The shape of an input or output; -1 where it is free."""
+    dims = value.type.tensor_type.shape.dim
+    return [dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims]
+
+
+def _kind(inputs: list[list[int]], outputs: list[list[int]], meta: dict[str, str]) -> str | None:
+    if len(inputs) != 1 or len(inputs[0]) != 4:
+        return None
+    if len(outputs) in (9, 15):
+        return "faces"
+    if len(outputs) != 1:
+        return None
+    if meta.get("task") == "detect" or (len(outputs[0]) == 3 and outputs[0][1] == 84):
+        return "persons"
+    if inputs[0][2:] == [112, 112] and len(outputs[0]) == 2:
+        return "embedder"
+    return None

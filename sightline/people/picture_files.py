@@ -1,0 +1,156 @@
+"""Picture files: any that is one becomes an upright RGB JPEG, any other a refusal."""
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from sightline.people.photo_rejections import Reason
+from sightline.runtime.errors import PhotoError, SightlineError
+
+MAX_PIXELS = 64_000_000
+"""Decoding takes up to 16 bytes a pixel for a moment (WebP), a JPEG about 2."""
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Of a file: 64 million pixels of 32 bits, uncompressed."""
+
+_LONGEST_SIDE = 1920
+"""Pixels; larger photos are shrunk: no embedder looks at more of a face than this leaves."""
+
+_JPEG_QUALITY = 95
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF")
+"""Pillow's names; JPEG includes MPO. It reads others too, some by starting programs (EPS)."""
+
+_SHRUNK_FIRST = ("L", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Modes that can be shrunk as they are, JPEG even while it is decoded."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each of EXIF's orientations."""
+
+_DAMAGED = (
+    OSError, ValueError, SyntaxError, RuntimeError, EOFError, IndexError, TypeError, OverflowError,
+    struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow's readers raise for bytes that are not as they should be."""
+
+_DECODING = Lock()
+"""One picture at a time: it bounds the memory, and warnings are ignored for the whole process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A picture file as it came, and what to call it in messages."""
+
+    label: str
+    data: bytes = field(repr=False)
+
+
+def read_photo(path: Path) -> Photo:
+    """A photo file, not looked at yet. Raises SightlineError when it cannot be read."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise PhotoError(Reason.IMAGE_TOO_LARGE, f"{path}: the file is too large for a photo")
+        return Photo(str(path), path.read_bytes())
+    except OSError as error:
+        raise SightlineError(f"{path}: {error.strerror}") from error
+
+
+def normalised(photo: Photo) -> bytes:
+    """A picture as an upright RGB JPEG without its metadata, its longer side 1920 px at most.
+
+    Raises PhotoError: INVALID_IMAGE_FORMAT, IMAGE_TOO_LARGE, ANIMATED.
+    """
+    if not photo.data:
+        raise PhotoError(Reason.INVALID_IMAGE_FORMAT, f"{photo.label}: the file is empty")
+    with _DECODING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of metadata that are damaged, and of what we check
+        upright = _decoded(photo)
+    out = io.BytesIO()
+    upright.save(out, "JPEG", quality=_JPEG_QUALITY)
+    return out.getvalue()
+
+
+def _decoded(photo: Photo) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(photo.data), formats=_FORMATS) as picture:
+            _check(picture, photo.label)
+            small = _flattened(_shrunk(picture))
+            turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+            return small.transpose(turn) if turn is not None else small
+    except Image.DecompressionBombError:
+        raise _too_large(photo.label) from None
+    except UnidentifiedImageError:
+        raise PhotoError(
+            Reason.INVALID_IMAGE_FORMAT, f"{photo.label}: {_unreadable(photo.data)}"
+        ) from None
+    except _DAMAGED as error:
+        raise PhotoError(
+            Reason.INVALID_IMAGE_FORMAT, f"{photo.label}: the picture is damaged: {_line(error)}"
+        ) from None
+
+
+def _check(picture: Image.Image, label: str) -> None:
+    """Refuse by what the file's head says, before anything is decoded."""
+    if picture.width * picture.height > MAX_PIXELS:
+        raise _too_large(label)
+    # A telephone's MPO holds the photo first and what belongs to it after.
+    if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
+        raise PhotoError(
+            Reason.ANIMATED,
+            f"{label}: there are {getattr(picture, 'n_frames', 1)} pictures in it; give one photo",
+        )
+
+
+def _too_large(label: str) -> PhotoError:
+    return PhotoError(
+        Reason.IMAGE_TOO_LARGE,
+        f"{label}: more than {MAX_PIXELS // 1_000_000} million pixels; make the photo smaller",
+    )
+
+
+def _shrunk(picture: Image.Image) -> Image.Image:
+    small = picture if picture.mode in _SHRUNK_FIRST else _eight_bits(picture)
+    small.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), reducing_gap=1.0)
+    return small
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """In a mode that Pillow shrinks well: L or RGBA."""
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        # Pillow would cut them off at 255.
+        return Image.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
+    return picture.convert("RGBA")
+
+
+def _flattened(picture: Image.Image) -> Image.Image:
+    """RGB; what can be seen through stands on white, as in a viewer."""
+    if picture.mode != "RGBA":
+        return picture.convert("RGB")
+    paper = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(paper, picture).convert("RGB")
+
+
+def _unreadable(data: bytes) -> str:
+    # ISO base media: HEIC's brands begin with "hei" or "hev".
+    if data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"hev", b"mif"):
+        return "HEIC is not read; save the photo as JPEG"
+    return "this is no picture that can be read; give a JPEG or PNG"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

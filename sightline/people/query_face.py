@@ -1,0 +1,50 @@
+"""Faces that are asked about: held to what shots of cameras are held to, not to what enters the
+gallery.
+"""
+
+from dataclasses import dataclass
+
+from sightline.models.interface import BGRImage, Face, Floats, ModelPack
+from sightline.models.quality import FaceQuality, assess
+from sightline.people.photo_rejections import Reason
+from sightline.people.photos import only_face
+from sightline.people.picture_files import Photo, normalised
+from sightline.runtime.errors import PhotoError
+from sightline.runtime.settings import Settings
+
+_REASONS = {
+    "small": Reason.SMALL_BOUNDING_BOX,
+    "dark": Reason.LOW_BRIGHTNESS,
+    "blurred": Reason.LOW_SHARPNESS,
+    "turned": Reason.EXTREME_POSE,
+    "uncertain": Reason.LOW_CONFIDENCE,
+    "cut": Reason.LOW_FACE_QUALITY,
+}
+"""What a refusal is called where photos are refused."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A face that is good enough, how good, and its vector (d,) of unit length."""
+
+    face: Face
+    quality: FaceQuality
+    vector: Floats
+
+
+def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> Found:
+    """The one face of a photo. Raises PhotoError."""
+    image, face = only_face(normalised(photo), photo.label, pack)
+    return good_face(image, face, photo.label, pack, settings)
+
+
+def good_face(
+    image: BGRImage, face: Face, label: str, pack: ModelPack, settings: Settings
+) -> Found:
+    """A face of an image, h x w x 3, BGR. Raises PhotoError where it is not good enough."""
+    quality = assess(image, face)
+    refusal = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
+    if refusal is not None:
+        told = f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
+        raise PhotoError(_REASONS.get(refusal, Reason.LOW_FACE_QUALITY), told)
+    return Found(face, quality, pack.embedder.embed(image, face))

@@ -1,0 +1,120 @@
+"""What people have said, published to the matchers: the records of the topic `facts`.
+
+Each is the whole truth about its key as the tables have it, so that publishing it again does no
+harm. Whoever publishes holds the lock of the corrections (`overlay`), so that the records of one
+key are in the order of their commits.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from pgvector import Vector
+
+from schemas import sightline_pb2 as pb
+from schemas.ids import sighting_id
+from schemas.topics import FACTS
+from sightline.people.identity_corrections import Cursor
+from sightline.runtime.clock import to_us
+from sightline.storage import face_columns
+from sightline.storage.encryption import TamperedError
+from sightline.storage.outbox import enqueue_all
+
+log = logging.getLogger(__name__)
+
+_PERSONS = """
+SELECT person.global_id, coalesce(alias.into_global_id, 0),
+    ARRAY(SELECT other_global_id FROM not_same WHERE not_same.global_id = person.global_id
+        UNION SELECT not_same.global_id FROM not_same
+        WHERE other_global_id = person.global_id ORDER BY 1),
+    EXISTS (SELECT FROM person_names WHERE person_names.global_id = person.global_id),
+    EXISTS (SELECT FROM corrections WHERE kind = 'forget'
+        AND (details ->> 'global_id')::bigint = person.global_id)
+FROM unnest(%s::bigint[]) AS person(global_id)
+LEFT JOIN person_aliases alias USING (global_id)
+ORDER BY person.global_id
+"""
+
+# A track may be corrected before the sink has heard how it looks: it publishes it again then.
+_TRACKS = """
+SELECT correction.track_uuid::text, coalesce(track.site_id, log.site_id), correction.global_id,
+    track.pack, track.embedding, track.embedding_sealed, track.face_quality, track.epoch,
+    track.first_seen,
+    coalesce(track.last_seen, log.timestamp)
+FROM track_corrections correction
+LEFT JOIN person_tracks track USING (track_uuid)
+LEFT JOIN LATERAL (
+    SELECT site_id, timestamp FROM access_logs log
+    WHERE log.track_uuid = correction.track_uuid ORDER BY epoch DESC LIMIT 1) AS log ON true
+WHERE correction.track_uuid = ANY(%s::uuid[])
+ORDER BY correction.track_uuid
+"""
+
+
+def tell_persons(cursor: Cursor, persons: Iterable[int]) -> None:
+    """Publish what has been said of people, or that nothing is."""
+    cursor.execute(_PERSONS, (sorted(set(persons)),))
+    enqueue_all(
+        cursor, FACTS.name, [(f"person|{row[0]}", _person(*row)) for row in cursor.fetchall()]
+    )
+
+
+def tell_tracks(cursor: Cursor, tracks: Sequence[str | UUID]) -> None:
+    """Publish who the corrected ones among these tracks are, and how they looked."""
+    with cursor.connection.cursor(binary=True) as vectors:
+        found = vectors.execute(_TRACKS, (list(map(str, tracks)),)).fetchall()
+    rows = [row for row in found if row[1] is not None]
+    enqueue_all(cursor, FACTS.name, [(f"track|{row[0]}", track_fact(cursor, *row)) for row in rows])
+
+
+def _person(
+    person: int, into: int, not_same: list[int], named: bool, forgotten: bool
+) -> bytes | None:
+    if not (into or not_same or named or forgotten):
+        return None
+    said = pb.PersonCorrection(
+        global_id=person, merged_into=into, not_same=not_same, named=named, forgotten=forgotten
+    )
+    return pb.Fact(person=said).SerializeToString(deterministic=True)
+
+
+def track_fact(
+    cursor: Cursor,
+    track: str,
+    site: str,
+    person: int,
+    pack: str | None,
+    embedding: Vector | None,
+    sealed: bytes | None,
+    quality: float | None,
+    epoch: int | None,
+    first_seen: Any,
+    last_seen: Any,
+) -> bytes:
+    """The record of who a track is, and how it looked."""
+    said = pb.TrackCorrection(track_id=track, site_id=site, global_id=person)
+    face = _face(cursor, embedding, sealed, track)
+    if face is not None and epoch is not None:
+        said.templates.add(
+            template_id=sighting_id(track, epoch),
+            pack=pack or "",
+            vector=face.astype("<f4").tobytes(),
+            quality=quality or 0.0,
+            track_id=track,
+        )
+    if last_seen is not None:
+        said.last_seen_us = to_us(last_seen)
+        said.first_seen_us = to_us(first_seen or last_seen)
+    return pb.Fact(track=said).SerializeToString(deterministic=True)
+
+
+def _face(
+    cursor: Cursor, embedding: Vector | None, sealed: bytes | None, track: str
+) -> face_columns.Floats | None:
+    """How the track looked; who it is holds without that too."""
+    try:
+        return face_columns.from_columns(cursor, face_columns.of_track(track), embedding, sealed)
+    except TamperedError as error:
+        log.warning("facts: left out: %s", error)
+        return None

@@ -1,0 +1,1 @@
+"""What every process needs: settings, errors, clock, log, metrics, health, secrets, tracing."""

@@ -1,0 +1,58 @@
+"""Files that their owner alone can read: keys and certificates, and pictures of people."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from sightline.runtime.errors import SightlineError
+
+PRIVATE_UMASK = 0o077
+"""What a process creates is its owner's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all, that its owner alone can read."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file so that its owner alone can read it, one that was there before as well.
+
+    An `opener` for `open()`. Pipes and devices keep their mode.
+    """
+    descriptor = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def close_to_others(folder: Path) -> bool:
+    """Make a folder its owner's alone (0700); return whether others had a right to it.
+
+    Raises SightlineError for a folder that is everybody's, such as / and /tmp, or another user's.
+    """
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & 0o077:
+        return False
+    if folder.resolve() == Path("/") or mode & stat.S_ISVTX:
+        raise SightlineError(f"{folder} is everybody's: set SIGHTLINE_HOME to a folder of its own")
+    try:
+        folder.chmod(0o700)
+    except PermissionError as error:
+        raise SightlineError(
+            f"others may enter {folder}, which is another user's: make it your own"
+        ) from error
+    return True

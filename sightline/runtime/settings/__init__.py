@@ -1,0 +1,217 @@
+"""One settings model for every service: command line, environment, `config.yaml` of the home."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from schemas.naming import checked_fleet
+from schemas.topics import LIVE
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import Level, LogFormat
+from sightline.runtime.settings import sources
+from sightline.runtime.settings.groups import (
+    ApiSettings,
+    AuditSettings,
+    CaptureSettings,
+    EncryptionSettings,
+    HealthSettings,
+    KafkaSettings,
+    MatchSettings,
+    MonitoringSettings,
+    RetentionSettings,
+    SecretsSettings,
+    SinkSettings,
+    TracingSettings,
+    VisionSettings,
+)
+
+__all__ = [
+    "RUN_NAME",
+    "ApiSettings",
+    "AuditSettings",
+    "CaptureSettings",
+    "EncryptionSettings",
+    "HealthSettings",
+    "KafkaSettings",
+    "MatchSettings",
+    "MonitoringSettings",
+    "Provider",
+    "RetentionSettings",
+    "SecretsSettings",
+    "Settings",
+    "SinkSettings",
+    "TracingSettings",
+    "VisionSettings",
+    "command",
+    "load_settings",
+]
+
+RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
+"""What a run may be called: it names topics, consumer groups and a schema of the database."""
+
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
+
+
+class Settings(BaseSettings):
+    """Settings of an installation; frozen, and an unknown key is an error."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=sources.PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,  # as compose files give what is not set
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+    )
+
+    home: Path = Field(default_factory=sources.default_home, description="where everything is kept")
+
+    kafka_bootstrap_servers: str | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS",
+            "KAFKA_BOOTSTRAP_SERVERS",
+        ),
+        description="a Kafka to use instead of the embedded one",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL"),
+        description="a PostgreSQL with pgvector to use instead of the embedded one",
+    )
+    database_password: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_DATABASE_PASSWORD", "DATABASE_PASSWORD"),
+        description="where the URL has none; it may hold any character",
+    )
+    db_secret_name: str | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_DB_SECRET_NAME", "DB_SECRET_NAME"),
+        description="a secret of AWS Secrets Manager as RDS writes it: username and password, and"
+        " where there is no URL host, port and dbname",
+    )
+    encryption_key_secret_name: str | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "SIGHTLINE_ENCRYPTION_KEY_SECRET_NAME", "ENCRYPTION_KEY_SECRET_NAME"
+        ),
+        description="a secret of AWS Secrets Manager that holds `encryption.keys`",
+    )
+    s3_bucket: str | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_S3_BUCKET", "S3_BUCKET"),
+        description="a bucket for snapshots and photos instead of a folder of the home",
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("SIGHTLINE_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
+        description="where the bucket is, when not at AWS",
+    )
+    s3_prefix: str = Field("", description="what all keys in the bucket begin with")
+
+    fleet: Annotated[str, AfterValidator(checked_fleet)] = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="whose frames a vision worker takes",
+    )
+    models: Path | None = Field(
+        None, description="a folder of ONNX files, instead of a fetched pack"
+    )
+    pack: Literal["auto", "default", "dlib"] = Field(
+        "auto", description="the model pack; `auto` is `default` where fetched, else `dlib`"
+    )
+    provider: Provider = Field("cpu", description="what ONNX Runtime runs on")
+    device: int = Field(0, ge=0, description="number of the GPU")
+    model_threads: int = Field(
+        1, ge=1, description="threads of one model; more workers beat more threads"
+    )
+
+    metrics_host: str = Field("127.0.0.1", description="where a service's metrics are served")
+    metrics_port: int = Field(0, ge=0, le=65535, description="0 is any free port, said in the log")
+    log_level: Level = Field("INFO", description="of the services' logs")
+    log_format: LogFormat = Field(
+        "text", description="of the services' logs: lines for people, or JSON for programs"
+    )
+    shutdown_seconds: float = Field(10.0, gt=0, description="one deadline for all work at shutdown")
+
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="which of several equal workers this is, the same after a restart: it then"
+        " takes over its work at once",
+    )
+    identity: str = Field(
+        "cli",
+        pattern=r"^[a-z][a-z-]{0,39}$",
+        description="as whom Kafka and PostgreSQL of a secure home are spoken to; a service is"
+        " always itself",
+    )
+    run: str = Field(
+        LIVE, pattern=RUN_NAME, description="the pass over the frames that a service works on"
+    )
+    faults: Path | None = Field(
+        None, description="for tests: a folder whose files say where a service is to die"
+    )
+
+    health: HealthSettings = Field(default_factory=HealthSettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
+    capture: CaptureSettings = Field(default_factory=CaptureSettings)
+    vision: VisionSettings = Field(default_factory=VisionSettings)
+    match: MatchSettings = Field(default_factory=MatchSettings)
+    sinks: SinkSettings = Field(default_factory=SinkSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings)
+    secrets: SecretsSettings = Field(default_factory=SecretsSettings)
+    encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is given
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is said to the program comes before its environment, the file is last."""
+        file = InitSettingsSource(settings_cls, sources.read_config_file())
+        return init_settings, env_settings, file
+
+
+@cache
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises SightlineError with one line when a value or a key is wrong.
+    """
+    sources.refuse_unknown_variables(Settings)
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SightlineError(f"setting {where}: {first['msg']}") from None
+    except SettingsError as error:  # a group or a list as JSON
+        raise SightlineError(f"{error} is not the JSON that it takes") from None
+
+
+def command(pairs: Sequence[str]) -> None:
+    """Take `KEY=VALUE` of the command line, for this process and those that it starts.
+
+    Raises SightlineError for an unknown key, and for one without a value.
+    """
+    sources.command(Settings, pairs)
+    load_settings.cache_clear()

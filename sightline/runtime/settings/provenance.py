@@ -1,0 +1,81 @@
+"""What the settings are, and who says so."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from sightline.runtime.secrets import is_reference
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.sources import (
+    commanded,
+    group_of,
+    read_config_file,
+    variable_of,
+    variables_of,
+)
+
+
+def stated(settings: Settings) -> list[dict[str, Any]]:
+    """Each setting with who says so; a secret is shown only by the place that it is kept in."""
+    file = read_config_file()
+    return [
+        {
+            "setting": ".".join(path),
+            "value": _shown(value_of(settings, path)),
+            "from": origin(path, field, file),
+        }
+        for path, field in leaves(Settings)
+    ]
+
+
+def leaves(
+    model: type[BaseModel], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Every single setting: where it is in the model, and its field."""
+    for name, field in model.model_fields.items():
+        group = group_of(field)
+        if group is None:
+            yield (*path, name), field
+        else:
+            yield from leaves(group, (*path, name))
+
+
+def value_of(settings: Settings, path: Sequence[str]) -> Any:
+    """The value at a place of the model."""
+    value: Any = settings
+    for part in path:
+        value = getattr(value, part)
+    return value
+
+
+def origin(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> str:
+    """Who says what a setting is: "command line", a variable's name, "config.yaml", "default"."""
+    groups = [variable_of(path[:depth]) for depth in range(1, len(path))]  # as JSON
+    own = variables_of(path, field)
+    below = [name for name in os.environ if name.upper().startswith(f"{own[0]}__")]
+    for name in (*own, *below, *reversed(groups)):
+        if os.environ.get(name):
+            return "command line" if name in commanded else name
+    return "config.yaml" if _is_said(path, field, file) else "default"
+
+
+def _is_said(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> bool:
+    names = {path[-1], *variables_of(path, field)}
+    inner: Any = file
+    for part in path[:-1]:
+        inner = inner.get(part) if isinstance(inner, Mapping) else None
+    return isinstance(inner, Mapping) and not names.isdisjoint(inner)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value() if is_reference(value) else str(value)
+    if isinstance(value, dict):
+        return {key: _shown(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(one) for one in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,66 @@
+"""Traces from a frame's capture to the rows that rest on it, through headers of Kafka's records.
+
+Off unless `tracing.endpoint` is set: then no header is written, and OpenTelemetry is not even
+imported. A camera begins a trace for a share of its frames; whoever reads a record that is part of
+one takes part. A track has many frames: a row's trace is that of the frame that brought it about.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.streaming.records import Headers, Record
+
+if TYPE_CHECKING:
+    from sightline.runtime.spans import Spans
+
+_spans: "Spans | None" = None
+
+
+def configure(settings: Settings, service: str, instance: str) -> None:
+    """Trace from now on where the settings say so. Raises SightlineError without the extra."""
+    global _spans  # noqa: PLW0603 - one service to a process
+    before, _spans = _spans, None
+    if before is not None:
+        before.close()
+    wanted = settings.tracing
+    if not wanted.endpoint:
+        return
+    try:
+        from sightline.runtime.spans import Spans  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise SightlineError(
+            "tracing.endpoint is set, and the extra `tracing` is not installed:"
+            " pip install 'sightline[tracing]'"
+        ) from error
+    _spans = Spans(wanted.endpoint, wanted.share, service, instance)
+
+
+def captured(camera: str, captured_us: int, now_us: int) -> Headers:
+    """Begin the trace of a frame that is about to be sent; its record's headers."""
+    if _spans is None:
+        return ()
+    return _spans.begin("capture", captured_us, now_us, {"camera": camera})
+
+
+def step(service: str, record: Record) -> AbstractContextManager[Headers]:
+    """While inside, a service processes a record; gives the headers of what comes of it."""
+    if _spans is None or not record.headers:
+        return nullcontext(())
+    return _spans.follow(service, record.headers, _place(record))
+
+
+def written(service: str, record: Record, began_us: int, now_us: int) -> None:
+    """A record's rows are committed, by a transaction that began at `began_us`."""
+    if _spans is not None and record.headers:
+        _spans.add(service, record.headers, began_us, now_us, _place(record))
+
+
+def _place(record: Record) -> dict[str, str | int]:
+    return {
+        "messaging.system": "kafka",
+        "messaging.destination.name": record.topic,
+        "messaging.destination.partition.id": str(record.partition),
+        "messaging.kafka.offset": record.offset,
+    }

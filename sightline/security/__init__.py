@@ -1,1 +1,0 @@
-"""Who may do what in Kafka and PostgreSQL, and how it is proved."""

@@ -1,0 +1,303 @@
+"""Cameras: which there are, how they are read and how they fare.
+
+A camera that is removed keeps its row (`enabled` false, no slot): logs refer to it.
+"""
+
+import logging
+import re
+from datetime import datetime
+from typing import Any, Literal, Self, TypeVar
+
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+
+from schemas.decode import SLUG
+from schemas.naming import checked_fleet
+from schemas.topics import DEFAULT_FLEET
+from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.storage.db import Connection
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=BaseModel)
+
+CameraStatus = Literal["new", "up", "down", "ended"]
+Pace = Literal["real", "fast"]
+
+DEFAULT_SITE = "default"
+
+_USER_INFO = re.compile(r"(?<=://)\S*@")
+_SECRET_VALUE = re.compile(
+    r"(?i)([?&][^=&\s]*(?:pass|pwd|token|secret|auth|key|user)[^=&\s]*=)[^&\s]*"
+)
+
+_COLUMNS = (
+    "camera_id, uri, site_id, fleet, entry_point, room_id, slot, settings,"
+    " status, status_detail, status_at"
+)
+
+
+def mask_uri(uri: str) -> str:
+    """A URI as it may be printed: without user, password and secret values in its query."""
+    # Up to the last "@": a password may hold an "@" or a "/" that nobody has escaped.
+    return _SECRET_VALUE.sub(r"\1***", _USER_INFO.sub("***@", uri))
+
+
+class CameraSettings(BaseModel):
+    """How a camera is read; kept as JSON in the row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fps: float | None = Field(None, gt=0, le=240)  # cap; the pace of a folder of images
+    width: int | None = Field(None, ge=64, le=7680)  # pixels; wider pictures are made smaller
+    quality: int = Field(85, ge=1, le=100)  # of the JPEG
+    motion: bool = True  # False: every frame is published
+    pace: Pace = "real"  # of a file or folder
+    start_time: AwareDatetime | None = None  # capture time of a file's first frame
+    loop: bool = False  # a file starts again at its end
+    generation: int = 0  # grows when the camera is to start anew
+
+    @field_validator("start_time")
+    @classmethod
+    def _sensible(cls, value: datetime | None) -> datetime | None:
+        if value and not 1970 < value.year < 3000:
+            raise ValueError("a year between 1971 and 2999")
+        return value
+
+
+class NewCamera(BaseModel):
+    """A camera as it is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    camera_id: str
+    uri: SecretStr = Field(min_length=1, max_length=4096)
+    site_id: str = DEFAULT_SITE
+    fleet: str = DEFAULT_FLEET
+    entry_point: str | None = Field(None, min_length=1, max_length=200)
+    room_id: str | None = Field(None, min_length=1, max_length=200)
+    settings: CameraSettings = CameraSettings()
+
+    @field_validator("camera_id", "site_id", "fleet")
+    @classmethod
+    def _is_slug(cls, value: str) -> str:
+        if not SLUG.fullmatch(value):
+            raise ValueError(
+                f"{value[:40]!r} is no short name: 1 to 64 letters, digits, dots, dashes, "
+                "underscores, starting with a letter or digit"
+            )
+        return value
+
+    @field_validator("fleet")
+    @classmethod
+    def _is_fleet(cls, value: str) -> str:
+        return checked_fleet(value)
+
+    @property
+    def shown_uri(self) -> str:
+        """The URI as it may be printed."""
+        return mask_uri(self.uri.get_secret_value())
+
+
+class Camera(NewCamera):
+    """A camera as it stands in the database."""
+
+    slot: int
+    status: CameraStatus
+    status_detail: str | None
+    status_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """The camera of a row. Raises SightlineError where somebody has broken its settings."""
+        return checked(cls, **row)
+
+    @property
+    def spec(self) -> NewCamera:
+        """What the reading of the camera depends on: when it changes, reading starts anew."""
+        return NewCamera.model_validate(self.model_dump(include=set(NewCamera.model_fields)))
+
+
+def checked(kind: type[M], /, **values: Any) -> M:
+    """A model of these values. Raises SightlineError that names the first wrong one."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SightlineError(
+            f"camera {where}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
+
+
+def add(connection: Connection, new: NewCamera) -> Camera:
+    """Add a camera, or change the one of this name; it starts anew either way.
+
+    Its slot is the lowest free one of its fleet; a camera that stays in its fleet keeps its slot.
+    """
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        # One at a time: two cameras added at once must not both find the same slot free.
+        cursor.execute("LOCK TABLE cameras IN SHARE ROW EXCLUSIVE MODE")
+        if new.room_id:
+            cursor.execute(
+                "INSERT INTO rooms (room_id, site_id, name) VALUES (%s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
+                (new.room_id, new.site_id, new.room_id),
+            )
+        cursor.execute(
+            "SELECT fleet, slot, (settings->>'generation')::int AS generation"
+            " FROM cameras WHERE camera_id = %s",
+            (new.camera_id,),
+        )
+        old = cursor.fetchone()
+        settings = new.settings.model_dump(mode="json")
+        settings["generation"] = (old["generation"] or 0) + 1 if old else 0
+        keeps = old is not None and old["fleet"] == new.fleet and old["slot"] is not None
+        values = {
+            "camera_id": new.camera_id,
+            "uri": new.uri.get_secret_value(),
+            "site_id": new.site_id,
+            "fleet": new.fleet,
+            "entry_point": new.entry_point,
+            "room_id": new.room_id,
+            "slot": old["slot"] if old and keeps else _free_slot(connection, new.fleet),
+            "settings": Jsonb(settings),
+        }
+        cursor.execute(
+            f"""
+            INSERT INTO cameras
+                (camera_id, uri, site_id, fleet, entry_point, room_id, slot, settings)
+            VALUES (%(camera_id)s, %(uri)s, %(site_id)s, %(fleet)s, %(entry_point)s,
+                    %(room_id)s, %(slot)s, %(settings)s)
+            ON CONFLICT (camera_id) DO UPDATE SET
+                uri = EXCLUDED.uri, site_id = EXCLUDED.site_id, fleet = EXCLUDED.fleet,
+                entry_point = EXCLUDED.entry_point, room_id = EXCLUDED.room_id,
+                slot = EXCLUDED.slot, settings = EXCLUDED.settings, enabled = true,
+                status = 'new', status_detail = NULL, status_at = now()
+            RETURNING {_COLUMNS}
+            """,  # noqa: S608 - the columns are a constant
+            values,
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise AssertionError("INSERT ... RETURNING gave no row")
+    return Camera.of(row)
+
+
+def _free_slot(connection: Connection, fleet: str) -> int:
+    row = connection.execute(
+        """
+        SELECT min(slot) FROM
+            generate_series(0, (SELECT count(*) FROM cameras WHERE fleet = %(fleet)s)) AS slot
+        WHERE slot NOT IN
+            (SELECT slot FROM cameras WHERE fleet = %(fleet)s AND slot IS NOT NULL)
+        """,
+        {"fleet": fleet},
+    ).fetchone()
+    if row is None:
+        raise AssertionError("an aggregate gave no row")
+    return int(row[0])
+
+
+def stand_in(connection: Connection, camera_id: str) -> str:
+    """The site of a camera, which is added where there is none: one that nobody reads.
+
+    What comes by the API needs a camera that logs can name.
+    """
+    known = "SELECT site_id FROM cameras WHERE camera_id = %s"
+    row = connection.execute(known, (camera_id,)).fetchone()
+    if row is None:
+        connection.execute(
+            "INSERT INTO cameras (camera_id, uri, enabled) VALUES (%s, 'api:', false)"
+            " ON CONFLICT DO NOTHING",
+            (camera_id,),
+        )
+        row = connection.execute(known, (camera_id,)).fetchone()
+    if row is None:
+        raise AssertionError("a camera that is there is not there")
+    return str(row[0])
+
+
+def list_cameras(connection: Connection) -> list[Camera]:
+    """Every camera that has not been removed, by name; one whose row is broken is left out."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY camera_id")  # noqa: S608
+        rows = cursor.fetchall()
+    found = []
+    for row in rows:
+        try:
+            found.append(Camera.of(row))
+        except SightlineError as error:
+            log.warning("camera %s is left out: %s", row["camera_id"], error)
+    return found
+
+
+def get(connection: Connection, camera_id: str) -> Camera:
+    """The camera of this name. Raises SightlineError when there is none."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(
+            f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND camera_id = %s",  # noqa: S608
+            (camera_id,),
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise unknown(camera_id)
+    return Camera.of(row)
+
+
+def remove(connection: Connection, camera_id: str) -> None:
+    """Stop using a camera and free its slot; its logs stay. Raises SightlineError."""
+    with connection.transaction():
+        cursor = connection.execute(
+            "UPDATE cameras SET enabled = false, slot = NULL WHERE enabled AND camera_id = %s",
+            (camera_id,),
+        )
+        if not cursor.rowcount:
+            raise unknown(camera_id)
+
+
+def restart(connection: Connection, camera_id: str) -> None:
+    """Have a camera read anew, also a film that has ended. Raises SightlineError."""
+    with connection.transaction():
+        cursor = connection.execute(
+            """
+            UPDATE cameras SET status = 'new', status_detail = NULL, status_at = now(),
+                settings = settings || jsonb_build_object(
+                    'generation', coalesce((settings->>'generation')::int, 0) + 1)
+            WHERE enabled AND camera_id = %s
+            """,
+            (camera_id,),
+        )
+        if not cursor.rowcount:
+            raise unknown(camera_id)
+
+
+def set_status(
+    connection: Connection, camera: NewCamera, status: CameraStatus, detail: str | None
+) -> None:
+    """Write how a camera fares; says nothing of one that has been started anew meanwhile."""
+    with connection.transaction():
+        connection.execute(
+            """
+            UPDATE cameras SET status = %s, status_detail = %s, status_at = now()
+            WHERE camera_id = %s AND coalesce((settings->>'generation')::int, 0) = %s
+                AND (status, status_detail) IS DISTINCT FROM (%s, %s)
+            """,
+            (
+                status, detail, camera.camera_id, camera.settings.generation, status, detail,
+            ),
+        )  # fmt: skip
+
+
+def unknown(camera_id: str) -> NotFoundError:
+    """There is no camera of this name."""
+    return NotFoundError(f"no camera {camera_id[:64]!r}; see `sightline camera list`")

@@ -1,0 +1,23 @@
+"""Which fleets of cameras there are, and so which topics."""
+
+import psycopg
+
+from schemas.topics import DEFAULT_FLEET, Topic, all_topics
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage.db import connect
+
+
+def known_fleets(settings: Settings) -> tuple[str, ...]:
+    """The default fleet and every fleet that a camera names."""
+    with connect(settings) as connection:
+        try:
+            found = connection.execute("SELECT DISTINCT fleet FROM cameras").fetchall()
+        except psycopg.errors.UndefinedTable:
+            raise SightlineError("the database is empty: run `sightline db upgrade`") from None
+    return tuple(sorted({DEFAULT_FLEET, settings.fleet, *(str(fleet) for (fleet,) in found)}))
+
+
+def known_topics(settings: Settings) -> list[Topic]:
+    """Every topic of the registry, with those of every fleet."""
+    return all_topics(known_fleets(settings))

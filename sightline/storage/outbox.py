@@ -1,0 +1,173 @@
+"""The outbox: what a transaction wants published, delivered after it has committed.
+
+Rows of one key are in the order in which they were committed, because whoever writes one has
+locked the row that the key names. One relay at a time delivers them, in order of id, and a row
+goes only after Kafka has it: a crash in between delivers it again, never loses it.
+"""
+
+import logging
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import datetime
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from schemas.topics import GALLERY
+from sightline.runtime.clock import to_us
+from sightline.runtime.errors import UnreachableError, first_line
+from sightline.runtime.health import DATABASE
+from sightline.runtime.lifecycle import Stop, start_service
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, connect, failure_told, sealing_of
+from sightline.storage.encryption import TamperedError
+from sightline.streaming.broker_probe import Reached
+from sightline.streaming.client_config import producer_config
+from sightline.streaming.producer import SureProducer
+from sightline.streaming.records import Out
+
+log = logging.getLogger(__name__)
+
+_CHANNEL = "sightline_outbox"
+_RELAY_LOCK = 0x516874_0B0C
+"""Advisory lock of the one relay that delivers."""
+
+_BATCH = 200
+_DELIVERY_SECONDS = 10.0
+_POLL_SECONDS = 0.5
+_AGAIN_SECONDS = 2.0
+
+
+def enqueue(cursor: psycopg.Cursor[TupleRow], topic: str, key: str, value: bytes | None) -> None:
+    """Have a record published once the cursor's transaction has committed; None: a tombstone."""
+    enqueue_all(cursor, topic, [(key, value)])
+
+
+def enqueue_all(
+    cursor: psycopg.Cursor[TupleRow], topic: str, records: Iterable[tuple[str, bytes | None]]
+) -> None:
+    """The same for many records of one topic, (key, value), in this order."""
+    sealing = sealing_of(cursor)
+    rows = [
+        (key.encode(), value if value is None else sealing.seal(value, name_of(topic, key)))
+        for key, value in records
+    ]
+    if rows:
+        cursor.execute(
+            "INSERT INTO outbox (topic, key, value) SELECT %s, key, value"
+            " FROM unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS record(key, value, number)"
+            " ORDER BY number",
+            (topic, [key for key, _value in rows], [value for _key, value in rows]),
+        )
+        cursor.execute(f"NOTIFY {_CHANNEL}")
+
+
+def name_of(topic: str, key: str) -> str:
+    """What a record in the outbox is sealed as."""
+    return f"outbox/{topic}/{key}"
+
+
+class Relay:
+    """Delivers what is in the outbox."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._db: Connection = connect(settings, autocommit=True)
+        config = producer_config(settings, "sightline-outbox") | {
+            "linger.ms": 0,
+            "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+        }
+        self._producer = SureProducer(config)
+        self._refused: list[int] = []
+        """Rows that do not open: they stay, and keep nobody else's waiting."""
+
+    def drain(self) -> int:
+        """Deliver all there is; how many records that were.
+
+        Raises InfrastructureError when Kafka fails, and UnreachableError, which is one, when the
+        database does; what was not delivered stays.
+        """
+        total = 0
+        with failure_told():
+            while sent := self._deliver_some():
+                total += sent
+        return total
+
+    def _deliver_some(self) -> int:
+        with self._db.transaction(), self._db.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_RELAY_LOCK,))
+            cursor.execute(
+                "SELECT id, topic, key, value, created_at FROM outbox WHERE id <> ALL(%s)"
+                " ORDER BY id LIMIT %s",
+                (self._refused, _BATCH),
+            )
+            rows = cursor.fetchall()
+            sent = [row[0] for row in rows if self._send(cursor, *row)]
+            self._producer.flush(_DELIVERY_SECONDS)
+            cursor.execute("DELETE FROM outbox WHERE id = ANY(%s)", (sent,))
+        return len(rows)
+
+    def _send(
+        self,
+        cursor: psycopg.Cursor[TupleRow],
+        row: int,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        at: datetime,
+    ) -> bool:
+        name = key.decode()
+        try:
+            if value is not None:
+                value = sealing_of(cursor).open(value, name_of(topic, name))
+        except TamperedError as error:
+            log.warning("outbox: row %d stays: %s", row, error)
+            self._refused.append(row)
+            return False
+        self._producer.send(Out(topic, name, value, to_us(at) // 1000))
+        return True
+
+    def run(self, stop: Stop) -> None:
+        """Deliver whatever comes until `stop`. Raises as `drain` does."""
+        with failure_told():
+            self._db.execute(f"LISTEN {_CHANNEL}")
+        stop.health.has(DATABASE)
+        stop.health.ready()
+        reached = Reached(self._producer.raw, GALLERY.name, stop.health)
+        while not stop:
+            stop.beat()
+            if sent := self.drain():
+                log.info("outbox: %d records delivered", sent)
+            reached.came(sent)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Until something is written, or for a moment: a notification can be missed."""
+        with failure_told():
+            for _ in self._db.notifies(timeout=_POLL_SECONDS, stop_after=1):
+                return
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._db.close()
+
+
+def deliver(settings: Settings) -> None:
+    """Deliver what was just committed, and what was left over.
+
+    Raises InfrastructureError when Kafka does not take it: then the `outbox` service will.
+    """
+    with closing(Relay(settings)) as relay:
+        relay.drain()
+
+
+def run(settings: Settings) -> None:
+    """The service `outbox`. It waits for a database that is away; a broker that fails ends it."""
+    stop = start_service("outbox", settings)
+    while not stop:
+        try:
+            with closing(Relay(settings)) as relay:
+                relay.run(stop)
+        except UnreachableError as error:
+            stop.health.waits_for(DATABASE)
+            log.warning("outbox: waits for the database: %s", first_line(error))
+            stop.idle(_AGAIN_SECONDS)

@@ -1,0 +1,42 @@
+"""Giving a record up: counted, said, and kept with where it came from and why."""
+
+import logging
+import traceback
+
+from schemas import sightline_pb2 as pb
+from schemas.topics import DEAD_LETTERS, LIVE
+from sightline.runtime import metrics
+from sightline.runtime.errors import InvalidRecord
+from sightline.streaming.records import Out, Record
+
+log = logging.getLogger(__name__)
+
+_DETAIL_CHARACTERS = 2_000
+_STACK_CHARACTERS = 8_000
+"""A letter has to fit into its topic: 64 KiB more than the largest record."""
+
+
+def give_up(
+    record: Record, service: str, error: InvalidRecord, now_us: int, *, run: str = LIVE
+) -> Out:
+    """Count and log that `service` gave up on a record; the dead letter, for the caller to send."""
+    metrics.DEAD_LETTERS.labels(service, error.reason).inc()
+    log.warning(
+        "%s: dead letter %s/%d@%d: %s",
+        service, record.topic, record.partition, record.offset, error,
+        extra={"topic": record.topic, "partition": record.partition, "offset": record.offset},
+    )  # fmt: skip
+    letter = pb.DeadLetter(
+        source=record.position,
+        key=record.key or b"",
+        value=record.value or b"",
+        service=service,
+        reason=error.reason,
+        detail=error.detail[:_DETAIL_CHARACTERS],
+        failed_at_us=now_us,
+        stack="".join(traceback.format_exception(error))[-_STACK_CHARACTERS:],
+        headers=[pb.Header(key=key, value=value) for key, value in record.headers],
+        timestamp_ms=record.timestamp_ms,
+        run=run,
+    )
+    return Out(DEAD_LETTERS.name, record.topic, letter.SerializeToString(), now_us // 1000)
