@@ -14,7 +14,7 @@ lint:
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
-	@.venv/bin/bandit -q -c pyproject.toml -r schemas sightline producers processors sinks api
+	@.venv/bin/bandit -q -c pyproject.toml -r schemas sightline producers processors sinks api ops
 
 bench:
 	@deploy/bootstrap dev

@@ -29,6 +29,7 @@ from api.routes import (
     snapshots,
     visits,
 )
+from api.settings import ApiSettings
 from sightline import __version__
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
@@ -61,7 +62,7 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     app.state.health = until.health
     # The last one comes first.
     app.add_middleware(Trail)
-    most = _PHOTOS_IN_A_BODY * settings.api.max_photo_bytes
+    most = _PHOTOS_IN_A_BODY * ApiSettings.of(settings).max_photo_bytes
     app.add_middleware(BodyLimit, limit=most, public=PUBLIC)
     app.add_middleware(Gate)
     app.add_middleware(SecureHeaders)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from api.faces import Faces, face_of_crop, pixels_of
+from api.settings import ApiSettings
 from api.stream import MatchingStream
 from api.tracks import ClientTrack, ClientTracks
 from schemas import sightline_pb2 as pb
@@ -67,7 +68,7 @@ class LiveTracks:
         self._faces = faces
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._tracks = ClientTracks(settings.vision)
+        self._tracks = ClientTracks(settings.evidence)
         self._stream = MatchingStream(settings, self._told)
 
     async def decide(self, camera_id: str, site_id: str, crops: Sequence[Crop]) -> list[Answer]:
@@ -79,7 +80,9 @@ class LiveTracks:
         pending = [asyncio.wrap_future(one.pending) for one in answers if one.pending is not None]
         if not pending:
             return answers
-        done, late = await asyncio.wait(pending, timeout=self._settings.api.decision_seconds)
+        done, late = await asyncio.wait(
+            pending, timeout=ApiSettings.of(self._settings).decision_seconds
+        )
         for future in late:
             future.cancel()
         for future in done:

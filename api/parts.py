@@ -14,6 +14,7 @@ from api import health
 from api.auth.door import Door
 from api.faces import Faces
 from api.live import LiveTracks
+from api.settings import ApiSettings
 from sightline.runtime.connection_urls import database_url
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.lifecycle import Stop
@@ -43,7 +44,7 @@ class Parts:
     def of(cls, settings: Settings) -> "Parts":
         """Nothing is connected and no model loaded yet."""
         faces, pool = Faces(settings), _pool(settings)
-        live, door = LiveTracks(settings, faces), Door(settings.api, pool)
+        live, door = LiveTracks(settings, faces), Door(ApiSettings.of(settings), pool)
         return cls(settings, pool, open_store(settings), faces, live, door)
 
     @contextmanager

@@ -11,6 +11,7 @@ from api import bodies
 from api.parts import Parts
 from api.photos import from_base64, read_form
 from api.problems import unsupported
+from api.settings import ApiSettings
 from sightline.people.picture_files import Photo
 from sightline.people.query_face import face_of_photo
 from sightline.runtime.errors import SightlineError
@@ -72,7 +73,7 @@ async def read_probe(request: Request, parts: Parts) -> Face:
     Raises PhotoError for a photo without exactly one good face, SightlineError for a vector that
     is none, and problems 400, 413, 415 and 422 for bodies.
     """
-    limit = parts.settings.api.max_photo_bytes
+    limit = ApiSettings.of(parts.settings).max_photo_bytes
     kind = bodies.media_type(request)
     if kind == bodies.JSON:
         probe = bodies.checked(Probe, await bodies.read_json(request, None))

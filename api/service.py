@@ -7,11 +7,11 @@ import threading
 import uvicorn
 
 from api.app import make_app
+from api.settings import ApiSettings
 from api.tls import Certificate
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.lifecycle import Stop, start_service
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.groups import ApiSettings
 from sightline.storage.vector_indexes import keep_indexed
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ def run(settings: Settings) -> None:
     """Listen, serve, drain: requests under way are answered, tracks ended, Kafka told."""
     stop = start_service("api", settings)
     app = make_app(settings, stop)
-    certificate = Certificate.of(settings.api)
-    listener = _listen(settings.api)
+    certificate = Certificate.of(ApiSettings.of(settings))
+    listener = _listen(ApiSettings.of(settings))
     threading.Thread(target=keep_indexed, args=(settings, stop), name="index", daemon=True).start()
-    proxies = settings.api.trusted_proxies
+    proxies = ApiSettings.of(settings).trusted_proxies
     config = uvicorn.Config(
         app, lifespan="on", log_config=None, server_header=False,
         # Lines of its own would hold what people search for, and be written for anybody.

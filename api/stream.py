@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from api.settings import ApiSettings
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from schemas.topics import SIGHTINGS
@@ -92,7 +93,10 @@ class _Link:
         self._producer = SureProducer(
             producer_config(settings, _CLIENT)
             | _PATIENT
-            | {"linger.ms": 0, "delivery.timeout.ms": int(settings.api.decision_seconds * 1000)}
+            | {
+                "linger.ms": 0,
+                "delivery.timeout.ms": int(ApiSettings.of(settings).decision_seconds * 1000),
+            }
         )
         self._consumer = _at_the_end(settings)
         self._thread = threading.Thread(target=self._run, name="sightings", daemon=True)

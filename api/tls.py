@@ -4,8 +4,8 @@ import logging
 import ssl
 from pathlib import Path
 
+from api.settings import ApiSettings
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.settings.groups import ApiSettings
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from schemas.ids import motion_event_id, track_id
 from sightline.models.observation_policy import ShotPolicy
 from sightline.models.outputs import Track, TrackName
 from sightline.runtime.clock import US
-from sightline.runtime.settings import VisionSettings
+from sightline.runtime.settings import EvidenceSettings
 
 _MOST = 10_000
 """Tracks at once; the one that was seen longest ago ends for the one that is too many."""
@@ -25,9 +25,9 @@ class ClientTrack(Track):
 class ClientTracks:
     """Who is followed now, the one seen longest ago first."""
 
-    def __init__(self, settings: VisionSettings) -> None:
+    def __init__(self, settings: EvidenceSettings) -> None:
         self._policy = ShotPolicy(settings)
-        self._life_us = round(settings.settled_seconds * US)
+        self._life_us = round(settings.reverify_seconds * US)
         self._tracks: OrderedDict[tuple[str, int], ClientTrack] = OrderedDict()
         self._by_id: dict[str, ClientTrack] = {}
         self._last_us = 0

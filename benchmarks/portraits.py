@@ -114,7 +114,7 @@ def _measured(
         picture = framed(ORL / f"s{person}_{number}.pgm", canvas)
         for face in pack.faces.detect(picture)[:1]:
             quality = assess(picture, face)
-            shot = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
+            shot = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
             photo = photos.refusal(quality)
             vector = pack.embedder.embed(picture, face)
             overall = float(quality.overall)

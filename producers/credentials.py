@@ -1,6 +1,7 @@
 """Users and passwords of cameras that are kept elsewhere: `rtsp://{ssm:/lobby}@192.0.2.7/stream`.
 
-In braces stands where `user:password` is (`sightline/runtime/secrets.py`); it may hold any character.
+In braces stands where `user:password` is (`sightline/runtime/secrets.py`); it may hold
+any character.
 """
 
 import re

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from producers.events import Event
 from producers.frames import announcement
 from producers.ledger import Tally
+from producers.settings import CaptureSettings
 from producers.spool import DiskError, Kind, Position, Spool, Tail, Waiting
 from producers.tail import Link, Linking, link
 from schemas import sightline_pb2 as pb
@@ -64,7 +65,7 @@ class Publisher:
     def __init__(self, settings: Settings, camera: Camera) -> None:
         self._camera = camera
         self._clock = SystemClock()
-        self._buffer_bytes = settings.capture.buffer_bytes
+        self._buffer_bytes = CaptureSettings.of(settings).buffer_bytes
         self._spool = Spool(settings.home, camera.camera_id)
         self.account = self._spool.account
         self._producer = Producer(

@@ -25,6 +25,7 @@ from sinks.decisions import (
     rank,
 )
 from sinks.promoted import with_promotions
+from sinks.settings import SinkSettings
 
 # A row is a function of the decision in force alone, so that it does not matter how decisions
 # were spread over batches. Written again it keeps the time at which it was written first.
@@ -87,7 +88,7 @@ class AccessLog:
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.topics: Mapping[str, type[Message]] = topics_of(settings.run, (SIGHTINGS, pb.Sighting))
-        self.batch_seconds = settings.sinks.batch_seconds
+        self.batch_seconds = SinkSettings.of(settings).batch_seconds
         self._clock = clock or SystemClock()
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:

@@ -23,6 +23,7 @@ from sightline.storage.db import Connection
 from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
 from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
 from sinks.promoted import with_promotions
+from sinks.settings import SinkSettings
 
 _NOBODY_FOR = timedelta(days=1)
 """Tracks whose person was never decided are forgotten this long after their last frame."""
@@ -99,8 +100,8 @@ class PersonState:
             settings.run, (TRACKS, pb.FrameTracks), (SIGHTINGS, pb.Sighting)
         )
         self._is_live = settings.run == LIVE
-        self.batch_seconds = settings.sinks.person_state_seconds
-        self._inactive = timedelta(seconds=settings.sinks.inactive_seconds)
+        self.batch_seconds = SinkSettings.of(settings).person_state_seconds
+        self._inactive = timedelta(seconds=SinkSettings.of(settings).inactive_seconds)
         self._forget = timedelta(days=settings.match.forget_days)
         self._clock = clock or SystemClock()
         self._due = self._forget_due = self._clock.monotonic()

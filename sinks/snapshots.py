@@ -29,6 +29,7 @@ from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
 from sinks import snapshot_rows as rows
 from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages, news
 from sinks.promoted import with_promotions
+from sinks.settings import SinkSettings
 from sinks.snapshot_rows import Owner, Shot, Written
 from sinks.stale_objects import ObjectNotes, StaleObjects
 
@@ -64,8 +65,8 @@ class Snapshots:
         self.topics: Mapping[str, type[Message]] = topics_of(
             settings.run, (SNAPSHOTS, pb.Snapshot), (SIGHTINGS, pb.Sighting)
         )
-        self.batch_seconds = settings.sinks.batch_seconds
-        self._between = timedelta(seconds=settings.sinks.unknown_snapshot_seconds)
+        self.batch_seconds = SinkSettings.of(settings).batch_seconds
+        self._between = timedelta(seconds=SinkSettings.of(settings).unknown_snapshot_seconds)
         self._store = store
         self._notes = ObjectNotes(settings)
         self._stale = StaleObjects(self.name, store, clock)

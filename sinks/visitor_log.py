@@ -24,6 +24,7 @@ from sightline.storage.db import Connection
 from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
 from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
 from sinks.promoted import with_promotions
+from sinks.settings import SinkSettings
 
 _EVENT = """
 INSERT INTO motion_events AS event (
@@ -113,7 +114,7 @@ class VisitorLog:
             (MOTION_EVENTS, pb.MotionEvent),
             (TRACKS, pb.FrameTracks),
         )
-        self.batch_seconds = settings.sinks.batch_seconds
+        self.batch_seconds = SinkSettings.of(settings).batch_seconds
 
     def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
         """Keep what a batch tells of events, and compute the rows of the events it touches."""

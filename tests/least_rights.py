@@ -7,8 +7,9 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
+from ops.rights.registry import RIGHTS
 from sightline.runtime.connection_urls import database_url
-from sightline.runtime.rights import RIGHTS, user
+from sightline.runtime.rights import user
 from sightline.runtime.settings import Settings
 
 _PASSWORD = "only-here"

@@ -9,8 +9,8 @@ from starlette.requests import HTTPConnection
 
 from api.auth import api_keys, sessions
 from api.auth.limits import Limits
+from api.settings import ApiSettings
 from sightline.audit.actor import Actor
-from sightline.runtime.settings.groups import ApiSettings
 from sightline.storage.db import Connection
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
 from joserfc.errors import JoseError
 
+from api.settings import OidcSettings
 from sightline.audit.roles import Role
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.secrets import reveal
-from sightline.runtime.settings.groups import OidcSettings
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from api.auth.needs import needs
 from api.paging import After, Limit, Page, Table, read_page
 from api.parts import Given, Parts
 from api.photos import from_upload
+from api.settings import ApiSettings
 from api.shapes import Employee, EmployeeShown, Status, Strict
 from sightline.audit.roles import Permission
 from sightline.people import employee_changes, employees
@@ -158,7 +159,9 @@ async def add_photos(
 async def _photos(parts: Parts, photos: Sequence[UploadFile]) -> list[Photo]:
     if len(photos) > _MOST_PHOTOS:
         raise SightlineError(f"{len(photos)} photos at once; {_MOST_PHOTOS} are possible")
-    return [await from_upload(one, parts.settings.api.max_photo_bytes) for one in photos]
+    return [
+        await from_upload(one, ApiSettings.of(parts.settings).max_photo_bytes) for one in photos
+    ]
 
 
 def _name_of(parts: Parts, employee_id: UUID) -> str:

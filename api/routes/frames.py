@@ -15,6 +15,7 @@ from api.auth.needs import Acting, needs
 from api.live import Answer, Crop
 from api.parts import Given, Parts
 from api.photos import from_base64
+from api.settings import ApiSettings
 from schemas.decode import SLUG
 from sightline.audit import trail
 from sightline.audit.roles import Permission
@@ -101,7 +102,7 @@ async def process_frame(
     if not actor.sees(body.camera_id):
         raise HTTPException(403, "your key is for other cameras")
     began = time.monotonic()
-    limit = parts.settings.api.max_photo_bytes
+    limit = ApiSettings.of(parts.settings).max_photo_bytes
     if body.frame:
         frame = from_base64(body.frame, "frame", limit)
         await run_in_threadpool(normalised, frame)

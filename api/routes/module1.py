@@ -18,6 +18,7 @@ from api.parts import Given, Parts
 from api.photos import from_base64, read_form
 from api.problems import unsupported
 from api.routes.sightings import MAY_READ, TABLE
+from api.settings import ApiSettings
 from api.shapes import AccessLog
 from sightline.audit.roles import Permission
 from sightline.people.employees import Details
@@ -81,7 +82,7 @@ _FORM = {
 )  # fmt: skip
 async def enroll(parts: Given, request: Request, after: BackgroundTasks) -> EnrolmentDone:
     """As a form with a photo file, or as JSON. A name that is there already is a conflict."""
-    wish, photo = await _enrolment(request, parts.settings.api.max_photo_bytes)
+    wish, photo = await _enrolment(request, ApiSettings.of(parts.settings).max_photo_bytes)
     done = await run_in_threadpool(_enrol, parts, wish, photo)
     after.add_task(parts.deliver)
     return EnrolmentDone(

@@ -18,6 +18,7 @@ from api.auth.provider import Provider, Way
 from api.auth.sessions import Session
 from api.parts import Given, Parts
 from api.problems import unsupported
+from api.settings import ApiSettings
 from api.shapes import Strict
 from sightline.audit.roles import PERMISSIONS, Permission, Role
 
@@ -113,7 +114,7 @@ def _begin(parts: Parts, address: str, wish: Credentials) -> Session:
 async def begin_at_provider(parts: Given, request: Request) -> Response:
     """Sends the browser there."""
     parts.door.limits.provider(address_of(request))
-    provider = await run_in_threadpool(Provider, parts.settings.api.oidc)
+    provider = await run_in_threadpool(Provider, ApiSettings.of(parts.settings).oidc)
     url, way = await provider.begin(_back(parts, request))
     answer = RedirectResponse(url, 302)
     # Lax: the browser comes back from another site.
@@ -133,7 +134,7 @@ async def back_from_provider(
     if way is None or not compare_digest(way.state.encode(), state.encode()) or not code:
         raise refused()
     parts.door.limits.provider(address_of(request))
-    settings = parts.settings.api.oidc
+    settings = ApiSettings.of(parts.settings).oidc
     provider = await run_in_threadpool(Provider, settings)
     who = await provider.end(way, code, _back(parts, request))
     if who is None:
@@ -175,7 +176,7 @@ def sign_out(parts: Given, request: Request, response: Response) -> None:
 
 def _at(parts: Parts) -> str | None:
     """Where one signs in by a provider, if there is one."""
-    return _PROVIDER if parts.settings.api.oidc.issuer else None
+    return _PROVIDER if ApiSettings.of(parts.settings).oidc.issuer else None
 
 
 def _keep(answer: Response, request: Request, session: Session) -> None:
@@ -190,9 +191,9 @@ def _is_secure(request: Request) -> bool:
 
 
 def _back(parts: Parts, request: Request) -> str:
-    base = parts.settings.api.public_url or str(request.base_url)
+    base = ApiSettings.of(parts.settings).public_url or str(request.base_url)
     return base.rstrip("/") + _BACK
 
 
 def _lasts(parts: Parts) -> timedelta:
-    return timedelta(hours=parts.settings.api.session_hours)
+    return timedelta(hours=ApiSettings.of(parts.settings).session_hours)

@@ -64,7 +64,7 @@ def _shot(path: Path, label: str, pack: ModelPack, settings: Settings) -> Shot:
     scores that are measured. Raises SightlineError."""
     image, face = only_face(normalised(read_photo(path)), label, pack)
     quality = assess(image, face)
-    refused = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
+    refused = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refused is not None:
         raise PhotoError(refused, f"{label}: the face is {refused}")
     return Shot(label, pack.embedder.embed(image, face), float(quality.overall))

@@ -3,7 +3,6 @@
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Annotated, NoReturn
 
 import typer
@@ -27,7 +26,9 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     given: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as vision.shots=7."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A setting, such as evidence.observations=7."
+        ),
     ] = None,
 ) -> None:
     if version:
@@ -42,7 +43,7 @@ def _root(
 _MODULES = (
     "stack", "services", "health", "enrol", "people", "persons", "search", "logs", "models",
     "calibrate", "config", "backup", "demo", "replay", "runs", "explain", "dlq", "audit",
-    "encryption", "erase", "keys", "users",
+    "encryption", "erase", "keys", "users", "camera",
 )  # fmt: skip
 """In the order of the help."""
 
@@ -62,13 +63,7 @@ def _assemble(word: str = "") -> None:
     if module in _MODULES:
         _register(module)
         return
-    points = entry_points(group="sightline.commands")
-    if word in points.names:
-        points = points.select(name=word)
-    else:
-        _register(*_MODULES)
-    for point in points:
-        app.add_typer(point.load(), name=point.name)
+    _register(*_MODULES)
 
 
 def _register(*modules: str) -> None:

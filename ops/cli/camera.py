@@ -20,6 +20,12 @@ from sightline.streaming.admin import ensure_fleet_topic
 
 app = typer.Typer(help="Cameras: where pictures come from.", no_args_is_help=True)
 
+
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="camera")
+
+
 Name = Annotated[str, typer.Argument(help="The camera's short name, which is its id.")]
 
 

@@ -16,10 +16,10 @@ from ops.local_stack.process_registry import SUPERVISOR, registered, running_ser
 from ops.local_stack.service_registry import jobs, services
 from ops.local_stack.supervised import PAGE
 from ops.local_stack.supervisor import Child, Supervisor
+from ops.rights.registry import RIGHTS
 from schemas.topics import LIVE
 from sightline.runtime.connection_urls import database_url, is_database_given, kafka_servers
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.rights import RIGHTS
 from sightline.runtime.settings import Settings, load_settings
 
 _VISION = "vision"

@@ -6,8 +6,9 @@ passwords. Where somebody else runs the database, its administrator does.
 
 from psycopg import sql
 
+from ops.rights.registry import RIGHTS
 from sightline.runtime.keyring import Keyring
-from sightline.runtime.rights import RIGHTS, user
+from sightline.runtime.rights import user
 from sightline.runtime.secrets import reveal
 from sightline.storage.db import Connection, row_schemas
 

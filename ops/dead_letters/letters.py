@@ -20,12 +20,13 @@ from sightline.runtime.errors import (
     NotFoundError,
     SightlineError,
 )
+from sightline.runtime.headers import Headers
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
 from sightline.streaming import topic_reader
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import RETRY_FOR, RETRY_OF, Headers, Out, Record
+from sightline.streaming.records import RETRY_FOR, RETRY_OF, Out, Record
 
 _ID = re.compile(r"(\d{1,9})@(\d{1,18})")
 _LOCK = 0x516874_0D1C

@@ -1,20 +1,12 @@
 """Live cameras of which vision skips frames, as its processes report it in their metrics."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ops.local_stack.admin_client import ask_all
+from processors.vision.overload import OVERLOADED_SHARE, percent
 from sightline.runtime import metrics
 from sightline.runtime.service_discovery import targets
-
-OVERLOADED_SHARE: Final = 0.1
-"""The share of a camera's frames of the last minute that may be skipped without a warning. The
-alert FramesSkipped (`deploy/prometheus/rules`) has the same limit."""
-
-
-def percent(share: float) -> str:
-    """Write a share of 1 for people."""
-    return f"{100 * share:.0f}%"
 
 
 def skipped_shares(home: Path) -> dict[str, float]:

@@ -17,6 +17,7 @@ from ops.local_stack.monitoring import Prometheus, installed, monitor
 from ops.local_stack.ports import first_ports
 from ops.local_stack.process_registry import SUPERVISOR, running_services
 from ops.rights.kafka_admission import admit
+from ops.rights.keyring_setup import prepare
 from ops.terminal import progress_console
 from sightline.runtime.connection_urls import StackPorts, is_database_given, objects_folder
 from sightline.runtime.errors import SightlineError
@@ -145,7 +146,7 @@ def _start(settings: Settings, ports: StackPorts) -> StackPorts:
         ports = cluster.settle(ports)
     ports.save(home)
     if ports.secure:
-        Keyring(home).prepare(len(ports.kafka))
+        prepare(Keyring(home), len(ports.kafka))
     with ThreadPoolExecutor() as both:
         brokers = None if cluster is None else both.submit(cluster.start, ports)
         database = None if is_database_given(settings) else both.submit(Database(home).start, ports)

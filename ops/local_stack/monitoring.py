@@ -15,6 +15,7 @@ import yaml
 
 from ops.local_stack import processes
 from ops.local_stack.ports import free_port, is_free
+from ops.local_stack.settings import MonitoringSettings
 from sightline.runtime import service_discovery
 from sightline.runtime.connection_urls import LOOPBACK, StackPorts
 from sightline.runtime.errors import SightlineError
@@ -77,7 +78,7 @@ class Prometheus:
             program,
             f"--config.file={self._config}",
             f"--storage.tsdb.path={self._folder / 'data'}",
-            f"--storage.tsdb.retention.time={settings.monitoring.keep_days}d",
+            f"--storage.tsdb.retention.time={MonitoringSettings.of(settings).keep_days}d",
             f"--web.listen-address={LOOPBACK}:{port}",
             "--log.level=warn",
         ]
@@ -150,7 +151,7 @@ def _ready(port: int) -> bool:
 
 def _config(home: Path, settings: Settings) -> dict[str, Any]:
     """The configuration with paths, times and what the settings say."""
-    ours = settings.monitoring
+    ours = MonitoringSettings.of(settings)
     config: dict[str, Any] = yaml.safe_load((_GIVEN / "prometheus.yml").read_text())
     every = f"{round(1000 * ours.scrape_seconds)}ms"
     config["global"] |= {

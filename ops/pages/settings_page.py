@@ -15,13 +15,14 @@ _HEAD = """# Settings
 Made from `sightline/runtime/settings` by `make docs`.
 
 Every setting is a variable of the environment, a key of `config.yaml` in the home, or `--set` on
-the command line (`sightline --set vision.shots=7 run vision`). The command line comes before the
-environment, and the file is last. What is unknown is an error. In the file a group is a mapping:
+the command line (`sightline --set evidence.observations=7 run vision`). The command line comes
+before the environment, and the file is last. What is unknown is an error. In the file a group is
+a mapping:
 
 ```yaml
 pack: dlib
-vision:
-  shots: 7
+evidence:
+  observations: 7
 ```
 
 `sightline config show` says what each setting is and where that comes from; `sightline config

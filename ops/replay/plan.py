@@ -7,12 +7,12 @@ from datetime import datetime
 
 from ops.replay import window
 from ops.replay.window import Event, Found
+from ops.runs.tables import create_schema
 from sightline.models.packs import resolve_pack
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import RUN_NAME, Settings
 from sightline.storage import runs
 from sightline.storage.db import Connection, connect
-from sightline.storage.run_schemas import create_schema
 from sightline.storage.runs import Run
 
 

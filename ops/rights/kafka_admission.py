@@ -20,11 +20,12 @@ from confluent_kafka.admin._scram import (
     UserScramCredentialUpsertion,
 )
 
+from ops.rights.registry import RIGHTS
 from sightline.runtime.connection_urls import LOOPBACK, StackPorts
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import Keyring
 from sightline.runtime.log import LIBRDKAFKA
-from sightline.runtime.rights import ANY, CLI, RIGHTS, Rights, user
+from sightline.runtime.rights import ANY, CLI, Rights, user
 from sightline.runtime.secrets import reveal
 
 _SCRAM = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)

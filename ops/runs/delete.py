@@ -9,6 +9,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ops.runs import row_location
+from ops.runs.tables import drop_schema
 from schemas.naming import run_groups, run_topics
 from sightline.people import identity_corrections
 from sightline.runtime.errors import ConflictError, InfrastructureError
@@ -18,7 +19,6 @@ from sightline.storage import runs
 from sightline.storage.db import Connection, connect
 from sightline.storage.objects import ObjectStore, open_store, run_prefix
 from sightline.storage.run_progress import SINKS
-from sightline.storage.run_schemas import drop_schema
 from sightline.storage.runs import Run
 from sightline.streaming.client_config import client_config
 

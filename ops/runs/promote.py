@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from ops.runs import row_location, row_swap
+from ops.runs.tables import create_replaced, create_schema, drop
 from sightline.people import identity_corrections
 from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage import runs
 from sightline.storage.db import Connection, run_schema
-from sightline.storage.run_schemas import create_replaced, create_schema, drop, replaced_schema
+from sightline.storage.run_schemas import replaced_schema
 
 _NOT_OVER = """
 SELECT count(*) FROM public.motion_events

@@ -78,7 +78,7 @@ class Rules:
         return cls(
             newcomer_shots=settings.match.newcomer_shots,
             wanted_rate=settings.match.wanted_false_name_rate,
-            lost_seconds=settings.vision.lost_seconds,
+            lost_seconds=settings.evidence.lost_seconds,
             forget_days=settings.match.forget_days,
         )
 

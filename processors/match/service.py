@@ -44,6 +44,7 @@ from sightline.runtime import metrics, tracing
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, InvalidRecord
 from sightline.runtime.fault_injection import Place, reach
+from sightline.runtime.headers import Headers
 from sightline.runtime.health import KAFKA, Health
 from sightline.runtime.lifecycle import Stop, start_service
 from sightline.runtime.log import about
@@ -51,7 +52,7 @@ from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import aiokafka_config, worker_id
 from sightline.streaming.consumer_metrics import expect, took
 from sightline.streaming.dead_letters import give_up
-from sightline.streaming.records import Headers, Out, Record, with_headers
+from sightline.streaming.records import Out, Record, with_headers
 
 log = logging.getLogger(__name__)
 

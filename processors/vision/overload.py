@@ -3,11 +3,14 @@
 import logging
 from typing import Final
 
-from ops.local_stack.camera_overload import OVERLOADED_SHARE, percent
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
+
+OVERLOADED_SHARE: Final = 0.1
+"""The share of a camera's frames of the last minute that may be skipped without a warning. The
+alert FramesSkipped (`deploy/prometheus/rules`) has the same limit."""
 
 _INTERVAL_SECONDS: Final = 5.0
 _INTERVALS: Final = 12
@@ -17,6 +20,11 @@ WINDOW_SECONDS: Final = _INTERVAL_SECONDS * _INTERVALS
 
 _LASTING: Final = 3
 """Intervals with skipped frames: a worker that has just started skips what has waited for it."""
+
+
+def percent(share: float) -> str:
+    """Write a share of 1 for people."""
+    return f"{100 * share:.0f}%"
 
 
 class Overload:

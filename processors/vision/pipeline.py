@@ -11,6 +11,7 @@ import numpy as np
 
 from processors.vision.cuts import is_cut, outline
 from processors.vision.heads import choose_face, head_region, search_head
+from processors.vision.settings import VisionSettings
 from processors.vision.tracking import CameraTracker, Seen
 from schemas import sightline_pb2 as pb
 from schemas.ids import track_id
@@ -21,7 +22,7 @@ from sightline.models.packs import BGRImage, Face, Floats, ModelPack
 from sightline.models.quality import assess
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
-from sightline.runtime.settings import VisionSettings
+from sightline.runtime.settings import EvidenceSettings
 from sightline.streaming.records import Out
 
 
@@ -66,10 +67,12 @@ class Visible:
 class VisionPipeline:
     """The stage function: a camera's state and its next frame to records and the state after."""
 
-    def __init__(self, pack: ModelPack, settings: VisionSettings) -> None:
+    def __init__(
+        self, pack: ModelPack, settings: VisionSettings, evidence: EvidenceSettings
+    ) -> None:
         self._pack = pack
-        self._settings = settings
-        self._policy = ShotPolicy(settings)
+        self._evidence = evidence
+        self._policy = ShotPolicy(evidence)
         # A tenth less, or a frame that comes a microsecond early would wait for the next.
         rate = settings.detections_per_second
         if pack.persons is None:
@@ -91,7 +94,7 @@ class VisionPipeline:
             outs += _end_all(state, frame.captured_at_us)
             state = None
         if state is None:
-            tracker = CameraTracker(frame.captured_at_us, self._settings.lost_seconds)
+            tracker = CameraTracker(frame.captured_at_us, self._evidence.lost_seconds)
             state = CameraState(
                 frame.site_id, frame.motion_event_id, frame.captured_at_us - 1, tracker
             )
@@ -170,7 +173,7 @@ class VisionPipeline:
             self._policy.missed(shots, at_us)
             return
         quality = assess(image, face)
-        refusal = quality.refusal(self._settings.min_face_px, self._settings.min_quality)
+        refusal = quality.refusal(self._evidence.min_face_px, self._evidence.min_quality)
         turned = refusal == "turned" and self._policy.turned_wanted(shots)
         metrics.FACES.labels("embedded" if turned else refusal or "embedded").inc()
         if refusal is not None and not turned:

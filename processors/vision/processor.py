@@ -8,6 +8,7 @@ from processors.vision.frames import decode_picture
 from processors.vision.overload import Overload
 from processors.vision.pace import KeepUp, Pace
 from processors.vision.pipeline import CameraState, Picture, VisionPipeline
+from processors.vision.settings import VisionSettings
 from processors.vision.state import UnusableStateError, read_state, restore_state, save_state
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, of_run, vision_state
@@ -42,11 +43,11 @@ class VisionProcessor:
         belongs: Callable[[Record], bool] = lambda _: True,
         clock: Clock | None = None,
     ) -> None:
-        self._pipeline = VisionPipeline(pack, settings.vision)
+        self._pipeline = VisionPipeline(pack, VisionSettings.of(settings), settings.evidence)
         self._settings = settings
         self._belongs = belongs
         self._clock = clock or SystemClock()
-        self._keep_up = KeepUp(settings.vision)
+        self._keep_up = KeepUp(VisionSettings.of(settings))
         self._paces: dict[_CameraKey, Pace] = {}
         self._overloads: dict[_CameraKey, Overload] = {}
         self._states: dict[_CameraKey, CameraState] = {}
@@ -127,7 +128,7 @@ class VisionProcessor:
         next_offset, value = saved
         try:
             message = read_state(value, next_offset)
-            return restore_state(message, self._settings.vision.lost_seconds)
+            return restore_state(message, self._settings.evidence.lost_seconds)
         except UnusableStateError as error:
             metrics.DEAD_LETTERS.labels("vision", "unusable_state").inc()
             log.warning("vision: camera %s begins anew: %s", key[2], error)

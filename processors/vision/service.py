@@ -6,6 +6,7 @@ import logging
 import cv2
 
 from processors.vision.processor import VisionProcessor
+from processors.vision.settings import VisionSettings
 from schemas import naming, topics
 from sightline.models.packs import ModelPack, load_pack
 from sightline.runtime.lifecycle import start_service
@@ -33,8 +34,8 @@ def run(settings: Settings) -> None:
         [topics.frames(settings.fleet).name],
         member_config(settings, worker, group),
         producer_config(settings, worker, transactional_id=worker),
-        batch_records=settings.vision.batch_frames,
-        batch_seconds=settings.vision.batch_seconds,
+        batch_records=VisionSettings.of(settings).batch_frames,
+        batch_seconds=VisionSettings.of(settings).batch_seconds,
         state_topic=state.name,
         run=settings.run,
     )

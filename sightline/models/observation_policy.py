@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sightline.runtime.clock import US
-from sightline.runtime.settings import VisionSettings
+from sightline.runtime.settings import EvidenceSettings
 
 _FIRST_PAUSE_US = 80_000
 _LONGEST_PAUSE_US = 1_000_000
@@ -41,10 +41,10 @@ class ShotState:
 class ShotPolicy:
     """The rules, by capture time alone."""
 
-    def __init__(self, settings: VisionSettings) -> None:
-        self._wanted = settings.shots
-        self._interval_us = round(settings.shot_interval_seconds * US)
-        self._settled_us = round(settings.settled_seconds * US)
+    def __init__(self, settings: EvidenceSettings) -> None:
+        self._wanted = settings.observations
+        self._interval_us = round(settings.interval_seconds * US)
+        self._settled_us = round(settings.reverify_seconds * US)
 
     def settled(self, state: ShotState, at_us: int) -> bool:
         """Whether the track is left alone; when that has run out, its next epoch begins."""

@@ -61,7 +61,7 @@ def examine(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> Loo
     """The same of a photo that is normalised already. Raises PhotoError."""
     image, face = only_face(jpeg, label, pack)
     quality = assess(image, face)
-    refused = refusal(quality, max(MIN_FACE_PX, settings.vision.min_face_px))
+    refused = refusal(quality, max(MIN_FACE_PX, settings.evidence.min_face_px))
     if refused is None and flatness(image, face.box) > MAX_FLATNESS:
         refused = Reason.LOW_FACE_QUALITY, "the face is drawn, not photographed; give a photo"
     if refused is not None:

@@ -43,7 +43,7 @@ def good_face(
 ) -> Found:
     """A face of an image, h x w x 3, BGR. Raises PhotoError where it is not good enough."""
     quality = assess(image, face)
-    refusal = quality.refusal(settings.vision.min_face_px, settings.vision.min_quality)
+    refusal = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refusal is not None:
         told = f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
         raise PhotoError(_REASONS.get(refusal, Reason.LOW_FACE_QUALITY), told)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from sightline.streaming.records import Headers
+from sightline.runtime.headers import Headers
 
 Attributes = Mapping[str, str | int]
 

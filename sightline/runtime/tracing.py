@@ -6,16 +6,36 @@ one takes part. A track has many frames: a row's trace is that of the frame that
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sightline.runtime.errors import SightlineError
+from sightline.runtime.headers import Headers
 from sightline.runtime.settings import Settings
-from sightline.streaming.records import Headers, Record
 
 if TYPE_CHECKING:
     from sightline.runtime.spans import Spans
 
 _spans: "Spans | None" = None
+
+
+class ConsumedRecord(Protocol):
+    """A record of Kafka, as far as traces need it."""
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+
+    @property
+    def offset(self) -> int:
+        """The offset in the partition."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers; empty where there are none."""
 
 
 def configure(settings: Settings, service: str, instance: str) -> None:
@@ -44,20 +64,20 @@ def captured(camera: str, captured_us: int, now_us: int) -> Headers:
     return _spans.begin("capture", captured_us, now_us, {"camera": camera})
 
 
-def step(service: str, record: Record) -> AbstractContextManager[Headers]:
+def step(service: str, record: ConsumedRecord) -> AbstractContextManager[Headers]:
     """While inside, a service processes a record; gives the headers of what comes of it."""
     if _spans is None or not record.headers:
         return nullcontext(())
     return _spans.follow(service, record.headers, _place(record))
 
 
-def written(service: str, record: Record, began_us: int, now_us: int) -> None:
+def written(service: str, record: ConsumedRecord, began_us: int, now_us: int) -> None:
     """A record's rows are committed, by a transaction that began at `began_us`."""
     if _spans is not None and record.headers:
         _spans.add(service, record.headers, began_us, now_us, _place(record))
 
 
-def _place(record: Record) -> dict[str, str | int]:
+def _place(record: ConsumedRecord) -> dict[str, str | int]:
     return {
         "messaging.system": "kafka",
         "messaging.destination.name": record.topic,

@@ -17,6 +17,7 @@ from sightline.storage import encryption_keys
 from sightline.storage.encryption import Sealing
 
 Connection = psycopg.Connection[TupleRow]
+Cursor = psycopg.Cursor[TupleRow]
 
 
 _adapters: dict[int, AdaptersMap] = {}

@@ -15,9 +15,8 @@ from psycopg.rows import TupleRow
 
 from schemas.topics import GALLERY
 from sightline.runtime.clock import to_us
-from sightline.runtime.errors import UnreachableError, first_line
 from sightline.runtime.health import DATABASE
-from sightline.runtime.lifecycle import Stop, start_service
+from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect, failure_told, sealing_of
 from sightline.storage.encryption import TamperedError
@@ -35,7 +34,6 @@ _RELAY_LOCK = 0x516874_0B0C
 _BATCH = 200
 _DELIVERY_SECONDS = 10.0
 _POLL_SECONDS = 0.5
-_AGAIN_SECONDS = 2.0
 
 
 def enqueue(cursor: psycopg.Cursor[TupleRow], topic: str, key: str, value: bytes | None) -> None:
@@ -158,16 +156,3 @@ def deliver(settings: Settings) -> None:
     """
     with closing(Relay(settings)) as relay:
         relay.drain()
-
-
-def run(settings: Settings) -> None:
-    """The service `outbox`. It waits for a database that is away; a broker that fails ends it."""
-    stop = start_service("outbox", settings)
-    while not stop:
-        try:
-            with closing(Relay(settings)) as relay:
-                relay.run(stop)
-        except UnreachableError as error:
-            stop.health.waits_for(DATABASE)
-            log.warning("outbox: waits for the database: %s", first_line(error))
-            stop.idle(_AGAIN_SECONDS)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError, Message
 
 from sightline.runtime.errors import InfrastructureError
-from sightline.streaming.records import Headers, Record
+from sightline.runtime.headers import Headers
+from sightline.streaming.records import Record
 
 
 def _headers(message: Message) -> Headers:

@@ -8,10 +8,9 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.headers import Headers
 
 M = TypeVar("M", bound=Message)
-
-Headers = tuple[tuple[str, bytes], ...]
 
 RETRY_FOR = "retry-for"
 """Header of a dead letter that is replayed: the one service that is to take it once more."""

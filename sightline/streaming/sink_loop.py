@@ -40,6 +40,7 @@ from sightline.streaming.messages import checked
 from sightline.streaming.offset_store import Cursor, Partition
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Record
+from sinks.settings import SinkSettings
 
 __all__ = ["Cursor", "Sink", "SinkLoop", "Taken", "topics_of"]
 
@@ -175,12 +176,13 @@ class SinkLoop:
     def _collect(self, stop: Stop) -> list[Record]:
         records: list[Record] = []
         until = self._clock.monotonic() + self._sink.batch_seconds
-        while len(records) < self._settings.sinks.batch_records and not stop:
+        while len(records) < SinkSettings.of(self._settings).batch_records and not stop:
             wait = until - self._clock.monotonic()
             if wait <= 0:
                 break
             messages = self._consumer.consume(
-                self._settings.sinks.batch_records - len(records), min(wait, _POLL_SECONDS)
+                SinkSettings.of(self._settings).batch_records - len(records),
+                min(wait, _POLL_SECONDS),
             )
             records += checked(messages)
             self._lag.look()

@@ -9,12 +9,12 @@ from fastapi.testclient import TestClient
 from typer.testing import Result
 
 from api.auth import api_keys, users
+from api.settings import ApiSettings
 from schemas import sightline_pb2 as pb
 from sightline.audit.actor import command_actor
 from sightline.audit.roles import Role
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.groups import ApiSettings
 from sightline.storage.db import connect
 from sightline.storage.objects import open_store
 from sightline.streaming.sink_loop import Sink

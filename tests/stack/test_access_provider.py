@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 
+from api.settings import ApiSettings, OidcSettings
 from sightline.audit.roles import Role
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.groups import ApiSettings, OidcSettings
 from sightline.storage.db import connect
 from tests import oidc_provider
 from tests.api_support import client_of, good, problem

@@ -10,10 +10,11 @@ from fastapi.testclient import TestClient
 
 from api.live import LiveTracks
 from api.parts import Parts
+from api.settings import ApiSettings
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, SIGHTINGS, SNAPSHOTS
 from sightline.runtime.clock import US, SystemClock
-from sightline.runtime.settings import ApiSettings, Settings, VisionSettings
+from sightline.runtime.settings import EvidenceSettings, Settings
 from sightline.storage.db import connect
 from sinks.access_log import AccessLog
 from tests.api_support import base64_of, client_of, crop_of, good, photo_of, problem
@@ -29,8 +30,8 @@ CAMERA = "api-frames"
 
 
 def settings_of(stack: Settings, **more: Any) -> Settings:
-    vision = VisionSettings(shots=SHOTS, shot_interval_seconds=0)
-    return stack.model_copy(update={"vision": vision} | more)
+    evidence = EvidenceSettings(observations=SHOTS, interval_seconds=0)
+    return stack.model_copy(update={"evidence": evidence} | more)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from producers.settings import CaptureSettings
 from schemas import ids
 from schemas.topics import MIB
 from sightline.runtime.clock import to_us
-from sightline.runtime.settings import CaptureSettings, Settings
+from sightline.runtime.settings import Settings
 from sightline.storage import cameras
 from sightline.storage.cameras import Camera
 from sightline.storage.db import connect

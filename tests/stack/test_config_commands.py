@@ -14,11 +14,11 @@ pytestmark = pytest.mark.stack
 
 def test_each_value_and_who_says_so_without_secrets(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
-        "database_password: swordfish\nfleet: yard\nvision: {shots: 3, min_quality: 0.5}\n"
+        "database_password: swordfish\nfleet: yard\nevidence: {observations: 3, min_quality: 0.5}\n"
     )
     result = run_sightline(
         tmp_path,
-        *("--set", "vision.shots=7", "--set", "kafka_bootstrap_servers=here:9092"),
+        *("--set", "evidence.observations=7", "--set", "kafka_bootstrap_servers=here:9092"),
         *("config", "show", "--json"),
         env={
             "DATABASE_URL": "postgresql://ann:pike@db/site",
@@ -29,12 +29,12 @@ def test_each_value_and_who_says_so_without_secrets(tmp_path: Path) -> None:
         },
     )
     found = {row["setting"]: (row["value"], row["from"]) for row in json.loads(result.stdout)}
-    assert found["vision.shots"] == (7, "command line")
+    assert found["evidence.observations"] == (7, "command line")
     assert found["kafka_bootstrap_servers"] == ("here:9092", "command line")
     assert found["fleet"] == ("gate", "SIGHTLINE_FLEET")
     assert found["sinks.batch_records"] == (9, "SIGHTLINE_SINKS")
-    assert found["vision.min_quality"] == (0.5, "config.yaml")
-    assert found["vision.min_face_px"] == (24.0, "default")
+    assert found["evidence.min_quality"] == (0.5, "config.yaml")
+    assert found["evidence.min_face_px"] == (24.0, "default")
     assert found["database_url"] == ("**********", "DATABASE_URL")
     assert found["database_password"] == ("**********", "config.yaml")
     assert found["encryption.keys"] == ("file:/run/keys", "SIGHTLINE_ENCRYPTION__KEYS")

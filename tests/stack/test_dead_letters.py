@@ -12,12 +12,13 @@ from ops.dead_letters.letters import Choice, Letter
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, SIGHTINGS, TRACKS
 from sightline.runtime.errors import ConflictError, NotFoundError
-from sightline.runtime.settings import Settings, SinkSettings
+from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
+from sinks.settings import SinkSettings
 from sinks.visitor_log import VisitorLog
 from tests.stack.commands_support import sightline_json
 from tests.stack.sinks_support import FACE, T0, World, at_work, new_world

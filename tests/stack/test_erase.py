@@ -18,6 +18,7 @@ from ops.erasure.erasure import Asked, erase
 from ops.erasure.id_scanner import Needles
 from ops.erasure.report import ranges
 from ops.erasure.topics import live
+from ops.runs.tables import create_schema, drop_schema
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import (
@@ -37,7 +38,6 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import open_store
 from sightline.storage.outbox import deliver
-from sightline.storage.run_schemas import create_schema, drop_schema
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.records import Record
 from sinks.access_log import AccessLog

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from psycopg import sql
 
+from ops.runs.tables import create_replaced, drop
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, sighting_id
 from sightline.people import person_rows
@@ -15,7 +16,7 @@ from sightline.runtime.clock import SystemClock, to_datetime
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import RetentionSettings, Settings
 from sightline.storage.objects import open_store
-from sightline.storage.run_schemas import ROWS, create_replaced, drop
+from sightline.storage.run_schemas import ROWS
 from sinks import expired
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState

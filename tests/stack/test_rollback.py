@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from ops.database.migrate import downgrade, revisions, upgrade
+from ops.runs.tables import create_schema
 from sightline.audit.actor import command_actor
 from sightline.audit.trail import Recording, recorded
 from sightline.people import employees
@@ -14,7 +15,6 @@ from sightline.people.photos import Look
 from sightline.runtime.connection_urls import database_url
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.storage.run_schemas import create_schema
 from tests.sealed import beside
 from tests.stack.people_support import met
 from tests.stack.test_people_backup import unit

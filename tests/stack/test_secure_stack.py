@@ -11,10 +11,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from ops.rights.keyring_setup import prepare
+from ops.rights.registry import RIGHTS
 from schemas.topics import FACES, all_topics
 from sightline.runtime.connection_urls import StackPorts, admin_url, database_url
 from sightline.runtime.keyring import Keyring
-from sightline.runtime.rights import ANY, CLI, RIGHTS, user
+from sightline.runtime.rights import ANY, CLI, user
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.client_config import (
@@ -246,7 +248,7 @@ def stranger() -> Iterator[Keyring]:
     """The certificates of another home."""
     with tempfile.TemporaryDirectory() as folder:
         keyring = Keyring(Path(folder))
-        keyring.prepare(brokers=1)
+        prepare(keyring, brokers=1)
         yield keyring
 
 

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.topics import MOTION_EVENTS, SIGHTINGS, SNAPSHOTS, TRACKS
 from sightline.runtime.clock import SystemClock
-from sightline.runtime.settings import Settings, SinkSettings
+from sightline.runtime.settings import Settings
 from sightline.storage.objects import open_store
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import SureProducer
@@ -17,6 +17,7 @@ from sightline.streaming.records import Out
 from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
+from sinks.settings import SinkSettings
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 from tests.stack.sinks_support import World, at_work, new_world

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from ops.database.migrate import downgrade, upgrade
+from ops.runs.tables import create_schema
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS, SNAPSHOTS
 from sightline.runtime.errors import InfrastructureError, UnreachableError
@@ -19,7 +20,6 @@ from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Opened, connect
 from sightline.storage.objects import FolderStore
-from sightline.storage.run_schemas import create_schema
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out

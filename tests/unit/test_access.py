@@ -20,11 +20,11 @@ from api.auth.headers import HEADERS
 from api.auth.limits import Limits
 from api.auth.needs import Needs, needs
 from api.auth.provider import role_of
+from api.settings import ApiSettings, OidcSettings
 from sightline.audit.actor import Actor, command_actor
 from sightline.audit.roles import PERMISSIONS, Permission, Role
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.groups import ApiSettings, OidcSettings
 from tests.api_support import problem
 from tests.support import ROOT
 

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message
 from api import bodies
 from api.app import make_app
 from api.auth.door import Door
+from api.settings import ApiSettings
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Role
 from sightline.runtime.settings import Settings
@@ -59,7 +60,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
         database_url=SecretStr("postgresql://nobody@127.0.0.1:9/none"),  # nobody listens there
     )
     made = make_app(settings)
-    made.state.parts = replace(made.state.parts, door=ByName(settings.api, made.state.parts.pool))
+    made.state.parts = replace(
+        made.state.parts, door=ByName(ApiSettings.of(settings), made.state.parts.pool)
+    )
     return made
 
 

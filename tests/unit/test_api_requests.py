@@ -20,10 +20,11 @@ from api.app import make_app
 from api.auth.door import Door
 from api.paging import Table
 from api.photos import from_base64
+from api.settings import ApiSettings
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Role
 from sightline.runtime.errors import PhotoError, SightlineError
-from sightline.runtime.settings import ApiSettings, Settings
+from sightline.runtime.settings import Settings
 
 KIB = 1024
 
@@ -44,7 +45,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     )
     made = make_app(settings)
     # Who asks is in the database; what is tested here comes after that.
-    made.state.parts = replace(made.state.parts, door=Open(settings.api, made.state.parts.pool))
+    made.state.parts = replace(
+        made.state.parts, door=Open(ApiSettings.of(settings), made.state.parts.pool)
+    )
 
     @made.get("/fails", summary="For the test of what nobody has foreseen")
     def fails() -> None:

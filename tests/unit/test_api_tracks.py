@@ -3,10 +3,10 @@
 from api.tracks import ClientTrack, ClientTracks
 from schemas import sightline_pb2 as pb
 from sightline.runtime.clock import US
-from sightline.runtime.settings import VisionSettings
+from sightline.runtime.settings import EvidenceSettings
 
 T0 = 1_700_000_000 * US
-SETTINGS = VisionSettings(shots=2, shot_interval_seconds=0.5, settled_seconds=10)
+SETTINGS = EvidenceSettings(observations=2, interval_seconds=0.5, reverify_seconds=10)
 
 
 def shot(tracks: ClientTracks, track: ClientTrack, at_us: int) -> None:

@@ -6,8 +6,9 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import sink_group
 from schemas.topics import LIVE, MOTION_EVENTS, SIGHTINGS, TRACKS
 from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.headers import Headers
 from sightline.streaming.dead_letters import give_up
-from sightline.streaming.records import RETRY_FOR, RETRY_OF, Headers, Out, Record
+from sightline.streaming.records import RETRY_FOR, RETRY_OF, Out, Record
 from sightline.streaming.sink_loop import topics_of
 from sinks.visitor_log import frames_by_event
 

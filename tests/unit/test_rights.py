@@ -11,12 +11,14 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from pydantic import SecretStr
 
 from ops.rights.certificate_authority import RENEW_DAYS, Authority, now
+from ops.rights.keyring_setup import prepare
+from ops.rights.registry import RIGHTS
 from schemas.migrations.versions import __path__ as versions
 from schemas.topics import all_topics
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import Keyring
 from sightline.runtime.private_files import Pair
-from sightline.runtime.rights import ANY, RIGHTS, user
+from sightline.runtime.rights import ANY, user
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import KafkaSettings
 from sightline.streaming.client_config import aiokafka_config, client_config
@@ -61,7 +63,7 @@ def test_a_home_believes_its_own_certificates_alone(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         rings.append(Keyring(tmp_path / name))
-        rings[-1].prepare(brokers=3)
+        prepare(rings[-1], brokers=3)
     one, other = rings
     assert certificate(one.pair("match")).subject.rfc4514_string() == f"CN={user('match')}"
     assert believes(one.authority, one.pair("match"))
@@ -71,10 +73,10 @@ def test_a_home_believes_its_own_certificates_alone(tmp_path: Path) -> None:
 
 def test_what_is_there_stays_and_is_for_its_owner_alone(tmp_path: Path) -> None:
     keyring = Keyring(tmp_path)
-    keyring.prepare(brokers=1)
+    prepare(keyring, brokers=1)
     files = [path for path in (tmp_path / "secure").rglob("*") if path.is_file()]
     before = {path: path.read_bytes() for path in files}
-    keyring.prepare(brokers=1)
+    prepare(keyring, brokers=1)
     assert {path: path.read_bytes() for path in before} == before
     secret = [path for path in files if path.suffix != ".crt"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
@@ -93,9 +95,9 @@ def test_a_certificate_is_made_anew_before_it_runs_out(tmp_path: Path) -> None:
 
 def test_a_new_authority_signs_everything_anew(tmp_path: Path) -> None:
     keyring = Keyring(tmp_path)
-    keyring.prepare(brokers=1)
+    prepare(keyring, brokers=1)
     keyring.authority.unlink()
-    keyring.prepare(brokers=1)
+    prepare(keyring, brokers=1)
     assert believes(keyring.authority, keyring.pair("match"))
 
 
@@ -106,7 +108,7 @@ def settings(tmp_path: Path, **access: object) -> Settings:
 
 def test_a_given_kafka_is_spoken_to_as_the_settings_say(tmp_path: Path) -> None:
     keyring = Keyring(tmp_path)
-    keyring.prepare(brokers=1)
+    prepare(keyring, brokers=1)
     pair = keyring.pair("match")
     (tmp_path / "password").write_text("secret\n")
     given = settings(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ops.pages.settings_page import page
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.settings import Settings, VisionSettings, command, load_settings
+from sightline.runtime.settings import EvidenceSettings, Settings, command, load_settings
 from sightline.runtime.settings.provenance import leaves
 from sightline.runtime.settings.sources import PREFIX, variables_of
 from tests.support import ROOT
@@ -26,10 +26,10 @@ def test_the_page_is_made_from_the_model() -> None:
 
 def test_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTLINE_HOME", str(tmp_path))
-    (tmp_path / "config.yaml").write_text("pack: dlib\nfleet: yard\nvision:\n  shots: 7\n")
+    (tmp_path / "config.yaml").write_text("pack: dlib\nfleet: yard\nevidence:\n  observations: 7\n")
     monkeypatch.setenv("SIGHTLINE_FLEET", "gate")
     settings = load_settings()
-    assert (settings.fleet, settings.pack, settings.vision.shots) == ("gate", "dlib", 7)
+    assert (settings.fleet, settings.pack, settings.evidence.observations) == ("gate", "dlib", 7)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.M
         ("SIGHTLINE_FLEETS", "gate", "unknown setting SIGHTLINE_FLEETS"),
         ("SIGHTLINE_PACK", "best", "setting pack:"),
         ("SIGHTLINE_FLEET", "hall.run-a", "setting fleet:"),
-        ("SIGHTLINE_VISION__SHOTS", "none", "setting vision.shots:"),
-        ("SIGHTLINE_VISION__SHOT", "3", "setting vision.shot:"),
+        ("SIGHTLINE_EVIDENCE__OBSERVATIONS", "none", "setting evidence.observations:"),
+        ("SIGHTLINE_EVIDENCE__OBSERVATION", "3", "setting evidence.observation:"),
         ("SIGHTLINE_VISION", "{", "vision"),
         ("sightline_fleets", "gate", "unknown setting sightline_fleets"),
     ],
@@ -59,12 +59,12 @@ def test_what_is_wrong_is_one_line(
     ("given", "said"),
     [
         ("vision.shot=7", "unknown setting vision.shot;"),
-        ("vision.shots.more=7", "unknown setting vision.shots.more;"),
+        ("evidence.observations.more=7", "unknown setting evidence.observations.more;"),
         ("visions=7", "unknown setting visions;"),
         ("vision=7", "vision is a group of settings"),
-        ("vision.shots", "write KEY=VALUE"),
-        ("vision.shots=", "write KEY=VALUE"),
-        ("vision.shots=many", "setting vision.shots: "),
+        ("evidence.observations", "write KEY=VALUE"),
+        ("evidence.observations=", "write KEY=VALUE"),
+        ("evidence.observations=many", "setting evidence.observations: "),
     ],
 )
 def test_the_command_line_is_held_to_the_model(
@@ -117,5 +117,5 @@ def test_settings_do_not_change_and_hide_their_secrets(monkeypatch: pytest.Monke
     with pytest.raises(ValidationError):
         settings.fleet = "other"  # type: ignore[misc]
     with pytest.raises(ValidationError):
-        VisionSettings(shots=0)
+        EvidenceSettings(observations=0)
     assert "swordfish" not in repr(settings)

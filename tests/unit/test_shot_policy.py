@@ -4,9 +4,9 @@ from itertools import pairwise
 
 from sightline.models.observation_policy import ShotPolicy, ShotState
 from sightline.runtime.clock import US
-from sightline.runtime.settings import VisionSettings
+from sightline.runtime.settings import EvidenceSettings
 
-SETTINGS = VisionSettings(shots=3, shot_interval_seconds=0.5, settled_seconds=300)
+SETTINGS = EvidenceSettings(observations=3, interval_seconds=0.5, reverify_seconds=300)
 POLICY = ShotPolicy(SETTINGS)
 START = 1_700_000_000 * US
 

@@ -6,10 +6,12 @@ import pytest
 from cryptography import x509
 from prometheus_client import REGISTRY
 
+from api.settings import ApiSettings
 from ops.rights.certificate_authority import Authority, now
+from ops.rights.keyring_setup import prepare
 from sightline.runtime.keyring import Keyring
 from sightline.runtime.private_files import Pair
-from sightline.runtime.settings import ApiSettings, KafkaSettings, Settings
+from sightline.runtime.settings import KafkaSettings, Settings
 from sinks.surroundings import ends_at, show_certificates, show_disks
 
 
@@ -20,7 +22,7 @@ def ends(name: str) -> float | None:
 def test_certificates_of_the_settings_and_of_a_secure_home_are_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Keyring(tmp_path).prepare(1)
+    prepare(Keyring(tmp_path), 1)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     pair = Pair(elsewhere / "api.pem", elsewhere / "api.key")

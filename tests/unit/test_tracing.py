@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sightline.runtime import tracing
+from sightline.runtime.headers import Headers
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import TracingSettings
-from sightline.streaming.records import Headers, Out, Record, with_headers
+from sightline.streaming.records import Out, Record, with_headers
 from tests.collector import Collector, collecting
 from tests.support import ROOT, environment
 

@@ -6,13 +6,14 @@ import pytest
 
 from processors.vision.pace import KeepUp, Pace
 from processors.vision.processor import VisionProcessor
+from processors.vision.settings import VisionSettings
 from schemas import sightline_pb2 as pb
 from schemas.decode import decode
 from sightline.models.packs import ModelPack
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import Settings, VisionSettings
+from sightline.runtime.settings import Settings
 from sightline.streaming.records import RETRY_FOR, Record
 from tests.unit.test_vision_pipeline import START, Camera, SeenFaces, SeenPeople, Vectors
 

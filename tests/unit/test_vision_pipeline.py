@@ -14,7 +14,7 @@ from schemas.decode import decode
 from schemas.ids import motion_event_id, track_id
 from sightline.models.packs import BGRImage, Face, Floats, ModelPack
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import Settings, VisionSettings
+from sightline.runtime.settings import EvidenceSettings, Settings
 from sightline.streaming.records import Out, Record
 
 START = 1_700_000_000_000_000
@@ -130,6 +130,14 @@ class Camera:
         ]
 
 
+def vision_settings(values: dict[str, float]) -> Settings:
+    """Settings with values of the groups `vision` and `evidence`."""
+    groups: dict[str, dict[str, float]] = {"vision": {}, "evidence": {}}
+    for name, value in values.items():
+        groups["evidence" if name in EvidenceSettings.model_fields else "vision"][name] = value
+    return Settings.model_validate(groups)
+
+
 class Worker:
     """A processor and what it said, by kind."""
 
@@ -139,8 +147,7 @@ class Worker:
         self.vectors = Vectors()
         pack = ModelPack("test", None if faces_only else self.people, self.faces, self.vectors)
         every_frame = {"detections_per_second": 1000.0, "face_detections_per_second": 1000.0}
-        vision = VisionSettings.model_validate(every_frame | settings)
-        self.processor = VisionProcessor(pack, Settings(vision=vision))
+        self.processor = VisionProcessor(pack, vision_settings(every_frame | settings))
         self.outs: list[Out] = []
 
     def take(self, records: Iterable[Record]) -> "Worker":
@@ -169,7 +176,7 @@ class Worker:
 
 
 def test_a_person_walking_through_is_one_track_with_shots_a_snapshot_and_an_end() -> None:
-    worker = Worker(shots=3).take(Camera().film(60))
+    worker = Worker(observations=3).take(Camera().film(60))
     assert [len(frame.tracks) for frame in worker.tracks] == [0] + [1] * 59
     (name,) = {track.track_id for frame in worker.tracks for track in frame.tracks}
     assert name == track_id("door", START + STEP, 0)
@@ -206,7 +213,7 @@ def test_the_same_frames_give_the_same_records() -> None:
 
 
 def test_a_settled_track_is_not_searched_until_its_time_is_over() -> None:
-    worker = Worker(shots=2, settled_seconds=2)
+    worker = Worker(observations=2, reverify_seconds=2)
     worker.take(Camera().film(100))
     assert {shot.epoch for shot in worker.observations} == {0, 1}
     assert worker.faces.searches == worker.vectors.made == 4
@@ -220,7 +227,7 @@ def counted(*names: str) -> dict[str, float]:
 def test_what_the_identity_cache_saves_is_counted_by_person_and_frame() -> None:
     names = "face_searches", "face_searches_saved", "embeddings", "embeddings_saved"
     before = counted(*names)
-    worker = Worker(shots=2).take(Camera().film(100))
+    worker = Worker(observations=2).take(Camera().film(100))
     # Seen in 99 frames: two shots, seven frames between them, and then it is settled.
     made = {name: value - before[name] for name, value in counted(*names).items()}
     assert made == {
@@ -259,17 +266,17 @@ def test_small_faces_are_no_shots() -> None:
 
 
 def test_a_face_turned_away_is_a_shot_only_where_there_is_no_better() -> None:
-    worker = Worker(shots=2)
+    worker = Worker(observations=2)
     worker.faces.turned = 2
     worker.take(Camera().film(60))
     qualities = [shot.quality.frontality for shot in worker.observations]
     assert [round(front, 1) for front in qualities] == [0.0, 0.0, 1.0, 1.0]
-    always = Worker(shots=2)
+    always = Worker(observations=2)
     always.faces.turned = 10**6
     always.take(Camera().film(100))
     assert len(always.observations) == always.vectors.made == 2
     film = Camera().film(60)
-    later = Worker(shots=3).take(film[:3])
+    later = Worker(observations=3).take(film[:3])
     later.faces.turned = 10**6
     later.take(film[3:])
     assert len(later.observations) == 1

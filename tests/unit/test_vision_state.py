@@ -11,9 +11,14 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import vision_state
 from sightline.models.packs import BGRImage, Floats, ModelPack
 from sightline.runtime import metrics
-from sightline.runtime.settings import Settings, VisionSettings
 from sightline.streaming.records import Out, Record
-from tests.unit.test_vision_pipeline import Camera, SeenFaces, SeenPeople, Vectors
+from tests.unit.test_vision_pipeline import (
+    Camera,
+    SeenFaces,
+    SeenPeople,
+    Vectors,
+    vision_settings,
+)
 
 STATE = vision_state().name
 STEP = 4
@@ -50,8 +55,7 @@ def film(camera: Camera, frames: int = FRAMES) -> list[Record]:
 
 def processor(people: SeenPeople | Crowd | None, **settings: float) -> VisionProcessor:
     pack = ModelPack("test", people, SeenFaces(whole=people is None), Vectors())
-    vision = VisionSettings.model_validate({"detections_per_second": 12.5} | settings)
-    return VisionProcessor(pack, Settings(vision=vision))
+    return VisionProcessor(pack, vision_settings({"detections_per_second": 12.5} | settings))
 
 
 def state_record(out: Out, offset: int = 0) -> Record:

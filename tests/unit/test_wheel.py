@@ -25,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_packages_and_their_files_alone(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"schemas", "sightline", "producers", "processors", "sinks", "api"}
+    assert tops == {"schemas", "sightline", "producers", "processors", "sinks", "api", "ops"}
     assert {
         "ops/local_stack/pom.xml",
         "ops/local_stack/log4j2.properties",

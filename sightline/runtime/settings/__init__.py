@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, create_model
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -20,38 +20,31 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import Level, LogFormat
 from sightline.runtime.settings import sources
 from sightline.runtime.settings.groups import (
-    ApiSettings,
     AuditSettings,
-    CaptureSettings,
     EncryptionSettings,
+    EvidenceSettings,
     HealthSettings,
     KafkaSettings,
     MatchSettings,
-    MonitoringSettings,
     RetentionSettings,
     SecretsSettings,
-    SinkSettings,
     TracingSettings,
-    VisionSettings,
 )
+from sightline.runtime.settings.service import ServiceSettings, service_fields
 
 __all__ = [
     "RUN_NAME",
-    "ApiSettings",
     "AuditSettings",
-    "CaptureSettings",
     "EncryptionSettings",
+    "EvidenceSettings",
     "HealthSettings",
     "KafkaSettings",
     "MatchSettings",
-    "MonitoringSettings",
     "Provider",
     "RetentionSettings",
     "SecretsSettings",
     "Settings",
-    "SinkSettings",
     "TracingSettings",
-    "VisionSettings",
     "command",
     "load_settings",
 ]
@@ -62,8 +55,8 @@ RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
 Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
 
 
-class Settings(BaseSettings):
-    """Settings of an installation; frozen, and an unknown key is an error."""
+class LibrarySettings(BaseSettings):
+    """Settings that the library needs; frozen, and an unknown key is an error."""
 
     model_config = SettingsConfigDict(
         env_prefix=sources.PREFIX,
@@ -166,16 +159,17 @@ class Settings(BaseSettings):
     health: HealthSettings = Field(default_factory=HealthSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     tracing: TracingSettings = Field(default_factory=TracingSettings)
-    capture: CaptureSettings = Field(default_factory=CaptureSettings)
-    vision: VisionSettings = Field(default_factory=VisionSettings)
+    evidence: EvidenceSettings = Field(default_factory=EvidenceSettings)
     match: MatchSettings = Field(default_factory=MatchSettings)
-    sinks: SinkSettings = Field(default_factory=SinkSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
-    api: ApiSettings = Field(default_factory=ApiSettings)
-    monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings)
     secrets: SecretsSettings = Field(default_factory=SecretsSettings)
     encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
+
+    def services(self) -> dict[str, ServiceSettings]:
+        """Return the groups that services have declared, by name."""
+        values = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: value for name, value in values if isinstance(value, ServiceSettings)}
 
     @classmethod
     def settings_customise_sources(
@@ -189,6 +183,17 @@ class Settings(BaseSettings):
         """What is said to the program comes before its environment, the file is last."""
         file = InitSettingsSource(settings_cls, sources.read_config_file())
         return init_settings, env_settings, file
+
+
+if TYPE_CHECKING:
+
+    class Settings(LibrarySettings):
+        """Settings of an installation: the library's, and the groups that services declare."""
+
+        model_config = SettingsConfigDict(extra="ignore")  # the groups, see ServiceSettings.of
+
+else:
+    Settings = create_model("Settings", __base__=LibrarySettings, **service_fields())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The groups of settings, one for each part of the system."""
+"""The groups of settings that the library needs; a service declares its own beside itself."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,6 @@ from schemas.topics import (
     Topic,
     frames,
 )
-from sightline.audit.roles import Role
 
 
 class Group(BaseModel):
@@ -25,37 +24,21 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class VisionSettings(Group):
-    """How frames become tracks and shots."""
+class EvidenceSettings(Group):
+    """Which observations of faces count, of a track as of a photo."""
 
-    batch_frames: int = Field(32, ge=1, le=1024, description="frames in one transaction at most")
-    batch_seconds: float = Field(0.05, gt=0, description="how long a transaction waits to fill up")
-    behind_seconds: float = Field(
-        2.0,
-        ge=0,
-        description="a live camera's frames are skipped, evenly, once they are so old; 0 is never",
-    )
-    caught_up_seconds: float = Field(0.5, ge=0, description="and no more once they are only so old")
-    detections_per_second: float = Field(
-        15.0,
-        gt=0,
-        description="how often people are looked for; frames between keep the last boxes",
-    )
-    face_detections_per_second: float = Field(
-        5.0, gt=0, description="the same for a pack that finds faces alone, which cost more"
-    )
-    lost_seconds: float = Field(2.0, gt=0, description="a track unseen for this long is over")
-    settled_seconds: float = Field(
-        300.0, gt=0, description="a settled track is left alone for this long"
-    )
-    shots: int = Field(5, ge=1, description="good shots that settle a track")
-    shot_interval_seconds: float = Field(
-        0.3, ge=0, description="between two shots, so that they differ"
-    )
     min_face_px: float = Field(
         24.0, gt=0, description="shorter side of a face; smaller ones name wrong people"
     )
-    min_quality: float = Field(0.25, ge=0, le=1, description="of a shot worth an embedding")
+    min_quality: float = Field(0.25, ge=0, le=1, description="of an observation worth an embedding")
+    observations: int = Field(5, ge=1, description="good observations that settle a track")
+    interval_seconds: float = Field(
+        0.3, ge=0, description="between two observations of a track, so that they differ"
+    )
+    reverify_seconds: float = Field(
+        300.0, gt=0, description="a settled track is not observed again for so long"
+    )
+    lost_seconds: float = Field(2.0, gt=0, description="a track unseen for so long is over")
 
 
 class HealthSettings(Group):
@@ -100,16 +83,6 @@ class TracingSettings(Group):
     share: float = Field(0.01, ge=0, le=1, description="of frames that are traced")
 
 
-class CaptureSettings(Group):
-    """How cameras are read."""
-
-    buffer_bytes: int = Field(
-        1024 * 1024 * 1024,
-        ge=0,
-        description="of each camera's frames on disk while Kafka is away; then the oldest go",
-    )
-
-
 class MatchSettings(Group):
     """How evidence becomes a decision."""
 
@@ -122,22 +95,6 @@ class MatchSettings(Group):
     )
     forget_days: float = Field(
         7.0, gt=0, description="unknown, unnamed people not seen for this long are forgotten"
-    )
-
-
-class SinkSettings(Group):
-    """How rows are written."""
-
-    batch_records: int = Field(500, ge=1, description="records in one transaction at most")
-    batch_seconds: float = Field(0.2, gt=0, description="how long a transaction waits to fill up")
-    person_state_seconds: float = Field(
-        5.0, gt=0, description="how often a person's row changes at most"
-    )
-    inactive_seconds: float = Field(
-        30.0, gt=0, description="a person unseen for this long is inactive"
-    )
-    unknown_snapshot_seconds: float = Field(
-        30.0, gt=0, description="between two snapshots of one unknown person"
     )
 
 
@@ -203,51 +160,6 @@ class RetentionSettings(Group):
     expire_seconds: float = Field(3600.0, gt=0, description="how often rows are deleted")
 
 
-class OidcSettings(Group):
-    """Who vouches for people that sign in to the API, besides passwords of our own."""
-
-    issuer: str | None = Field(
-        None, description="the address of an OpenID Connect provider; without one there is none"
-    )
-    client_id: str = Field("sightline", description="what the provider calls us")
-    client_secret: SecretStr | None = Field(None, description="what we prove it with, if anything")
-    scope: str = Field("openid profile", description="what is asked for")
-    role_claim: str = Field("groups", description="the claim that roles follow from")
-    roles: dict[str, Role] = Field(
-        {}, description="which value of it is which role; the first one that somebody has counts"
-    )
-
-
-class ApiSettings(Group):
-    """How the API is served."""
-
-    host: str = Field("127.0.0.1", description="where the API listens")
-    port: int = Field(8080, ge=0, le=65535, description="0 is any free port, said in the log")
-    max_photo_bytes: int = Field(
-        16 * 1024 * 1024, ge=1024, description="of one photo; a larger one is refused"
-    )
-    decision_seconds: float = Field(
-        5.0, gt=0, description="how long a request waits for the matching stream"
-    )
-    requests_per_minute: int = Field(6000, ge=0, description="of one key or person; 0 is no limit")
-    failed_sign_ins: int = Field(
-        10, ge=1, description="wrong passwords, or keys, of one address in 15 minutes"
-    )
-    session_hours: float = Field(12.0, gt=0, description="how long a sign-in lasts")
-    session_idle_minutes: float = Field(
-        60.0, gt=0, description="and how long it lasts without a request"
-    )
-    public_url: str | None = Field(
-        None, description="where browsers find the API, if not where it listens"
-    )
-    trusted_proxies: tuple[str, ...] = Field(
-        (), description="addresses of proxies whose X-Forwarded-For and -Proto are believed"
-    )
-    tls_cert: Path | None = Field(None, description="a certificate chain in PEM: serve HTTPS")
-    tls_key: Path | None = Field(None, description="its key in PEM, if not in the same file")
-    oidc: OidcSettings = Field(default_factory=OidcSettings)
-
-
 class SecretsSettings(Group):
     """How secrets are kept that AWS has: `secretsmanager:NAME`, `ssm:NAME`."""
 
@@ -283,22 +195,4 @@ class AuditSettings(Group):
     )
     former_keys: tuple[str, ...] = Field(
         (), description="public keys of before, as `sightline audit key` prints them"
-    )
-
-
-class MonitoringSettings(Group):
-    """How `sightline up --monitoring` watches the services."""
-
-    scrape_seconds: float = Field(
-        10.0, ge=0.1, description="how often every service's metrics and all alerts are looked at"
-    )
-    keep_days: int = Field(15, ge=1, description="how long metrics are kept")
-    rules: Path | None = Field(
-        None, description="a folder of alert rules (*.yml) to use instead of ours"
-    )
-    alertmanager: str | None = Field(
-        None, description="host:port of an Alertmanager that tells people what fires"
-    )
-    docs: str = Field(
-        "docs", description="where alerts say that run-book pages are: a folder or an address"
     )

@@ -72,14 +72,14 @@ def variables_of(path: Sequence[str], field: FieldInfo) -> list[str]:
 
 
 def command(model: type[BaseModel], pairs: Sequence[str]) -> None:
-    """Take `KEY=VALUE` from the command line: `vision.shots=7`.
+    """Take `KEY=VALUE` from the command line: `evidence.observations=7`.
 
     Raises SightlineError for an unknown key, and for one without a value.
     """
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (equals and value):
-            raise SightlineError(f"--set {pair}: write KEY=VALUE, such as vision.shots=7")
+            raise SightlineError(f"--set {pair}: write KEY=VALUE, such as evidence.observations=7")
         variable = _variable(model, key)
         os.environ[variable] = value
         commanded.add(variable)

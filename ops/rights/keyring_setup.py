@@ -1,0 +1,31 @@
+"""Makes what a secure home's keyring holds: certificates, keys and passwords."""
+
+import secrets
+from pathlib import Path
+
+from ops.rights.registry import RIGHTS
+from sightline.runtime.keyring import DATABASE, SUPERUSER, Keyring, node_name
+from sightline.runtime.private_files import write_secret
+from sightline.runtime.rights import CLI, user
+from sightline.runtime.secrets import FILE
+
+
+def prepare(keyring: Keyring, brokers: int) -> None:
+    """Make what is missing, and certificates that soon run out; the rest stays as it is."""
+    from ops.rights.certificate_authority import Authority, now  # noqa: PLC0415 - slow to import
+
+    keyring.folder.mkdir(mode=0o700, exist_ok=True)
+    authority = Authority(keyring.folder, now())
+    services = (CLI, *RIGHTS)
+    names = {service: user(service) for service in services}
+    names |= {name: name for name in (SUPERUSER, DATABASE)}
+    names |= {node: node for node in map(node_name, range(1, brokers + 1))}
+    for folder, name in names.items():
+        pair = keyring.pair(folder)
+        pair.key.parent.mkdir(mode=0o700, exist_ok=True)
+        authority.ensure(name, pair)
+    for service in services:
+        for secret in (keyring.kafka_password(service), keyring.database_password(service)):
+            path = Path(secret.get_secret_value().removeprefix(FILE))
+            if not path.exists():
+                write_secret(path, secrets.token_urlsafe(24).encode())

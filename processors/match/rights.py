@@ -1,0 +1,11 @@
+"""What the service `match` may do in Kafka; it has no way into the database."""
+
+from schemas.naming import match_group
+from schemas.topics import DEAD_LETTERS, FACES, FACTS, GALLERY, LIVE, MATCH_STATE, SIGHTINGS
+from sightline.runtime.rights import Rights
+
+MATCH = Rights(
+    reads=(FACES.name, GALLERY.name, FACTS.name, MATCH_STATE.name),
+    writes=(SIGHTINGS.name, MATCH_STATE.name, DEAD_LETTERS.name),
+    groups=(match_group(LIVE),),
+)

@@ -1,0 +1,20 @@
+"""What the producers may do in Kafka and PostgreSQL."""
+
+from schemas import topics
+from schemas.topics import FACTS, GALLERY, MOTION_EVENTS
+from sightline.runtime.rights import ANY, EVERY_SERVICE, Rights
+
+_FRAMES = topics.frames("").name + ANY
+
+CAMERAS = Rights(
+    reads=(_FRAMES,),  # which of a camera's frames Kafka has already
+    writes=(_FRAMES, MOTION_EVENTS.name),
+    groups=("sightline-camera-" + ANY,),
+    transactions=("sightline-camera-" + ANY,),
+    tables=EVERY_SERVICE | {"cameras": "SELECT, UPDATE (status, status_detail, status_at)"},
+)
+
+OUTBOX = Rights(
+    writes=(GALLERY.name, FACTS.name),
+    tables=EVERY_SERVICE | {"outbox": "SELECT, DELETE"},
+)

@@ -1,0 +1,132 @@
+"""What each sink, and the service `retention`, may do in Kafka and PostgreSQL."""
+
+from collections.abc import Mapping
+
+from schemas import topics
+from schemas.naming import sink_group
+from schemas.topics import (
+    DEAD_LETTERS,
+    FACTS,
+    GALLERY,
+    LIVE,
+    MATCH_STATE,
+    MOTION_EVENTS,
+    SIGHTINGS,
+    SNAPSHOTS,
+    TRACKS,
+)
+from sightline.runtime.rights import ANY, EVERY_SERVICE, KEEP, OWN, READ, Rights
+
+_FRAMES = topics.frames("").name + ANY
+_VISION_STATE = topics.vision_state("").name + ANY
+
+_EVERY_TOPIC = (
+    _FRAMES,
+    _VISION_STATE,
+    *(topic.name + ANY for topic in topics.OF_A_RUN),  # and those of runs
+    MOTION_EVENTS.name,
+    DEAD_LETTERS.name,
+    GALLERY.name,
+    FACTS.name,
+    MATCH_STATE.name,
+)
+
+_SINK = EVERY_SERVICE | {
+    # What people have said.
+    "corrections": READ,
+    "track_corrections": READ,
+    "person_aliases": READ,
+    "person_names": READ,
+    "erased_persons": READ,
+    "erased_tracks": "SELECT, INSERT",
+    "sink_offsets": KEEP,
+    "given_up": OWN,
+    "promoted_events": READ,
+    "cameras": "SELECT (camera_id, site_id, entry_point, room_id)",
+    "employees": "SELECT (id, global_id, name, status, is_authorized)",
+}
+
+
+def _sink(name: str, *reads: topics.Topic, tables: Mapping[str, str]) -> Rights:
+    return Rights(
+        reads=tuple(topic.name for topic in reads),
+        writes=(DEAD_LETTERS.name,),
+        groups=(sink_group(name, LIVE),),
+        tables=_SINK | dict(tables),
+    )
+
+
+ACCESS_LOG = _sink(
+    "access-log",
+    SIGHTINGS,
+    tables={
+        "access_logs": OWN,
+        "snapshots": "SELECT (sighting_id, path)",
+        "employees": "SELECT (id, global_id, name, status, is_authorized, aws_face_id,"
+        " last_seen), UPDATE (last_seen)",
+    },
+)
+
+VISITOR_LOG = _sink(
+    "visitor-log",
+    SIGHTINGS,
+    MOTION_EVENTS,
+    TRACKS,
+    tables={"motion_events": KEEP, "visit_evidence": OWN, "visitor_logs": OWN},
+)
+
+SNAPSHOTS_SINK = _sink(
+    "snapshots",
+    SNAPSHOTS,
+    SIGHTINGS,
+    tables={
+        "snapshots": OWN,
+        "snapshot_owners": OWN,
+        "pending_snapshots": OWN,
+        "stale_snapshots": OWN,
+        "stale_objects": OWN,
+        "access_logs": "SELECT (id, snapshot_path), UPDATE (snapshot_path)",
+    },
+)
+
+PERSON_STATE = _sink(
+    "person-state",
+    TRACKS,
+    SIGHTINGS,
+    tables={
+        "person_tracks": OWN,
+        "detected_persons": OWN,
+        "stale_persons": OWN,
+        # Written by triggers.
+        "track_faces": OWN,
+        "person_faces": OWN,
+        # How a corrected track looks is told to the matchers.
+        "access_logs": "SELECT (track_uuid, epoch, site_id, timestamp)",
+        "outbox": "INSERT",
+    },
+)
+
+RETENTION = Rights(
+    reads=_EVERY_TOPIC,  # how old the oldest unread record is
+    asks=_EVERY_TOPIC,
+    groups=("sightline-holdings",),
+    watched=(ANY,),
+    sees_cluster=True,
+    tables=EVERY_SERVICE
+    | {
+        "sink_offsets": READ,
+        "cameras": "SELECT (camera_id, site_id)",
+        "track_corrections": READ,
+        "face_templates": "SELECT (template_id)",
+        "promoted_events": "SELECT, DELETE",
+        "access_logs": "SELECT, DELETE, UPDATE (snapshot_path)",
+        "motion_events": "SELECT, DELETE",
+        "visit_evidence": "SELECT, DELETE",
+        "visitor_logs": "SELECT, DELETE",
+        "person_tracks": "SELECT, DELETE",
+        "stale_persons": "SELECT, INSERT",
+        "snapshots": "SELECT, DELETE",
+        "snapshot_owners": "SELECT, DELETE",
+        "stale_objects": KEEP,
+    },
+)
