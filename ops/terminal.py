@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs."""
+"""Print the results of commands: tables for a reader, JSON for programs."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +15,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 console = Console()
 progress_console = Console(stderr=True)
-"""Progress goes to stderr: stdout holds results alone."""
+"""Console for progress, on stderr: stdout holds results alone."""
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, date):  # a datetime is one
+def _json_value(value: Any) -> Any:
+    if isinstance(value, date):  # a datetime is a date too
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
@@ -27,12 +27,12 @@ def _plain(value: Any) -> Any:
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on stdout."""
-    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+    """Print a value as one line of JSON on stdout."""
+    typer.echo(json.dumps(value, default=_json_value, ensure_ascii=False))
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool) -> None:
-    """Rows as a table or as one JSON list."""
+    """Print rows as a table, or as one JSON list."""
     if as_json:
         print_json(list(rows))
         return
@@ -41,10 +41,30 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool) 
         return
     table = Table(title=title)
     for column in rows[0]:
-        table.add_column(column, overflow="fold")  # nothing is left out
+        table.add_column(column, overflow="fold")  # long values wrap instead of being cut
     for row in rows:
-        table.add_row(*("" if value is None else Text(_shown(value)) for value in row.values()))
+        table.add_row(
+            *("" if value is None else Text(_table_cell(value)) for value in row.values())
+        )
     console.print(table)
+
+
+def print_fields(row: Mapping[str, Any], title: str) -> None:
+    """Print a table with a line for each field of a row that has a value."""
+    fields = [
+        {"field": name, "value": value}
+        for name, value in row.items()
+        if value not in (None, [], {})
+    ]
+    print_rows(fields, title=title, as_json=False)
+
+
+def print_result(result: Mapping[str, Any], line: str, *, as_json: bool) -> None:
+    """Print the result of a command as JSON, or as a sentence."""
+    if as_json:
+        print_json(result)
+    else:
+        console.print(line, highlight=False, markup=False)
 
 
 def print_details(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -55,7 +75,7 @@ def print_details(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _shown(value: Any) -> str:
+def _table_cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
@@ -64,5 +84,8 @@ def _shown(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Text that came from outside, without what a terminal would take for an order."""
-    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
+    """Replace the characters of foreign text that a terminal may take for commands."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\ufffd"
+        for character in text
+    )

@@ -49,7 +49,7 @@ _MAY_READ, _MAY_WRITE = needs(Permission.PEOPLE_READ), needs(Permission.PEOPLE_W
 
 
 @router.get(
-    "", summary="Everybody enrolled, by name", dependencies=[audited("people.list"), _MAY_READ]
+    "", summary="Everybody enrolled, by name", dependencies=[audited("employees.list"), _MAY_READ]
 )
 def list_employees(
     parts: Given,
@@ -75,7 +75,7 @@ def list_employees(
 @router.get(
     "/{employee_id}",
     summary="One enrolled person with their looks",
-    dependencies=[audited("people.show"), _MAY_READ],
+    dependencies=[audited("employees.show"), _MAY_READ],
 )
 def get_employee(parts: Given, employee_id: UUID) -> EmployeeShown:
     """Vectors stay inside."""
@@ -189,7 +189,7 @@ class Change(Strict):
 @router.patch(
     "/{employee_id}", summary="Change what is kept of a person",
     openapi_extra=bodies.described(json=Change),
-    dependencies=[audited("people.set"), _MAY_WRITE],
+    dependencies=[audited("employees.set"), _MAY_WRITE],
 )  # fmt: skip
 def change_employee(
     parts: Given,
@@ -208,7 +208,7 @@ def change_employee(
 
 @router.delete(
     "/{employee_id}", summary="Remove a person", status_code=204,
-    dependencies=[audited("people.remove"), needs(Permission.PEOPLE_REMOVE)],
+    dependencies=[audited("employees.remove"), needs(Permission.PEOPLE_REMOVE)],
 )  # fmt: skip
 def remove_employee(parts: Given, employee_id: UUID, after: BackgroundTasks) -> None:
     """Their record, templates, photos, and their name on snapshots."""

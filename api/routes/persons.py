@@ -146,7 +146,7 @@ def split(
 
 @router.post(
     "/tracks/{track}/not-this-person", summary="Say that a track was not that person",
-    dependencies=[audited("persons.not"), _MAY_WRITE],
+    dependencies=[audited("persons.reject"), _MAY_WRITE],
 )  # fmt: skip
 def not_this_person(parts: Given, track: UUID, after: BackgroundTasks) -> Who:
     """It becomes a person of its own, who is not taken for the other again."""

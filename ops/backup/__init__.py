@@ -1,1 +1,1 @@
-"""Everything that cannot be made again, in a folder, and back."""
+"""Backup of all that cannot be recomputed, into a folder, and its restore."""

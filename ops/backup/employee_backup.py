@@ -267,7 +267,7 @@ def _upsert(cursor: Cursor, table: str, names: Sequence[str]) -> None:
 
 
 def _remove_others(cursor: Cursor) -> list[str]:
-    """Remove who is enrolled and not in the backup, as `sightline people remove` does."""
+    """Remove who is enrolled and not in the backup, as `sightline employees remove` does."""
     cursor.execute("SELECT id FROM employees WHERE id NOT IN (SELECT id FROM restored_employees)")
     others = [row[0] for row in cursor.fetchall()]
     for person in others:

@@ -1,10 +1,10 @@
-"""The folder of a backup: what is in it, and whether it is whole.
+"""Folder of a backup: its files, its manifest and its checksums.
 
-manifest.json     when it was made, and how much there is
+manifest.json     time of the backup, and counts
 database.dump     PostgreSQL's custom format: `pg_restore` reads it
-home/             of the home: config.yaml, keys, the audit trail's end, reports of erasures
-objects/          pictures, sealed where they are sealed
-checksums         SHA-256 of all of it, as `sha256sum -c checksums` reads them
+home/             files of the home: config.yaml, keys, audit trail's end, erasure reports
+objects/          pictures as stored, so encrypted if they are
+checksums         SHA-256 of all files, for `sha256sum -c checksums`
 """
 
 import hashlib
@@ -29,23 +29,23 @@ _MANIFEST = "manifest.json"
 _CHECKSUMS = "checksums"
 
 
-class Manifest(BaseModel):
-    """What a backup says of itself."""
+class BackupManifest(BaseModel):
+    """Manifest of a backup."""
 
     format: str = "sightline-backup"
     version: int = VERSION
     made_at: str
     revision: str
-    """Of the database's schema."""
+    """Revision of the database's schema."""
     rows: int
     objects: int
 
 
 @contextmanager
 def written(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which is there under its name when it is whole; its owner's alone.
+    """Yield a folder to fill; it gets its name when it is complete, readable by its owner alone.
 
-    Raises SightlineError where there is something already, or the disk fails.
+    Raises SightlineError if the folder exists already, or the disk fails.
     """
     if folder.exists():
         raise SightlineError(f"{folder} is there already: give a folder that is not")
@@ -53,23 +53,23 @@ def written(folder: Path) -> Iterator[Path]:
     try:
         draft.mkdir(mode=0o700)
         yield draft
-        _sum_up(draft)
+        _write_checksums(draft)
         draft.rename(folder)
     except OSError as error:
         raise SightlineError(f"{folder} cannot be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)  # faces and keys of a backup that is none
+        shutil.rmtree(draft, ignore_errors=True)  # an incomplete backup holds faces and keys too
 
 
-def save(folder: Path, manifest: Manifest) -> None:
-    """Write what the backup says of itself."""
+def save(folder: Path, manifest: BackupManifest) -> None:
+    """Write the manifest."""
     (folder / _MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
 
 
-def checked(folder: Path) -> Manifest:
-    """Read it all once. Raises SightlineError where a file differs, is missing or is one more."""
+def verified(folder: Path) -> BackupManifest:
+    """Verify all files. Raises SightlineError for one that differs, is missing or extra."""
     try:
-        manifest = Manifest.model_validate_json((folder / _MANIFEST).read_text())
+        manifest = BackupManifest.model_validate_json((folder / _MANIFEST).read_text())
         lines = (folder / _CHECKSUMS).read_text().splitlines()
     except FileNotFoundError:
         raise SightlineError(f"{folder} is no backup of `sightline backup`") from None
@@ -77,13 +77,13 @@ def checked(folder: Path) -> Manifest:
         raise SightlineError(f"{folder} is damaged: {error}") from None
     if manifest.version != VERSION:
         raise SightlineError(f"{folder} is a backup of another version")
-    sums = dict(_split(line, folder) for line in lines)
-    there = {path.relative_to(folder).as_posix() for path in _files(folder)}
-    if there != set(sums):
-        wrong = sorted(there ^ set(sums))[0]
-        raise SightlineError(f"{folder} is damaged: {wrong} is not what was written")
-    for name, expected in sums.items():
-        if _sum(folder / name) != expected:
+    checksums = dict(_split(line, folder) for line in lines)
+    existing = {path.relative_to(folder).as_posix() for path in _files(folder)}
+    if existing != set(checksums):
+        difference = sorted(existing ^ set(checksums))[0]
+        raise SightlineError(f"{folder} is damaged: {difference} is not what was written")
+    for name, expected in checksums.items():
+        if _checksum(folder / name) != expected:
             raise SightlineError(f"{folder} is damaged: {name} has changed")
     return manifest
 
@@ -95,8 +95,10 @@ def _split(line: str, folder: Path) -> tuple[str, str]:
     return name, expected
 
 
-def _sum_up(folder: Path) -> None:
-    lines = [f"{_sum(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
+def _write_checksums(folder: Path) -> None:
+    lines = [
+        f"{_checksum(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)
+    ]
     with (folder / _CHECKSUMS).open("w") as file:
         file.writelines(lines)
         file.flush()
@@ -109,6 +111,6 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _sum(path: Path) -> str:
+def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
 """Back up and restore an installation: database, pictures, keys and configuration.
 
-Not in it are what is made again or runs out by itself (frames and faces in Kafka, models, films
-that are still read) and what is kept apart on purpose: encryption keys that settings name.
+A backup leaves out what is recomputed or expires by itself (frames and faces in Kafka, models,
+films that are still read) and what is kept apart on purpose: encryption keys that settings name.
 """
 
 import shutil
@@ -12,7 +12,7 @@ from psycopg import sql
 
 from ops.backup import dump, folder
 from ops.backup.employee_backup import tell_everything
-from ops.backup.folder import Manifest
+from ops.backup.folder import BackupManifest
 from ops.database.migrate import revisions
 from ops.local_stack.process_registry import running_services
 from sightline.runtime.clock import SystemClock, to_datetime
@@ -22,43 +22,44 @@ from sightline.storage.db import connect
 from sightline.storage.objects import NoSuchObjectError, open_raw_store
 from sightline.storage.outbox import deliver
 
-_OF_THE_HOME = ("config.yaml", "keys", "audit", "erasures")
+_HOME_FILES = ("config.yaml", "keys", "audit", "erasures")
 
-_COUNTED = ("access_logs", "visitor_logs", "employees", "detected_persons", "audit")
+_IN_USE_TABLES = ("access_logs", "visitor_logs", "employees", "detected_persons", "audit")
 """Tables whose rows mean that an installation is in use."""
 
 
-def backup(settings: Settings, place: Path) -> Manifest:
-    """Write everything that cannot be made again into a new folder, while all services run.
+def backup(settings: Settings, place: Path) -> BackupManifest:
+    """Write everything that cannot be recomputed into a new folder, while all services run.
 
-    Raises SightlineError. What it holds is biometric data, and keys: it is its owner's alone.
+    The folder holds biometric data and keys: it is readable by its owner alone. Raises
+    SightlineError.
     """
     with folder.written(place) as draft:
-        # In this order: the trail's noted end is not past the trail's end in the database, and
-        # every picture that a row names was stored before its row: it is there, or has gone since.
+        # The order matters: the trail's noted end must not be past the trail's end in the database,
+        # and a picture is stored before the row that names it: it is saved, or was deleted since.
         _save_home(settings.home, draft / folder.HOME)
         revision, _newest = revisions(settings)
         dump.dump(settings, draft / folder.DUMP)
         objects = _save_objects(settings, draft / folder.OBJECTS)
-        manifest = Manifest(
+        manifest = BackupManifest(
             made_at=to_datetime(SystemClock().now_us()).isoformat(),
             revision=revision or "",
-            rows=sum(_rows(settings).values()),
+            rows=sum(_row_counts(settings).values()),
             objects=objects,
         )
         folder.save(draft, manifest)
     return manifest
 
 
-def restore(settings: Settings, place: Path, *, replace: bool = False) -> Manifest:
-    """Bring an installation back to what a backup has; Kafka's readers are told who is known.
+def restore(settings: Settings, place: Path, *, replace: bool = False) -> BackupManifest:
+    """Restore an installation from a backup; Kafka's readers receive everybody who is enrolled.
 
-    Broker and database run, services do not. Raises SightlineError for a backup that is damaged
-    or newer, and ConflictError where there is an installation in use, without `replace`.
+    Broker and database run, services do not. Raises SightlineError for a backup that is damaged or
+    newer, and ConflictError if an installation is in use here, without `replace`.
     """
-    manifest = folder.checked(place)
+    manifest = folder.verified(place)
     _refuse_services(settings)
-    if not replace and any(_rows(settings).values()):
+    if not replace and any(_row_counts(settings).values()):
         raise ConflictError("there is an installation here already: --replace puts this in place")
     _restore_home(settings.home, place / folder.HOME)
     dump.load(settings, place / folder.DUMP)
@@ -69,15 +70,15 @@ def restore(settings: Settings, place: Path, *, replace: bool = False) -> Manife
 
 
 def _refuse_services(settings: Settings) -> None:
-    running = sorted({one.name for one in running_services(settings)})
+    running = sorted({service.name for service in running_services(settings)})
     if running:
         raise SightlineError(f"stop the services first: {', '.join(running)}")
 
 
-def _rows(settings: Settings) -> dict[str, int]:
+def _row_counts(settings: Settings) -> dict[str, int]:
     with connect(settings) as db:
         counted = {}
-        for table in _COUNTED:
+        for table in _IN_USE_TABLES:
             count = sql.SQL("SELECT count(*) FROM public.{}").format(sql.Identifier(table))
             row = db.execute(count).fetchone()
             counted[table] = int(row[0]) if row else 0
@@ -86,7 +87,7 @@ def _rows(settings: Settings) -> dict[str, int]:
 
 def _save_home(home: Path, into: Path) -> None:
     into.mkdir(mode=0o700)
-    for name in _OF_THE_HOME:
+    for name in _HOME_FILES:
         source = home / name
         if source.is_dir():
             shutil.copytree(source, into / name)
@@ -95,29 +96,29 @@ def _save_home(home: Path, into: Path) -> None:
 
 
 def _restore_home(home: Path, source: Path) -> None:
-    """Put back what the home had; what stands in its place is kept beside it.
+    """Put back the files of the home; what stands in their place is moved aside.
 
-    The configuration alone is left as it is where there is one: this very command goes by it.
+    An existing configuration alone is left as it is: this very command runs with it.
     """
-    aside = home / f"replaced-{to_datetime(SystemClock().now_us()):%Y%m%dT%H%M%S}"
+    moved_aside = home / f"replaced-{to_datetime(SystemClock().now_us()):%Y%m%dT%H%M%S}"
     for saved in sorted(source.iterdir()) if source.is_dir() else ():
-        place = home / saved.name
-        if place.is_file():
+        target = home / saved.name
+        if target.is_file():
             continue
-        if place.exists():
-            aside.mkdir(mode=0o700, exist_ok=True)
-            place.rename(aside / saved.name)
+        if target.exists():
+            moved_aside.mkdir(mode=0o700, exist_ok=True)
+            target.rename(moved_aside / saved.name)
         if saved.is_dir():
-            shutil.copytree(saved, place)
+            shutil.copytree(saved, target)
         else:
-            shutil.copy2(saved, place)
+            shutil.copy2(saved, target)
 
 
 def _save_objects(settings: Settings, into: Path) -> int:
     store, saved = open_raw_store(settings), 0
     into.mkdir(mode=0o700)
     for key in store.keys():  # noqa: SIM118 - a store is no dictionary
-        with suppress(NoSuchObjectError):  # renamed or deleted meanwhile
+        with suppress(NoSuchObjectError):  # the object was renamed or deleted meanwhile
             data = store.get(key)
             path = into / key
             path.parent.mkdir(parents=True, exist_ok=True)

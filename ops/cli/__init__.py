@@ -1,4 +1,4 @@
-"""The command line: every group of commands, and one place where errors become one line."""
+"""Command line: every group of commands, and one place where errors become one line."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    given: Annotated[
+    assignments: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="KEY=VALUE", help="A setting, such as evidence.observations=7."
@@ -34,10 +34,10 @@ def _root(
     if version:
         typer.echo(f"sightline {__version__}")
         raise typer.Exit
-    if given:
-        from sightline.runtime.settings import command  # noqa: PLC0415 - as little as possible for --help
+    if assignments:
+        from sightline.runtime.settings import command  # noqa: PLC0415 - --help loads little
 
-        command(given)
+        command(assignments)
 
 
 _MODULES = (
@@ -45,21 +45,22 @@ _MODULES = (
     "calibrate", "config", "backup", "demo", "replay", "runs", "explain", "dlq", "audit",
     "encryption", "erase", "keys", "users", "camera",
 )  # fmt: skip
-"""In the order of the help."""
+"""Modules of commands, in the order of the help."""
 
-_WORDS = {
+_MODULE_OF = {
     **dict.fromkeys(("up", "down", "status", "topics", "db"), "stack"),
-    "run": "services", "log-level": "health", "restore": "backup",
+    "run": "services", "log-level": "health", "restore": "backup", "employees": "people",
 }  # fmt: skip
-"""First words of commands whose module is called something else."""
+"""Modules of the commands that are not named like their module, by the command's first word."""
 
 
 def _assemble(word: str = "") -> None:
-    """Add the command that begins with a word; all of them where none does.
+    """Register the commands that begin with a word; all of them if no command does.
 
-    Each brings along what it works with: all of that takes longer to load than most have to do.
+    A command's module imports the libraries that it works with: to load them all takes longer than
+    most commands run.
     """
-    module = _WORDS.get(word, word)
+    module = _MODULE_OF.get(word, word)
     if module in _MODULES:
         _register(module)
         return
@@ -67,27 +68,27 @@ def _assemble(word: str = "") -> None:
 
 
 def _register(*modules: str) -> None:
-    for name in modules:
-        import_module(f"ops.cli.{name}").register(app)
+    for module in modules:
+        import_module(f"{__name__}.{module}").register(app)
 
 
 def main() -> None:
-    """Run a command; what a person can act on is one line on stderr and exit status 1."""
-    os.umask(PRIVATE_UMASK)  # files of a home, and what commands write, show people
+    """Run a command; an error that the operator can act on is one line on stderr, status 1."""
+    os.umask(PRIVATE_UMASK)  # files of a home and of commands may show faces
     configure_logging("WARNING", kafka=False)
     try:
         _assemble(*sys.argv[1:2])
         app()
     except (SightlineError, InfrastructureError) as error:
-        _fail(str(error))
+        _exit_with(str(error))
     except Exception as error:
         import psycopg  # noqa: PLC0415 - not every command needs it
 
         if not isinstance(error, psycopg.OperationalError):
             raise
-        _fail(f"the database failed amid the work: {first_line(error)}")
+        _exit_with(f"the database failed amid the work: {first_line(error)}")
 
 
-def _fail(reason: str) -> NoReturn:
-    # Printed on stderr, with exit status 1; the supervisor's children hand it on (`prefork`).
+def _exit_with(reason: str) -> NoReturn:
+    # Python prints the text on stderr; a service's supervisor receives it too (`prefork`).
     sys.exit(f"sightline: {reason}")

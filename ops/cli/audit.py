@@ -1,4 +1,4 @@
-"""`sightline audit`: who read or changed whose data, and whether anybody has touched the trail."""
+"""`sightline audit`: list, verify and export the audit trail."""
 
 import sys
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.logs import LimitOption, SinceOption, moment
+from ops.cli.logs import LimitOption, SinceOption, parse_time
 from ops.terminal import JsonOption, console, print_json, print_rows
 from sightline.audit import keys, read, trail
 from sightline.audit.read import Asked, Checked
@@ -17,7 +17,7 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Who read or changed whose data.", no_args_is_help=True)
+app = typer.Typer(help="The audit trail: every access to personal data.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
@@ -30,9 +30,9 @@ def register(root: typer.Typer) -> None:
 def list_lines(
     since: SinceOption = None,
     until: Annotated[str | None, typer.Option(help="Only before this moment.")] = None,
-    actor: Annotated[str | None, typer.Option(help="Only by this one: an id or a name.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Only by this actor: an id or a name.")] = None,
     action: Annotated[
-        str | None, typer.Option(help="Only this action, or all that begin so: people.")
+        str | None, typer.Option(help="Only this action, or a group of actions: employees.")
     ] = None,
     person: Annotated[
         str | None, typer.Option(help="Only about this person: a global id, or a name.")
@@ -40,17 +40,19 @@ def list_lines(
     limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Who did what, when, what for and from where; latest first."""
+    """List audited actions, latest first: time, actor, address, action and purpose."""
     with connect(load_settings()) as db, db.cursor() as cursor:
-        about = persons.find(cursor, person) if person else None
-        asked = Asked(moment(since), moment(until, "--until"), actor, action, about, limit=limit)
-        rows = read.listed(db, asked)
-    trail.shown(persons=[about] if about else [], rows=len(rows))
+        person_id = persons.find(cursor, person) if person else None
+        query = Asked(
+            parse_time(since), parse_time(until, "--until"), actor, action, person_id, limit=limit
+        )
+        rows = read.listed(db, query)
+    trail.shown(persons=[person_id] if person_id else [], rows=len(rows))
     print_rows(rows if as_json else [_brief(row) for row in rows], title="Audit", as_json=as_json)
 
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
-    """What of a line fits into a line."""
+    """Return the columns of a line that fit into a table."""
     about = row["about"]
     return {
         "line": row["line"],
@@ -59,16 +61,16 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
         "from": row["address"],
         "did": row["action"],
         "outcome": row["outcome"],
-        "about": ", ".join(f"{name} {_short(value)}" for name, value in about.items()),
+        "about": ", ".join(f"{name} {_shortened(value)}" for name, value in about.items()),
         "what for": row["purpose"],
     }
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     if not isinstance(value, list):
         return str(value)
-    few = " ".join(map(str, value[:3]))
-    return few if len(value) <= 3 else f"{few} and {len(value) - 3} more"
+    first = " ".join(map(str, value[:3]))
+    return first if len(value) <= 3 else f"{first} and {len(value) - 3} more"
 
 
 @app.command()
@@ -79,25 +81,25 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Whether every line is as it was written, and none is missing; exit status 1 where not."""
+    """Verify that no line was changed and none is missing; exit status 1 if not."""
     settings = load_settings()
-    checked = _verified(file) if file else read.verify(settings)
-    trail.about(lines=checked.lines, flaws=len(checked.flaws))
+    result = _verify_export(file) if file else read.verify(settings)
+    trail.about(lines=result.lines, flaws=len(result.flaws))
     if as_json:
-        print_json(asdict(checked))
+        print_json(asdict(result))
     else:
-        for flaw in checked.flaws:
+        for flaw in result.flaws:
             console.print(f"line {flaw.line} {flaw.what}: {flaw.detail}", markup=False)
-    if checked.flaws:
-        raise SightlineError(f"the audit trail is not as it was written: {checked.flaws[0].detail}")
+    if result.flaws:
+        raise SightlineError(f"the audit trail is not as it was written: {result.flaws[0].detail}")
     if not as_json:
-        console.print(f"{checked.lines} lines, each as it was written, none missing")
+        console.print(f"{result.lines} lines, each as it was written, none missing")
 
 
-def _verified(file: Path) -> Checked:
+def _verify_export(file: Path) -> Checked:
     try:
-        with file.open() as copy:
-            return read.verify_export(copy, keys.trusted(load_settings()))
+        with file.open() as lines:
+            return read.verify_export(lines, keys.trusted(load_settings()))
     except (OSError, ValueError) as error:
         raise SightlineError(f"{file} is no export of the trail: {error}") from error
 
@@ -106,10 +108,10 @@ def _verified(file: Path) -> Checked:
 @audited("audit.export")
 def export(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Where to; else printed.")
+        Path | None, typer.Argument(metavar="[FILE]", help="File to write; printed if absent.")
     ] = None,
 ) -> None:
-    """The whole trail, a line of JSON each, with hashes and signatures."""
+    """Export the whole trail, a line of JSON each, with hashes and signatures."""
     settings = load_settings()
     trail.shown()
     if file is None:
@@ -126,5 +128,5 @@ def export(
 
 @app.command()
 def key() -> None:
-    """The public key that signs the trail and the reports of erasures: keep it elsewhere too."""
+    """Print the public key that signs the trail and erasure reports: keep a copy elsewhere."""
     typer.echo(keys.told(keys.signer(load_settings()).public))

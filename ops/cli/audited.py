@@ -1,7 +1,7 @@
-"""Commands that the audit trail has: one decorator, which names what is done.
+"""Decorator that records a command in the audit trail under the name of an action.
 
-A command is decorated with `@audited("people.show")`, or stands in `EXEMPT` because it touches
-nobody's data: tests/unit/test_audit_coverage.py fails for one that is neither.
+A command is decorated with `@audited("employees.show")`, or stands in `EXEMPT` because it touches
+no personal data: tests/unit/test_audit_coverage.py fails for a command that is neither.
 """
 
 import inspect
@@ -24,20 +24,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 EXEMPT = {
     "up": "starts programs",
     "down": "stops programs",
-    "status": "says which programs run",
-    "health": "says which programs go on",
-    "log-level": "how much programs say of themselves",
-    "run": "starts services; what they do nobody does",
-    "topics": "makes topics, and says how they are kept",
-    "db": "makes tables; `url` is the operator's own way in, which PostgreSQL's log has",
-    "models": "weights, nobody's faces",
+    "status": "reports the programs that run",
+    "health": "reports the health of programs",
+    "log-level": "sets how much programs log",
+    "run": "starts services; what they do is no person's action",
+    "topics": "creates topics, and lists their retention",
+    "db": "migrates tables; PostgreSQL logs what is done with its `url`",
+    "models": "weights, no personal data",
     "config": "settings, secrets hidden",
-    "camera": "where cameras are; their pictures stay in their topics",
-    "demo": "an installation of its own, with the people of two films",
+    "camera": "addresses and places of cameras; frames stay in their topics",
+    "demo": "an installation of its own, with the persons of two films",
     "audit key": "a public key",
     "encryption new-key": "random numbers",
 }
-"""Commands and groups of them, and why the trail need not have them."""
+"""Commands and groups that the trail does not record, each with the reason."""
 
 _PURPOSE = inspect.Parameter(
     "purpose",
@@ -51,29 +51,29 @@ _PURPOSE = inspect.Parameter(
 
 
 def audited(action: str) -> Callable[[Command], Command]:
-    """Have the trail say that a command was run, by whom, what for and how it ended.
+    """Record each run of a command in the trail: actor, purpose and outcome.
 
-    The command takes `--purpose` besides its own options. What it is about it says itself:
-    `trail.about`, `trail.shown`, `trail.seal`.
+    The command takes `--purpose` besides its own options. It reports the persons and rows that it
+    is about itself: `trail.about`, `trail.shown`, `trail.seal`.
     """
 
     def decorate(command: Command) -> Command:
         @wraps(command)
-        def run(*given: Any, purpose: str | None = None, **named: Any) -> Any:
+        def run(*arguments: Any, purpose: str | None = None, **options: Any) -> Any:
             settings = load_settings()
-            if not _is_set_up(settings):  # there is no trail, and nobody's data either
-                return command(*given, **named)
-            what_for = checked_purpose(purpose, settings)
-            with recorded(Recording(settings, action, here(), what_for)):
+            if not _is_set_up(settings):  # there is no trail, and no personal data either
+                return command(*arguments, **options)
+            checked = checked_purpose(purpose, settings)
+            with recorded(Recording(settings, action, operator(), checked)):
                 try:
-                    return command(*given, **named)
-                except typer.Exit as error:  # says how it ended, and is no failure
-                    ended = error
-            raise ended
+                    return command(*arguments, **options)
+                except typer.Exit as error:  # it carries the exit status, and is no failure
+                    exit_request = error
+            raise exit_request
 
-        own = inspect.signature(command, eval_str=True)
-        run.__signature__ = own.replace(  # type: ignore[attr-defined]
-            parameters=[*own.parameters.values(), _PURPOSE]
+        signature = inspect.signature(command, eval_str=True)
+        run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*signature.parameters.values(), _PURPOSE]
         )
         run.__annotations__ = {**command.__annotations__, "purpose": _PURPOSE.annotation}
         run.audit_action = action  # type: ignore[attr-defined]
@@ -86,7 +86,7 @@ def _is_set_up(settings: Settings) -> bool:
     return is_database_given(settings) or StackPorts.load(settings.home) is not None
 
 
-def here() -> Actor:
-    """Whoever works at this command line, and where: the machine, or where they came from."""
-    came_from = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
-    return replace(command_actor(), address=came_from or socket.gethostname())
+def operator() -> Actor:
+    """Return the operator at this command line, with the host name or the SSH client's address."""
+    ssh_client = os.environ.get("SSH_CONNECTION", "").split(" ")[0]
+    return replace(command_actor(), address=ssh_client or socket.gethostname())

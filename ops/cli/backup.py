@@ -1,4 +1,4 @@
-"""`sightline backup`, `sightline restore`."""
+"""`sightline backup` and `sightline restore`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,37 +18,37 @@ def register(app: typer.Typer) -> None:
 
 @audited("backup")
 def back_up(
-    folder: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Keep everything that cannot be made again: database, pictures, keys, configuration.
+    """Back up all that cannot be recomputed: database, pictures, keys, configuration.
 
-    All services may go on. The folder holds biometric data: keep it as safe as the system.
+    Services may go on running. The folder holds biometric data: protect it like the system.
     """
-    from ops.backup.system_backup import backup  # noqa: PLC0415 - as little as possible for --help
+    from ops.backup.system_backup import backup  # noqa: PLC0415 - --help loads little
 
-    made = backup(load_settings(), folder.expanduser().absolute())
+    manifest = backup(load_settings(), folder.expanduser().absolute())
     if as_json:
-        print_json(made.model_dump())
+        print_json(manifest.model_dump())
     else:
         console.print(
-            f"{made.objects} objects and the database, revision {made.revision}: {folder}"
+            f"{manifest.objects} objects and the database, revision {manifest.revision}: {folder}"
         )
 
 
 @audited("restore")
 def restore(
-    folder: Annotated[Path, typer.Argument(help="What `sightline backup` has written.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that `sightline backup` has written.")],
     replace: Annotated[
-        bool, typer.Option("--replace", help="In the place of what is here now.")
+        bool, typer.Option("--replace", help="Replace the installation that is here.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring back what a backup has. Run `sightline up` before, and services after it."""
-    from ops.backup.system_backup import restore as bring_back  # noqa: PLC0415
+    """Restore an installation. Run `sightline up` before it, and start services after it."""
+    from ops.backup.system_backup import restore as restore_folder  # noqa: PLC0415
 
-    made = bring_back(load_settings(), folder.expanduser().absolute(), replace=replace)
+    manifest = restore_folder(load_settings(), folder.expanduser().absolute(), replace=replace)
     if as_json:
-        print_json(made.model_dump())
+        print_json(manifest.model_dump())
     else:
-        console.print(f"the installation of {made.made_at} is back")
+        console.print(f"the installation of {manifest.made_at} is back")

@@ -1,4 +1,4 @@
-"""`sightline calibrate`: what the scores of a pack mean, measured on labelled portraits."""
+"""`sightline calibrate`: measure, list, show and activate calibrations of model packs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,6 @@ from ops.cli.audited import audited
 from ops.cli.delivery import publish
 from ops.cli.models import ModelsOption, with_models
 from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
-from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage.db import connect
 
@@ -22,149 +21,146 @@ if TYPE_CHECKING:
     from ops.calibration.portraits import Portraits
     from sightline.identity.calibration import Calibration
 
-_SHOWN_SKIPPED = 10
-_ONE_PERSON = 0.6
-"""Two people who are this much nearer to each other than strangers are, of the way to 1, are
-asked about: one person under two names makes every threshold too high."""
+_MAX_SKIPPED_SHOWN = 10
+_SAME_PERSON_SHARE = 0.6
+"""Share of the way from the median non-mated score to the score 1.
+
+Two people whose score lies above it are reported: one person under two names makes every threshold
+too high.
+"""
 
 
-class Whose(StrEnum):
-    """Who are strangers to each other."""
+class ImpostorSource(StrEnum):
+    """People whose portraits give the non-mated comparisons."""
 
     FOLDER = "folder"
     ENROLLED = "enrolled"
     BOTH = "both"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("calibrate")(calibrate)
+app = typer.Typer(help="Calibrations of the model packs' scores.", no_args_is_help=True)
+
+_Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE.png", help="Draw the curve (detection error trade-off)."
+    ),
+]
 
 
-@audited("calibrate")
-def calibrate(
+def register(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="calibrate")
+
+
+@app.command()
+@audited("calibrate.measure")
+def measure(
     folder: Annotated[
-        Path | None,
+        Path,
         typer.Argument(
             metavar="FOLDER",
             help="Labelled portraits: a folder for each person.",
             show_default=False,
         ),
-    ] = None,
+    ],
     models: ModelsOption = None,
     impostors: Annotated[
-        Whose,
+        ImpostorSource,
         typer.Option(
-            help="Whose likeness says how alike strangers are: the people of the folder, those"
-            " enrolled here, or both; nobody may be in both."
+            help="People to compare with each other as different persons: those of the folder,"
+            " those enrolled here, or both; nobody may be in both."
         ),
-    ] = Whose.FOLDER,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.png",
-            help="Draw the curve (detection error trade-off), of the one in force by itself.",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, keep nothing.")] = False,
+    ] = ImpostorSource.FOLDER,
+    report: _Report = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and store nothing.")] = False,
     no_activate: Annotated[
-        bool, typer.Option("--no-activate", help="Keep it; decisions go on by the one in force.")
+        bool, typer.Option("--no-activate", help="Store it; decisions go on with the one in force.")
     ] = False,
-    activate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="Put a stored calibration in force; `builtin` is the pack's."
-        ),
-    ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="The stored calibrations.")] = False,
-    show: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="A stored calibration; `.` is the one in force."),
-    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure what a pack's scores mean, so that thresholds follow from a wanted rate.
+    """Measure a pack's scores, so that thresholds follow from a wanted false-name rate.
 
-    Decisions go by the new calibration at once, in running matchers too.
+    Decisions use the new calibration at once, in running matchers too.
     """
-    settings = with_models(load_settings(), models)
-    asked = sum((folder is not None, activate is not None, listed, show is not None))
-    if asked == 0 and report is not None:
-        asked, show = 1, "."
-    if asked != 1:
-        raise SightlineError("give a folder of portraits, or --list, --show ID or --activate ID")
-    if listed:
-        _list(settings, as_json)
-    elif show is not None:
-        _show(_stored(settings, show), settings, report, as_json)
-    elif activate is not None:
-        _activate(settings, activate)
-    elif folder is not None:
-        _measure(settings, folder, impostors, report, dry_run, no_activate, as_json)
-
-
-def _measure(
-    settings: Settings,
-    folder: Path,
-    impostors: Whose,
-    report: Path | None,
-    dry_run: bool,
-    no_activate: bool,
-    as_json: bool,
-) -> None:
     from ops.calibration.fit import calibrate as fit  # noqa: PLC0415
     from ops.calibration.portraits import enrolled, read_portraits  # noqa: PLC0415
     from sightline.identity import calibration_store  # noqa: PLC0415 - loads model runtimes
     from sightline.models.packs import load_pack  # noqa: PLC0415
 
+    settings = with_models(load_settings(), models)
     pack = load_pack(settings)
-    with _progress("looking at the portraits") as told:
-        portraits = read_portraits(folder, pack, settings, told)
-    _tell_skipped(portraits)
-    source, strangers = folder.resolve().name, None
-    if impostors is not Whose.FOLDER:
+    with _progress_bar("looking at the portraits") as report_progress:
+        portraits = read_portraits(folder, pack, settings, report_progress)
+    _report_skipped(portraits)
+    source, impostor_people = folder.resolve().name, None
+    if impostors is not ImpostorSource.FOLDER:
         with connect(settings) as db:
-            strangers = dict(enrolled(db, pack.id))
+            impostor_people = dict(enrolled(db, pack.id))
         source += ", strangers: the people enrolled here"
-    if impostors is Whose.BOTH and strangers is not None:
-        strangers |= portraits.people
+    if impostors is ImpostorSource.BOTH and impostor_people is not None:
+        impostor_people |= portraits.people
         source += " and those of the folder"
-    with _progress("measuring") as told:
-        fitted = fit(pack.id, portraits.people, source, impostors=strangers, progress=told)
+    with _progress_bar("measuring") as report_progress:
+        fitted = fit(
+            pack.id, portraits.people, source, impostors=impostor_people, progress=report_progress
+        )
     calibration = fitted.calibration
     if not dry_run:
         with connect(settings) as db, db.cursor() as cursor:
             calibration_store.save(cursor, calibration, activate=not no_activate)
         publish(settings)
     _show(calibration, settings, report, as_json)
-    _tell_alike(fitted, by_id=strangers is not None)
+    _report_most_alike(fitted, by_id=impostor_people is not None)
     if not as_json:
-        kept = "not kept" if dry_run else "kept" if no_activate else "in force"
-        console.print(f"{calibration.id} is {kept}")
+        state = "not kept" if dry_run else "kept" if no_activate else "in force"
+        console.print(f"{calibration.id} is {state}")
 
 
-def _list(settings: Settings, as_json: bool) -> None:
+@app.command("list")
+@audited("calibrate.list")
+def list_calibrations(as_json: JsonOption = False) -> None:
+    """List the stored calibrations."""
     from sightline.identity import calibration_store  # noqa: PLC0415
 
-    with connect(settings) as db:
+    with connect(load_settings()) as db:
         print_rows(calibration_store.listed(db), title="Calibrations", as_json=as_json)
 
 
-def _stored(settings: Settings, calibration_id: str) -> "Calibration":
+@app.command()
+@audited("calibrate.show")
+def show(
+    calibration_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="A stored calibration; the one in force by default."),
+    ] = None,
+    models: ModelsOption = None,
+    report: _Report = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the rates and thresholds of a calibration."""
+    settings = with_models(load_settings(), models)
+    _show(_load(settings, calibration_id), settings, report, as_json)
+
+
+@app.command()
+@audited("calibrate.activate")
+def activate(
+    calibration_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="A stored calibration; `builtin` is the pack's.",
+            show_default=False,
+        ),
+    ],
+    models: ModelsOption = None,
+) -> None:
+    """Put a stored calibration in force, in running matchers too."""
     from sightline.identity import calibration_store  # noqa: PLC0415
     from sightline.models.packs import resolve_pack  # noqa: PLC0415
 
-    with connect(settings) as db:
-        if calibration_id == ".":
-            return calibration_store.in_force(db, resolve_pack(settings).id)
-        with db.cursor() as cursor:
-            return calibration_store.stored(cursor, calibration_id)
-
-
-def _activate(settings: Settings, calibration_id: str) -> None:
-    from sightline.identity import calibration_store  # noqa: PLC0415
-    from sightline.models.packs import resolve_pack  # noqa: PLC0415
-
+    settings = with_models(load_settings(), models)
     with connect(settings) as db, db.cursor() as cursor:
         if calibration_id == "builtin":
             calibration = calibration_store.back_to_builtin(cursor, resolve_pack(settings).id)
@@ -172,6 +168,17 @@ def _activate(settings: Settings, calibration_id: str) -> None:
             calibration = calibration_store.activate(cursor, calibration_id)
     publish(settings)
     console.print(f"{calibration.id} is in force for {calibration.pack}")
+
+
+def _load(settings: Settings, calibration_id: str | None) -> "Calibration":
+    from sightline.identity import calibration_store  # noqa: PLC0415
+    from sightline.models.packs import resolve_pack  # noqa: PLC0415
+
+    with connect(settings) as db:
+        if calibration_id is None:
+            return calibration_store.in_force(db, resolve_pack(settings).id)
+        with db.cursor() as cursor:
+            return calibration_store.stored(cursor, calibration_id)
 
 
 def _show(
@@ -209,34 +216,34 @@ def _show(
         console.print(f"drawn: {report}")
 
 
-def _tell_skipped(portraits: "Portraits") -> None:
+def _report_skipped(portraits: "Portraits") -> None:
     if not portraits.skipped:
         return
     reasons = ", ".join(f"{count} {reason}" for reason, count in portraits.reasons.most_common())
     total = portraits.used + len(portraits.skipped)
     progress_console.print(f"left out {len(portraits.skipped)} of {total} photos: {reasons}")
-    for line in portraits.skipped[:_SHOWN_SKIPPED]:
+    for line in portraits.skipped[:_MAX_SKIPPED_SHOWN]:
         progress_console.print(f"  {line}", markup=False)
-    if len(portraits.skipped) > _SHOWN_SKIPPED:
-        progress_console.print(f"  and {len(portraits.skipped) - _SHOWN_SKIPPED} more")
+    if len(portraits.skipped) > _MAX_SKIPPED_SHOWN:
+        progress_console.print(f"  and {len(portraits.skipped) - _MAX_SKIPPED_SHOWN} more")
 
 
-def _tell_alike(fitted: "Fitted", by_id: bool) -> None:
-    one, other, score = fitted.most_alike
+def _report_most_alike(fitted: "Fitted", by_id: bool) -> None:
+    first, second, score = fitted.most_alike
     calibration = fitted.calibration
     middle = calibration.reached(1, 0.5)
-    if score - middle < _ONE_PERSON * (1 - middle):
+    if score - middle < _SAME_PERSON_SHARE * (1 - middle):
         return
-    kind = "people" if by_id else "the folders"
+    label = "people" if by_id else "the folders"
     progress_console.print(
-        f"{kind} {one} and {other} score {score:.2f} with each other: if they are one person,"
+        f"{label} {first} and {second} score {score:.2f} with each other: if they are one person,"
         " put them together and measure again",
         markup=False,
     )
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Any]:
+def _progress_bar(description: str) -> Iterator[Any]:
     with Progress(console=progress_console, transient=True) as progress:
-        task = progress.add_task(what, total=1.0)
-        yield lambda done: progress.update(task, completed=done)
+        task = progress.add_task(description, total=1.0)
+        yield lambda share: progress.update(task, completed=share)

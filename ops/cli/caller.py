@@ -1,9 +1,9 @@
-"""Who works at the command line."""
+"""Name of the operator at the command line."""
 
 from sightline.audit.actor import user_name
 
 
-def caller() -> str:
-    """What is written down with a decision that a person makes here."""
+def operator_name() -> str:
+    """Return the name that is stored with an operator's decisions, such as corrections."""
     user = user_name()
     return f"command line: {user}" if user else "command line"

@@ -1,4 +1,4 @@
-"""`sightline config`."""
+"""`sightline config`: show and check the settings."""
 
 import typer
 
@@ -15,22 +15,26 @@ def register(app: typer.Typer) -> None:
 
 @_app.command("show")
 def _show(as_json: JsonOption = False) -> None:
-    """Every setting, its value and who says so; secrets are hidden."""
-    from sightline.runtime.settings.provenance import stated  # noqa: PLC0415 - as little as possible for --help
+    """List every setting with its value and its source; secrets are hidden."""
+    from sightline.runtime.settings.provenance import stated  # noqa: PLC0415 - --help loads little
 
     print_rows(stated(load_settings()), title="Settings", as_json=as_json)
 
 
 @_app.command("check")
 def _check(as_json: JsonOption = False) -> None:
-    """Try what is set: secrets, files, servers, models. Exits with 1 when something is wrong."""
+    """Test the settings: secrets, files, servers, models. Exits with 1 if a test fails."""
     from ops.config_check import check  # noqa: PLC0415
 
-    found = check(load_settings())
+    results = check(load_settings())
     rows = [
-        {"part": one.part, "state": "right" if one.is_right else "wrong", "detail": one.detail}
-        for one in found
+        {
+            "part": result.part,
+            "state": "right" if result.is_right else "wrong",
+            "detail": result.detail,
+        }
+        for result in results
     ]
     print_rows(rows, title="What is set", as_json=as_json)
-    if not all(one.is_right for one in found):
+    if not all(result.is_right for result in results):
         raise typer.Exit(1)

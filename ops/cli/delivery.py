@@ -1,4 +1,4 @@
-"""Publishing what a command has committed."""
+"""Delivery of the outbox after a command has committed."""
 
 from ops.terminal import progress_console
 from sightline.runtime.errors import InfrastructureError
@@ -7,7 +7,7 @@ from sightline.storage.outbox import deliver
 
 
 def publish(settings: Settings) -> None:
-    """Deliver the outbox; where Kafka is away the outbox service does it later."""
+    """Deliver the outbox; if Kafka is unreachable, the outbox service does it later."""
     try:
         deliver(settings)
     except InfrastructureError as error:

@@ -21,7 +21,8 @@ def _demo(
         typer.Option(metavar="FILM", help="A film of yours, a camera each; instead of the demo's."),
     ] = None,
     enrol: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=PHOTO", help="Somebody to know by name.")
+        list[str] | None,
+        typer.Option(metavar="NAME=PHOTO", help="A person to enrol, with a photo."),
     ] = None,
     models: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="A folder of ONNX files to use.")
@@ -37,17 +38,18 @@ def _demo(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the whole pipeline on two small films, or on yours, and check what it says.
+    """Run the whole pipeline on two small films, or on yours, and check its results.
 
-    Exit status 1 when somebody was named wrong or missed.
+    Exit status 1 if a person was missed or named wrongly.
     """
     from ops.demo import report  # noqa: PLC0415 - loads model runtimes
     from ops.demo.run import checked_wish, play  # noqa: PLC0415
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # the latter may be ignored: a shell's job
-        signal.signal(number, _end)
-    wish = checked_wish(video or [], enrol or [], models, home)
-    outcome = play(wish, monitoring=monitoring, secure=secure)
+    # A shell starts background jobs with SIGINT ignored, so both signals get the handler.
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, _end)
+    request = checked_wish(video or [], enrol or [], models, home)
+    outcome = play(request, monitoring=monitoring, secure=secure)
     if as_json:
         print_json(outcome.summary)
     else:
@@ -63,5 +65,5 @@ def _demo(
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    """End as Ctrl-C does, so that what was started is brought down."""
+    """End like Ctrl-C does, so that all processes that were started are stopped."""
     raise KeyboardInterrupt

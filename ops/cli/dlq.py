@@ -1,4 +1,4 @@
-"""`sightline dlq`: what services gave up on, to look at, to try again, or to let be."""
+"""`sightline dlq`: list, show, replay and drop dead letters."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -9,23 +9,30 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.caller import caller
+from ops.cli.caller import operator_name
 from ops.dead_letters import letters
 from ops.dead_letters.letters import Choice, Letter, LetterId
 from ops.dead_letters.record_preview import readable
-from ops.terminal import JsonOption, console, print_json, print_rows, printable
+from ops.terminal import (
+    JsonOption,
+    console,
+    print_fields,
+    print_json,
+    print_rows,
+    printable,
+)
 from sightline.audit import trail
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.private_files import private
 from sightline.runtime.settings import Settings, load_settings
 
-app = typer.Typer(help="Records that could not be processed.", no_args_is_help=True)
+app = typer.Typer(help="Dead letters: records that could not be processed.", no_args_is_help=True)
 
 ServiceOption = Annotated[str | None, typer.Option("--service", help="Given up by this service.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Given up for this reason.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="As in `dlq list`: 0@17.")]
-AllOption = Annotated[bool, typer.Option("--all", help="Every letter that nobody decided on.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every letter without a decision.")]
 
 
 def register(root: typer.Typer) -> None:
@@ -39,14 +46,14 @@ def list_letters(
     service: ServiceOption = None,
     reason: ReasonOption = None,
     decided: Annotated[
-        bool, typer.Option("--decided", help="Also what was replayed or dropped.")
+        bool, typer.Option("--decided", help="Also replayed and dropped letters.")
     ] = False,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")
     ] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """What waits for a decision; latest first."""
+    """List dead letters without a decision, latest first."""
     rows: deque[dict[str, Any]] = deque(maxlen=limit)
     for letter in letters.read(load_settings(), Choice(service=service, reason=reason)):
         if decided or letter.fate is None:
@@ -64,25 +71,27 @@ def show(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """One letter: the record, where it came from, why it was given up, and where in the program.
+    """Show one dead letter: record, source position, reason, and stack trace.
 
-    Pictures and vectors are not printed; with --raw the file has them.
+    Pictures and vectors are not printed; the file of --raw has them.
     """
     letter = letters.find(load_settings(), LetterId.parse(letter_id))
     trail.shown(letters=[str(letter.id)])
     if raw is not None:
         _write(raw, letter.message.value)
-    told = _row(letter) | {
-        "headers": {one.key: one.value.decode(errors="replace") for one in letter.message.headers},
+    result = _row(letter) | {
+        "headers": {
+            header.key: header.value.decode(errors="replace") for header in letter.message.headers
+        },
         "record": readable(letter.message.source.topic, letter.message.value),
         "stack": letter.message.stack,
     }
     if as_json:
-        print_json(told)
+        print_json(result)
         return
-    record, stack = told.pop("record"), told.pop("stack")
-    rows = [{"what": what, "is": _line(is_)} for what, is_ in told.items() if is_ not in (None, {})]
-    print_rows(rows, title=f"Dead letter {letter.id}", as_json=False)
+    record, stack = result.pop("record"), result.pop("stack")
+    fields = {name: _cell(value) for name, value in result.items() if value != {}}
+    print_fields(fields, f"Dead letter {letter.id}")
     if record is None:
         console.print("The record is not what its topic holds: see --raw.")
     else:
@@ -99,9 +108,8 @@ def replay(
     everything: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the service that gave records up try them once more, where they came from."""
-    choice = _choice(ids, service, reason, everything)
-    _decide(letters.replay, choice, "replayed", as_json)
+    """Publish records again, for the service that gave them up."""
+    _decide(letters.replay, _choice(ids, service, reason, everything), "replayed", as_json)
 
 
 @app.command()
@@ -113,41 +121,40 @@ def drop(
     everything: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let letters be; they stay in their topic until it is cleaned up."""
-    choice = _choice(ids, service, reason, everything)
-    _decide(letters.drop, choice, "dropped", as_json)
+    """Drop letters from the list; they stay in their topic until it is cleaned up."""
+    _decide(letters.drop, _choice(ids, service, reason, everything), "dropped", as_json)
 
 
 def _choice(
     ids: list[str] | None, service: str | None, reason: str | None, everything: bool
 ) -> Choice:
-    ways = [bool(ids), bool(service or reason), everything]
-    if sum(ways) != 1:
+    selections = [bool(ids), bool(service or reason), everything]
+    if sum(selections) != 1:
         raise SightlineError("say which: ids, or --service and --reason, or --all")
     return Choice(frozenset(map(LetterId.parse, ids or [])), service, reason)
 
 
 def _decide(
-    how: Callable[[Settings, Choice, str], Iterator[LetterId]],
+    decide: Callable[[Settings, Choice, str], Iterator[LetterId]],
     choice: Choice,
-    what: str,
+    outcome: str,
     as_json: bool,
 ) -> None:
-    done: list[str] = []
+    decided: list[str] = []
     try:
-        for letter_id in how(load_settings(), choice, caller()):
-            done.append(str(letter_id))
+        for letter_id in decide(load_settings(), choice, operator_name()):
+            decided.append(str(letter_id))
     finally:
-        # Also where it went wrong half way.
-        trail.about(letters=done)
+        # The letters that were decided before an error are reported too.
+        trail.about(letters=decided)
         if as_json:
-            print_json({what: done})
+            print_json({outcome: decided})
         else:
-            console.print(f"{len(done)} {what}", highlight=False)
+            console.print(f"{len(decided)} {outcome}", highlight=False)
 
 
 def _brief(letter: Letter, decided: bool) -> dict[str, Any]:
-    """What of a letter fits into a line."""
+    """Return the columns of a letter that fit into a table."""
     row = _row(letter)
     keys = ["id", "time", "service", "reason", "source", "detail"]
     if decided:
@@ -176,20 +183,24 @@ def _row(letter: Letter) -> dict[str, Any]:
 
 
 def _moment(us: int) -> datetime | int:
-    """A time, or the number that says it where it is none."""
+    """Return microseconds since the epoch as a time, or unchanged if it is not a valid time."""
     try:
         return to_datetime(us)
     except (ValueError, OverflowError, OSError):
         return us
 
 
-def _line(value: Any) -> Any:
-    return ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+def _cell(value: Any) -> Any:
+    return (
+        ", ".join(f"{name}: {part}" for name, part in value.items())
+        if isinstance(value, dict)
+        else value
+    )
 
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        with open(path, "wb", opener=private) as file:  # it may be a frame or a face
+        with open(path, "wb", opener=private) as file:  # the bytes may show a face
             file.write(data)
     except OSError as error:
         raise SightlineError(f"cannot write {path}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""`sightline encryption`: keys, what is sealed with which, and sealing it all anew."""
+"""`sightline encryption`: create keys, list encrypted data by key, encrypt it anew."""
 
 import typer
 
@@ -7,7 +7,7 @@ from ops.terminal import JsonOption, console, print_json, print_rows, progress_c
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Encryption at rest: keys, and what they seal.")
+app = typer.Typer(no_args_is_help=True, help="Encryption at rest.")
 
 _LOG = (
     "What was there before is in PostgreSQL's old write-ahead log until that is written over, and"
@@ -22,7 +22,7 @@ def register(root: typer.Typer) -> None:
 
 @app.command("new-key")
 def new_key() -> None:
-    """Print a new key, to be kept where secrets are: without it nothing can be read again."""
+    """Print a new key. Store it with your secrets: without it nothing can be decrypted."""
     from sightline.storage import encryption  # noqa: PLC0415
 
     print(encryption.new_key())  # noqa: T201 - nothing but the key
@@ -31,7 +31,7 @@ def new_key() -> None:
 @app.command("status")
 @audited("encryption.status")
 def status(as_json: JsonOption = False) -> None:
-    """How much of what is stored is sealed, and with which key."""
+    """Count the stored rows and objects by encryption key."""
     from ops.encryption.re_encrypt import kept  # noqa: PLC0415
 
     settings = load_settings()
@@ -41,36 +41,41 @@ def status(as_json: JsonOption = False) -> None:
 @app.command("rotate")
 @audited("encryption.rotate")
 def rotate(as_json: JsonOption = False) -> None:
-    """Seal everything with the first key that is set: what is plain, and what others have sealed.
+    """Encrypt everything with the first key that is set: plain data and data of other keys.
 
-    Services go on meanwhile; restart them first where keys are not read from a secret's place.
-    Stopped, it goes on when it is begun again.
+    Services go on meanwhile; restart them first if keys are not read from a secret store. An
+    interrupted run continues when it is started again.
     """
     from ops.encryption.re_encrypt import reseal  # noqa: PLC0415
 
-    with progress_console.status("sealing") as shown:
-        done = reseal(load_settings(), lambda what: shown.update(f"sealing: {what}"))
+    with progress_console.status("encrypting") as status_line:
+        result = reseal(load_settings(), lambda table: status_line.update(f"encrypting: {table}"))
     if as_json:
         print_json(
-            {"key": done.key, "sealed": done.sealed, "refused": done.refused, "free": done.free}
+            {
+                "key": result.key,
+                "encrypted": result.sealed,
+                "refused": result.refused,
+                "free": result.free,
+            }
         )
     else:
-        for what, count in sorted(done.sealed.items()):
-            console.print(f"{what}: {count} sealed")
-        console.print(f"Everything is sealed with the key {done.key}.")
-        if done.free:
-            console.print(f"No longer needed: the keys {', '.join(done.free)}.")
-        if done.sealed:
+        for table, count in sorted(result.sealed.items()):
+            console.print(f"{table}: {count} encrypted")
+        console.print(f"Everything is encrypted with the key {result.key}.")
+        if result.free:
+            console.print(f"No longer needed: the keys {', '.join(result.free)}.")
+        if result.sealed:
             console.print(_LOG)
-    if done.refused:
+    if result.refused:
         raise SightlineError(
-            f"{len(done.refused)} did not open and were left, {done.refused[0]} the first: bring"
-            " them back from a backup, or delete them"
+            f"{len(result.refused)} could not be decrypted and were left, {result.refused[0]} the"
+            " first: bring them back from a backup, or delete them"
         )
 
 
 def _title() -> str:
     from sightline.storage.encryption import Sealing  # noqa: PLC0415
 
-    ring = Sealing(load_settings()).ring()
-    return f"Sealed with {ring.current.hex()}" if ring else "Encryption is off"
+    keyring = Sealing(load_settings()).ring()
+    return f"Encrypted with {keyring.current.hex()}" if keyring else "Encryption is off"

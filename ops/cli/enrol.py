@@ -1,4 +1,4 @@
-"""The command that enrols: one person from photos, or a list of people."""
+"""`sightline enrol`: enrol one employee from photos, or a list of employees."""
 
 import time
 from collections import Counter
@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ops.cli.audited import audited
 from ops.cli.delivery import publish
-from ops.cli.people import Code, Department, Email, Models, settings_with
+from ops.cli.models import ModelsOption, with_models
+from ops.cli.people import Code, Department, Email
 from ops.terminal import (
     JsonOption,
     console,
@@ -23,10 +24,10 @@ from ops.terminal import (
 from sightline.people import employees
 from sightline.people.employees import Details
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.settings import Settings
+from sightline.runtime.settings import Settings, load_settings
 
-_DELIVER_SECONDS = 1.0
-"""How long a running matcher waits for a person of a list, at most about."""
+_DELIVERY_INTERVAL_SECONDS = 1.0
+"""Longest time, about, that a running matcher waits for an employee of a list."""
 
 
 def register(root: typer.Typer) -> None:
@@ -44,16 +45,16 @@ def enrol(
     email: Email = None,
     code: Code = None,
     not_authorized: Annotated[
-        bool, typer.Option("--not-authorized", help="Known, but may not come in.")
+        bool, typer.Option("--not-authorized", help="Enrolled, but not allowed to come in.")
     ] = False,
-    anyway: Annotated[
+    force: Annotated[
         bool,
         typer.Option(
-            "--anyway",
-            help="Take photos that disagree, or whose face somebody else is enrolled with (twins).",
+            "--force",
+            help="Accept photos that disagree, or that show another employee's face (twins).",
         ),
     ] = False,
-    people: Annotated[
+    csv_path: Annotated[
         Path | None,
         typer.Option(
             "--csv",
@@ -67,34 +68,34 @@ def enrol(
         typer.Option(
             "--photos",
             metavar="FOLDER",
-            help="Where the list's photos are, NAME.jpg where the list does not say.",
+            help="Folder of the list's photos; NAME.jpg for rows that name none.",
         ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What came of each row; the same list again goes on from there. "
-            "Beside the list when not given.",
+            help="Result of each row; the same list with the same report continues from there. "
+            "Beside the list by default.",
         ),
     ] = None,
-    models: Models = None,
+    models: ModelsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Enrol a person from photos, or add photos to a person who is enrolled.
+    """Enrol an employee from photos, or add photos to an employee.
 
-    With --csv enrol or update all people of a list.
+    With --csv enrol or update all employees of a list.
     """
     details = Details(department, email, code, is_authorized=False if not_authorized else None)
-    settings = settings_with(models)
-    if people is not None:
+    settings = with_models(load_settings(), models)
+    if csv_path is not None:
         if name or photos or details.given():
             raise SightlineError("with --csv everything about people is in the list")
-        _enrol_list(settings, people, folder or people.parent, report, anyway, as_json)
+        _enrol_list(settings, csv_path, folder or csv_path.parent, report, force, as_json)
         return
     if folder is not None or report is not None:
         raise SightlineError("--photos and --report belong to --csv")
-    _enrol_one(settings, name, photos or [], details, anyway, as_json)
+    _enrol_one(settings, name, photos or [], details, force, as_json)
 
 
 def _enrol_one(
@@ -102,69 +103,71 @@ def _enrol_one(
     name: str,
     photos: Sequence[Path],
     details: Details,
-    anyway: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     from sightline.models.packs import load_pack  # noqa: PLC0415
-    from sightline.people.enrol import enrol as do  # noqa: PLC0415 - loads model runtimes
+    from sightline.people.enrol import enrol as enrol_photos  # noqa: PLC0415 - loads model runtimes
     from sightline.people.photos import read_photo  # noqa: PLC0415
 
     employees.checked_name(name)
     if not photos:
         raise SightlineError("give at least one photo: sightline enrol NAME PHOTO...")
     with progress_console.status("looking at the photos"):
-        given = [read_photo(path) for path in photos]
-        done = do(settings, load_pack(settings), name, given, details, anyway=anyway)
+        images = [read_photo(path) for path in photos]
+        result = enrol_photos(settings, load_pack(settings), name, images, details, anyway=force)
     publish(settings)
     if as_json:
-        print_json(asdict(done))
+        print_json(asdict(result))
         return
-    what = "enrolled with" if done.is_new else "was enrolled already; added"
-    console.print(f"{done.name} {what} {done.added} of {len(photos)} photos ({done.pack})")
-    for stranger in done.linked:
-        console.print(f"the cameras have met {done.name} before, as {stranger}")
+    verb = "enrolled with" if result.is_new else "was enrolled already; added"
+    console.print(f"{result.name} {verb} {result.added} of {len(photos)} photos ({result.pack})")
+    for global_id in result.linked:
+        console.print(f"the cameras have met {result.name} before, as {global_id}")
 
 
 def _enrol_list(
     settings: Settings,
-    people: Path,
+    csv_path: Path,
     folder: Path,
-    where: Path | None,
-    anyway: bool,
+    report_path: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     from ops.enrolment.bulk import Report, enrol_all  # noqa: PLC0415 - loads model runtimes
     from ops.enrolment.csv_import import read_rows  # noqa: PLC0415
     from sightline.models.packs import load_pack  # noqa: PLC0415
 
-    rows = read_rows(people)
-    path = where or people.with_name(f"{people.stem}-report.csv")
+    rows = read_rows(csv_path)
+    path = report_path or csv_path.with_name(f"{csv_path.stem}-report.csv")
     report = Report(path)
     pack = load_pack(settings)
     done_before = 0
     try:
-        with _progress() as progress:
+        with _progress_bar() as progress:
             task = progress.add_task("", total=len(rows))
-            delivered = time.monotonic()
-            for outcome, was_done in enrol_all(settings, pack, rows, folder, report, anyway=anyway):
+            delivered_at = time.monotonic()
+            for outcome, was_done in enrol_all(settings, pack, rows, folder, report, anyway=force):
                 done_before += was_done
                 progress.update(task, advance=1, description=outcome.name)
-                if time.monotonic() - delivered > _DELIVER_SECONDS:
+                if time.monotonic() - delivered_at > _DELIVERY_INTERVAL_SECONDS:
                     publish(settings)
-                    delivered = time.monotonic()
+                    delivered_at = time.monotonic()
     finally:
-        publish(settings)  # also of a run that ends early
-    outcomes = [asdict(one) for one in report.finish()]
-    refused = [one for one in outcomes if one["result"] == "refused"]
+        publish(settings)  # also after an error
+    outcomes = [asdict(outcome) for outcome in report.finish()]
+    refused = [row for row in outcomes if row["result"] == "refused"]
     if as_json:
         print_json({"report": str(path), "done_before": done_before, "rows": outcomes})
     else:
         if refused:
             columns = ("line", "name", "reason", "message")
             print_rows(
-                [{c: one[c] for c in columns} for one in refused], title="Refused", as_json=False
+                [{name: row[name] for name in columns} for row in refused],
+                title="Refused",
+                as_json=False,
             )
-        counts = Counter(one["result"] for one in outcomes)
+        counts = Counter(row["result"] for row in outcomes)
         summary = ", ".join(f"{count} {result}" for result, count in counts.items())
         before = f" ({done_before} of them by an earlier run)" if done_before else ""
         console.print(f"{summary}{before}; see {path}")
@@ -174,7 +177,7 @@ def _enrol_list(
         )
 
 
-def _progress() -> Progress:
+def _progress_bar() -> Progress:
     return Progress(
         BarColumn(),
         MofNCompleteColumn(),

@@ -1,4 +1,4 @@
-"""`sightline erase`: everything of a person goes; a report says what only time removes."""
+"""`sightline erase`: erase a person, and resume, verify and show erasures."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.caller import caller
+from ops.cli.caller import operator_name
 from ops.erasure import erasure_record
 from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
 from sightline.audit import trail
@@ -18,117 +18,139 @@ from sightline.runtime.private_files import private
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage.db import connect
 
+app = typer.Typer(help="Erasure of persons, and its signed reports.", no_args_is_help=True)
+
+_ReportPath = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE", help="File for the report; by default in the home."),
+]
+
 
 def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command("erase")(_erase)
+    """Add the commands."""
+    root.add_typer(app, name="erase")
 
 
-@audited("erase")
-def _erase(
+@app.command("person")
+@audited("erase.person")
+def erase_person(
     person: Annotated[
         str,
         typer.Argument(
             metavar="PERSON", help="A name, a person id, or a global id.", show_default=False
         ),
-    ] = "",
-    where: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="FILE", help="Where to write the report; else at home."),
-    ] = None,
-    verify: Annotated[
-        Path | None,
-        typer.Option("--verify", metavar="REPORT", help="Whether a report is as it was signed."),
-    ] = None,
-    go_on: Annotated[
-        bool, typer.Option("--resume", help="Go on with what was cut off, whoever it is.")
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--show", help="The report about somebody who was erased, by an id.")
-    ] = False,
+    ],
+    report_path: _ReportPath = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase a person: templates, rows, pictures, what topics and matchers know of them.
+    """Erase a person: templates, rows, pictures, and what topics and matchers hold of them.
 
-    What only retention removes is listed in a signed report, record for record, and when.
+    Records that only retention removes are listed in a signed report, each with its time.
     """
-    from ops.erasure.erasure import Asked, erase, resume  # noqa: PLC0415 - loads Kafka's clients
+    from ops.erasure.erasure import Asked, erase  # noqa: PLC0415 - loads Kafka's clients
 
     settings = load_settings()
-    if sum((bool(person), verify is not None, go_on)) != 1:
-        raise SightlineError("say whom to erase, or --resume, or --verify REPORT")
     fault_injection.arm(settings.faults, "erase")
-    if verify is not None:
-        _verify(settings, verify, as_json)
-        return
-    if again:
-        with connect(settings) as db:
-            reports = [erasure_record.reported(db, person)]
-    elif go_on:
-        reports = resume(settings)
-    else:
-        with progress_console.status("erasing"):
-            reports = [erase(settings, Asked(person, caller(), trail.purpose()))]
-    for one in reports:
-        _tell(one, _write(settings, one, where), as_json)
+    with progress_console.status("erasing"):
+        report = erase(settings, Asked(person, operator_name(), trail.purpose()))
+    _print_report(report, _write(settings, report, report_path), as_json)
+
+
+@app.command()
+@audited("erase.resume")
+def resume(report_path: _ReportPath = None, as_json: JsonOption = False) -> None:
+    """Continue all erasures that were interrupted."""
+    from ops.erasure.erasure import resume as resume_all  # noqa: PLC0415 - loads Kafka's clients
+
+    settings = load_settings()
+    fault_injection.arm(settings.faults, "erase")
+    reports = resume_all(settings)
+    for report in reports:
+        _print_report(report, _write(settings, report, report_path), as_json)
     if not reports:
         console.print("nothing was cut off")
 
 
-def _verify(settings: Settings, path: Path, as_json: bool) -> None:
+@app.command()
+@audited("erase.verify")
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Verify that a report is as it was signed; exit status 1 if not."""
     from ops.erasure import report  # noqa: PLC0415
 
+    settings = load_settings()
     try:
-        told = json.loads(path.read_text())
+        signed = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise SightlineError(f"{path} is no report: {error}") from error
-    if not isinstance(told, dict):
+    if not isinstance(signed, dict):
         raise SightlineError(f"{path} is no report")
-    report.check(told, trusted(settings))
-    trail.about(erasure=str(told["erasure"]), persons=told["person"]["global_ids"])
+    report.check(signed, trusted(settings))
+    trail.about(erasure=str(signed["erasure"]), persons=signed["person"]["global_ids"])
     if as_json:
-        print_json({"valid": True, "erasure": told["erasure"]})
+        print_json({"valid": True, "erasure": signed["erasure"]})
     else:
-        console.print(f"{path} is as it was signed at {told['done_at']}", soft_wrap=True)
+        console.print(f"{path} is as it was signed at {signed['done_at']}", soft_wrap=True)
 
 
-def _write(settings: Settings, told: dict[str, Any], where: Path | None) -> Path:
-    path = where or settings.home / "erasures" / f"{told['erasure']}.json"
+@app.command()
+@audited("erase.show")
+def show(
+    any_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="Id of the erasure or of the person.", show_default=False
+        ),
+    ],
+    report_path: _ReportPath = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write and show the report of a past erasure once more."""
+    settings = load_settings()
+    with connect(settings) as db:
+        report = erasure_record.latest_report(db, any_id)
+    _print_report(report, _write(settings, report, report_path), as_json)
+
+
+def _write(settings: Settings, report: dict[str, Any], file: Path | None) -> Path:
+    path = file or settings.home / "erasures" / f"{report['erasure']}.json"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(path, "w", opener=private) as file:
-            file.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        with open(path, "w", opener=private) as output:
+            output.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise SightlineError(
-            f"erased, but {path} cannot be written ({error.strerror}): `sightline erase --show"
-            f" {told['erasure']} --report FILE`"
+            f"erased, but {path} cannot be written ({error.strerror}): `sightline erase show"
+            f" {report['erasure']} --report FILE`"
         ) from error
     return path
 
 
-def _tell(told: dict[str, Any], path: Path, as_json: bool) -> None:
+def _print_report(report: dict[str, Any], path: Path, as_json: bool) -> None:
     if as_json:
-        print_json(told | {"file": str(path)})
+        print_json(report | {"file": str(path)})
         return
-    gone = told["deleted"]
-    rows = sum(gone["rows"].values())
+    deleted = report["deleted"]
+    rows = sum(deleted["rows"].values())
     console.print(
-        f"erased {told['person']['global_ids'][0]}: {rows} rows, {gone['objects']} pictures",
+        f"erased {report['person']['global_ids'][0]}: {rows} rows, {deleted['objects']} pictures",
         highlight=False,
     )
-    left = [
+    retained = [
         {
-            "topic": one["topic"],
-            "partition": one["partition"],
-            "records": one["records"],
-            "until": one["until"] or _grown(one["bytes_to_come"]),
-            "why": one["rule"],
+            "topic": entry["topic"],
+            "partition": entry["partition"],
+            "records": entry["records"],
+            "until": entry["until"] or _bytes_to_come(entry["bytes_to_come"]),
+            "why": entry["rule"],
         }
-        for one in told["kept"]["topics"]
+        for entry in report["kept"]["topics"]
     ]
-    print_rows(left, title="What only time removes", as_json=False)
+    print_rows(retained, title="What only time removes", as_json=False)
     console.print(f"report: {path}", soft_wrap=True, highlight=False)
 
 
-def _grown(bytes_to_come: int | None) -> str | None:
+def _bytes_to_come(bytes_to_come: int | None) -> str | None:
     return None if bytes_to_come is None else f"{bytes_to_come / 2**20:.0f} MiB more are written"

@@ -1,4 +1,4 @@
-"""`sightline health`, `sightline log-level`: what each service process says of itself."""
+"""`sightline health` and `sightline log-level`."""
 
 import json
 from pathlib import Path
@@ -16,9 +16,9 @@ from sightline.runtime.settings import load_settings
 
 _ALL = "all"
 
-_SERVES = "ready"
+_READY = "ready"
 _STUCK = "stuck"
-_AWAY = "silent"
+_SILENT = "silent"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,11 +28,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _health(as_json: JsonOption = False) -> None:
-    """Every service process: "ready", "waiting" for something, "stuck", or "silent".
+    """Report every service process: "ready", "waiting" for something, "stuck", or "silent".
 
-    Of those that `sightline run all` is to run also "starting", "down", and "restarting": it runs
-    and has failed again and again. `age` is how long ago its slowest loop came round, in seconds.
-    Exits with 1 where one is not ready, or none runs.
+    Processes that `sightline run all` supervises are also "starting", "down", or "restarting":
+    running after repeated failures. `age` is the seconds since the last turn of its slowest loop.
+    Exits with 1 if a process is not ready, or none runs.
     """
     home = load_settings().home
     rows = _rows(home)
@@ -44,39 +44,40 @@ def _health(as_json: JsonOption = False) -> None:
         print_details((f"{row['service']} {row['instance']}", row) for row in rows)
     if not rows:
         raise SightlineError(f"no service of {home} runs: `sightline run all` starts them")
-    if any(row["state"] != _SERVES for row in rows):
+    if any(row["state"] != _READY for row in rows):
         raise typer.Exit(1)
 
 
 def _rows(home: Path) -> list[dict[str, Any]]:
     """Return a row for each process that runs, and for each that a supervisor is to run."""
-    from ops.local_stack.supervised import STARTING, supervised  # noqa: PLC0415
+    from ops.local_stack.supervised import STARTING, supervised_processes  # noqa: PLC0415
 
-    to_run = supervised(home)  # before the others: whoever ends meanwhile is in one of the two
+    # The supervisors are asked first: a process that ends meanwhile is in one of the two lists.
+    expected = supervised_processes(home)
     rows = {
         (target.service, target.instance, target.address): _state(target)
         for target in targets(home)
     }
-    for one in to_run:
-        of_it = [
+    for process in expected:
+        running = [
             row
             for (service, instance, _), row in rows.items()
-            if (service, instance, row["run"]) == (one.service, one.instance, LIVE)
+            if (service, instance, row["run"]) == (process.service, process.instance, LIVE)
         ]
-        if one.is_failing:
-            for row in of_it:
-                row |= {"state": one.state, "detail": one.detail}
-        if not of_it:
-            state = one.state if one.is_failing else STARTING
-            rows[one.service, one.instance, ""] = {
-                "service": one.service,
-                "instance": one.instance,
+        if process.is_failing:
+            for row in running:
+                row |= {"state": process.state, "detail": process.detail}
+        if not running:
+            state = process.state if process.is_failing else STARTING
+            rows[process.service, process.instance, ""] = {
+                "service": process.service,
+                "instance": process.instance,
                 "run": LIVE,
                 "state": state,
                 "age": None,
                 "of": "",
                 "at": "",
-                "detail": one.detail,
+                "detail": process.detail,
             }
     return [rows[key] for key in sorted(rows)]
 
@@ -85,18 +86,20 @@ def _log_level(
     service: Annotated[str, typer.Argument(help=f"A service that runs here, or {_ALL} of them.")],
     level: Annotated[str, typer.Argument(help=f"One of {', '.join(LEVELS)}.")],
 ) -> None:
-    """Change what running services log from now on, until they end."""
+    """Change the log level of running services until they end."""
     if level.upper() not in LEVELS:
         raise SightlineError(f"no level {level[:20]}: choose one of {', '.join(LEVELS)}")
     running = targets(load_settings().home)
-    chosen = [one for one in running if service in (_ALL, one.service) and one.is_here]
+    chosen = [target for target in running if service in (_ALL, target.service) and target.is_here]
     if not chosen:
-        names = ", ".join(sorted({one.service for one in running if one.is_here})) or "none"
+        names = (
+            ", ".join(sorted({target.service for target in running if target.is_here})) or "none"
+        )
         raise SightlineError(f"no service {service[:40]} runs here; there is: {names}")
     for target in chosen:
-        status, said = _ask(target, "/log-level", "PUT", level)
+        status, answer = _ask(target, "/log-level", "PUT", level)
         if status != 200:
-            raise SightlineError(f"{target.service} {target.instance}: {said['status']}")
+            raise SightlineError(f"{target.service} {target.instance}: {answer['status']}")
         console.print(f"{target.service} {target.instance}: {level.upper()}", highlight=False)
 
 
@@ -107,7 +110,11 @@ def _state(target: Target) -> dict[str, Any]:
         "service": target.service,
         "instance": target.instance,
         "run": target.run,
-        "state": _AWAY if not alive else _STUCK if alive != 200 else readiness.get("status", _AWAY),
+        "state": _SILENT
+        if not alive
+        else _STUCK
+        if alive != 200
+        else readiness.get("status", _SILENT),
         "age": health.get("age_seconds"),
         "of": ", ".join(health.get("stuck", readiness.get("waits_for", []))),
         "at": target.address,
@@ -118,7 +125,7 @@ def _state(target: Target) -> dict[str, Any]:
 def _ask(
     target: Target, path: str, method: str = "GET", body: str = ""
 ) -> tuple[int, dict[str, Any]]:
-    """Return the HTTP status and the JSON object of the answer; 0 where there is none."""
+    """Return the HTTP status and the JSON object of the answer; status 0 if there is none."""
     status, text = ask(target, path, method=method, body=body)
     try:
         return status, dict(json.loads(text)) if status else {"status": text}

@@ -1,4 +1,4 @@
-"""Commands about API keys: make, list, revoke."""
+"""`sightline keys`: create, list and revoke API keys."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -25,9 +25,9 @@ def register(root: typer.Typer) -> None:
 @audited("keys.create")
 def create(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Whose it is, or what for.", show_default=False)
+        str, typer.Argument(metavar="NAME", help="Its owner or its use.", show_default=False)
     ],
-    role: Annotated[Role, typer.Option(help="What it may do: see docs/security.md.")],
+    role: Annotated[Role, typer.Option(help="Its rights: see docs/security.md.")],
     camera: Annotated[
         list[str] | None, typer.Option(help="Only for this camera; more than one can be given.")
     ] = None,
@@ -35,31 +35,33 @@ def create(
         list[str] | None, typer.Option(help="Only for the cameras of this site; also several.")
     ] = None,
     days: Annotated[
-        int, typer.Option(min=0, max=36_500, help="How long it is valid; 0 is for ever.")
+        int, typer.Option(min=0, max=36_500, help="Days of validity; 0 is for ever.")
     ] = 365,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key. It is printed now and never again: what is stored is a hash."""
+    """Create a key. It is printed now and never again: only a hash is stored."""
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
     with connect(load_settings()) as db:
-        made = api_keys.create(
+        new_key = api_keys.create(
             db, name, role, cameras=camera or (), sites=site or (), expires_at=expires_at,
             made_by=command_actor(),
         )  # fmt: skip
     if as_json:
-        print_json({"key_id": made.key_id, "key": made.key, "expires_at": expires_at})
+        print_json({"key_id": new_key.key_id, "key": new_key.key, "expires_at": expires_at})
     else:
-        console.print(made.key, soft_wrap=True, highlight=False)
+        console.print(new_key.key, soft_wrap=True, highlight=False)
 
 
 @app.command("list")
 @audited("keys.list")
 def list_keys(as_json: JsonOption = False) -> None:
-    """All keys, revoked ones too, without their secrets."""
+    """List all keys, revoked keys included, without their secrets."""
     with connect(load_settings()) as db:
         rows = api_keys.listed(db)
     if not as_json:
-        rows = [row | {part: " ".join(row[part]) for part in ("cameras", "sites")} for row in rows]
+        rows = [
+            row | {column: " ".join(row[column]) for column in ("cameras", "sites")} for row in rows
+        ]
     print_rows(rows, title="Keys", as_json=as_json)
 
 
@@ -70,7 +72,7 @@ def revoke(
         str, typer.Argument(metavar="ID", help="As `keys list` has it.", show_default=False)
     ],
 ) -> None:
-    """Let a key open nothing any more, from this moment on."""
+    """Revoke a key with immediate effect."""
     with connect(load_settings()) as db:
         api_keys.revoke(db, key_id, command_actor())
     console.print(f"{key_id} is revoked")

@@ -1,8 +1,8 @@
-"""`sightline logs`: what the sinks have written, read back."""
+"""`sightline logs`: read the logs that the sinks have written."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, LiteralString
 
 import typer
 from psycopg import sql
@@ -15,10 +15,10 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Who was where and when.", no_args_is_help=True)
+app = typer.Typer(help="Access log, visitor log, and persons.", no_args_is_help=True)
 
-_WHOSE = "whose row"
-"""A column that is read, and not shown."""
+_TRAIL_COLUMN = "audited person"
+"""Column that is read for the audit trail, and not printed."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -28,6 +28,90 @@ SinceOption = Annotated[
     str | None, typer.Option("--since", help="Not before: 2026-11-21T10:00, or 90s, 15m, 2h, 7d.")
 ]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """Table of the sinks: its columns for JSON and for a terminal, and its filters."""
+
+    title: str
+    table: str
+    json_columns: LiteralString
+    columns: LiteralString
+    person_condition: LiteralString
+    camera_condition: LiteralString
+    time_column: LiteralString
+    id_column: str
+
+
+_ACCESS = _Log(
+    title="Access log",
+    table="access_logs",
+    json_columns=(
+        "id, timestamp, person_name, access_status, is_authorized, flagged, employee_id, global_id,"
+        " camera_id, site_id, entry_point, confidence_score, score, threshold, pack, snapshot_path,"
+        " track_id, track_uuid, epoch, motion_event_id, frame_topic, frame_partition, frame_offset,"
+        " location_x, location_y, aws_face_id, notes, recorded_at, shots, runner_up,"
+        " runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,"
+        " gallery_revision, reason"
+    ),
+    columns=(
+        "timestamp AS time, person_name AS name, access_status AS access, camera_id AS camera,"
+        " entry_point AS entry, confidence_score AS sure"
+    ),
+    person_condition="person_name = %s",
+    camera_condition="camera_id = %s",
+    time_column="timestamp",
+    id_column="id",
+)
+
+_ACCESS_REASONS = replace(
+    _ACCESS,
+    columns=(
+        "timestamp AS time, person_name AS name, camera_id AS camera, score, threshold, shots,"
+        " (SELECT name FROM employees WHERE id::text = candidate) AS nearest,"
+        " candidate_score AS scored, reason"
+    ),
+)
+"""Access log with the evidence of each decision."""
+
+_VISITORS = _Log(
+    title="Visitor log",
+    table="visitor_logs",
+    json_columns=(
+        "visitor_log_id, visited_at, persons_name, camera_name, confidence_score, global_id,"
+        " employee_id, motion_event_id, created_at"
+    ),
+    columns=(
+        "visited_at AS time, persons_name AS name, camera_name AS camera, confidence_score AS sure,"
+        " global_id AS person"
+    ),
+    person_condition="persons_name = %s",
+    camera_condition="camera_name = %s",
+    time_column="visited_at",
+    id_column="visitor_log_id",
+)
+
+_PERSONS = _Log(
+    title="Persons",
+    table="detected_persons",
+    json_columns=(
+        "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen,"
+        " cameras_visited, current_room_id, current_positions, total_appearances, total_detections,"
+        " avg_height_pixels, avg_width_pixels, avg_height_meters, face_quality, quality_scores,"
+        " embedding_pack"
+    ),
+    columns=(
+        "last_seen, coalesce(assigned_name, 'Unknown') AS name, global_id AS person,"
+        " CASE WHEN is_active THEN 'yes' ELSE 'no' END AS here, total_appearances AS times,"
+        " array_to_string(ARRAY(SELECT jsonb_array_elements_text(cameras_visited)), ', ')"
+        " AS cameras"
+    ),
+    person_condition="coalesce(assigned_name, 'Unknown') = %s",
+    camera_condition="cameras_visited ? %s",
+    time_column="last_seen",
+    id_column="global_id",
+)
 
 
 def register(root: typer.Typer) -> None:
@@ -42,40 +126,11 @@ def access(
     camera: CameraOption = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
-    why: Annotated[bool, typer.Option("--why", help="What each decision rests on.")] = False,
+    why: Annotated[bool, typer.Option("--why", help="The evidence of each decision.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Every time somebody was recognised, or seen and not known; latest first."""
-    shown = (
-        "timestamp AS time, person_name AS name, access_status AS access, camera_id AS camera,"
-        " entry_point AS entry, confidence_score AS sure"
-    )
-    if why:
-        shown = (
-            "timestamp AS time, person_name AS name, camera_id AS camera, score, threshold, shots,"
-            " (SELECT name FROM employees WHERE id::text = candidate) AS nearest,"
-            " candidate_score AS scored, reason"
-        )
-    told = (
-        "id, timestamp, person_name, access_status, is_authorized, flagged, employee_id, global_id,"
-        " camera_id, site_id, entry_point, confidence_score, score, threshold, pack, snapshot_path,"
-        " track_id, track_uuid, epoch, motion_event_id, frame_topic, frame_partition, frame_offset,"
-        " location_x, location_y, aws_face_id, notes, recorded_at, shots, runner_up,"
-        " runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,"
-        " gallery_revision, reason"
-    )
-    rows = _read(
-        "access_logs",
-        told if as_json else shown,
-        [
-            ("person_name = %s", person),
-            ("camera_id = %s", camera),
-            ("timestamp >= %s", moment(since)),
-        ],
-        "timestamp DESC, id",
-        limit,
-    )
-    print_rows(rows, title="Access log", as_json=as_json)
+    """List the access log, latest first: employees and unknown persons that were seen."""
+    _print(_ACCESS_REASONS if why else _ACCESS, person, camera, since, limit, as_json)
 
 
 @app.command()
@@ -87,27 +142,8 @@ def visitors(
     limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Who was there during which motion; latest first."""
-    shown = (
-        "visited_at AS time, persons_name AS name, camera_name AS camera, confidence_score AS sure,"
-        " global_id AS person"
-    )
-    told = (
-        "visitor_log_id, visited_at, persons_name, camera_name, confidence_score, global_id,"
-        " employee_id, motion_event_id, created_at"
-    )
-    rows = _read(
-        "visitor_logs",
-        told if as_json else shown,
-        [
-            ("persons_name = %s", person),
-            ("camera_name = %s", camera),
-            ("visited_at >= %s", moment(since)),
-        ],
-        "visited_at DESC, visitor_log_id",
-        limit,
-    )
-    print_rows(rows, title="Visitor log", as_json=as_json)
+    """List the visitor log, latest first: the persons of each motion event."""
+    _print(_VISITORS, person, camera, since, limit, as_json)
 
 
 @app.command()
@@ -119,63 +155,49 @@ def persons(
     limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Everybody who was seen, over all cameras; last seen first."""
-    shown = (
-        "last_seen, coalesce(assigned_name, 'Unknown') AS name, global_id AS person,"
-        " CASE WHEN is_active THEN 'yes' ELSE 'no' END AS here, total_appearances AS times,"
-        " array_to_string(ARRAY(SELECT jsonb_array_elements_text(cameras_visited)), ', ')"
-        " AS cameras"
-    )
-    told = (
-        "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen,"
-        " cameras_visited, current_room_id, current_positions, total_appearances, total_detections,"
-        " avg_height_pixels, avg_width_pixels, avg_height_meters, face_quality, quality_scores,"
-        " embedding_pack"
-    )
-    rows = _read(
-        "detected_persons",
-        told if as_json else shown,
-        [
-            ("coalesce(assigned_name, 'Unknown') = %s", person),
-            ("cameras_visited ? %s", camera),
-            ("last_seen >= %s", moment(since)),
-        ],
-        "last_seen DESC, global_id",
-        limit,
-    )
-    print_rows(rows, title="People", as_json=as_json)
+    """List all persons that were seen, over all cameras, last seen first."""
+    _print(_PERSONS, person, camera, since, limit, as_json)
 
 
-def _read(
-    table: str, columns: str, conditions: Sequence[tuple[str, object]], order: str, limit: int
-) -> list[dict[str, Any]]:
-    """Rows of a table; a condition without a value is left out. The trail has whose they are."""
-    asked = [(condition, value) for condition, value in conditions if value is not None]
-    where = " AND ".join(condition for condition, _value in asked) or "true"
-    query = sql.SQL("SELECT {}, global_id AS {} FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
-        sql.SQL(columns),
-        sql.Identifier(_WHOSE),
-        sql.Identifier(table),
-        sql.SQL(where),
-        sql.SQL(order),
+def _print(
+    log: _Log, person: str | None, camera: str | None, since: str | None, limit: int, as_json: bool
+) -> None:
+    """Print the rows of a log that pass the filters, and record their persons in the trail."""
+    filters = [
+        (log.person_condition, person),
+        (log.camera_condition, camera),
+        (f"{log.time_column} >= %s", parse_time(since)),
+    ]
+    filters = [(condition, value) for condition, value in filters if value is not None]
+    query = sql.SQL("SELECT {}, global_id AS {} FROM {} WHERE {} ORDER BY {} DESC, {} LIMIT %s")
+    composed = query.format(
+        sql.SQL(log.json_columns if as_json else log.columns),
+        sql.Identifier(_TRAIL_COLUMN),
+        sql.Identifier(log.table),
+        sql.SQL(" AND ".join(condition for condition, _value in filters) or "true"),
+        sql.Identifier(log.time_column),
+        sql.Identifier(log.id_column),
     )
+    values = [*(value for _condition, value in filters), limit]
     with connect(load_settings()) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        wanted = [*(value for _condition, value in asked), limit]
-        rows = cursor.execute(query, wanted).fetchall()
-    trail.shown(persons=[row.pop(_WHOSE) for row in rows], rows=len(rows))
-    return rows
+        rows = cursor.execute(composed, values).fetchall()
+    trail.shown(persons=[row.pop(_TRAIL_COLUMN) for row in rows], rows=len(rows))
+    print_rows(rows, title=log.title, as_json=as_json)
 
 
-def moment(since: str | None, option: str = "--since") -> datetime | None:
-    """A moment, or a time before now. Raises SightlineError that names the option."""
-    if since is None:
+def parse_time(text: str | None, option: str = "--since") -> datetime | None:
+    """Return the moment of an ISO time, or of a time span before now, such as `90s` or `7d`.
+
+    Raises SightlineError that names the option.
+    """
+    if text is None:
         return None
-    number, unit = since[:-1], since[-1:]
+    number, unit = text[:-1], text[-1:]
     try:
         if unit in _UNITS:
             return datetime.now(UTC) - timedelta(**{_UNITS[unit]: float(number)})
-        return datetime.fromisoformat(since).astimezone()  # without a zone: local time
+        return datetime.fromisoformat(text).astimezone()  # local time if it has no zone
     except (ValueError, OverflowError):
         raise SightlineError(
-            f"{option} {since[:40]}: give 2026-11-21T10:00, or 90s, 15m, 2h, 7d"
+            f"{option} {text[:40]}: give 2026-11-21T10:00, or 90s, 15m, 2h, 7d"
         ) from None

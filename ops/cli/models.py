@@ -1,4 +1,4 @@
-"""`sightline models`: which models there are, fetching them and trying them."""
+"""`sightline models`: list, fetch and verify model packs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +8,11 @@ import typer
 from ops.terminal import JsonOption, print_json, print_rows, progress_console
 from sightline.runtime.settings import Settings, load_settings
 
-_models = typer.Typer(help="The models that find and tell people apart.", no_args_is_help=True)
+_models = typer.Typer(help="Models for detection and embedding.", no_args_is_help=True)
 
 ModelsOption = Annotated[
-    Path | None, typer.Option("--models", help="Folder of ONNX files to use instead.")
+    Path | None,
+    typer.Option("--models", metavar="FOLDER", help="Folder of ONNX files instead of a pack."),
 ]
 
 
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def with_models(settings: Settings, folder: Path | None) -> Settings:
-    """Settings that use a folder of models where one is given."""
+    """Return settings that use a folder of models, if one is given."""
     if folder is None:
         return settings
     return settings.model_copy(update={"models": folder.expanduser().resolve()})
@@ -29,7 +30,7 @@ def with_models(settings: Settings, folder: Path | None) -> Settings:
 
 @_models.command("list")
 def _list(models: ModelsOption = None, as_json: JsonOption = False) -> None:
-    """The packs, where they are and which one is used."""
+    """List the packs, their files, and the one in use."""
     from sightline.models.packs import default_folder, resolve_pack  # noqa: PLC0415 - heavy
 
     settings = with_models(load_settings(), models)
@@ -51,12 +52,12 @@ def _list(models: ModelsOption = None, as_json: JsonOption = False) -> None:
         },
     ]
     if settings.models is not None:
-        found = (used.persons, used.faces, used.embedder)
+        files = (used.persons, used.faces, used.embedder)
         rows.append(
             {
                 "pack": used.id,
                 "used": True,
-                "models": ", ".join(path.name for path in found if path),
+                "models": ", ".join(path.name for path in files if path),
                 "where": str(settings.models),
             }
         )
@@ -79,7 +80,7 @@ def _fetch(as_json: JsonOption = False) -> None:
 
 @_models.command("verify")
 def _verify(models: ModelsOption = None, as_json: JsonOption = False) -> None:
-    """Load and run each file of the pack in use on a picture, and check what was fetched."""
+    """Load and run each file of the pack in use on a picture, and check fetched files."""
     from sightline.models.verify import verify_pack  # noqa: PLC0415 - heavy
 
     settings = with_models(load_settings(), models)

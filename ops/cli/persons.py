@@ -1,4 +1,4 @@
-"""Commands about persons whom the cameras have met: list, show, correct."""
+"""Commands about persons that the cameras have met: list, show, correct."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,15 @@ from uuid import UUID
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.caller import caller
+from ops.cli.caller import operator_name
 from ops.cli.delivery import publish
-from ops.terminal import JsonOption, console, print_json, print_rows
+from ops.terminal import (
+    JsonOption,
+    print_fields,
+    print_json,
+    print_result,
+    print_rows,
+)
 from sightline.audit import trail
 from sightline.people import corrections, persons
 from sightline.people.identity_corrections import Cursor
@@ -18,7 +24,7 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="The persons whom the cameras have met, known and unknown.")
+app = typer.Typer(help="Persons that the cameras have met, employees and unknown persons.")
 
 Person = Annotated[
     str, typer.Argument(metavar="ID", help="A global id, or a name.", show_default=False)
@@ -40,11 +46,13 @@ def _persons(context: typer.Context) -> None:
 @app.command("list")
 @audited("persons.list")
 def list_persons(
-    active: Annotated[bool, typer.Option("--active", help="Only who is here now.")] = False,
+    active: Annotated[
+        bool, typer.Option("--active", help="Only persons who are here now.")
+    ] = False,
     limit: Limit = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Everybody, last seen first."""
+    """List all persons, last seen first."""
     with connect(load_settings()) as db:
         rows = persons.listed(db, active=active or None, limit=limit)
     trail.shown(rows)
@@ -52,7 +60,7 @@ def list_persons(
 
 
 def _brief(row: dict[str, Any]) -> dict[str, Any]:
-    """What of a person fits into a line."""
+    """Return the columns of a person that fit into a table."""
     return {
         "person": row["global_id"],
         "name": row["assigned_name"] or "Unknown",
@@ -67,16 +75,15 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
 @app.command()
 @audited("persons.show")
 def show(person: Person, as_json: JsonOption = False) -> None:
-    """One person and their latest tracks."""
+    """Show one person and their latest tracks."""
     with connect(load_settings()) as db, db.cursor() as cursor:
-        found = persons.shown(db, persons.find(cursor, person))
-    trail.shown([found])
+        details = persons.shown(db, persons.find(cursor, person))
+    trail.shown([details])
     if as_json:
-        print_json(found)
+        print_json(details)
         return
-    tracks = found.pop("tracks")
-    rows = [{"what": key, "is": value} for key, value in found.items() if value not in (None, [])]
-    print_rows(rows, title=f"Person {found['global_id']}", as_json=False)
+    tracks = details.pop("tracks")
+    print_fields(details, f"Person {details['global_id']}")
     print_rows(tracks, title="Tracks", as_json=False)
 
 
@@ -84,30 +91,38 @@ def show(person: Person, as_json: JsonOption = False) -> None:
 @audited("persons.name")
 def name(
     person: Person,
-    new_name: Annotated[str, typer.Argument(metavar="NAME", help="What to call them.")],
+    new_name: Annotated[str, typer.Argument(metavar="NAME", help="Their name.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Give a name to somebody whom nobody has enrolled; past logs say it too."""
+    """Name an unknown person; past rows of the logs follow."""
     with _correcting() as cursor:
-        who = persons.find(cursor, person)
-        corrections.name_person(cursor, who, new_name, caller())
-        trail.seal(cursor, who)
-    _say({"global_id": who, "name": new_name}, f"{who} is called {new_name}", as_json)
+        global_id = persons.find(cursor, person)
+        corrections.name_person(cursor, global_id, new_name, operator_name())
+        trail.seal(cursor, global_id)
+    print_result(
+        {"global_id": global_id, "name": new_name},
+        f"{global_id} is called {new_name}",
+        as_json=as_json,
+    )
 
 
 @app.command()
 @audited("persons.merge")
 def merge(
     person: Person,
-    into: Annotated[str, typer.Argument(metavar="INTO", help="Who they are: an id or a name.")],
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The other person: an id or a name.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Say that a stranger is the same person as another, or as somebody enrolled."""
+    """Merge an unknown person into another person, or into an employee."""
     with _correcting() as cursor:
-        source, target = persons.find(cursor, person), persons.find(cursor, into)
-        corrections.merge(cursor, source, target, caller())
-        trail.seal(cursor, source, target)
-    _say({"global_id": source, "merged_into": target}, f"{source} is {target}", as_json)
+        source_id, target_id = persons.find(cursor, person), persons.find(cursor, into)
+        corrections.merge(cursor, source_id, target_id, operator_name())
+        trail.seal(cursor, source_id, target_id)
+    print_result(
+        {"global_id": source_id, "merged_into": target_id},
+        f"{source_id} is {target_id}",
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -117,47 +132,53 @@ def split(
     tracks: Annotated[list[str], typer.Argument(metavar="TRACK...", help="Ids of tracks.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Say that some tracks of a person were one other person."""
-    chosen = [_track(track) for track in tracks]
+    """Split some tracks of a person off as another person."""
+    track_ids = [_parse_track_id(track) for track in tracks]
     with _correcting() as cursor:
-        who = persons.find(cursor, person)
-        new = corrections.split(cursor, who, chosen, caller())
-        trail.about(tracks=chosen)
-        trail.seal(cursor, who, new)
-    told = {"global_id": who, "new_global_id": new, "tracks": chosen}
-    _say(told, f"{len(chosen)} tracks of {who} were {new}", as_json)
+        global_id = persons.find(cursor, person)
+        new_id = corrections.split(cursor, global_id, track_ids, operator_name())
+        trail.about(tracks=track_ids)
+        trail.seal(cursor, global_id, new_id)
+    result = {"global_id": global_id, "new_global_id": new_id, "tracks": track_ids}
+    print_result(result, f"{len(track_ids)} tracks of {global_id} were {new_id}", as_json=as_json)
 
 
-@app.command("not")
-@audited("persons.not")
-def not_this_person(
+@app.command()
+@audited("persons.reject")
+def reject(
     track: Annotated[str, typer.Argument(metavar="TRACK", help="The id of a track.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Say that a track was not whom the logs name; the two are never mistaken again."""
-    chosen = _track(track)
+    """Reject the identity of a track; the two are never taken for each other again."""
+    track_id = _parse_track_id(track)
     with _correcting() as cursor:
-        new = corrections.not_this_person(cursor, chosen, caller())
-        trail.about(tracks=[chosen])
-        trail.seal(cursor, new)
-    _say({"track": chosen, "new_global_id": new}, f"track {chosen} was {new}", as_json)
+        new_id = corrections.not_this_person(cursor, track_id, operator_name())
+        trail.about(tracks=[track_id])
+        trail.seal(cursor, new_id)
+    print_result(
+        {"track": track_id, "new_global_id": new_id},
+        f"track {track_id} was {new_id}",
+        as_json=as_json,
+    )
 
 
 @app.command()
 @audited("persons.forget")
 def forget(person: Person, as_json: JsonOption = False) -> None:
-    """Forget how a stranger looks and what they were called; logs keep what happened."""
+    """Forget the face and the name of an unknown person; the logs keep what happened."""
     with _correcting() as cursor:
-        who = persons.find(cursor, person)
-        corrections.forget(cursor, who, caller())
-        trail.seal(cursor, who)
-    _say({"global_id": who, "forgotten": True}, f"{who} is forgotten", as_json)
+        global_id = persons.find(cursor, person)
+        corrections.forget(cursor, global_id, operator_name())
+        trail.seal(cursor, global_id)
+    print_result(
+        {"global_id": global_id, "forgotten": True}, f"{global_id} is forgotten", as_json=as_json
+    )
 
 
 @app.command()
 @audited("persons.history")
 def history(limit: Limit = 50, as_json: JsonOption = False) -> None:
-    """What was corrected, when and by whom; latest first."""
+    """List corrections, latest first."""
     with connect(load_settings()) as db:
         rows = persons.history(db, limit=limit)
     trail.shown(persons=_persons_in(rows), rows=len(rows))
@@ -165,29 +186,22 @@ def history(limit: Limit = 50, as_json: JsonOption = False) -> None:
 
 
 def _persons_in(rows: list[dict[str, Any]]) -> list[int]:
-    """Whom corrections are about."""
-    named = ("global_id", "new", "source", "target")
-    return [row["details"][name] for row in rows for name in named if name in row["details"]]
+    """Return the global ids of the persons that corrections are about."""
+    keys = ("global_id", "new", "source", "target")
+    return [row["details"][key] for row in rows for key in keys if key in row["details"]]
 
 
 @contextmanager
 def _correcting() -> Iterator[Cursor]:
-    """A transaction; what it wants published is published after it."""
+    """Run a block in a transaction; deliver the outbox after the commit."""
     settings = load_settings()
     with connect(settings) as db, db.cursor() as cursor:
         yield cursor
     publish(settings)
 
 
-def _track(given: str) -> UUID:
+def _parse_track_id(text: str) -> UUID:
     try:
-        return UUID(given)
+        return UUID(text)
     except ValueError:
-        raise SightlineError(f"{given[:80]} is no id of a track; see `persons show`") from None
-
-
-def _say(told: dict[str, Any], line: str, as_json: bool) -> None:
-    if as_json:
-        print_json(told)
-    else:
-        console.print(line, highlight=False, markup=False)
+        raise SightlineError(f"{text[:80]} is no id of a track; see `persons show`") from None

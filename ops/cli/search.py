@@ -1,4 +1,4 @@
-"""`sightline search`: has this person ever been here?"""
+"""`sightline search`: search past sightings by a photo."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.logs import CameraOption, LimitOption, SinceOption, moment
-from ops.cli.people import Models, settings_with
+from ops.cli.logs import CameraOption, LimitOption, SinceOption, parse_time
+from ops.cli.models import ModelsOption, with_models
 from ops.terminal import JsonOption, print_rows, progress_console
 from sightline.audit import trail
+from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
 
@@ -26,12 +27,14 @@ def search(
     limit: LimitOption = 50,
     threshold: Annotated[
         float | None,
-        typer.Option(min=-1.0, max=1.0, help="Cosine from which on; else where somebody is near."),
+        typer.Option(
+            min=-1.0, max=1.0, help="Lowest cosine similarity; by default that of a likely match."
+        ),
     ] = None,
-    models: Models = None,
+    models: ModelsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Where and when somebody who looks like this was seen, known or not; most alike first."""
+    """List places and times of persons who look like this photo, most alike first."""
     from sightline.identity import calibration_store  # noqa: PLC0415 - loads model runtimes
     from sightline.models.packs import load_pack  # noqa: PLC0415
     from sightline.people import employees  # noqa: PLC0415
@@ -39,15 +42,15 @@ def search(
     from sightline.people.picture_files import read_photo  # noqa: PLC0415
     from sightline.people.query_face import face_of_photo  # noqa: PLC0415
 
-    settings = settings_with(models)
-    wanted = settings.match.wanted_false_name_rate
+    settings = with_models(load_settings(), models)
+    false_name_rate = settings.match.wanted_false_name_rate
     with progress_console.status("looking at the photo"):
         pack = load_pack(settings)
         face = face_of_photo(read_photo(photo), pack, settings)
     with connect(settings) as db:
-        scale = calibration_store.in_force(db, pack.id).scale(employees.count(db), wanted)
+        scale = calibration_store.in_force(db, pack.id).scale(employees.count(db), false_name_rate)
         rows = search_tracks(
-            db, pack.id, face.vector, limit=limit, since=moment(since), camera=camera,
+            db, pack.id, face.vector, limit=limit, since=parse_time(since), camera=camera,
             min_score=scale.newcomer if threshold is None else threshold,
         )  # fmt: skip
     trail.shown(rows, camera=camera)
@@ -55,11 +58,11 @@ def search(
     print_rows(shown, title="Sightings", as_json=as_json)
 
 
-def _brief(row: dict[str, Any], safe: float) -> dict[str, Any]:
-    """What of a sighting fits into a line."""
+def _brief(row: dict[str, Any], threshold: float) -> dict[str, Any]:
+    """Return the columns of a sighting that fit into a table."""
     return {
         "score": row["score"],
-        "safe": "yes" if row["score"] >= safe else "no",
+        "safe": "yes" if row["score"] >= threshold else "no",
         "name": row["name"],
         "person": row["global_id"],
         "camera": row["camera_id"],

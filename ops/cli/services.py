@@ -6,13 +6,14 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ops.cli.models import ModelsOption, with_models
 from ops.local_stack.forkserver import ONE_THREAD
 from ops.local_stack.process_registry import SUPERVISOR, registered, running_services
+from ops.local_stack.processes import usable_cores
 from ops.local_stack.service_registry import jobs, services
 from ops.local_stack.supervised import PAGE
 from ops.local_stack.supervisor import Child, Supervisor
@@ -32,39 +33,35 @@ def register(app: typer.Typer) -> None:
 
 def _run(
     name: Annotated[str, typer.Argument(help=f"A service, or {SUPERVISOR} of them.")],
-    models: Annotated[
-        Path | None, typer.Option(help="Folder of ONNX files to use instead of a fetched pack.")
-    ] = None,
+    models: ModelsOption = None,
     vision_workers: Annotated[
         int | None, typer.Option(min=1, help="With all: vision workers; one for each core.")
     ] = None,
 ) -> None:
     """Run one service, or all of them, in the foreground until SIGTERM or Ctrl-C."""
     os.environ.update(ONE_THREAD)
-    settings = load_settings()
-    if models is not None:
-        settings = settings.model_copy(update={"models": models.expanduser().resolve()})
+    settings = with_models(load_settings(), models)
     parent = multiprocessing.parent_process()
     if parent is not None:
         from ops.local_stack.parent_watchdog import hold_on  # noqa: PLC0415
 
         hold_on(parent, settings.shutdown_seconds)
     if name == SUPERVISOR:
-        _run_all(settings, vision_workers or cores())
+        _run_all(settings, vision_workers or usable_cores())
         return
-    known = services()
-    if name not in known:
-        known |= jobs()
-    if name not in known:
+    entries = services()
+    if name not in entries:
+        entries |= jobs()
+    if name not in entries:
         raise SightlineError(
             f"no service {name}: choose one of {', '.join([SUPERVISOR, *sorted(services())])}"
         )
-    # What is loaded stays: to look for garbage in it is a tenth of the time that loading takes.
+    # Loaded modules stay: collecting garbage among them takes a tenth of the loading time.
     gc.disable()
-    service: Callable[[Settings], None] = known[name].load()
+    service: Callable[[Settings], None] = entries[name].load()
     gc.freeze()
     gc.enable()
-    if name in RIGHTS and settings.run == LIVE:  # a replay works for who has asked for it
+    if name in RIGHTS and settings.run == LIVE:  # a replay runs with the rights of the operator
         settings = settings.model_copy(update={"identity": name})
     with registered(name, settings):
         service(settings)
@@ -73,12 +70,12 @@ def _run(
 def _run_all(settings: Settings, vision_workers: int) -> None:
     from sightline.runtime.lifecycle import start_service  # noqa: PLC0415
 
-    others = [one for one in running_services(settings) if one.name == SUPERVISOR]
-    if others:
+    supervisors = [process for process in running_services(settings) if process.name == SUPERVISOR]
+    if supervisors:
         raise SightlineError(
-            f"the services of {settings.home} run already (process {others[0].pid})"
+            f"the services of {settings.home} run already (process {supervisors[0].pid})"
         )
-    kafka_servers(settings)  # a home that nobody has set up is told once, not by each service
+    kafka_servers(settings)  # a home without a stack is reported once, not by each service
     if not is_database_given(settings):
         database_url(settings)
     supervisor = Supervisor(_children(settings, vision_workers))
@@ -103,23 +100,18 @@ def _child(name: str, number: int, rank: int, settings: Settings) -> Child:
     arguments = ["run", name]
     if settings.models is not None:
         arguments += ["--models", str(settings.models)]
-    # The host's name first: one Kafka may serve several supervisors.
+    # The host's name comes first: one Kafka may serve several supervisors.
     instance = f"{(settings.instance or _host())[:56]}-{number}"
     environment = os.environ | {
         "SIGHTLINE_HOME": str(settings.home),
         "SIGHTLINE_INSTANCE": instance,
     }
     if settings.metrics_port:
-        # One port cannot serve them all: the supervisor has the given one, they the next.
+        # One port cannot serve them all: the supervisor has the set port, its children the next.
         environment["SIGHTLINE_METRICS_PORT"] = str(settings.metrics_port + rank)
     return Child(name, arguments, environment, instance=instance)
 
 
 def _host() -> str:
-    """This host's name, as far as a worker may be called so."""
+    """Return this host's name in the characters that a worker's name may have."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-") or "host"
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

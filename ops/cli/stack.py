@@ -9,8 +9,8 @@ from ops.terminal import JsonOption, console, print_details, print_json, print_r
 from schemas.topics import DAY_MS, MIB, Topic
 from sightline.runtime.settings import load_settings
 
-if TYPE_CHECKING:  # as little as possible for --help
-    from ops.local_stack.status import Status
+if TYPE_CHECKING:  # --help loads little
+    from ops.local_stack.status import StackStatus
 
 _topics = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
 _db = typer.Typer(help="The database's schema.", no_args_is_help=True)
@@ -29,14 +29,14 @@ def _up(
     brokers: Annotated[
         int | None,
         typer.Option(
-            help="How many nodes the Kafka of a new home has: 1, or 3 of which one may die.",
+            help="Kafka nodes of a new home: 1, or 3 of which one may die.",
             show_default="1",
         ),
     ] = None,
     monitoring: Annotated[
         bool | None,
         typer.Option(
-            help="Whether a Prometheus watches the services; said once, the home keeps it.",
+            help="Have a Prometheus watch the services; the home keeps the choice.",
             show_default="no",
         ),
     ] = None,
@@ -44,13 +44,13 @@ def _up(
         bool,
         typer.Option(
             "--secure",
-            help="TLS, passwords and least rights for each service; said once, the home keeps it.",
+            help="TLS, passwords and least rights for each service; the home keeps the choice.",
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start broker, database and object store; create topics and tables. May be run again."""
-    from ops.local_stack.embedded import up  # noqa: PLC0415 - as little as possible for --help
+    from ops.local_stack.embedded import up  # noqa: PLC0415 - --help loads little
     from ops.local_stack.status import status  # noqa: PLC0415
 
     settings = load_settings()
@@ -67,43 +67,43 @@ def _down() -> None:
 
 
 def _status(as_json: JsonOption = False) -> None:
-    """What runs, and what alerts. Exits with 1 when a part is down, or a service that is to run."""
+    """Report parts, cameras, services and alerts. Exits with 1 if a part or service is down."""
     from ops.local_stack.status import status  # noqa: PLC0415
 
     settings = load_settings()
-    found = status(settings)
+    result = status(settings)
     if as_json:
-        print_json({"home": str(settings.home), **asdict(found)})
+        print_json({"home": str(settings.home), **asdict(result)})
     else:
-        print_rows(found.parts, title=f"Stack in {settings.home}", as_json=False)
-        _print_cameras(found)
-        _print_services(found)
-        if found.alerts:
-            print_rows(found.alerts, title="Alerts", as_json=False)
-    if not found.all_up:
+        print_rows(result.parts, title=f"Stack in {settings.home}", as_json=False)
+        _print_cameras(result)
+        _print_services(result)
+        if result.alerts:
+            print_rows(result.alerts, title="Alerts", as_json=False)
+    if not result.all_up:
         raise typer.Exit(1)
 
 
-def _print_cameras(found: "Status") -> None:
-    if not found.is_database_up:
+def _print_cameras(result: "StackStatus") -> None:
+    if not result.is_database_up:
         console.print("Cameras: not known without the database")
         return
-    shown = [{name: row[name] for name in row if name != "skipped_share"} for row in found.cameras]
-    print_rows(shown, title="Cameras", as_json=False)
+    rows = [{name: row[name] for name in row if name != "skipped_share"} for row in result.cameras]
+    print_rows(rows, title="Cameras", as_json=False)
 
 
-def _print_services(found: "Status") -> None:
-    if not found.services:
+def _print_services(result: "StackStatus") -> None:
+    if not result.services:
         console.print("Services: none; `sightline run all` starts them", highlight=False)
         return
-    shown = [{name: row[name] for name in row if name != "detail"} for row in found.services]
-    print_rows(shown, title="Services", as_json=False)
-    print_details((str(row["service"]), row) for row in found.services)
+    rows = [{name: row[name] for name in row if name != "detail"} for row in result.services]
+    print_rows(rows, title="Services", as_json=False)
+    print_details((str(row["service"]), row) for row in result.services)
 
 
 @_topics.command("apply")
 def _topics_apply(as_json: JsonOption = False) -> None:
-    """Create the topics that are missing and put right those that differ; deletes nothing."""
+    """Create missing topics and correct those that differ; delete nothing."""
     from sightline.storage.fleets import known_topics  # noqa: PLC0415
     from sightline.streaming.admin import apply_topics  # noqa: PLC0415
 
@@ -114,7 +114,7 @@ def _topics_apply(as_json: JsonOption = False) -> None:
 
 @_topics.command("list")
 def _topics_list(as_json: JsonOption = False) -> None:
-    """Every topic: its key, how it is spread and kept, and whether the broker has it so."""
+    """List all topics: key, partitions, retention, and state at the broker."""
     from sightline.storage.fleets import known_topics  # noqa: PLC0415
     from sightline.streaming.admin import topic_states  # noqa: PLC0415
 
@@ -124,7 +124,7 @@ def _topics_list(as_json: JsonOption = False) -> None:
             "topic": state.topic.name,
             "key": state.topic.key,
             "partitions": state.topic.partitions,
-            "kept": _kept(state.topic),
+            "kept": _retention(state.topic),
             "max bytes": state.topic.max_record_bytes,
             "state": "missing"
             if state.partitions is None
@@ -143,7 +143,7 @@ def _topics_manifest(
     replicas: Annotated[int, typer.Option(min=1, help="Brokers that have each record.")] = 3,
     fleet: Annotated[list[str] | None, typer.Option(help="Fleets; default without.")] = None,
 ) -> None:
-    """Print the topics as Strimzi's resources for Kubernetes, kept as the settings say."""
+    """Print the topics as Strimzi resources for Kubernetes, with the settings' retention."""
     from ops.rights.strimzi import manifests  # noqa: PLC0415
     from schemas.topics import DEFAULT_FLEET, all_topics  # noqa: PLC0415
     from sightline.streaming.admin import kept  # noqa: PLC0415
@@ -155,25 +155,25 @@ def _topics_manifest(
 
 @_topics.command("acls")
 def _topics_acls(as_json: JsonOption = False) -> None:
-    """What each service has to be allowed in a Kafka that knows rights; a secure home's does."""
+    """List the Kafka rights that each service needs; a secure home has them."""
     from ops.rights.kafka_admission import listed  # noqa: PLC0415
 
     rows = list(listed())
     print_rows(rows, title="Rights in Kafka", as_json=as_json)
 
 
-def _kept(topic: Topic) -> str:
+def _retention(topic: Topic) -> str:
     if topic.compacted:
         return "compacted"
     size, days = topic.retention_bytes / MIB, topic.retention_ms / DAY_MS
-    kept = [f"{size:g} MiB a partition"] if size > 0 else []
-    kept += [f"{days:g} days"] if days > 0 else []
-    return ", ".join(kept) or "for ever"
+    limits = [f"{size:g} MiB a partition"] if size > 0 else []
+    limits += [f"{days:g} days"] if days > 0 else []
+    return ", ".join(limits) or "for ever"
 
 
 @_db.command("upgrade")
 def _db_upgrade(revision: Annotated[str, typer.Argument()] = "head") -> None:
-    """Bring the tables to a revision."""
+    """Migrate the tables to a revision."""
     from ops.database.migrate import upgrade  # noqa: PLC0415
 
     upgrade(load_settings(), revision)
@@ -183,7 +183,7 @@ def _db_upgrade(revision: Annotated[str, typer.Argument()] = "head") -> None:
 def _db_downgrade(
     revision: Annotated[str, typer.Argument(help='A revision; "base" drops every table.')],
 ) -> None:
-    """Take the tables back to a revision, with what is in them."""
+    """Migrate the tables back to a revision; later columns and their data are lost."""
     from ops.database.migrate import downgrade  # noqa: PLC0415
 
     downgrade(load_settings(), revision)
@@ -191,7 +191,7 @@ def _db_downgrade(
 
 @_db.command("url")
 def _db_url() -> None:
-    """Print the database's address, password included, for tools such as psql."""
+    """Print the database's URL, password included, for tools such as psql."""
     from sightline.runtime.connection_urls import database_url  # noqa: PLC0415
 
     typer.echo(database_url(load_settings()))

@@ -1,4 +1,4 @@
-"""Commands about people who sign in to the API: add, list, change the password, remove."""
+"""`sightline users`: accounts that sign in to the API with a password."""
 
 import sys
 from typing import Annotated
@@ -13,11 +13,9 @@ from sightline.audit.roles import Role
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="People who sign in to the API with a password.", no_args_is_help=True)
+app = typer.Typer(help="Users of the API, who sign in with a password.", no_args_is_help=True)
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="What they sign in with.", show_default=False)
-]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.", show_default=False)]
 
 
 def register(root: typer.Typer) -> None:
@@ -28,9 +26,9 @@ def register(root: typer.Typer) -> None:
 @app.command("add")
 @audited("users.add")
 def add(
-    name: Name, role: Annotated[Role, typer.Option(help="What they may do: see docs/security.md.")]
+    name: Name, role: Annotated[Role, typer.Option(help="Their rights: see docs/security.md.")]
 ) -> None:
-    """Let somebody sign in; their password is asked for, or read from standard input."""
+    """Add a user; the password is prompted for, or read from standard input."""
     password = _password()
     with connect(load_settings()) as db:
         users.add(db, name, role, password, command_actor())
@@ -40,7 +38,7 @@ def add(
 @app.command("list")
 @audited("users.list")
 def list_users(as_json: JsonOption = False) -> None:
-    """Everybody who can sign in."""
+    """List all users."""
     with connect(load_settings()) as db:
         print_rows(users.listed(db), title="Users", as_json=as_json)
 
@@ -48,7 +46,7 @@ def list_users(as_json: JsonOption = False) -> None:
 @app.command("passwd")
 @audited("users.passwd")
 def passwd(name: Name) -> None:
-    """Another password, asked for or from standard input; their sessions end."""
+    """Set another password, prompted for or from standard input; sessions end."""
     password = _password()
     with connect(load_settings()) as db:
         users.set_password(db, name, password)
@@ -58,7 +56,7 @@ def passwd(name: Name) -> None:
 @app.command("remove")
 @audited("users.remove")
 def remove(name: Name) -> None:
-    """Let somebody sign in no more; their sessions end."""
+    """Remove a user; their sessions end."""
     with connect(load_settings()) as db:
         users.remove(db, name)
     console.print(f"{name} is removed")

@@ -1,1 +1,1 @@
-"""The demo: films whose truth is known, and the comparison of truth and found."""
+"""Demo: films with a known ground truth, and its comparison with the pipeline's output."""

@@ -1,4 +1,4 @@
-"""Two rooms, drawn."""
+"""Drawn backgrounds: two rooms."""
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ def _walls(top: Colour, bottom: Colour, floor: Colour) -> NDArray[np.uint8]:
 
 
 def entrance() -> NDArray[np.uint8]:
-    """A bright hall with a glass door and a plant; (HEIGHT, WIDTH, 3) BGR."""
+    """Draw a bright hall with a glass door and a plant; (HEIGHT, WIDTH, 3) BGR."""
     room = _walls((205, 212, 214), (178, 188, 192), (120, 135, 145))
     cv2.rectangle(room, (330, 60), (520, _SKIRTING_Y), (150, 140, 120), -1)
     for x in (342, 430):
@@ -37,7 +37,7 @@ def entrance() -> NDArray[np.uint8]:
 
 
 def office() -> NDArray[np.uint8]:
-    """A darker room with shelves and a window; (HEIGHT, WIDTH, 3) BGR."""
+    """Draw a darker room with shelves and a window; (HEIGHT, WIDTH, 3) BGR."""
     room = _walls((120, 128, 112), (98, 104, 92), (62, 72, 88))
     cv2.rectangle(room, (60, 60), (300, 250), (70, 60, 50), -1)
     cv2.rectangle(room, (72, 72), (176, 238), (175, 150, 110), -1)

@@ -1,5 +1,7 @@
-"""Films whose truth is known: people walk through drawn rooms, at different times and in
-different size, light and blur."""
+"""Films with a known ground truth: persons walk through drawn rooms.
+
+They walk at different times and in different size, light and blur.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,20 +21,20 @@ FPS = 10
 
 _STEPS_PER_SECOND = 1.8
 _BOB_PX = 5.0
-_BELOW_PX = 14.0  # how far below the picture's edge a cut-out ends, so that it never floats
+_BELOW_PX = 14.0  # the cut-out ends so far below the picture's edge, so that it never floats
 _NOISE = 2.5  # grey levels
-_VISIBLE = 0.5  # of a face's area inside the picture, to count as an appearance
+_MIN_VISIBLE_SHARE = 0.5  # share of a face's area inside the picture that makes an appearance
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One way of one person through a room."""
+    """A person's walk through a room."""
 
     who: str
     starts: float  # seconds of the film
     seconds: float
     to_right: bool
-    face_px: tuple[float, float]  # width of the face when they come and when they leave
+    face_px: tuple[float, float]  # width of the face at begin and end of the walk
     gain: float = 1.0  # light on the person
     gamma: float = 1.0
     blur: float = 0.0  # sigma, in pixels of the film
@@ -41,7 +43,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What one camera sees."""
+    """Film of one camera."""
 
     camera: str
     room: NDArray[np.uint8]  # (HEIGHT, WIDTH, 3) BGR
@@ -53,18 +55,18 @@ Matrix = NDArray[np.float64]
 
 
 def _pose(walk: Walk, cut: CutOut, seconds: float) -> Matrix:
-    """Where the cut-out stands at a moment of its walk: 2x3, cut-out to film."""
-    done = seconds / walk.seconds
+    """Return the affine matrix, 2x3, from cut-out to film at a moment of the walk."""
+    progress = seconds / walk.seconds
     first, last = walk.face_px
     face_width = cut.face[2] - cut.face[0]
-    scale = (first + (last - first) * done) / face_width
+    scale = (first + (last - first) * progress) / face_width
     phase = 2 * pi * _STEPS_PER_SECOND * seconds
     angle = radians(walk.tilt * sin(phase / 2))
     a, b = scale * cos(angle), scale * sin(angle)
     height, width = cut.alpha.shape
-    reach = width * max(walk.face_px) / face_width / 2
-    way = done if walk.to_right else 1 - done
-    x = -reach + way * (WIDTH + 2 * reach)
+    half_width = width * max(walk.face_px) / face_width / 2
+    position = progress if walk.to_right else 1 - progress
+    x = -half_width + position * (WIDTH + 2 * half_width)
     y = HEIGHT + _BELOW_PX + _BOB_PX * sin(phase)
     # The middle of the lower edge goes to (x, y).
     return np.array(
@@ -73,7 +75,7 @@ def _pose(walk: Walk, cut: CutOut, seconds: float) -> Matrix:
 
 
 def _moved(box: Box, pose: Matrix) -> Box:
-    """A box at its new place: its middle moved, its size scaled, its sides upright."""
+    """Return a box moved by a pose: middle moved, size scaled, sides upright."""
     x1, y1, x2, y2 = box
     x, y = pose @ np.array([(x1 + x2) / 2, (y1 + y2) / 2, 1.0])
     scale = hypot(pose[0, 0], pose[1, 0])
@@ -81,46 +83,46 @@ def _moved(box: Box, pose: Matrix) -> Box:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def _visible(box: Box) -> float:
+def _visible_share(box: Box) -> float:
     x1, y1, x2, y2 = box
     inside = max(0.0, min(x2, WIDTH) - max(x1, 0)) * max(0.0, min(y2, HEIGHT) - max(y1, 0))
     return inside / ((x2 - x1) * (y2 - y1))
 
 
-def _active(scene: Scene, at: float) -> list[Walk]:
+def _active_walks(scene: Scene, at: float) -> list[Walk]:
     return [walk for walk in scene.walks if 0 <= at - walk.starts < walk.seconds]
 
 
 def appearances(scene: Scene, cuts: dict[str, CutOut]) -> Iterator[Appearance]:
-    """Every face that a scene shows, frame by frame; boxes in pixels of the film."""
+    """Yield every face of a scene, frame by frame; boxes in pixels of the film."""
     for frame in range(frames_of(scene)):
         at = frame / FPS
-        for walk in _active(scene, at):
+        for walk in _active_walks(scene, at):
             cut = cuts[walk.who]
             face = _moved(cut.face, _pose(walk, cut, at - walk.starts))
-            if _visible(face) >= _VISIBLE:
+            if _visible_share(face) >= _MIN_VISIBLE_SHARE:
                 yield Appearance(scene.camera, frame, walk.who, face)
 
 
 def frames_of(scene: Scene) -> int:
-    """How many frames a scene has."""
+    """Return the number of frames of a scene."""
     return round(scene.seconds * FPS)
 
 
 def render(scene: Scene, cuts: dict[str, CutOut]) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a scene, (HEIGHT, WIDTH, 3) BGR; the same every time."""
+    """Yield the frames of a scene, (HEIGHT, WIDTH, 3) BGR; equal in every call."""
     random = np.random.default_rng(len(scene.walks))
     grains = [random.normal(0, _NOISE, (HEIGHT, WIDTH, 1)).astype(np.float32) for _ in range(4)]
-    lit = {walk: _lit(cuts[walk.who], walk) for walk in scene.walks}
+    lit = {walk: _with_light(cuts[walk.who], walk) for walk in scene.walks}
     for frame in range(frames_of(scene)):
         at = frame / FPS
         canvas = scene.room.astype(np.float32)
-        for walk in _active(scene, at):
+        for walk in _active_walks(scene, at):
             _paste(canvas, *lit[walk], _pose(walk, cuts[walk.who], at - walk.starts), walk.blur)
         yield np.clip(canvas + grains[frame % len(grains)], 0, 255).astype(np.uint8)
 
 
-def _lit(cut: CutOut, walk: Walk) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _with_light(cut: CutOut, walk: Walk) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     light = 255 * walk.gain * (np.arange(256) / 255) ** walk.gamma
     table = np.clip(light, 0, 255).astype(np.uint8)
     picture = cv2.LUT(cut.picture, table).astype(np.float32)
@@ -143,7 +145,7 @@ def _paste(
 
 
 def write_film(path: Path, frames: Iterable[NDArray[np.uint8]]) -> int:
-    """Write an MP4 film and return its frames. Raises SightlineError when that fails."""
+    """Write an MP4 film; return its number of frames. Raises SightlineError."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
     if not writer.isOpened():
         raise SightlineError(f"{path} cannot be written: is there space, and does OpenCV have MP4?")

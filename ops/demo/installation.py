@@ -1,4 +1,4 @@
-"""A stack of the demo's own: brought up, run until the films are through, and brought down."""
+"""Stack of the demo: started, run until the films have ended, and stopped."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from rich.status import Status
 
 from ops.local_stack.embedded import down, up
+from ops.local_stack.processes import usable_cores
 from ops.terminal import progress_console
 from schemas.naming import match_group, sink_group, vision_group
 from schemas.topics import LIVE
@@ -24,29 +25,29 @@ from sightline.runtime.settings import Settings, load_settings
 from sightline.storage.db import Connection, connect
 from sightline.streaming.client_config import client_config
 
-_KEPT = {
+_INHERITED = {
     "SIGHTLINE_PROVIDER",
     "SIGHTLINE_DEVICE",
     "SIGHTLINE_PACK",
     "SIGHTLINE_LOG_LEVEL",
     "SIGHTLINE_ENCRYPTION__KEYS",
 }
-_FOREIGN = ("SIGHTLINE_", "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "S3_")
+_USER_PREFIXES = ("SIGHTLINE_", "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "S3_")
 
-WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+WORKERS = usable_cores()
 """Vision workers: one for each core."""
 
 ALL_SERVICES = ("all", "--vision-workers", str(WORKERS))
 
 _GROUPS = (match_group(LIVE), sink_group("access-log", LIVE), sink_group("visitor-log", LIVE))
 
-_LOOK_SECONDS = 0.3
-_READY_SECONDS = 60.0
+_POLL_SECONDS = 0.3
+_READY_TIMEOUT_SECONDS = 60.0
 _QUIET_SECONDS = 3.0
-"""So long nothing may change after the last frame: longer than any service's batch."""
+"""Time without change after the last frame: longer than any service's batch."""
 
-_STOP_SECONDS = 30.0
-_FETCH_SECONDS = 60.0
+_STOP_TIMEOUT_SECONDS = 30.0
+_FETCH_TIMEOUT_SECONDS = 60.0
 
 _PROGRESS = """
 SELECT
@@ -64,28 +65,28 @@ SELECT
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the films are."""
+    """Progress of the films."""
 
     ended: int  # cameras
     events: int
     processed: int  # events
-    frames: int  # seen by vision
+    frames: int  # processed by vision
     rows: int
     last_write: str  # changes with every batch of decisions
     trouble: str  # cameras that cannot be read
 
     def through(self, cameras: int) -> bool:
-        """Whether every film has ended and every motion in it was processed."""
+        """Return True if every film has ended and all of its motion events are processed."""
         return self.ended == cameras and self.processed == self.events
 
 
 def own_settings(home: Path, models: Path | None) -> Settings:
-    """Settings of a demo in this home: nothing of the user's own installation is used."""
+    """Return settings of a demo in this home, free of the user's own installation."""
     for name in list(os.environ):
-        if name.startswith(_FOREIGN) and name not in _KEPT:
+        if name.startswith(_USER_PREFIXES) and name not in _INHERITED:
             del os.environ[name]
     os.environ["SIGHTLINE_HOME"] = str(home)
-    os.environ["SIGHTLINE_API__PORT"] = "0"  # the user's own API may be running
+    os.environ["SIGHTLINE_API__PORT"] = "0"  # the user's own API may use the default port
     if models is not None:
         os.environ["SIGHTLINE_MODELS"] = str(models)
     load_settings.cache_clear()
@@ -93,7 +94,7 @@ def own_settings(home: Path, models: Path | None) -> Settings:
 
 
 def choose_pack(settings: Settings, users_home: Path) -> None:
-    """The default pack where the user has it or it comes within a minute, else dlib, said so.
+    """Use the default pack if the user has it or it is fetched within a minute, else dlib.
 
     It is fetched into the user's home, as a demo's home is thrown away.
     """
@@ -109,15 +110,15 @@ def _fetched_in_time(users_home: Path) -> bool:
         [sys.executable, "-m", "ops", "models", "fetch"],
         env=os.environ | {"SIGHTLINE_HOME": str(users_home)},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # what it says goes to stderr, as ours does
+        stdout=subprocess.DEVNULL,  # its progress goes to stderr
         start_new_session=True,
     )
     try:
-        return fetch.wait(_FETCH_SECONDS) == 0
+        return fetch.wait(_FETCH_TIMEOUT_SECONDS) == 0
     except subprocess.TimeoutExpired:
         progress_console.print(
-            f"the default models do not come within {_FETCH_SECONDS:.0f} s: the pack dlib is used "
-            "(`sightline models fetch` gets them in its own time)"
+            f"the default models do not come within {_FETCH_TIMEOUT_SECONDS:.0f} s: the pack dlib"
+            " is used (`sightline models fetch` gets them in its own time)"
         )
         return False
     finally:
@@ -130,77 +131,80 @@ def _fetched_in_time(users_home: Path) -> bool:
 def running_stack(
     settings: Settings, *, monitoring: bool = False, secure: bool = False
 ) -> Iterator[None]:
-    """Broker and database, and monitoring where wanted, which end as the block ends, however."""
+    """Run broker and database, optionally monitoring, during the block."""
     try:
         up(settings, monitoring=monitoring or None, secure=secure)
         yield
     finally:
-        with progress_console.status("stopping everything"), _undisturbed():
+        with progress_console.status("stopping everything"), _signals_ignored():
             down(settings)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C must not leave half of the processes behind."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, signal.SIG_IGN)
+def _signals_ignored() -> Iterator[None]:
+    """Ignore signals during the block: a second Ctrl-C must not leave processes behind."""
+    handlers = {
+        signal_number: signal.getsignal(signal_number)
+        for signal_number in (signal.SIGINT, signal.SIGTERM)
+    }
+    for signal_number in handlers:
+        signal.signal(signal_number, signal.SIG_IGN)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signal_number, handler in handlers.items():
+            signal.signal(signal_number, handler)
 
 
 @contextmanager
 def running_services(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`sightline run ARGUMENTS`, drained at the end; its log goes to `services.log` of the home."""
+    """Run `sightline run ARGUMENTS` during the block; its log is the home's `services.log`."""
     with log_of(settings).open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "ops", "run", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a terminal's Ctrl-C comes to us, and we drain it
+            start_new_session=True,  # Ctrl-C reaches this process alone, which drains it
         )
     try:
         yield process
     finally:
         process.terminate()
         try:
-            process.wait(_STOP_SECONDS)
+            process.wait(_STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def wait_until_ready(
-    settings: Settings, services: subprocess.Popen[bytes], look_seconds: float = _LOOK_SECONDS
+    settings: Settings, services: subprocess.Popen[bytes], poll_seconds: float = _POLL_SECONDS
 ) -> None:
-    """Wait until the services have their partitions: frames would go straight through to rows.
+    """Wait until the services have their partitions, so that frames are processed at once.
 
-    Raises SightlineError when they are not ready in time, or end.
+    Raises SightlineError if they are not ready in time, or end.
     """
-    wanted = dict.fromkeys(_GROUPS, 1) | {vision_group(settings.fleet, LIVE): WORKERS}
-    until = time.monotonic() + _READY_SECONDS
+    members = dict.fromkeys(_GROUPS, 1) | {vision_group(settings.fleet, LIVE): WORKERS}
+    deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
     admin = AdminClient(client_config(settings, "sightline-demo"), logger=LIBRDKAFKA)
     with progress_console.status("starting the services"):
-        while not _all_joined(admin, wanted):
+        while not _all_joined(admin, members):
             _check_services(services, settings)
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 log = log_of(settings)
                 raise SightlineError(f"not every service is ready after a minute; see {log}")
-            time.sleep(look_seconds)
+            time.sleep(poll_seconds)
 
 
-def _all_joined(admin: AdminClient, wanted: dict[str, int]) -> bool:
-    """Whether every group has its members, and they have their partitions."""
-    for name, future in admin.describe_consumer_groups(list(wanted)).items():
+def _all_joined(admin: AdminClient, members: dict[str, int]) -> bool:
+    """Return True if every group has its members, and they have their partitions."""
+    for name, future in admin.describe_consumer_groups(list(members)).items():
         try:
             group = future.result()
         except KafkaException:
             return False
-        if group.state != ConsumerGroupState.STABLE or len(group.members) < wanted[name]:
+        if group.state != ConsumerGroupState.STABLE or len(group.members) < members[name]:
             return False
     return True
 
@@ -208,45 +212,46 @@ def _all_joined(admin: AdminClient, wanted: dict[str, int]) -> bool:
 def wait_until_through(
     settings: Settings, services: subprocess.Popen[bytes], cameras: int, seconds: float
 ) -> None:
-    """Wait until the films are through and nothing changes any more.
+    """Wait until the films have ended and the output does not change any more.
 
-    Raises SightlineError when they are not within `seconds`, or a service or a film fails.
+    Raises SightlineError after `seconds`, or if a service or a film fails.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     quiet_since = time.monotonic()
-    before: Progress | None = None
+    previous: Progress | None = None
     with connect(settings, autocommit=True) as db, progress_console.status("") as status:
         while True:
-            now = read_progress(db)
-            if now != before:
-                before, quiet_since = now, time.monotonic()
-                _show(status, now, cameras)
-            if now.through(cameras) and time.monotonic() - quiet_since > _QUIET_SECONDS:
+            progress = read_progress(db)
+            if progress != previous:
+                previous, quiet_since = progress, time.monotonic()
+                _show(status, progress, cameras)
+            if progress.through(cameras) and time.monotonic() - quiet_since > _QUIET_SECONDS:
                 return
             _check_services(services, settings)
-            if now.trouble:
-                raise SightlineError(f"a film cannot be read: {now.trouble}")
-            if time.monotonic() > until:
+            if progress.trouble:
+                raise SightlineError(f"a film cannot be read: {progress.trouble}")
+            if time.monotonic() > deadline:
                 raise SightlineError(
-                    f"the films are not through after {seconds:.0f} s ({now.ended} of {cameras} "
-                    f"cameras ended, {now.processed} of {now.events} motion events processed); "
-                    f"see {log_of(settings)}"
+                    f"the films are not through after {seconds:.0f} s ({progress.ended} of"
+                    f" {cameras} cameras ended, {progress.processed} of {progress.events} motion"
+                    f" events processed); see {log_of(settings)}"
                 )
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
 def read_progress(db: Connection) -> Progress:
-    """How far the films are, by what the database says."""
+    """Return the progress of the films from the database."""
     row = db.execute(_PROGRESS).fetchone()
     if row is None:
         raise AssertionError("a SELECT of aggregates gave no row")
     return Progress(*row)
 
 
-def _show(status: Status, now: Progress, cameras: int) -> None:
+def _show(status: Status, progress: Progress, cameras: int) -> None:
     status.update(
-        f"{now.ended} of {cameras} films ended, {now.frames} frames seen, "
-        f"{now.processed} of {now.events} motion events done, {now.rows} access log rows"
+        f"{progress.ended} of {cameras} films ended, {progress.frames} frames seen, "
+        f"{progress.processed} of {progress.events} motion events done,"
+        f" {progress.rows} access log rows"
     )
 
 
@@ -258,5 +263,5 @@ def _check_services(services: subprocess.Popen[bytes], settings: Settings) -> No
 
 
 def log_of(settings: Settings) -> Path:
-    """Where the services' log is."""
+    """Return the path of the services' log."""
     return settings.home / "services.log"

@@ -1,6 +1,7 @@
-"""Who plays in the demo's films: people cut out of pictures that come inside our dependencies.
+"""Persons of the demo's films, cut out of pictures that our dependencies install.
 
-The outlines are marked by hand on those pictures, so the truth of a film depends on no model.
+The outlines are marked by hand on those pictures, so the ground truth of a film depends on no
+model.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from sightline.runtime.errors import SightlineError
 
 _FEATHER_PX = 1.5
-_PORTRAIT_MARGIN = 0.6  # of the face's size, on each side
+_PORTRAIT_MARGIN = 0.6  # share of the face's size, on each side
 _PORTRAIT_FACE_PX = 220
 
 Image = NDArray[np.uint8]
@@ -25,14 +26,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture file inside a package, and its height and width: outlines fit no other."""
+    """Picture file inside a package, with its height and width: outlines fit no other."""
 
     package: str
     path: str
     shape: tuple[int, int]
 
     def load(self) -> Image:
-        """The picture, h x w x 3 BGR. Raises SightlineError when it is another or not there."""
+        """Return the picture, (h, w, 3) BGR. Raises SightlineError if it differs or is missing."""
         spec = find_spec(self.package)
         folders = (spec.submodule_search_locations if spec else None) or ()
         for folder in folders:
@@ -47,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One person of the cast; pixels are those of the picture."""
+    """Person of the cast; coordinates are pixels of the picture."""
 
     name: str
     enrolled: bool
@@ -102,12 +103,12 @@ CAST = (
          (190, 338), (202, 312), (178, 288), (158, 245), (150, 195)),
     ),
 )  # fmt: skip
-"""Four who are enrolled and two who are not; the names are invented."""
+"""Four persons who are enrolled and two who are not; the names are invented."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """A person without background."""
+    """Person without background."""
 
     picture: Image  # (h, w, 3) BGR
     alpha: NDArray[np.float32]  # (h, w), 0 to 1
@@ -115,23 +116,23 @@ class CutOut:
 
 
 def cut_out(member: Member) -> CutOut:
-    """A person out of their picture, with soft edges."""
+    """Cut a person out of their picture, with soft edges."""
     picture = member.picture.load()
     outline = np.asarray(member.outline, np.int32)
     mask = np.zeros(picture.shape[:2], np.uint8)
     cv2.fillPoly(mask, [outline], 255)
-    soft = cv2.GaussianBlur(mask, (0, 0), _FEATHER_PX).astype(np.float32) / 255
+    alpha = cv2.GaussianBlur(mask, (0, 0), _FEATHER_PX).astype(np.float32) / 255
     (x1, y1), (x2, y2) = outline.min(axis=0).tolist(), outline.max(axis=0).tolist()
     left, top, right, bottom = member.face
     return CutOut(
         np.ascontiguousarray(picture[y1:y2, x1:x2]),
-        np.ascontiguousarray(soft[y1:y2, x1:x2]),
+        np.ascontiguousarray(alpha[y1:y2, x1:x2]),
         (left - x1, top - y1, right - x1, bottom - y1),
     )
 
 
 def portrait(member: Member) -> Image:
-    """A photo of one person to enrol, head with some margin, h x w x 3 BGR."""
+    """Return a photo to enrol a person with: head and margin, (h, w, 3) BGR."""
     picture = member.picture.load()
     x1, y1, x2, y2 = member.face
     dx, dy = round((x2 - x1) * _PORTRAIT_MARGIN), round((y2 - y1) * _PORTRAIT_MARGIN)

@@ -1,4 +1,4 @@
-"""The demo's result: one JSON object for programs, tables for people."""
+"""Result of the demo: one JSON object for programs, tables for readers."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,11 +15,11 @@ from ops.terminal import console
 UNKNOWN = "unknown"
 
 
-def as_json(found: Found, cameras: Sequence[str], verdict: Verdict | None) -> dict[str, Any]:
-    """All counts; those that need a truth are None where there is none."""
-    latencies = [row.latency for row in found.rows]
-    names = {row.identity.name for row in found.rows if row.identity.name}
-    unknown = {row.identity.global_id for row in found.rows if not row.identity.name}
+def as_json(output: Found, cameras: Sequence[str], verdict: Verdict | None) -> dict[str, Any]:
+    """Return all counts; those that need a ground truth are None without one."""
+    latencies = [row.latency for row in output.rows]
+    names = {row.identity.name for row in output.rows if row.identity.name}
+    unknown = {row.identity.global_id for row in output.rows if not row.identity.name}
     truth: dict[str, int | None] = dict.fromkeys(
         (
             "expected_named", "named_right", "named_wrong", "expected_unknown", "unknown_found",
@@ -30,56 +30,58 @@ def as_json(found: Found, cameras: Sequence[str], verdict: Verdict | None) -> di
         truth = {name: getattr(verdict, name) for name in truth}
     return {
         "cameras": len(cameras),
-        "frames": found.frames,
-        "tracks": len(found.tracks),
+        "frames": output.frames,
+        "tracks": len(output.tracks),
         **truth,
         "unknown_ids": len(unknown),
-        "access_logs": len(found.rows),
-        "visitor_logs": found.visitor_logs,
-        "snapshots": found.snapshots,
+        "access_logs": len(output.rows),
+        "visitor_logs": output.visitor_logs,
+        "snapshots": output.snapshots,
         "latency_ms_p50": milliseconds(percentile(latencies, 0.5)),
         "latency_ms_p95": milliseconds(percentile(latencies, 0.95)),
         "names": sorted(names),
-        "nearest": [_as_json(one) for one in found.nearest],
+        "nearest": [_nearest_json(nearest) for nearest in output.nearest],
     }
 
 
-def _as_json(one: Nearest) -> dict[str, Any]:
-    rounded = {name: round(getattr(one, name), 4) for name in ("score", "threshold")}
-    # Infinite where no score is high enough, which JSON has no number for.
-    return asdict(one) | {name: v if isfinite(v) else None for name, v in rounded.items()}
+def _nearest_json(nearest: Nearest) -> dict[str, Any]:
+    rounded = {name: round(getattr(nearest, name), 4) for name in ("score", "threshold")}
+    # A threshold is infinite if no score suffices; JSON has no number for it.
+    return asdict(nearest) | {
+        name: value if isfinite(value) else None for name, value in rounded.items()
+    }
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The value that a share (0 to 1) of the values does not exceed; None without values."""
+    """Return the value that a share (0 to 1) of the values does not exceed; None if empty."""
     ordered = sorted(values)
     return ordered[round(share * (len(ordered) - 1))] if ordered else None
 
 
 def milliseconds(seconds: float | None) -> float | None:
-    """Seconds as milliseconds, to a tenth."""
+    """Convert seconds to milliseconds, rounded to a tenth."""
     return None if seconds is None else round(seconds * 1000, 1)
 
 
 def print_verdict(verdict: Verdict) -> None:
-    """Truth against found, a line for each person and camera."""
+    """Print ground truth and output, a line for each person and camera."""
     table = Table(title="Truth against found")
     for column in ("camera", "who walked by", "who was found", ""):
         table.add_column(column)
     for line in sorted(verdict.lines, key=lambda line: (line.camera, line.person.name)):
         expected = line.person.name if line.person.enrolled else f"{UNKNOWN} ({line.person.name})"
-        found = ", ".join(sorted(map(said, line.found))) or "nobody"
+        identities = ", ".join(sorted(map(said, line.found))) or "nobody"
         mark = "[green]right[/]" if line.right else "[red]wrong[/]"
-        table.add_row(line.camera, expected, found, mark)
+        table.add_row(line.camera, expected, identities, mark)
     console.print(table)
 
 
-def print_rows(found: Found) -> None:
-    """Who was seen where and when, as the access log has it."""
+def print_rows(output: Found) -> None:
+    """Print the access log: time, camera, track, person, latency."""
     table = Table(title="Access log")
     for column in ("time", "camera", "track", "person", "capture to row"):
         table.add_column(column)
-    for row in found.rows:
+    for row in output.rows:
         at = datetime.fromtimestamp(row.seen_at, UTC).astimezone()
         table.add_row(
             at.strftime("%H:%M:%S"), row.camera, str(row.track_number), said(row.identity),
@@ -88,22 +90,22 @@ def print_rows(found: Found) -> None:
     console.print(table)
 
 
-def print_nearest(found: Found) -> None:
-    """Who came nearest to each track, and why they were named or not."""
+def print_nearest(output: Found) -> None:
+    """Print the nearest employee of each track, and the reason of the decision."""
     table = Table(title="Nearest of the enrolled people")
     for column in ("camera", "track", "nearest", "score", "threshold", "named", "why"):
         table.add_column(column)
-    for one in found.nearest:
+    for nearest in output.nearest:
         table.add_row(
-            one.camera, str(one.track_number), one.candidate, f"{one.score:.3f}",
-            f"{one.threshold:.3f}", "yes" if one.said == one.candidate else one.said or "no",
-            one.reason,
+            nearest.camera, str(nearest.track_number), nearest.candidate, f"{nearest.score:.3f}",
+            f"{nearest.threshold:.3f}",
+            "yes" if nearest.said == nearest.candidate else nearest.said or "no", nearest.reason,
         )  # fmt: skip
     console.print(table)
 
 
 def print_summary(summary: dict[str, Any]) -> None:
-    """The counts, in words."""
+    """Print the counts as sentences."""
     console.print(
         f"{summary['cameras']} cameras, {summary['frames']} frames, {summary['tracks']} tracks: "
         f"{summary['access_logs']} access log rows, {summary['visitor_logs']} visits, "
@@ -124,5 +126,5 @@ def print_summary(summary: dict[str, Any]) -> None:
 
 
 def said(identity: Identity) -> str:
-    """An identity for people to read."""
+    """Format an identity for readers."""
     return identity.name or f"{UNKNOWN} {identity.global_id % 100_000:05d}"

@@ -1,4 +1,4 @@
-"""What the pipeline has found: rows out of PostgreSQL, boxes and reasons out of Kafka."""
+"""Output of the pipeline: rows from PostgreSQL, boxes and reasons from Kafka."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection
 from sightline.streaming.read import read_all
 
-_ROWS = """
+_ACCESS_LOG = """
 SELECT log.camera_id AS camera, log.track_uuid::text AS track_id, log.track_id AS track_number,
     CASE WHEN log.access_status = 'unknown' THEN '' ELSE log.person_name END AS name,
     log.global_id, log.timestamp AS seen_at,
@@ -25,7 +25,7 @@ FROM access_logs AS log ORDER BY log.timestamp, log.id
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the demo reads of a row of `access_logs`."""
+    """Columns of a row of `access_logs` that the demo reads."""
 
     camera: str
     track_id: str
@@ -38,47 +38,47 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The enrolled person who came nearest to a track, named or not, at its last decision."""
+    """Enrolled person nearest to a track, named or not, at the track's last decision."""
 
     camera: str
     track_number: int
     candidate: str  # name
     score: float
-    threshold: float  # what the decision was held against
-    said: str  # name; empty where it was not said
+    threshold: float  # of the decision
+    said: str  # name of the decision; empty if it gave none
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the pipeline has found."""
+    """Output of the pipeline."""
 
-    frames: int  # that vision has seen
+    frames: int  # processed by vision
     tracks: tuple[Track, ...]
     rows: tuple[Row, ...]
     visitor_logs: int
-    snapshots: int  # pictures stored
+    snapshots: int  # stored pictures
     nearest: tuple[Nearest, ...] = ()
 
 
 def read_found(settings: Settings, db: Connection) -> Found:
-    """Read it all. Raises SightlineError when Kafka does not give it."""
+    """Read the pipeline's output. Raises SightlineError if Kafka fails."""
     rows = tuple(_rows(db))
-    said: dict[str, set[Identity]] = defaultdict(set)
+    identities: dict[str, set[Identity]] = defaultdict(set)
     for row in rows:
-        said[row.track_id].add(row.identity)
+        identities[row.track_id].add(row.identity)
     frames = 0
     boxes: dict[tuple[str, str], dict[int, Box]] = defaultdict(dict)
     for record in read_all(settings, TRACKS):
         message = record.decode(pb.FrameTracks)
         frames += 1
-        for one in message.tracks:
-            box = (one.box.x1, one.box.y1, one.box.x2, one.box.y2)
+        for track in message.tracks:
+            box = (track.box.x1, track.box.y1, track.box.x2, track.box.y2)
             # A camera counts its frames from 1.
-            boxes[message.camera_id, one.track_id][message.sequence - 1] = box
+            boxes[message.camera_id, track.track_id][message.sequence - 1] = box
     tracks = tuple(
-        Track(track_id, camera, track, frozenset(said[track_id]))
-        for (camera, track_id), track in boxes.items()
+        Track(track_id, camera, boxes_by_frame, frozenset(identities[track_id]))
+        for (camera, track_id), boxes_by_frame in boxes.items()
     )
     return Found(
         frames=frames,
@@ -91,28 +91,30 @@ def read_found(settings: Settings, db: Connection) -> Found:
 
 
 def _nearest(settings: Settings, db: Connection) -> Iterator[Nearest]:
-    """Out of the topic `sightings`: what is not decided has no row."""
+    """Yield nearest persons from the topic `sightings`: undecided tracks have no row."""
     names = {str(key): str(name) for key, name in db.execute("SELECT id, name FROM employees")}
     last: dict[str, pb.Sighting] = {}
     for record in read_all(settings, SIGHTINGS):
         sighting = record.decode(pb.Sighting)
         last[sighting.track_id] = sighting
-    for one in sorted(last.values(), key=lambda one: (one.first_seen_us, one.track_id)):
-        if one.candidate in names:
+    for sighting in sorted(
+        last.values(), key=lambda sighting: (sighting.first_seen_us, sighting.track_id)
+    ):
+        if sighting.candidate in names:
             yield Nearest(
-                camera=one.camera_id,
-                track_number=one.track_number,
-                candidate=names[one.candidate],
-                score=one.candidate_score,
-                threshold=one.threshold,
-                said=one.name,
-                reason=one.reason,
+                camera=sighting.camera_id,
+                track_number=sighting.track_number,
+                candidate=names[sighting.candidate],
+                score=sighting.candidate_score,
+                threshold=sighting.threshold,
+                said=sighting.name,
+                reason=sighting.reason,
             )
 
 
 def _rows(db: Connection) -> Iterator[Row]:
     with db.cursor(row_factory=dict_row) as cursor:
-        for row in cursor.execute(_ROWS):
+        for row in cursor.execute(_ACCESS_LOG):
             identity = Identity(row.pop("name"), row.pop("global_id"))
             yield Row(identity=identity, seen_at=row.pop("seen_at").timestamp(), **row)
 

@@ -1,4 +1,4 @@
-"""The demo from one end to the other."""
+"""The demo from begin to end."""
 
 import re
 import tempfile
@@ -31,8 +31,8 @@ from sightline.storage.db import connect
 from sightline.storage.objects import open_store
 from sightline.storage.outbox import deliver
 
-_PATIENCE = 3.0
-"""Times the length of the films: a slow machine falls behind and has to catch up."""
+_TIME_LIMIT_FACTOR = 3.0
+"""Time limit as a multiple of the films' length: a slow machine falls behind."""
 
 _START_SECONDS = 120.0
 
@@ -40,18 +40,18 @@ _PREFIX = "sightline-demo-"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the demo is asked for; without videos it makes films of its own."""
+class DemoRequest:
+    """Options of the demo; without videos it makes films of its own."""
 
     videos: tuple[Path, ...]
-    photos: tuple[tuple[str, Path], ...]  # whom to enrol
+    photos: tuple[tuple[str, Path], ...]  # name and photo of persons to enrol
     models: Path | None
     home: Path | None
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
-    """What is played: a film for each camera, who is enrolled, and the truth where it is known."""
+class Material:
+    """Films of the cameras, photos to enrol, and the ground truth if it is known."""
 
     films: dict[str, Path]
     photos: tuple[tuple[str, Path], ...]
@@ -60,8 +60,8 @@ class Play:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it."""
+class DemoResult:
+    """Result of the demo."""
 
     found: Found
     verdict: Verdict | None
@@ -70,19 +70,19 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether everybody was found for who they are, as far as that is known."""
+        """True if every person was identified correctly, as far as the truth is known."""
         return self.verdict is None or self.verdict.passed
 
 
 def checked_wish(
     videos: Sequence[Path], enrol: Sequence[str], models: Path | None, home: Path | None
-) -> Wish:
-    """What the command line asks for. Raises SightlineError when it cannot be done."""
+) -> DemoRequest:
+    """Validate the options of the command line. Raises SightlineError."""
     photos = []
-    for given in enrol:
-        name, found, photo = given.partition("=")
-        if not (found and name.strip() and photo):
-            raise SightlineError(f"--enrol {given[:80]!r}: give NAME=PHOTO")
+    for assignment in enrol:
+        name, separator, photo = assignment.partition("=")
+        if not (separator and name.strip() and photo):
+            raise SightlineError(f"--enrol {assignment[:80]!r}: give NAME=PHOTO")
         path = Path(photo).expanduser()
         if not path.is_file():
             raise SightlineError(f"--enrol: there is no photo {path}")
@@ -94,60 +94,62 @@ def checked_wish(
     for video in videos:
         if not video.is_file():
             raise SightlineError(f"--video: there is no film {video}")
-    return Wish(tuple(videos), tuple(photos), models and models.resolve(), home)
+    return DemoRequest(tuple(videos), tuple(photos), models and models.resolve(), home)
 
 
-def play(wish: Wish, *, monitoring: bool = False, secure: bool = False) -> Outcome:
-    """Run the demo, where wanted with a Prometheus beside it, or on a stack that trusts nobody.
+def play(request: DemoRequest, *, monitoring: bool = False, secure: bool = False) -> DemoResult:
+    """Run the demo, optionally with a Prometheus, or on a secure stack.
 
-    Raises SightlineError with one line when it cannot run through.
+    Raises SightlineError with one line if it cannot be completed.
     """
     _discard_earlier()
-    home = (wish.home or Path(tempfile.mkdtemp(prefix=_PREFIX))).resolve()
+    home = (request.home or Path(tempfile.mkdtemp(prefix=_PREFIX))).resolve()
     home.mkdir(parents=True, exist_ok=True)
     users_home = default_home()
-    settings = installation.own_settings(home, wish.models)
+    settings = installation.own_settings(home, request.models)
     progress_console.print(f"the demo's own home is {home}")
     with ThreadPoolExecutor(1) as pool:
-        making: Future[Play] = pool.submit(_given if wish.videos else _own_films, wish, home)
-        if wish.videos:
-            making.result()  # a film that cannot be read is told before anything is started
+        films: Future[Material] = pool.submit(
+            _users_films if request.videos else _own_films, request, home
+        )
+        if request.videos:
+            films.result()  # an unreadable film is reported before the stack is started
         installation.choose_pack(settings, users_home)
         pack = _load_pack(settings)
-        for _name, photo in wish.photos:  # and so is a photo without a face
+        for _name, photo in request.photos:  # a photo without a face is reported then too
             look(read_photo(photo), pack, settings)
         with installation.running_stack(settings, monitoring=monitoring, secure=secure):
-            return _run(settings, pack, making.result())
+            return _run(settings, pack, films.result())
 
 
 def _discard_earlier() -> None:
-    """Remove what demos of root keep outside of their homes, once these are gone: from /tmp."""
+    """Remove the data that root's demos keep outside of homes that are gone from /tmp."""
     for home, _place in homes():
-        made_here = home.parent == Path(tempfile.gettempdir()).resolve()
-        if made_here and home.name.startswith(_PREFIX) and not home.exists():
+        is_in_tmp = home.parent == Path(tempfile.gettempdir()).resolve()
+        if is_in_tmp and home.name.startswith(_PREFIX) and not home.exists():
             discard(home)
 
 
-def _run(settings: Settings, pack: ModelPack, show: Play) -> Outcome:
-    for name, photo in show.photos:
+def _run(settings: Settings, pack: ModelPack, material: Material) -> DemoResult:
+    for name, photo in material.photos:
         enrol(settings, pack, name, [read_photo(photo)], Details())
         progress_console.print(f"enrolled {name}")
     deliver(settings)
-    patience = _START_SECONDS + _PATIENCE * show.seconds
+    time_limit = _START_SECONDS + _TIME_LIMIT_FACTOR * material.seconds
     with installation.running_services(settings, *installation.ALL_SERVICES) as services:
         installation.wait_until_ready(settings, services)
-        _add_cameras(settings, show.films)
+        _add_cameras(settings, material.films)
         progress_console.print(
-            f"cameras: {', '.join(show.films)}; their films take {show.seconds:.0f} s"
+            f"cameras: {', '.join(material.films)}; their films take {material.seconds:.0f} s"
         )
-        installation.wait_until_through(settings, services, len(show.films), patience)
+        installation.wait_until_through(settings, services, len(material.films), time_limit)
     with connect(settings) as db:
-        found = read_found(settings, db)
-    verdict = compare(show.truth, found.tracks) if show.truth else None
+        output = read_found(settings, db)
+    verdict = compare(material.truth, output.tracks) if material.truth else None
     sheet = settings.home / "contact-sheet.jpg"
-    write_sheet(sheet, found, verdict, open_store(settings))
-    summary = report.as_json(found, list(show.films), verdict)
-    return Outcome(found, verdict, summary | {"contact_sheet": str(sheet)}, settings.home)
+    write_sheet(sheet, output, verdict, open_store(settings))
+    summary = report.as_json(output, list(material.films), verdict)
+    return DemoResult(output, verdict, summary | {"contact_sheet": str(sheet)}, settings.home)
 
 
 def _load_pack(settings: Settings) -> ModelPack:
@@ -163,8 +165,8 @@ def _add_cameras(settings: Settings, films: dict[str, Path]) -> None:
             cameras.add(db, cameras.checked(NewCamera, camera_id=name, uri=str(film)))
 
 
-def _own_films(wish: Wish, home: Path) -> Play:
-    """The two films of the cast, and photos of those who are enrolled."""
+def _own_films(request: DemoRequest, home: Path) -> Material:
+    """Make the two films of the cast, and photos of the enrolled members."""
     scenes = scenario.scenes()
     cuts = {member.name: cut_out(member) for member in CAST}
     films = {scene.camera: home / f"{scene.camera}.mp4" for scene in scenes}
@@ -179,24 +181,26 @@ def _own_films(wish: Wish, home: Path) -> Play:
             photos.append((member.name, photo))
     truth = Truth(
         people=tuple(Person(member.name, member.enrolled) for member in CAST),
-        appearances=tuple(one for scene in scenes for one in appearances(scene, cuts)),
+        appearances=tuple(
+            appearance for scene in scenes for appearance in appearances(scene, cuts)
+        ),
     )
     seconds = max(scene.seconds for scene in scenes)
-    return Play(films, (*photos, *wish.photos), truth, seconds)
+    return Material(films, (*photos, *request.photos), truth, seconds)
 
 
-def _given(wish: Wish, home: Path) -> Play:  # noqa: ARG001 - as the function above
-    """The given films, a camera each."""
+def _users_films(request: DemoRequest, home: Path) -> Material:  # noqa: ARG001 - signature of _own_films
+    """Return the user's films, a camera each."""
     films: dict[str, Path] = {}
     seconds = 0.0
-    for video in wish.videos:
-        seconds = max(seconds, _length(video))
+    for video in request.videos:
+        seconds = max(seconds, _film_seconds(video))
         films[_camera_name(video, films)] = video.resolve()
-    return Play(films, wish.photos, None, seconds)
+    return Material(films, request.photos, None, seconds)
 
 
-def _length(video: Path) -> float:
-    """Seconds that a film takes. Raises SightlineError when it is none."""
+def _film_seconds(video: Path) -> float:
+    """Return the length of a film in seconds. Raises SightlineError if it cannot be read."""
     capture = cv2.VideoCapture(str(video))
     try:
         readable, _ = capture.read()
@@ -209,7 +213,7 @@ def _length(video: Path) -> float:
 
 
 def _camera_name(video: Path, taken: dict[str, Path]) -> str:
-    """A camera's name made of the film's; none twice."""
+    """Return a camera name made of the film's, distinct from `taken`."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", video.stem).lstrip("._-")[:50] or "camera"
     numbered = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
-    return next(one for one in numbered if one not in taken)
+    return next(candidate for candidate in numbered if candidate not in taken)

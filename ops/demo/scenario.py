@@ -1,4 +1,4 @@
-"""What happens in the two films of the demo."""
+"""Scenes of the demo's two films."""
 
 from ops.demo.backgrounds import entrance, office
 from ops.demo.film import Scene, Walk
@@ -10,7 +10,7 @@ _ANA, _BEN, _CARL, _ELLA, _ORANGE, _UNIFORM = (member.name for member in CAST)
 
 
 def scenes() -> tuple[Scene, Scene]:
-    """Everybody walks through both rooms, alone or with another."""
+    """Return both scenes: every person walks through both rooms, alone or with another."""
     return (
         Scene(
             ENTRANCE, entrance(), 36.0,

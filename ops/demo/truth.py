@@ -1,4 +1,4 @@
-"""What the films show, what was found, and how the two compare. Pure values and functions."""
+"""Ground truth of the films, the pipeline's output, and their comparison. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """A face in one frame of a film."""
+    """Face in one frame of a film."""
 
     camera: str
     frame: int  # number in the film, from 0
@@ -20,7 +20,7 @@ class Appearance:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is in the films."""
+    """Person in the films."""
 
     name: str
     enrolled: bool
@@ -28,19 +28,21 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Who is in which film, when and where."""
+    """Ground truth: the persons of the films, with their faces by frame."""
 
     people: tuple[Person, ...]
     appearances: tuple[Appearance, ...]
 
     def cameras_of(self, person: Person) -> list[str]:
-        """The cameras that a person walks by, by name."""
-        return sorted({one.camera for one in self.appearances if one.who == person.name})
+        """Return the cameras that a person walks by, sorted by name."""
+        return sorted(
+            {appearance.camera for appearance in self.appearances if appearance.who == person.name}
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a track was said to be; the name is empty for an unknown person."""
+    """Identity that was given to a track; the name is empty for an unknown person."""
 
     name: str
     global_id: int
@@ -48,7 +50,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One track: its box (a person's or a face's) by frame, and who it was said to be."""
+    """Track: its box (a person's or a face's) by frame, and its identities."""
 
     track_id: str
     camera: str
@@ -57,8 +59,8 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One person at one camera: whom the tracks there were said to be."""
+class PersonAtCamera:
+    """Result for one person at one camera, with the identities of the tracks there."""
 
     person: Person
     camera: str
@@ -68,21 +70,21 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The comparison. People are counted, not their tracks."""
+    """Comparison of truth and output. Persons are counted, not their tracks."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[PersonAtCamera, ...]
     expected_named: int
     named_right: int  # right at every camera that they walk by
-    named_wrong: int  # tracks with a name that is not theirs
+    named_wrong: int  # tracks with the name of another person
     expected_unknown: int
     unknown_found: int  # unknown at every camera, and sharing no id with anybody
-    same_id_across_cameras: int  # of those, the ones with one id at all cameras
-    strays: int  # tracks with an identity where nobody is
-    owners: dict[str, str]  # track id -> whose track it is
+    same_id_across_cameras: int  # of those, persons with one id at all cameras
+    strays: int  # tracks with an identity where the truth has no person
+    owners: dict[str, str]  # track id -> name of the person
 
     @property
     def passed(self) -> bool:
-        """Whether everybody was found for who they are."""
+        """True if every person was identified correctly."""
         return (
             self.named_right == self.expected_named
             and self.unknown_found == self.same_id_across_cameras == self.expected_unknown
@@ -92,43 +94,47 @@ class Verdict:
 
 
 def compare(truth: Truth, tracks: Iterable[Track]) -> Verdict:
-    """Match tracks to people by camera, frame and place, and judge who they were said to be."""
+    """Match tracks to persons by camera, frame and place, and check their identities."""
     index = _by_frame(truth.appearances)
-    said: dict[tuple[str, str], set[Identity]] = defaultdict(set)
+    identities: dict[tuple[str, str], set[Identity]] = defaultdict(set)
     owners: dict[str, str] = {}
     wrong = strays = 0
     for track in tracks:
-        who = owner(track, index)
-        if who is None:
+        person_name = owner(track, index)
+        if person_name is None:
             strays += bool(track.identities)
         else:
-            owners[track.track_id] = who
-            said[who, track.camera] |= track.identities
-        wrong += any(one.name and one.name != who for one in track.identities)
+            owners[track.track_id] = person_name
+            identities[person_name, track.camera] |= track.identities
+        wrong += any(
+            identity.name and identity.name != person_name for identity in track.identities
+        )
     lines = tuple(
-        _line(person, camera, frozenset(said[person.name, camera]))
+        _line(person, camera, frozenset(identities[person.name, camera]))
         for person in truth.people
         for camera in truth.cameras_of(person)
     )
     enrolled = [person for person in truth.people if person.enrolled]
-    strangers = [person for person in truth.people if not person.enrolled]
+    unknown = [person for person in truth.people if not person.enrolled]
     ids = {
-        person: {one.global_id for line in lines if line.person == person for one in line.found}
+        person: {
+            identity.global_id for line in lines if line.person == person for identity in line.found
+        }
         for person in truth.people
     }
     right = {
         person: all(line.right for line in lines if line.person == person)
         for person in truth.people
     }
-    own = [one for one in strangers if right[one] and not _shared(one, ids)]
+    separate = [person for person in unknown if right[person] and not _shares_id(person, ids)]
     return Verdict(
         lines=lines,
         expected_named=len(enrolled),
-        named_right=sum(right[one] for one in enrolled),
+        named_right=sum(right[person] for person in enrolled),
         named_wrong=wrong,
-        expected_unknown=len(strangers),
-        unknown_found=len(own),
-        same_id_across_cameras=sum(len(ids[one]) == 1 for one in own),
+        expected_unknown=len(unknown),
+        unknown_found=len(separate),
+        same_id_across_cameras=sum(len(ids[person]) == 1 for person in separate),
         strays=strays,
         owners=owners,
     )
@@ -139,31 +145,35 @@ Index = dict[tuple[str, int], list[Appearance]]
 
 def _by_frame(appearances: Iterable[Appearance]) -> Index:
     index: Index = defaultdict(list)
-    for one in appearances:
-        index[one.camera, one.frame].append(one)
+    for appearance in appearances:
+        index[appearance.camera, appearance.frame].append(appearance)
     return index
 
 
 def owner(track: Track, index: Index) -> str | None:
-    """The person whose face is in a track's boxes in most frames; None when nobody's is."""
+    """Return the person whose face is in a track's boxes in most frames; None if there is none."""
     votes: Counter[str] = Counter()
     for frame, box in track.boxes.items():
-        inside = [one for one in index.get((track.camera, frame), ()) if _holds(box, one.face)]
-        if len(inside) == 1:  # two people in one box say nothing
+        inside = [
+            appearance
+            for appearance in index.get((track.camera, frame), ())
+            if _contains_middle(box, appearance.face)
+        ]
+        if len(inside) == 1:  # two faces in one box decide nothing
             votes[inside[0].who] += 1
     return votes.most_common(1)[0][0] if votes else None
 
 
-def _holds(box: Box, face: Box) -> bool:
+def _contains_middle(box: Box, face: Box) -> bool:
     x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
-def _line(person: Person, camera: str, found: frozenset[Identity]) -> Line:
+def _line(person: Person, camera: str, identities: frozenset[Identity]) -> PersonAtCamera:
     expected = person.name if person.enrolled else ""
-    right = bool(found) and all(one.name == expected for one in found)
-    return Line(person, camera, found, right)
+    right = bool(identities) and all(identity.name == expected for identity in identities)
+    return PersonAtCamera(person, camera, identities, right)
 
 
-def _shared(person: Person, ids: dict[Person, set[int]]) -> bool:
-    return any(ids[person] & others for one, others in ids.items() if one != person)
+def _shares_id(person: Person, ids: dict[Person, set[int]]) -> bool:
+    return any(ids[person] & other_ids for other, other_ids in ids.items() if other != person)

@@ -1,1 +1,1 @@
-"""Erasing a person: from the database, the object store and the topics, with a signed report."""
+"""Erasure of a person from database, object store and topics, with a signed report."""

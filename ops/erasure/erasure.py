@@ -1,7 +1,7 @@
-"""The chain of an erasure: rows, pictures, topics, matchers, report.
+"""Steps of an erasure: rows, objects, topics, matchers, report.
 
-The rows go first, in one transaction with what the topics and the sinks are told; from then on
-nobody can write the person down again. What follows is done again where it was cut off.
+Rows go first, in one transaction with the outbox records for topics and the suppression list for
+sinks; from then on nobody can store the person again. The later steps are repeated after a crash.
 """
 
 from dataclasses import dataclass, replace
@@ -40,60 +40,61 @@ ORDER BY line
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who is to be erased, by whose wish and what for."""
+    """Request for an erasure."""
 
     person: str  # a name, a person id, or a global id
     made_by: str
     purpose: str | None = None
 
 
-def erase(settings: Settings, asked: Asked, clock: Clock | None = None) -> dict[str, Any]:
-    """Erase a person, or go on with it where it was cut off; the signed report.
+def erase(settings: Settings, request: Asked, clock: Clock | None = None) -> dict[str, Any]:
+    """Erase a person, or continue an interrupted erasure; return the signed report.
 
-    Raises NotFoundError, ConflictError, and InfrastructureError where it has to be gone on with.
+    Raises NotFoundError, ConflictError, and InfrastructureError if it has to be continued later.
     """
     clock = clock or SystemClock()
     with connect(settings) as db:
-        begun = erasure_record.unfinished(db, asked.person)
-    erasure = begun[0] if begun else _begin(settings, asked, clock)
-    return _go_on(settings, erasure, clock)
+        unfinished = erasure_record.unfinished(db, request.person)
+    erasure = unfinished[0] if unfinished else _begin(settings, request, clock)
+    return _continue(settings, erasure, clock)
 
 
 def resume(settings: Settings, clock: Clock | None = None) -> list[dict[str, Any]]:
-    """Go on with all that were cut off; their reports."""
+    """Continue all interrupted erasures; return their reports."""
     with connect(settings) as db:
-        begun = erasure_record.unfinished(db)
-    return [_go_on(settings, one, clock or SystemClock()) for one in begun]
+        unfinished = erasure_record.unfinished(db)
+    return [_continue(settings, erasure, clock or SystemClock()) for erasure in unfinished]
 
 
-def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
-    """Delete the rows, and have everybody told."""
+def _begin(settings: Settings, request: Asked, clock: Clock) -> Erasure:
+    """Delete the rows, and enqueue the tombstones and facts for the topics."""
     with connect(settings) as db, db.cursor() as cursor:
-        names = subject.find(cursor, asked.person).names
-    called = pictures.named(open_store(settings), names)  # takes its time, so without the lock
+        names = subject.find(cursor, request.person).names
+    # Listing the object store is slow, so it is done before the lock is taken.
+    named_objects = pictures.keys_with_names(open_store(settings), names)
     with connect(settings, autocommit=True) as db, db.transaction(), db.cursor() as cursor:
-        identity_corrections.lock(cursor)  # first of all locks
-        person = subject.find(cursor, asked.person)
-        _refuse_names(person, asked.purpose)
+        identity_corrections.lock(cursor)  # the first of all locks
+        person = subject.find(cursor, request.person)
+        _refuse_names(person, request.purpose)
         erasure = Erasure(
             erasure_id=uuid4(),
             global_ids=list(person.global_ids),
             employee_id=person.employee,
-            made_by=asked.made_by,
-            purpose=asked.purpose,
+            made_by=request.made_by,
+            purpose=request.purpose,
             started_at=to_datetime(clock.now_us()),
             plan=Plan((), (), (), (), {}, ()),
         )
         erasure_record.begin(cursor, erasure)
-        gone, keys = rows.erase(cursor, person, erasure.erasure_id)
-        objects = {*keys, *called - pictures.pointed_to(cursor, called)}
-        pictures.give_up(cursor, objects)
+        deleted, keys = rows.erase(cursor, person, erasure.erasure_id)
+        objects = {*keys, *named_objects - pictures.referenced(cursor, named_objects)}
+        pictures.mark_stale(cursor, objects)
         plan = Plan(
             names=person.names,
             tracks=person.tracks,
             uuids=sorted(person.uuids),
             objects=sorted(objects),
-            rows={table: count for table, count in sorted(gone.items()) if count},
+            rows={table: count for table, count in sorted(deleted.items()) if count},
             audit_lines=_named_in_trail(cursor, person),
         )
         erasure_record.set_plan(cursor, erasure.erasure_id, plan)
@@ -103,20 +104,20 @@ def _begin(settings: Settings, asked: Asked, clock: Clock) -> Erasure:
     return replace(erasure, plan=plan)
 
 
-def _go_on(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]:
+def _continue(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]:
     plan = erasure.plan
     pictures.delete(settings, plan.objects)
     reach(Fault.OBJECTS_ERASED)
     deliver(settings)
-    needles = Needles(plan.uuids, erasure.global_ids)
+    scanner = Needles(plan.uuids, erasure.global_ids)
     markers = [rows.marker(person)[0] for person in erasure.global_ids]
-    matchers.take_back(settings, needles, markers)
-    deleted = matchers.forget(settings, needles, erasure.global_ids[0], plan.tracks)
+    matchers.delete_remnants(settings, scanner, markers)
+    deleted = matchers.forget(settings, scanner, erasure.global_ids[0], plan.tracks)
     reach(Fault.MATCHERS_FORGOT)
-    found = topics.search(settings, needles, plan.tracks, known_fleets(settings))
+    search = topics.search(settings, scanner, plan.tracks, known_fleets(settings))
     now = to_datetime(clock.now_us())
-    held = Holdings(settings).held(found.logs)
-    told = {
+    inspected = Holdings(settings).held(search.logs)
+    content = {
         "version": report.VERSION,
         "erasure": str(erasure.erasure_id),
         "person": {
@@ -133,12 +134,12 @@ def _go_on(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]
             "matcher_entries": deleted,
         },
         "kept": {
-            "topics": report.kept(found, held, markers, now, _COMPACTED_WITHIN),
+            "topics": report.kept(search, inspected, markers, now, _COMPACTED_WITHIN),
             "audit_lines_with_the_name": list(plan.audit_lines),
         },
-        "searched_to": [[*place, end] for place, end in sorted(found.ends.items())],
+        "searched_to": [[*partition, end] for partition, end in sorted(search.ends.items())],
     }
-    signed = report.signed(told, signer(settings))
+    signed = report.signed(content, signer(settings))
     _finish(settings, erasure, signed, now)
     return signed
 
@@ -151,9 +152,9 @@ def _finish(settings: Settings, erasure: Erasure, signed: dict[str, Any], now: d
 
 
 def _refuse_names(person: Subject, purpose: str | None) -> None:
-    """The trail is never changed: a name that is in it stays."""
-    said = (purpose or "").casefold()
-    if any(name.casefold() in said for name in person.names):
+    """Raise SightlineError if the purpose names the person: the trail is never changed."""
+    text = (purpose or "").casefold()
+    if any(name.casefold() in text for name in person.names):
         raise SightlineError("the purpose names the person, and it stays: say it without the name")
 
 

@@ -1,4 +1,4 @@
-"""Erasures in the database: begun in one transaction, gone on with until they are done."""
+"""Table `erasures`: erasures that have begun, and reports of those that are done."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import NotFoundError
 from sightline.storage.db import Connection
 
-_OPEN = """
+_UNFINISHED = """
 SELECT erasure_id, global_ids, employee_id, made_by, purpose, started_at, plan
 FROM erasures WHERE done_at IS NULL
 """
 
-_GIVEN = """
-    AND (%(given)s = employee_id::text OR %(given)s = ANY(global_ids::text[])
-        OR plan -> 'names' ? %(given)s)
+_OF_PERSON = """
+    AND (%(person)s = employee_id::text OR %(person)s = ANY(global_ids::text[])
+        OR plan -> 'names' ? %(person)s)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is left to do; it goes with the last of it, for it has names in it."""
+    """Remaining work of an erasure; it holds names, so it is deleted at the end."""
 
     names: Sequence[str]
     tracks: Sequence[str]
@@ -38,7 +38,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """One that has begun."""
+    """Erasure that has begun."""
 
     erasure_id: UUID
     global_ids: list[int]
@@ -50,7 +50,7 @@ class Erasure:
 
 
 def begin(cursor: Cursor, erasure: Erasure) -> None:
-    """Note one, before anything is deleted."""
+    """Store an erasure before anything is deleted."""
     cursor.execute(
         "INSERT INTO erasures (erasure_id, global_ids, employee_id, made_by, purpose, started_at,"
         " plan) VALUES (%s, %s, %s, %s, %s, %s, '{}')",
@@ -66,37 +66,37 @@ def begin(cursor: Cursor, erasure: Erasure) -> None:
 
 
 def set_plan(cursor: Cursor, erasure: UUID, plan: Plan) -> None:
-    """Say what is left to do."""
+    """Store the remaining work of an erasure."""
     cursor.execute(
         "UPDATE erasures SET plan = %s WHERE erasure_id = %s", (json.dumps(asdict(plan)), erasure)
     )
 
 
-def unfinished(db: Connection, given: str | None = None) -> list[Erasure]:
-    """Erasures that are not done, the oldest first: all, or those of a person."""
-    query = _OPEN + (_GIVEN if given is not None else "") + " ORDER BY started_at"
+def unfinished(db: Connection, person: str | None = None) -> list[Erasure]:
+    """Return unfinished erasures, the oldest first: all, or those of a person."""
+    query = _UNFINISHED + (_OF_PERSON if person is not None else "") + " ORDER BY started_at"
     with db.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(query, {"given": given}).fetchall()
+        rows = cursor.execute(query, {"person": person}).fetchall()
     return [Erasure(**row | {"plan": Plan(**row["plan"])}) for row in rows]
 
 
 def finish(cursor: Cursor, erasure: UUID, report: Mapping[str, Any], at: datetime) -> None:
-    """It is done: the plan, with its names, goes."""
+    """Store the report of an erasure, and delete its plan with the names."""
     cursor.execute(
         "UPDATE erasures SET report = %s, done_at = %s, plan = NULL WHERE erasure_id = %s",
         (json.dumps(report), at, erasure),
     )
 
 
-def reported(db: Connection, given: str) -> dict[str, Any]:
-    """The latest report about a person who was erased, by an id. Raises NotFoundError."""
+def latest_report(db: Connection, any_id: str) -> dict[str, Any]:
+    """Return the latest report about an erased person by an id. Raises NotFoundError."""
     row = db.execute(
-        "SELECT report FROM erasures WHERE done_at IS NOT NULL AND (erasure_id::text = %(given)s"
-        " OR employee_id::text = %(given)s OR %(given)s = ANY(global_ids::text[]))"
+        "SELECT report FROM erasures WHERE done_at IS NOT NULL AND (erasure_id::text = %(id)s"
+        " OR employee_id::text = %(id)s OR %(id)s = ANY(global_ids::text[]))"
         " ORDER BY done_at DESC LIMIT 1",
-        {"given": given},
+        {"id": any_id},
     ).fetchone()
     if row is None:
-        raise NotFoundError(f"nobody who was erased has the id {given[:80]}")
+        raise NotFoundError(f"nobody who was erased has the id {any_id[:80]}")
     report: dict[str, Any] = row[0]
     return report

@@ -1,7 +1,7 @@
-"""What in a record of a topic is of a person: their ids, and those of what is theirs. Pure.
+"""Scanner for the ids of a person in Kafka records. Pure.
 
-Every record of ours names what it is about: a face its track, a sighting its person, a template
-its own id. So ids are all that has to be looked for, in the bytes as they lie there.
+Every record names what it is about: a face its track, a sighting its person, a template its own id.
+So ids are searched for, in the bytes of the record.
 """
 
 import re
@@ -11,41 +11,41 @@ from sightline.streaming.records import Record
 
 _UUID = re.compile(rb"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
-_SURE = 1 << 28
-"""The bytes of a smaller number may stand anywhere: it counts behind a field's tag alone."""
+_MIN_UNTAGGED = 1 << 28
+"""Smallest number whose bytes cannot stand anywhere: smaller ones count behind a tag only."""
 
 _TAGS = (0x08, 0x10, 0x18, 0x28, 0x48)
-"""Of the fields that hold a global id, as numbers 1, 2, 3, 5 and 9."""
+"""Tags of the fields that hold a global id: numbers 1, 2, 3, 5 and 9."""
 
 
 class Needles:
-    """Looks for ids in records."""
+    """Scanner for ids in records."""
 
     def __init__(self, uuids: Iterable[str], persons: Iterable[int]) -> None:
-        self._uuids = {one.encode() for one in uuids}
-        wanted = list(persons)
-        numbers = [one for person in wanted for one in _encoded(person)]
-        written = [rb"(?<![0-9])%d(?![0-9])" % person for person in wanted]
-        self._persons = re.compile(b"|".join([*map(re.escape, numbers), *written]))
+        self._uuids = {uuid.encode() for uuid in uuids}
+        global_ids = list(persons)
+        numbers = [encoding for global_id in global_ids for encoding in _encoded(global_id)]
+        decimals = [rb"(?<![0-9])%d(?![0-9])" % global_id for global_id in global_ids]
+        self._persons = re.compile(b"|".join([*map(re.escape, numbers), *decimals]))
 
     def are_in(self, record: Record) -> bool:
-        """Whether a record, or its key, has one of the ids in it."""
+        """Return True if a record, its key or a header holds one of the ids."""
         headers = (value for _name, value in record.headers)
-        return any(self._found(part) for part in (record.key, record.value, *headers) if part)
+        return any(self._is_found(part) for part in (record.key, record.value, *headers) if part)
 
-    def _found(self, data: bytes) -> bool:
-        if any(one.group() in self._uuids for one in _UUID.finditer(data)):
+    def _is_found(self, data: bytes) -> bool:
+        if any(match.group() in self._uuids for match in _UUID.finditer(data)):
             return True
         return self._persons.search(data) is not None
 
 
-def _encoded(person: int) -> Iterator[bytes]:
-    """A number as protobuf writes it."""
-    plain = _varint(person)
-    if person >= _SURE:
-        yield plain
+def _encoded(global_id: int) -> Iterator[bytes]:
+    """Yield the encodings of a global id as protobuf writes it."""
+    varint = _varint(global_id)
+    if global_id >= _MIN_UNTAGGED:
+        yield varint
     else:
-        yield from (bytes([tag]) + plain for tag in _TAGS)
+        yield from (bytes([tag]) + varint for tag in _TAGS)
 
 
 def _varint(number: int) -> bytes:

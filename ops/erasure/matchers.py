@@ -1,7 +1,8 @@
-"""Matchers forget: what their changelog has of the person goes.
+"""Erasure of a person from the matchers' changelog.
 
-A matcher that runs is told by the facts, and deletes it itself: nobody else may write what it has
-in memory. Where none runs it is deleted here; one that starts meanwhile hears of it as well.
+A running matcher receives a fact, and deletes the person itself: nobody else may write the state
+that it has in memory. Without a running matcher the entries are deleted here; a matcher that starts
+meanwhile receives the fact as well.
 """
 
 import time
@@ -25,54 +26,54 @@ from sightline.streaming.records import Out, Record
 
 GROUP = match_group(LIVE)
 
-_PATIENCE_SECONDS = 60.0
-_LOOK_SECONDS = 0.25
-_DELIVERY_SECONDS = 30.0
-_GONE = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+_FORGET_TIMEOUT_SECONDS = 60.0
+_POLL_SECONDS = 0.25
+_DELIVERY_TIMEOUT_SECONDS = 30.0
+_NOT_RUNNING = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 
 Pause = Callable[[float], None]
 
 
 def forget(
     settings: Settings,
-    needles: Needles,
+    scanner: Needles,
     person: int,
     tracks: Iterable[str],
     pause: Pause = time.sleep,
 ) -> int:
-    """See that no matcher has anything of the person; how many entries were deleted here.
+    """Wait until no matcher holds the person; return the number of entries deleted here.
 
-    Raises InfrastructureError where one that runs does not forget them in time.
+    Raises InfrastructureError if a running matcher does not delete them in time.
     """
-    until = time.monotonic() + _PATIENCE_SECONDS
-    theirs, told, deleted = set(tracks), set[str](), 0
-    while left := topics.live(settings, MATCH_STATE.name, needles):
+    deadline = time.monotonic() + _FORGET_TIMEOUT_SECONDS
+    own_tracks, reported, deleted = set(tracks), set[str](), 0
+    while entries := topics.live(settings, MATCH_STATE.name, scanner):
         if not _is_running(settings):
-            deleted += _delete(settings, left)
-        elif new := theirs & set(map(_track, left)) - told:
-            told |= new
-            _publish(settings, [Out(FACTS.name, *marker(person, sorted(told)), _now_ms())])
-        elif time.monotonic() > until:
+            deleted += _delete(settings, entries)
+        elif unreported := own_tracks & set(map(_track_of, entries)) - reported:
+            reported |= unreported
+            _publish(settings, [Out(FACTS.name, *marker(person, sorted(reported)), _now_ms())])
+        elif time.monotonic() > deadline:
             raise InfrastructureError(
-                "a matcher runs and does not forget; see its log, then run `sightline erase` again"
+                "a matcher runs and does not forget; see its log, then run `sightline erase resume`"
             )
         else:
-            pause(_LOOK_SECONDS)
-    if told:
+            pause(_POLL_SECONDS)
+    if reported:
         _publish(settings, [Out(FACTS.name, *marker(person), _now_ms())])
     return deleted
 
 
-def _track(record: Record) -> str:
-    """The track that an entry of the state is about, if it is about one."""
+def _track_of(record: Record) -> str:
+    """Return the track id in the key of a state entry; other keys give no track id."""
     return (record.key or b"").decode(errors="replace").rpartition("|")[2]
 
 
-def take_back(settings: Settings, needles: Needles, markers: Iterable[str]) -> None:
-    """Delete what else the gallery and the facts have of the person."""
-    kept = [key.encode() for key in markers]
+def delete_remnants(settings: Settings, scanner: Needles, markers: Iterable[str]) -> None:
+    """Delete the remaining records of the person in `gallery` and `facts`."""
+    kept_keys = [key.encode() for key in markers]
     for topic in (GALLERY, FACTS):
-        _delete(settings, topics.live(settings, topic.name, needles, keys=kept))
+        _delete(settings, topics.live(settings, topic.name, scanner, keys=kept_keys))
 
 
 def _is_running(settings: Settings) -> bool:
@@ -82,20 +83,20 @@ def _is_running(settings: Settings) -> bool:
         state: ConsumerGroupState = future.result().state
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return False  # none has ever run
+            return False  # no matcher has ever run
         raise InfrastructureError(f"Kafka: {error.args[0].str()}") from error
-    return state not in _GONE
+    return state not in _NOT_RUNNING
 
 
-def _delete(settings: Settings, left: list[Record]) -> int:
-    """Write tombstones where the records lie."""
-    if left:
+def _delete(settings: Settings, records: list[Record]) -> int:
+    """Write tombstones to the records' own partitions; return their number."""
+    if records:
         now_ms = _now_ms()
         _publish(
             settings,
-            [Out(one.topic, _key(one), None, now_ms, one.partition) for one in left],
+            [Out(record.topic, _key(record), None, now_ms, record.partition) for record in records],
         )
-    return len(left)
+    return len(records)
 
 
 def _key(record: Record) -> str:
@@ -105,7 +106,7 @@ def _key(record: Record) -> str:
 def _publish(settings: Settings, outs: Sequence[Out]) -> None:
     producer = SureProducer(producer_config(settings, "sightline-erase"))
     producer.send_all(outs)
-    producer.flush(_DELIVERY_SECONDS)
+    producer.flush(_DELIVERY_TIMEOUT_SECONDS)
 
 
 def _now_ms() -> int:

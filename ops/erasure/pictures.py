@@ -1,4 +1,4 @@
-"""A person's objects: found by rows and by names, deleted where nobody has written them again."""
+"""Objects of a person: found by rows and by names, deleted unless written again."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -15,46 +15,46 @@ INSERT INTO stale_objects (key) SELECT unnest(%s::text[])
 ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
 """
 
-_DATED = r"_\d{4}-\d\d-\d\d_.*\.jpg"
+_DATE_PATTERN = r"_\d{4}-\d\d-\d\d_.*\.jpg"
 
 
-def named(store: ObjectStore, names: Iterable[str]) -> set[str]:
-    """The keys that have one of these names in them: snapshots, those of runs, and photos."""
-    safe = [safe_name(one) for one in names]
-    if not safe:
+def keys_with_names(store: ObjectStore, names: Iterable[str]) -> set[str]:
+    """Return the keys that hold one of the names: snapshots, those of runs, and photos."""
+    safe_names = [safe_name(name) for name in names]
+    if not safe_names:
         return set()
-    theirs = f"({'|'.join(map(re.escape, safe))})"
-    snapshot = re.compile(rf"(runs/[^/]+/)?known/{theirs}{_DATED}")
-    photo = re.compile(rf"enrollment_photos/{theirs}(-\d+)?\.jpg")
-    prefixes = ["runs/"]  # of all runs, so once for all names
-    for one in safe:
-        prefixes += [f"known/{one}_", f"enrollment_photos/{one}"]
+    any_name = f"({'|'.join(map(re.escape, safe_names))})"
+    snapshot = re.compile(rf"(runs/[^/]+/)?known/{any_name}{_DATE_PATTERN}")
+    photo = re.compile(rf"enrollment_photos/{any_name}(-\d+)?\.jpg")
+    prefixes = ["runs/"]  # all runs are listed once for all names
+    for name in safe_names:
+        prefixes += [f"known/{name}_", f"enrollment_photos/{name}"]
     keys = (key for prefix in prefixes for key in store.keys(prefix))
     return {key for key in keys if snapshot.fullmatch(key) or photo.fullmatch(key)}
 
 
-def pointed_to(cursor: Cursor, keys: Iterable[str]) -> set[str]:
-    """Those that somebody's row points to."""
-    wanted = sorted(keys)
-    cursor.execute("SELECT photo_url FROM face_templates WHERE photo_url = ANY(%s)", (wanted,))
+def referenced(cursor: Cursor, keys: Iterable[str]) -> set[str]:
+    """Return the keys that a row points to."""
+    sorted_keys = sorted(keys)
+    cursor.execute("SELECT photo_url FROM face_templates WHERE photo_url = ANY(%s)", (sorted_keys,))
     pointed = {row[0] for row in cursor}
     for schema in row_schemas(cursor.connection):
         query = sql.SQL("SELECT path FROM {} WHERE path = ANY(%s)")
-        cursor.execute(query.format(sql.Identifier(schema, "snapshots")), (wanted,))
+        cursor.execute(query.format(sql.Identifier(schema, "snapshots")), (sorted_keys,))
         pointed |= {row[0] for row in cursor}
     return pointed
 
 
-def give_up(cursor: Cursor, keys: Collection[str]) -> None:
-    """Note that nothing points to these any more: whoever writes one anew takes the note back."""
+def mark_stale(cursor: Cursor, keys: Collection[str]) -> None:
+    """Note that no row points to the keys; a later write of a key removes its note."""
     cursor.execute(_STALE, (sorted(keys),))
 
 
 def delete(settings: Settings, keys: Collection[str]) -> None:
-    """Delete those that nobody has written again. Raises InfrastructureError."""
+    """Delete the objects that nobody has written again. Raises InfrastructureError."""
     store = open_store(settings)
     with connect(settings) as db:
-        # Who holds one deletes it just now, in moments.
+        # A locked row is being deleted by its holder, within moments.
         query = "SELECT key FROM stale_objects WHERE key = ANY(%s) ORDER BY key FOR UPDATE"
         for (key,) in db.execute(query, (sorted(keys),)).fetchall():
             store.delete(key)

@@ -1,4 +1,4 @@
-"""What an erasure has done and what only time will do, signed."""
+"""Signed report of an erasure: what was deleted, and what only time removes."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ops.erasure.topics import Found, Search
+from ops.erasure.topics import Search, TopicMatches
 from sightline.audit.chain import Signatures
 from sightline.audit.keys import Signer
 from sightline.runtime.clock import to_datetime
@@ -27,44 +27,53 @@ _STATE = "ids of tracks that a camera follows just now, no face: gone with its m
 
 
 def kept(
-    found: Search,
-    held: Mapping[Place, Held],
+    search: Search,
+    inspected: Mapping[Place, Held],
     markers: Iterable[str],
     now: datetime,
     compaction: timedelta,
 ) -> list[dict[str, Any]]:
-    """What is still in the topics, by partition, and what makes it go when."""
-    told = [_log(place, one, held.get(place)) for place, one in sorted(found.logs.items())]
-    by = now + compaction
-    told += [_told(place, one, _REPLACED, by) for place, one in sorted(found.replaced.items())]
-    told += [
-        _told(place, one, _TOMBSTONE, by + timedelta(days=1))
-        for place, one in sorted(found.tombstones.items())
+    """Return the person's records that topics still hold, by partition, with their retention."""
+    entries = [
+        _retained_entry(partition, matches, inspected.get(partition))
+        for partition, matches in sorted(search.logs.items())
+    ]
+    compacted_by = now + compaction
+    entries += [
+        _entry(partition, matches, _REPLACED, compacted_by)
+        for partition, matches in sorted(search.replaced.items())
+    ]
+    entries += [
+        _entry(partition, matches, _TOMBSTONE, compacted_by + timedelta(days=1))
+        for partition, matches in sorted(search.tombstones.items())
     ]
     marked = {key.encode() for key in markers}
-    alive: dict[tuple[Place, str], Found] = defaultdict(Found)
-    for record in found.live:
+    live: dict[tuple[Place, str], TopicMatches] = defaultdict(TopicMatches)
+    for record in search.live:
         rule = _MARKER if record.key in marked else _STATE
-        alive[(record.topic, record.partition), rule].add(record.offset, record.timestamp_ms)
-    told += [_told(place, one, rule, None) for (place, rule), one in sorted(alive.items())]
-    return told
+        live[(record.topic, record.partition), rule].add(record.offset, record.timestamp_ms)
+    entries += [
+        _entry(partition, matches, rule, None)
+        for (partition, rule), matches in sorted(live.items())
+    ]
+    return entries
 
 
 def signed(report: Mapping[str, Any], key: Signer) -> dict[str, Any]:
-    """The report with its signature."""
-    signature = key.sign(_plain(report))
+    """Return the report with its signature."""
+    signature = key.sign(_canonical_json(report))
     return {**report, "signature": {"key_id": key.key_id, "ed25519": _base64(signature)}}
 
 
 def check(report: Mapping[str, Any], signatures: Signatures) -> None:
-    """Raise SightlineError where a report is not as it was signed."""
-    said = dict(report)
+    """Raise SightlineError if a report is not as it was signed."""
+    content = dict(report)
     try:
-        signature = said.pop("signature")
+        signature = content.pop("signature")
         key_id, value = str(signature["key_id"]), base64.b64decode(signature["ed25519"])
     except (KeyError, TypeError, ValueError) as error:
         raise SightlineError("the report is not signed") from error
-    if not signatures.holds(key_id, _plain(said), value):
+    if not signatures.holds(key_id, _canonical_json(content), value):
         raise SightlineError(
             "the report was changed, or another installation's key has signed it (its key"
             f" {key_id}; `audit.former_keys` takes those of before)"
@@ -72,7 +81,7 @@ def check(report: Mapping[str, Any], signatures: Signatures) -> None:
 
 
 def ranges(offsets: Iterable[int]) -> list[list[int]]:
-    """Offsets as [first, last], those that follow each other together."""
+    """Return offsets as [first, last] ranges of consecutive numbers."""
     spans: list[list[int]] = []
     for offset in sorted(offsets):
         if spans and offset == spans[-1][1] + 1:
@@ -82,34 +91,38 @@ def ranges(offsets: Iterable[int]) -> list[list[int]]:
     return spans
 
 
-def _log(place: Place, found: Found, held: Held | None) -> dict[str, Any]:
-    if held is not None and held.limit_ms > 0:
-        until = to_datetime((found.latest_ms + held.limit_ms) * 1000)
-        told = _told(place, found, _BY_TIME, until)
+def _retained_entry(
+    partition: Place, matches: TopicMatches, inspected: Held | None
+) -> dict[str, Any]:
+    if inspected is not None and inspected.limit_ms > 0:
+        until = to_datetime((matches.latest_ms + inspected.limit_ms) * 1000)
+        entry = _entry(partition, matches, _BY_TIME, until)
     else:
-        told = _told(place, found, _FOR_EVER, None)
-    if held is not None and held.limit_bytes > 0:
-        per_record = held.size / max(1, held.high - held.low)
-        behind = round((held.high - max(found.offsets) - 1) * per_record)
-        told["bytes_to_come"] = max(0, held.limit_bytes - behind)
-        if held.limit_ms <= 0:
-            told["rule"] = _BY_SIZE
-    return told
+        entry = _entry(partition, matches, _FOR_EVER, None)
+    if inspected is not None and inspected.limit_bytes > 0:
+        per_record = inspected.size / max(1, inspected.high - inspected.low)
+        newer_bytes = round((inspected.high - max(matches.offsets) - 1) * per_record)
+        entry["bytes_to_come"] = max(0, inspected.limit_bytes - newer_bytes)
+        if inspected.limit_ms <= 0:
+            entry["rule"] = _BY_SIZE
+    return entry
 
 
-def _told(place: Place, found: Found, rule: str, until: datetime | None) -> dict[str, Any]:
+def _entry(
+    partition: Place, matches: TopicMatches, rule: str, until: datetime | None
+) -> dict[str, Any]:
     return {
-        "topic": place[0],
-        "partition": place[1],
-        "records": len(found.offsets),
-        "offsets": ranges(found.offsets),
+        "topic": partition[0],
+        "partition": partition[1],
+        "records": len(matches.offsets),
+        "offsets": ranges(matches.offsets),
         "rule": rule,
         "until": until.isoformat() if until is not None else None,
         "bytes_to_come": None,
     }
 
 
-def _plain(report: Mapping[str, Any]) -> bytes:
+def _canonical_json(report: Mapping[str, Any]) -> bytes:
     return json.dumps(report, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -1,12 +1,12 @@
-"""People who were erased do not come back with a backup that was made before."""
+"""Filter that keeps erased persons out of a restored backup."""
 
 import json
 from typing import LiteralString
 
-from ops.erasure.rows import without
+from ops.erasure.rows import without_person
 from sightline.people.identity_corrections import Cursor
 
-_LEFT_OUT: tuple[LiteralString, ...] = (
+_DELETIONS: tuple[LiteralString, ...] = (
     "DELETE FROM restored_face_templates looks USING restored_employees person"
     " WHERE person.id = looks.employee_id AND person.global_id = ANY(%(persons)s)",
     "DELETE FROM restored_employees WHERE global_id = ANY(%(persons)s)",
@@ -23,22 +23,22 @@ _LEFT_OUT: tuple[LiteralString, ...] = (
     "DELETE FROM restored_corrections WHERE kind IN ('name', 'forget')"
     " AND (details ->> 'global_id')::bigint = ANY(%(persons)s)",
 )
-"""By the tables that a backup is read into, which have no references."""
+"""Statements for the tables that a backup is read into, which have no references."""
 
 
 def leave_out(cursor: Cursor) -> None:
-    """Take erased people out of what was read of a backup, before it becomes the truth."""
+    """Delete erased persons from the tables of a backup, before it becomes the truth."""
     persons = [row[0] for row in cursor.execute("SELECT global_id FROM erased_persons")]
     if not persons:
         return
     tracks = [row[0] for row in cursor.execute("SELECT track_uuid::text FROM erased_tracks")]
-    for statement in _LEFT_OUT:
+    for statement in _DELETIONS:
         cursor.execute(statement, {"persons": persons, "tracks": tracks})
     cursor.execute("SELECT correction_id, details FROM restored_corrections")
-    for said, details in cursor.fetchall():
-        left = without(details, {*persons, *tracks})
-        if left != details:
+    for correction_id, details in cursor.fetchall():
+        remaining = without_person(details, {*persons, *tracks})
+        if remaining != details:
             cursor.execute(
                 "UPDATE restored_corrections SET details = %s WHERE correction_id = %s",
-                (json.dumps(left), said),
+                (json.dumps(remaining), correction_id),
             )

@@ -1,6 +1,6 @@
-"""Everything that the database has of a person, deleted: in the live schema and in those of runs.
+"""Deletion of a person's rows in the live schema and in those of runs.
 
-The caller's transaction holds the lock of the corrections, so nobody else writes decisions.
+The caller's transaction holds the corrections' lock, so nobody else writes decisions.
 """
 
 import json
@@ -22,7 +22,7 @@ from sightline.storage.outbox import enqueue, enqueue_all
 _BY_TRACK = "global_id = ANY(%(ids)s) OR track_uuid = ANY(%(tracks)s::uuid[])"
 _BY_SIGHTING = "sighting_id = ANY(%(sightings)s::uuid[])"
 
-# Whom references point to comes last.
+# Tables that references point to come last.
 _ROWS: dict[str, LiteralString] = {
     "pending_snapshots": _BY_SIGHTING,
     "stale_snapshots": _BY_SIGHTING,
@@ -36,18 +36,18 @@ _ROWS: dict[str, LiteralString] = {
     "stale_persons": "global_id = ANY(%(ids)s)",
     "stale_objects": "key = ANY(%(paths)s)",
 }
-"""Tables that every pass over the frames has, and which of their rows are the person's."""
+"""Tables that every run has, with the condition for the person's rows."""
 
 _PATHS: LiteralString = "SELECT path FROM {} WHERE is_own AND (" + _BY_TRACK + ")"  # noqa: S608
 
-# What others' rows say of the person.
+# Columns in other persons' rows that name the person.
 _MENTIONS: tuple[LiteralString, ...] = (
     "UPDATE {} SET candidate = NULL, candidate_score = NULL WHERE candidate = ANY(%(keys)s)",
     "UPDATE {} SET runner_up = NULL, runner_up_score = NULL WHERE runner_up = ANY(%(keys)s)",
     "UPDATE {} SET snapshot_path = NULL WHERE snapshot_path = ANY(%(paths)s)",
 )
 
-_CORRECTED: tuple[LiteralString, ...] = (
+_CORRECTIONS: tuple[LiteralString, ...] = (
     "DELETE FROM track_corrections"
     " WHERE global_id = ANY(%(ids)s) OR track_uuid = ANY(%(tracks)s::uuid[])",
     "DELETE FROM person_names WHERE global_id = ANY(%(ids)s)",
@@ -55,45 +55,45 @@ _CORRECTED: tuple[LiteralString, ...] = (
     "DELETE FROM not_same WHERE global_id = ANY(%(ids)s) OR other_global_id = ANY(%(ids)s)",
 )
 
-_GIVEN = """
+_CORRECTED_TRACKS = """
 SELECT track_uuid::text FROM track_corrections
 WHERE global_id = ANY(%(ids)s) OR track_uuid = ANY(%(tracks)s::uuid[])
 """
 
-_DIFFERENT = """
+_CANNOT_LINK = """
 SELECT DISTINCT CASE WHEN global_id = ANY(%(ids)s) THEN other_global_id ELSE global_id END
 FROM not_same WHERE global_id = ANY(%(ids)s) OR other_global_id = ANY(%(ids)s)
 """
 
 _UNUSED = """
-DELETE FROM corrections said WHERE correction_id = %(said)s
-    AND NOT EXISTS (SELECT FROM track_corrections WHERE correction_id = said.correction_id)
-    AND NOT EXISTS (SELECT FROM person_names WHERE correction_id = said.correction_id)
-    AND NOT EXISTS (SELECT FROM person_aliases WHERE correction_id = said.correction_id)
-    AND NOT EXISTS (SELECT FROM not_same WHERE correction_id = said.correction_id)
+DELETE FROM corrections correction WHERE correction_id = %(correction_id)s
+    AND NOT EXISTS (SELECT FROM track_corrections WHERE correction_id = correction.correction_id)
+    AND NOT EXISTS (SELECT FROM person_names WHERE correction_id = correction.correction_id)
+    AND NOT EXISTS (SELECT FROM person_aliases WHERE correction_id = correction.correction_id)
+    AND NOT EXISTS (SELECT FROM not_same WHERE correction_id = correction.correction_id)
 """
 
 
 def erase(cursor: Cursor, subject: Subject, erasure: UUID) -> tuple[Counter[str], list[str]]:
-    """Delete all rows; how many of each table, and the keys of pictures that go with them."""
-    gone: Counter[str] = Counter()
-    asked = _asked(subject)
+    """Delete all rows; return their number by table, and the keys of the person's pictures."""
+    deleted: Counter[str] = Counter()
+    parameters = _parameters(subject)
     photos = employees.photo_urls(cursor, subject.employee) if subject.employee else []
     learned_templates.unlearn(cursor, [UUID(track) for track in subject.tracks])
     places = row_schemas(cursor.connection)
     for schema in places:
-        cursor.execute(sql.SQL(_PATHS).format(sql.Identifier(schema, "snapshots")), asked)
-        asked["paths"] = sorted({*asked["paths"], *(row[0] for row in cursor)})
+        cursor.execute(sql.SQL(_PATHS).format(sql.Identifier(schema, "snapshots")), parameters)
+        parameters["paths"] = sorted({*parameters["paths"], *(row[0] for row in cursor)})
     for schema in places:
-        gone += _schema(cursor, schema, asked)
-    gone += _corrections(cursor, subject, asked)
+        deleted += _delete_in_schema(cursor, schema, parameters)
+    deleted += _delete_corrections(cursor, subject, parameters)
     if subject.employee:
-        gone += _employee(cursor, subject)
-    _bar(cursor, subject, erasure)
-    return gone, [*photos, *asked["paths"]]
+        deleted += _delete_employee(cursor, subject)
+    _suppress(cursor, subject, erasure)
+    return deleted, [*photos, *parameters["paths"]]
 
 
-def _asked(subject: Subject) -> dict[str, Any]:
+def _parameters(subject: Subject) -> dict[str, Any]:
     keys = [str(person) for person in subject.global_ids]
     return {
         "ids": list(subject.global_ids),
@@ -105,18 +105,18 @@ def _asked(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _schema(cursor: Cursor, schema: str, asked: dict[str, Any]) -> Counter[str]:
-    gone: Counter[str] = Counter()
-    there = _tables(cursor, schema)
+def _delete_in_schema(cursor: Cursor, schema: str, parameters: dict[str, Any]) -> Counter[str]:
+    deleted: Counter[str] = Counter()
+    existing = _tables(cursor, schema)
     for table, condition in _ROWS.items():
-        if table in there:
+        if table in existing:
             delete = sql.SQL("DELETE FROM {} WHERE {}")
-            place = sql.Identifier(schema, table)
-            cursor.execute(delete.format(place, sql.SQL(condition)), asked)
-            gone[f"{schema}.{table}"] += cursor.rowcount
+            identifier = sql.Identifier(schema, table)
+            cursor.execute(delete.format(identifier, sql.SQL(condition)), parameters)
+            deleted[f"{schema}.{table}"] += cursor.rowcount
     for mention in _MENTIONS:
-        cursor.execute(sql.SQL(mention).format(sql.Identifier(schema, "access_logs")), asked)
-    return gone
+        cursor.execute(sql.SQL(mention).format(sql.Identifier(schema, "access_logs")), parameters)
+    return deleted
 
 
 def _tables(cursor: Cursor, schema: str) -> set[str]:
@@ -126,72 +126,74 @@ def _tables(cursor: Cursor, schema: str) -> set[str]:
     return {row[0] for row in cursor}
 
 
-def _corrections(cursor: Cursor, subject: Subject, asked: dict[str, Any]) -> Counter[str]:
-    """What people have said of them. Others hear that they differ from one person less."""
-    gone: Counter[str] = Counter()
-    cursor.execute(_DIFFERENT, asked)
-    others = {row[0] for row in cursor} - set(subject.global_ids)
-    cursor.execute(_GIVEN, asked)
-    given = [f"track|{row[0]}" for row in cursor]
-    for delete in _CORRECTED:
-        cursor.execute(delete, asked)
-        gone["public." + delete.split()[2]] += cursor.rowcount
+def _delete_corrections(
+    cursor: Cursor, subject: Subject, parameters: dict[str, Any]
+) -> Counter[str]:
+    """Delete corrections of the person, and tell others that a cannot-link is gone."""
+    deleted: Counter[str] = Counter()
+    cursor.execute(_CANNOT_LINK, parameters)
+    other_persons = {row[0] for row in cursor} - set(subject.global_ids)
+    cursor.execute(_CORRECTED_TRACKS, parameters)
+    fact_keys = [f"track|{row[0]}" for row in cursor]
+    for delete in _CORRECTIONS:
+        cursor.execute(delete, parameters)
+        deleted["public." + delete.split()[2]] += cursor.rowcount
     cursor.execute("SELECT correction_id, details FROM corrections")
-    for said, details in cursor.fetchall():
-        left = without(details, {*subject.global_ids, *subject.tracks, *subject.names})
-        if left == details:
+    for correction_id, details in cursor.fetchall():
+        remaining = without_person(details, {*subject.global_ids, *subject.tracks, *subject.names})
+        if remaining == details:
             continue
-        cursor.execute(_UNUSED, {"said": said})
-        gone["public.corrections"] += cursor.rowcount
+        cursor.execute(_UNUSED, {"correction_id": correction_id})
+        deleted["public.corrections"] += cursor.rowcount
         cursor.execute(
             "UPDATE corrections SET details = %s WHERE correction_id = %s",
-            (json.dumps(left), said),
+            (json.dumps(remaining), correction_id),
         )
-    _take_back(cursor, FACTS.name, [f"track|{track}" for track in subject.tracks])
-    enqueue_all(cursor, FACTS.name, [(key, None) for key in given])
-    reference_facts.tell_persons(cursor, others)
-    return gone
+    _delete_from_outbox(cursor, FACTS.name, [f"track|{track}" for track in subject.tracks])
+    enqueue_all(cursor, FACTS.name, [(key, None) for key in fact_keys])
+    reference_facts.tell_persons(cursor, other_persons)
+    return deleted
 
 
-def without(details: dict[str, Any], theirs: Collection[str | int]) -> dict[str, Any]:
-    """What a correction says without somebody: their ids, their tracks and their names."""
-    left: dict[str, Any] = {}
+def without_person(details: dict[str, Any], erased: Collection[str | int]) -> dict[str, Any]:
+    """Return the details of a correction without a person's ids, tracks and names."""
+    remaining: dict[str, Any] = {}
     for name, value in details.items():
         if isinstance(value, list):
-            left[name] = [one for one in value if one not in theirs]
-        elif value not in theirs:
-            left[name] = value
-    return left
+            remaining[name] = [item for item in value if item not in erased]
+        elif value not in erased:
+            remaining[name] = value
+    return remaining
 
 
-def _employee(cursor: Cursor, subject: Subject) -> Counter[str]:
-    gone: Counter[str] = Counter()
+def _delete_employee(cursor: Cursor, subject: Subject) -> Counter[str]:
+    deleted: Counter[str] = Counter()
     for table, column in (("face_templates", "employee_id"), ("employees", "id")):
         delete = sql.SQL("DELETE FROM {} WHERE {} = %s")
-        delete_theirs = delete.format(sql.Identifier(table), sql.Identifier(column))
-        cursor.execute(delete_theirs, (subject.employee,))
-        gone[f"public.{table}"] += cursor.rowcount
-    return gone
+        statement = delete.format(sql.Identifier(table), sql.Identifier(column))
+        cursor.execute(statement, (subject.employee,))
+        deleted[f"public.{table}"] += cursor.rowcount
+    return deleted
 
 
-def _bar(cursor: Cursor, subject: Subject, erasure: UUID) -> None:
-    """Tell the matchers, and have the sinks write nothing down that still comes of them."""
+def _suppress(cursor: Cursor, subject: Subject, erasure: UUID) -> None:
+    """Tell the matchers, and put the person on the suppression list of the sinks."""
     cursor.execute(
         "INSERT INTO erased_persons SELECT unnest(%s::bigint[]), %s ON CONFLICT DO NOTHING",
         (list(subject.global_ids), erasure),
     )
-    suppression_list.bar(cursor, subject.tracks, erasure)
+    suppression_list.suppress_tracks(cursor, subject.tracks, erasure)
     employee = [str(subject.employee)] if subject.employee else []
-    _take_back(cursor, GALLERY.name, employee)
+    _delete_from_outbox(cursor, GALLERY.name, employee)
     markers = [marker(person) for person in subject.global_ids]
-    _take_back(cursor, FACTS.name, [key for key, _fact in markers])
+    _delete_from_outbox(cursor, FACTS.name, [key for key, _fact in markers])
     for person in employee:
         enqueue(cursor, GALLERY.name, person, None)
     enqueue_all(cursor, FACTS.name, markers)
 
 
-def _take_back(cursor: Cursor, topic: str, keys: Iterable[str]) -> None:
-    """What waits to be published of these keys is not."""
+def _delete_from_outbox(cursor: Cursor, topic: str, keys: Iterable[str]) -> None:
+    """Delete waiting outbox records of these keys."""
     cursor.execute(
         "DELETE FROM outbox WHERE topic = %s AND key = ANY(%b::bytea[])",
         (topic, [key.encode() for key in keys]),
@@ -199,9 +201,11 @@ def _take_back(cursor: Cursor, topic: str, keys: Iterable[str]) -> None:
 
 
 def marker(person: int, tracks: Iterable[str] = ()) -> tuple[str, bytes]:
-    """The fact that somebody was erased: an id, so that nobody takes up again what still comes.
+    """Return key and value of the fact that a person was erased; it holds ids alone.
 
-    `tracks`: that were theirs by the word of people, and that a matcher has.
+    `tracks` are ids of tracks that were assigned by corrections, and that a matcher holds.
     """
-    said = pb.PersonCorrection(global_id=person, forgotten=True, erased=True, erased_tracks=tracks)
-    return f"person|{person}", pb.Fact(person=said).SerializeToString(deterministic=True)
+    correction = pb.PersonCorrection(
+        global_id=person, forgotten=True, erased=True, erased_tracks=tracks
+    )
+    return f"person|{person}", pb.Fact(person=correction).SerializeToString(deterministic=True)

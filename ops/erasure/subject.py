@@ -1,4 +1,4 @@
-"""Who is to be erased: all ids that mean them, and the tracks that were theirs."""
+"""Subject of an erasure: all ids of the person, and the tracks that were theirs alone."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import NotFoundError
 from sightline.storage.db import row_schemas
 
-_THEIRS = "global_id = ANY(%(ids)s)"
+_OWN = "global_id = ANY(%(ids)s)"
 
-_SEEN: dict[str, LiteralString] = {
-    "access_logs": f"{_THEIRS} OR employee_id = %(employee)s",
-    "person_tracks": f"{_THEIRS} OR person_id = %(employee)s",
-    "snapshot_owners": _THEIRS,
+_TRACK_TABLES: dict[str, LiteralString] = {
+    "access_logs": f"{_OWN} OR employee_id = %(employee)s",
+    "person_tracks": f"{_OWN} OR person_id = %(employee)s",
+    "snapshot_owners": _OWN,
 }
-"""Tables that say who a track was, and which of their rows say that it was the person."""
+"""Tables that name the person of a track, with the condition for the subject's rows."""
 
-_OTHERS = """
+_OF_OTHERS = """
 SELECT DISTINCT track_uuid::text FROM {} WHERE track_uuid = ANY(%(tracks)s::uuid[])
     AND global_id <> 0 AND NOT global_id = ANY(%(ids)s)
 """
 
 _EPOCHS_AHEAD = 3
-"""Of a track that is still seen some table may know an epoch that no other one knows."""
+"""Epochs of a live track that a table may hold before the others do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A person as the database knows them."""
+    """Ids, names and tracks of a person in the database."""
 
-    global_ids: tuple[int, ...]  # their own first, then whoever was merged into them
+    global_ids: tuple[int, ...]  # their own first, then those merged into it
     employee: UUID | None
     names: tuple[str, ...]
     tracks: tuple[str, ...]
@@ -44,40 +44,40 @@ class Subject:
 
     @property
     def uuids(self) -> set[str]:
-        """Whatever names them, or what is theirs, in a record of a topic."""
+        """UUIDs that name the person, or a part of their data, in a record of a topic."""
         own = {str(self.employee)} if self.employee else set()
         return own | {*self.tracks, *self.sightings, *self.templates}
 
 
-def find(cursor: Cursor, given: str) -> Subject:
-    """The person of a name, a person id or a global id.
+def find(cursor: Cursor, text: str) -> Subject:
+    """Return the subject of a name, a person id or a global id.
 
-    What is theirs can change until the caller holds the corrections' lock. Raises NotFoundError,
-    and ConflictError where a name is that of several.
+    Rows can change until the caller holds the corrections' lock. Raises NotFoundError, and
+    ConflictError if several persons have the name.
     """
-    own = corrections.resolve(cursor, _number(cursor, given))
+    own = corrections.resolve(cursor, _global_id(cursor, text))
     cursor.execute("SELECT global_id FROM person_aliases WHERE into_global_id = %s", (own,))
     ids = (own, *sorted(row[0] for row in cursor))
     cursor.execute("SELECT id, name FROM employees WHERE global_id = %s", (own,))
     enrolled = cursor.fetchone()
     employee: UUID | None = enrolled[0] if enrolled else None
-    places = row_schemas(cursor.connection)
-    tracks = _tracks(cursor, places, ids, employee)
+    schemas = row_schemas(cursor.connection)
+    tracks = _tracks(cursor, schemas, ids, employee)
     return Subject(
         ids,
         employee,
         _names(cursor, ids, enrolled[1] if enrolled else None),
         tuple(sorted(tracks)),
-        _sightings(cursor, places, tracks),
+        _sightings(cursor, schemas, tracks),
         _templates(cursor, employee),
     )
 
 
-def _number(cursor: Cursor, given: str) -> int:
+def _global_id(cursor: Cursor, text: str) -> int:
     try:
-        employee = UUID(given)
+        employee = UUID(text)
     except ValueError:
-        return persons.find(cursor, given)
+        return persons.find(cursor, text)
     cursor.execute("SELECT FROM employees WHERE id = %s", (employee,))
     if cursor.fetchone() is None:
         raise NotFoundError(f"nobody is enrolled with the id {employee}")
@@ -85,45 +85,47 @@ def _number(cursor: Cursor, given: str) -> int:
 
 
 def _names(cursor: Cursor, ids: Iterable[int], enrolled: str | None) -> tuple[str, ...]:
-    """All that they have ever been called."""
+    """Return all names that the person has ever had."""
     cursor.execute(
         "SELECT name FROM person_names WHERE global_id = ANY(%(ids)s)"
         " UNION SELECT details ->> 'name' FROM corrections WHERE kind = 'name'"
         " AND (details ->> 'global_id')::bigint = ANY(%(ids)s)",
         {"ids": list(ids)},
     )
-    given = {row[0] for row in cursor} - {enrolled, None}
-    return (*([enrolled] if enrolled else []), *sorted(given))
+    names = {row[0] for row in cursor} - {enrolled, None}
+    return (*([enrolled] if enrolled else []), *sorted(names))
 
 
 def _tracks(
-    cursor: Cursor, places: Sequence[str], ids: Iterable[int], employee: UUID | None
+    cursor: Cursor, schemas: Sequence[str], ids: Iterable[int], employee: UUID | None
 ) -> set[str]:
-    """The tracks that were theirs, and nobody else's at any time."""
-    asked = {"ids": list(ids), "employee": employee}
+    """Return the tracks that were the person's, and nobody else's at any time."""
+    parameters = {"ids": list(ids), "employee": employee}
     cursor.execute(
-        "SELECT track_uuid::text FROM track_corrections WHERE global_id = ANY(%(ids)s)", asked
+        "SELECT track_uuid::text FROM track_corrections WHERE global_id = ANY(%(ids)s)", parameters
     )
-    theirs = {row[0] for row in cursor}
-    for schema in places:
-        for table, condition in _SEEN.items():
+    track_ids = {row[0] for row in cursor}
+    for schema in schemas:
+        for table, condition in _TRACK_TABLES.items():
             query = sql.SQL("SELECT DISTINCT track_uuid::text FROM {} WHERE {}")
-            place = sql.Identifier(schema, table)
-            cursor.execute(query.format(place, sql.SQL(condition)), asked)
-            theirs |= {row[0] for row in cursor}
-    others: set[str] = set()
-    for schema in places:
-        for table in _SEEN:
-            place = sql.Identifier(schema, table)
-            cursor.execute(sql.SQL(_OTHERS).format(place), asked | {"tracks": sorted(theirs)})
-            others |= {row[0] for row in cursor}
-    return theirs - others
+            table_name = sql.Identifier(schema, table)
+            cursor.execute(query.format(table_name, sql.SQL(condition)), parameters)
+            track_ids |= {row[0] for row in cursor}
+    of_others: set[str] = set()
+    for schema in schemas:
+        for table in _TRACK_TABLES:
+            table_name = sql.Identifier(schema, table)
+            cursor.execute(
+                sql.SQL(_OF_OTHERS).format(table_name), parameters | {"tracks": sorted(track_ids)}
+            )
+            of_others |= {row[0] for row in cursor}
+    return track_ids - of_others
 
 
-def _sightings(cursor: Cursor, places: Sequence[str], tracks: Iterable[str]) -> tuple[str, ...]:
+def _sightings(cursor: Cursor, schemas: Sequence[str], tracks: Iterable[str]) -> tuple[str, ...]:
     last: dict[str, int] = dict.fromkeys(tracks, 0)
-    for schema in places:
-        for table in _SEEN:
+    for schema in schemas:
+        for table in _TRACK_TABLES:
             query = sql.SQL(
                 "SELECT track_uuid::text, max(epoch) FROM {} WHERE track_uuid = ANY(%s::uuid[])"
                 " AND epoch IS NOT NULL GROUP BY 1"

@@ -1,4 +1,4 @@
-"""Where in the topics a person is, record for record, and what makes each of them go."""
+"""Search for a person's records in all topics."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,146 +21,154 @@ from sightline.streaming.records import Record
 from sightline.streaming.sizes import Place
 from sightline.streaming.topic_reader import records_from, retained
 
-_SECONDS = 10.0
-_FRAMES = "frames."
+_REQUEST_TIMEOUT_SECONDS = 10.0
+_FRAMES_PREFIX = "frames."
 
 
 @dataclass(slots=True)
-class Found:
-    """Records of one partition that hold the person, by offset; the time of the latest (ms)."""
+class TopicMatches:
+    """Offsets of one partition that hold the person, and the latest record time in ms."""
 
     offsets: set[int] = field(default_factory=set)
     latest_ms: int = 0
 
     def add(self, offset: int, at_ms: int) -> None:
-        """One more."""
+        """Add a record."""
         self.offsets.add(offset)
         self.latest_ms = max(self.latest_ms, at_ms)
 
 
 @dataclass(slots=True)
 class Search:
-    """What a search of all topics has found."""
+    """Result of a search of all topics."""
 
-    logs: dict[Place, Found] = field(default_factory=lambda: defaultdict(Found))
+    logs: dict[Place, TopicMatches] = field(default_factory=lambda: defaultdict(TopicMatches))
     """Records of log-retained topics."""
-    replaced: dict[Place, Found] = field(default_factory=lambda: defaultdict(Found))
-    """Records of compacted topics that a later one of their key has replaced."""
-    tombstones: dict[Place, Found] = field(default_factory=lambda: defaultdict(Found))
-    """Those later ones, where their keys name the person."""
+    replaced: dict[Place, TopicMatches] = field(default_factory=lambda: defaultdict(TopicMatches))
+    """Records of compacted topics that a later record of their key has replaced."""
+    tombstones: dict[Place, TopicMatches] = field(default_factory=lambda: defaultdict(TopicMatches))
+    """Tombstones whose keys name the person."""
     live: list[Record] = field(default_factory=list)
-    """Records of compacted topics that nothing has replaced."""
+    """Records of compacted topics that no later record has replaced."""
     ends: dict[Place, int] = field(default_factory=dict)
-    """Up to where was searched."""
+    """High watermarks up to which the partitions were searched."""
 
 
 def names(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
-    """Our topics that there are, those of runs among them. Raises InfrastructureError."""
+    """Return the existing topics of the contract, runs included. Raises InfrastructureError."""
     admin = AdminClient(client_config(settings, "sightline-erase"), logger=LIBRDKAFKA)
     try:
-        there = set(admin.list_topics(timeout=_SECONDS).topics)
+        existing = set(admin.list_topics(timeout=_REQUEST_TIMEOUT_SECONDS).topics)
     except KafkaException as error:
         raise InfrastructureError(f"Kafka: {error.args[0].str()}") from error
-    ours = {topic.name for topic in all_topics(fleets)}
-    return sorted(name for name in there if name in ours or live_name(name) in ours)
+    contract_names = {topic.name for topic in all_topics(fleets)}
+    return sorted(
+        name for name in existing if name in contract_names or live_name(name) in contract_names
+    )
 
 
 def search(
-    settings: Settings, needles: Needles, tracks: Iterable[str], fleets: tuple[str, ...]
+    settings: Settings, scanner: Needles, tracks: Iterable[str], fleets: tuple[str, ...]
 ) -> Search:
-    """Look through all topics. Frames are found by what was seen in them.
+    """Search all topics. Frames are found by the records about what was seen in them.
 
-    Raises InfrastructureError when Kafka does not give them.
+    Raises InfrastructureError if Kafka fails.
     """
     compacted = {topic.name for topic in all_topics(fleets) if topic.compacted}
-    theirs = set(tracks)
-    found = Search()
+    track_ids = set(tracks)
+    result = Search()
     frames: dict[Place, dict[int, int]] = defaultdict(dict)
-    held: dict[str, dict[int, tuple[int, int]]] = {}
+    watermarks: dict[str, dict[int, tuple[int, int]]] = {}
     for topic in names(settings, fleets):
-        held[topic] = retained(settings, topic)
-        found.ends.update({(topic, number): end for number, (_, end) in held[topic].items()})
+        watermarks[topic] = retained(settings, topic)
+        result.ends.update(
+            {(topic, partition): end for partition, (_, end) in watermarks[topic].items()}
+        )
         if topic in compacted:
-            _search_compacted(settings, topic, held[topic], needles, found)
-        elif not topic.startswith(_FRAMES):
-            for record in _holding(settings, topic, held[topic], needles):
-                found.logs[topic, record.partition].add(record.offset, record.timestamp_ms)
-                for frame in frames_in(record, theirs):
+            _search_compacted(settings, topic, watermarks[topic], scanner, result)
+        elif not topic.startswith(_FRAMES_PREFIX):
+            for record in _matching_records(settings, topic, watermarks[topic], scanner):
+                result.logs[topic, record.partition].add(record.offset, record.timestamp_ms)
+                for frame in frames_in(record, track_ids):
                     frames[frame.topic, frame.partition][frame.offset] = record.timestamp_ms
-    for (topic, number), offsets in frames.items():
-        low, high = held.get(topic, {}).get(number, (0, 0))
+    for (topic, partition), offsets in frames.items():
+        low, high = watermarks.get(topic, {}).get(partition, (0, 0))
         for offset, at_ms in offsets.items():
             if low <= offset < high:
-                found.logs[topic, number].add(offset, at_ms)
-    return found
+                result.logs[topic, partition].add(offset, at_ms)
+    return result
 
 
 def live(
-    settings: Settings, topic: str, needles: Needles, *, keys: Iterable[bytes] = ()
+    settings: Settings, topic: str, scanner: Needles, *, keys: Iterable[bytes] = ()
 ) -> list[Record]:
-    """The records of a compacted topic that hold the person and that nothing has replaced.
+    """Return the person's records in a compacted topic that no later record has replaced.
 
-    `keys`: but those.
+    Records with one of `keys` are left out.
     """
-    found = Search()
-    _search_compacted(settings, topic, retained(settings, topic), needles, found)
-    left_out = set(keys)
-    return [record for record in found.live if record.key not in left_out]
+    result = Search()
+    _search_compacted(settings, topic, retained(settings, topic), scanner, result)
+    excluded = set(keys)
+    return [record for record in result.live if record.key not in excluded]
 
 
 def frames_in(record: Record, tracks: set[str]) -> list[pb.Position]:
-    """The frames in which a record says that one of these tracks was seen."""
+    """Return the frames in which a record places one of these tracks."""
     kind, value = live_name(record.topic), record.value or b""
     with suppress(DecodeError):
         if kind == TRACKS.name:
-            seen = pb.FrameTracks.FromString(value)
-            return [seen.frame] if any(one.track_id in tracks for one in seen.tracks) else []
+            frame_tracks = pb.FrameTracks.FromString(value)
+            return (
+                [frame_tracks.frame]
+                if any(track.track_id in tracks for track in frame_tracks.tracks)
+                else []
+            )
         if kind == FACES.name:
-            shot = pb.FaceEvent.FromString(value).observation
-            return [shot.frame] if shot.track_id in tracks else []
+            observation = pb.FaceEvent.FromString(value).observation
+            return [observation.frame] if observation.track_id in tracks else []
         if kind == SIGHTINGS.name:
-            said = pb.Sighting.FromString(value)
-            return [said.frame] if said.track_id in tracks else []
+            sighting = pb.Sighting.FromString(value)
+            return [sighting.frame] if sighting.track_id in tracks else []
         if kind == SNAPSHOTS.name:
-            picture = pb.Snapshot.FromString(value)
-            return [picture.frame] if picture.track_id in tracks else []
+            snapshot = pb.Snapshot.FromString(value)
+            return [snapshot.frame] if snapshot.track_id in tracks else []
     return []
 
 
 def _search_compacted(
     settings: Settings,
     topic: str,
-    held: Mapping[int, tuple[int, int]],
-    needles: Needles,
-    found: Search,
+    watermarks: Mapping[int, tuple[int, int]],
+    scanner: Needles,
+    result: Search,
 ) -> None:
     latest: dict[tuple[int, bytes | None], Record | None] = {}
-    for record in _records(settings, topic, held):
+    for record in _records(settings, topic, watermarks):
         key = (record.partition, record.key)
-        before = latest.pop(key, None)
-        if before is not None:
-            place = found.replaced[topic, record.partition]
-            place.add(before.offset, before.timestamp_ms)
-        latest[key] = record if needles.are_in(record) else None
+        previous = latest.pop(key, None)
+        if previous is not None:
+            matches = result.replaced[topic, record.partition]
+            matches.add(previous.offset, previous.timestamp_ms)
+        latest[key] = record if scanner.are_in(record) else None
     for last in latest.values():
         if last is None:
             continue
         if last.value is None:
-            found.tombstones[topic, last.partition].add(last.offset, last.timestamp_ms)
+            result.tombstones[topic, last.partition].add(last.offset, last.timestamp_ms)
         else:
-            found.live.append(last)
+            result.live.append(last)
 
 
-def _holding(
-    settings: Settings, topic: str, held: Mapping[int, tuple[int, int]], needles: Needles
+def _matching_records(
+    settings: Settings, topic: str, watermarks: Mapping[int, tuple[int, int]], scanner: Needles
 ) -> Iterator[Record]:
-    return (one for one in _records(settings, topic, held) if needles.are_in(one))
+    return (record for record in _records(settings, topic, watermarks) if scanner.are_in(record))
 
 
 def _records(
-    settings: Settings, topic: str, held: Mapping[int, tuple[int, int]]
+    settings: Settings, topic: str, watermarks: Mapping[int, tuple[int, int]]
 ) -> Iterator[Record]:
-    """All of them, those of transactions that failed among them: they lie there too."""
-    starts = {number: low for number, (low, high) in held.items() if low < high}
+    """Yield all records, those of aborted transactions included."""
+    starts = {partition: low for partition, (low, high) in watermarks.items() if low < high}
     if starts:
         yield from records_from(settings, topic, starts, committed=False)

@@ -1,1 +1,1 @@
-"""The way of a row of the logs back to the frame that it came from."""
+"""Explanation of a row of the logs: its evidence, back to the frame that it came from."""

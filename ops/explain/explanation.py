@@ -1,4 +1,4 @@
-"""The whole way back, put together: row, sighting, shots, models, corrections, frame."""
+"""Explanation of a row: sighting, observations, models, corrections, frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from ops.explain import models, picture, records, rows
-from ops.explain.records import Evidence
+from ops.explain.records import TrackRecords
 from ops.explain.rows import Origin
 from schemas import sightline_pb2 as pb
 from schemas.topics import LIVE
@@ -22,7 +22,7 @@ from sightline.storage.db import Connection
 
 Row = dict[str, Any]
 
-_WHY = (
+_DECISION_COLUMNS = (
     "person_name global_id employee_id access_status confidence_score score threshold shots"
     " runner_up runner_up_score candidate candidate_score wanted_rate gallery_people"
     " gallery_revision reason pack"
@@ -30,65 +30,73 @@ _WHY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The frame that a row points to, and what was found in it."""
+class AnnotatedFrame:
+    """Frame that a row points to, with the boxes of track and face."""
 
     position: pb.Position
     track_box: picture.Box | None
     face_box: picture.Box | None
     frame: pb.Frame | None
-    """None where Kafka has it no more."""
+    """None if Kafka has deleted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The way of a row back to its frame."""
+    """Explanation of a row, back to its frame."""
 
     told: Row
-    """All but the picture, as JSON has it."""
-    seen: Seen | None
+    """Fields for JSON: all but the picture."""
+    seen: AnnotatedFrame | None
 
     def write_frame(self, path: Path) -> bool:
-        """Write the frame with its boxes; False where it is gone."""
+        """Write the frame with its boxes; return False if Kafka has deleted it."""
         if self.seen is None or self.seen.frame is None:
             return False
         picture.write(path, self.seen.frame.jpeg, self.seen.track_box, self.seen.face_box)
         return True
 
 
-def way(settings: Settings, db: Connection, given: UUID) -> Way:
-    """Find out where a row comes from. Raises NotFoundError, InfrastructureError."""
-    found = rows.origin(db, given, settings.run)
-    known = records.evidence(settings, found.run, found.track_id, rows.begin(db, found))
-    seen = _seen(settings, found, known)
-    persons = {one.global_id for _at, one in known.decisions} | {found.seen["global_id"]}
-    told = {
-        "asked": str(given),
-        "is": found.kind,
-        "run": found.run,
-        "visit": found.visit,
-        "sighting": _sighting(db, found),
-        "track": found.track,
-        "ended": to_datetime(known.ended.ended_at_us) if known.ended else None,
-        "decisions": [_decision(at, one) for at, one in known.decisions],
-        "observations": _observations(rows.looks(db, found), known),
-        "calibration": rows.calibration(db, found),
-        "models": models.files_of(_models_of(settings, db, found.run), str(found.seen["pack"])),
-        "corrections": rows.corrections(db, found.track_id, {one for one in persons if one}),
-        "promotions": rows.promotions(db, found),
-        "frame": _frame(seen),
+def way(settings: Settings, db: Connection, row_id: UUID) -> Way:
+    """Explain a row. Raises NotFoundError, InfrastructureError."""
+    origin = rows.origin(db, row_id, settings.run)
+    track_records = records.track_records(
+        settings, origin.run, origin.track_id, rows.earliest_moment(db, origin)
+    )
+    frame = _frame_of(settings, origin, track_records)
+    persons = {sighting.global_id for _at, sighting in track_records.decisions} | {
+        origin.primary_row["global_id"]
     }
-    return Way(told, seen)
+    fields = {
+        "asked": str(row_id),
+        "is": origin.kind,
+        "run": origin.run,
+        "visit": origin.visit,
+        "sighting": _sighting(db, origin),
+        "track": origin.track,
+        "ended": to_datetime(track_records.ended.ended_at_us) if track_records.ended else None,
+        "decisions": [_decision(at, sighting) for at, sighting in track_records.decisions],
+        "observations": _observations(rows.templates_of_today(db, origin), track_records),
+        "calibration": rows.calibration(db, origin),
+        "models": models.files_of(
+            _models_of(settings, db, origin.run), str(origin.primary_row["pack"])
+        ),
+        "corrections": rows.corrections(
+            db, origin.track_id, {global_id for global_id in persons if global_id}
+        ),
+        "promotions": rows.promotions(db, origin),
+        "frame": _frame_fields(frame),
+    }
+    return Way(fields, frame)
 
 
-def _sighting(db: Connection, found: Origin) -> Row | None:
-    """The decision in force, with the names of those who were near."""
-    if found.access is None:
+def _sighting(db: Connection, origin: Origin) -> Row | None:
+    """Return the decision in force, with the names of the near candidates."""
+    if origin.access is None:
         return None
-    row = found.access
-    near = [str(row[one]) for one in ("runner_up", "candidate") if row[one]]
-    names = rows.names(db, near)
-    told = {
+    row = origin.access
+    candidate_ids = [str(row[column]) for column in ("runner_up", "candidate") if row[column]]
+    names = rows.names(db, candidate_ids)
+    fields = {
         "id": row["id"],
         "track": row["track_uuid"],
         "epoch": row["epoch"],
@@ -99,102 +107,106 @@ def _sighting(db: Connection, found: Origin) -> Row | None:
         "recorded_at": row["recorded_at"],
         "snapshot": row["snapshot_path"],
     }
-    told |= {name: row[name] for name in _WHY.split()}
-    return told | {
-        f"{one}_name": names[str(row[one])]
-        for one in ("runner_up", "candidate")
-        if str(row[one]) in names
+    fields |= {name: row[name] for name in _DECISION_COLUMNS.split()}
+    return fields | {
+        f"{column}_name": names[str(row[column])]
+        for column in ("runner_up", "candidate")
+        if str(row[column]) in names
     }
 
 
-def _decision(at: pb.Position, one: pb.Sighting) -> Row:
+def _decision(position: pb.Position, sighting: pb.Sighting) -> Row:
     return {
-        "at": to_datetime(one.decided_at_us) if one.decided_at_us else None,
-        "status": pb.Sighting.Status.Name(one.status).lower(),
-        "name": one.name or None,
-        "global_id": one.global_id or None,
-        "score": one.score,
-        "threshold": one.threshold,
-        "confidence": one.confidence,
-        "shots": one.shots,
-        "reason": one.reason or None,
-        "record": _place(at),
+        "at": to_datetime(sighting.decided_at_us) if sighting.decided_at_us else None,
+        "status": pb.Sighting.Status.Name(sighting.status).lower(),
+        "name": sighting.name or None,
+        "global_id": sighting.global_id or None,
+        "score": sighting.score,
+        "threshold": sighting.threshold,
+        "confidence": sighting.confidence,
+        "shots": sighting.shots,
+        "reason": sighting.reason or None,
+        "record": _position(position),
     }
 
 
-def _observations(looks: Sequence[Vector], known: Evidence) -> list[Row]:
-    """The shots; `score` is how alike each is to whom the row names, as they are known now."""
+def _observations(templates: Sequence[Vector], track_records: TrackRecords) -> list[Row]:
+    """Return the observations; `score` is with today's templates of the row's person."""
     return [
         {
-            "id": one.observation_id,
-            "at": to_datetime(one.captured_at_us),
-            "epoch": one.epoch,
-            "score": _score(one, looks),
-            "quality": one.quality.overall,
-            "size_px": one.quality.size_px,
-            "sharpness": one.quality.sharpness,
-            "frontality": one.quality.frontality,
-            "detector_score": one.quality.detector_score,
-            "face_box": _box(one.face_box),
-            "pack": one.pack,
-            "frame": _place(one.frame),
-            "record": _place(at),
+            "id": observation.observation_id,
+            "at": to_datetime(observation.captured_at_us),
+            "epoch": observation.epoch,
+            "score": _score(observation, templates),
+            "quality": observation.quality.overall,
+            "size_px": observation.quality.size_px,
+            "sharpness": observation.quality.sharpness,
+            "frontality": observation.quality.frontality,
+            "detector_score": observation.quality.detector_score,
+            "face_box": _box(observation.face_box),
+            "pack": observation.pack,
+            "frame": _position(observation.frame),
+            "record": _position(position),
         }
-        for at, one in known.observations
+        for position, observation in track_records.observations
     ]
 
 
-def _score(one: pb.FaceObservation, looks: Sequence[Vector]) -> float | None:
-    vector = np.frombuffer(one.embedding, "<f4")
-    same = [look for look in looks if len(look) == len(vector)]
-    return template_similarity.score(vector, same) if same else None
+def _score(observation: pb.FaceObservation, templates: Sequence[Vector]) -> float | None:
+    vector = np.frombuffer(observation.embedding, "<f4")
+    same_length = [template for template in templates if len(template) == len(vector)]
+    return template_similarity.score(vector, same_length) if same_length else None
 
 
-def _seen(settings: Settings, found: Origin, known: Evidence) -> Seen | None:
-    """The row's frame; of a track that is nobody that of its best shot."""
-    shots = [one for _at, one in known.observations]
-    if found.access:
-        row = found.access
+def _frame_of(
+    settings: Settings, origin: Origin, track_records: TrackRecords
+) -> AnnotatedFrame | None:
+    """Return the row's frame; for a track without identity that of its best observation."""
+    observations = [observation for _at, observation in track_records.observations]
+    if origin.access:
+        row = origin.access
         position = pb.Position(
             topic=row["frame_topic"], partition=row["frame_partition"], offset=row["frame_offset"]
         )
-        shots = [one for one in shots if one.frame == position]
+        observations = [
+            observation for observation in observations if observation.frame == position
+        ]
         face = row["face_box"]
-    elif shots:
-        best = max(shots, key=lambda one: one.quality.overall)
-        shots, position, face = [best], best.frame, _box(best.face_box)
+    elif observations:
+        best = max(observations, key=lambda observation: observation.quality.overall)
+        observations, position, face = [best], best.frame, _box(best.face_box)
     else:
         return None
-    body = _box(shots[0].track_box) if shots else None
-    frame = records.frame_at(settings, position, found.seen["camera_id"])
-    return Seen(position, body, face, frame)
+    body = _box(observations[0].track_box) if observations else None
+    frame = records.frame_at(settings, position, origin.primary_row["camera_id"])
+    return AnnotatedFrame(position, body, face, frame)
 
 
-def _frame(seen: Seen | None) -> Row | None:
-    if seen is None:
+def _frame_fields(annotated: AnnotatedFrame | None) -> Row | None:
+    if annotated is None:
         return None
-    frame = seen.frame
-    return _place(seen.position) | {
+    frame = annotated.frame
+    return _position(annotated.position) | {
         "retained": frame is not None,
         "captured_at": to_datetime(frame.captured_at_us) if frame else None,
         "sequence": frame.sequence if frame else None,
         "width": frame.width if frame else None,
         "height": frame.height if frame else None,
-        "face_box": seen.face_box,
-        "track_box": seen.track_box,
+        "face_box": annotated.face_box,
+        "track_box": annotated.track_box,
     }
 
 
 def _models_of(settings: Settings, db: Connection, run: str) -> Settings:
-    """The settings with the folder of models that a run was made with."""
-    known = None if run == LIVE else runs.find(db, run)
-    if known is None or known.models is None:
+    """Return the settings with the folder of models of a run."""
+    stored_run = None if run == LIVE else runs.find(db, run)
+    if stored_run is None or stored_run.models is None:
         return settings
-    return settings.model_copy(update={"models": known.models})
+    return settings.model_copy(update={"models": stored_run.models})
 
 
-def _place(at: pb.Position) -> Row:
-    return {"topic": at.topic, "partition": at.partition, "offset": at.offset}
+def _position(position: pb.Position) -> Row:
+    return {"topic": position.topic, "partition": position.partition, "offset": position.offset}
 
 
 def _box(box: pb.Box) -> list[float]:

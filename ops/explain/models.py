@@ -1,4 +1,4 @@
-"""Which models a pack's vectors are from, as far as its files are here."""
+"""Model files of a pack, as far as they are on this machine."""
 
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from sightline.runtime.settings import Settings
 
 
 def files_of(settings: Settings, pack: str) -> list[dict[str, Any]]:
-    """The files of a pack with their SHA-256, as they are now; none where it is not here.
+    """Return the files of a pack with their SHA-256 of now; empty if the pack is not here.
 
-    The settings name the folder in which they are to be looked for.
+    The settings name the folder of models.
     """
     return [
-        {"model": what, "file": path.name, "folder": str(path.parent), "sha256": sha256(path)}
-        for what, path in _paths(settings, pack).items()
+        {"model": model, "file": path.name, "folder": str(path.parent), "sha256": sha256(path)}
+        for model, path in _paths(settings, pack).items()
     ]
 
 
@@ -25,10 +25,14 @@ def _paths(settings: Settings, pack: str) -> dict[str, Path]:
     try:
         if pack == PACK_ID:
             return weight_files()
-        found = resolve_pack(settings)
+        pack_in_use = resolve_pack(settings)
     except SightlineError:
-        return {}  # what was there is not any more
-    if found.id != pack:
+        return {}  # the files were removed
+    if pack_in_use.id != pack:
         return {}
-    named = {"persons": found.persons, "faces": found.faces, "embedder": found.embedder}
-    return {what: path for what, path in named.items() if path is not None}
+    paths = {
+        "persons": pack_in_use.persons,
+        "faces": pack_in_use.faces,
+        "embedder": pack_in_use.embedder,
+    }
+    return {model: path for model, path in paths.items() if path is not None}

@@ -1,4 +1,4 @@
-"""What the database says of a row: its track, who it was, and what touched it since."""
+"""Database rows of a track: its decision, visit, corrections and promotions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ SELECT track_uuid, camera_id, site_id, motion_event_id, first_seen, last_seen, d
 FROM person_tracks WHERE track_uuid = %s
 """
 
-# What the row says is the surest of these.
+# The row of a visit names the most confident of these.
 _OF_VISIT = """
 SELECT evidence.sighting_id, owner.track_uuid FROM visit_evidence evidence
 LEFT JOIN snapshot_owners owner USING (sighting_id)
@@ -73,104 +73,106 @@ SELECT calibration_id, pack, made_at, in_force FROM calibrations WHERE calibrati
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a row comes from, as the tables say."""
+    """Origin of a row: the track, its run, and their rows."""
 
     kind: str
-    """What the id is of: access log, visitor log, sighting or track."""
+    """Kind of the id: access log, visitor log, sighting or track."""
     track_id: str
     run: str
-    """The pass over the frames whose row it is."""
+    """Run that the row belongs to."""
     access: Row | None
-    """The decision; None for a track that is nobody."""
+    """Row of the decision; None for a track without identity."""
     visit: Row | None
     track: Row | None
 
     @property
-    def seen(self) -> Row:
-        """The decision, or else the track: what both know."""
+    def primary_row(self) -> Row:
+        """Row of the decision, else of the track: the columns that both have."""
         return self.access or self.track or {}
 
 
-def origin(db: Connection, given: UUID, run: str) -> Origin:
-    """Find an id: of a row of the logs, a sighting or a track. Raises NotFoundError."""
-    access = _one(db, _ACCESS, given)
-    visit = None if access else _one(db, _VISIT, given)
+def origin(db: Connection, row_id: UUID, run: str) -> Origin:
+    """Return the origin of a row id, sighting id or track id. Raises NotFoundError."""
+    access = _fetch_one(db, _ACCESS, row_id)
+    visit = None if access else _fetch_one(db, _VISIT, row_id)
     kind = "access log" if access else "visitor log" if visit else "track"
-    track = access["track_uuid"] if access else given
+    track_id = access["track_uuid"] if access else row_id
     if visit:
-        access, track = _of_visit(db, given)
+        access, track_id = _of_visit(db, row_id)
     elif not access:
-        owner = _one(db, _OF_SIGHTING, given)
-        kind, track = ("sighting", owner["track_uuid"]) if owner else (kind, given)
-        access = _one(db, _LATEST, track)
-    known = _one(db, _TRACK, track)
-    if not access and not known:
-        raise NotFoundError(f"no row of the logs, sighting or track has the id {given}")
-    event = (access or known or {})["motion_event_id"]
-    return Origin(kind, str(track), _run_of(db, event, run), access, visit, known)
+        owner = _fetch_one(db, _OF_SIGHTING, row_id)
+        kind, track_id = ("sighting", owner["track_uuid"]) if owner else (kind, row_id)
+        access = _fetch_one(db, _LATEST, track_id)
+    track_row = _fetch_one(db, _TRACK, track_id)
+    if not access and not track_row:
+        raise NotFoundError(f"no row of the logs, sighting or track has the id {row_id}")
+    event = (access or track_row or {})["motion_event_id"]
+    return Origin(kind, str(track_id), _run_of(db, event, run), access, visit, track_row)
 
 
-def begin(db: Connection, found: Origin) -> datetime | None:
-    """A moment that is not after the track's first frame; None where none is known."""
-    if found.track:
-        first: datetime = found.track["first_seen"]
-        return first
-    row = _one(db, _EVENT_START, found.seen["motion_event_id"])
+def earliest_moment(db: Connection, source: Origin) -> datetime | None:
+    """Return a moment that is not after the track's first frame; None if none is known."""
+    if source.track:
+        first_seen: datetime = source.track["first_seen"]
+        return first_seen
+    row = _fetch_one(db, _EVENT_START, source.primary_row["motion_event_id"])
     return row["started_at"] if row else None
 
 
 def corrections(db: Connection, track: str, persons: Iterable[int]) -> list[Row]:
-    """What people have said of a track, and of whom it was taken for; the oldest first."""
-    return _all(db, _CORRECTIONS, {"track": track, "persons": sorted(set(persons))})
+    """Return the corrections of a track and of its persons, the oldest first."""
+    return _fetch_all(db, _CORRECTIONS, {"track": track, "persons": sorted(set(persons))})
 
 
-def promotions(db: Connection, found: Origin) -> list[Row]:
-    """The promotions that its motion event was a part of."""
-    at = found.access["timestamp"] if found.access else found.seen["first_seen"]
-    asked = {
-        "event": found.seen["motion_event_id"],
-        "camera": found.seen["camera_id"],
+def promotions(db: Connection, source: Origin) -> list[Row]:
+    """Return the promotions that included the motion event."""
+    at = source.access["timestamp"] if source.access else source.primary_row["first_seen"]
+    parameters = {
+        "event": source.primary_row["motion_event_id"],
+        "camera": source.primary_row["camera_id"],
         "at": at,
     }
-    return _all(db, _PROMOTIONS, asked)
+    return _fetch_all(db, _PROMOTIONS, parameters)
 
 
-def calibration(db: Connection, found: Origin) -> Row | None:
-    """The measurement that the threshold followed from."""
-    named = found.access and found.access["calibration"]
-    if not named:
+def calibration(db: Connection, source: Origin) -> Row | None:
+    """Return the calibration of the decision's threshold."""
+    calibration_id = source.access and source.access["calibration"]
+    if not calibration_id:
         return None
-    stored = _one(db, _CALIBRATION, named)
-    builtin = calibration_store.in_force(db, found.seen["pack"])
-    known = builtin if builtin.id == named else None
-    row = stored or {"calibration_id": named, "pack": found.seen["pack"]}
-    told = {"measured": known.measured, "source": known.source} if known else {}
-    return row | {"stored": stored is not None} | told
+    stored = _fetch_one(db, _CALIBRATION, calibration_id)
+    builtin = calibration_store.in_force(db, source.primary_row["pack"])
+    in_force = builtin if builtin.id == calibration_id else None
+    row = stored or {"calibration_id": calibration_id, "pack": source.primary_row["pack"]}
+    details = {"measured": in_force.measured, "source": in_force.source} if in_force else {}
+    return row | {"stored": stored is not None} | details
 
 
-def looks(db: Connection, found: Origin) -> list[Vector]:
-    """The vectors that the person of a row is known by today: their photos', or one face."""
-    seen = found.seen
-    if found.access and found.access["employee_id"]:
+def templates_of_today(db: Connection, source: Origin) -> list[Vector]:
+    """Return today's templates of the row's person: those of photos, or one face of a track."""
+    row = source.primary_row
+    if source.access and source.access["employee_id"]:
         with db.cursor() as cursor:
-            return template_similarity.templates(cursor, found.access["employee_id"], seen["pack"])
-    cursor = db.execute(_FACE, (seen["global_id"], seen["pack"]))
-    known_as = [
+            return template_similarity.templates(cursor, source.access["employee_id"], row["pack"])
+    cursor = db.execute(_FACE, (row["global_id"], row["pack"]))
+    vectors = [
         face_columns.from_columns(cursor, face_columns.of_track(track), face, sealed)
         for face, sealed, track in cursor
     ]
-    return [face for face in known_as if face is not None]
+    return [face for face in vectors if face is not None]
 
 
 def names(db: Connection, keys: Sequence[str]) -> dict[str, str]:
-    """The names of enrolled people, by id."""
-    rows = _all(db, "SELECT id::text AS id, name FROM employees WHERE id::text = ANY(%s)", (keys,))
+    """Return the names of employees by id."""
+    rows = _fetch_all(
+        db, "SELECT id::text AS id, name FROM employees WHERE id::text = ANY(%s)", (keys,)
+    )
     return {row["id"]: row["name"] for row in rows}
 
 
 def _of_visit(db: Connection, visit: UUID) -> tuple[Row | None, UUID]:
-    for row in _all(db, _OF_VISIT, (visit,)):
-        access = _one(db, _ACCESS, row["sighting_id"])
+    for row in _fetch_all(db, _OF_VISIT, (visit,)):
+        access = _fetch_one(db, _ACCESS, row["sighting_id"])
         if access:
             return access, access["track_uuid"]
         if row["track_uuid"]:
@@ -179,15 +181,15 @@ def _of_visit(db: Connection, visit: UUID) -> tuple[Row | None, UUID]:
 
 
 def _run_of(db: Connection, event: UUID | None, run: str) -> str:
-    promoted = _one(db, _RUN, event) if run == LIVE else None
+    promoted = _fetch_one(db, _RUN, event) if run == LIVE else None
     return promoted["run"] if promoted else run
 
 
-def _one(db: Connection, query: str, value: object) -> Row | None:
-    rows = _all(db, query, (value,))
+def _fetch_one(db: Connection, query: str, value: object) -> Row | None:
+    rows = _fetch_all(db, query, (value,))
     return rows[0] if rows else None
 
 
-def _all(db: Connection, query: str, values: Any) -> list[Row]:
+def _fetch_all(db: Connection, query: str, values: Any) -> list[Row]:
     with db.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query, values).fetchall()

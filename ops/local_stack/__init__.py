@@ -1,1 +1,1 @@
-"""The stack for one machine: a real broker, a real database and a folder of objects."""
+"""Stack of one machine: embedded Kafka and PostgreSQL, and a folder of objects."""

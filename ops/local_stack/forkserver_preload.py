@@ -1,4 +1,4 @@
-"""Loaded first by the process that services are forked from (`prefork`)."""
+"""Preloaded first by the forkserver that services are forked from (`prefork`)."""
 
 import gc
 import os
@@ -10,18 +10,19 @@ import setproctitle
 _OWN_PID = os.getpid()
 
 
-def _on_sigterm(number: int, _frame: FrameType | None) -> None:
-    """A service manager may tell all processes at once to stop; this one says how others end.
+def _on_sigterm(signal_number: int, _frame: FrameType | None) -> None:
+    """Ignore SIGTERM in the forkserver; end as usual in a process forked a moment ago.
 
-    A process forked a moment ago ends as any other would.
+    A service manager may stop all processes at once, and the forkserver has to report how the
+    others end.
     """
     if os.getpid() != _OWN_PID:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        signal.signal(signal_number, signal.SIG_DFL)
+        os.kill(os.getpid(), signal_number)
 
 
 setproctitle.setproctitle("sightline: what services are forked from")
 signal.signal(signal.SIGTERM, _on_sigterm)
 
-# To look for garbage in what stays takes time, and writes to memory that is shared.
+# Collecting garbage among objects that stay takes time, and writes to shared memory.
 gc.disable()

@@ -1,4 +1,4 @@
-"""What comes through Maven, Kafka's jars first: fetched once for a user, shared by all homes."""
+"""Artefacts from Maven, Kafka's jars first: fetched once for a user, shared by all homes."""
 
 import hashlib
 import shutil
@@ -20,17 +20,17 @@ _POM = files("ops.local_stack") / "pom.xml"
 
 
 def kafka_jars() -> Path:
-    """The folder of the broker's jars; fetched when it is not there.
+    """Return the folder of the broker's jars; they are fetched if absent.
 
-    Raises SightlineError when they cannot be fetched.
+    Raises SightlineError if they cannot be fetched.
     """
-    return fetched("kafka", _POM.read_bytes())
+    return maven_jars("kafka", _POM.read_bytes())
 
 
-def fetched(name: str, pom: bytes, *options: str) -> Path:
-    """The folder of the jars that a project of Maven asks for; fetched when it is not there.
+def maven_jars(name: str, pom: bytes, *options: str) -> Path:
+    """Return the folder of the jars of a Maven project; they are fetched if absent.
 
-    Raises SightlineError when they cannot be fetched.
+    Raises SightlineError if they cannot be fetched.
     """
     cache = platformdirs.user_cache_path("sightline")
     folder = cache / f"{name}-{hashlib.sha256(pom).hexdigest()[:12]}"
@@ -45,7 +45,7 @@ def fetched(name: str, pom: bytes, *options: str) -> Path:
 
 def _fetch(name: str, pom: bytes, options: Iterable[str], folder: Path) -> None:
     maven = ensure_program("mvn", "maven")
-    what = name.capitalize()
+    title = name.capitalize()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{name}-") as draft:
         work = Path(draft)
         (work / "pom.xml").write_bytes(pom)
@@ -64,28 +64,28 @@ def _fetch(name: str, pom: bytes, options: Iterable[str], folder: Path) -> None:
             text=True,
         )
         with process:
-            said = _show_progress(what, process.stdout or ())
+            outcome = _show_progress(title, process.stdout or ())
         if process.returncode:
-            raise SightlineError(f"Maven did not bring {what}'s jars: {said}")
-        # All or nothing: nobody ever sees half of the jars.
+            raise SightlineError(f"Maven did not bring {title}'s jars: {outcome}")
+        # The folder appears whole: nobody ever sees half of the jars.
         shutil.move(work / "jars", folder)
 
 
-def _show_progress(what: str, lines: Iterable[str]) -> str:
-    """Follow Maven's output; the first error it names, else its last line."""
+def _show_progress(title: str, lines: Iterable[str]) -> str:
+    """Show Maven's output; return the first error in it, else its last line."""
     downloaded = 0
     last: deque[str] = deque(maxlen=1)
     errors: list[str] = []
-    with progress_console.status(f"fetching {what}'s jars") as status:
+    with progress_console.status(f"fetching {title}'s jars") as status:
         for line in lines:
             if "Downloaded from" in line:
                 downloaded += 1
                 name = line.split("(")[0].rsplit("/", 1)[-1].strip()
-                status.update(f"fetching {what}'s jars: {downloaded} files, {name}")
+                status.update(f"fetching {title}'s jars: {downloaded} files, {name}")
             if line.startswith("[ERROR]"):
                 errors.append(line.removeprefix("[ERROR]").strip())
             if line.strip():
                 last.append(line.strip())
     if not progress_console.is_terminal and downloaded:
-        progress_console.print(f"fetched {what}'s jars: {downloaded} files")
+        progress_console.print(f"fetched {title}'s jars: {downloaded} files")
     return next(iter(errors or last), "no output")

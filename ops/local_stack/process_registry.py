@@ -1,7 +1,7 @@
-"""Which service processes a home has: each holds the lock of a file that names it.
+"""Registry of a home's service processes: each holds the lock of a file that names it.
 
-The kernel frees the lock when the process dies, however it dies, so the name of a locked file
-is true. Containers may share a home: a process id means something on its own host alone.
+The kernel releases the lock when the process dies, so the name of a locked file is true. Containers
+may share a home: a process id is valid on its own host alone.
 """
 
 import os
@@ -18,12 +18,12 @@ from sightline.runtime.file_locks import lock, try_lock
 from sightline.runtime.settings import Settings
 
 SUPERVISOR = "all"
-"""What the supervisor calls itself among the services."""
+"""Name of the supervisor among the services."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A living service process."""
+    """Living service process."""
 
     name: str
     host: str
@@ -31,18 +31,18 @@ class Running:
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs on this host."""
+        """True if the process runs on this host."""
         return self.host == socket.gethostname()
 
     @property
     def process(self) -> psutil.Process:
-        """The process. Raises psutil.NoSuchProcess when it has just ended."""
+        """Process of this id. Raises psutil.NoSuchProcess if it has just ended."""
         return psutil.Process(self.pid)
 
 
 @contextmanager
 def registered(name: str, settings: Settings) -> Iterator[None]:
-    """While inside, this process is known as a running service."""
+    """Register this process as a running service during the block."""
     path = _folder(settings) / f"{name}.{socket.gethostname()}.{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,18 +57,18 @@ def registered(name: str, settings: Settings) -> Iterator[None]:
 
 
 def running_services(settings: Settings) -> list[Running]:
-    """Every living service process of the home; files of dead ones are removed."""
-    found = []
+    """Return every living service process of the home; files of dead ones are removed."""
+    running = []
     for path in sorted(_folder(settings).glob("*.*.*")):
-        name, _, place = path.name.partition(".")  # a host's name may have dots
-        host, _, pid = place.rpartition(".")
+        name, _, location = path.name.partition(".")  # the host's name may have dots
+        host, _, pid = location.rpartition(".")
         handle = try_lock(path)
         if handle is None:
-            found.append(Running(name, host, int(pid)))
+            running.append(Running(name, host, int(pid)))
         else:
             path.unlink(missing_ok=True)
             handle.close()
-    return found
+    return running
 
 
 def _folder(settings: Settings) -> Path:

@@ -1,9 +1,10 @@
-"""Daemons: started in a session of their own, and found again by what they run.
+"""Daemons: started in a session of their own, and found again by their command line.
 
-A remembered process id may belong to somebody else after a power cut, so none is remembered:
-a daemon's command line names a file of its home, and that is what is looked for.
+A remembered process id may belong to another process after a power cut, so none is remembered: a
+daemon's command line names a file of its home.
 """
 
+import os
 import re
 import shutil
 import signal
@@ -17,23 +18,23 @@ import psutil
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.private_files import PRIVATE_UMASK, private
 
-_PAUSE_SECONDS = 0.05
-_WRONG = re.compile(r"\b(error|FATAL)\b|ERROR|Exception")
+_POLL_SECONDS = 0.05
+_ERROR_PATTERN = re.compile(r"\b(error|FATAL)\b|ERROR|Exception")
 
 
-def find(wanted: Callable[[list[str]], bool]) -> list[psutil.Process]:
-    """The living processes whose command line is the wanted one."""
+def find(matches: Callable[[list[str]], bool]) -> list[psutil.Process]:
+    """Return the living processes whose command line matches."""
     return [
         process
         for process in psutil.process_iter(["cmdline", "status"])
-        if process.info["status"] != psutil.STATUS_ZOMBIE and wanted(process.info["cmdline"] or [])
+        if process.info["status"] != psutil.STATUS_ZOMBIE and matches(process.info["cmdline"] or [])
     ]
 
 
 def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.Process:
-    """Start a daemon, as another system user where one is given; its output goes to `log`.
+    """Start a daemon, optionally as another system user; its output goes to `log`.
 
-    The log and whatever the daemon creates are for their owner alone.
+    The log and all files that the daemon creates are readable by their owner alone.
     """
     with open(log, "w", opener=private) as output:
         process = subprocess.Popen(
@@ -51,55 +52,60 @@ def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.
     return psutil.Process(process.pid)
 
 
-def alive(process: psutil.Process) -> bool:
-    """Whether it still runs; a zombie does not."""
+def is_alive(process: psutil.Process) -> bool:
+    """Return True if a process runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def stop(processes: Sequence[psutil.Process], number: int, seconds: float) -> None:
-    """Send a signal, and kill whoever is there after `seconds`."""
+def stop(processes: Sequence[psutil.Process], signal_number: int, seconds: float) -> None:
+    """Send a signal, and kill the processes that still run after `seconds`."""
     for process in processes:
-        _signal(process, number)
-    for process in _left(processes, seconds):
-        _signal(process, signal.SIGKILL)
-    _left(processes, seconds)
+        _send_signal(process, signal_number)
+    for process in _still_running(processes, seconds):
+        _send_signal(process, signal.SIGKILL)
+    _still_running(processes, seconds)
 
 
-def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Who is still alive after at most so long. A zombie is not: not everybody reaps at once."""
+def _still_running(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return the processes that still run after at most `seconds`; a zombie does not count."""
     until = time.monotonic() + seconds
-    while (left := [process for process in processes if alive(process)]) and (
+    while (living := [process for process in processes if is_alive(process)]) and (
         time.monotonic() < until
     ):
-        time.sleep(_PAUSE_SECONDS)
-    return left
+        time.sleep(_POLL_SECONDS)
+    return living
 
 
-def _signal(process: psutil.Process, number: int) -> None:
+def _send_signal(process: psutil.Process, signal_number: int) -> None:
     try:
-        process.send_signal(number)
+        process.send_signal(signal_number)
     except psutil.NoSuchProcess:
         return
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def wait_until(
-    ready: Callable[[], bool], process: psutil.Process, seconds: float, log: Path, what: str
+    ready: Callable[[], bool], process: psutil.Process, seconds: float, log: Path, title: str
 ) -> None:
-    """Wait until a daemon answers. Raises SightlineError with its last words when it does not."""
+    """Wait until a daemon answers. Raises SightlineError with its last line of log."""
     until = time.monotonic() + seconds
     while not ready():
-        if not alive(process):
-            raise SightlineError(f"{what} did not start: {_last_words(log)}")
+        if not is_alive(process):
+            raise SightlineError(f"{title} did not start: {_last_error(log)}")
         if time.monotonic() > until:
-            raise SightlineError(f"{what} does not answer within {seconds:.0f} s; see {log}")
-        time.sleep(_PAUSE_SECONDS)
+            raise SightlineError(f"{title} does not answer within {seconds:.0f} s; see {log}")
+        time.sleep(_POLL_SECONDS)
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove data folders that an earlier `up` has begun and not finished."""
+    """Remove data folders that an interrupted `up` has left."""
     for draft in folder.glob("data-*"):
         if draft.is_dir():
             shutil.rmtree(draft)
@@ -107,12 +113,12 @@ def remove_drafts(folder: Path) -> None:
             draft.unlink()
 
 
-def telling(output: str) -> str:
-    """The line of a program's output that says what went wrong: the last that says so."""
+def error_line(output: str) -> str:
+    """Return the last line of a program's output that reports an error, else its last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    marked = [line for line in lines if _WRONG.search(line)]
+    marked = [line for line in lines if _ERROR_PATTERN.search(line)]
     return (marked or lines or ["no output"])[-1]
 
 
-def _last_words(log: Path) -> str:
-    return f"{telling(log.read_text(errors='replace'))} ({log})"
+def _last_error(log: Path) -> str:
+    return f"{error_line(log.read_text(errors='replace'))} ({log})"

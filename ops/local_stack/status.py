@@ -1,4 +1,4 @@
-"""What runs and what does not."""
+"""State of an installation: parts, cameras, services, alerts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import psycopg
 
 from ops.local_stack.camera_overload import overload_fields, skipped_shares
 from ops.local_stack.monitoring import alerts
-from ops.local_stack.ports import answers
+from ops.local_stack.ports import is_listening
 from ops.local_stack.process_registry import running_services
-from ops.local_stack.supervised import UP, supervised
+from ops.local_stack.supervised import UP, supervised_processes
 from sightline.runtime.connection_urls import (
     LOOPBACK,
     StackPorts,
@@ -29,31 +29,31 @@ _DATABASE = "database"
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """The state of an installation."""
+class StackStatus:
+    """State of an installation."""
 
     parts: list[dict[str, Any]]
     cameras: list[dict[str, Any]]
     services: list[dict[str, Any]]
     alerts: list[dict[str, Any]]
-    """Those that fire; none without monitoring."""
+    """Alerts that fire now; empty without monitoring."""
 
     @property
     def all_up(self) -> bool:
         """True if all parts answer, and every service runs that a supervisor is to run."""
-        return all(one["state"] == UP for one in (*self.parts, *self.services))
+        return all(row["state"] == UP for row in (*self.parts, *self.services))
 
     @property
     def is_database_up(self) -> bool:
-        """True if the database answers, and with it the list of cameras is whole."""
-        return all(one["state"] == UP for one in self.parts if one["part"] == _DATABASE)
+        """True if the database answers; then the list of cameras is complete."""
+        return all(part["state"] == UP for part in self.parts if part["part"] == _DATABASE)
 
 
-def status(settings: Settings) -> Status:
-    """Ask everybody."""
+def status(settings: Settings) -> StackStatus:
+    """Collect the state of all parts, cameras, services and alerts."""
     monitoring, firing = _monitoring(settings)
     shares = skipped_shares(settings.home)
-    return Status(
+    return StackStatus(
         parts=[*_brokers(settings), _database(settings), _objects(settings), *monitoring],
         cameras=_cameras(settings, shares),
         services=_services(settings),
@@ -62,12 +62,12 @@ def status(settings: Settings) -> Status:
 
 
 def _part(name: str, address: str, state: str, *, embedded: bool) -> dict[str, Any]:
-    where = "embedded" if embedded else "given"
-    return {"part": name, "address": address, "from": where, "state": state}
+    source = "embedded" if embedded else "given"
+    return {"part": name, "address": address, "from": source, "state": state}
 
 
 def _brokers(settings: Settings) -> list[dict[str, Any]]:
-    """Kafka, or each of its nodes where the home has several."""
+    """Return Kafka as one part, or a part for each node of several."""
     ports = StackPorts.load(settings.home)
     if settings.kafka_bootstrap_servers:
         return [_broker("kafka", settings.kafka_bootstrap_servers, settings, embedded=False)]
@@ -76,7 +76,7 @@ def _brokers(settings: Settings) -> list[dict[str, Any]]:
     names = [f"kafka-{number}" for number in range(1, len(ports.kafka) + 1)]
     return [
         _broker(name, node.address, settings, embedded=True)
-        if answers(node.clients)
+        if is_listening(node.clients)
         else _part(name, node.address, "down", embedded=True)
         for name, node in zip(names if len(names) > 1 else ["kafka"], ports.kafka, strict=True)
     ]
@@ -84,8 +84,8 @@ def _brokers(settings: Settings) -> list[dict[str, Any]]:
 
 def _broker(name: str, address: str, settings: Settings, *, embedded: bool) -> dict[str, Any]:
     access = kafka_access(settings)
-    alone = settings.model_copy(update={"kafka_bootstrap_servers": address, "kafka": access})
-    return _part(name, address, "up" if reachable(alone) else "down", embedded=embedded)
+    one_node = settings.model_copy(update={"kafka_bootstrap_servers": address, "kafka": access})
+    return _part(name, address, "up" if reachable(one_node) else "down", embedded=embedded)
 
 
 def _database(settings: Settings) -> dict[str, Any]:
@@ -125,18 +125,18 @@ def _monitoring(settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str
 
 def _services(settings: Settings) -> list[dict[str, Any]]:
     """Return every process that runs, and those that a supervisor is to run and that do not."""
-    bad = [one for one in supervised(settings.home) if one.is_failing]
-    restarting = {(one.host, one.process): one for one in bad}
+    failing = [process for process in supervised_processes(settings.home) if process.is_failing]
+    restarting = {(process.host, process.process): process for process in failing}
     rows = []
-    for one in running_services(settings):
-        trouble = restarting.pop((one.host, one.pid), None)
-        state, detail = (trouble.state, trouble.detail) if trouble else (UP, "")
-        rows.append(_service(one.name, one.host, one.pid, state, detail))
-    there = {(row["host"], row["process"]) for row in rows}
+    for process in running_services(settings):
+        failure = restarting.pop((process.host, process.pid), None)
+        state, detail = (failure.state, failure.detail) if failure else (UP, "")
+        rows.append(_service(process.name, process.host, process.pid, state, detail))
+    running = {(row["host"], row["process"]) for row in rows}
     rows += [
-        _service(one.service, one.host, one.process, one.state, one.detail)
-        for one in bad
-        if (one.host, one.process) not in there
+        _service(process.service, process.host, process.process, process.state, process.detail)
+        for process in failing
+        if (process.host, process.process) not in running
     ]
     return sorted(rows, key=lambda row: (row["service"], row["host"], row["process"] or 0))
 
@@ -156,5 +156,5 @@ def _cameras(settings: Settings, shares: Mapping[str, float]) -> list[dict[str, 
     except (SightlineError, psycopg.Error):
         return []
     names = ("camera", "site", "fleet", "state", "since", "detail")
-    found = [dict(zip(names, row, strict=True)) for row in rows]
-    return [row | overload_fields(row["detail"], shares.get(row["camera"])) for row in found]
+    cameras = [dict(zip(names, row, strict=True)) for row in rows]
+    return [row | overload_fields(row["detail"], shares.get(row["camera"])) for row in cameras]

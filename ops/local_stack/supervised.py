@@ -1,4 +1,4 @@
-"""The state of the services that supervisors run, as each supervisor reports it over HTTP."""
+"""State of the services that supervisors run, as each supervisor reports it over HTTP."""
 
 import json
 from dataclasses import dataclass
@@ -10,41 +10,41 @@ from ops.local_stack.process_registry import SUPERVISOR
 from sightline.runtime.service_discovery import targets
 
 PAGE: Final = "/services"
-"""The path at the endpoint of a supervisor."""
+"""Path of the report at a supervisor's HTTP endpoint."""
 
 UP: Final = "up"
 STARTING: Final = "starting"
 DOWN: Final = "down"
 RESTARTING: Final = "restarting"
-"""The process runs, and those before it have failed again and again."""
+"""State of a running process after repeated failures."""
 
 
 @dataclass(frozen=True, slots=True)
-class Supervised:
-    """A process that a supervisor is to run."""
+class SupervisedProcess:
+    """Process that a supervisor is to run."""
 
     service: str
     instance: str
     host: str
     process: int | None
-    """Its id; None while there is none."""
+    """Process id; None while there is none."""
     state: str
     detail: str
-    """The end of the process before, and the reason; empty where all is well."""
+    """End of the process before, and its reason; empty if all is well."""
 
     @property
     def is_failing(self) -> bool:
-        """True if it does not run, or fails again and again."""
+        """True if the process does not run, or has failed repeatedly."""
         return self.state in (DOWN, RESTARTING)
 
 
-def supervised(home: Path) -> list[Supervised]:
-    """Return what the supervisors of a home run; nothing of one that does not answer."""
-    supervisors = [one for one in targets(home) if one.service == SUPERVISOR]
-    found = []
+def supervised_processes(home: Path) -> list[SupervisedProcess]:
+    """Return the processes of a home's supervisors; a supervisor without an answer adds none."""
+    supervisors = [target for target in targets(home) if target.service == SUPERVISOR]
+    processes = []
     for _, body in ask_all(supervisors, PAGE):
         try:
-            found += [Supervised(**one) for one in json.loads(body)["services"]]
-        except (ValueError, KeyError, TypeError):  # of another version
+            processes += [SupervisedProcess(**fields) for fields in json.loads(body)["services"]]
+        except (ValueError, KeyError, TypeError):  # a supervisor of another version
             continue
-    return found
+    return processes

@@ -1,4 +1,4 @@
-"""Runs every service as a process of its own and keeps them running."""
+"""Supervisor: run every service as a process of its own, and restart failed ones."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ops.local_stack.forkserver import fork, preload, reason_pipe
-from ops.local_stack.supervised import DOWN, RESTARTING, STARTING, UP, Supervised
+from ops.local_stack.supervised import DOWN, RESTARTING, STARTING, UP, SupervisedProcess
 from sightline.runtime import metrics
 from sightline.runtime.lifecycle import Stop
 
@@ -22,25 +22,25 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0
-"""A service that has run so long and fails then is started again after the first pause."""
+"""A service that fails after so long a run is restarted after the first pause."""
 
 MANY_FAILURES = 2
-"""So many in a row without `HEALTHY_SECONDS` between them: the service fails again and again."""
+"""Failures in a row, without `HEALTHY_SECONDS` between them, that count as repeated."""
 
 _LOOK_SECONDS = 0.1
-_GRACE_SECONDS = 2.0  # a child's own deadline starts a little later than ours
+_GRACE_SECONDS = 2.0  # a child's own deadline starts a little later
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What to run: a module, as `python -m` does."""
+    """Process to run: a module, as with `python -m`."""
 
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
     module: str = "sightline"
     instance: str = ""
-    """The one of several equal workers."""
+    """Name among several equal workers."""
 
 
 @dataclass(slots=True)
@@ -52,43 +52,45 @@ class _Slot:
     pause: float = FIRST_PAUSE_SECONDS
     done: bool = False
     reason: Connection | None = None
-    """From the process: the line with which it fails."""
+    """Pipe on which the process sends the error line with which it fails."""
     failures: int = 0
-    """In a row, without a time of health between them."""
+    """Failures in a row, without `HEALTHY_SECONDS` between them."""
     ended_at: float = 0.0
     ended: str = ""
-    """The end of the last process, such as `ended with status 1`."""
+    """End of the last process, such as `ended with status 1`."""
     last_words: str = ""
 
-    def state(self, now: float) -> Supervised:
+    def state(self, now: float) -> SupervisedProcess:
         """Return the state at a moment of the supervisor's clock; from any thread."""
-        child, process = self.child, self.process  # which may change at any moment
+        child, process = self.child, self.process  # another thread may change them
         state, detail = self._state_of(now, process)
         pid = None if process is None else process.pid
-        return Supervised(child.name, child.instance, socket.gethostname(), pid, state, detail)
+        return SupervisedProcess(
+            child.name, child.instance, socket.gethostname(), pid, state, detail
+        )
 
     def _state_of(self, now: float, process: BaseProcess | None) -> tuple[str, str]:
-        times = f" ({self.failures} times in a row)" if self.failures > 1 else ""
-        words = f": {self.last_words}" if self.last_words else ""
+        repeats = f" ({self.failures} times in a row)" if self.failures > 1 else ""
+        reason = f": {self.last_words}" if self.last_words else ""
         if process is not None:
             age = now - self.started_at
             if self.failures < MANY_FAILURES or age >= HEALTHY_SECONDS:
                 return UP, ""
-            return RESTARTING, f"started {age:.0f} s ago, before that {self.ended}{times}{words}"
+            return RESTARTING, f"started {age:.0f} s ago, before that {self.ended}{repeats}{reason}"
         if not self.ended:
             return STARTING, ""
-        ended = f"{self.ended} {now - self.ended_at:.0f} s ago{times}"
+        ended = f"{self.ended} {now - self.ended_at:.0f} s ago{repeats}"
         if self.done:
             return DOWN, f"{ended}, is not started again"
-        return DOWN, f"{ended}, starts again in {max(0.0, self.start_at - now):.0f} s{words}"
+        return DOWN, f"{ended}, starts again in {max(0.0, self.start_at - now):.0f} s{reason}"
 
 
 @dataclass
 class Supervisor:
-    """Starts children, starts failed ones again with growing pauses, and stops them all.
+    """Starts children, restarts failed ones with growing pauses, and stops them all.
 
-    A child that ends with status 0 is done and stays so. Children are started in sessions of
-    their own, so that a terminal's Ctrl-C reaches the supervisor alone, which drains them.
+    A child that ends with status 0 is done and not started again. Children are started in sessions
+    of their own, so that a terminal's Ctrl-C reaches the supervisor alone, which drains them.
     """
 
     children: Sequence[Child]
@@ -100,7 +102,7 @@ class Supervisor:
         for slot in self._slots:
             labels = slot.child.name, slot.child.instance
             metrics.SERVICE_DOWN.labels(*labels).set_function(partial(self._is_down, slot))
-            metrics.SERVICE_RESTARTS.labels(*labels)  # 0 is said as well
+            metrics.SERVICE_RESTARTS.labels(*labels)  # exports the value 0 too
         preload(child.name for child in self.children)
 
     def run(self, stop: Stop) -> bool:
@@ -136,14 +138,14 @@ class Supervisor:
             return
         _kill_group(slot.process)
         slot.process = None
-        slot.last_words = _read(slot.reason)
+        slot.last_words = _read_reason(slot.reason)
         if now - slot.started_at >= HEALTHY_SECONDS:
             slot.pause, slot.failures = FIRST_PAUSE_SECONDS, 0
         if status == 0:
             log.info("%s: done", slot.child.name)
             slot.ended, slot.ended_at, slot.done = "ended with status 0", now, True
             return
-        _fail(slot, now, f"ended with {_said(status)}")
+        _note_failure(slot, now, f"ended with {_exit_text(status)}")
 
     def _start(self, slot: _Slot, now: float) -> None:
         child = slot.child
@@ -151,11 +153,11 @@ class Supervisor:
             metrics.SERVICE_RESTARTS.labels(child.name, child.instance).inc()
         try:
             slot.reason, reason = reason_pipe()
-            with reason:  # the process has an end of its own
+            with reason:  # the child has its own copy of this end
                 process = fork(child.module, child.arguments, child.environment, reason=reason)
         except (OSError, EOFError) as error:
             slot.last_words = str(error) or type(error).__name__
-            _fail(slot, now, "could not be started")
+            _note_failure(slot, now, "could not be started")
             return
         slot.started_at = now
         slot.process = process
@@ -165,10 +167,10 @@ class Supervisor:
         living = [slot.process for slot in self._slots if slot.process is not None]
         for process in living:
             process.terminate()
-        until = time.monotonic() + stop.remaining() + _GRACE_SECONDS
+        deadline = time.monotonic() + stop.remaining() + _GRACE_SECONDS
         drained = True
         for process in living:
-            process.join(max(0.0, until - time.monotonic()))
+            process.join(max(0.0, deadline - time.monotonic()))
             if process.exitcode is None:
                 drained = False
                 log.warning("process %d did not drain in time and is killed", process.pid)
@@ -177,7 +179,7 @@ class Supervisor:
         return drained
 
 
-def _fail(slot: _Slot, now: float, ended: str) -> None:
+def _note_failure(slot: _Slot, now: float, ended: str) -> None:
     slot.start_at = now + slot.pause
     slot.ended, slot.ended_at = ended, now
     slot.failures += 1
@@ -186,8 +188,8 @@ def _fail(slot: _Slot, now: float, ended: str) -> None:
     slot.pause = min(2 * slot.pause, LONGEST_PAUSE_SECONDS)
 
 
-def _read(reason: Connection | None) -> str:
-    """Return the line that a process has left, which has ended; without one, nothing."""
+def _read_reason(reason: Connection | None) -> str:
+    """Return the reason that an ended process has sent; empty if it has sent none."""
     if reason is None:
         return ""
     with reason:
@@ -198,7 +200,7 @@ def _read(reason: Connection | None) -> str:
 
 
 def _kill_group(process: BaseProcess) -> None:
-    """End whatever a child has left in its session; itself, where nobody can say how it ended."""
+    """Kill the processes that a child has left in its session, and the child if it still runs."""
     if process.pid is None:
         return
     try:
@@ -207,5 +209,5 @@ def _kill_group(process: BaseProcess) -> None:
         return
 
 
-def _said(status: int) -> str:
+def _exit_text(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"status {status}"

@@ -1,4 +1,4 @@
-"""Programs that we do not bring ourselves: found, installed, or asked for in one line."""
+"""System programs such as Java: found, installed, or asked for in one line."""
 
 import os
 import shutil
@@ -9,31 +9,31 @@ from sightline.runtime.errors import SightlineError
 
 
 def ensure_program(name: str, debian_package: str) -> str:
-    """The path of a program; installed where the machine is Debian-like and we are root.
+    """Return the path of a program; it is installed if root runs on a Debian-like machine.
 
     Raises SightlineError that says what to install.
     """
-    found = shutil.which(name)
-    if found:
-        return found
+    path = shutil.which(name)
+    if path:
+        return path
     if shutil.which("apt-get") and os.geteuid() == 0:
         with progress_console.status(f"installing {debian_package}"):
             _apt_get("update", "-qq")
             _apt_get("install", "-y", "-qq", "--no-install-recommends", debian_package)
-        found = shutil.which(name)
-    if not found:
+        path = shutil.which(name)
+    if not path:
         raise SightlineError(
             f"{name} is missing: install it (Debian: apt-get install {debian_package})"
         )
-    return found
+    return path
 
 
 def _apt_get(*arguments: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     result = subprocess.run(
         ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False,
-        umask=0o022,  # what packages make is for everybody
+        umask=0o022,  # files of packages are readable by all
     )  # fmt: skip
     if result.returncode:
-        said = (result.stderr.strip() or result.stdout.strip()).splitlines() or [""]
-        raise SightlineError(f"apt-get {' '.join(arguments)} failed: {said[-1]}")
+        lines = (result.stderr.strip() or result.stdout.strip()).splitlines() or [""]
+        raise SightlineError(f"apt-get {' '.join(arguments)} failed: {lines[-1]}")

@@ -1,1 +1,1 @@
-"""Passes over frames that are in Kafka already: what one is over, and who carries it out."""
+"""Replays: plan a run over frames that Kafka still holds, and carry it out."""

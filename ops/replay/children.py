@@ -1,4 +1,4 @@
-"""The services of a run: processes of its own, for as long as there is work for them."""
+"""Services of a run: processes of its own, for as long as they have work."""
 
 import os
 import threading
@@ -11,40 +11,40 @@ from sightline.runtime.settings import Settings
 from sightline.storage.runs import Run
 
 _BATCH_SECONDS = "0.5"
-"""Nobody waits for a run's rows: few large transactions."""
+"""Batch time of a run's sinks: nobody waits for its rows, so transactions are large."""
 
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """A service, in how many processes, and what their environment says besides."""
+    """A service of a run, its number of processes, and additions to their environment."""
 
     service: str
     count: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def work(
+def run_services(
     settings: Settings,
     run: Run,
     workers: Sequence[Workers],
     stop: Stop,
     is_done: Callable[[], bool] | None,
 ) -> bool:
-    """Let services of a run work until it is done; None: until they have ended by themselves.
+    """Run services of a run until `is_done()`; None waits until they end by themselves.
 
-    False where it was stopped before, or somebody else has stopped them.
+    Returns False if `stop` was requested before, or the services were stopped by another process.
     """
-    until = Stop(settings.shutdown_seconds)
+    services_stop = Stop(settings.shutdown_seconds)
     supervisor = Supervisor(
         [
-            _child(settings, run, one, number)
-            for one in workers
-            for number in range(1, one.count + 1)
+            _child(settings, run, service, number)
+            for service in workers
+            for number in range(1, service.count + 1)
         ]
     )
-    thread = threading.Thread(target=supervisor.run, args=(until,), name=f"run {run.name}")
+    thread = threading.Thread(target=supervisor.run, args=(services_stop,), name=f"run {run.name}")
     thread.start()
     try:
         stop.health.ready()
@@ -52,10 +52,10 @@ def work(
             stop.beat()
             if is_done is not None and is_done():
                 return True
-            stop.wait(_LOOK_SECONDS)
+            stop.wait(_POLL_SECONDS)
         return not stop and is_done is None
     finally:
-        until.request()
+        services_stop.request()
         thread.join()
 
 

@@ -1,13 +1,13 @@
-"""Carries a run out, stage after stage: vision, matching, sinks.
+"""Coordinator of a run: carries out its stages vision, matching and sinks.
 
-How far it is stands in the database, and every stage can be done again: whoever is killed in one
-is followed by another coordinator, which goes on where that one was.
+The stage is stored in the database, and every stage can be repeated: after a crash another
+coordinator continues with the stage of the first.
 """
 
 import time
 from collections.abc import Callable
 
-from ops.replay.children import Workers, work
+from ops.replay.children import Workers, run_services
 from schemas.naming import run_topics, vision_group
 from schemas.topics import OF_A_RUN, frames, of_run
 from sightline.models.packs import resolve_pack
@@ -16,28 +16,30 @@ from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
 from sightline.storage.db import Connection, connect, failure_told
-from sightline.storage.run_progress import SINKS, frames_missing, written
+from sightline.storage.run_progress import SINKS, frames_missing, is_written
 from sightline.storage.runs import Run, Stage
 from sightline.streaming import topic_reader
 from sightline.streaming.admin import apply_topics
 
-Say = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 
 
 class Coordinator:
-    """One run's; `say` is told how far it is."""
+    """Coordinator of one run; `report` receives lines of progress."""
 
-    def __init__(self, settings: Settings, name: str, say: Say, vision_workers: int) -> None:
+    def __init__(
+        self, settings: Settings, name: str, report: ReportProgress, vision_workers: int
+    ) -> None:
         self._settings = settings
         self._name = name
-        self._say = say
+        self._report = report
         self._vision_workers = vision_workers
 
-    def carry_out(self, stop: Stop) -> Run:
-        """Go on until the run is over, or until `stop`; the run as it is then.
+    def run(self, stop: Stop) -> Run:
+        """Work until the run is over or `stop` is requested; return the run.
 
-        Raises ConflictError where somebody else does so, InfrastructureError when the broker or
-        the database fails: then it can be gone on with.
+        Raises ConflictError if another process carries it out, InfrastructureError if the broker or
+        the database fails: the run can be continued then.
         """
         with failure_told(), connect(self._settings, autocommit=True) as db:
             runs.claim(db, self._name)
@@ -49,8 +51,8 @@ class Coordinator:
             return run
 
     def _check_models(self, run: Run) -> None:
-        wanted = {"models": run.models, "pack": run.pack_setting}
-        pack = resolve_pack(self._settings.model_copy(update=wanted)).id
+        update = {"models": run.models, "pack": run.pack_setting}
+        pack = resolve_pack(self._settings.model_copy(update=update)).id
         if pack != run.pack:
             raise SightlineError(
                 f"the run {run.name} has begun with the pack {run.pack}, and now there is {pack}:"
@@ -58,80 +60,84 @@ class Coordinator:
             )
 
     def _advance(self, db: Connection, run: Run, stop: Stop) -> None:
-        """Do the stage that a run is in, and note the next one unless it was stopped."""
-        began = time.monotonic()
-        done: Stage | None
+        """Carry out the current stage, and store the next one unless it was stopped."""
+        started_at = time.monotonic()
+        next_stage: Stage | None
         match run.stage:
             case "new":
-                done = self._prepare(run)
+                next_stage = self._prepare(run)
             case "vision":
-                done = self._see(run, stop)
+                next_stage = self._run_vision(run, stop)
             case "matching":
-                done = self._match(run, stop)
+                next_stage = self._run_matching(run, stop)
             case _:
-                done = self._write(db, run, stop)
-        if done is not None:
-            runs.reach(db, run.name, done)
-            self._say(f"{run.stage}: done in {time.monotonic() - began:.1f} s")
+                next_stage = self._run_sinks(db, run, stop)
+        if next_stage is not None:
+            runs.set_stage(db, run.name, next_stage)
+            self._report(f"{run.stage}: done in {time.monotonic() - started_at:.1f} s")
 
     def _prepare(self, run: Run) -> Stage:
-        """Topics, and where the vision workers begin: behind the end where nothing is theirs."""
+        """Create topics, and commit the offsets at which the vision workers begin.
+
+        A partition without frames of the run begins at its high watermark.
+        """
         apply_topics(self._settings, run_topics(run.name, run.fleets))
         for fleet in run.fleets:
             topic = frames(fleet).name
-            held = topic_reader.retained(self._settings, topic)
-            starts = {number: end for number, (_low, end) in held.items()}
+            watermarks = topic_reader.retained(self._settings, topic)
+            starts = {number: end for number, (_low, end) in watermarks.items()}
             starts |= {number: start for number, (start, _end) in run.spans[topic].items()}
             topic_reader.commit(self._settings, vision_group(fleet, run.name), topic, starts)
         return "vision"
 
-    def _see(self, run: Run, stop: Stop) -> Stage | None:
+    def _run_vision(self, run: Run, stop: Stop) -> Stage | None:
         workers = [
             Workers("vision", self._vision_workers, {"SIGHTLINE_FLEET": fleet})
             for fleet in run.fleets
         ]
-        goal = sum(end - start for part in run.spans.values() for start, end in part.values())
+        total = sum(end - start for part in run.spans.values() for start, end in part.values())
 
         def is_done() -> bool:
-            left = self._frames_left(run)
-            self._say(f"vision: {10 * (goal - left) // goal * 10}% of the frames")
-            return left == 0
+            remaining = self._frames_left(run)
+            self._report(f"vision: {10 * (total - remaining) // total * 10}% of the frames")
+            return remaining == 0
 
-        return "matching" if self._work(run, workers, stop, is_done) else None
+        return "matching" if self._run_services(run, workers, stop, is_done) else None
 
     def _frames_left(self, run: Run) -> int:
-        left = 0
+        remaining = 0
         for fleet in run.fleets:
             topic = frames(fleet).name
             spans = run.spans[topic]
             group = vision_group(fleet, run.name)
-            at = topic_reader.committed(self._settings, group, topic, spans)
-            left += sum(
-                max(0, end - max(start, at[number])) for number, (start, end) in spans.items()
+            committed = topic_reader.committed(self._settings, group, topic, spans)
+            remaining += sum(
+                max(0, end - max(start, committed[number]))
+                for number, (start, end) in spans.items()
             )
-        return left
+        return remaining
 
-    def _match(self, run: Run, stop: Stop) -> Stage | None:
-        self._say("matching")
-        # It ends by itself when it is done.
-        return "sinks" if self._work(run, [Workers("match-run")], stop, None) else None
+    def _run_matching(self, run: Run, stop: Stop) -> Stage | None:
+        self._report("matching")
+        # The service ends by itself when it is done.
+        return "sinks" if self._run_services(run, [Workers("match-run")], stop, None) else None
 
-    def _write(self, db: Connection, run: Run, stop: Stop) -> Stage | None:
+    def _run_sinks(self, db: Connection, run: Run, stop: Stop) -> Stage | None:
         own = [of_run(topic, run.name).name for topic in OF_A_RUN]
         goal = {topic: topic_reader.ends(self._settings, topic) for topic in own}
-        self._say("sinks")
+        self._report("sinks")
         workers = [Workers(sink) for sink in SINKS]
-        if not self._work(run, workers, stop, lambda: written(db, run.name, goal)):
+        if not self._run_services(run, workers, stop, lambda: is_written(db, run.name, goal)):
             return None
         missing = frames_missing(db, run.name)
         if missing:
             runs.remark(db, run.name, f"{missing} frames of its motion events were not there")
         return "done"
 
-    def _work(
+    def _run_services(
         self, run: Run, workers: list[Workers], stop: Stop, is_done: Callable[[], bool] | None
     ) -> bool:
-        if work(self._settings, run, workers, stop, is_done):
+        if run_services(self._settings, run, workers, stop, is_done):
             return True
         if not stop:
             raise InfrastructureError(f"the services of the run {run.name} have ended")

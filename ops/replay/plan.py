@@ -1,4 +1,4 @@
-"""A run before it begins: its motion events, their frames, and what cannot be exact."""
+"""Plan of a run: its motion events, the offsets of their frames, and its inexactness."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ops.replay import window
-from ops.replay.window import Event, Found
+from ops.replay.window import LocatedFrames, WindowEvent
 from ops.runs.tables import create_schema
 from sightline.models.packs import resolve_pack
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
@@ -18,7 +18,7 @@ from sightline.storage.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants to see again. No cameras: all of them."""
+    """Request for a replay. No cameras: all of them."""
 
     name: str
     since: datetime
@@ -27,44 +27,45 @@ class Wish:
     made_by: str | None = None
 
 
-def plan(settings: Settings, wish: Wish) -> Run:
-    """Note a run, make its tables and tell them of its motion events.
+def plan(settings: Settings, request: Wish) -> Run:
+    """Store a run, create its tables, and fill in its motion events.
 
-    The models are those of the settings. Raises SightlineError where there is nothing to see.
+    The models are those of the settings. Raises SightlineError if there are no frames to replay.
     """
-    _check(wish)
+    _check(request)
     pack = resolve_pack(settings).id
     with connect(settings) as db:
-        _check_cameras(db, wish.cameras)
-        met = window.events_of(db, wish.since, wish.until, wish.cameras)
-    over = [one for one in met if one.is_over]
-    if not over:
-        raise SightlineError(_nothing(met))
-    found = window.locate(settings, over)
-    events = [one for one in over if one.event_id not in found.gone]
-    if not events or not found.spans:
+        _check_cameras(db, request.cameras)
+        events = window.events_of(db, request.since, request.until, request.cameras)
+    finished = [event for event in events if event.is_over]
+    if not finished:
+        raise SightlineError(_no_events_reason(events))
+    located = window.locate(settings, finished)
+    chosen = [event for event in finished if event.event_id not in located.deleted_events]
+    if not chosen or not located.spans:
         raise SightlineError("Kafka holds no frames of that window any more")
     run = Run(
-        name=wish.name,
-        from_at=wish.since,
-        to_at=wish.until,
-        cameras=sorted({one.camera_id for one in events}),
+        name=request.name,
+        from_at=request.since,
+        to_at=request.until,
+        cameras=sorted({event.camera_id for event in chosen}),
         models=settings.models,
         pack=pack,
         stage="new",
-        spans=found.spans,
-        detail="; ".join(_shortcomings(len(met) - len(over), found)),
+        spans=located.spans,
+        detail="; ".join(_shortcomings(len(events) - len(finished), located)),
     )
-    _note(settings, run, events, wish.made_by)
+    _store(settings, run, chosen, request.made_by)
     return run
 
 
-def _check(wish: Wish) -> None:
-    if not re.fullmatch(RUN_NAME, wish.name) or wish.name == "live":
+def _check(request: Wish) -> None:
+    if not re.fullmatch(RUN_NAME, request.name) or request.name == "live":
         raise SightlineError(
-            f"--run {wish.name[:40]!r}: a name of small letters, digits and _, 40 at most, not live"
+            f"--run {request.name[:40]!r}: a name of small letters, digits and _, 40 at most,"
+            " not live"
         )
-    if wish.since >= wish.until:
+    if request.since >= request.until:
         raise SightlineError("--from has to be before --to")
 
 
@@ -75,34 +76,39 @@ def _check_cameras(db: Connection, cameras: Sequence[str]) -> None:
         raise NotFoundError(f"there is no camera {unknown[0][:80]}; see `sightline camera list`")
 
 
-def _nothing(met: Sequence[Event]) -> str:
-    if met:
+def _no_events_reason(events: Sequence[WindowEvent]) -> str:
+    if events:
         return "what moves in that window has not ended, or is not worked off; replay it later"
     return "nothing moved before a camera in that window; see `sightline logs visitors`"
 
 
-def _shortcomings(open_events: int, found: Found) -> list[str]:
-    """What keeps the run from being as live was."""
-    told = []
+def _shortcomings(open_events: int, located: LocatedFrames) -> list[str]:
+    """Return the reasons why the run cannot equal the live run."""
+    reasons = []
     if open_events:
-        told.append(f"{_events(open_events)} not over yet, left out")
-    if found.gone:
-        told.append(f"{_events(len(found.gone))} left out: Kafka has no frames of them any more")
-    if found.cut:
-        told.append(f"Kafka has lost the first frames of {_events(len(found.cut))}")
-    told += [
+        reasons.append(f"{_count_text(open_events)} not over yet, left out")
+    if located.deleted_events:
+        count = _count_text(len(located.deleted_events))
+        reasons.append(f"{count} left out: Kafka has no frames of them any more")
+    if located.truncated_events:
+        reasons.append(
+            f"Kafka has lost the first frames of {_count_text(len(located.truncated_events))}"
+        )
+    reasons += [
         f"live skipped {frames} frames of {camera}"
-        for camera, frames in sorted(found.skipped.items())
+        for camera, frames in sorted(located.skipped.items())
         if frames
     ]
-    return told
+    return reasons
 
 
-def _events(count: int) -> str:
+def _count_text(count: int) -> str:
     return f"{count} motion event{'' if count == 1 else 's'}"
 
 
-def _note(settings: Settings, run: Run, events: Sequence[Event], made_by: str | None) -> None:
+def _store(
+    settings: Settings, run: Run, events: Sequence[WindowEvent], made_by: str | None
+) -> None:
     with connect(settings) as db, db.cursor() as cursor:
         if not runs.add(cursor, run, made_by):
             raise ConflictError(f"there is a run {run.name} already; choose another name")

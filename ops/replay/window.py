@@ -1,4 +1,4 @@
-"""Which frames a window of time means: those of whole motion events, and where they lie."""
+"""Frames of a window of time: those of whole motion events, with their offsets."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +19,8 @@ from sightline.streaming.topic_reader import at_time, records_from, retained
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A motion event that reaches into the window."""
+class WindowEvent:
+    """Motion event that reaches into the window."""
 
     event_id: str
     camera_id: str
@@ -28,7 +28,7 @@ class Event:
     started_at: datetime
     ended_at: datetime
     is_over: bool
-    """It has ended, and live has seen all of its frames."""
+    """The event has ended, and the live run has processed all of its frames."""
     has_frames: bool
 
 
@@ -43,8 +43,8 @@ WHERE event.started_at < %(until)s
 ORDER BY event.started_at, event.event_id
 """
 
-# What live heard of the events is known; their frames are counted anew. Of one without any frame
-# nothing more is heard.
+# Begin and end of the events are copied, and their frames are counted anew. An event without any
+# frame stays as it is.
 _PREFILL = """
 INSERT INTO {} (event_id, camera_id, started_at, ended_at, end_reported, first_sequence,
     last_sequence, frames, all_seen, processed, created_at)
@@ -57,21 +57,21 @@ ON CONFLICT DO NOTHING
 
 def events_of(
     db: Connection, since: datetime, until: datetime, cameras: Sequence[str]
-) -> list[Event]:
-    """The motion events that reach into a window; no cameras: of all."""
-    asked = {"since": since, "until": until, "cameras": list(cameras) or None}
-    with db.cursor(row_factory=class_row(Event)) as cursor:
-        return cursor.execute(_EVENTS, asked).fetchall()
+) -> list[WindowEvent]:
+    """Return the motion events that reach into a window; without cameras those of all."""
+    parameters = {"since": since, "until": until, "cameras": list(cameras) or None}
+    with db.cursor(row_factory=class_row(WindowEvent)) as cursor:
+        return cursor.execute(_EVENTS, parameters).fetchall()
 
 
-def prefill(cursor: Cursor, run: str, events: Iterable[Event]) -> None:
-    """Tell a run's tables of its events."""
+def prefill(cursor: Cursor, run: str, events: Iterable[WindowEvent]) -> None:
+    """Copy the motion events into the run's tables."""
     table = sql.Identifier(run_schema(run), "motion_events")
-    cursor.execute(sql.SQL(_PREFILL).format(table), ([one.event_id for one in events],))
+    cursor.execute(sql.SQL(_PREFILL).format(table), ([event.event_id for event in events],))
 
 
 @dataclass(slots=True)
-class _Place:
+class _Extent:
     topic: str
     partition: int
     first: int
@@ -79,76 +79,82 @@ class _Place:
 
 
 @dataclass(slots=True)
-class Found:
-    """Where the frames of events lie, as live's vision has told."""
+class LocatedFrames:
+    """Offsets of the frames of events, as the live run's topic `tracks` names them."""
 
     spans: Spans = field(default_factory=dict)
     frames: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    """Frames that live did not look at, by camera."""
-    gone: set[str] = field(default_factory=set)
-    """Events of which Kafka holds no frame any more."""
-    cut: set[str] = field(default_factory=set)
-    """Events of which Kafka does not hold the first frames any more."""
+    """Frames that the live run skipped, by camera."""
+    deleted_events: set[str] = field(default_factory=set)
+    """Ids of events of which Kafka holds no frame any more."""
+    truncated_events: set[str] = field(default_factory=set)
+    """Ids of events of which Kafka does not hold the first frames any more."""
 
 
-def locate(settings: Settings, events: Sequence[Event]) -> Found:
+def locate(settings: Settings, events: Sequence[WindowEvent]) -> LocatedFrames:
     """Find the frames of events in Kafka. Raises InfrastructureError."""
-    found = Found()
-    places: dict[tuple[str, str, int], _Place] = {}
-    known = {one.event_id for one in events}
-    since_ms = min(to_us(one.started_at) for one in events) // 1000
+    located = LocatedFrames()
+    extents: dict[tuple[str, str, int], _Extent] = {}
+    event_ids = {event.event_id for event in events}
+    since_ms = min(to_us(event.started_at) for event in events) // 1000
     starts = at_time(settings, TRACKS.name, since_ms)
     for record in records_from(settings, TRACKS.name, starts):
         try:
-            seen = record.decode(pb.FrameTracks)
+            tracks = record.decode(pb.FrameTracks)
         except InvalidRecord:
-            continue  # a dead letter of the sinks
-        if seen.motion_event_id in known:
-            _note(found, places, seen)
-    held = {
+            continue  # the sinks have made a dead letter of it
+        if tracks.motion_event_id in event_ids:
+            _note_frame(located, extents, tracks)
+    watermarks = {
         topic: retained(settings, topic)
-        for topic in {place.topic for place in places.values()}
-        | {frames(one.fleet).name for one in events}
+        for topic in {extent.topic for extent in extents.values()}
+        | {frames(event.fleet).name for event in events}
     }
-    for (event, topic, number), place in places.items():
-        low = held[topic].get(number, (0, 0))[0]
-        if place.last < low:
-            found.gone.add(event)
+    for (event_id, topic, partition), extent in extents.items():
+        low = watermarks[topic].get(partition, (0, 0))[0]
+        if extent.last < low:
+            located.deleted_events.add(event_id)
             continue
-        if place.first < low:
-            found.cut.add(event)
-        _widen(found.spans, topic, number, max(place.first, low), place.last + 1)
-    told = {event for event, _topic, _number in places}
-    for fleet in {one.fleet for one in events if one.has_frames and one.event_id not in told}:
-        _anywhere(settings, found.spans, frames(fleet).name, since_ms, held)
-    return found
+        if extent.first < low:
+            located.truncated_events.add(event_id)
+        _widen(located.spans, topic, partition, max(extent.first, low), extent.last + 1)
+    with_tracks = {event_id for event_id, _topic, _number in extents}
+    for fleet in {
+        event.fleet for event in events if event.has_frames and event.event_id not in with_tracks
+    }:
+        _add_since(settings, located.spans, frames(fleet).name, since_ms, watermarks)
+    return located
 
 
-def _note(found: Found, places: dict[tuple[str, str, int], _Place], seen: pb.FrameTracks) -> None:
-    at = seen.frame
-    key = (seen.motion_event_id, at.topic, at.partition)
-    place = places.setdefault(key, _Place(at.topic, at.partition, at.offset, at.offset))
-    place.first, place.last = min(place.first, at.offset), max(place.last, at.offset)
-    found.frames += 1
-    found.skipped[seen.camera_id] += seen.skipped
+def _note_frame(
+    located: LocatedFrames, extents: dict[tuple[str, str, int], _Extent], tracks: pb.FrameTracks
+) -> None:
+    frame = tracks.frame
+    key = (tracks.motion_event_id, frame.topic, frame.partition)
+    extent = extents.setdefault(
+        key, _Extent(frame.topic, frame.partition, frame.offset, frame.offset)
+    )
+    extent.first, extent.last = min(extent.first, frame.offset), max(extent.last, frame.offset)
+    located.frames += 1
+    located.skipped[tracks.camera_id] += tracks.skipped
 
 
-def _anywhere(
+def _add_since(
     settings: Settings,
     spans: Spans,
     topic: str,
     since_ms: int,
-    held: Mapping[str, Mapping[int, tuple[int, int]]],
+    watermarks: Mapping[str, Mapping[int, tuple[int, int]]],
 ) -> None:
-    """Where vision's word is gone: from the window's first moment on to the end."""
-    for number, start in at_time(settings, topic, since_ms).items():
-        end = held[topic][number][1]
+    """Add all frames since the window's begin, for events whose tracks Kafka has deleted."""
+    for partition, start in at_time(settings, topic, since_ms).items():
+        end = watermarks[topic][partition][1]
         if start < end:
-            _widen(spans, topic, number, start, end)
+            _widen(spans, topic, partition, start, end)
 
 
-def _widen(spans: Spans, topic: str, number: int, start: int, end: int) -> None:
+def _widen(spans: Spans, topic: str, partition: int, start: int, end: int) -> None:
     partitions = spans.setdefault(topic, {})
-    first, last = partitions.get(number, (start, end))
-    partitions[number] = min(first, start), max(last, end)
+    first, last = partitions.get(partition, (start, end))
+    partitions[partition] = min(first, start), max(last, end)

@@ -1,1 +1,1 @@
-"""Runs over the frames: where their rows are, how two differ, which one is the truth."""
+"""Runs over the frames: their schemas, their differences, and their promotion."""

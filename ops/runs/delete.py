@@ -1,4 +1,4 @@
-"""A run that nobody needs any more: its rows, topics, consumer groups and pictures."""
+"""Deletion of a run: its rows, topics, consumer groups and pictures."""
 
 from collections.abc import Mapping, Set
 from concurrent.futures import Future
@@ -22,13 +22,13 @@ from sightline.storage.run_progress import SINKS
 from sightline.storage.runs import Run
 from sightline.streaming.client_config import client_config
 
-_SECONDS = 30.0
+_REQUEST_TIMEOUT_SECONDS = 30.0
 
-_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND)
+_MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND)
 
-_IDLE = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+_IDLE_STATES = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 
-# Somebody unknown, seen near the run's window while it was the truth, may point to its pictures.
+# Rows of an unknown person seen near the window of the promoted run may point to its pictures.
 _POINTERS = """
 WITH dropped AS (DELETE FROM public.snapshots WHERE starts_with(path, %(prefix)s))
 UPDATE public.access_logs SET snapshot_path = NULL WHERE starts_with(snapshot_path, %(prefix)s)
@@ -37,7 +37,7 @@ UPDATE public.access_logs SET snapshot_path = NULL WHERE starts_with(snapshot_pa
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What was deleted with a run."""
+    """Counts of what was deleted with a run."""
 
     run: str
     topics: int
@@ -46,10 +46,10 @@ class Deleted:
 
 
 def delete(settings: Settings, name: str) -> Deleted:
-    """Delete a run: what the contract names after it, and nothing else that is called alike.
+    """Delete a run: exactly the topics, groups and objects that the contract names after it.
 
-    Killed amid it, it is done again.
-    Raises NotFoundError, ConflictError for one that is promoted or at work, InfrastructureError.
+    After a crash the call can be repeated. Raises NotFoundError, InfrastructureError, and
+    ConflictError for a run that is promoted or still running.
     """
     with closing(connect(settings)) as db:
         runs.claim(db, name)
@@ -63,10 +63,10 @@ def _delete(settings: Settings, db: Connection, run: Run) -> Deleted:
     admin = AdminClient(client_config(settings, "sightline-runs"), logger=LIBRDKAFKA)
     groups = _groups(admin, run_groups(name, run.fleets, SINKS), name)
     with db.transaction():
-        _close(db, name)
+        _forbid_promotion(db, name)
     topics = _topics(admin, {topic.name for topic in run_topics(name, run.fleets)})
-    _each(admin.delete_consumer_groups(groups) if groups else {})
-    _each(admin.delete_topics(topics) if topics else {})
+    _wait_all(admin.delete_consumer_groups(groups) if groups else {})
+    _wait_all(admin.delete_topics(topics) if topics else {})
     objects = _delete_objects(open_store(settings), run_prefix(name))
     with db.transaction(), db.cursor() as cursor:
         identity_corrections.lock(cursor)
@@ -76,48 +76,46 @@ def _delete(settings: Settings, db: Connection, run: Run) -> Deleted:
     return Deleted(name, len(topics), len(groups), objects)
 
 
-def _close(db: Connection, name: str) -> None:
-    """From here on nobody can promote the run."""
+def _forbid_promotion(db: Connection, name: str) -> None:
+    """Mark the run as failed, so that nobody can promote it any more."""
     with db.cursor() as cursor:
         identity_corrections.lock(cursor)
         runs.get(db, name)
         if row_location.promotion_of(cursor, name) is not None:
-            raise ConflictError(
-                f"run {name} is promoted: `sightline runs promote live --instead-of {name}` first"
-            )
+            raise ConflictError(f"run {name} is promoted: `sightline runs rollback {name}` first")
         cursor.execute("UPDATE runs SET stage = 'failed' WHERE name = %s", (name,))
 
 
 def _groups(admin: AdminClient, names: Set[str], run: str) -> list[str]:
-    """Return those of a run's consumer groups that exist; raise ConflictError if one is at work."""
+    """Return the run's consumer groups that exist; raise ConflictError if one is active."""
     try:
-        found = admin.list_consumer_groups(request_timeout=_SECONDS).result().valid
+        listed = admin.list_consumer_groups(request_timeout=_REQUEST_TIMEOUT_SECONDS).result().valid
     except KafkaException as error:
-        raise _no_kafka(error) from error
-    groups = [one for one in found if one.group_id in names]
-    if any(one.state not in _IDLE for one in groups):
+        raise _infrastructure_error(error) from error
+    groups = [group for group in listed if group.group_id in names]
+    if any(group.state not in _IDLE_STATES for group in groups):
         raise ConflictError(f"run {run} is at work: stop its replay, then try again")
-    return [one.group_id for one in groups]
+    return [group.group_id for group in groups]
 
 
 def _topics(admin: AdminClient, names: Set[str]) -> list[str]:
     try:
-        found = admin.list_topics(timeout=_SECONDS).topics
+        existing = admin.list_topics(timeout=_REQUEST_TIMEOUT_SECONDS).topics
     except KafkaException as error:
-        raise _no_kafka(error) from error
-    return [topic for topic in found if topic in names]
+        raise _infrastructure_error(error) from error
+    return [topic for topic in existing if topic in names]
 
 
-def _each(futures: Mapping[str, Future[None]]) -> None:
+def _wait_all(futures: Mapping[str, Future[None]]) -> None:
     for future in futures.values():
         try:
-            future.result(_SECONDS)
+            future.result(_REQUEST_TIMEOUT_SECONDS)
         except KafkaException as error:
-            if error.args[0].code() not in _GONE:
-                raise _no_kafka(error) from error
+            if error.args[0].code() not in _MISSING:
+                raise _infrastructure_error(error) from error
 
 
-def _no_kafka(error: KafkaException) -> InfrastructureError:
+def _infrastructure_error(error: KafkaException) -> InfrastructureError:
     return InfrastructureError(f"Kafka: {error.args[0].str()}")
 
 

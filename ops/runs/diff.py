@@ -1,8 +1,7 @@
-"""How two passes over the same frames differ: tracks that only one has, names, what they rest on.
+"""Differences of two runs over the same frames: tracks of one run alone, names, evidence.
 
-Compared is what was decided, and from which frames; not when it was written, nor under which key
-a picture lies, nor how many were enrolled by then. Tracks that stayed nobody are none: they are
-forgotten after a day.
+Decisions and their frames are compared; not the time of writing, the key of a picture, or the
+number of enrolled persons. Tracks without an identity are left out: they are forgotten after a day.
 """
 
 from collections import Counter
@@ -20,8 +19,16 @@ from sightline.storage.db import Connection
 Row = dict[str, Any]
 Kind = Literal["only in a", "only in b", "name", "details"]
 
-_WHO = ("person_name", "global_id", "access_status")
-_TOLD = ("id", "track_uuid", "epoch", "camera_id", "timestamp", *_WHO, "snapshot_path")
+_IDENTITY_COLUMNS = ("person_name", "global_id", "access_status")
+_REPORTED_COLUMNS = (
+    "id",
+    "track_uuid",
+    "epoch",
+    "camera_id",
+    "timestamp",
+    *_IDENTITY_COLUMNS,
+    "snapshot_path",
+)
 
 _SIGHTINGS = sql.SQL("""
 SELECT id::text, track_uuid::text, epoch, camera_id, timestamp, person_name, global_id,
@@ -48,19 +55,19 @@ FROM {} AS visit WHERE motion_event_id = ANY(%s::uuid[]) ORDER BY visited_at, vi
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One sighting, or one visit, on which two passes do not agree."""
+    """Sighting or visit on which two runs differ."""
 
     kind: Kind
     camera: str
     a: Row | None
     b: Row | None
     changed: tuple[str, ...] = ()
-    """The columns that differ, where both have it; the ids among them: it is another track."""
+    """Columns that differ, if both runs have the row; with the ids it is another track."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What two passes say of the motion events that both are over."""
+    """Differences of two runs over the motion events that both have."""
 
     a: str
     b: str
@@ -68,65 +75,74 @@ class Diff:
     sightings: tuple[int, int]
     visits: tuple[int, int]
     by_person: list[Row] = field(default_factory=list)
-    """Camera, person, sightings of theirs in a and in b, where any of these differ."""
+    """Camera, person, and their sightings in a and in b, where any of these differ."""
     differences: list[Difference] = field(default_factory=list)
     visit_differences: list[Difference] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
-        """Whether the two say the same."""
+        """True if the two runs are equal."""
         return not self.differences and not self.visit_differences
 
     def told(self) -> Row:
-        """All of it, as JSON has it."""
+        """Return all fields for JSON."""
         return {"empty": self.empty} | asdict(self)
 
 
 def diff(db: Connection, a: str, b: str) -> Diff:
-    """Compare two passes. Raises NotFoundError, and ConflictError for a run that is unfinished."""
+    """Compare two runs. Raises NotFoundError, and ConflictError for an unfinished run."""
     events = row_location.common_events(db, a, b)
-    ours, theirs = (_sightings(db, run, events) for run in (a, b))
+    rows_a, rows_b = (_sightings(db, run, events) for run in (a, b))
     visits = [row_location.read(db, run, "visitor_logs", _VISITS, events) for run in (a, b)]
-    found = compare(ours, theirs)
+    differences = compare(rows_a, rows_b)
     return Diff(
         a=a,
         b=b,
         events=len(events),
-        sightings=(len(ours), len(theirs)),
+        sightings=(len(rows_a), len(rows_b)),
         visits=(len(visits[0]), len(visits[1])),
-        by_person=by_person(ours, theirs, found),
-        differences=[_brief(one) for one in found],
+        by_person=by_person(rows_a, rows_b, differences),
+        differences=[_brief(difference) for difference in differences],
         visit_differences=compare(*visits),
     )
 
 
-def compare(ours: Sequence[Row], theirs: Sequence[Row]) -> list[Difference]:
-    """The rows that differ, in the order of time.
+def compare(rows_a: Sequence[Row], rows_b: Sequence[Row]) -> list[Difference]:
+    """Return the rows that differ, ordered by time.
 
-    Two go together by their `id`, or as `pairs` says.
+    Rows are paired by their `id`, else by `pairs`.
     """
-    a, b = ({row["id"]: row for row in rows} for rows in (ours, theirs))
-    other = dict(paired(ours, theirs))
-    found = [_compared(row, b.get(other.get(key, key))) for key, row in a.items()]
-    met = a.keys() | set(other.values())
-    found += [_compared(None, row) for key, row in b.items() if key not in met]
-    return sorted((one for one in found if one), key=_when)
+    a, b = ({row["id"]: row for row in rows} for rows in (rows_a, rows_b))
+    partner = dict(paired(rows_a, rows_b))
+    differences = [_difference(row, b.get(partner.get(key, key))) for key, row in a.items()]
+    paired_ids = a.keys() | set(partner.values())
+    differences += [_difference(None, row) for key, row in b.items() if key not in paired_ids]
+    return sorted((difference for difference in differences if difference), key=_sort_key)
 
 
-def by_person(ours: Iterable[Row], theirs: Iterable[Row], found: Iterable[Difference]) -> list[Row]:
-    """How often each pass saw the people on whom they do not agree, by camera."""
-    a, b = (Counter(_person_at(row) for row in rows) for rows in (ours, theirs))
-    apart = [one for one in found if one.kind != "details"]
-    touched = {_person_at(row) for one in apart for row in (one.a, one.b) if row}
+def by_person(
+    rows_a: Iterable[Row], rows_b: Iterable[Row], differences: Iterable[Difference]
+) -> list[Row]:
+    """Count the sightings of each run by camera and person, for persons who differ."""
+    a, b = (Counter(_cell(row) for row in rows) for rows in (rows_a, rows_b))
+    identity_differences = [
+        difference for difference in differences if difference.kind != "details"
+    ]
+    cells = {
+        _cell(row)
+        for difference in identity_differences
+        for row in (difference.a, difference.b)
+        if row
+    }
     return [
-        {"camera": camera, "person": name, "global_id": person, "a": a[at], "b": b[at]}
-        for at in sorted(touched)
-        for camera, name, person in [at]
+        {"camera": camera, "person": name, "global_id": person, "a": a[cell], "b": b[cell]}
+        for cell in sorted(cells)
+        for camera, name, person in [cell]
     ]
 
 
 def _sightings(db: Connection, run: str, events: Sequence[str]) -> list[Row]:
-    """The rows of the access log, each with what its track adds up to."""
+    """Return the rows of the access log, each with the columns of its track."""
     tracks = row_location.read(db, run, "person_tracks", _TRACKS, events)
     by_id = {track["track_uuid"]: _with_face(db, track) for track in tracks}
     rows = row_location.read(db, run, "access_logs", _SIGHTINGS, events)
@@ -134,7 +150,7 @@ def _sightings(db: Connection, run: str, events: Sequence[str]) -> list[Row]:
 
 
 def _with_face(db: Connection, track: Row) -> Row:
-    """The face as it is: sealed twice it is not the same twice."""
+    """Return a track with its decrypted face: ciphertexts of equal faces differ."""
     columns = (track.pop("embedding"), track.pop("embedding_sealed"))
     face = face_columns.from_columns(
         db.cursor(), face_columns.of_track(track["track_uuid"]), *columns
@@ -142,7 +158,7 @@ def _with_face(db: Connection, track: Row) -> Row:
     return track | {"embedding": None if face is None else face.tobytes()}
 
 
-def _compared(a: Row | None, b: Row | None) -> Difference | None:
+def _difference(a: Row | None, b: Row | None) -> Difference | None:
     if a is None or b is None:
         row: Row = a or b or {}
         return Difference("only in b" if a is None else "only in a", row["camera_id"], a, b)
@@ -151,25 +167,25 @@ def _compared(a: Row | None, b: Row | None) -> Difference | None:
     )
     if not changed:
         return None
-    kind: Kind = "name" if set(changed) & set(_WHO) else "details"
+    kind: Kind = "name" if set(changed) & set(_IDENTITY_COLUMNS) else "details"
     return Difference(kind, a["camera_id"], a, b, changed)
 
 
-def _brief(one: Difference) -> Difference:
-    """What tells a sighting, and what of it differs; no embeddings."""
-    wanted = (set(_TOLD) | set(one.changed)) - {"embedding"}
-    a, b = (_only(row, wanted) for row in (one.a, one.b))
-    return Difference(one.kind, one.camera, a, b, one.changed)
+def _brief(difference: Difference) -> Difference:
+    """Return a difference with the identifying columns and those that differ; no embeddings."""
+    columns = (set(_REPORTED_COLUMNS) | set(difference.changed)) - {"embedding"}
+    a, b = (_select(row, columns) for row in (difference.a, difference.b))
+    return Difference(difference.kind, difference.camera, a, b, difference.changed)
 
 
-def _only(row: Mapping[str, Any] | None, wanted: set[str]) -> Row | None:
-    return None if row is None else {name: row[name] for name in row if name in wanted}
+def _select(row: Mapping[str, Any] | None, columns: set[str]) -> Row | None:
+    return None if row is None else {name: row[name] for name in row if name in columns}
 
 
-def _when(one: Difference) -> tuple[Any, str]:
-    row: Row = one.a or one.b or {}
+def _sort_key(difference: Difference) -> tuple[Any, str]:
+    row: Row = difference.a or difference.b or {}
     return row["timestamp"], row["id"]
 
 
-def _person_at(row: Row) -> tuple[str, str, int]:
+def _cell(row: Row) -> tuple[str, str, int]:
     return row["camera_id"], row["person_name"], row["global_id"]

@@ -1,4 +1,4 @@
-"""Where the rows of a pass are: a promotion exchanges those of the run's motion events."""
+"""Location of a run's rows: a promotion swaps those of the run's motion events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ _LIVE = sql.SQL(
 
 
 def finished(db: Connection, name: str) -> Run:
-    """A run that has come to its end. Raises NotFoundError and ConflictError."""
+    """Return a finished run. Raises NotFoundError and ConflictError."""
     run = runs.get(db, name)
     if run.stage != "done":
         raise ConflictError(f"run {name} is not finished ({run.stage}); see `sightline runs list`")
@@ -34,7 +34,7 @@ def finished(db: Connection, name: str) -> Run:
 
 
 def promotion_of(cursor: Cursor, run: str) -> int | None:
-    """The promotion in force of a run."""
+    """Return the id of a run's promotion in force, if there is one."""
     cursor.execute(
         "SELECT promotion_id FROM promotions WHERE run = %s AND taken_back_at IS NULL", (run,)
     )
@@ -43,55 +43,55 @@ def promotion_of(cursor: Cursor, run: str) -> int | None:
 
 
 def in_force(cursor: Cursor) -> dict[int, str]:
-    """The promotions in force and the runs that they are of, the oldest first."""
+    """Return the promotions in force with their runs, the oldest first."""
     cursor.execute(
         "SELECT promotion_id, run FROM promotions WHERE taken_back_at IS NULL ORDER BY 1"
     )
     return dict(cursor.fetchall())
 
 
-def common_events(db: Connection, one: str, other: str) -> list[str]:
-    """The motion events that two passes are both over. Raises as `finished`."""
-    named = [finished(db, name).name for name in (one, other) if name != LIVE]
-    if not named or one == other:
+def common_events(db: Connection, run: str, other_run: str) -> list[str]:
+    """Return the ids of motion events that two runs share. Raises as `finished`."""
+    runs = [finished(db, name).name for name in (run, other_run) if name != LIVE]
+    if not runs or run == other_run:
         raise ConflictError("give two different passes: two runs, or a run and `live`")
-    return sorted(frozenset.intersection(*(runs.events(db, name) for name in named)))
+    return sorted(frozenset.intersection(*(runs.events(db, name) for name in runs)))
 
 
 def read(
     db: Connection, run: str, table: str, query: sql.SQL, events: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """What a query tells of a pass, `{}` in it being its rows of a table.
+    """Return the rows of a query on a run's table; `{}` in the query stands for the table.
 
-    The query's one parameter are the ids of motion events.
+    The query's one parameter is a list of ids of motion events.
     """
     with db.cursor() as cursor:
         rows = _rows(cursor, run, table)
-    with db.cursor(row_factory=dict_row) as found:
-        return found.execute(query.format(rows), (list(events),)).fetchall()
+    with db.cursor(row_factory=dict_row) as dict_cursor:
+        return dict_cursor.execute(query.format(rows), (list(events),)).fetchall()
 
 
 def _rows(cursor: Cursor, run: str, table: str) -> sql.Composed:
-    """A pass's rows of a table, as a query in parentheses."""
+    """Return a run's rows of a table, as a query in parentheses."""
     public = sql.Identifier("public", table)
     if run == LIVE:
-        aside = [replaced_schema(promotion) for promotion in in_force(cursor)]
-        places = [(public, _LIVE.format(public))]
-        places += [(sql.Identifier(schema, table), sql.Composed([_TRUE])) for schema in aside]
+        replaced = [replaced_schema(promotion) for promotion in in_force(cursor)]
+        locations = [(public, _LIVE.format(public))]
+        locations += [(sql.Identifier(schema, table), sql.Composed([_TRUE])) for schema in replaced]
     elif (promotion := promotion_of(cursor, run)) is not None:
-        places = [(public, _PROMOTED.format(public, sql.Literal(promotion)))]
+        locations = [(public, _PROMOTED.format(public, sql.Literal(promotion)))]
     else:
-        places = [(sql.Identifier(run_schema(run), table), sql.Composed([_TRUE]))]
+        locations = [(sql.Identifier(run_schema(run), table), sql.Composed([_TRUE]))]
     columns = _columns(cursor, table)
     parts = [
-        sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, place, condition)
-        for place, condition in places
+        sql.SQL("SELECT {} FROM {} WHERE {}").format(columns, location, condition)
+        for location, condition in locations
     ]
     return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(parts))
 
 
 def _columns(cursor: Cursor, table: str) -> sql.Composed:
-    """The columns by name: a later migration may have put them in another order."""
+    """Return the columns by name: a later migration may have changed their order."""
     cursor.execute(
         "SELECT column_name FROM information_schema.columns"
         " WHERE table_schema = 'public' AND table_name = %s ORDER BY ordinal_position",

@@ -1,6 +1,6 @@
-"""Rows of motion events that change places, and what follows from it for everything else.
+"""Swap of rows of motion events between schemas, and its consequences for other tables.
 
-The caller holds the lock of the corrections alone: nobody else writes what is moved here.
+The caller holds the corrections' lock exclusively: nobody else writes these rows.
 """
 
 from collections import defaultdict
@@ -32,14 +32,14 @@ _SEEN = """
 SELECT DISTINCT global_id FROM {} WHERE motion_event_id = ANY(%s::uuid[]) AND global_id <> 0
 """
 
-# Rows of a run hold on to people who have been removed, and to events that retention has deleted.
-_LEFT = """
+# Rows of a run may refer to removed employees, and to events that retention has deleted.
+_REMOVED_EMPLOYEES = """
 UPDATE {} AS row SET employee_id = NULL
 WHERE NOT EXISTS (SELECT FROM public.employees WHERE employees.id = row.employee_id)
     AND employee_id IS NOT NULL AND motion_event_id = ANY(%s::uuid[])
 RETURNING global_id
 """
-_NO_EVENT = """
+_DELETED_EVENTS = """
 DELETE FROM {} AS row WHERE motion_event_id = ANY(%s::uuid[]) AND NOT EXISTS (
     SELECT FROM public.motion_events event WHERE event.event_id = row.motion_event_id)
 """
@@ -49,8 +49,8 @@ SELECT employee_id, max(timestamp) FROM public.access_logs
 WHERE motion_event_id = ANY(%s::uuid[]) AND employee_id IS NOT NULL GROUP BY employee_id
 """
 
-# Whose latest moment was among the rows that went has another one now.
-_LAST_SEEN = """
+# An employee's last_seen follows if it came from the outgoing rows.
+_UPDATE_LAST_SEEN = """
 UPDATE public.employees SET last_seen = CASE
     WHEN last_seen <= gone.last THEN now_seen.last ELSE greatest(last_seen, now_seen.last) END
 FROM unnest(%s::uuid[], %s::timestamptz[]) AS gone(employee_id, last)
@@ -77,7 +77,7 @@ JOIN (
 ) AS said USING (global_id) ORDER BY 1
 """
 
-# Strangers alone: the logs keep the name that an enrolled person had, and who was removed.
+# Unknown persons only: the logs keep the names of employees, removed ones included.
 _RENAMED = """
 SELECT DISTINCT log.global_id FROM access_logs log LEFT JOIN person_names named USING (global_id)
 WHERE motion_event_id = ANY(%(events)s::uuid[]) AND access_status = 'unknown'
@@ -97,29 +97,31 @@ ON CONFLICT DO NOTHING
 """
 
 
-def replace(cursor: Cursor, events: Sequence[str], incoming: str, outgoing: str) -> int:
+def swap(cursor: Cursor, events: Sequence[str], incoming: str, outgoing: str) -> int:
     """Move the live rows of motion events to a schema, and those of another to their place.
 
-    Corrections made since hold for what comes. Returns how many sightings came.
+    Corrections made since apply to the incoming rows. Returns the number of incoming sightings.
     """
     cursor.execute("SET LOCAL search_path = public")
-    wanted = list(events)
-    touched = _persons(cursor, "public", wanted) | _persons(cursor, incoming, wanted)
-    cursor.execute(_LAST_SEEN_IN, (wanted,))
-    gone: dict[UUID, datetime] = dict(cursor.fetchall())
-    removed = _detach(cursor, incoming, wanted)
-    _move(cursor, wanted, "public", outgoing)
-    came = _move(cursor, wanted, incoming, "public")
+    event_ids = list(events)
+    persons = _persons(cursor, "public", event_ids) | _persons(cursor, incoming, event_ids)
+    cursor.execute(_LAST_SEEN_IN, (event_ids,))
+    last_seen_before: dict[UUID, datetime] = dict(cursor.fetchall())
+    removed = _detach(cursor, incoming, event_ids)
+    _move(cursor, event_ids, "public", outgoing)
+    sightings = _move(cursor, event_ids, incoming, "public")
     for person in removed:
         employees.unname(cursor, person)
-    touched |= _correct(cursor, wanted)
-    cursor.execute(_STALE_PICTURES, (wanted,))
-    visit_rows.compute(cursor, wanted)
-    relabel.recompute(cursor, touched)
-    cursor.execute(_LAST_SEEN_IN, (wanted,))
-    seen = gone | {person: gone.get(person) for person, _last in cursor.fetchall()}
-    cursor.execute(_LAST_SEEN, (list(seen), list(seen.values())))
-    return came
+    persons |= _correct(cursor, event_ids)
+    cursor.execute(_STALE_PICTURES, (event_ids,))
+    visit_rows.compute(cursor, event_ids)
+    relabel.recompute(cursor, persons)
+    cursor.execute(_LAST_SEEN_IN, (event_ids,))
+    last_seen = last_seen_before | {
+        person: last_seen_before.get(person) for person, _last in cursor.fetchall()
+    }
+    cursor.execute(_UPDATE_LAST_SEEN, (list(last_seen), list(last_seen.values())))
+    return sightings
 
 
 def _persons(cursor: Cursor, schema: str, events: list[str]) -> set[int]:
@@ -131,18 +133,18 @@ def _persons(cursor: Cursor, schema: str, events: list[str]) -> set[int]:
 
 
 def _detach(cursor: Cursor, schema: str, events: list[str]) -> set[int]:
-    """Let rows refer to nothing that is gone; the people who were removed."""
+    """Clear references to deleted rows; return the global ids of removed employees."""
     removed: set[int] = set()
     visits = sql.Identifier(schema, "visitor_logs")
-    cursor.execute(sql.SQL(_NO_EVENT).format(visits), (events,))
+    cursor.execute(sql.SQL(_DELETED_EVENTS).format(visits), (events,))
     for table in (sql.Identifier(schema, "access_logs"), visits):
-        cursor.execute(sql.SQL(_LEFT).format(table), (events,))
+        cursor.execute(sql.SQL(_REMOVED_EMPLOYEES).format(table), (events,))
         removed |= {row[0] for row in cursor}
     return removed
 
 
 def _move(cursor: Cursor, events: list[str], source: str, target: str) -> int:
-    """Move all rows of motion events; how many sightings they are."""
+    """Move all rows of motion events; return the number of sightings."""
     sightings = _sightings(cursor, source, events)
     moved = 0
     for table in ROWS:
@@ -166,7 +168,7 @@ def _move(cursor: Cursor, events: list[str], source: str, target: str) -> int:
 
 
 def _sightings(cursor: Cursor, schema: str, events: list[str]) -> list[str]:
-    """The ids of all sightings of tracks of motion events, also of those that are nobody yet."""
+    """Return the ids of all sightings of motion events' tracks, also without identity."""
     cursor.execute(
         sql.SQL(
             "SELECT track_uuid::text, epoch FROM {owners} WHERE motion_event_id = ANY(%(events)s)"
@@ -178,27 +180,27 @@ def _sightings(cursor: Cursor, schema: str, events: list[str]) -> list[str]:
         ),
         {"events": [UUID(event) for event in events]},
     )
-    # Its next epoch may have sent a picture that nobody has claimed.
-    return [sighting_id(track, at) for track, epoch in cursor for at in range(epoch + 2)]
+    # The next epoch may have sent a picture that no sighting has claimed.
+    return [sighting_id(track, number) for track, epoch in cursor for number in range(epoch + 2)]
 
 
 def _correct(cursor: Cursor, events: list[str]) -> set[int]:
-    """Let what people have said hold for rows that were not there; whose rows follow from it."""
-    asked = {"events": events, "unknown": identity_corrections.UNKNOWN}
+    """Apply corrections to incoming rows; return the global ids whose rows have changed."""
+    parameters = {"events": events, "unknown": identity_corrections.UNKNOWN}
     cursor.execute(_FORGOTTEN, (events,))
     corrected: dict[int, list[UUID]] = defaultdict(list)
-    cursor.execute(_CORRECTED, asked)
+    cursor.execute(_CORRECTED, parameters)
     for track, person in cursor.fetchall():
         corrected[person].append(track)
-    cursor.execute(_MERGED, asked)
+    cursor.execute(_MERGED, parameters)
     merged: dict[int, int] = dict(cursor.fetchall())
     people = identity_corrections.people(cursor, {*corrected, *merged.values()})
     for person, tracks in corrected.items():
         relabel.tracks(cursor, tracks, people[person])
     for person, into in merged.items():
         relabel.person(cursor, person, people[into])
-    cursor.execute(_RENAMED, asked)
+    cursor.execute(_RENAMED, parameters)
     renamed = [row[0] for row in cursor.fetchall()]
-    for person, who in identity_corrections.people(cursor, renamed).items():
-        relabel.person(cursor, person, who)
+    for person, identity in identity_corrections.people(cursor, renamed).items():
+        relabel.person(cursor, person, identity)
     return {*corrected, *merged, *merged.values()}

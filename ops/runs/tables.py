@@ -1,4 +1,4 @@
-"""Makes and deletes the tables that hold the rows of a run."""
+"""Creates and drops the tables that hold the rows of a run."""
 
 from psycopg import sql
 
@@ -17,18 +17,18 @@ _TABLES = (
     "sink_offsets",
     "given_up",
 )
-"""All that sinks write. People, cameras and corrections are those of everybody."""
+"""All tables that sinks write. Employees, cameras and corrections belong to no run."""
 
 
 def create_schema(cursor: Cursor, run: str) -> None:
-    """Make the tables of a run, empty; those that are there are left alone."""
+    """Create the tables of a run, empty; existing ones are kept."""
     _create(cursor, run_schema(run), _TABLES)
 
 
 def create_replaced(cursor: Cursor, promotion: int) -> str:
-    """Make the tables for the rows that a promotion replaces; the schema's name.
+    """Create the tables for the rows that a promotion replaces; return the schema's name.
 
-    Only those: whoever has the schema on their path reaches the live ones for everything else.
+    No other table is created: a search path with this schema reaches the live ones for the rest.
     """
     schema = replaced_schema(promotion)
     _create(cursor, schema, (*ROWS, "stale_snapshots"))
@@ -36,21 +36,21 @@ def create_replaced(cursor: Cursor, promotion: int) -> str:
 
 
 def drop_schema(cursor: Cursor, run: str) -> None:
-    """Delete a run's tables; without them nothing happens."""
+    """Drop a run's schema, if it exists."""
     if run == LIVE:
         raise ValueError("the live tables are no run's")
     drop(cursor, run_schema(run))
 
 
 def drop(cursor: Cursor, schema: str) -> None:
-    """Delete a schema with all that is in it."""
+    """Drop a schema with all tables."""
     cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
 
 def _create(cursor: Cursor, schema: str, tables: tuple[str, ...]) -> None:
     cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     for table in tables:
-        # With defaults, checks, indexes and numbering of its own; without triggers and references.
+        # The copy has its own defaults, checks, indexes and identities, no triggers or references.
         cursor.execute(
             sql.SQL("CREATE TABLE IF NOT EXISTS {} (LIKE {} INCLUDING ALL)").format(
                 sql.Identifier(schema, table), sql.Identifier("public", table)

@@ -114,6 +114,6 @@ class Gallery:
             self._strange_packs.add(pack)
             log.warning(
                 "%d of %d enrolled people have no photo embedded by the pack %s, so they are not "
-                "recognised: run `sightline people refresh`",
+                "recognised: run `sightline employees refresh`",
                 without, len(self._people), pack,
             )  # fmt: skip

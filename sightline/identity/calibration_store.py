@@ -57,9 +57,7 @@ def stored(cursor: Cursor, calibration_id: str) -> Calibration:
         "SELECT calibration::text FROM calibrations WHERE calibration_id = %s", (calibration_id,)
     ).fetchone()
     if row is None:
-        raise NotFoundError(
-            f"no calibration {calibration_id[:80]}; see `sightline calibrate --list`"
-        )
+        raise NotFoundError(f"no calibration {calibration_id[:80]}; see `sightline calibrate list`")
     return _read(row[0], calibration_id)
 
 
@@ -69,7 +67,7 @@ def _read(text: str, what: str) -> Calibration:
     except ValueError as error:
         raise SightlineError(
             f"the stored calibration of {what[:80]} cannot be read: measure again, or go back"
-            " with `sightline calibrate --activate builtin`"
+            " with `sightline calibrate activate builtin`"
         ) from error
 
 

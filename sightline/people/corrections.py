@@ -159,7 +159,7 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
     identity_corrections.lock(cursor)
     who = _person(cursor, global_id)
     if who.employee_id:
-        raise ConflictError(f"{who.name} is enrolled: `sightline people remove` forgets them")
+        raise ConflictError(f"{who.name} is enrolled: `sightline employees remove` forgets them")
     _record(cursor, "forget", made_by, global_id=global_id)
     cursor.execute("DELETE FROM person_names WHERE global_id = %s", (global_id,))
     cursor.execute(

@@ -130,7 +130,7 @@ def lock(cursor: Cursor, name: str) -> UUID:
     cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,))
     row = cursor.fetchone()
     if row is None:
-        raise NotFoundError(f"nobody is called {name[:80]}; see `sightline people list`")
+        raise NotFoundError(f"nobody is called {name[:80]}; see `sightline employees list`")
     return cast(UUID, row[0])
 
 
@@ -316,7 +316,7 @@ def shown(db: Connection, name: str) -> dict[str, Any]:
     with db.cursor(row_factory=dict_row) as cursor:
         person = cursor.execute("SELECT * FROM employees WHERE name = %s", (name,)).fetchone()
         if person is None:
-            raise SightlineError(f"nobody is called {name[:80]}; see `sightline people list`")
+            raise SightlineError(f"nobody is called {name[:80]}; see `sightline employees list`")
         templates = cursor.execute(
             "SELECT template_id, pack, face_dimension(embedding, embedding_sealed) AS dimension,"
             " quality, photo_url, created_at FROM face_templates WHERE employee_id = %s"

@@ -1,4 +1,4 @@
-"""Who was erased: what still comes of them, late or with a replay, is not written down."""
+"""Suppression list: late or replayed records of erased persons are not stored again."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,33 +10,41 @@ _TRACKS = "SELECT track_uuid::text FROM public.erased_tracks WHERE track_uuid = 
 
 _PERSONS = "SELECT global_id, erasure_id FROM public.erased_persons WHERE global_id = ANY(%s)"
 
-_BAR = """
+_INSERT_TRACKS = """
 INSERT INTO public.erased_tracks (track_uuid, erasure_id)
 SELECT unnest(%s::uuid[]), %s ON CONFLICT DO NOTHING
 """
 
 
-def tracks(cursor: psycopg.Cursor[Any], among: Iterable[str]) -> set[str]:
-    """Those of some tracks that were an erased person's."""
-    wanted = sorted(set(among))
-    found = cursor.execute(_TRACKS, (wanted,)).fetchall() if wanted else []
-    return {row[0] for row in found}
+def tracks(cursor: psycopg.Cursor[Any], candidates: Iterable[str]) -> set[str]:
+    """Return those of the tracks that belonged to an erased person."""
+    track_ids = sorted(set(candidates))
+    rows = cursor.execute(_TRACKS, (track_ids,)).fetchall() if track_ids else []
+    return {row[0] for row in rows}
 
 
-def said_of(cursor: psycopg.Cursor[Any], said: Sequence[tuple[str, int]]) -> set[str]:
-    """Those tracks, each with the person that it is, that are or were an erased person's.
+def said_of(cursor: psycopg.Cursor[Any], identities: Sequence[tuple[str, int]]) -> set[str]:
+    """Return the tracks of (track, global id) pairs that belong to an erased person.
 
-    One that is heard of for the first time is noted.
+    Tracks that are not on the list yet are added.
     """
-    gone = tracks(cursor, [track for track, _person in said])
-    persons = sorted({person for _track, person in said if person})
+    suppressed = tracks(cursor, [track for track, _person in identities])
+    persons = sorted({person for _track, person in identities if person})
     erased: dict[int, UUID] = dict(cursor.execute(_PERSONS, (persons,)).fetchall())
-    new = {track: erased[who] for track, who in said if who in erased and track not in gone}
-    for erasure in set(new.values()):
-        bar(cursor, sorted(track for track, of in new.items() if of == erasure), erasure)
-    return gone | new.keys()
+    added = {
+        track: erased[person]
+        for track, person in identities
+        if person in erased and track not in suppressed
+    }
+    for erasure in set(added.values()):
+        suppress_tracks(
+            cursor,
+            sorted(track for track, erasure_id in added.items() if erasure_id == erasure),
+            erasure,
+        )
+    return suppressed | added.keys()
 
 
-def bar(cursor: psycopg.Cursor[Any], theirs: Sequence[str], erasure: UUID) -> None:
-    """Note tracks as those of somebody whom this erasure is about."""
-    cursor.execute(_BAR, (list(theirs), erasure))
+def suppress_tracks(cursor: psycopg.Cursor[Any], track_ids: Sequence[str], erasure: UUID) -> None:
+    """Add tracks of the person of an erasure to the list."""
+    cursor.execute(_INSERT_TRACKS, (list(track_ids), erasure))

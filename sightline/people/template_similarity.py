@@ -82,7 +82,7 @@ def check_agreement(known: Sequence[Vector], looks: Sequence[Look], agree: float
         raise PhotoError(
             Reason.FACES_DISAGREE,
             f"{', '.join(odd)}: this is not the face of {others}; leave the wrong photos out, or "
-            "insist that all are right (--anyway)",
+            "insist that all are right (--force)",
         )
 
 
@@ -100,7 +100,7 @@ def check_nobody_else(
                     Reason.ALREADY_ENROLLED,
                     f"{one.label}: {other.name} is enrolled with this face (score "
                     f"{other.score:.2f}, {bar:.2f} is enough); add the photo to them, or "
-                    "insist that these are two people (--anyway)",
+                    "insist that these are two people (--force)",
                 )
 
 

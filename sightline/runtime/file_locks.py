@@ -1,4 +1,4 @@
-"""Locks between processes: the kernel frees them when their holder dies."""
+"""File locks between processes: the kernel releases them when their holder dies."""
 
 import fcntl
 import os
@@ -9,9 +9,9 @@ from typing import IO
 
 
 def try_lock(path: Path) -> IO[str] | None:
-    """Lock a file, made when it is not there: it is held until the result is closed.
+    """Lock a file, created if absent, until the returned handle is closed.
 
-    None when another process holds it.
+    Returns None if another process holds the lock.
     """
     handle = path.open("a+")
     try:
@@ -23,7 +23,7 @@ def try_lock(path: Path) -> IO[str] | None:
 
 
 def lock(path: Path) -> IO[str]:
-    """Lock a file, made when it is not there, after waiting for it; held until it is closed."""
+    """Wait for the lock of a file, created if absent; it is held until the handle is closed."""
     while True:
         handle = path.open("a+")
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -33,7 +33,10 @@ def lock(path: Path) -> IO[str]:
 
 
 def _is_at(handle: IO[str], path: Path) -> bool:
-    """Whether an open file is still the one at a path: who held its lock may have removed it."""
+    """Return True if an open file is still the file at a path.
+
+    The previous holder of the lock may have removed it.
+    """
     try:
         return os.path.samestat(path.stat(), os.fstat(handle.fileno()))
     except FileNotFoundError:
@@ -42,6 +45,6 @@ def _is_at(handle: IO[str], path: Path) -> bool:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock, after waiting for it."""
+    """Wait for a lock, and hold it during the block."""
     with lock(path):
         yield

@@ -13,16 +13,16 @@ ROWS = (
     "snapshots",
     "pending_snapshots",
 )
-"""What was seen, each row of one motion event: what changes places when a run is promoted."""
+"""Tables with rows of one motion event each, which a promotion swaps."""
 
 
 def replaced_schema(promotion: int) -> str:
-    """Where the rows are that a promotion has replaced."""
+    """Return the schema of the rows that a promotion has replaced."""
     return f"replaced_{promotion}"
 
 
 def forget_faces(cursor: Cursor, person: int) -> None:
-    """Delete how somebody looked from every schema that is not the live one."""
+    """Delete a person's embeddings in every schema except the live one."""
     cursor.execute(
         "SELECT table_schema FROM information_schema.tables"
         " WHERE table_name = 'person_tracks' AND table_schema <> 'public'"

@@ -1,4 +1,4 @@
-"""Runs as the database knows them: over which frames, with which models, and how far they are."""
+"""Table `runs`: the frames, models and stage of each run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,13 +19,12 @@ Cursor = psycopg.Cursor[TupleRow]
 Stage = Literal["new", "vision", "matching", "sinks", "done", "failed"]
 
 Spans = dict[str, dict[int, tuple[int, int]]]
-"""Of each frames topic its partitions, and in each the offsets from the first to behind the last
-frame of a run."""
+"""Offsets of a run's frames by topic and partition: first, and last + 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A pass over frames that are in Kafka already."""
+    """Replay run over frames that are in Kafka already."""
 
     name: str
     from_at: datetime
@@ -36,33 +35,33 @@ class Run:
     stage: Stage
     spans: Spans
     detail: str = ""
-    """What keeps it from being exact, one thing after the other."""
+    """Reasons why the run is not exact, joined by `; `."""
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing left to do."""
+        """True if no stage is left."""
         return self.stage in ("done", "failed")
 
     @property
     def pack_setting(self) -> Literal["auto", "dlib"]:
-        """The setting `pack` that means its pack, whatever it is elsewhere."""
+        """Value of the setting `pack` that selects the run's pack."""
         return "dlib" if self.pack == "dlib" else "auto"
 
     @property
     def fleets(self) -> list[str]:
-        """Whose frames it reads."""
+        """Fleets whose frames the run reads."""
         return sorted(topic.removeprefix("frames.") for topic in self.spans)
 
 
 def find(db: Connection, name: str) -> Run | None:
-    """The run of a name."""
+    """Return the run of a name, or None."""
     with db.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute("SELECT * FROM runs WHERE name = %s", (name,)).fetchone()
     return None if row is None else _run(row)
 
 
 def get(db: Connection, name: str) -> Run:
-    """The run of a name. Raises NotFoundError."""
+    """Return the run of a name. Raises NotFoundError."""
     run = find(db, name)
     if run is None:
         raise NotFoundError(f"there is no run {name[:40]}; see `sightline runs list`")
@@ -70,9 +69,9 @@ def get(db: Connection, name: str) -> Run:
 
 
 def claim(db: Connection, name: str) -> None:
-    """Keep others from working on a run until the connection is closed.
+    """Lock a run for this connection until it is closed.
 
-    Raises ConflictError where somebody does.
+    Raises ConflictError if another process works on the run.
     """
     row = db.execute(
         "SELECT pg_try_advisory_lock(hashtextextended('run|' || %s, 0))", (name,)
@@ -82,7 +81,7 @@ def claim(db: Connection, name: str) -> None:
 
 
 def add(cursor: Cursor, run: Run, made_by: str | None) -> bool:
-    """Note a new run; False where the name is taken."""
+    """Store a new run; return False if the name is taken."""
     cursor.execute(
         "INSERT INTO runs (name, from_at, to_at, cameras, models, pack, detail, ends, made_by)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -101,8 +100,8 @@ def add(cursor: Cursor, run: Run, made_by: str | None) -> bool:
     return cursor.rowcount == 1
 
 
-def reach(db: Connection, name: str, stage: Stage) -> None:
-    """Note that all before a stage is done."""
+def set_stage(db: Connection, name: str, stage: Stage) -> None:
+    """Store the stage that a run has reached."""
     db.execute(
         "UPDATE runs SET stage = %s, done_at = CASE WHEN %s = 'done' THEN now() END"
         " WHERE name = %s",
@@ -110,17 +109,17 @@ def reach(db: Connection, name: str, stage: Stage) -> None:
     )
 
 
-def remark(db: Connection, name: str, what: str) -> None:
-    """Add to what keeps a run from being exact; said once, however often it is said."""
+def remark(db: Connection, name: str, reason: str) -> None:
+    """Add a reason why a run is not exact; each reason is stored once."""
     db.execute(
-        "UPDATE runs SET detail = concat_ws('; ', detail, %(what)s::text) WHERE name = %(name)s"
-        " AND strpos(coalesce(detail, ''), %(what)s) = 0",
-        {"name": name, "what": what},
+        "UPDATE runs SET detail = concat_ws('; ', detail, %(reason)s::text) WHERE name = %(name)s"
+        " AND strpos(coalesce(detail, ''), %(reason)s) = 0",
+        {"name": name, "reason": reason},
     )
 
 
 def events(db: Connection, name: str) -> frozenset[str]:
-    """The motion events whose frames belong to a run."""
+    """Return the ids of the motion events whose frames belong to a run."""
     table = sql.Identifier(run_schema(name), "motion_events")
     rows = db.execute(sql.SQL("SELECT event_id::text FROM {}").format(table))
     return frozenset(event for (event,) in rows)
@@ -136,7 +135,7 @@ ORDER BY run.made_at, run.name
 
 
 def listed(db: Connection) -> list[dict[str, Any]]:
-    """All runs, the oldest first."""
+    """Return all runs, the oldest first."""
     with db.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_LISTED).fetchall()
 

@@ -91,7 +91,7 @@ class CommandLine:
         return int(self._run("split", str(person), *tracks)["new_global_id"])
 
     def not_this_person(self, track: str) -> int:
-        return int(self._run("not", track)["new_global_id"])
+        return int(self._run("reject", track)["new_global_id"])
 
     def forget(self, person: int) -> None:
         self._run("forget", str(person))

@@ -87,7 +87,7 @@ def test_a_folder_without_people_is_an_error(
 def test_the_command_reports_without_a_database(folder: Path, shared: Path, home: Path) -> None:
     report = home / "det.png"
     done = run_sightline(
-        home, "calibrate", str(folder), "--models", str(shared / "models"),
+        home, "calibrate", "measure", str(folder), "--models", str(shared / "models"),
         "--dry-run", "--report", str(report),
         env={"COLUMNS": "100"},
     )  # fmt: skip
@@ -102,7 +102,13 @@ def test_one_person_is_too_few(folder: Path, tmp_path: Path, shared: Path, home:
     (folder / "s8").rename(alone / "s8")
     try:
         done = run_sightline(
-            home, "calibrate", str(alone), "--models", str(shared / "models"), check=False
+            home,
+            "calibrate",
+            "measure",
+            str(alone),
+            "--models",
+            str(shared / "models"),
+            check=False,
         )
     finally:
         (alone / "s8").rename(folder / "s8")

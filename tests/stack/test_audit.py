@@ -63,12 +63,12 @@ def test_who_looks_at_a_person_by_the_api_is_written_down(
     employee, who = person
     answer = client.get(f"/api/v1/employees/{employee}", headers={"X-Purpose": " a  visit "})
     assert answer.status_code == 200
-    (line,) = lines(stack, who, "people.show")
+    (line,) = lines(stack, who, "employees.show")
     assert (line["outcome"], line["purpose"], line["actor_kind"]) == ("done", "a visit", "key")
     assert line["address"] == "testclient"
     asked = {"search": "Audrey", "no\0parameter": "1"}
     assert client.get("/api/v1/employees", params=asked).status_code == 200
-    (line,) = lines(stack, who, "people.list")
+    (line,) = lines(stack, who, "employees.list")
     assert line["about"]["filters"] == ["search"]
     assert answer.json()["name"] not in json.dumps(line, default=str), "ids, no names"
 
@@ -79,12 +79,12 @@ def test_a_change_is_written_down_with_it_and_a_refusal_too(
     employee, who = person
     change = {"department": "archive"}
     assert client.patch(f"/api/v1/employees/{employee}", json=change).status_code == 200
-    assert [one["outcome"] for one in lines(stack, who, "people.set")] == ["done"]
+    assert [one["outcome"] for one in lines(stack, who, "employees.set")] == ["done"]
     assert client.patch(f"/api/v1/employees/{employee}", json={}).status_code == 422
-    assert [one["outcome"] for one in lines(stack, who, "people.set")] == ["refused", "done"]
+    assert [one["outcome"] for one in lines(stack, who, "employees.set")] == ["refused", "done"]
     with client_of(stack, Role.VIEWER) as viewer:
         assert viewer.delete(f"/api/v1/employees/{employee}").status_code == 403
-    (line,) = lines(stack, who, "people.remove")
+    (line,) = lines(stack, who, "employees.remove")
     assert (line["outcome"], line["role"], line["about"]["status"]) == ("refused", "viewer", 403)
 
 
@@ -128,8 +128,8 @@ def test_commands_are_written_down_with_whom_they_are_about(
     with connect(stack) as db:
         row = db.execute("SELECT name FROM employees WHERE id = %s", (employee,)).fetchone()
     name = row[0] if row else ""
-    run(stack, "people", "show", name, "--purpose", "a check")
-    line = lines(stack, who, "people.show")[0]
+    run(stack, "employees", "show", name, "--purpose", "a check")
+    line = lines(stack, who, "employees.show")[0]
     assert (line["actor_kind"], line["purpose"], line["outcome"]) == ("command", "a check", "done")
     assert line["address"]
     found = json.loads(run(stack, "audit", "list", "--person", name, "--limit", "3", "--json"))

@@ -85,20 +85,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, folder: Path) -> None:
-    document = sightline_json(restored, "calibrate", str(folder))
+    document = sightline_json(restored, "calibrate", "measure", str(folder))
     assert (document["pack"], document["people"], document["portraits"]) == ("dlib", 6, 18)
     with connect(restored) as db:
         kept = calibration_store.in_force(db, "dlib")
     assert kept.id == document["id"] and kept.measured
     assert told(restored).scale("dlib", 5, 1e-2) == kept.scale(5, 1e-2)
 
-    (row,) = [
-        one for one in sightline_json(restored, "calibrate", "--list") if one["pack"] == "dlib"
-    ]
+    (row,) = [one for one in sightline_json(restored, "calibrate", "list") if one["pack"] == "dlib"]
     assert row["calibration_id"] == kept.id and row["in_force"] is True
     drawn = folder / "det.png"
     shown = run_sightline(
-        restored.home, "calibrate", "--report", str(drawn), env={"COLUMNS": "100"}
+        restored.home, "calibrate", "show", "--report", str(drawn), env={"COLUMNS": "100"}
     )
     assert kept.id in shown.stdout and "not promised" in shown.stdout
     assert drawn.read_bytes().startswith(b"\x89PNG")
@@ -108,16 +106,18 @@ def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, fo
             "UPDATE calibrations SET calibration = calibration - 'agree' WHERE in_force"
             " AND pack = 'dlib'"
         )
-    failed = run_sightline(restored.home, "calibrate", "--show", ".", check=False)
+    failed = run_sightline(restored.home, "calibrate", "show", check=False)
     assert failed.returncode == 1 and "cannot be read: measure again" in failed.stderr
-    run(restored, "calibrate", "--activate", "builtin")
+    run(restored, "calibrate", "activate", "builtin")
     assert told(restored).scale("dlib", 5, 1e-2) == builtin("dlib").scale(5, 1e-2)
 
 
 def test_the_command_takes_enrolled_people_for_strangers_too(
     restored: Settings, folder: Path
 ) -> None:
-    both = sightline_json(restored, "calibrate", str(folder), "--impostors", "both", "--dry-run")
+    both = sightline_json(
+        restored, "calibrate", "measure", str(folder), "--impostors", "both", "--dry-run"
+    )
     assert both["people"] >= 6 and "enrolled here and those of the folder" in both["source"]
     with connect(restored) as db:
         assert calibration_store.in_force(db, "dlib") == builtin("dlib")

@@ -334,7 +334,7 @@ def test_a_forgotten_person_leaves_rows_without_a_face(
     for correction, more in ((name_person, ["Courier"]), (merge, [y]), (forget, [])):
         with pytest.raises(NotFoundError, match="forgotten"):
             logs.correct(correction, x, *more)
-    with pytest.raises(ConflictError, match="people remove"):
+    with pytest.raises(ConflictError, match="employees remove"):
         logs.correct(forget, ann)
 
 

@@ -36,7 +36,7 @@ RUN_BY = {
     },
     "e2e/test_corrections.py": {
         "test_corrections_are_in_all_logs_at_once_and_in_all_that_comes": [
-            "sightline persons not 6f1c7a52-58a1-5d0e-9d0c-2d3a3f0c9b11"
+            "sightline persons reject 6f1c7a52-58a1-5d0e-9d0c-2d3a3f0c9b11"
         ],
     },
     "stack/test_up_down.py": {
@@ -72,7 +72,7 @@ RUN_BY = {
     },
     "stack/test_people_backup.py": {
         "test_everybody_comes_back_with_every_number": [
-            "sightline people restore people.zip --replace"
+            "sightline employees restore people.zip --replace"
         ],
     },
     "stack/test_enrol_list.py": {
@@ -108,15 +108,17 @@ RUN_BY = {
     },
     "stack/test_calibrate.py": {
         "test_the_command_keeps_and_publishes_what_it_measures": [
-            "sightline calibrate portraits/",
-            "sightline calibrate portraits/ --report det.png",
+            "sightline calibrate measure portraits/",
+            "sightline calibrate measure portraits/ --report det.png",
         ],
         "test_the_command_takes_enrolled_people_for_strangers_too": [
-            "sightline calibrate portraits/ --impostors both"
+            "sightline calibrate measure portraits/ --impostors both"
         ],
     },
     "models/test_calibrate_portraits.py": {
-        "test_the_command_reports_without_a_database": ["sightline calibrate portraits/ --dry-run"],
+        "test_the_command_reports_without_a_database": [
+            "sightline calibrate measure portraits/ --dry-run"
+        ],
     },
 }
 """What takes long, or is not for a stack that is shared: the test that does it."""
@@ -209,7 +211,7 @@ def stood_in(stack: Settings, line: str) -> str:
     if "0123456789ab" in line:
         made = well(stack, "keys create docs --role guard --json")
         line = line.replace("0123456789ab", json.loads(made)["key_id"])
-    if line.startswith("sightline erase --"):
+    if line.startswith(("sightline erase verify", "sightline erase show")):
         with connect(stack) as db:
             found = db.execute("SELECT erasure_id FROM erasures ORDER BY done_at DESC").fetchone()
         assert found is not None

@@ -105,7 +105,7 @@ def test_a_person_is_enrolled_changed_and_removed_by_command(
     )  # fmt: skip
     assert (done["is_new"], done["added"], done["pack"]) == (True, 1, "dlib")
     assert waiting(stack) == 0, "the command delivers what it has written"
-    shown = sightline_json(stack, "people", "show", name)
+    shown = sightline_json(stack, "employees", "show", name)
     assert (shown["department"], shown["email"]) == ("Lab", "ann@example.org")
     assert (shown["is_authorized"], shown["photo_url"]) == (
         False, "enrollment_photos/Enrol_Ann.jpg",
@@ -116,14 +116,14 @@ def test_a_person_is_enrolled_changed_and_removed_by_command(
     assert (first.name, first.is_authorized, len(first.templates)) == (name, False, 1)
     assert np.linalg.norm(np.frombuffer(first.templates[0].vector, "<f4")) == pytest.approx(1)
 
-    run(stack, "people", "set", name, "--status", "suspended", "--authorized")
+    run(stack, "employees", "set", name, "--status", "suspended", "--authorized")
     changed = gallery(stack, done["person_id"])[-1]
     assert changed is not None
     assert (changed.status, changed.is_authorized) == ("suspended", True)
     assert changed.revision > first.revision
-    assert name in {one["name"] for one in sightline_json(stack, "people")}
+    assert name in {one["name"] for one in sightline_json(stack, "employees")}
 
-    run(stack, "people", "remove", name)
+    run(stack, "employees", "remove", name)
     assert gallery(stack, done["person_id"])[-1] is None
     assert name not in people(stack)
     with pytest.raises(SightlineError):

@@ -233,7 +233,7 @@ def test_removing_takes_the_name_off_snapshots_and_the_face_off_tracks(
             " (%s, 'rules-cam', now(), now(), '{1,2,3,4}', %s, %s, 'Rules Ida', %s, 'dlib')",
             (track, done.global_id, done.person_id, look(photo("Ana Lima"), pack, stack).vector),
         )
-    run(stack, "people", "remove", "Rules Ida")
+    run(stack, "employees", "remove", "Rules Ida")
     assert rows(
         stack, "SELECT persons_name FROM snapshot_owners WHERE sighting_id = %s", sighting
     ) == [(None,)]

@@ -199,7 +199,9 @@ def test_nothing_of_an_erased_person_is_left_but_what_the_report_lists(
         assert hay.in_store()
         assert hay.in_topics().keys() >= {GALLERY.name, SIGHTINGS.name, TRACKS.name}
 
-        report = json.loads(run(stack, "erase", one.name, "--purpose", "they asked", "--json"))
+        report = json.loads(
+            run(stack, "erase", "person", one.name, "--purpose", "they asked", "--json")
+        )
 
         live_on(one, last)
         assert not hay.in_database()
@@ -211,11 +213,11 @@ def test_nothing_of_an_erased_person_is_left_but_what_the_report_lists(
         # Everybody else is as they were.
         assert other.track_id in rows_of(stack, stranger)
         file = Path(report["file"])
-        run(stack, "erase", "--verify", str(file))
+        run(stack, "erase", "verify", str(file))
         told = json.loads(file.read_text())
         told["kept"]["topics"].pop()
         file.write_text(json.dumps(told))
-        assert "was changed" in str(command(stack, "erase", "--verify", str(file)).exception)
+        assert "was changed" in str(command(stack, "erase", "verify", str(file)).exception)
 
 
 def live_on(one: Scene, walk: Walk) -> None:
@@ -389,13 +391,15 @@ def test_an_erasure_that_is_killed_goes_on_where_it_was(stack: Settings, tmp_pat
 
         (tmp_path / "erase.rows-erased").touch()
         environment = {"SIGHTLINE_FAULTS": str(tmp_path)}
-        died = run_sightline(stack.home, "erase", name, env=environment, check=False, seconds=280)
+        died = run_sightline(
+            stack.home, "erase", "person", name, env=environment, check=False, seconds=280
+        )
         assert died.returncode == -signal.SIGKILL, died.stderr
         for place in (Fault.OBJECTS_ERASED, Fault.MATCHERS_FORGOT):
             # By its name, which no row has any more.
             with cut_off_at(place), pytest.raises(CutOffError):
                 erase(stack, Asked(name, "a test"))
-        report = json.loads(run(stack, "erase", name, "--json"))
+        report = json.loads(run(stack, "erase", "person", name, "--json"))
 
         assert report["person"] == {"global_ids": [person], "person_id": None}
         assert report["deleted"]["rows"]["public.access_logs"] == 1

@@ -187,7 +187,7 @@ def test_monitoring_is_on_loopback_stays_with_its_home_and_goes(watched: Path) -
     assert {"prometheus": "up"}.items() <= parts(settings).items()
     assert "Prometheus" in down(settings)
     assert Prometheus(home).running() == []
-    monitor(settings, wanted=False)
+    monitor(settings, enabled=False)
     assert "prometheus" not in parts(settings)
 
 

@@ -88,14 +88,14 @@ def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path)
         corrections.merge(cursor, twin, stranger)
     deliver(stack)
     file = tmp_path / "people.zip"
-    said = sightline_json(stack, "people", "backup", str(file))
+    said = sightline_json(stack, "employees", "backup", str(file))
     assert file.stat().st_mode & 0o777 == 0o600
     before, in_gallery = everything(stack), gallery(stack)
     assert said["people"] == len(before["employees"])
     assert said["tracks"] == len(before["person_tracks"])
 
     # One is removed, one is changed into the other's name, one comes, a stranger is forgotten.
-    run(stack, "people", "remove", "Backup Ann")
+    run(stack, "employees", "remove", "Backup Ann")
     with connect(stack) as db, db.cursor() as cursor:
         cursor.execute("UPDATE employees SET name = 'Backup Ann' WHERE name = 'Backup Bob'")
         corrections.forget(cursor, stranger)
@@ -103,7 +103,7 @@ def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path)
     later, _ = met(stack, unit(6))
     with pytest.raises(ConflictError, match="--replace"):
         restore(stack, file)
-    run(stack, "people", "restore", str(file), "--replace")
+    run(stack, "employees", "restore", str(file), "--replace")
 
     after = everything(stack)
     kept = [row for row in after["detected_persons"] if row[0] != str(later)]
@@ -135,7 +135,7 @@ def test_a_restored_person_is_later_than_what_a_broker_has_kept(
     dora, file = enrolled(stack, "Backup Dora", 7), tmp_path / "people.zip"
     backup(stack, file)
     eve = enrolled(stack, "Backup Eve", 8)
-    run(stack, "people", "set", "Backup Dora", "--department", "Moved")
+    run(stack, "employees", "set", "Backup Dora", "--department", "Moved")
     known = gallery(stack)[dora].revision
     with connect(stack) as db:
         db.execute("DELETE FROM employees WHERE id = %s", (eve,))

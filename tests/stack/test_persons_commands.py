@@ -67,7 +67,7 @@ def test_persons_are_listed_shown_named_merged_and_their_history_is_told(
     [
         (("show", "12345"), "there is no person 12345"),
         (("merge", "nobody of this name", "12345"), "nobody is called nobody of this name"),
-        (("not", "track-7"), "track-7 is no id of a track"),
+        (("reject", "track-7"), "track-7 is no id of a track"),
     ],
 )
 def test_what_cannot_be_is_one_line(stack: Settings, arguments: tuple[str, ...], why: str) -> None:

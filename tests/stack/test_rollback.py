@@ -54,7 +54,7 @@ def fill(own: Settings) -> None:
         person, _ = employees.find_or_add(cursor, "Rolled Ann", Details())
         employees.add_look(cursor, person, "backup-pack", "ann.jpg", Look(b"", unit(31), 0.7))
     met(own, unit(32))
-    with recorded(Recording(own, "people.list", command_actor())):
+    with recorded(Recording(own, "employees.list", command_actor())):
         pass
 
 

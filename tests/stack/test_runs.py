@@ -166,7 +166,7 @@ def test_a_promoted_run_is_what_people_query_until_it_is_taken_back(
     live.tell()  # the sinks have nothing to put right
     assert live.shown() == after
 
-    command(stack, "runs", "promote", "live")
+    command(stack, "runs", "rollback")
     live.tell()
     assert live.shown() == before
     assert compared(stack, LIVE, name).told() == differs
@@ -257,7 +257,7 @@ def test_what_cannot_be_promoted_is_refused_in_one_line(
         in_one(stack, promote, name)
         with pytest.raises(ConflictError, match="already"):
             in_one(stack, promote, name)
-        with pytest.raises(ConflictError, match=f"promote live --instead-of {name}"):
+        with pytest.raises(ConflictError, match=f"runs rollback {name}"):
             in_one(stack, promote, other)
         refused = run_sightline(stack.home, "runs", "delete", name, check=False)
         assert refused.returncode == 1

@@ -338,7 +338,7 @@ def test_a_program_without_the_key_says_so_in_a_line(sealed: Settings) -> None:
     (known,) = read_keys(plain_text(sealed)).ids
     connect(sealed).close()  # notes the key
     other = {"SIGHTLINE_ENCRYPTION__KEYS": new_key()}
-    result = run_sightline(sealed.home, "people", "list", check=False, env=other)
+    result = run_sightline(sealed.home, "employees", "list", check=False, env=other)
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert known in result.stderr

@@ -40,7 +40,7 @@ def test_of_two_photos_the_first_is_right() -> None:
 
 
 def test_who_is_enrolled_is_right_even_with_looks_of_two_kinds() -> None:
-    known = [at(0), at(0, 1)]  # enrolled with --anyway: twins on one card, or a mask
+    known = [at(0), at(0, 1)]  # enrolled with --force: twins on one card, or a mask
     check_agreement(known, looks(at(20), at(20, 1)), 0.7)
     with pytest.raises(PhotoError, match=r"^photo 0, photo 1: "):
         check_agreement([at(0)], looks(at(0, 1), at(5, 1)), 0.7)

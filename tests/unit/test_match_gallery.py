@@ -99,7 +99,7 @@ def test_vectors_of_two_packs_never_meet(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.WARNING):
         assert gallery.nearest("another", face(1)) == []
         assert gallery.nearest("another", face(1)) == []
-    assert [one.message for one in caplog.records if "people refresh" in one.message] != []
+    assert [one.message for one in caplog.records if "employees refresh" in one.message] != []
     assert len(caplog.records) == 1, "it is said once"
 
 
