@@ -20,13 +20,13 @@ from sightline.runtime.settings import Settings
 Photos = tuple[tuple[str, Path], ...]
 
 _WARM_UP_FRAMES = 20
-_AGREEING_SHOTS = 3
-_WANTED_RATE = 1e-3
+_AGREEING_OBSERVATIONS = 3
+_TARGET_FPIR = 1e-3
 
 
 @dataclass(slots=True)
 class Result:
-    """What the loop did with a film."""
+    """Result of the loop over a film."""
 
     frames: int = 0
     seconds: float = 0.0
@@ -41,15 +41,15 @@ class Result:
 
 
 class Loop:
-    """The models, on all cores and without spinning, and the people whom they are to know."""
+    """A single-process loop: models on all cores without spinning, and a brute-force gallery."""
 
     def __init__(self, models: Path | None, photos: Photos) -> None:
         cores = len(os.sched_getaffinity(0))
         cv2.setNumThreads(cores)
         pack = "auto" if models else "dlib"
         self._pack = load_pack(Settings(models=models, pack=pack, model_threads=cores))
-        scale = builtin(self._pack.id).scale(len(photos), _WANTED_RATE)
-        self._same = scale.threshold(_AGREEING_SHOTS)
+        scale = builtin(self._pack.id).scale(len(photos), _TARGET_FPIR)
+        self._threshold = scale.threshold(_AGREEING_OBSERVATIONS)
         self._names = [name for name, _ in photos]
         self._gallery = np.stack([self._enrol(path) for _, path in photos])
 
@@ -58,19 +58,19 @@ class Loop:
         return self._pack.embedder.embed(image, self._pack.faces.detect(image)[0])
 
     def _name(self, vector: Floats) -> str:
-        """Brute force: the most alike of all who are enrolled, if alike enough."""
+        """Return the best enrolled person of a brute-force search, or an empty name."""
         scores = self._gallery @ vector
         best = int(scores.argmax())
-        return self._names[best] if scores[best] >= self._same else ""
+        return self._names[best] if scores[best] >= self._threshold else ""
 
     def run(self, film: Path, limit: int | None = None) -> Result:
         """Work through a film, or its first frames."""
         result = Result()
         tracker = ByteTrackTracker(minimum_consecutive_frames=2)
         votes: dict[int, Counter[str]] = defaultdict(Counter)
-        present: list[list[int]] = []
+        numbers_by_frame: list[list[int]] = []
         capture = cv2.VideoCapture(str(film))
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         while limit is None or result.frames < limit:
             readable, frame = capture.read()
             if not readable:
@@ -86,11 +86,13 @@ class Loop:
                     votes[number][name] += 1
             result.frames += 1
             result.embeddings += len(faces)
-            present.append(numbers)
-        result.seconds = time.perf_counter() - began
+            numbers_by_frame.append(numbers)
+        result.seconds = time.perf_counter() - started_at
         capture.release()
         names = {number: _winner(counted) for number, counted in votes.items()}
-        result.names = [{names.get(number, "") for number in row} - {""} for row in present]
+        result.names = [
+            {names.get(number, "") for number in row} - {""} for row in numbers_by_frame
+        ]
         return result
 
 
@@ -100,13 +102,13 @@ def _boxes(faces: list[Face]) -> tuple[Floats, Floats]:
 
 
 def _follow(tracker: Any, boxes: Floats, scores: Floats) -> tuple[list[int], Floats]:
-    seen = tracker.update(sv.Detections(xyxy=boxes, confidence=scores))
-    ids = np.full(len(seen), -1) if seen.tracker_id is None else seen.tracker_id
-    return [int(number) for number in ids[ids >= 0]], seen.xyxy[ids >= 0]
+    tracked = tracker.update(sv.Detections(xyxy=boxes, confidence=scores))
+    ids = np.full(len(tracked), -1) if tracked.tracker_id is None else tracked.tracker_id
+    return [int(number) for number in ids[ids >= 0]], tracked.xyxy[ids >= 0]
 
 
 def _owner(face: Face, numbers: list[int], boxes: Floats) -> int | None:
-    """The track in whose box the face is; of several the one whose top middle is nearest."""
+    """Return the track whose box contains the face; of several the one with the nearest top."""
     x, y = float(face.box[0] + face.box[2]) / 2, float(face.box[1] + face.box[3]) / 2
     near = [
         (abs(x - (x1 + x2) / 2) + abs(y - y1), number)
@@ -117,13 +119,13 @@ def _owner(face: Face, numbers: list[int], boxes: Floats) -> int | None:
 
 
 def _winner(counted: Counter[str]) -> str:
-    """The name that most of a track's shots have, where there are several of them."""
+    """Return the majority name of a track, or an empty name for too few observations."""
     name, count = counted.most_common(1)[0]
-    return name if count >= _AGREEING_SHOTS else ""
+    return name if count >= _AGREEING_OBSERVATIONS else ""
 
 
 def measure(film: Path, models: Path | None, photos: Photos) -> Result:
-    """The loop over a film, warm."""
+    """Run the loop over a film after a warm-up."""
     loop = Loop(models, photos)
     loop.run(film, limit=_WARM_UP_FRAMES)
     return loop.run(film)

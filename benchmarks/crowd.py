@@ -1,9 +1,9 @@
-"""Does a growing gallery raise the rate of false names?
+"""False names in a growing gallery of synthetic people.
 
 People are drawn around the real ones: directions with the mean and the spread that real people's
 have, each with three photos that differ as real photos of one person do. In how many directions
 they spread is set so that real people's scores against them are those of the calibration's
-impostors. Strangers' tracks, drawn around the real people, are then searched exactly.
+impostors. Unknown persons' tracks, drawn around the real people, are then searched exactly.
 """
 
 from collections.abc import Sequence
@@ -24,35 +24,37 @@ from sightline.identity.evidence import Evidence, Shot
 from sightline.identity.scale import Scale
 
 SIZES = (100, 1_000, 10_000, 100_000)
-STRANGERS = 2_000
-"""Tracks: of the 40 real people, with shots drawn around them."""
-SHOTS, PHOTOS = 3, 3
-WANTED = 1e-3
+UNKNOWN_TRACKS = 2_000
+"""Tracks of the 40 real people, with observations drawn around them."""
+OBSERVATIONS, PHOTOS = 3, 3
+TARGET_FPIR = 1e-3
 _SEED = 7
 _ROWS = 200
 """Tracks searched at once: 200 x 400,000 scores are 320 MB."""
 _SAMPLE = 2_000
 _FITTED_RATE = 1e-3
-_SHOT_IDS = tuple(f"shot {number}" for number in range(SHOTS))
+_OBSERVATION_IDS = tuple(f"shot {number}" for number in range(OBSERVATIONS))
 
 Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """What real faces are like, to draw others from."""
+    """Distribution of real faces, from which synthetic ones are drawn."""
 
     mean: NDArray[np.float64]  # (d,) of all people
     spread: NDArray[np.float64]  # (d, d): maps white noise to how people differ
     moods: Matrix  # (n, d): how single shots differ from their person
 
     def people(self, count: int, random: np.random.Generator) -> NDArray[np.float64]:
-        """(count, d): directions of drawn people."""
+        """Draw the directions of people, (count, d)."""
         noise = random.standard_normal((count, len(self.mean)))
         return self.mean + noise @ self.spread.T
 
-    def shots(self, people: NDArray[np.float64], each: int, random: np.random.Generator) -> Matrix:
-        """(people, each, d), unit length."""
+    def observations(
+        self, people: NDArray[np.float64], each: int, random: np.random.Generator
+    ) -> Matrix:
+        """Draw observations of people, (people, each, d), unit length."""
         moods = self.moods[random.integers(len(self.moods), size=(len(people), each))]
         return _unit(people[:, None] + moods)
 
@@ -65,11 +67,11 @@ class Crowd:
     means: Matrix  # (people, d)
 
     def best(self, tracks: Matrix, people: int) -> tuple[Matrix, NDArray[np.int64]]:
-        """Scores and places of the two best of the first people, (tracks, 2) each."""
+        """Return scores and indexes of the two best of the first people, (tracks, 2) each."""
         scores, places = [], []
         for first in range(0, len(tracks), _ROWS):
-            some = tracks[first : first + _ROWS]
-            all_scores = self.scores(some, people)
+            batch = tracks[first : first + _ROWS]
+            all_scores = self.scores(batch, people)
             two = np.argpartition(-all_scores, 1, axis=1)[:, :2]
             order = np.argsort(-np.take_along_axis(all_scores, two, 1), axis=1)
             two = np.take_along_axis(two, order, 1)
@@ -78,7 +80,7 @@ class Crowd:
         return np.concatenate(scores), np.concatenate(places)
 
     def scores(self, tracks: Matrix, people: int) -> Matrix:
-        """(tracks, people): half the cosine to the best template, half that to the mean."""
+        """Score tracks against people, (tracks, people): half best template, half mean template."""
         best = tracks @ self.templates[:people, 0].T
         for photo in range(1, self.templates.shape[1]):
             np.maximum(best, tracks @ self.templates[:people, photo].T, out=best)
@@ -91,13 +93,13 @@ def _unit(vectors: NDArray[Any]) -> Matrix:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
 
 
-def crowd_of(shots: Matrix) -> Crowd:
-    """People enrolled with these photos."""
-    return Crowd(shots, _unit(shots.sum(axis=1)))
+def crowd_of(observations: Matrix) -> Crowd:
+    """Build a crowd enrolled with photos (people, photos, d)."""
+    return Crowd(observations, _unit(observations.sum(axis=1)))
 
 
 def faces_like(people: Sequence[Sequence[Shot]], calibration: Calibration) -> Faces:
-    """Faces that real people's tracks score against as the calibration says, at a rate of 1e-3."""
+    """Fit faces whose scores against real people's tracks match the calibration at 1e-3."""
     centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
     moods = np.concatenate(
         [
@@ -108,51 +110,57 @@ def faces_like(people: Sequence[Sequence[Shot]], calibration: Calibration) -> Fa
     mean = centres.mean(axis=0, dtype=np.float64)
     values, axes = np.linalg.eigh(np.cov((centres - mean).T))
     values = np.maximum(values, 0.0)
-    probes = _unit(centres)
-    wanted = calibration.reached(SHOTS, _FITTED_RATE)
+    queries = _unit(centres)
+    target_score = calibration.reached(OBSERVATIONS, _FITTED_RATE)
 
-    def faces(share: float) -> Faces:
-        # Forty people differ in 39 directions only: the others get a share of the spread.
-        spread = (1 - share) * values + share * values.mean()
+    def faces(fraction: float) -> Faces:
+        # Forty people differ in 39 directions only: the others get a fraction of the spread.
+        spread = (1 - fraction) * values + fraction * values.mean()
         return Faces(mean, axes * np.sqrt(spread), np.asarray(moods, np.float32))
 
-    def excess(share: float) -> float:
+    def excess(fraction: float) -> float:
         random = np.random.default_rng(_SEED)
-        drawn = faces(share)
-        crowd = crowd_of(drawn.shots(drawn.people(_SAMPLE, random), PHOTOS, random))
-        return float(np.quantile(crowd.scores(probes, _SAMPLE), 1 - _FITTED_RATE)) - wanted
+        drawn = faces(fraction)
+        crowd = crowd_of(drawn.observations(drawn.people(_SAMPLE, random), PHOTOS, random))
+        return float(np.quantile(crowd.scores(queries, _SAMPLE), 1 - _FITTED_RATE)) - target_score
 
     return faces(float(brentq(excess, 0.0, 1.0, xtol=1e-3)))
 
 
 def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]:
-    """Search strangers and enrolled people in galleries of growing size, and print."""
+    """Search unknown and enrolled people in galleries of growing size, and print."""
     calibration = builtin(portraits.pack)
     people = list(portraits.good().values())
     faces = faces_like(people, calibration)
     random = np.random.default_rng(_SEED)
-    crowd = crowd_of(faces.shots(faces.people(SIZES[-1], random), PHOTOS, random))
-    centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
-    whose = np.arange(STRANGERS) % len(centres)
-    strangers = _unit(faces.shots(centres[whose], SHOTS, random).sum(axis=1))
-    owned, own = _enrolled(people, random)
-    table = Table(title=f"{portraits.pack}: strangers in a growing gallery, {WANTED:g} wanted")
+    crowd = crowd_of(faces.observations(faces.people(SIZES[-1], random), PHOTOS, random))
+    centres = np.array(
+        [np.mean([shot.vector for shot in own_tracks], axis=0) for own_tracks in people]
+    )
+    person_index = np.arange(UNKNOWN_TRACKS) % len(centres)
+    unknown_tracks = _unit(
+        faces.observations(centres[person_index], OBSERVATIONS, random).sum(axis=1)
+    )
+    enrolled, own_tracks = _enrolled(people, random)
+    table = Table(
+        title=f"{portraits.pack}: unknown persons in a growing gallery, target {TARGET_FPIR:g}"
+    )
     for column in ("people", "threshold", "names", "of", "at most", "as for 100", "TPIR"):
         table.add_column(column, justify="right")
     numbers: dict[str, Any] = {}
-    fixed = calibration.scale(SIZES[0], WANTED)
+    fixed = calibration.scale(SIZES[0], TARGET_FPIR)
     for size in SIZES:
-        scale = calibration.scale(size, WANTED)
-        found = crowd.best(strangers, size)
-        names = sum(_named(*pair, scale) is not None for pair in zip(*found, strict=True))
-        loose = sum(_named(*pair, fixed) is not None for pair in zip(*found, strict=True))
-        right = _right(owned, own, crowd, size, scale)
+        scale = calibration.scale(size, TARGET_FPIR)
+        best = crowd.best(unknown_tracks, size)
+        names = sum(_named(*pair, scale) is not None for pair in zip(*best, strict=True))
+        loose = sum(_named(*pair, fixed) is not None for pair in zip(*best, strict=True))
+        right = _right(enrolled, own_tracks, crowd, size, scale)
         table.add_row(
             f"{size:,}",
-            f"{scale.threshold(SHOTS):.3f}",
+            f"{scale.threshold(OBSERVATIONS):.3f}",
             str(names),
-            str(STRANGERS),
-            str(int(binom.ppf(0.95, STRANGERS, WANTED))),
+            str(UNKNOWN_TRACKS),
+            str(int(binom.ppf(0.95, UNKNOWN_TRACKS, TARGET_FPIR))),
             str(loose),
             f"{right:.2%}",
         )
@@ -164,33 +172,35 @@ def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]
 def _enrolled(
     people: Sequence[Sequence[Shot]], random: np.random.Generator
 ) -> tuple[Crowd, Matrix]:
-    """The real people enrolled with three photos, and a track of three others of each."""
+    """Enrol the real people with three photos; return them and a track of three others each."""
     orders = [random.permutation(len(own)) for own in people]
     drawn = [[own[at].vector for at in order] for own, order in zip(people, orders, strict=True)]
     photos = np.array([own[:PHOTOS] for own in drawn], np.float32)
-    tracks = np.array([np.sum(own[PHOTOS : PHOTOS + SHOTS], axis=0) for own in drawn])
+    tracks = np.array([np.sum(own[PHOTOS : PHOTOS + OBSERVATIONS], axis=0) for own in drawn])
     return crowd_of(photos), _unit(tracks)
 
 
-def _right(owned: Crowd, own: Matrix, crowd: Crowd, size: int, scale: Scale) -> float:
-    """How many of the real people's tracks get the right name among all others, 0 to 1."""
-    real = owned.scores(own, len(own))
-    others, _ = crowd.best(own, size)
+def _right(enrolled: Crowd, own_tracks: Matrix, crowd: Crowd, size: int, scale: Scale) -> float:
+    """Return the true positive identification rate of the real people among all, 0 to 1."""
+    real = enrolled.scores(own_tracks, len(own_tracks))
+    crowd_scores, _ = crowd.best(own_tracks, size)
     right = 0
     for number, scores in enumerate(real):
         best = int(np.argmax(scores))
-        second = max(float(np.delete(scores, best).max()), float(others[number, 0]))
+        second = max(float(np.delete(scores, best).max()), float(crowd_scores[number, 0]))
         top = np.array([scores[best], second])
         right += _named(top, np.array([best, -1]), scale) == best == number
-    return right / len(own)
+    return right / len(own_tracks)
 
 
 def _named(scores: NDArray[Any], places: NDArray[Any], scale: Scale) -> int | None:
-    """Whom the product names, given the two best, best first."""
+    """Decide as the product does from the two best scores; return the named index or None."""
     best = [
         Candidate(str(place), float(score)) for score, place in zip(scores, places, strict=True)
     ]
-    best.sort(key=lambda one: -one.score)
-    evidence = Evidence(np.zeros(0, np.float32), _SHOT_IDS, _SHOT_IDS[0])
-    decision = decide(evidence, Choice(best, scale), Choice([], scale), Rules(wanted_rate=WANTED))
+    best.sort(key=lambda candidate: -candidate.score)
+    evidence = Evidence(np.zeros(0, np.float32), _OBSERVATION_IDS, _OBSERVATION_IDS[0])
+    decision = decide(
+        evidence, Choice(best, scale), Choice([], scale), Rules(wanted_rate=TARGET_FPIR)
+    )
     return int(decision.key) if decision.status == "enrolled" else None

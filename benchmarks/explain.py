@@ -1,10 +1,10 @@
-"""Whether rows lead back to the right face: the demo's rows, each to its frame and box.
+"""Check that rows lead back to the right face: the demo's rows, each to its frame and box.
 
     python -m benchmarks.explain [--home FOLDER] [--rows N]
 
-plays the demo (or takes the home of one that was played), has `sightline explain` find the frame
-of each row, and lets the face detector and the embedder look at it: a face overlaps the box, and
-of all people who are known it is most like the one whom the row is about.
+plays the demo (or uses the home of an earlier one), lets `sightline explain` find the frame of
+each row, and runs the face detector and the embedder on it: a face must overlap the box, and its
+best score of all people must be that of the row's person.
 """
 
 import argparse
@@ -40,60 +40,76 @@ _ENROLLED = """
 SELECT employee.global_id, template_id, embedding, embedding_sealed FROM face_templates template
 JOIN employees employee ON employee.id = template.employee_id WHERE template.pack = %s
 """
-_MET = """
+_UNKNOWN_PERSONS = """
 SELECT global_id, face_track, face_embedding, face_embedding_sealed FROM detected_persons
 WHERE person_id IS NULL AND embedding_pack = %s
 """
 
 
 def check(settings: Settings, pack: ModelPack, folder: Path, count: int) -> list[dict[str, Any]]:
-    """Explain rows of the access log; of each whether its picture has the right face."""
+    """Explain rows of the access log; report for each if its picture has the right face."""
     with connect(settings) as db:
         ids = db.execute(
             "SELECT id, global_id FROM access_logs ORDER BY timestamp, id LIMIT %s", (count,)
         ).fetchall()
-        known = known_faces(db, pack.id)
-        return [_checked(way(settings, db, row), row, person, known, pack, folder)
+        templates = templates_by_person(db, pack.id)
+        return [_checked(way(settings, db, row), row, person, templates, pack, folder)
                 for row, person in ids]  # fmt: skip
 
 
-def known_faces(db: Connection, pack: str) -> dict[int, list[Vector]]:
-    """The faces that people are known by, sealed or not, by global id."""
-    known: dict[int, list[Vector]] = defaultdict(list)
-    for query, name in ((_ENROLLED, face_columns.of_template), (_MET, face_columns.of_track)):
+def templates_by_person(db: Connection, pack: str) -> dict[int, list[Vector]]:
+    """Return all templates, encrypted or not, by global id."""
+    templates: dict[int, list[Vector]] = defaultdict(list)
+    for query, name in (
+        (_ENROLLED, face_columns.of_template),
+        (_UNKNOWN_PERSONS, face_columns.of_track),
+    ):
         cursor = db.execute(query, (pack,))
         for person, known_as, *columns in cursor:
             face = face_columns.from_columns(cursor, name(known_as), *columns)
             if face is not None:
-                known[person].append(face)
-    return known
+                templates[person].append(face)
+    return templates
 
 
 def _checked(
-    found: Way,
+    explanation: Way,
     row: UUID,
     person: int,
-    known: dict[int, list[Vector]],
+    templates: dict[int, list[Vector]],
     pack: ModelPack,
     folder: Path,
 ) -> dict[str, Any]:
     path = folder / f"{row}.jpg"
-    opened = found.write_frame(path) and cv2.imread(str(path)) is not None
-    told: dict[str, Any] = {"row": str(row), "opened": opened, "overlap": 0.0, "right": False}
-    seen = found.seen
-    if not opened or seen is None or seen.frame is None or seen.face_box is None:
-        return told
-    image = cv2.imdecode(np.frombuffer(seen.frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    opened = explanation.write_frame(path) and cv2.imread(str(path)) is not None
+    result: dict[str, Any] = {"row": str(row), "opened": opened, "overlap": 0.0, "right": False}
+    observation = explanation.seen
+    if (
+        not opened
+        or observation is None
+        or observation.frame is None
+        or observation.face_box is None
+    ):
+        return result
+    image = cv2.imdecode(np.frombuffer(observation.frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        return told
+        return result
     pixels = np.asarray(image, np.uint8)
-    face_columns = [(overlap(face, seen.face_box), face) for face in pack.faces.detect(pixels)]
+    face_columns = [
+        (overlap(face, observation.face_box), face) for face in pack.faces.detect(pixels)
+    ]
     best, face = max(face_columns, key=lambda one: one[0], default=(0.0, None))
     if face is None or best < _OVERLAP:
-        return told | {"overlap": best}
+        return result | {"overlap": best}
     vector = pack.embedder.embed(pixels, face)
-    alike = {who: template_similarity.score(vector, looks) for who, looks in known.items()}
-    return told | {"overlap": best, "right": max(alike, key=lambda who: alike[who]) == person}
+    alike = {
+        candidate: template_similarity.score(vector, person_templates)
+        for candidate, person_templates in templates.items()
+    }
+    return result | {
+        "overlap": best,
+        "right": max(alike, key=lambda candidate: alike[candidate]) == person,
+    }
 
 
 def overlap(face: Face, box: Sequence[float]) -> float:
@@ -114,23 +130,23 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Print how many rows led to the right face."""
+    """Print the number of rows that led to the right face."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--home", type=Path, help="of a demo that was played")
     parser.add_argument("--rows", type=int, default=10)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        home = given.home or Path(folder) / "demo"
-        if given.home is None:
+        home = arguments.home or Path(folder) / "demo"
+        if arguments.home is None:
             _sightline(Path(folder) / "user", "demo", "--home", str(home))
         _sightline(home, "up")
         try:
             settings = Settings(home=home)
-            rows = check(settings, load_pack(settings), Path(folder), given.rows)
+            rows = check(settings, load_pack(settings), Path(folder), arguments.rows)
         finally:
             _sightline(home, "down")
             discard(Path(folder))
-    counts = {what: sum(bool(row[what]) for row in rows) for what in ("opened", "right")}
+    counts = {field: sum(bool(row[field]) for row in rows) for field in ("opened", "right")}
     print(json.dumps({"rows": len(rows)} | counts | {"of": rows}))
 
 

@@ -73,12 +73,12 @@ class Bench:
         self._read(CAMERAS)
 
     def cpu_seconds(self) -> float:
-        """Of all workers, since they began."""
+        """Return the CPU seconds of all workers since their start."""
         times = [worker.cpu_times() for worker in self.workers]
-        return sum(one.user + one.system for one in times)
+        return sum(time.user + time.system for time in times)
 
     def backlog(self) -> float:
-        """Seconds for the whole film of every camera, published at once."""
+        """Return the seconds for the whole film of every camera, published at once."""
         began, start = time.monotonic(), self._clock.now_us()
         for number in range(FRAMES):
             self._send(number, start, start + number * US // RATE, last=number == FRAMES - 1)
@@ -86,7 +86,7 @@ class Bench:
         return time.monotonic() - began
 
     def live(self, cameras: int) -> list[float]:
-        """Seconds from each frame's capture to its record, with so many cameras at their rate."""
+        """Return seconds from capture to record of each frame, with cameras at their own rate."""
         start = self._clock.now_us()
         began = time.monotonic()
         rounds = round(_LIVE_SECONDS * RATE)
@@ -121,10 +121,10 @@ class Bench:
     def _settled_members(self, admin: AdminClient) -> int:
         group = f"sightline-vision-{self._fleet}"
         try:
-            found = admin.describe_consumer_groups([group])[group].result(30)
+            description = admin.describe_consumer_groups([group])[group].result(30)
         except (KafkaException, TimeoutError):  # the broker has only begun to look after it
             return 0
-        return len(found.members) if found.state == ConsumerGroupState.STABLE else 0
+        return len(description.members) if description.state == ConsumerGroupState.STABLE else 0
 
     def _read(self, count: int) -> list[float]:
         latencies: list[float] = []
@@ -137,9 +137,15 @@ class Bench:
 
     def _arrivals(self, seconds: float) -> list[float]:
         message = self._reader.poll(seconds)
-        found = [record.decode(pb.FrameTracks) for record in checked([message] if message else [])]
+        frames_tracks = [
+            record.decode(pb.FrameTracks) for record in checked([message] if message else [])
+        ]
         now = self._clock.now_us()
-        return [(now - one.captured_at_us) / US for one in found if one.camera_id in self._cameras]
+        return [
+            (now - one.captured_at_us) / US
+            for one in frames_tracks
+            if one.camera_id in self._cameras
+        ]
 
 
 @contextmanager
@@ -162,13 +168,13 @@ def bench(
         yield its
 
 
-def read_film(what: Material) -> list[bytes]:
-    """Its first frames as JPEG."""
-    capture = cv2.VideoCapture(str(what.film))
+def read_film(material: Material) -> list[bytes]:
+    """Return the material's first frames as JPEG."""
+    capture = cv2.VideoCapture(str(material.film))
     film: list[bytes] = []
     while len(film) < FRAMES:
-        there, picture = capture.read()
-        if not there:
+        is_readable, picture = capture.read()
+        if not is_readable:
             break
         film.append(cv2.imencode(".jpg", picture)[1].tobytes())
     capture.release()

@@ -1,4 +1,4 @@
-"""`make bench-guarantees`: what transactions and state cost vision, in frames/s and in latency.
+"""`make bench-guarantees`: the cost of transactions and state for vision, frames/s and latency.
 
 The same frames go through the service and through a worker without guarantees, one after the
 other and several times: a machine is not equally fast at all times. Each has one process for each
@@ -43,7 +43,7 @@ console = Console()
 
 @dataclass(slots=True)
 class Cost:
-    """What was measured of one way of working, over all rounds."""
+    """Measurements of one variant over all rounds."""
 
     frames: int = 0
     seconds: float = 0.0
@@ -56,29 +56,29 @@ class Cost:
 
     @property
     def p95(self) -> float:
-        """The same, of 95% of the frames."""
+        """Latency in seconds of 95% of the frames."""
         return self.quantile(0.95)
 
-    def quantile(self, share: float) -> float:
-        """Seconds from a frame's capture to its record in `tracks`, of a share of the frames."""
-        return float(np.quantile(self.latencies, share))
+    def quantile(self, fraction: float) -> float:
+        """Return the quantile of the seconds from capture to the record in `tracks`."""
+        return float(np.quantile(self.latencies, fraction))
 
 
 def measure(settings: Settings, film: Sequence[bytes]) -> dict[str, Cost]:
-    """Both ways, in turns."""
-    costs = {way: Cost() for way in _WORKERS}
+    """Measure both variants in alternating order."""
+    costs = {variant: Cost() for variant in _WORKERS}
     for turn in range(_ROUNDS):
         order = list(costs) if turn % 2 else list(reversed(costs))
-        for way in order:
-            with bench(settings, f"fps-{way}-{turn}", _WORKERS[way], film) as its:
-                costs[way].seconds += its.backlog()
-                costs[way].frames += CAMERAS * FRAMES
+        for variant in order:
+            with bench(settings, f"fps-{variant}-{turn}", _WORKERS[variant], film) as its:
+                costs[variant].seconds += its.backlog()
+                costs[variant].frames += CAMERAS * FRAMES
     possible = min(cost.fps for cost in costs.values()) / RATE
     cameras = min(CAMERAS, max(1, round(_LOAD * possible)))
     console.print(f"latency, with {cameras} cameras of the {possible:.1f} that are possible ...")
     for turn in range(_ROUNDS):
-        for way, cost in costs.items():
-            with bench(settings, f"live-{way}-{turn}", _WORKERS[way], film) as its:
+        for variant, cost in costs.items():
+            with bench(settings, f"live-{variant}-{turn}", _WORKERS[variant], film) as its:
                 cost.latencies += its.live(cameras)
     return costs
 
@@ -87,20 +87,22 @@ def _print(costs: dict[str, Cost]) -> None:
     table = Table(title=f"vision, {installation.WORKERS} workers, {CAMERAS} cameras")
     for column in ("transactions and state", "frames/s", "latency p50", "p95"):
         table.add_column(column)
-    for way, cost in costs.items():
+    for variant, cost in costs.items():
         half = cost.quantile(0.5)
-        table.add_row(way, f"{cost.fps:.1f}", f"{half * 1000:.0f} ms", f"{cost.p95 * 1000:.0f} ms")
+        table.add_row(
+            variant, f"{cost.fps:.1f}", f"{half * 1000:.0f} ms", f"{cost.p95 * 1000:.0f} ms"
+        )
     console.print(table)
 
 
 def main() -> None:
     """Measure, print, and fail where it costs more than is promised."""
     with own_folder() as folder, own_folder() as home:
-        what = material(folder)
-        settings = installation.own_settings(home, what.models)
+        material_used = material(folder)
+        settings = installation.own_settings(home, material_used.models)
         with installation.running_stack(settings):
             console.print(f"frames/s, {_ROUNDS} rounds of both ...")
-            costs = measure(settings, read_film(what))
+            costs = measure(settings, read_film(material_used))
     _print(costs)
     sure, plain = costs["with"], costs["without"]
     lost = 1 - sure.fps / plain.fps

@@ -1,8 +1,8 @@
-"""Who is named, and who is named wrongly, on the ORL portraits: `make bench-identity`.
+"""FPIR and TPIR on the ORL portraits: `make bench-identity`.
 
 `python -m benchmarks.identity 40` draws 40 times instead of five.
 
-40 people: 10 for calibration alone, 15 enrolled with 3 portraits each, 15 strangers; a track is
+40 people: 10 for calibration alone, 15 enrolled with 3 portraits each, 15 unknown; a track is
 1, 3 or 5 of the portraits that are left. The decisions are the product's own, and so is what
 comes before them: a portrait that enrolment refuses is not enrolled, and one that is too poor
 for an embedding leaves its track. A track that has none left names nobody, and counts as missed.
@@ -29,7 +29,7 @@ from sightline.identity.scale import Scale
 from sightline.runtime.errors import SightlineError
 
 SEEDS = 5
-"""More of them can be asked for: five are 75 strangers."""
+"""Default number of draws; five have 75 unknown persons."""
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 SHOTS = (1, 3, 5)
 CALIBRATED, ENROLLED, PHOTOS = 10, 15, 3
@@ -45,105 +45,107 @@ console = Console()
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One seed's people."""
+    """People of one draw."""
 
     calibration: Calibration
     gallery: dict[str, list[Vector]]
     own: dict[int, list[tuple[str, Track]]]
-    """By number of shots: enrolled people's tracks, with whose they are."""
+    """Tracks of enrolled people with their names, by number of observations."""
     strange: dict[int, list[Track]]
     usable: frozenset[str]
-    """Shots that are good enough for an embedding."""
+    """Ids of observations that are good enough for an embedding."""
 
 
 @dataclass(slots=True)
 class Count:
-    """Decisions about tracks of one number of shots at one wanted rate."""
+    """Decisions on tracks of one number of observations at one target FPIR."""
 
     wanted: float
     shots: int
     growing: bool = False
-    """Decided with every shot, as cameras do: a name at any moment counts."""
+    """Decided with every observation, as cameras do: a name at any moment counts."""
     strangers: int = 0
     false_names: int = 0
     own: int = 0
     named: int = 0
-    mixed_up: int = 0  # enrolled people under somebody else's name
+    mixed_up: int = 0  # enrolled people under another person's name
     thresholds: list[float] = field(default_factory=list)
 
     @property
     def allowed(self) -> int:
-        """False names that a system of exactly the wanted rate has at most, at 95%."""
+        """Largest number of false names of a system at exactly the target FPIR, at 95%."""
         return int(binom.ppf(_CONFIDENCE, self.strangers, self.wanted))
 
     @property
     def tpir(self) -> float:
-        """Enrolled people's tracks that got the right name."""
+        """True positive identification rate."""
         return self.named / self.own
 
     @property
     def good(self) -> bool:
-        """Whether the goal is met; where there is none for this rate, whether names are right."""
-        wanted = GOALS[self.shots] if self.wanted == GOAL_RATE else 0.0
-        return self.false_names <= self.allowed and not self.mixed_up and self.tpir >= wanted
+        """True if the goal of this rate is met, or names are right where there is no goal."""
+        goal = GOALS[self.shots] if self.wanted == GOAL_RATE else 0.0
+        return self.false_names <= self.allowed and not self.mixed_up and self.tpir >= goal
 
 
 def split(portraits: Portraits, seed: int) -> Split:
-    """Draw who is who, and calibrate."""
+    """Draw the people of each group, and calibrate."""
     random = np.random.default_rng(seed)
-    people, good = portraits.seen, portraits.good()
+    people, good = portraits.observations, portraits.good()
     names = random.permutation(sorted(people)).tolist()
     gallery: dict[str, list[Vector]] = {}
     own: dict[int, list[tuple[str, Track]]] = {shots: [] for shots in SHOTS}
     strange: dict[int, list[Track]] = {shots: [] for shots in SHOTS}
     for name in names[CALIBRATED : CALIBRATED + ENROLLED]:
         order = random.permutation(len(people[name])).tolist()
-        photos = [at for at in order if people[name][at].id in portraits.photos][:PHOTOS]
-        gallery[name] = [people[name][at].vector for at in photos]
-        left = [people[name][at] for at in order if at not in photos]
+        photos = [index for index in order if people[name][index].id in portraits.photos][:PHOTOS]
+        gallery[name] = [people[name][index].vector for index in photos]
+        remaining = [people[name][index] for index in order if index not in photos]
         for shots in SHOTS:
-            own[shots] += [(name, track) for track in _tracks(left, shots, random)]
+            own[shots] += [(name, track) for track in _tracks(remaining, shots, random)]
     for name in names[CALIBRATED + ENROLLED :]:
         for shots in SHOTS:
             strange[shots] += _tracks(people[name], shots, random)
     calibrated = {name: good[name] for name in names[:CALIBRATED]}
     source = f"{CALIBRATED} people of the ORL portraits, seed {seed}"
     fitted = calibrate(portraits.pack, calibrated, source)
-    return Split(fitted.calibration, gallery, own, strange, portraits.shots)
+    return Split(fitted.calibration, gallery, own, strange, portraits.usable)
 
 
-def _tracks(shots: Sequence[Shot], number: int, random: np.random.Generator) -> Iterator[Track]:
-    """As many tracks as there are shots."""
-    for first in range(len(shots)):
-        others = [at for at in range(len(shots)) if at != first]
-        drawn = random.choice(others, number - 1, replace=False)
-        yield [shots[first], *(shots[at] for at in drawn)]
+def _tracks(
+    observations: Sequence[Shot], number: int, random: np.random.Generator
+) -> Iterator[Track]:
+    """Yield as many tracks as there are observations."""
+    for first in range(len(observations)):
+        other_indexes = [index for index in range(len(observations)) if index != first]
+        drawn = random.choice(other_indexes, number - 1, replace=False)
+        yield [observations[first], *(observations[index] for index in drawn)]
 
 
 def named(track: Track, part: Split, scale: Scale) -> str:
-    """Whom the product names from a track, with nobody known but the enrolled; empty: nobody."""
-    shots = [shot for shot in track if shot.id in part.usable]
-    if not shots:
+    """Decide a track among the enrolled people alone; return the name, or an empty one."""
+    observations = [observation for observation in track if observation.id in part.usable]
+    if not observations:
         return ""
-    evidence = combine(shots, scale.agree)
+    evidence = combine(observations, scale.agree)
     scores = [
         Candidate(name, score_of(evidence.template, templates, mean_of(templates)))
         for name, templates in part.gallery.items()
     ]
-    best = sorted(scores, key=lambda one: (-one.score, one.key))
+    best = sorted(scores, key=lambda candidate: (-candidate.score, candidate.key))
     rules = Rules(wanted_rate=scale.wanted_rate)
     decision = decide(evidence, Choice(best, scale), Choice([], scale), rules)
     return decision.key if decision.status == "enrolled" else ""
 
 
 def names_of(track: Track, part: Split, scale: Scale, growing: bool) -> set[str]:
-    """The names that a track gets: of all its shots, or while they arrive one by one."""
+    """Return the names a track gets: from all observations, or while they arrive."""
     parts = [track[:end] for end in range(1, len(track) + 1)] if growing else [track]
-    return {named(one, part, scale) for one in parts} - {""}
+    return {named(prefix, part, scale) for prefix in parts} - {""}
 
 
 def count(parts: Sequence[Split], wanted: float, shots: int, growing: bool = False) -> Count:
-    """Decide all tracks, once or with every shot."""
+    """Decide all tracks, once or with every observation."""
     total = Count(wanted, shots, growing)
     for part in parts:
         scale = part.calibration.scale(len(part.gallery), wanted)
@@ -152,10 +154,10 @@ def count(parts: Sequence[Split], wanted: float, shots: int, growing: bool = Fal
             total.strangers += 1
             total.false_names += bool(names_of(track, part, scale, growing))
         for name, track in part.own[shots]:
-            found = names_of(track, part, scale, growing)
+            names = names_of(track, part, scale, growing)
             total.own += 1
-            total.named += found == {name}
-            total.mixed_up += bool(found - {name})
+            total.named += names == {name}
+            total.mixed_up += bool(names - {name})
     return total
 
 
@@ -163,18 +165,18 @@ def _print(pack: str, counts: Sequence[Count]) -> None:
     table = Table(title=f"{pack}: {ENROLLED} enrolled, calibrated on {CALIBRATED} others")
     for column in ("wanted", "shots", "threshold", "names", "of", "at most", "FPIR", "TPIR", ""):
         table.add_column(column, justify="right")
-    for one in counts:
-        promised = [score for score in one.thresholds if np.isfinite(score)]
+    for result in counts:
+        promised = [score for score in result.thresholds if np.isfinite(score)]
         table.add_row(
-            f"{one.wanted:g}",
-            f"1 to {one.shots}" if one.growing else str(one.shots),
+            f"{result.wanted:g}",
+            f"1 to {result.shots}" if result.growing else str(result.shots),
             f"{min(promised):.3f}-{max(promised):.3f}" if promised else "not promised",
-            str(one.false_names),
-            str(one.strangers),
-            str(one.allowed),
-            f"{one.false_names / one.strangers:.2%}",
-            f"{one.tpir:.2%}",
-            "" if one.good else "missed",
+            str(result.false_names),
+            str(result.strangers),
+            str(result.allowed),
+            f"{result.false_names / result.strangers:.2%}",
+            f"{result.tpir:.2%}",
+            "" if result.good else "missed",
         )
     console.print(table)
 
@@ -193,11 +195,11 @@ def main(seeds: int = SEEDS) -> dict[str, Any]:
         counts = [count(parts, wanted, *case) for wanted in RATES for case in cases]
         _print(pack, counts)
         kind = pack.partition("_")[0]
-        goal = [one for one in counts if one.wanted == GOAL_RATE and not one.growing]
-        for one in goal:
-            numbers[f"{kind}_false_names_{one.shots}"] = one.false_names
-            numbers[f"{kind}_tpir_{one.shots}"] = round(one.tpir, 4)
-        numbers[f"{kind}_goal"] = all(one.good for one in goal)
+        goal = [result for result in counts if result.wanted == GOAL_RATE and not result.growing]
+        for result in goal:
+            numbers[f"{kind}_false_names_{result.shots}"] = result.false_names
+            numbers[f"{kind}_tpir_{result.shots}"] = round(result.tpir, 4)
+        numbers[f"{kind}_goal"] = all(result.good for result in goal)
         numbers |= crowd.measure(kind, portraits, console)
     return numbers
 

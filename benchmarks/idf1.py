@@ -1,4 +1,4 @@
-"""IDF1: how well identities were kept, over all cameras of a site.
+"""IDF1: identity preservation over all cameras of a site.
 
 Ristani, Solera, Zou, Cucchiara, Tomasi, "Performance Measures and a Data Set for Multi-Target,
 Multi-Camera Tracking", ECCV workshops 2016, section 3: every true identity is matched with at
@@ -15,20 +15,20 @@ from scipy.optimize import linear_sum_assignment
 
 @dataclass(frozen=True, slots=True)
 class IdScore:
-    """Frames by what became of them."""
+    """Frame counts of an identity assignment."""
 
-    true_positives: int  # of a person, under the identity that is matched with them
-    truth: int  # in which somebody was to be seen
-    computed: int  # in which an identity was said
+    true_positives: int  # frames of a person under the identity matched with them
+    truth: int  # frames with a visible person
+    computed: int  # frames with an identity
 
     @property
     def precision(self) -> float:
-        """IDP: of what was said, how much is right."""
+        """IDP: the fraction of computed frames that is right."""
         return self.true_positives / self.computed if self.computed else 0.0
 
     @property
     def recall(self) -> float:
-        """IDR: of what was there, how much was said right."""
+        """IDR: the fraction of true frames that is right."""
         return self.true_positives / self.truth if self.truth else 0.0
 
     @property
@@ -41,9 +41,9 @@ class IdScore:
 def id_score(
     pairs: Iterable[tuple[Hashable, Hashable]], *, missed: int = 0, strays: int = 0
 ) -> IdScore:
-    """The score of frames, each with who was there and the identity that was said.
+    """Score frames given as pairs of the true person and the computed identity.
 
-    `missed`: frames in which somebody was and nothing was said; `strays`: the other way round.
+    `missed` frames have a person without an identity, `strays` an identity without a person.
     """
     counts = Counter(pairs)
     total = sum(counts.values())
@@ -51,11 +51,16 @@ def id_score(
 
 
 def _matched(counts: Counter[tuple[Hashable, Hashable]]) -> int:
-    people = {who: at for at, who in enumerate(dict.fromkeys(who for who, _ in counts))}
-    said = {identity: at for at, identity in enumerate(dict.fromkeys(one for _, one in counts))}
-    frames = np.zeros((len(people), len(said)), np.int64)
-    for (who, identity), count in counts.items():
-        frames[people[who], said[identity]] = count
+    people = {
+        person: index for index, person in enumerate(dict.fromkeys(person for person, _ in counts))
+    }
+    identities = {
+        identity: index
+        for index, identity in enumerate(dict.fromkeys(identity for _, identity in counts))
+    }
+    frames = np.zeros((len(people), len(identities)), np.int64)
+    for (person, identity), count in counts.items():
+        frames[people[person], identities[identity]] = count
     # The bipartite matching of the paper: its cost counts what disagrees, which is least where
     # what agrees is most.
     rows, columns = linear_sum_assignment(frames, maximize=True)

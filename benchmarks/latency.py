@@ -1,4 +1,4 @@
-"""Camera to row: two live RTSP cameras at 10 frames/s, from the capture to the access log."""
+"""Latency of two live RTSP cameras at 10 frames/s, from the capture to the access log."""
 
 import json
 import subprocess
@@ -28,25 +28,25 @@ _SYSTEM_PYTHON = Path("/usr/bin/python3")
 _ROWS = 24
 """Each person of the two films twice."""
 
-_SECONDS = 180.0
+_TIMEOUT_SECONDS = 180.0
 
 console = Console()
 
 
 def missing() -> str | None:
-    """What keeps the RTSP server from running, or None."""
+    """Return the reason why the RTSP server cannot run, or None."""
     if not _SYSTEM_PYTHON.exists():
         return f"no {_SYSTEM_PYTHON}"
-    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
-    asked = subprocess.run(
-        [str(_SYSTEM_PYTHON), "-c", probe], capture_output=True, text=True, check=False
+    script = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    result = subprocess.run(
+        [str(_SYSTEM_PYTHON), "-c", script], capture_output=True, text=True, check=False
     )
-    return "no GStreamer RTSP server (deploy/install-test-tools)" if asked.returncode else None
+    return "no GStreamer RTSP server (deploy/install-test-tools)" if result.returncode else None
 
 
 @contextmanager
 def rtsp_server(films: dict[str, Path]) -> Iterator[dict[str, str]]:
-    """A real RTSP server that plays films in a loop; the cameras' addresses by name."""
+    """Run a real RTSP server that plays films in a loop; give the cameras' addresses by name."""
     mounts = [part for name, film in films.items() for part in ("--mount", f"{name}={film}")]
     server = subprocess.Popen(
         [str(_SYSTEM_PYTHON), str(_SERVER), "--port", "0", *mounts],
@@ -65,7 +65,7 @@ def rtsp_server(films: dict[str, Path]) -> Iterator[dict[str, str]]:
 
 
 def measure(models: Path | None) -> list[float]:
-    """Seconds from capture to row, of every row."""
+    """Return the seconds from capture to row, of every row."""
     with own_folder() as folder:
         paths, photos = own_films(folder)
         with (
@@ -82,10 +82,10 @@ def measure(models: Path | None) -> list[float]:
 
 
 def _latencies(settings: Settings, services: subprocess.Popen[bytes]) -> list[float]:
-    until = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     with connect(settings, autocommit=True) as db:
         while installation.read_progress(db).rows < _ROWS:
-            if services.poll() is not None or time.monotonic() > until:
+            if services.poll() is not None or time.monotonic() > deadline:
                 raise SightlineError(f"no {_ROWS} rows came; see {installation.log_of(settings)}")
             time.sleep(0.5)
         return [row.latency for row in read_found(settings, db).rows]

@@ -18,7 +18,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.crowd_numbers import LIKENESS, PACK, BruteForce, Crowd, Vectors, record
+from benchmarks.crowd_numbers import PACK, SAME_PERSON_COSINE, BruteForce, Crowd, Vectors, record
 from benchmarks.match_postgres import measure_postgres
 from processors.match.decide import Candidate, Choice, Decision, Rules, decide
 from processors.match.gallery import NEAREST, Gallery
@@ -34,12 +34,12 @@ MAX_MIB = 6 * 1024
 
 CROWDS = [Crowd(2_500, 4, 128), Crowd(25_000, 4, 128), Crowd(250_000, 4, 128)]
 SINGLES = Crowd(1_000_000, 1, 128)
-"""One template each: the most people that a million templates can be."""
+"""One template each: as many people as a million templates can be."""
 WIDE = Crowd(1_000_000, 1, 512)
-"""Of the large embedders; takes minutes, and 10 GB for the brute force."""
+"""Dimension of the large embedders; takes minutes, and 10 GB for the brute force."""
 
-_HARD = 0.5
-"""A cosine at which hardly anybody is named any more."""
+_HARD_COSINE = 0.5
+"""Cosine at which hardly any query is named."""
 
 _ROUNDS = 5
 _INSERTS = 1000
@@ -49,26 +49,26 @@ console = Console(width=130)
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Of something done many times, in microseconds."""
+    """Quantiles of an operation's duration, in microseconds."""
 
     p50: float
     p99: float
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Times":
-        """Of single times in seconds."""
+        """Compute the quantiles of durations in seconds."""
         p50, p99 = np.quantile(seconds, [0.5, 0.99]) * 1e6
         return cls(float(p50), float(p99))
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one gallery was like."""
+    """Measurements of one gallery."""
 
     crowd: Crowd
     load_seconds: float
     mib: float  # resident, all of the process
-    bytes_each: float  # that a template has added to it
+    bytes_each: float  # per template
     depth: int
     insert: Times
     remove: Times
@@ -77,15 +77,15 @@ class Measured:
     cosine: Times
     recall: float
     hard_recall: float
-    second: float  # share of runners-up whose score is less than .01 off
+    second: float  # fraction of runners-up whose score is less than .01 off
 
     @property
     def ratio(self) -> float:
-        """How many times faster than brute force."""
+        """Speed relative to brute force."""
         return self.brute_force.p50 / self.decision.p50
 
 
-def measure(crowd: Crowd, probes: int) -> Measured:
+def measure(crowd: Crowd, query_count: int) -> Measured:
     """Load a gallery and compare it with brute force. Runs in a process of its own."""
     gallery = Gallery()
     before = psutil.Process().memory_info().rss
@@ -96,15 +96,15 @@ def measure(crowd: Crowd, probes: int) -> Measured:
         seconds += time.perf_counter() - began
     resident = psutil.Process().memory_info().rss
     insert, remove = _changes(gallery, crowd)
-    scale = builtin(PACK).scale(100, 1e-3)  # at which most probes get a name
+    scale = builtin(PACK).scale(100, 1e-3)  # at which most queries get a name
     plain = BruteForce(crowd)
-    queries = crowd.probes(probes)
+    queries = crowd.queries(query_count)
     ours, brute, cosine = [], [], []
     for part in np.array_split(queries, _ROUNDS):  # in turns: what else runs disturbs all alike
-        ours += _timed(lambda probe: _decided(gallery, probe, scale), part)
-        brute += _timed(lambda probe: _brute_force(plain, probe, scale), part)
-        cosine += _timed(lambda probe: plain.templates(probe, NEAREST), part)
-    recall, second = _found(gallery, plain, queries)
+        ours += _timed(lambda query: _decided(gallery, query, scale), part)
+        brute += _timed(lambda query: _brute_force(plain, query, scale), part)
+        cosine += _timed(lambda query: plain.templates(query, NEAREST), part)
+    recall, second = _recall(gallery, plain, queries)
     return Measured(
         crowd=crowd,
         load_seconds=seconds,
@@ -117,69 +117,69 @@ def measure(crowd: Crowd, probes: int) -> Measured:
         brute_force=Times.of(brute),
         cosine=Times.of(cosine),
         recall=recall,
-        hard_recall=_found(gallery, plain, crowd.probes(probes, _HARD))[0],
+        hard_recall=_recall(gallery, plain, crowd.queries(query_count, _HARD_COSINE))[0],
         second=second,
     )
 
 
-def _timed(work: Callable[[Vectors], object], probes: Vectors) -> list[float]:
-    work(probes[0])
+def _timed(work: Callable[[Vectors], object], queries: Vectors) -> list[float]:
+    work(queries[0])
     seconds = []
-    for probe in probes:
+    for query in queries:
         began = time.perf_counter()
-        work(probe)
+        work(query)
         seconds.append(time.perf_counter() - began)
     return seconds
 
 
 def _changes(gallery: Gallery, crowd: Crowd) -> tuple[Times, Times]:
-    """People who come, and go again."""
-    others = Crowd(_INSERTS, crowd.looks, crowd.dimension, seed=2)
-    coming = [
-        record(crowd.people + number, looks)
-        for first, chunk in others.chunks()
-        for number, looks in enumerate(chunk, first)
+    """Time the insertion and removal of people."""
+    added_crowd = Crowd(_INSERTS, crowd.templates_each, crowd.dimension, seed=2)
+    added_people = [
+        record(crowd.people + number, templates)
+        for first, chunk in added_crowd.chunks()
+        for number, templates in enumerate(chunk, first)
     ]
     inserted, removed = [], []
-    for person in coming:
+    for person in added_people:
         began = time.perf_counter()
         gallery.put(person)
         inserted.append(time.perf_counter() - began)
-    for person in coming:
+    for person in added_people:
         began = time.perf_counter()
         gallery.remove(person.person_id)
         removed.append(time.perf_counter() - began)
     return Times.of(inserted), Times.of(removed)
 
 
-def _decided(gallery: Gallery, probe: Vectors, scale: Scale) -> Decision:
-    return _decide(gallery.nearest(PACK, probe), probe, scale)
+def _decided(gallery: Gallery, query: Vectors, scale: Scale) -> Decision:
+    return _decide(gallery.nearest(PACK, query), query, scale)
 
 
-def _brute_force(plain: BruteForce, probe: Vectors, scale: Scale) -> Decision:
-    found = plain.search(probe, NEAREST)
-    return _decide([Candidate(str(number), score) for number, score in found], probe, scale)
+def _brute_force(plain: BruteForce, query: Vectors, scale: Scale) -> Decision:
+    people = plain.search(query, NEAREST)
+    return _decide([Candidate(str(number), score) for number, score in people], query, scale)
 
 
-def _decide(candidates: list[Candidate], probe: Vectors, scale: Scale) -> Decision:
-    evidence = Evidence(probe, ("a", "b", "c"), "a")
+def _decide(candidates: list[Candidate], query: Vectors, scale: Scale) -> Decision:
+    evidence = Evidence(query, ("a", "b", "c"), "a")
     return decide(evidence, Choice(candidates, scale), Choice([], scale), Rules())
 
 
-def _found(gallery: Gallery, plain: BruteForce, probes: Vectors) -> tuple[float, float]:
-    """The share of probes whose best person is found; that of second scores that are right."""
+def _recall(gallery: Gallery, plain: BruteForce, queries: Vectors) -> tuple[float, float]:
+    """Return recall@1, and the fraction of second scores that are right."""
     right, near = 0, 0
-    for probe in probes:
-        wanted = plain.search(probe, 2)
-        found = gallery.nearest(PACK, probe)
-        right += found[0].key == record(wanted[0][0], probe[None]).person_id
-        near += abs(found[1].score - wanted[1][1]) < 0.01
-    return right / len(probes), near / len(probes)
+    for query in queries:
+        expected = plain.search(query, 2)
+        candidates = gallery.nearest(PACK, query)
+        right += candidates[0].key == record(expected[0][0], query[None]).person_id
+        near += abs(candidates[1].score - expected[1][1]) < 0.01
+    return right / len(queries), near / len(queries)
 
 
 def alone(work: Callable[..., Any], *arguments: object) -> Any:
-    """What some work returns that is done in a new process."""
-    # Before numpy is there, which reads them once.
+    """Run a function in a new process; return its result."""
+    # Set before numpy is imported, which reads them once.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
@@ -187,85 +187,85 @@ def alone(work: Callable[..., Any], *arguments: object) -> Any:
 
 
 def main() -> int:
-    """Measure and print; 1 where a promise is not kept."""
+    """Measure and print; return 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--largest", type=int, default=10**6, help="templates at most")
     parser.add_argument("--wide", action="store_true", help="a million of 512 numbers, too")
-    given = parser.parse_args()
-    crowds = [*CROWDS, SINGLES, *([WIDE] if given.wide else [])]
+    arguments = parser.parse_args()
+    crowds = [*CROWDS, SINGLES, *([WIDE] if arguments.wide else [])]
     console.print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    found = []
+    measurements = []
     for crowd in crowds:
-        if crowd.templates <= given.largest:
+        if crowd.templates <= arguments.largest:
             began = time.monotonic()
-            found.append(alone(measure, crowd, 500 if crowd.templates <= 100_000 else 150))
-            _progress(found[-1], time.monotonic() - began)
-    _print(found)
+            measurements.append(alone(measure, crowd, 500 if crowd.templates <= 100_000 else 150))
+            _progress(measurements[-1], time.monotonic() - began)
+    _print(measurements)
     console.print("\nPostgreSQL with 100,000 tracks, 128 numbers each ...")
     stored = alone(measure_postgres, Crowd(25_000, 4, 128))
-    console.print(stored.said())
-    missed = [*_missed(found), *stored.missed(MAX_POSTGRES_MS, MIN_RECALL)]
+    console.print(stored.summary())
+    missed = [*_missed(measurements), *stored.missed(MAX_POSTGRES_MS, MIN_RECALL)]
     for promise in missed:
         console.print(f"[red]not kept:[/red] {promise}")
     return 1 if missed else 0
 
 
-def _progress(one: Measured, seconds: float) -> None:
-    crowd = one.crowd
+def _progress(row: Measured, seconds: float) -> None:
+    crowd = row.crowd
     console.print(
-        f"{crowd.templates:,} templates, {crowd.looks} each, {crowd.dimension} numbers: p50"
-        f" {one.decision.p50:.0f} µs, p99 {one.decision.p99:.0f} µs, {one.ratio:.1f} times faster"
-        f" than brute force, recall@1 {one.recall:.3f}, {one.mib:,.0f} MiB ({seconds:.0f} s)"
+        f"{crowd.templates:,} templates, {crowd.templates_each} each, {crowd.dimension} numbers:"
+        f" p50 {row.decision.p50:.0f} µs, p99 {row.decision.p99:.0f} µs, {row.ratio:.1f} times"
+        f" faster than brute force, recall@1 {row.recall:.3f}, {row.mib:,.0f} MiB ({seconds:.0f} s)"
     )
 
 
-def _missed(found: Sequence[Measured]) -> list[str]:
+def _missed(measurements: Sequence[Measured]) -> list[str]:
     missed = []
-    for one in found:
-        what = f"{one.crowd.templates:,} templates of {one.crowd.dimension}"
-        if one.crowd.templates == 100_000 and one.ratio < MIN_RATIO:
-            missed.append(f"{what}: {one.ratio:.1f} times faster, not {MIN_RATIO:.0f}")
-        if one.recall < MIN_RECALL:
-            missed.append(f"{what}: recall@1 {one.recall:.3f}, not {MIN_RECALL}")
-        if one.decision.p99 > MAX_P99_MS * 1000:
-            missed.append(f"{what}: p99 {one.decision.p99 / 1000:.1f} ms, not {MAX_P99_MS:.0f}")
-        if one.mib > MAX_MIB:
-            missed.append(f"{what}: {one.mib:.0f} MiB resident, not {MAX_MIB}")
+    for row in measurements:
+        label = f"{row.crowd.templates:,} templates of {row.crowd.dimension}"
+        if row.crowd.templates == 100_000 and row.ratio < MIN_RATIO:
+            missed.append(f"{label}: {row.ratio:.1f} times faster, not {MIN_RATIO:.0f}")
+        if row.recall < MIN_RECALL:
+            missed.append(f"{label}: recall@1 {row.recall:.3f}, not {MIN_RECALL}")
+        if row.decision.p99 > MAX_P99_MS * 1000:
+            missed.append(f"{label}: p99 {row.decision.p99 / 1000:.1f} ms, not {MAX_P99_MS:.0f}")
+        if row.mib > MAX_MIB:
+            missed.append(f"{label}: {row.mib:.0f} MiB resident, not {MAX_MIB}")
     return missed
 
 
-def _print(found: Sequence[Measured]) -> None:
+def _print(measurements: Sequence[Measured]) -> None:
     table = Table(title="Decisions: search among the enrolled, and decide (µs, one thread)")
     for head in ("templates", "each", "d", "p50", "p99", "brute force p50", "times", "cosine p50",
                  "times", "recall@1", "hard", "second", "depth"):  # fmt: skip
         table.add_column(head, justify="right", no_wrap=True)
-    for one in found:
+    for row in measurements:
         table.add_row(
-            f"{one.crowd.templates:,}", str(one.crowd.looks), str(one.crowd.dimension),
-            f"{one.decision.p50:.0f}", f"{one.decision.p99:.0f}", f"{one.brute_force.p50:,.0f}",
-            f"{one.ratio:.1f}", f"{one.cosine.p50:,.0f}",
-            f"{one.cosine.p50 / one.decision.p50:.1f}", f"{one.recall:.3f}",
-            f"{one.hard_recall:.3f}", f"{one.second:.2f}", str(one.depth),
+            f"{row.crowd.templates:,}", str(row.crowd.templates_each), str(row.crowd.dimension),
+            f"{row.decision.p50:.0f}", f"{row.decision.p99:.0f}", f"{row.brute_force.p50:,.0f}",
+            f"{row.ratio:.1f}", f"{row.cosine.p50:,.0f}",
+            f"{row.cosine.p50 / row.decision.p50:.1f}", f"{row.recall:.3f}",
+            f"{row.hard_recall:.3f}", f"{row.second:.2f}", str(row.depth),
         )  # fmt: skip
     console.print(table)
     console.print(
         "brute force: the same score of every person by numpy (all cosines; half the best"
         " template, by reduceat, half the mean's), top 5 by argpartition, the same decision.\n"
         "cosine: all cosines and the 5 best templates alone, which is less than a decision needs.\n"
-        f"Probes are shots of enrolled people, cosine {LIKENESS} to their templates; hard: {_HARD}."
-        " second: the runner-up's score is less than .01 off.",
+        f"Queries are observations of enrolled people, cosine {SAME_PERSON_COSINE} to their"
+        f" templates; hard: {_HARD_COSINE}. second: the runner-up's score is less than .01 off.",
         style="dim",
     )
     table = Table(title="Changes and memory (µs for one person)")
     for head in ("templates", "each", "d", "insert p50", "p99", "remove p50", "p99", "load s",
                  "resident MiB", "bytes/template"):  # fmt: skip
         table.add_column(head, justify="right", no_wrap=True)
-    for one in found:
+    for row in measurements:
         table.add_row(
-            f"{one.crowd.templates:,}", str(one.crowd.looks), str(one.crowd.dimension),
-            f"{one.insert.p50:.0f}", f"{one.insert.p99:.0f}", f"{one.remove.p50:.0f}",
-            f"{one.remove.p99:.0f}", f"{one.load_seconds:.1f}", f"{one.mib:,.0f}",
-            f"{one.bytes_each:,.0f}",
+            f"{row.crowd.templates:,}", str(row.crowd.templates_each), str(row.crowd.dimension),
+            f"{row.insert.p50:.0f}", f"{row.insert.p99:.0f}", f"{row.remove.p50:.0f}",
+            f"{row.remove.p99:.0f}", f"{row.load_seconds:.1f}", f"{row.mib:,.0f}",
+            f"{row.bytes_each:,.0f}",
         )  # fmt: skip
     console.print(table)
 

@@ -17,7 +17,7 @@ from sightline.storage.db import Connection, connect
 from sightline.storage.vector_indexes import ensure_indexes, index_name
 
 LIMIT = 5
-_PROBES = 300
+_QUERIES = 300
 _INSERTS = 300
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ _INSERT = (
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What PostgreSQL took; times in milliseconds."""
+    """Measurements of PostgreSQL; times in milliseconds."""
 
     tracks: int
     build_seconds: float
@@ -46,8 +46,8 @@ class Stored:
     insert_p50: float  # with the index
     bare_insert_p50: float  # without
 
-    def said(self) -> str:
-        """For people."""
+    def summary(self) -> str:
+        """Return the measurements as text."""
         return (
             f"search_tracks, {LIMIT} of {self.tracks:,}: p50 {self.search_p50:.2f} ms,"
             f" p99 {self.search_p99:.2f} ms; recall@1 {self.recall_1:.3f},"
@@ -58,7 +58,7 @@ class Stored:
         )
 
     def missed(self, most_ms: float, least_recall: float) -> list[str]:
-        """Promises that are not kept."""
+        """Return the promises that are not kept."""
         missed = []
         if self.search_p50 > most_ms:
             missed.append(f"pgvector: {self.search_p50:.1f} ms, not {most_ms:.0f}")
@@ -68,7 +68,7 @@ class Stored:
 
 
 def measure_postgres(crowd: Crowd) -> Stored:
-    """Every template is a track of its own."""
+    """Measure searches and inserts; every template is a track of its own."""
     with own_folder() as home:
         settings = installation.own_settings(home, None)
         with installation.running_stack(settings), connect(settings, autocommit=True) as db:
@@ -80,18 +80,18 @@ def _measure(db: Connection, crowd: Crowd) -> Stored:
     ids = [UUID(int=row + 1) for row in range(crowd.templates)]
     with db.cursor() as cursor, cursor.copy(_COPY) as copy:
         for row, (track, vector) in enumerate(zip(ids, plain.matrix, strict=True)):
-            copy.write_row(_row(track, row // crowd.looks, vector))
+            copy.write_row(_row(track, row // crowd.templates_each, vector))
     db.execute("ANALYZE person_tracks, track_faces")
-    probes = crowd.probes(_PROBES)
+    queries = crowd.queries(_QUERIES)
     bare = _inserts(db, crowd)
-    exact, _ = _searched(db, probes[:10])
+    exact, _ = _searched(db, queries[:10])
     began = time.perf_counter()
     ensure_indexes(db, PACK, crowd.dimension)
     build = time.perf_counter() - began
-    _searched(db, probes[:20])
-    seconds, found = _searched(db, probes)
-    wanted = [[ids[row] for row in plain.templates(probe, LIMIT)] for probe in probes]
-    both = list(zip(found, wanted, strict=True))
+    _searched(db, queries[:20])
+    seconds, results = _searched(db, queries)
+    expected = [[ids[row] for row in plain.templates(query, LIMIT)] for query in queries]
+    pairs = list(zip(results, expected, strict=True))
     return Stored(
         tracks=crowd.templates,
         build_seconds=build,
@@ -99,8 +99,12 @@ def _measure(db: Connection, crowd: Crowd) -> Stored:
         search_p50=float(np.quantile(seconds, 0.5) * 1e3),
         search_p99=float(np.quantile(seconds, 0.99) * 1e3),
         exact_p50=float(np.quantile(exact, 0.5) * 1e3),
-        recall_1=float(np.mean([one[:1] == right[:1] for one, right in both])),
-        recall_5=float(np.mean([len({*one} & {*right}) / LIMIT for one, right in both])),
+        recall_1=float(
+            np.mean([result[:1] == expected_rows[:1] for result, expected_rows in pairs])
+        ),
+        recall_5=float(
+            np.mean([len({*result} & {*expected_rows}) / LIMIT for result, expected_rows in pairs])
+        ),
         insert_p50=_inserts(db, crowd),
         bare_insert_p50=bare,
     )
@@ -111,11 +115,11 @@ def _row(track: UUID, person: int, vector: Vectors) -> tuple[object, ...]:
 
 
 def _inserts(db: Connection, crowd: Crowd) -> float:
-    """Milliseconds for one row more, each a transaction: the median. They go again."""
-    others = Crowd(_INSERTS, 1, crowd.dimension, seed=3).matrix()
-    tracks = [uuid4() for _ in others]
+    """Return the median milliseconds of one insert per transaction; the rows are deleted again."""
+    vectors = Crowd(_INSERTS, 1, crowd.dimension, seed=3).matrix()
+    tracks = [uuid4() for _ in vectors]
     seconds = []
-    for track, vector in zip(tracks, others, strict=True):
+    for track, vector in zip(tracks, vectors, strict=True):
         began = time.perf_counter()
         db.execute(_INSERT, _row(track, 10**9, vector))
         seconds.append(time.perf_counter() - began)
@@ -123,15 +127,15 @@ def _inserts(db: Connection, crowd: Crowd) -> float:
     return float(np.median(seconds) * 1e3)
 
 
-def _searched(db: Connection, probes: Vectors) -> tuple[list[float], list[list[UUID]]]:
+def _searched(db: Connection, queries: Vectors) -> tuple[list[float], list[list[UUID]]]:
     seconds: list[float] = []
-    found: list[list[UUID]] = []
-    for probe in probes:
+    results: list[list[UUID]] = []
+    for query in queries:
         began = time.perf_counter()
-        rows: Sequence[dict[str, UUID]] = search_tracks(db, PACK, probe, limit=LIMIT)
+        rows: Sequence[dict[str, UUID]] = search_tracks(db, PACK, query, limit=LIMIT)
         seconds.append(time.perf_counter() - began)
-        found.append([row["track_uuid"] for row in rows])
-    return seconds, found
+        results.append([row["track_uuid"] for row in rows])
+    return seconds, results
 
 
 def _index_bytes(db: Connection, dimension: int) -> int:

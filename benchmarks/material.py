@@ -1,4 +1,4 @@
-"""What is measured on: the shared clip and models, else the demo's film and the pack dlib."""
+"""Films, photos and models to measure on: the shared ones, else the demo's and the pack dlib."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ class Material:
 
 
 def shared_material() -> Material | None:
-    """The stage clip with the shared models, or None where they are absent."""
+    """Return the stage clip with the shared models, or None if they are absent."""
     media, models = SHARED / "media", SHARED / "models"
     film = media / "stage_clip.mp4"
     if not (film.is_file() and models.is_dir()):
@@ -40,9 +40,9 @@ def shared_material() -> Material | None:
 def own_films(
     folder: Path, seconds: float | None = None
 ) -> tuple[list[Path], tuple[tuple[str, Path], ...]]:
-    """The demo's films and the photos of those who are enrolled, made in a folder.
+    """Make the demo's films and the photos of its enrolled people in a folder.
 
-    `seconds`: of each film, if not all of it; who would not be through by then does not come.
+    `seconds` is a shorter length of each film; people who walk longer are left out.
     """
     cuts = {member.name: cut_out(member) for member in CAST}
     films = []
@@ -63,7 +63,7 @@ def _cut(scene: Scene, seconds: float) -> Scene:
 
 
 def material(folder: Path) -> Material:
-    """The shared material, or what can be made without it."""
+    """Return the shared material, or the demo's."""
     films_photos = shared_material()
     if films_photos is not None:
         return films_photos

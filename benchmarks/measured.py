@@ -1,4 +1,4 @@
-"""Write the calibrations that Sightline brings along: `python -m benchmarks.measured`."""
+"""Write the built-in calibrations: `python -m benchmarks.measured`."""
 
 from pathlib import Path
 
@@ -9,28 +9,28 @@ from sightline.identity.calibration import Calibration, Impostors
 
 FOLDER = Path(sightline.identity.__file__).parent / "measured"
 
-_CAREFUL = 0.8
-"""Of the distance to 1 that a threshold has is left for an embedder that nobody has measured."""
+_UNMEASURED_FACTOR = 0.8
+"""Factor of a threshold's distance to 1 for an embedder that has not been measured."""
 
 
 def main() -> None:
     """Measure each pack on all 40 people."""
     for settings in packs():
-        seen = orl_portraits(settings)
-        pack = seen.pack
+        portraits = orl_portraits(settings)
+        pack = portraits.pack
         name = pack.rpartition("-")[0] or pack
-        found = calibrate(pack, seen.good(), SOURCE).calibration
-        _write(name, found.model_copy(update={"id": f"builtin-{name}"}))
+        calibration = calibrate(pack, portraits.good(), SOURCE).calibration
+        _write(name, calibration.model_copy(update={"id": f"builtin-{name}"}))
         if pack != "dlib":
-            _write("buffalo_l", _taken(found, "buffalo_l", 1.0, 1e-7))
-            _write("unknown", _taken(found, "unknown", _CAREFUL, 1e-6))
+            _write("buffalo_l", _derived(calibration, "buffalo_l", 1.0, 1e-7))
+            _write("unknown", _derived(calibration, "unknown", _UNMEASURED_FACTOR, 1e-6))
 
 
-def _taken(other: Calibration, name: str, careful: float, supported: float) -> Calibration:
-    """The calibration of a pack that nobody has measured, from that of another."""
-    impostors = tuple(_raised(one, careful, supported) for one in other.impostors)
-    source = f"not measured; taken from {other.pack} on the {other.source}"
-    return other.model_copy(
+def _derived(measured: Calibration, name: str, factor: float, supported: float) -> Calibration:
+    """Derive the calibration of an unmeasured pack from a measured one."""
+    impostors = tuple(_raised(case, factor, supported) for case in measured.impostors)
+    source = f"not measured; taken from {measured.pack} on the {measured.source}"
+    return measured.model_copy(
         update={
             "id": f"builtin-{name}",
             "pack": name,
@@ -41,9 +41,11 @@ def _taken(other: Calibration, name: str, careful: float, supported: float) -> C
     )
 
 
-def _raised(one: Impostors, careful: float, supported: float) -> Impostors:
-    bound = tuple(round(1 - (1 - score) * careful, 4) for score in one.bound)
-    return one.model_copy(update={"bound": bound, "supported": max(one.supported, supported)})
+def _raised(impostors: Impostors, factor: float, supported: float) -> Impostors:
+    bound = tuple(round(1 - (1 - score) * factor, 4) for score in impostors.bound)
+    return impostors.model_copy(
+        update={"bound": bound, "supported": max(impostors.supported, supported)}
+    )
 
 
 def _write(name: str, calibration: Calibration) -> None:

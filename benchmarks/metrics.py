@@ -1,4 +1,4 @@
-"""`make bench-metrics`: what metrics cost vision, in frames/s.
+"""`make bench-metrics`: the cost of metrics for vision, in frames/s.
 
 Two fleets of workers, one for each core, stand side by side: the service, which is asked for its
 metrics as Prometheus would, and the same without any. The same frames go through one and then the
@@ -36,7 +36,7 @@ MOST_LOST = 0.02
 
 _ROUNDS = 10
 _FRAMES = CAMERAS * FRAMES
-"""In one round."""
+"""Number of frames in one round."""
 
 _SCRAPE_SECONDS = 5.0
 
@@ -44,8 +44,8 @@ _WORKERS = {"with": ("sightline", "run", "vision"), "without": ("benchmarks.unme
 
 
 @dataclass(slots=True)
-class Taken:
-    """Seconds of each round."""
+class Durations:
+    """Wall and CPU seconds of each round."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -54,9 +54,9 @@ class Taken:
 console = Console(stderr=True)
 
 
-def measure(settings: Settings, film: Sequence[bytes], rounds: int) -> dict[str, Taken]:
-    """Both ways, in turns."""
-    taken = {way: Taken() for way in _WORKERS}
+def measure(settings: Settings, film: Sequence[bytes], rounds: int) -> dict[str, Durations]:
+    """Measure both variants in alternating order."""
+    durations = {variant: Durations() for variant in _WORKERS}
     with (
         bench(settings, "with", _WORKERS["with"], film) as measured,
         bench(settings, "without", _WORKERS["without"], film) as plain,
@@ -64,23 +64,28 @@ def measure(settings: Settings, film: Sequence[bytes], rounds: int) -> dict[str,
     ):
         fleets: dict[str, Bench] = {"with": measured, "without": plain}
         for turn in range(rounds):
-            for way in fleets if turn % 2 else reversed(fleets):
-                before = fleets[way].cpu_seconds()
-                taken[way].wall.append(fleets[way].backlog())
-                taken[way].cpu.append(fleets[way].cpu_seconds() - before)
-            console.print({way: round(_FRAMES / one.wall[-1], 1) for way, one in taken.items()})
-    return taken
+            for variant in fleets if turn % 2 else reversed(fleets):
+                before = fleets[variant].cpu_seconds()
+                durations[variant].wall.append(fleets[variant].backlog())
+                durations[variant].cpu.append(fleets[variant].cpu_seconds() - before)
+            console.print(
+                {
+                    variant: round(_FRAMES / variant_durations.wall[-1], 1)
+                    for variant, variant_durations in durations.items()
+                }
+            )
+    return durations
 
 
 @contextmanager
 def scraped(home: Path) -> Iterator[None]:
-    """All services are asked for their metrics every few seconds."""
-    over = threading.Event()
+    """Scrape the metrics of all services every few seconds."""
+    stop_event = threading.Event()
 
     def scrape() -> None:
-        while not over.wait(_SCRAPE_SECONDS):
-            for one in service_discovery.targets(home):
-                with urlopen(f"http://{one.address}/metrics") as answer:
+        while not stop_event.wait(_SCRAPE_SECONDS):
+            for target in service_discovery.targets(home):
+                with urlopen(f"http://{target.address}/metrics") as answer:
                     answer.read()
 
     thread = threading.Thread(target=scrape, name="scrape")
@@ -88,13 +93,13 @@ def scraped(home: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stop_event.set()
         thread.join()
 
 
-def summary(taken: Mapping[str, Taken]) -> dict[str, float | int]:
-    """Frames per second and CPU time of both ways, and the share of each that metrics cost."""
-    measured, plain = taken["with"], taken["without"]
+def summary(durations: Mapping[str, Durations]) -> dict[str, float | int]:
+    """Return frames per second and CPU time of both variants, and the relative cost of metrics."""
+    measured, plain = durations["with"], durations["without"]
     slower = 1 - np.array(plain.wall) / np.array(measured.wall)
     more = np.array(measured.cpu) / np.array(plain.cpu) - 1
     return {
@@ -116,16 +121,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     rounds = parser.parse_args().rounds
     with own_folder() as folder, own_folder() as home:
-        what = material(folder)
-        settings = installation.own_settings(home, what.models)
+        used_material = material(folder)
+        settings = installation.own_settings(home, used_material.models)
         with installation.running_stack(settings):
             console.print(
                 f"frames/s of {installation.WORKERS} workers each, {rounds} rounds of both ..."
             )
-            found = summary(measure(settings, read_film(what), rounds))
-    print(json.dumps(found))
-    if min(found["fps_lost"], found["cpu_more"]) > MOST_LOST:
-        raise SightlineError(f"metrics cost {found['fps_lost']:.1%} of the frames/s")
+            result = summary(measure(settings, read_film(used_material), rounds))
+    print(json.dumps(result))
+    if min(result["fps_lost"], result["cpu_more"]) > MOST_LOST:
+        raise SightlineError(f"metrics cost {result['fps_lost']:.1%} of the frames/s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make bench`: the pipeline through Kafka against a tuned loop, and the latency of live cameras.
+"""`make bench`: throughput of the pipeline against a tuned loop, and latency of live cameras.
 
 The pipeline's frames are in the topic already when its workers start. Its time runs from the
 moment when one worker for each core has its partitions to the last row written.
@@ -45,10 +45,10 @@ console = Console()
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What the pipeline did with the backlog."""
+    """Result of the pipeline on the backlog."""
 
     backlog: int  # frames in the topic
-    frames: int  # of them, those left when the clock started
+    frames: int  # of them, not committed when the clock started
     seconds: float
     embeddings: int
     found: Found
@@ -59,25 +59,25 @@ class Throughput:
         return self.frames / self.seconds
 
 
-def measure(what: Material) -> Throughput:
+def measure(used_material: Material) -> Throughput:
     """Publish the film on several cameras, then have the services work it off."""
-    with own_stack(what.models, what.photos) as settings:
-        _publish(settings, what.film)
+    with own_stack(used_material.models, used_material.photos) as settings:
+        _publish(settings, used_material.film)
         with (
             installation.running_services(settings, *installation.ALL_SERVICES) as services,
             connect(settings, autocommit=True) as db,
         ):
             installation.wait_until_ready(settings, services, _LOOK_SECONDS)
-            began = _database_time(db)
-            backlog, done = _frames(settings)
+            started_at = _database_time(db)
+            backlog, committed = _frames(settings)
             installation.wait_until_through(settings, services, CAMERAS, _THROUGH_SECONDS)
-            seconds = _last_row(db) - began
+            seconds = _last_row(db) - started_at
             found = read_found(settings, db)
-        return Throughput(backlog, backlog - done, seconds, _embeddings(settings), found)
+        return Throughput(backlog, backlog - committed, seconds, _embeddings(settings), found)
 
 
 def _publish(settings: Settings, film: Path) -> None:
-    """The film into Kafka by the producers' own code, as fast as it goes."""
+    """Publish the film to Kafka by the producers' own code, as fast as possible."""
     how = CameraSettings(pace="fast", motion=False)
     add_cameras(
         settings,
@@ -100,21 +100,21 @@ def _publish(settings: Settings, film: Path) -> None:
 
 
 def _frames(settings: Settings) -> tuple[int, int]:
-    """Frames in the topic, and how many of them vision has committed."""
+    """Return the number of frames in the topic, and of those that vision has committed."""
     topic = frames(settings.fleet)
     parts = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
     group = f"sightline-vision-{settings.fleet}"
     consumer = Consumer(consumer_config(settings, "sightline-bench", group))
     try:
-        done = sum(max(0, part.offset) for part in consumer.committed(parts, timeout=10))
+        committed = sum(max(0, part.offset) for part in consumer.committed(parts, timeout=10))
         ends = [consumer.get_watermark_offsets(part, timeout=10) for part in parts]
     finally:
         consumer.close()
-    return sum(high for _, high in ends), done
+    return sum(high for _, high in ends), committed
 
 
 def _embeddings(settings: Settings) -> int:
-    """Shots of faces in the topic `faces`: each is one embedding."""
+    """Count the observations in the topic `faces`: each is one embedding."""
     return sum(
         record.decode(pb.FaceEvent).WhichOneof("event") == "observation"
         for record in read_all(settings, FACES)
@@ -126,7 +126,7 @@ def _database_time(db: Connection) -> float:
 
 
 def _last_row(db: Connection) -> float:
-    """When the last row was written; person state is written every 5 s at most, by design."""
+    """Return the time of the last row; person state is left out: it is written every 5 s."""
     return _number(
         db,
         "SELECT extract(epoch FROM max(updated_at)) FROM sink_offsets"
@@ -140,27 +140,27 @@ def _number(db: psycopg.Connection[Any], query: str) -> float:
 
 
 def names_by_frame(found: Found, camera: str) -> dict[int, set[str]]:
-    """Names of the tracks in each frame of a camera, by the frame's number from 0."""
+    """Return the names of the tracks in each frame of a camera, by frame number from 0."""
     names: dict[int, set[str]] = defaultdict(set)
     for track in found.tracks:
         if track.camera == camera:
             for frame in track.boxes:
-                names[frame] |= {one.name for one in track.identities if one.name}
+                names[frame] |= {identity.name for identity in track.identities if identity.name}
     return names
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How often two ways of working name the same people in a frame."""
+    """Counts of frames in which loop and pipeline name the same people."""
 
     frames: int
     same: int
-    named: int  # frames in which either names anybody
+    named: int  # frames in which either names a person
     same_named: int
 
     @classmethod
     def of(cls, loop: Result, found: Found) -> "Agreement":
-        """Over all cameras: each has shown the film that the loop has seen."""
+        """Compare over all cameras: each has shown the film of the loop."""
         frames = same = named = same_named = 0
         for number in range(CAMERAS):
             ours = names_by_frame(found, f"bench-{number}")
@@ -174,7 +174,7 @@ class Agreement:
 
 
 def truths(loop: Result, found: Found) -> tuple[float, float]:
-    """How many frames of the stage clip have the right names and no others: loop, pipeline."""
+    """Return the fractions of frames with exactly the right names: of the loop, of the pipeline."""
     truth = stage_clip.read_truth()
     frames = range(len(loop.names))
     shares = []
@@ -185,8 +185,10 @@ def truths(loop: Result, found: Found) -> tuple[float, float]:
     return stage_clip.share_of_frames(truth, theirs), sum(shares) / CAMERAS
 
 
-def _print(what: Material, loop: Result, pipeline: Throughput, agreement: Agreement) -> None:
-    table = Table(title=f"{what.film.name}, {installation.WORKERS} cores")
+def _print(
+    used_material: Material, loop: Result, pipeline: Throughput, agreement: Agreement
+) -> None:
+    table = Table(title=f"{used_material.film.name}, {installation.WORKERS} cores")
     for column in ("", "loop", "pipeline"):
         table.add_column(column)
     table.add_row("frames", str(loop.frames), f"{pipeline.frames} of {pipeline.backlog}")
@@ -206,17 +208,17 @@ def _print(what: Material, loop: Result, pipeline: Throughput, agreement: Agreem
 def main() -> None:
     """Measure, print tables, and one line of JSON at the end."""
     with own_folder() as folder:
-        what = material(folder)
-        if what.models is None:
+        used_material = material(folder)
+        if used_material.models is None:
             console.print("no ../shared with models: the demo's film and the pack dlib are used")
         console.print("the loop ...")
-        loop = baseline.measure(what.film, what.models, what.photos)
+        loop = baseline.measure(used_material.film, used_material.models, used_material.photos)
         console.print(f"the pipeline, {CAMERAS} cameras of the same film ...")
-        pipeline = measure(what)
+        pipeline = measure(used_material)
         agreement = Agreement.of(loop, pipeline.found)
-        _print(what, loop, pipeline, agreement)
+        _print(used_material, loop, pipeline, agreement)
         summary: dict[str, Any] = {
-            "film": what.film.name,
+            "film": used_material.film.name,
             "loop_fps": round(loop.fps, 2),
             "pipeline_fps": round(pipeline.fps, 2),
             "ratio": round(pipeline.fps / loop.fps, 2),
@@ -228,14 +230,14 @@ def main() -> None:
                 {row.identity.name for row in pipeline.found.rows if row.identity.name}
             ),
         }
-        if what.film == stage_clip.FILM:
+        if used_material.film == stage_clip.FILM:
             right, ours = truths(loop, pipeline.found)
             console.print(
                 f"frames with the right names and no others: loop {right:.1%}, pipeline {ours:.1%}"
                 " (the loop's tracks run on over cuts, and it has no second thoughts)"
             )
             summary |= {"loop_right": round(right, 4), "pipeline_right": round(ours, 4)}
-        summary |= latency.main(what.models)
+        summary |= latency.main(used_material.models)
     print(json.dumps(summary, ensure_ascii=False))
 
 

@@ -21,7 +21,7 @@ from sightline.streaming.producer import SureProducer
 
 
 def main() -> None:
-    """Work until told to stop."""
+    """Process frames until stopped."""
     settings = load_settings()
     stop = start_service("plain", settings)
     cv2.setNumThreads(1)

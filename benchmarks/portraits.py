@@ -1,4 +1,4 @@
-"""The ORL portraits as shots: 40 people, 10 each, embedded once by each pack and kept."""
+"""The ORL portraits as observations: 40 people, 10 each, embedded once per pack and cached."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -25,19 +25,19 @@ SOURCE = "40 people of the ORL portraits (Olivetti Research Laboratory, Samaria 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """How a portrait of 92x112 is shown to a pack, so that it finds the face."""
+    """Scale and square canvas (px) of a 92x112 portrait, so that a pack detects the face."""
 
     enlarged: float
     side: int
 
 
 CANVASES = {"dlib": Canvas(2.5, 380)}
-"""dlib's embedder looks at 150 px of a face."""
+"""dlib's embedder uses 150 px of a face."""
 _CANVAS = Canvas(1.6, 320)
 
 
 def packs() -> list[Settings]:
-    """The packs that there are: that of the shared models, and dlib."""
+    """Return settings of the available packs: the shared models', and dlib."""
     settings = [Settings(pack="dlib")]
     if (SHARED / "models").is_dir():
         settings.insert(0, Settings(models=SHARED / "models"))
@@ -45,7 +45,7 @@ def packs() -> list[Settings]:
 
 
 def framed(path: Path, canvas: Canvas) -> BGRImage:
-    """A portrait, enlarged, in the middle of a black square: side x side x 3."""
+    """Place an enlarged portrait in the middle of a black square: side x side x 3, BGR."""
     small = cv2.imread(str(path))
     if small is None:
         raise FileNotFoundError(path)
@@ -60,65 +60,76 @@ def framed(path: Path, canvas: Canvas) -> BGRImage:
 
 
 def canvas_of(pack: str) -> Canvas:
-    """How portraits are shown to a pack."""
+    """Return the canvas for a pack."""
     return CANVASES.get(pack, _CANVAS)
 
 
 @dataclass(frozen=True, slots=True)
 class Portraits:
-    """What a pack sees in the portraits, by person."""
+    """A pack's observations of the portraits, by person."""
 
     pack: str
-    seen: dict[str, list[Shot]]
-    """All in which it finds a face."""
-    shots: frozenset[str]
-    """Ids of those that are good enough for a track."""
+    observations: dict[str, list[Shot]]
+    """All portraits with a detected face."""
+    usable: frozenset[str]
+    """Ids of observations that are good enough for a track."""
     photos: frozenset[str]
-    """Ids of those that are good enough to enrol."""
+    """Ids of observations that are good enough to enrol."""
 
     def good(self) -> dict[str, list[Shot]]:
-        """Those that are good enough for a track."""
+        """Return the observations that are good enough for a track."""
         return {
-            name: [shot for shot in own if shot.id in self.shots] for name, own in self.seen.items()
+            name: [observation for observation in observations if observation.id in self.usable]
+            for name, observations in self.observations.items()
         }
 
 
 def orl_portraits(settings: Settings) -> Portraits:
-    """The portraits as a pack sees them.
+    """Return a pack's observations of the portraits.
 
-    Embeddings are kept in the user's cache folder.
+    Embeddings are cached in the user's cache folder.
     """
     pack = resolve_pack(settings).id
     canvas = canvas_of(pack)
     folder = platformdirs.user_cache_path("sightline") / "benchmarks"
-    kept = folder / f"orl-{pack}-{canvas.enlarged}-{canvas.side}.npz"
-    if not kept.is_file():
+    cache_file = folder / f"orl-{pack}-{canvas.enlarged}-{canvas.side}.npz"
+    if not cache_file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, **_measured(load_pack(settings), canvas, settings))  # type: ignore[arg-type]
-    with np.load(kept) as stored:
-        seen: dict[str, list[Shot]] = {}
+        np.savez(cache_file, **_measured(load_pack(settings), canvas, settings))  # type: ignore[arg-type]
+    with np.load(cache_file) as stored:
+        observations: dict[str, list[Shot]] = {}
         rows = zip(stored["ids"], stored["vectors"], stored["qualities"], strict=True)
         for id_, vector, quality in rows:
-            shot = Shot(str(id_), vector, float(quality))
-            seen.setdefault(shot.id.partition("_")[0], []).append(shot)
-        shots, photos = stored["ids"][stored["shots"]], stored["ids"][stored["photos"]]
-    return Portraits(pack, seen, frozenset(shots.tolist()), frozenset(photos.tolist()))
+            observation = Shot(str(id_), vector, float(quality))
+            observations.setdefault(observation.id.partition("_")[0], []).append(observation)
+        usable, photos = stored["ids"][stored["shots"]], stored["ids"][stored["photos"]]
+    return Portraits(pack, observations, frozenset(usable.tolist()), frozenset(photos.tolist()))
 
 
 def _measured(
     pack: ModelPack, canvas: Canvas, settings: Settings
 ) -> dict[str, NDArray[np.generic]]:
-    """Columns: id, vector, quality, whether it is good enough for a track and to enrol."""
+    """Return columns: id, vector, quality, good enough for a track, good enough to enrol."""
     rows = []
     for person, number in product(range(1, PEOPLE + 1), range(1, PORTRAITS + 1)):
         picture = framed(ORL / f"s{person}_{number}.pgm", canvas)
         for face in pack.faces.detect(picture)[:1]:
             quality = assess(picture, face)
-            shot = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
-            photo = photos.refusal(quality)
+            track_refusal = quality.refusal(
+                settings.evidence.min_face_px, settings.evidence.min_quality
+            )
+            photo_refusal = photos.refusal(quality)
             vector = pack.embedder.embed(picture, face)
             overall = float(quality.overall)
-            rows.append((f"s{person}_{number}", vector, overall, shot is None, photo is None))
+            rows.append(
+                (
+                    f"s{person}_{number}",
+                    vector,
+                    overall,
+                    track_refusal is None,
+                    photo_refusal is None,
+                )
+            )
     names = ("ids", "vectors", "qualities", "shots", "photos")
     columns = zip(*rows, strict=True)
     return {name: np.array(column) for name, column in zip(names, columns, strict=True)}

@@ -23,7 +23,7 @@ from sightline.storage.outbox import deliver
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """A folder that is removed at the end."""
+    """Give a temporary folder that is removed at the end."""
     with tempfile.TemporaryDirectory(
         prefix="sightline-bench-", ignore_cleanup_errors=True
     ) as folder:
@@ -35,23 +35,23 @@ def own_folder() -> Iterator[Path]:
 
 @contextmanager
 def own_stack(models: Path | None, photos: Photos, *, anyway: bool = False) -> Iterator[Settings]:
-    """A new broker and database, with people enrolled, each by all photos with their name.
+    """Run a new broker and database with people enrolled by all photos of their names.
 
-    `anyway` insists on photos of one person that do not look alike.
+    `anyway` accepts disagreeing photos of one person.
     """
     with own_folder() as home:
         settings = installation.own_settings(home, models)
         with installation.running_stack(settings):
             pack = load_pack(settings)
             for name, group in groupby(photos, key=itemgetter(0)):
-                shown = [read_photo(path) for _, path in group]
-                enrol(settings, pack, name, shown, Details(), anyway=anyway)
+                read_photos = [read_photo(path) for _, path in group]
+                enrol(settings, pack, name, read_photos, Details(), anyway=anyway)
             deliver(settings)
             yield settings
 
 
-def add_cameras(settings: Settings, wanted: Sequence[NewCamera]) -> None:
-    """Add cameras."""
+def add_cameras(settings: Settings, new_cameras: Sequence[NewCamera]) -> None:
+    """Add cameras to the database."""
     with connect(settings) as db:
-        for camera in wanted:
+        for camera in new_cameras:
             cameras.add(db, camera)

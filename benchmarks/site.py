@@ -1,4 +1,4 @@
-"""A site: 40 people walk past 4 cameras, through the real pipeline, and who was who is compared.
+"""A site: 40 people walk past 4 cameras through the real pipeline; identities are compared.
 
 The films are made of the ORL portraits, no portrait in two cameras (`walks`). Some people are
 enrolled, the others are to get one global id each. It is done twice: undisturbed, and with the
@@ -55,75 +55,75 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whom the tracks were said to be, against who walked."""
+    """Comparison of the tracks' identities with the truth of the films."""
 
     score: IdScore
-    """Over every frame in which a face is wholly in the picture."""
+    """Score over every frame in which a face is wholly in the picture."""
     of_tracks: IdScore
-    """Over those of them alone that some track has: what the matcher answers for."""
+    """Score over the frames that a track covers: the matcher's part."""
     tracks: int
     wrong_names: tuple[str, ...]
     shared_ids: tuple[str, ...]
-    """Ids that several people have."""
+    """Global ids that several people have."""
     split: tuple[str, ...]
-    """People who have several ids."""
+    """People who have several global ids."""
     strays: int
-    """Tracks with an identity where nobody is."""
+    """Tracks with an identity but without a person."""
     undecided: int
-    """Tracks of somebody that nothing was said of."""
+    """Tracks of a person without an identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one run gave."""
+    """Result of one pass."""
 
     verdict: Verdict
     frames: int
     boxes: int
-    """Faces on frames: as many embeddings as a loop without tracks makes."""
+    """Faces on frames: the number of embeddings of a loop without tracks."""
     embeddings: int
     seconds: float
 
 
 def missing() -> str | None:
-    """What keeps this from running, or None."""
-    wanted = [SHARED / "media" / "orl", *(SHARED / "models" / name for name in _MODELS)]
-    absent = [path for path in wanted if not path.exists()]
+    """Return the reason why this cannot run, or None."""
+    paths = [SHARED / "media" / "orl", *(SHARED / "models" / name for name in _MODELS)]
+    absent = [path for path in paths if not path.exists()]
     return f"no {absent[0].relative_to(SHARED.parent)} next to the project" if absent else None
 
 
 def judge(site: Site, tracks: Iterable[Track]) -> Verdict:
-    """Compare tracks and who they were said to be with the truth of the films."""
+    """Compare tracks and their identities with the truth of the films."""
     truth, edges = _truth(site), _truth(site, partly=True)
     appeared = sum(map(len, truth.values()))
     pairs: list[tuple[str, int | str]] = []
-    said: dict[str, set[Identity]] = defaultdict(set)
+    identities_by_person: dict[str, set[Identity]] = defaultdict(set)
     wrong, strays, undecided, count = [], 0, 0, 0
     for track in tracks:
         count += 1
         (identity,) = track.identities or (None,)
-        seen = Counter(_seen(track, truth))
-        if not seen:
-            # Somebody who is just leaving does not count for the score, but has to be right.
-            leaving = Counter(_seen(track, edges)).most_common(1)
+        people = Counter(_people_in_box(track, truth))
+        if not people:
+            # A person who is just leaving does not count for the score, but must be right.
+            leaving = Counter(_people_in_box(track, edges)).most_common(1)
             if identity is not None and leaving:
-                said[leaving[0][0]].add(identity)
+                identities_by_person[leaving[0][0]].add(identity)
                 wrong += _misnamed(leaving[0][0], identity)
             strays += identity is not None and not leaving
             continue
-        # Nothing said is an identity of its own: it is not left out of the score.
+        # A track without an identity counts as an identity of its own in the score.
         key = identity.global_id if identity else track.track_id
-        pairs += [(who, key) for who in seen.elements()]
-        who = seen.most_common(1)[0][0]
+        pairs += [(person, key) for person in people.elements()]
+        person = people.most_common(1)[0][0]
         if identity is None:
             undecided += 1
             continue
-        said[who].add(identity)
-        wrong += _misnamed(who, identity)
+        identities_by_person[person].add(identity)
+        wrong += _misnamed(person, identity)
     owners: dict[int, set[str]] = defaultdict(set)
-    for who, identities in said.items():
+    for person, identities in identities_by_person.items():
         for identity in identities:
-            owners[identity.global_id].add(who)
+            owners[identity.global_id].add(person)
     return Verdict(
         score=id_score(pairs, missed=appeared - len(pairs)),
         of_tracks=id_score(pairs),
@@ -132,32 +132,36 @@ def judge(site: Site, tracks: Iterable[Track]) -> Verdict:
         shared_ids=tuple(
             sorted(", ".join(sorted(all_)) for all_ in owners.values() if len(all_) > 1)
         ),
-        split=tuple(sorted(who for who, identities in said.items() if len(identities) > 1)),
+        split=tuple(
+            sorted(
+                person for person, identities in identities_by_person.items() if len(identities) > 1
+            )
+        ),
         strays=strays,
         undecided=undecided,
     )
 
 
 def _truth(site: Site, *, partly: bool = False) -> dict[tuple[str, int], list[Appearance]]:
-    """By camera and frame who is there."""
+    """Return the visible people by camera and frame."""
     truth: dict[tuple[str, int], list[Appearance]] = defaultdict(list)
     for scene in site.scenes:
-        for one in walks.appearances(scene, partly=partly):
-            truth[one.camera, one.frame].append(one)
+        for appearance in walks.appearances(scene, partly=partly):
+            truth[appearance.camera, appearance.frame].append(appearance)
     return truth
 
 
-def _misnamed(who: str, identity: Identity) -> list[str]:
-    named = bool(identity.name) and identity.name != who
-    return [f"{who} named {identity.name}"] if named else []
+def _misnamed(person: str, identity: Identity) -> list[str]:
+    named = bool(identity.name) and identity.name != person
+    return [f"{person} named {identity.name}"] if named else []
 
 
-def _seen(track: Track, truth: dict[tuple[str, int], list[Appearance]]) -> Iterable[str]:
-    """Who is in a track's box, for every frame with somebody."""
+def _people_in_box(track: Track, truth: dict[tuple[str, int], list[Appearance]]) -> Iterable[str]:
+    """Yield the person in a track's box, for every frame with a person."""
     for frame, box in track.boxes.items():
-        for one in truth.get((track.camera, frame), ()):
-            if _holds(box, one.face):
-                yield one.who
+        for appearance in truth.get((track.camera, frame), ()):
+            if _holds(box, appearance.face):
+                yield appearance.who
                 break
 
 
@@ -168,7 +172,7 @@ def _holds(box: Box, face: Box) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A site's films by camera, photos of those who are enrolled, and a folder of models."""
+    """A site's films by camera, photos of the enrolled people, and a folder of models."""
 
     films: dict[str, Path]
     photos: tuple[tuple[str, Path], ...]
@@ -176,7 +180,7 @@ class Material:
 
 
 def make(site: Site, folder: Path) -> Material:
-    """Write what a site needs to a folder."""
+    """Write a site's films, photos and models to a folder."""
     films = {scene.camera: folder / f"{scene.camera}.mp4" for scene in site.scenes}
     for scene in site.scenes:
         write_film(films[scene.camera], walks.render(scene))
@@ -196,17 +200,20 @@ def measure(site: Site, material: Material, *, disturbed: bool) -> Result:
     """Run the films through the real pipeline; `disturbed` kills workers in the middle."""
     with own_stack(material.models, material.photos, anyway=True) as settings:
         began = time.monotonic()
-        found = _run(settings, material.films, sum(one.frames for one in site.scenes), disturbed)
+        results = _run(
+            settings, material.films, sum(scene.frames for scene in site.scenes), disturbed
+        )
         seconds = time.monotonic() - began
-        verdict = judge(site, found.tracks)
-        boxes = sum(len(track.boxes) for track in found.tracks)
-        return Result(verdict, found.frames, boxes, _embeddings(settings), seconds)
+        verdict = judge(site, results.tracks)
+        boxes = sum(len(track.boxes) for track in results.tracks)
+        return Result(verdict, results.frames, boxes, _embeddings(settings), seconds)
 
 
 def _run(settings: Settings, films: dict[str, Path], frames: int, disturbed: bool) -> Found:
-    how = CameraSettings(pace="fast", motion=False)
+    camera_settings = CameraSettings(pace="fast", motion=False)
     cameras = [
-        NewCamera(camera_id=name, uri=str(film), settings=how) for name, film in films.items()
+        NewCamera(camera_id=name, uri=str(film), settings=camera_settings)
+        for name, film in films.items()
     ]
     with installation.running_services(settings, *installation.ALL_SERVICES) as services:
         installation.wait_until_ready(settings, services)
@@ -231,9 +238,9 @@ def _wait_for_frames(settings: Settings, frames: int) -> None:
 
 
 def _kill(settings: Settings) -> None:
-    """As a power cut would: no worker has time to say anything."""
-    victims = [one for one in running_services(settings) if one.name in _KILLED]
-    if {one.name for one in victims} != set(_KILLED):
+    """Kill the workers, as a power cut would."""
+    victims = [worker for worker in running_services(settings) if worker.name in _KILLED]
+    if {worker.name for worker in victims} != set(_KILLED):
         raise SightlineError("the workers that are to be killed do not run")
     for victim in victims:
         victim.process.kill()
@@ -256,29 +263,31 @@ def _print(site: Site, results: Sequence[tuple[str, Result]]) -> None:
         table.add_row(title, *map(str, values))
 
     each = [result for _, result in results]
-    verdicts = [one.verdict for one in each]
-    row("IDF1", *(f"{one.score.f1:.3f}" for one in verdicts))
-    row("  of what has a track", *(f"{one.of_tracks.f1:.3f}" for one in verdicts))
-    row("  IDP / IDR", *(f"{one.score.precision:.3f} / {one.score.recall:.3f}" for one in verdicts))
-    row("tracks", *(one.tracks for one in verdicts))
-    row("  with a wrong name", *(len(one.wrong_names) for one in verdicts))
-    row("  nothing said of them", *(one.undecided for one in verdicts))
-    row("  said to be somebody, of nobody", *(one.strays for one in verdicts))
-    row("ids of two people", *(len(one.shared_ids) for one in verdicts))
-    row("people with two ids", *(len(one.split) for one in verdicts))
-    row("faces on frames", *(one.boxes for one in each))
-    row("embeddings", *(f"{one.embeddings} ({one.embeddings / one.boxes:.1%})" for one in each))
-    row("frames/s", *(f"{one.frames / one.seconds:.0f}" for one in each))
+    verdicts = [result.verdict for result in each]
+    row("IDF1", *(f"{verdict.score.f1:.3f}" for verdict in verdicts))
+    row("  of what has a track", *(f"{verdict.of_tracks.f1:.3f}" for verdict in verdicts))
+    scores = [verdict.score for verdict in verdicts]
+    row("  IDP / IDR", *(f"{score.precision:.3f} / {score.recall:.3f}" for score in scores))
+    row("tracks", *(verdict.tracks for verdict in verdicts))
+    row("  with a wrong name", *(len(verdict.wrong_names) for verdict in verdicts))
+    row("  without an identity", *(verdict.undecided for verdict in verdicts))
+    row("  with an identity, without a person", *(verdict.strays for verdict in verdicts))
+    row("ids of two people", *(len(verdict.shared_ids) for verdict in verdicts))
+    row("people with two ids", *(len(verdict.split) for verdict in verdicts))
+    row("faces on frames", *(result.boxes for result in each))
+    embeddings = [(result.embeddings, result.embeddings / result.boxes) for result in each]
+    row("embeddings", *(f"{count} ({ratio:.1%})" for count, ratio in embeddings))
+    row("frames/s", *(f"{result.frames / result.seconds:.0f}" for result in each))
     console.print(table)
     for name, result in results:
         verdict = result.verdict
-        for title, what in (
+        for title, details in (
             ("wrong names", verdict.wrong_names),
             ("one id for", verdict.shared_ids),
             ("several ids", verdict.split),
         ):
-            if what:
-                console.print(f"{name}, {title}: {'; '.join(what)}")
+            if details:
+                console.print(f"{name}, {title}: {'; '.join(details)}")
 
 
 def main(
@@ -309,12 +318,12 @@ def main(
     _print(site, results)
     verdicts = [result.verdict for _, result in results]
     return {
-        "site_idf1": [round(one.score.f1, 4) for one in verdicts],
-        "site_tracks": [one.tracks for one in verdicts],
-        "site_wrong_names": [len(one.wrong_names) for one in verdicts],
-        "site_shared_ids": [len(one.shared_ids) for one in verdicts],
-        "site_split_people": [len(one.split) for one in verdicts],
-        "site_strays": [one.strays for one in verdicts],
+        "site_idf1": [round(verdict.score.f1, 4) for verdict in verdicts],
+        "site_tracks": [verdict.tracks for verdict in verdicts],
+        "site_wrong_names": [len(verdict.wrong_names) for verdict in verdicts],
+        "site_shared_ids": [len(verdict.shared_ids) for verdict in verdicts],
+        "site_split_people": [len(verdict.split) for verdict in verdicts],
+        "site_strays": [verdict.strays for verdict in verdicts],
         "site_embeddings": [result.embeddings for _, result in results],
     }
 

@@ -1,4 +1,4 @@
-"""`make soak`: the highest steady load that the machine holds, for a while, and who grows.
+"""`make soak`: growth of processes under the highest steady load that the machine holds.
 
 The rate of frames is raised until vision falls behind; 60% of the last rate that it kept up with
 is the load. Then every process is looked at every few seconds: resident memory, open files,
@@ -38,7 +38,7 @@ from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
 
 LIMIT_PERCENT = 2.0
-"""A process may grow by so much in the last half."""
+"""Largest growth of a process in the last half."""
 
 _CAMERAS_OF_A_SITE = 3
 _STEP_SECONDS = 20.0
@@ -46,11 +46,11 @@ _FIRST_RATE, _STEP_RATE, _MOST_RATE = 24.0, 8.0, 10.0 * SITES * _CAMERAS_OF_A_SI
 """Frames a second of all cameras together; the films have 10 each."""
 
 _BEHIND_SECONDS = 2.0
-_SHARE = 0.6
+_LOAD_FACTOR = 0.6
 """A machine is not as fast all the time as it was for some seconds: while vision is behind, its
 memory has more frames that wait, which is no growth."""
 
-_LOOK_SECONDS = 5.0
+_SAMPLE_SECONDS = 5.0
 _WARM_SECONDS = 10.0
 _FILL_ROWS, _FILL_BYTES = 25_000, 7_000
 """A page each, 200 MB: more than PostgreSQL's shared buffers."""
@@ -62,8 +62,8 @@ console = Console(stderr=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look at one process, or at a family of them."""
+class Sample:
+    """Resources of a process, or of a family of processes, at one moment."""
 
     resident: float  # bytes; of a family, what each has for itself and what they share
     files: int
@@ -72,7 +72,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What became of a process in the last half."""
+    """Growth of a process in the last half."""
 
     name: str
     resident: float  # MiB, at the end
@@ -82,38 +82,38 @@ class Growth:
 
     @property
     def is_flat(self) -> bool:
-        """Whether it does not grow."""
+        """True if the process does not grow."""
         return self.percent < LIMIT_PERCENT and _flat(self.files) and _flat(self.threads)
 
 
 def _flat(pair: tuple[int, int]) -> bool:
-    """Whether there are no more than before, but for what comes and goes."""
+    """Return True if the second count is not above the first, except for short-lived ones."""
     return pair[1] <= pair[0] + max(2, pair[0] * LIMIT_PERCENT / 100)
 
 
-def growth(name: str, looks: Sequence[Look]) -> Growth:
-    """Compare the beginning and the end of the last half. Needs ten looks at least."""
-    half = looks[len(looks) // 2 :]
+def growth(name: str, samples: Sequence[Sample]) -> Growth:
+    """Compare the beginning and the end of the last half. Needs ten samples at least."""
+    half = samples[len(samples) // 2 :]
     edge = max(1, int(len(half) * _EDGE))
     first, last = half[:edge], half[-edge:]
 
-    def medians(what: str) -> tuple[float, float]:
-        early, late = ([getattr(look, what) for look in some] for some in (first, last))
+    def medians(field: str) -> tuple[float, float]:
+        early, late = ([getattr(sample, field) for sample in part] for part in (first, last))
         return statistics.median(early), statistics.median(late)
 
-    was, now = medians("resident")
+    before, after = medians("resident")
     files, threads = medians("files"), medians("threads")
     return Growth(
         name=name,
-        resident=now / 2**20,
-        percent=100 * (now / was - 1),
+        resident=after / 2**20,
+        percent=100 * (after / before - 1),
         files=(round(files[0]), round(files[1])),
         threads=(round(threads[0]), round(threads[1])),
     )
 
 
 def _cameras(load: Load, rate: float) -> list[NewCamera]:
-    """The films for ever, so that all together give so many frames a second."""
+    """Return cameras that play the films in a loop, with `rate` frames a second in all."""
     cameras = load.cameras("real")
     return [
         camera.model_copy(
@@ -128,7 +128,7 @@ def _cameras(load: Load, rate: float) -> list[NewCamera]:
 
 
 def _backlog(watch: Watch) -> int:
-    """Frames that vision has not committed."""
+    """Return the number of frames that vision has not committed."""
     frames = topics.frames()
     return sum(
         max(0, watch.last(f"{frames.name}/{number}") - max(0, watch.last(f"vision/{number}")))
@@ -137,7 +137,7 @@ def _backlog(watch: Watch) -> int:
 
 
 def find_rate(made: Rig, load: Load, watch: Watch) -> float:
-    """The highest rate that vision keeps up with. Raises SightlineError where there is none."""
+    """Return the highest rate that vision keeps up with. Raises SightlineError if there is none."""
     held, rate = 0.0, _FIRST_RATE
     while rate <= _MOST_RATE:
         add_cameras(made.behind, _cameras(load, rate))
@@ -153,13 +153,13 @@ def find_rate(made: Rig, load: Load, watch: Watch) -> float:
 
 
 def _fill_shared(made: Rig) -> int:
-    """Have PostgreSQL use all of its shared memory, whose size is a setting; that size in bytes.
+    """Make PostgreSQL touch all of its shared memory; return its size in bytes.
 
-    Else it would seem to grow with every page that it reads for the first time.
+    Otherwise it would seem to grow with every page that it reads for the first time.
     """
     with connect(made.behind, autocommit=True) as db:
         db.execute("CREATE UNLOGGED TABLE filler (page text STORAGE PLAIN)")
-        # Row by row: in bulk it would go round in a few buffers of its own.
+        # Row by row: a bulk load would cycle through a few buffers of its own.
         db.execute(
             "INSERT INTO filler SELECT repeat('x', %s) FROM generate_series(1, %s)",
             (_FILL_BYTES, _FILL_ROWS),
@@ -169,21 +169,21 @@ def _fill_shared(made: Rig) -> int:
         return int(row.fetchall()[0][0]) * 2**20
 
 
-def _family(process: psutil.Process, shared: int) -> Look:
+def _family(process: psutil.Process, shared: int) -> Sample:
     resident, files, members = shared, 0, 0
-    for one in (process, *process.children(recursive=True)):
+    for member in (process, *process.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):  # PostgreSQL's helpers come and go
-            resident, files = resident + one.memory_full_info().uss, files + one.num_fds()
+            resident, files = resident + member.memory_full_info().uss, files + member.num_fds()
             members += 1
-    return Look(resident, files, members)
+    return Sample(resident, files, members)
 
 
-def _alone(process: psutil.Process) -> Look:
+def _alone(process: psutil.Process) -> Sample:
     with process.oneshot():
-        return Look(process.memory_info().rss, process.num_fds(), process.num_threads())
+        return Sample(process.memory_info().rss, process.num_fds(), process.num_threads())
 
 
-def _look(made: Rig, services: Services, shared: int) -> Iterator[tuple[str, Look]]:
+def _samples(made: Rig, services: Services, shared: int) -> Iterator[tuple[str, Sample]]:
     for name, pid in services.pids().items():
         yield name, _alone(psutil.Process(pid))
     for process in Broker(made.settings.home).running():
@@ -195,36 +195,40 @@ def _look(made: Rig, services: Services, shared: int) -> Iterator[tuple[str, Loo
 def soak(
     made: Rig, load: Load, services: Services, seconds: float, rate: float | None
 ) -> tuple[float, list[Growth], list[int]]:
-    """Run the load; its rate, what became of every process, and how far vision was behind."""
+    """Run the load; return its rate, every process's growth, and vision's backlog over time."""
     with Watch(made.behind, int(services.environment["SIGHTLINE_API__PORT"])) as watch:
         wait_until_ready(made.behind, services)
-        rate = rate or _SHARE * find_rate(made, load, watch)
+        rate = rate or _LOAD_FACTOR * find_rate(made, load, watch)
         add_cameras(made.behind, _cameras(load, rate))
         shared = _fill_shared(made)
         console.print(f"{rate:.1f} frames/s for {seconds / 60:.0f} minutes")
         time.sleep(_WARM_SECONDS)
-        looks: dict[str, list[Look]] = defaultdict(list)
+        samples: dict[str, list[Sample]] = defaultdict(list)
         behind = []
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            for name, look in _look(made, services, shared):
-                looks[name].append(look)
+            for name, sample in _samples(made, services, shared):
+                samples[name].append(sample)
             behind.append(_backlog(watch))
-            time.sleep(_LOOK_SECONDS)
-    return rate, [growth(name, some) for name, some in sorted(looks.items())], behind
+            time.sleep(_SAMPLE_SECONDS)
+    return (
+        rate,
+        [growth(name, process_samples) for name, process_samples in sorted(samples.items())],
+        behind,
+    )
 
 
 def _print(rate: float, grown: Sequence[Growth], behind: Sequence[int], minutes: float) -> None:
     table = Table(title=f"{minutes:.0f} minutes at {rate:.1f} frames/s, the last half of them")
     for head in ("process", "MiB", "rise", "files", "threads"):
         table.add_column(head, justify="left" if head == "process" else "right")
-    for one in grown:
+    for process_growth in grown:
         table.add_row(
-            one.name,
-            f"{one.resident:.0f}",
-            f"{one.percent:+.1f}%",
-            _from_to(one.files),
-            _from_to(one.threads),
+            process_growth.name,
+            f"{process_growth.resident:.0f}",
+            f"{process_growth.percent:+.1f}%",
+            _from_to(process_growth.files),
+            _from_to(process_growth.threads),
         )
     console.print(table)
     console.print(f"frames behind: {statistics.median(behind):.0f}, at most {max(behind)}")
@@ -235,11 +239,11 @@ def _from_to(pair: tuple[int, int]) -> str:
 
 
 def main() -> None:
-    """Measure, print, and end with 1 where somebody grows."""
+    """Measure, print, and exit with 1 if a process grows."""
     parser = argparse.ArgumentParser(prog="benchmarks.soak")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--rate", type=float, help="frames a second; else it is found")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with own_folder() as folder:
         load = record(folder, _CAMERAS_OF_A_SITE)
         with rig(load, brokers=1, disks=False, people=folder / "people.zip") as made:
@@ -247,12 +251,14 @@ def main() -> None:
             environment: Mapping[str, str] = made.environment | {"SIGHTLINE_API__PORT": port}
             services = Services(environment, made.settings.home / "logs")
             with services.running(WORKERS | {"outbox": 1}):
-                rate, grown, behind = soak(made, load, services, 60 * given.minutes, given.rate)
+                rate, grown, behind = soak(
+                    made, load, services, 60 * arguments.minutes, arguments.rate
+                )
             ended = services.statuses
-    _print(rate, grown, behind, given.minutes)
-    failures = [one.name for one in grown if not one.is_flat]
-    failures += [f"{name} ended with {status}: {said}" for name, status, said in ended]
-    print(json.dumps({"rate": rate, "minutes": given.minutes, "failures": failures}))
+    _print(rate, grown, behind, arguments.minutes)
+    failures = [process.name for process in grown if not process.is_flat]
+    failures += [f"{name} ended with {status}: {last_words}" for name, status, last_words in ended]
+    print(json.dumps({"rate": rate, "minutes": arguments.minutes, "failures": failures}))
     sys.exit(1 if failures else 0)
 
 

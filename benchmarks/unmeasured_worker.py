@@ -17,7 +17,7 @@ from sightline.streaming import lag, transform_loop
 
 
 class _Nothing:
-    """In place of any metric, and of the lag of a consumer."""
+    """A stand-in for any metric, and for the lag of a consumer."""
 
     def __init__(self, *_: Any) -> None: ...
 
@@ -33,7 +33,7 @@ class _Nothing:
 
 
 def main() -> None:
-    """Work until told to stop."""
+    """Run the vision service without metrics until stopped."""
     for name, metric in list(vars(metrics).items()):
         if isinstance(metric, MetricWrapperBase):
             setattr(metrics, name, _Nothing())

@@ -21,10 +21,10 @@ Image = NDArray[np.uint8]
 
 _SPEED = 150.0  # pixels per second
 _FACE = (0.12, 0.22, 0.88, 0.95)
-"""Where the face is in a portrait, as shares of its width and height."""
+"""Box of the face in a portrait, relative to its width and height."""
 _PORTRAIT = (92, 112)
 _SCALES = (1.4, 1.65)  # a portrait's size in the film: a face is then about 80 pixels wide
-_TURN_SECONDS = 0.5  # so long somebody shows one of their faces
+_TURN_SECONDS = 0.5  # a person shows each portrait for this time
 _FEATHER_PX = 4.0
 _NOISE = 2.5  # grey levels
 _CANVAS = 320
@@ -33,10 +33,10 @@ _CANVAS_GREY = 128
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One person's way past one camera."""
+    """A person's walk past a camera."""
 
     who: str
-    portraits: tuple[Path, ...]  # what they show, by turns
+    portraits: tuple[Path, ...]  # shown in turn
     starts: float  # seconds of the film
     scale: float
     phase: float  # of their steps, radians
@@ -44,7 +44,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What one camera sees; nobody hides anybody."""
+    """Walks in front of one camera; no person occludes another."""
 
     camera: str
     walks: tuple[Walk, ...]
@@ -55,13 +55,13 @@ class Scene:
 
     @property
     def frames(self) -> int:
-        """How many frames the film has."""
-        return round((max(walk.starts for walk in self.walks) + _way_seconds() + 0.5) * FPS)
+        """Number of frames of the film."""
+        return round((max(walk.starts for walk in self.walks) + _walk_seconds() + 0.5) * FPS)
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Who is enrolled by which portraits, and what the cameras see."""
+    """People of a site, portraits of the enrolled ones, and the cameras' scenes."""
 
     people: tuple[str, ...]
     enrolled: dict[str, tuple[Path, ...]]
@@ -69,15 +69,15 @@ class Site:
 
 
 def plan(folder: Path, *, people: int, enrolled: int, cameras: int, seed: int) -> Site:
-    """A site of the first people of the database; `enrolled` of them by 3 portraits each."""
+    """Plan a site of the database's first people; `enrolled` of them by 3 portraits each."""
     random = np.random.default_rng(seed)
     names = [f"person {number:02d}" for number in range(1, people + 1)]
-    known = {names[at] for at in random.permutation(people)[:enrolled].tolist()}
+    enrolled_names = {names[at] for at in random.permutation(people)[:enrolled].tolist()}
     photos: dict[str, tuple[Path, ...]] = {}
     shown: dict[str, list[tuple[Path, ...]]] = {}
     for number, name in enumerate(names, start=1):
         order = [folder / f"s{number}_{at + 1}.pgm" for at in random.permutation(10).tolist()]
-        if name in known:
+        if name in enrolled_names:
             photos[name], order = tuple(order[:3]), order[3:]
         shown[name] = [tuple(order[at::cameras]) for at in random.permutation(cameras).tolist()]
     scenes = tuple(
@@ -106,35 +106,35 @@ def _scene(
     )
 
 
-def _way_seconds() -> float:
+def _walk_seconds() -> float:
     return (WIDTH + _PORTRAIT[0] * _SCALES[1]) / _SPEED
 
 
 def _pose(walk: Walk, scene: Scene, seconds: float) -> NDArray[np.float64]:
-    """Where a portrait is at a moment of its walk: 2x3, portrait to film."""
+    """Return the affine transform (2x3) from a portrait to the film at a moment of its walk."""
     width, height = _PORTRAIT
-    done = seconds / _way_seconds()
-    scale = walk.scale * (0.94 + 0.12 * done)  # they come a little nearer
+    fraction = seconds / _walk_seconds()
+    scale = walk.scale * (0.94 + 0.12 * fraction)  # people come a little nearer
     step = 2 * pi * 1.8 * seconds + walk.phase
     angle = radians(2.5 * sin(step / 2))
     a, b = scale * cos(angle), scale * sin(angle)
     reach = width * _SCALES[1] / 2
-    way = done if scene.to_right else 1 - done
-    x, y = -reach + way * (WIDTH + 2 * reach), HEIGHT * 0.45 + 5 * sin(step)
+    progress = fraction if scene.to_right else 1 - fraction
+    x, y = -reach + progress * (WIDTH + 2 * reach), HEIGHT * 0.45 + 5 * sin(step)
     middle = np.array([[a, -b], [b, a]]) @ np.array([width / 2, height / 2])
     return np.array([[a, -b, x - middle[0]], [b, a, y - middle[1]]])
 
 
 def _present(scene: Scene, at: float) -> Iterator[tuple[Walk, float]]:
     for walk in scene.walks:
-        if 0 <= at - walk.starts < _way_seconds():
+        if 0 <= at - walk.starts < _walk_seconds():
             yield walk, at - walk.starts
 
 
 def appearances(scene: Scene, *, partly: bool = False) -> Iterator[Appearance]:
-    """Every face that is wholly in the picture, frame by frame; boxes in pixels of the film.
+    """Yield every face that is wholly in the picture, frame by frame; boxes in film pixels.
 
-    `partly`: also those that the edge of the picture cuts.
+    With `partly` also the faces that the edge of the picture cuts.
     """
     width, height = _PORTRAIT
     left, top, right, bottom = _FACE
@@ -148,7 +148,7 @@ def appearances(scene: Scene, *, partly: bool = False) -> Iterator[Appearance]:
 
 
 def render(scene: Scene) -> Iterator[Image]:
-    """The frames of a scene, (HEIGHT, WIDTH, 3) BGR; the same every time."""
+    """Yield the frames of a scene, (HEIGHT, WIDTH, 3) BGR; they are deterministic."""
     random = np.random.default_rng(scene.seed)
     wall = np.linspace(150, 105, HEIGHT, dtype=np.float32)[:, None]
     grains = [random.normal(0, _NOISE, (HEIGHT, WIDTH)).astype(np.float32) for _ in range(4)]
@@ -184,7 +184,7 @@ def _soft_edge() -> NDArray[np.float32]:
 
 
 def read_portrait(path: Path) -> Image:
-    """A portrait, 112 x 92 grey. Raises FileNotFoundError."""
+    """Read a portrait, 112 x 92 grey. Raises FileNotFoundError."""
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise FileNotFoundError(path)
@@ -192,7 +192,7 @@ def read_portrait(path: Path) -> Image:
 
 
 def photo(portrait: Path) -> Image:
-    """A photo to enrol: the portrait enlarged on a plain canvas, 320 x 320 BGR."""
+    """Make a photo to enrol: the portrait enlarged on a plain canvas, 320 x 320 BGR."""
     picture = cv2.resize(
         read_portrait(portrait), None, fx=1.6, fy=1.6, interpolation=cv2.INTER_CUBIC
     )

@@ -1,4 +1,4 @@
-"""The service `cameras`: a thread for each camera of the database, as the table says now."""
+"""The service `cameras`: one thread for each camera in the database."""
 
 import logging
 import queue
@@ -10,10 +10,10 @@ from typing import Final
 
 import psycopg
 
-from producers.camera import CameraLoop
-from producers.capture import quiet_opencv
-from producers.gauges import forget
-from producers.publish import Publisher
+from producers.camera_loop import CameraLoop
+from producers.camera_metrics import remove_metrics
+from producers.opencv_capture import quiet_opencv
+from producers.publisher import Publisher
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
@@ -27,21 +27,21 @@ from sightline.storage.db import Connection, connect
 
 log = logging.getLogger(__name__)
 
-_FOLLOW_SECONDS: Final = 2.0
-"""How soon a camera that was added, changed or removed is noticed."""
+_POLL_SECONDS: Final = 2.0
+"""Poll interval of the table of cameras."""
 
-_LOOK_SECONDS: Final = 0.2
+_REPORT_WAIT_SECONDS: Final = 0.2
 
 
 def run(settings: Settings) -> None:
-    """Read every camera until SIGTERM, then end its events and deliver what is queued."""
+    """Read every camera until SIGTERM, then end open events and deliver queued frames."""
     stop = start_service("cameras", settings)
     quiet_opencv()
     CameraService(settings, stop).run()
 
 
 @dataclass(slots=True)
-class _Running:
+class _CameraThread:
     camera: Camera
     stop: Stop
     thread: threading.Thread
@@ -50,15 +50,15 @@ class _Running:
 
 @dataclass(slots=True)
 class CameraService:
-    """Starts and stops cameras, and writes how they fare.
+    """Starts and stops camera threads, and writes the cameras' status to the database.
 
-    Frames do not need the database: while it is away, cameras go on as they are.
+    Frames do not need the database: while it is away, cameras continue unchanged.
     """
 
     settings: Settings
     stop: Stop
     clock: Clock = field(default_factory=SystemClock)
-    _running: dict[str, _Running] = field(default_factory=dict)
+    _threads: dict[str, _CameraThread] = field(default_factory=dict)
     _reports: queue.SimpleQueue[tuple[Camera, CameraStatus, str | None]] = field(
         default_factory=queue.SimpleQueue
     )
@@ -66,28 +66,28 @@ class CameraService:
     _connection: Connection | None = None
 
     def run(self) -> None:
-        """Work until the stop. Raises SightlineError when there is no database at the start."""
+        """Serve until the stop. Raises SightlineError when there is no database at the start."""
         self._connection = connect(self.settings, autocommit=True)
         try:
             while not self.stop:
                 self.stop.beat()
-                self._with_database(self._follow)
-                self._tell_health()
-                until = time.monotonic() + _FOLLOW_SECONDS
-                while not self.stop and time.monotonic() < until:
+                self._with_database(self._update_cameras)
+                self._report_health()
+                deadline = time.monotonic() + _POLL_SECONDS
+                while not self.stop and time.monotonic() < deadline:
                     self.stop.beat()
-                    if self._collect(_LOOK_SECONDS):
+                    if self._collect(_REPORT_WAIT_SECONDS):
                         self._with_database(self._write_reports)
         finally:
             self._stop_all()
             if self._connection is not None:
                 self._connection.close()
 
-    def _tell_health(self) -> None:
+    def _report_health(self) -> None:
         health = self.stop.health
         health.ready()
         health.tell(DATABASE, self._connection is not None)
-        publishers = [one.publisher for one in self._running.values() if one.publisher]
+        publishers = [running.publisher for running in self._threads.values() if running.publisher]
         health.tell(KAFKA, not any(publisher.is_waiting for publisher in publishers))
 
     def _with_database(self, work: Callable[[Connection], None]) -> None:
@@ -101,25 +101,25 @@ class CameraService:
                 self._connection.close()
                 self._connection = None
 
-    def _follow(self, connection: Connection) -> None:
-        # In this order: a film that ends in between is not taken for one that has crashed.
-        gone = [name for name, one in self._running.items() if not one.thread.is_alive()]
+    def _update_cameras(self, connection: Connection) -> None:
+        # In this order: a film that ends in between is not mistaken for one that has crashed.
+        ended = [name for name, running in self._threads.items() if not running.thread.is_alive()]
         self._collect()
         self._write_reports(connection)
-        wanted = {
+        configured = {
             camera.camera_id: camera
             for camera in cameras.list_cameras(connection)
             if camera.status != "ended"
         }
-        for name in gone:
-            del self._running[name]
-            if name not in wanted:
-                forget(name)
-        for name, one in self._running.items():
-            if name not in wanted or wanted[name].spec != one.camera.spec:
-                one.stop.request()
-        for name, camera in wanted.items():
-            if name not in self._running:
+        for name in ended:
+            del self._threads[name]
+            if name not in configured:
+                remove_metrics(name)
+        for name, running in self._threads.items():
+            if name not in configured or configured[name].spec != running.camera.spec:
+                running.stop.request()
+        for name, camera in configured.items():
+            if name not in self._threads:
                 self._start(camera)
 
     def _start(self, camera: Camera) -> None:
@@ -130,18 +130,18 @@ class CameraService:
             name=f"camera {camera.camera_id}",
             daemon=True,
         )
-        self._running[camera.camera_id] = _Running(camera, stop, thread)
+        self._threads[camera.camera_id] = _CameraThread(camera, stop, thread)
         thread.start()
 
     def _run_camera(self, camera: Camera, stop: Stop) -> None:
         try:
             publisher = Publisher(self.settings, camera)
-            self._running[camera.camera_id].publisher = publisher
+            self._threads[camera.camera_id].publisher = publisher
             loop = CameraLoop(camera, publisher, self._report, stop, self.stop, self.clock)
             with about(camera=camera.camera_id):
                 loop.run()
         except (InfrastructureError, SightlineError) as error:
-            # The camera is started again when the table is looked at next.
+            # The camera is started again with the next poll of the table.
             log.warning("%s: %s", camera.camera_id, error)
             metrics.CAMERA_UP.labels(camera.camera_id).set(0)
             self._report(camera, "down", str(error))
@@ -152,15 +152,15 @@ class CameraService:
         self._reports.put((camera, status, detail))
 
     def _collect(self, seconds: float = 0.0) -> bool:
-        """Take in reports, waiting for at most so long for the first; whether there were any."""
-        found = False
+        """Take reports from the queue, waiting for the first one; return True if there were any."""
+        has_reports = False
         while True:
             try:
-                report = self._reports.get(timeout=0 if found else seconds)
+                report = self._reports.get(timeout=0 if has_reports else seconds)
             except queue.Empty:
-                return found
+                return has_reports
             self._unwritten[report[0].camera_id] = report
-            found = True
+            has_reports = True
 
     def _write_reports(self, connection: Connection) -> None:
         for name, (camera, status, detail) in list(self._unwritten.items()):
@@ -169,17 +169,17 @@ class CameraService:
 
     def _stop_all(self) -> None:
         self.stop.request()
-        for one in self._running.values():
-            one.stop.request()
-        for one in self._running.values():
-            one.thread.join(self.stop.remaining())
-        for name, one in self._running.items():
-            if one.publisher is not None:
-                log.info("%s: %s", name, one.publisher.account)
+        for running in self._threads.values():
+            running.stop.request()
+        for running in self._threads.values():
+            running.thread.join(self.stop.remaining())
+        for name, running in self._threads.items():
+            if running.publisher is not None:
+                log.info("%s: %s", name, running.publisher.account)
         self._collect()
         self._with_database(self._write_reports)
 
 
 def _loop(camera: Camera) -> str:
-    """What the loop of a camera is called among those of the service."""
+    """Return the name of a camera's loop for the service's liveness probe."""
     return f"camera {camera.camera_id}"

@@ -1,4 +1,4 @@
-"""Where pictures come from: films, folders, cameras on the network or on this machine."""
+"""Sources of pictures by URI: films, folders, network cameras and local devices."""
 
 import socket
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from producers.capture import OPEN_SECONDS, open_capture, open_device, require_open
-from producers.credentials import filled_in, left_out, refused
-from producers.live import LiveSource
-from producers.pictures import Source, SourceLostError
-from producers.reels import NOTHING, Film, Folder, ReadBefore, ReelSource, Wait
+from producers.camera_credentials import forget_credentials, mask_credentials, resolve_credentials
+from producers.file_source import FROM_START, FileSource, ImageFolder, ResumePoint, VideoFile, Wait
+from producers.live_source import LiveSource
+from producers.opencv_capture import OPEN_SECONDS, open_capture, open_device, require_open
+from producers.source_interface import Source, SourceLostError
 from sightline.runtime.clock import Clock
 from sightline.runtime.errors import SightlineError
 from sightline.storage.cameras import CameraSettings, mask_uri
@@ -20,25 +20,25 @@ _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A URI, understood."""
+    """The kind and target that a camera's URI stands for."""
 
     kind: str  # file, folder, network, device
-    target: str  # what is opened; may hold a password
+    target: str  # path or URL to open; may hold a password
 
     @property
     def shown(self) -> str:
-        """As it may be printed."""
+        """The target without credentials, for messages."""
         return mask_uri(self.target)
 
 
 def is_live(uri: str) -> bool:
-    """Whether a camera's URI is one that does not wait for us, whether or not it is there."""
+    """Return True for the URI of a network camera or device, reachable or not."""
     scheme, colon, _rest = uri.partition(":")
     return bool(colon and scheme.lower() in {*_PORTS, "device"}) or uri.startswith("/dev/video")
 
 
 def locate(uri: str) -> Location:
-    """What a camera's URI means. Raises SightlineError where it means nothing."""
+    """Parse a camera's URI. Raises SightlineError for one that names no source."""
     scheme, colon, rest = uri.partition(":")
     scheme = scheme.lower() if colon else ""
     if scheme in _PORTS:
@@ -70,11 +70,11 @@ def _on_disk(path: Path) -> Location:
 
 def _checked_address(uri: str) -> str:
     try:
-        parts = urlsplit(left_out(uri))
-        known = bool(parts.hostname) and parts.port != 0
+        parts = urlsplit(mask_credentials(uri))
+        is_valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        known = False
-    if not known:
+        is_valid = False
+    if not is_valid:
         raise SightlineError(f"{mask_uri(uri)[:200]}: no host, or a wrong port, in the address")
     return uri
 
@@ -84,55 +84,57 @@ def open_source(
     settings: CameraSettings,
     clock: Clock,
     wait: Wait,
-    read_before: ReadBefore = NOTHING,
+    resume: ResumePoint = FROM_START,
 ) -> Source:
-    """Open a camera's source; a film that has been read before goes on there.
+    """Open a camera's source; a film is resumed at its resume point.
 
     Raises SourceLostError with the reason when it cannot be read.
     """
     try:
-        place = locate(filled_in(uri))
+        location = locate(resolve_credentials(uri))
     except SightlineError as error:
         raise SourceLostError(str(error)) from error
     try:
-        return _opened(place, settings, clock, wait, read_before)
+        return _opened(location, settings, clock, wait, resume)
     except SourceLostError:
-        refused(uri)
+        forget_credentials(uri)
         raise
 
 
 def _opened(
-    place: Location, settings: CameraSettings, clock: Clock, wait: Wait, read_before: ReadBefore
+    location: Location, settings: CameraSettings, clock: Clock, wait: Wait, resume: ResumePoint
 ) -> Source:
-    if place.kind == "file":
-        return ReelSource(Film(Path(place.target)), settings, clock, wait, read_before)
-    if place.kind == "folder":
-        return ReelSource(
-            Folder(Path(place.target), settings.fps), settings, clock, wait, read_before
+    if location.kind == "file":
+        return FileSource(VideoFile(Path(location.target)), settings, clock, wait, resume)
+    if location.kind == "folder":
+        return FileSource(
+            ImageFolder(Path(location.target), settings.fps), settings, clock, wait, resume
         )
-    if place.kind == "device":
+    if location.kind == "device":
         capture = require_open(
-            open_device(place.target),
-            f"{place.shown}: no such device, or another program has it",
+            open_device(location.target),
+            f"{location.shown}: no such device, or another program has it",
         )
     else:
-        _reach(place)
+        _check_reachable(location)
         capture = require_open(
-            open_capture(place.target),
-            f"{place.shown}: answers, but sends no video: wrong path, user, password or codec?",
+            open_capture(location.target),
+            f"{location.shown}: answers, but sends no video: wrong path, user, password or codec?",
         )
-    return LiveSource(capture, place.shown, clock)
+    return LiveSource(capture, location.shown, clock)
 
 
-def _reach(place: Location) -> None:
-    """Say why a host does not answer, which OpenCV does not."""
-    parts = urlsplit(place.target)
+def _check_reachable(location: Location) -> None:
+    """Raise SourceLostError with the reason why a host does not answer; OpenCV gives none."""
+    parts = urlsplit(location.target)
     address = (parts.hostname or "", parts.port or _PORTS[parts.scheme.lower()])
     try:
         socket.create_connection(address, timeout=OPEN_SECONDS).close()
     except TimeoutError as error:
-        raise SourceLostError(f"{place.shown}: no answer in {OPEN_SECONDS:.0f} s") from error
+        raise SourceLostError(f"{location.shown}: no answer in {OPEN_SECONDS:.0f} s") from error
     except OSError as error:
-        raise SourceLostError(f"{place.shown}: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeError as error:  # a host name that no name server can be asked for
-        raise SourceLostError(f"{place.shown}: not a host name") from error
+        raise SourceLostError(
+            f"{location.shown}: {(error.strerror or str(error)).lower()}"
+        ) from error
+    except UnicodeError as error:  # the host name cannot be encoded for DNS
+        raise SourceLostError(f"{location.shown}: not a host name") from error

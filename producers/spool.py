@@ -1,11 +1,11 @@
-"""A camera's file: its account, and what of it is not in Kafka yet. It survives any kill.
+"""A camera's spool: an SQLite file with its frame account and the frames not yet in Kafka.
 
-Every frame that is to be published is here before it is sent, together with the count of it, and
-goes in the transaction that counts it as delivered. So whatever is not here has its place in the
-account, and what is here is sent again, unless Kafka has it (`tail.py`).
+Every frame to be published is stored together with its count before it is sent, and is deleted in
+the transaction that counts it as delivered. So a frame that is not in the file is in the account,
+and a frame in the file is sent again unless Kafka has it (`delivery_reconciliation.py`).
 
-A write-ahead log that is synced only now and then: a kill loses nothing, a power cut the last
-seconds, and never the file.
+The write-ahead log is synced at checkpoints only: a kill loses nothing, a power cut loses the last
+seconds but never the file.
 """
 
 import contextlib
@@ -16,34 +16,34 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from producers import spool_sql as sql
-from producers.events import Event
-from producers.ledger import FOLDER, SUFFIX, Tally, account_of
+from producers.event_cutter import Event
+from producers.frame_accounting import FOLDER, SUFFIX, Tally, account_of
 from schemas import sightline_pb2 as pb
 from sightline.runtime import metrics
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.file_locks import try_lock
 
 _FREE_PAGES: Final = 4096
-"""Free pages (of 4 KiB) that a file keeps; more are given back to the disk."""
+"""Number of free pages (of 4 KiB) that a file keeps; more are returned to the file system."""
 
-_PAGES_AT_ONCE: Final = 1024
+_VACUUM_PAGES: Final = 1024
 
 Kind = pb.MotionEvent.Kind
 
 
 class DiskError(InfrastructureError):
-    """The file takes nothing more: the disk is full, or broken."""
+    """A spool that cannot be written or read: the disk is full, or broken."""
 
 
-class Mark(NamedTuple):
-    """What tells a frame of a camera from its other ones."""
+class FrameKey(NamedTuple):
+    """The identity of a frame among the frames of its camera."""
 
     sequence: int
     captured_at_us: int
 
 
 class Tail(NamedTuple):
-    """From where on a partition may hold frames of which it is not written here that it does."""
+    """The offset of a partition from which on it may hold frames that are not confirmed here."""
 
     topic: str
     partition: int
@@ -52,27 +52,27 @@ class Tail(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a camera has been read; written with its frames and counts, all or nothing."""
+    """Position of a camera's reader; written in one transaction with its frames and counts."""
 
     generation: int | None = None
-    cluster: str | None = None  # Kafka's; None where it does not matter
+    cluster: str | None = None  # id of the Kafka cluster; None for a live camera
     start_us: int | None = None  # capture time of a film's first picture
-    pictures: int = 0  # that have been read
-    sequence: int = 0  # of the newest one
-    held: int = 0  # that wait for a motion to begin
+    pictures: int = 0  # number of pictures read
+    sequence: int = 0  # of the newest picture
+    held: int = 0  # number of pictures that wait for a motion to begin
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A frame that is not in Kafka yet."""
+class SpooledFrame:
+    """A frame that Kafka has not confirmed yet."""
 
     number: int
     captured_at_us: int
-    value: bytes  # pb.Frame
+    value: bytes  # serialized pb.Frame
 
 
 class Spool:
-    """One camera's file, used by one thread of one process. Raises DiskError when it fails."""
+    """The file of a camera, used by one thread of one process. Its methods raise DiskError."""
 
     def __init__(self, home: Path, camera_id: str) -> None:
         folder = home / FOLDER
@@ -96,47 +96,50 @@ class Spool:
 
     def _load(self) -> None:
         self.account = account_of(self._db)
-        [row] = self._ask(
+        [row] = self._query(
             "SELECT generation, cluster, start_us, pictures, sequence, held, kept, topic, part,"
             " next_offset FROM camera"
         )
         self.position = Position(*row[:6])
-        self._kept: int = row[6]
+        self._kept_number: int = row[6]
         self.tail = None if row[7] is None else Tail(*row[7:])
-        # Of the frames that wait, by number, oldest first.
+        # Sizes in bytes of the frames that wait, by number, oldest first.
         self._sizes: dict[int, int] = dict(
-            self._ask("SELECT id, size FROM frames WHERE id <> ? ORDER BY id", self._kept)
+            self._query("SELECT id, size FROM frames WHERE id <> ? ORDER BY id", self._kept_number)
         )
         self.bytes = sum(self._sizes.values())
-        # Never goes back, or a frame would be taken for one that is being sent.
-        self._newest = max([*self._sizes, self._kept])
+        # Never decreases: a reused number could be mistaken for a frame in flight.
+        self._newest_number = max([*self._sizes, self._kept_number])
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file and release its lock."""
         self._opened.close()
 
     def put(
         self, frames: Sequence[pb.Frame], event: Event | None, tally: Tally, position: Position
     ) -> None:
-        """Take in frames of an event, and what has been counted meanwhile.
+        """Store frames of an event, the counts and the position in one transaction.
 
-        Empties the tally; leaves everything as it was when it raises DiskError.
+        Empties the tally; changes nothing when it raises DiskError.
         """
-        rows = [_frame_row(number, frame) for number, frame in enumerate(frames, self._newest + 1)]
-        with self._change():
+        rows = [
+            _frame_row(number, frame)
+            for number, frame in enumerate(frames, self._newest_number + 1)
+        ]
+        with self._transaction():
             self._db.execute(sql.COUNT, (tally.captured, *_position_row(position)))
             self._db.executemany(sql.DROP, tally.dropped.items())
             if event is not None:
-                # One at a time, also where the end of the one before has found no room.
+                # One event is open at a time, even if the previous one's end was not stored.
                 self._db.execute("UPDATE events SET ended = 1 WHERE NOT ended")
                 self._db.execute(sql.PUT_EVENT, _event_row(event))
             if rows:
-                self._db.execute("DELETE FROM frames WHERE id = ?", (self._kept,))
+                self._db.execute("DELETE FROM frames WHERE id = ?", (self._kept_number,))
                 self._db.execute("UPDATE camera SET kept = 0")
                 self._db.executemany(sql.PUT_FRAME, rows)
         if rows:
-            self._kept = 0
-            self._newest += len(rows)
+            self._kept_number = 0
+            self._newest_number += len(rows)
             sizes = {number: size for number, *_, size, _value in rows}
             self._sizes |= sizes
             self.bytes += sum(sizes.values())
@@ -144,86 +147,92 @@ class Spool:
         self.account.waiting += len(rows) + position.held - self.position.held
         self.position = position
         metrics.FRAMES_CAPTURED.labels(self._camera_id).inc(tally.captured)
-        self._tell(tally.dropped)
+        self._count_dropped(tally.dropped)
         tally.clear()
 
-    def _tell(self, dropped: dict[str, int]) -> None:
+    def _count_dropped(self, dropped: dict[str, int]) -> None:
         for reason, frames in dropped.items():
             self.account.dropped[reason] += frames
             metrics.FRAMES_DROPPED.labels(self._camera_id, reason).inc(frames)
         metrics.FRAMES_WAITING.labels(self._camera_id).set(self.account.waiting)
 
     def has_after(self, number: int) -> bool:
-        """Whether a frame waits behind this one."""
+        """Return True if a frame with a higher number waits."""
         return next(reversed(self._sizes), 0) > number
 
-    def after(self, number: int, frames: int) -> list[Waiting]:
-        """The oldest frames that wait behind this one, at most so many."""
-        return [Waiting(*row) for row in self._ask(sql.AFTER, number, self._kept, frames)]
+    def after(self, number: int, frames: int) -> list[SpooledFrame]:
+        """Return the oldest waiting frames with a higher number, at most `frames`."""
+        return [
+            SpooledFrame(*row) for row in self._query(sql.AFTER, number, self._kept_number, frames)
+        ]
 
     def deliver(self, numbers: Sequence[int], tail: Tail) -> None:
-        """Kafka has these frames, and everything before an offset is accounted for.
+        """Count frames as delivered and delete them; `tail` is the new unconfirmed offset.
 
-        The last frame of an event that goes on is kept: it may have to be said once more.
+        The newest frame of an open event is kept: it may have to be published again as the last.
         """
-        keep = self._kept
-        with self._change():
+        kept_number = self._kept_number
+        with self._transaction():
             self._db.executemany(sql.COUNT_EVENT, [(number,) for number in numbers])
-            if self._newest in numbers:
-                [[last]] = self._ask("SELECT is_last FROM frames WHERE id = ?", self._newest)
-                keep = 0 if last else self._newest
-            gone = [(number,) for number in numbers if number != keep]
-            self._db.executemany("DELETE FROM frames WHERE id = ?", gone)
-            self._db.execute(sql.DELIVERED, (len(numbers), keep, *tail))
-        self._kept, self.tail = keep, tail
-        self._forget(numbers)
+            if self._newest_number in numbers:
+                [[last]] = self._query(
+                    "SELECT is_last FROM frames WHERE id = ?", self._newest_number
+                )
+                kept_number = 0 if last else self._newest_number
+            deleted = [(number,) for number in numbers if number != kept_number]
+            self._db.executemany("DELETE FROM frames WHERE id = ?", deleted)
+            self._db.execute(sql.DELIVERED, (len(numbers), kept_number, *tail))
+        self._kept_number, self.tail = kept_number, tail
+        self._remove_waiting(numbers)
         self.account.delivered += len(numbers)
         metrics.FRAMES_DELIVERED.labels(self._camera_id).inc(len(numbers))
-        self._tell({})
+        self._count_dropped({})
 
     def drop(self, numbers: Sequence[int], reason: str) -> None:
-        """These frames will not be delivered."""
-        with self._change():
+        """Delete frames and count them as dropped for a reason."""
+        with self._transaction():
             self._db.executemany(
                 "DELETE FROM frames WHERE id = ?", [(number,) for number in numbers]
             )
             self._db.execute(sql.DROP, (reason, len(numbers)))
-        self._forget(numbers)
-        self._tell({reason: len(numbers)})
+        self._remove_waiting(numbers)
+        self._count_dropped({reason: len(numbers)})
 
-    def _forget(self, numbers: Sequence[int]) -> None:
+    def _remove_waiting(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             self.bytes -= self._sizes.pop(number)
         self.account.waiting -= len(numbers)
 
     def oldest_after(self, number: int, *, ends: bool) -> int | None:
-        """The oldest frame that waits behind this one; an event's first or last only with `ends`,
-        and where there is no other, because they say when its tracks begin and end."""
+        """Return the number of the oldest waiting frame after this one, or None.
+
+        An event's first and last frames mark the start and end of its tracks: they are returned
+        only with `ends`, and if there is no other.
+        """
         for query in (sql.OLDEST_BETWEEN, sql.OLDEST) if ends else (sql.OLDEST_BETWEEN,):
-            [[found]] = self._ask(query, number)
-            if found is not None:
-                return int(found)
+            [[oldest]] = self._query(query, number)
+            if oldest is not None:
+                return int(oldest)
         return None
 
-    def first(self, size: int) -> dict[Mark, int]:
-        """The oldest frames that wait, of about so many bytes, and their numbers."""
-        found: dict[Mark, int] = {}
-        for number, sequence, at_us, of_it in self._ask(sql.MARKS, self._kept):
+    def first(self, size: int) -> dict[FrameKey, int]:
+        """Return the numbers of the oldest waiting frames, of about `size` bytes in all."""
+        numbers: dict[FrameKey, int] = {}
+        for number, sequence, at_us, frame_size in self._query(sql.MARKS, self._kept_number):
             if size <= 0:
                 break
-            size -= of_it
-            found[Mark(sequence, at_us)] = number
-        return found
+            size -= frame_size
+            numbers[FrameKey(sequence, at_us)] = number
+        return numbers
 
     def unsaid(self) -> list[tuple[Kind, Event]]:
-        """What is to be said of events: that they have started, and, once none of their frames
-        waits any more, that they have ended."""
-        found = self._ask(sql.UNSAID, self._kept)
-        return [(kind, _event(row)) for kind, *row in found]
+        """Return announcements to publish: starts, and ends of events without waiting frames."""
+        rows = self._query(sql.UNSAID, self._kept_number)
+        return [(kind, _event(row)) for kind, *row in rows]
 
     def said(self, kind: Kind, event_id: str) -> None:
-        """Kafka has what was to be said of an event."""
-        with self._change():
+        """Mark an event's announcement as confirmed by Kafka."""
+        with self._transaction():
             self._db.execute(
                 "DELETE FROM events WHERE event_id = ?"
                 if kind == pb.MotionEvent.ENDED
@@ -232,42 +241,45 @@ class Spool:
             )
 
     def end_event(self) -> None:
-        """End the event that a former life has left open: its last picture is said once more, one
-        microsecond later, as its last one. What waited for a motion to begin is dropped."""
+        """End the event that an earlier process has left open.
+
+        Its last picture is published again as the last one, one microsecond later. Pictures that
+        waited for a motion to begin are dropped.
+        """
         tally = Tally()
         tally.drop("stopped", self.position.held)
         position = replace(self.position, held=0)
-        found = self._ask(f"SELECT {sql.EVENT} FROM events WHERE NOT ended")  # noqa: S608
-        if not found:
+        open_events = self._query(f"SELECT {sql.EVENT} FROM events WHERE NOT ended")  # noqa: S608
+        if not open_events:
             self.put([], None, tally, position)
             return
-        event = replace(_event(found[0]), ended=True)
+        event = replace(_event(open_events[0]), ended=True)
         frames: list[pb.Frame] = []
-        if shown := self._ask(sql.LAST_OF_EVENT, event.event_id):  # else all of it was dropped
+        if last_frame := self._query(sql.LAST_OF_EVENT, event.event_id):  # else all were dropped
             tally.capture(1)
             position = replace(position, sequence=position.sequence + 1)
             event = replace(event, last_at_us=event.last_at_us + 1, last_sequence=position.sequence)
-            frames = [_said_again(shown[0][0], event)]
+            frames = [_as_last_frame(last_frame[0][0], event)]
         self.put(frames, event, tally, position)
 
     def give_back(self) -> None:
-        """Make the file smaller, step by step, after a time in which much had to wait."""
-        [[free]] = self._ask("PRAGMA freelist_count")
+        """Return free pages to the file system step by step, after many frames had to wait."""
+        [[free]] = self._query("PRAGMA freelist_count")
         if free <= _FREE_PAGES:
             return
-        try:  # as a script: a cursor would give back one page and stop
-            self._db.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+        try:  # as a script: a cursor would return one page and stop
+            self._db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         except sqlite3.Error as error:
             raise DiskError(f"{self._camera_id}: {error}") from error
 
-    def _ask(self, query: str, *values: int | str) -> list[Any]:
+    def _query(self, query: str, *values: int | str) -> list[Any]:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise DiskError(f"{self._camera_id}: {error}") from error
 
     @contextlib.contextmanager
-    def _change(self) -> Iterator[None]:
+    def _transaction(self) -> Iterator[None]:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -306,7 +318,7 @@ def _event(row: Sequence[Any]) -> Event:
     return Event(event_id, started_at_us, first, last_at_us, last, bool(ended), delivered)
 
 
-def _said_again(value: bytes, event: Event) -> pb.Frame:
+def _as_last_frame(value: bytes, event: Event) -> pb.Frame:
     frame = pb.Frame.FromString(value)
     frame.sequence, frame.captured_at_us = event.last_sequence, event.last_at_us
     frame.first_in_event, frame.last_in_event = False, True

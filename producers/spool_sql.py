@@ -1,4 +1,4 @@
-"""The tables of a camera's file, and what is asked of them and written to them."""
+"""Schema and SQL statements of a camera's spool."""
 
 import sqlite3
 from pathlib import Path
@@ -88,12 +88,12 @@ LAST_OF_EVENT: Final = "SELECT value FROM frames WHERE event_id = ? ORDER BY id 
 
 
 def open_file(file: Path) -> sqlite3.Connection:
-    """A camera's file, made when it is not there. Raises sqlite3.Error, InfrastructureError."""
+    """Open a camera's file, or create it. Raises sqlite3.Error, InfrastructureError."""
     database = sqlite3.connect(file, isolation_level=None)
     try:
-        file.chmod(0o600)  # frames are pictures of people
+        file.chmod(0o600)  # frames show people
         [version] = database.execute("PRAGMA user_version").fetchone()
-        _require(version, file)
+        _check_version(version, file)
         if not version:
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
@@ -106,6 +106,6 @@ def open_file(file: Path) -> sqlite3.Connection:
     return database
 
 
-def _require(version: int, file: Path) -> None:
+def _check_version(version: int, file: Path) -> None:
     if version not in (0, _VERSION):
         raise InfrastructureError(f"{file} is of another version of Sightline: remove it")

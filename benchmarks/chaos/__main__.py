@@ -1,4 +1,4 @@
-"""`make chaos`: a known load, calm and then under faults, and the two outcomes compared.
+"""`make chaos`: outcomes of one load, undisturbed and under faults, compared.
 
 python -m benchmarks.chaos [--faults 100] [--seed S] [--minutes 11] [--brokers 3]
 """
@@ -32,25 +32,25 @@ from benchmarks.chaos.services import Services, Start
 from benchmarks.chaos.watch import Watch, outputs_of
 from benchmarks.rig import own_folder
 from ops.local_stack.ports import free_port
-from producers import ledger
-from producers.ledger import Account
+from producers import frame_accounting
+from producers.frame_accounting import Account
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import configure_logging
 
 _CHANGE_SECONDS = 8.0
-"""From a film to the next one."""
+"""Time from a film to the next one."""
 
-_PATIENCE = 3.0
-"""Times the length of the load, which faults hold up."""
+_PATIENCE_FACTOR = 3.0
+"""Factor of the load's length, which faults prolong."""
 
-_CALM = 600.0
+_CALM_TIMEOUT_SECONDS = 600.0
 
 console = Console(stderr=True, width=150)
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass of the load and what it has left."""
+    """Outcome of one pass of the load."""
 
     outcome: outcome.Outcome
     ledger: dict[str, Account]
@@ -61,22 +61,22 @@ class Pass:
 
 
 def calm(load: Load, people: Path) -> Pass:
-    """As fast as it goes, and nothing happens."""
+    """Run the load without faults, as fast as possible."""
     with rig(load, brokers=1, disks=False, people=people) as made:
-        return _run(made, load, [], "fast", _CALM)
+        return _run(made, load, [], "fast", _CALM_TIMEOUT_SECONDS)
 
 
 def hit(load: Load, people: Path, faults: Sequence[Fault], brokers: int, *, disks: bool) -> Pass:
-    """At its own pace, under faults."""
+    """Run the load at its own pace under faults."""
     length = load.rounds * (FILM_SECONDS + _CHANGE_SECONDS)
-    seconds = _PATIENCE * max(length, faults[-1].at) + 120.0
+    seconds = _PATIENCE_FACTOR * max(length, faults[-1].at) + 120.0
     with rig(load, brokers=brokers, disks=disks, people=people) as made:
         return _run(made, load, faults, "real", seconds)
 
 
 def _run(made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: float) -> Pass:
     home = made.settings.home
-    port = free_port(made.ports.taken | {way.port for way in made.ways.values()})
+    port = free_port(made.ports.taken | {proxy.port for proxy in made.proxies_by_target.values()})
     environment = made.environment | {"SIGHTLINE_API__PORT": str(port)}
     services = Services(environment, home / "logs")
     add_cameras(made.behind, load, pace)
@@ -91,21 +91,21 @@ def _run(made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: flo
             finally:
                 causing.join()
             wait_until_quiet(made.behind, seconds)
-            over = time.monotonic()
+            finished_at = time.monotonic()
         return Pass(
             outcome.read_outcome(made.behind),
-            ledger.read(home),
+            frame_accounting.read_accounts(home),
             trouble.outcomes,
             services.starts,
-            _recoveries(services, watch, infrastructure, over),
+            _recoveries(services, watch, infrastructure, finished_at),
             services.statuses,
         )
 
 
 def _recoveries(
-    services: Services, watch: Watch, infrastructure: Infrastructure, over: float
+    services: Services, watch: Watch, infrastructure: Infrastructure, finished_at: float
 ) -> list[Recovery]:
-    found = []
+    recoveries = []
     for start in services.starts:
         later = [
             one.died_at
@@ -113,27 +113,30 @@ def _recoveries(
             if one.slot == start.slot and one.died_at > start.started_at
         ]
         outputs, inputs = outputs_of(start.slot, watch, start.died_at)
-        until = min(later, default=over)
+        until = min(later, default=finished_at)
         one = recover(start, outputs, inputs, watch.series, infrastructure.outages, until)
         if one is not None:
-            found.append(one)
-    return found
+            recoveries.append(one)
+    return recoveries
 
 
 def balance(before: dict[str, Account], after: dict[str, Account]) -> dict[str, str]:
-    """The cameras whose account does not balance, or is another one."""
+    """Return the cameras whose account does not balance, or differs from the undisturbed one."""
     wrong = {}
     for camera in sorted(before.keys() | after.keys()):
-        was, now = before.get(camera), after.get(camera)
-        if now is None or not now.balances:
-            wrong[camera] = f"does not balance: {now}"
-        elif was is None or (was.captured, was.delivered) != (now.captured, now.delivered):
-            wrong[camera] = f"{now} instead of {was}"
+        expected, actual = before.get(camera), after.get(camera)
+        if actual is None or not actual.balances:
+            wrong[camera] = f"does not balance: {actual}"
+        elif expected is None or (expected.captured, expected.delivered) != (
+            actual.captured,
+            actual.delivered,
+        ):
+            wrong[camera] = f"{actual} instead of {expected}"
     return wrong
 
 
 def run(arguments: argparse.Namespace) -> Findings:
-    """Both passes, and what they say."""
+    """Run both passes and compare them."""
     disks = not arguments.short and can_mount()
     if not disks and not arguments.short:
         console.print("full disks are left out: small file systems cannot be mounted here")
@@ -177,20 +180,30 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sites", type=int, default=SITES)
     parser.add_argument("--film-seconds", type=float, default=FILM_SECONDS, help="of each film")
     parser.add_argument("--short", action="store_true", help="a round of half a minute")
-    given = parser.parse_args()
-    if given.short:
-        given.minutes, given.brokers, given.sites, given.film_seconds = 0.28, 1, 1, 20.0
-    return given
+    arguments = parser.parse_args()
+    if arguments.short:
+        arguments.minutes, arguments.brokers, arguments.sites, arguments.film_seconds = (
+            0.28,
+            1,
+            1,
+            20.0,
+        )
+    return arguments
 
 
 def main() -> None:
-    """Run it as a program: a table, a line of JSON, and status 1 where something is wrong."""
-    found = run(_arguments())
-    print_findings(found, console)
-    failures = found.failures()
-    rows = sum(one.there for one in found.differences if one.part == "access_logs")
-    told = {"seed": found.seed, "faults": found.inflicted, "rows": rows, "failures": failures}
-    print(json.dumps(told))
+    """Run as a program: print a table and a line of JSON, exit with 1 on failures."""
+    findings = run(_arguments())
+    print_findings(findings, console)
+    failures = findings.failures()
+    rows = sum(part.there for part in findings.differences if part.part == "access_logs")
+    summary = {
+        "seed": findings.seed,
+        "faults": findings.inflicted,
+        "rows": rows,
+        "failures": failures,
+    }
+    print(json.dumps(summary))
     sys.exit(1 if failures else 0)
 
 

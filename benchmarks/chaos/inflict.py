@@ -1,4 +1,4 @@
-"""Faults as they come: each in a thread of its own, so that several may last at once."""
+"""Injection of faults, each in a thread of its own, so that several may overlap."""
 
 import signal
 import threading
@@ -13,8 +13,8 @@ from benchmarks.chaos.rig import Rig
 from benchmarks.chaos.services import Services, service_of
 from sightline.runtime.fault_injection import Place
 
-_REACH_SECONDS = 20.0
-"""A place that was not reached by then is none under this load, and the fault is taken back."""
+_REACH_TIMEOUT_SECONDS = 20.0
+"""A fault point that was not reached in this time is withdrawn: this load does not reach it."""
 
 _DRAIN_SECONDS = 15.0
 _LOOK_SECONDS = 0.05
@@ -24,7 +24,7 @@ DONE, NOBODY, NOT_REACHED, NOT_DRAINED = "done", "nobody there", "not reached", 
 
 @dataclass
 class Trouble:
-    """Inflicts faults, and remembers what became of each."""
+    """Injector of faults that records the outcome of each."""
 
     rig: Rig
     services: Services
@@ -33,23 +33,23 @@ class Trouble:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def run(self, faults: Sequence[Fault]) -> None:
-        """All of them at their times; returns when the last one is over."""
+        """Inject all faults at their times; return when the last one is over."""
         began = time.monotonic()
         threads = []
         for fault in faults:
             if self._over.wait(max(0.0, began + fault.at - time.monotonic())):
                 break
-            thread = threading.Thread(target=self._one, args=(fault,), name=str(fault))
+            thread = threading.Thread(target=self._inject, args=(fault,), name=str(fault))
             thread.start()
             threads.append(thread)
         for thread in threads:
             thread.join()
 
     def stop(self) -> None:
-        """No more faults."""
+        """Inject no more faults."""
         self._over.set()
 
-    def _one(self, fault: Fault) -> None:
+    def _inject(self, fault: Fault) -> None:
         self.outcomes.append((fault, self._inflict(fault)))
 
     def _inflict(self, fault: Fault) -> str:
@@ -76,33 +76,33 @@ class Trouble:
         if fault.how == STOP:
             self._over.wait(fault.seconds)
             self.services.send(fault.target, signal.SIGCONT)
-        if fault.how == TERM and not self._gone(fault.target, before, _DRAIN_SECONDS):
+        if fault.how == TERM and not self._has_ended(fault.target, before, _DRAIN_SECONDS):
             self.services.send(fault.target, signal.SIGKILL)
             return NOT_DRAINED
         return DONE
 
-    def _gone(self, slot: str, pid: int, seconds: float) -> bool:
-        until = time.monotonic() + seconds
+    def _has_ended(self, slot: str, pid: int, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
         while self.services.pids().get(slot) == pid:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(_LOOK_SECONDS)
         return True
 
     def _place(self, fault: Fault, place: Place) -> str:
-        """Have a service die where its code says so; whichever of several comes there first."""
+        """Kill the service's first process that reaches a fault point in its code."""
         service = service_of(fault.target)
         file = self.rig.faults / f"{service}.{place}"
         file.touch()
         before = self.services.pids()
         if place is Place.IN_RECOVERY:
             self.services.send(fault.target, signal.SIGKILL)
-            self._gone(fault.target, before.get(fault.target, 0), _DRAIN_SECONDS)
+            self._has_ended(fault.target, before.get(fault.target, 0), _DRAIN_SECONDS)
         return DONE if _vanished(file) else NOT_REACHED
 
 
 def _vanished(file: Path) -> bool:
-    until = time.monotonic() + _REACH_SECONDS
+    until = time.monotonic() + _REACH_TIMEOUT_SECONDS
     while file.exists():
         if time.monotonic() > until:
             file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Brokers and the database: hit, and started again when they are gone."""
+"""Faults of brokers and the database, and their restart after they have ended."""
 
 import signal
 import threading
@@ -17,9 +17,9 @@ from sightline.runtime.errors import SightlineError
 
 _LOOK_SECONDS = 0.5
 _SMART_SECONDS = 4.0
-"""PostgreSQL waits for its clients after a SIGTERM, which never leave: then it is told to hurry."""
+"""PostgreSQL waits after a SIGTERM for its clients, which stay: a SIGINT follows after this."""
 
-_GONE_SECONDS = 20.0
+_END_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(slots=True)
@@ -33,15 +33,15 @@ class _Daemon:
     away_since: float | None = None
 
     def family(self) -> list[psutil.Process]:
-        """Its process and what that has started."""
+        """Return the main process and its descendants."""
         process = self.alive()
         return [] if process is None else [process, *process.children(recursive=True)]
 
     def alive(self) -> psutil.Process | None:
-        """Its main process; None when it does not run."""
+        """Return the main process; None if it does not run."""
         if self.process is None or not _runs(self.process):
-            found = self.find()
-            self.process = found[0] if found else None
+            processes = self.find()
+            self.process = processes[0] if processes else None
         return self.process
 
 
@@ -54,11 +54,11 @@ def _runs(process: psutil.Process) -> bool:
 
 @dataclass
 class Infrastructure:
-    """Keeps brokers and the database running, and does to them what is asked."""
+    """Keeper of brokers and the database that restarts them and injects faults into them."""
 
     rig: Rig
     outages: list[tuple[str, float, float]] = field(default_factory=list)
-    """Who was disturbed, from when to when (monotonic), until it answered again."""
+    """Disturbed targets with start and end (monotonic seconds) until they answered again."""
     _daemons: dict[str, _Daemon] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
     _keepers: list[threading.Thread] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Infrastructure:
         self._keepers.append(keeper)
 
     def _keep(self, daemon: _Daemon) -> None:
-        """Start it whenever it is not there."""
+        """Start the daemon whenever it does not run."""
         while not self._over.wait(_LOOK_SECONDS):
             if daemon.alive() is not None:
                 continue
@@ -95,11 +95,11 @@ class Infrastructure:
             try:
                 daemon.start()
             except (SightlineError, OSError, psutil.Error):
-                continue  # its disk is full: once more
+                continue  # its disk is full: it is tried again
             self.outages.append((daemon.name, away_since, time.monotonic()))
 
     def hit(self, fault: Fault) -> bool:
-        """Do it, and wait until it is over; False where there is nothing to hit."""
+        """Inject a fault and wait until it is over; return False if there is no target."""
         began = time.monotonic()
         try:
             return self._hit(fault)
@@ -118,13 +118,13 @@ class Infrastructure:
         return self._signal(self._daemons[fault.target], fault)
 
     def _cut(self, fault: Fault) -> bool:
-        proxies, way = self.rig.proxies, self.rig.ways[fault.target]
+        proxies, proxy = self.rig.proxies, self.rig.proxies_by_target[fault.target]
         if fault.how == CUT:
-            return proxies.cut(way) > 0
+            return proxies.cut(proxy) > 0
         switch: Callable[[bool], None] = (
-            (lambda on: proxies.refuse(way, refuses=on))
+            (lambda on: proxies.refuse(proxy, refuses=on))
             if fault.how == REFUSED
-            else (lambda on: proxies.silence(way, silent=on))
+            else (lambda on: proxies.silence(proxy, silent=on))
         )
         switch(True)
         self._over.wait(fault.seconds)
@@ -145,7 +145,7 @@ class Infrastructure:
         if fault.how == TERM and daemon.name == DATABASE:
             self._over.wait(_SMART_SECONDS)
             _send(main, signal.SIGINT)
-        until = time.monotonic() + _GONE_SECONDS
+        until = time.monotonic() + _END_TIMEOUT_SECONDS
         while _runs(main[0]) and time.monotonic() < until:
             self._over.wait(0.05)
         return True

@@ -1,13 +1,12 @@
-"""The load: films of known people, from several cameras, the same at every run.
+"""The load: films of enrolled and unknown people from several cameras, the same in every run.
 
-The outcome has to follow from the load alone, or a comparison would say nothing. Capture times
-are given, no frame of a film is skipped, and a site's matcher must be told of its faces in one
-order however long a fault holds up a worker. So each site shows one film at a time, and the next
-one starts when every frame of the one before has been seen: whatever happens, the site's faces
-stand in its partition in the order of their capture. Sites do not know each other's strangers, so
-their films may run at the same time. Strangers come again after more than the half minute within
-which one picture stands for another, as which of two pictures comes first would be a matter of
-luck.
+The outcome must follow from the load alone, or a comparison would be meaningless. Capture times
+are fixed, no frame of a film is skipped, and a site's matcher must receive its faces in one order
+however long a fault delays a worker. So each site plays one film at a time, and the next one
+starts when every frame of the previous one has been processed: the site's faces are in its
+partition in the order of their capture. Sites do not share unknown persons, so their films may run
+at the same time. Unknown persons come again after more than the half minute in which one snapshot
+is taken, as the first of two snapshots would be a matter of timing.
 """
 
 from collections.abc import Sequence
@@ -21,12 +20,12 @@ from sightline.storage.cameras import CameraSettings, NewCamera, Pace
 SITES = 3
 FRAMES_PER_SECOND = 4.0
 WIDTH = 384
-"""Of the pictures: two cores have to do it all with room to spare."""
+"""Width of the pictures in pixels: two cores must have spare capacity."""
 
 FILM_SECONDS = 37.0
 _FROM_FILM_TO_FILM = timedelta(seconds=60)
 _AGO = timedelta(hours=8)
-"""Recent, as rows of nobody are forgotten after a day, and everybody has left the picture."""
+"""Recent, as rows without a person are deleted after a day, and no film is still running."""
 
 _MODELS = ("scrfd_2.5g_bnkps.onnx", "mobilefacenet_128.onnx")
 """Without a person detector: faces are followed, as with the pack dlib."""
@@ -44,7 +43,7 @@ class Load:
     sites: int = SITES
 
     def cameras(self, pace: Pace) -> list[NewCamera]:
-        """Every camera, round by round: those of one round have a partition each."""
+        """Return all cameras round by round: those of one round have a partition each."""
         return [
             self._camera(site, number, pace)
             for number in range(self.rounds)
@@ -52,7 +51,7 @@ class Load:
         ]
 
     def playlist(self) -> dict[str, list[str]]:
-        """The cameras of each site, in the order in which they play."""
+        """Return the cameras of each site in the order in which they play."""
         return {
             _site(site): [_name(site, number) for number in range(self.rounds)]
             for site in range(self.sites)
@@ -86,7 +85,7 @@ def _name(site: int, number: int) -> str:
 
 
 def record(folder: Path, rounds: int, *, sites: int = SITES, seconds: float = FILM_SECONDS) -> Load:
-    """Make the films and what else is needed in a folder."""
+    """Make the films, photos and models in a folder."""
     films, photos = own_films(folder, None if seconds >= FILM_SECONDS else seconds)
     first = datetime.now(UTC) - _AGO
     return Load(
@@ -100,11 +99,11 @@ def record(folder: Path, rounds: int, *, sites: int = SITES, seconds: float = FI
 
 
 def _models(folder: Path) -> Path | None:
-    found: Sequence[Path] = [SHARED / "models" / name for name in _MODELS]
-    if not all(path.is_file() for path in found):
+    model_files: Sequence[Path] = [SHARED / "models" / name for name in _MODELS]
+    if not all(path.is_file() for path in model_files):
         return None
     models = folder / "models"
     models.mkdir()
-    for path in found:
+    for path in model_files:
         (models / path.name).symlink_to(path)
     return models

@@ -1,4 +1,4 @@
-"""What a run has left: every row, every object, every record. Read when all is quiet."""
+"""Outcome of a run: all rows, objects and records, read when the services are idle."""
 
 import json
 from collections import defaultdict
@@ -17,12 +17,12 @@ from sightline.storage.objects import open_store
 from sightline.streaming.read import read_all
 from sightline.streaming.records import Record
 
-_LEFT_OUT = {
+_EXCLUDED_TABLES = {
     "alembic_version",
     "cameras", "outbox", "sink_offsets", "stale_objects", "runs", "promotions", "api_keys", "audit",
 }  # fmt: skip
-"""What is about the installation, not about who was where: cameras have another pace, and in topics
-with transactions offsets differ by their markers."""
+"""Tables about the installation, not about presence: cameras have another pace, and in topics with
+transactions offsets differ by their markers."""
 
 _TIMES_OF_WRITING = {
     "created_at", "updated_at", "recorded_at", "arrived_at", "stale_at", "status_at", "kept_since",
@@ -32,43 +32,45 @@ _TIMES_OF_WRITING = {
 _PHOTOS = "enrollment_photos/"
 
 _OWN_KEYS = {"detected_persons": ("global_id",)}
-"""Where the primary key is a number that a sequence gave."""
+"""Keys of tables whose primary key comes from a sequence."""
 
 _WRITTEN_ONCE = (topics.frames(), topics.TRACKS, topics.FACES, topics.SNAPSHOTS)
 
 _DIGITS = 6
-"""Sums of sizes depend in their last bits on how frames were spread over batches."""
+"""Significant digits: the last bits of sums of sizes depend on the batches of frames."""
 
 Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """By part and key: how often it is there, and what it says."""
+    """Contents by part and key, one for each occurrence."""
 
     parts: dict[str, dict[Key, list[str]]] = field(default_factory=dict)
 
 
 def read_outcome(settings: Settings) -> Outcome:
-    """Read it all; rows first, then objects, then the topics that are written exactly once."""
+    """Read rows, then objects, then the topics that are written exactly once."""
     parts: dict[str, dict[Key, list[str]]] = {}
-    lies = Lies(settings)
+    positions = FramePositions(settings)
     with connect(settings) as db:
         for table in _tables(db):
-            parts[table] = _grouped(_rows(db, table, lies))
+            parts[table] = _grouped(_rows(db, table, positions))
     parts["objects"] = _grouped(_objects(settings))
     for topic in _WRITTEN_ONCE:
         parts[f"topic {topic.name}"] = _grouped(
-            _told(record, lies) for record in read_all(settings, topic)
+            _contents(record, positions) for record in read_all(settings, topic)
         )
     letters = read_all(settings, topics.DEAD_LETTERS)
     parts["topic dead-letters"] = _grouped((_letter(record), "") for record in letters)
     return Outcome(parts)
 
 
-class Lies:
-    """Which frame lies at a position. Offsets count what a producer's restart leaves between the
-    frames too, so what is compared is the frame that they lead to."""
+class FramePositions:
+    """Frames by partition and offset.
+
+    A producer's restart leaves gaps in the offsets, so the frames at the offsets are compared.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._frames = {
@@ -77,37 +79,37 @@ class Lies:
         }
 
     def at(self, partition: int, offset: int) -> str:
-        """The frame's camera and capture time; "nothing" where none lies there."""
+        """Return the frame's camera and capture time, or "nothing" if there is no frame."""
         frame = self._frames.get((partition, offset))
         return "nothing" if frame is None else f"{frame.camera_id}/{frame.captured_at_us}"
 
 
-def _grouped(found: Iterator[tuple[Key, str]] | Any) -> dict[Key, list[str]]:
+def _grouped(items: Iterator[tuple[Key, str]] | Any) -> dict[Key, list[str]]:
     grouped: dict[Key, list[str]] = defaultdict(list)
-    for key, said in found:
-        grouped[key].append(said)
+    for key, content in items:
+        grouped[key].append(content)
     return dict(grouped)
 
 
 def _tables(db: Connection) -> list[str]:
     rows = db.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
-    return [str(name) for (name,) in rows if name not in _LEFT_OUT]
+    return [str(name) for (name,) in rows if name not in _EXCLUDED_TABLES]
 
 
-def _rows(db: Connection, table: str, lies: Lies) -> Iterator[tuple[Key, str]]:
+def _rows(db: Connection, table: str, positions: FramePositions) -> Iterator[tuple[Key, str]]:
     keys = _OWN_KEYS.get(table) or _primary_key(db, table)
     query = sql.SQL("SELECT to_jsonb(one) FROM {} AS one").format(sql.Identifier(table))
     sequence = {"id"} if table in _OWN_KEYS else set()
     for (row,) in db.execute(query):
         key = tuple(str(row[name]) for name in keys)
         if "frame_offset" in row:
-            row["frame_offset"] = lies.at(row["frame_partition"], row["frame_offset"])
-        said = {
+            row["frame_offset"] = positions.at(row["frame_partition"], row["frame_offset"])
+        content = {
             name: _rounded(value)
             for name, value in row.items()
             if name not in _TIMES_OF_WRITING | sequence
         }
-        yield key, json.dumps(said, sort_keys=True)
+        yield key, json.dumps(content, sort_keys=True)
 
 
 def _primary_key(db: Connection, table: str) -> tuple[str, ...]:
@@ -124,9 +126,9 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS}g}")
     if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
+        return {name: _rounded(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(one) for one in value]
+        return [_rounded(item) for item in value]
     return value
 
 
@@ -141,32 +143,34 @@ def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=12).hexdigest()
 
 
-def _told(record: Record, lies: Lies) -> tuple[Key, str]:
-    """A record's key, and what it says."""
+def _contents(record: Record, positions: FramePositions) -> tuple[Key, str]:
+    """Return a record's key and contents."""
     key, message = _message(record)
-    position = "" if isinstance(message, pb.Frame) else _position(message, lies)
+    position = "" if isinstance(message, pb.Frame) else _position(message, positions)
     return key, _digest(message.SerializeToString(deterministic=True)) + position
 
 
-def _position(message: pb.FrameTracks | pb.Snapshot | pb.FaceEvent, lies: Lies) -> str:
-    """The frame that a message names, which is taken out of it."""
+def _position(
+    message: pb.FrameTracks | pb.Snapshot | pb.FaceEvent, positions: FramePositions
+) -> str:
+    """Return the frame that a message refers to, and remove the offset from the message."""
     inner = message.observation if isinstance(message, pb.FaceEvent) else message
     if isinstance(message, pb.FaceEvent) and message.HasField("track_ended"):
         return ""
-    lie = lies.at(inner.frame.partition, inner.frame.offset)
+    frame = positions.at(inner.frame.partition, inner.frame.offset)
     inner.frame.offset = 0
-    return lie
+    return frame
 
 
 def _message(record: Record) -> tuple[Key, pb.Frame | pb.FrameTracks | pb.Snapshot | pb.FaceEvent]:
     if record.topic == topics.FACES.name:
         event = record.decode(pb.FaceEvent)
         if event.HasField("observation"):
-            return ("shot", event.observation.observation_id), event
+            return ("observation", event.observation.observation_id), event
         return ("end", event.track_ended.track_id), event
     if record.topic == topics.SNAPSHOTS.name:
-        shot = record.decode(pb.Snapshot)
-        return (shot.track_id, str(shot.epoch), str(shot.captured_at_us)), shot
+        snapshot = record.decode(pb.Snapshot)
+        return (snapshot.track_id, str(snapshot.epoch), str(snapshot.captured_at_us)), snapshot
     if record.topic == topics.TRACKS.name:
         tracks = record.decode(pb.FrameTracks)
         return (tracks.camera_id, str(tracks.sequence), str(tracks.captured_at_us)), tracks

@@ -1,7 +1,7 @@
-"""Where topics end, where groups stand, who has which partition: asked while brokers die.
+"""High watermarks, committed offsets and assignments, queried while brokers die.
 
-By consumers that read nothing: librdkafka's newer admin requests end the process when a broker
-dies amid one (2.16: an assertion in `rd_kafka_enq_once_del_source_return`).
+The queries use consumers that read nothing: newer admin requests end the process when a broker
+dies meanwhile (librdkafka 2.16: an assertion in `rd_kafka_enq_once_del_source_return`).
 """
 
 import struct
@@ -17,13 +17,13 @@ from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config, consumer_config
 
-_ANSWER_SECONDS = 2.0
+_REQUEST_TIMEOUT_SECONDS = 2.0
 
 Partition = tuple[str, int]
 
 
-class Onlooker:
-    """Asks for a group's positions and for the ends of topics. For one thread."""
+class PositionReader:
+    """Client for a group's committed offsets and topics' high watermarks, for one thread."""
 
     def __init__(self, settings: Settings, group: str) -> None:
         self._group = group
@@ -32,26 +32,26 @@ class Onlooker:
         self._admin = AdminClient(client_config(settings, "chaos-watch"), logger=LIBRDKAFKA)
 
     def ends(self, topics: Iterable[Topic]) -> dict[Partition, int]:
-        """Where partitions end; of those whose leader answers. Raises KafkaException.
+        """Return the high watermarks of partitions whose leader answers. Raises KafkaException.
 
-        One request to each broker: whoever looks on must not be what the brokers are busy with.
+        One request per broker keeps the load of the observation low.
         """
         parts = [
             TopicPartition(topic.name, number, OFFSET_END)
             for topic in topics
             for number in range(topic.partitions)
         ]
-        found = self._consumer.offsets_for_times(parts, timeout=_ANSWER_SECONDS)
-        return {(part.topic, part.partition): part.offset for part in found if not part.error}
+        offsets = self._consumer.offsets_for_times(parts, timeout=_REQUEST_TIMEOUT_SECONDS)
+        return {(part.topic, part.partition): part.offset for part in offsets if not part.error}
 
     def committed(self, topic: Topic) -> dict[Partition, int]:
-        """Where the group stands in a topic; 0 where it has not begun. Raises KafkaException."""
+        """Return the group's committed offsets in a topic, 0 if none. Raises KafkaException."""
         parts = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        found = self._consumer.committed(parts, timeout=_ANSWER_SECONDS)
-        return {(part.topic, part.partition): max(0, int(part.offset)) for part in found}
+        offsets = self._consumer.committed(parts, timeout=_REQUEST_TIMEOUT_SECONDS)
+        return {(part.topic, part.partition): max(0, int(part.offset)) for part in offsets}
 
     def members(self) -> dict[str, frozenset[int]]:
-        """By client id the partitions that a member of the group has. Raises KafkaException."""
+        """Return the partitions of the group's members by client id. Raises KafkaException."""
         return {
             str(member.client_id): frozenset(number for _, number in _assigned(member.assignment))
             for group in self._groups()
@@ -59,7 +59,7 @@ class Onlooker:
         }
 
     def is_settled(self, count: int) -> bool:
-        """Whether the group has so many members, and they have their partitions."""
+        """Return True if the group is stable with at least `count` members."""
         with suppress(KafkaException):
             return any(
                 group.state == "Stable" and len(group.members) >= count for group in self._groups()
@@ -67,18 +67,18 @@ class Onlooker:
         return False
 
     def _groups(self) -> Any:  # their members' types are declared as None
-        return self._admin.list_groups(self._group, timeout=_ANSWER_SECONDS)
+        return self._admin.list_groups(self._group, timeout=_REQUEST_TIMEOUT_SECONDS)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the consumer."""
         self._consumer.close()
 
 
 def _assigned(data: bytes | None) -> list[Partition]:
-    """What a consumer's assignment says (Kafka's ConsumerProtocolAssignment)."""
+    """Parse a consumer's assignment (Kafka's ConsumerProtocolAssignment)."""
     if not data:
         return []
-    found: list[Partition] = []
+    partitions: list[Partition] = []
     _version, topics = struct.unpack_from(">hi", data)
     at = 6
     for _ in range(topics):
@@ -86,6 +86,6 @@ def _assigned(data: bytes | None) -> list[Partition]:
         name = data[at + 2 : at + 2 + length].decode()
         at += 2 + length
         (count,) = struct.unpack_from(">i", data, at)
-        found += [(name, number) for number in struct.unpack_from(f">{count}i", data, at + 4)]
+        partitions += [(name, number) for number in struct.unpack_from(f">{count}i", data, at + 4)]
         at += 4 + 4 * count
-    return found
+    return partitions

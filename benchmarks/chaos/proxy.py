@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections can be cut: it stands between services and what they need."""
+"""TCP proxies between services and infrastructure, whose connections can be cut."""
 
 import asyncio
 import threading
@@ -19,17 +19,17 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(eq=False, slots=True)
 class Proxy:
-    """One listening port that leads to another. Only the proxies' own loop touches it."""
+    """A proxy from one port to another, used by the proxies' own event loop alone."""
 
     port: int
     target: int
     refuses: bool = False
     flows: asyncio.Event = field(default_factory=asyncio.Event)
-    """Not set: connections stay, nothing comes through them, as behind a dead switch."""
+    """If not set, connections stay open without data, as behind a dead switch."""
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def serve(self) -> asyncio.Server:
-        """Listen."""
+        """Listen on the port."""
         self.flows.set()
         return await asyncio.start_server(self._accept, LOOPBACK, self.port)
 
@@ -38,15 +38,15 @@ class Proxy:
             writer.transport.abort()
             return
         try:
-            there = await asyncio.open_connection(LOOPBACK, self.target)
+            upstream = await asyncio.open_connection(LOOPBACK, self.target)
         except OSError:
             writer.transport.abort()
             return
-        ends = {writer, there[1]}
+        ends = {writer, upstream[1]}
         self.writers |= ends
         try:
-            ways = ((reader, there[1]), (there[0], writer))
-            pumps = [asyncio.ensure_future(self._pump(*way)) for way in ways]
+            directions = ((reader, upstream[1]), (upstream[0], writer))
+            pumps = [asyncio.ensure_future(self._pump(*direction)) for direction in directions]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             for pump in pumps:
                 pump.cancel()
@@ -64,14 +64,14 @@ class Proxy:
                 await writer.drain()
 
     async def cut(self) -> int:
-        """Reset every connection; how many there were."""
+        """Reset every connection; return their number."""
         ends = list(self.writers)
         for end in ends:
             end.transport.abort()
         return len(ends) // 2
 
     async def set(self, *, refuses: bool = False, flows: bool = True) -> None:
-        """How it behaves from now on."""
+        """Set whether connections are refused, and whether data flows."""
         self.refuses = refuses
         if flows:
             self.flows.set()
@@ -80,16 +80,16 @@ class Proxy:
 
 
 class Proxies:
-    """Proxies in a thread of their own."""
+    """A thread that runs proxies."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxies", daemon=True)
         self._thread.start()
 
-    def between(self, ways: Sequence[tuple[int, int]]) -> list[Proxy]:
-        """A proxy for each (port, target)."""
-        return [self._ask(self._start(port, target)) for port, target in ways]
+    def between(self, routes: Sequence[tuple[int, int]]) -> list[Proxy]:
+        """Start a proxy for each (port, target)."""
+        return [self._wait_for(self._start(port, target)) for port, target in routes]
 
     async def _start(self, port: int, target: int) -> Proxy:
         proxy = Proxy(port, target)
@@ -98,22 +98,22 @@ class Proxies:
 
     def cut(self, proxy: Proxy) -> int:
         """Reset every connection of a proxy; new ones may be made at once."""
-        return self._ask(proxy.cut())
+        return self._wait_for(proxy.cut())
 
     def refuse(self, proxy: Proxy, *, refuses: bool) -> None:
-        """Reset every connection, and every new one, or let them be made again."""
-        self._ask(proxy.set(refuses=refuses))
+        """Reset every connection and refuse new ones, or accept them again."""
+        self._wait_for(proxy.set(refuses=refuses))
         if refuses:
-            self._ask(proxy.cut())
+            self._wait_for(proxy.cut())
 
     def silence(self, proxy: Proxy, *, silent: bool) -> None:
-        """Let nothing through, without a word to either end, or let it through again."""
-        self._ask(proxy.set(flows=not silent))
+        """Hold all data back without closing connections, or let it through again."""
+        self._wait_for(proxy.set(flows=not silent))
 
     def close(self) -> None:
-        """Stop; connections end with it."""
+        """Stop the thread and close all connections."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE_SECONDS)
 
-    def _ask(self, work: Coroutine[Any, Any, T]) -> T:
+    def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE_SECONDS)

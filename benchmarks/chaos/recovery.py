@@ -1,4 +1,4 @@
-"""From the start of a worker that was hit to its next output, out of what was watched. Pure."""
+"""Recovery times from a worker's restart to its next output, computed from samples. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from benchmarks.chaos.services import Start
 from benchmarks.chaos.watch import Look, Series
 
-_SIGHT_SECONDS = 0.5
-"""No service puts anything out so soon after its start: what stands then, its predecessor has
-left there. There has to be a look in that time, and what has come in until then is its work."""
+_FIRST_SAMPLE_SECONDS = 0.5
+"""No service has output so soon after its start: the value then is its predecessor's. A sample
+must fall into this time, and the input until then is the worker's work."""
 
 _LONGEST_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """One worker's."""
+    """Recovery of a worker."""
 
     slot: str
     cause: str
-    seconds: float | None  # None: none was seen
+    seconds: float | None  # None without an output
     outage: bool
-    """A broker, the database or a disk was away at some moment of it."""
+    """True if a broker, the database or a disk was away meanwhile."""
 
 
 def recover(
@@ -32,10 +32,10 @@ def recover(
     outages: Sequence[tuple[str, float, float]],
     until: float,
 ) -> Recovery | None:
-    """How long a worker took; None where it had no work, or died again before any output.
+    """Measure a worker's recovery; None if it had no work, or died again before any output.
 
-    `until`: when its place was next empty, or the end of it all. `inputs`: where its work comes
-    from; without any there always is some.
+    `until` is the time of the slot's next end, or of the end of the run. `inputs` are the series of
+    its work; without any there always is work.
     """
     if inputs and not _has_grown(inputs, series, start):
         return None
@@ -54,25 +54,29 @@ def recover(
     return Recovery(start.slot, start.cause, seconds, away)
 
 
-def _first_output(looks: Sequence[Look], started_at: float) -> float | None:
-    stood: int | None = None
-    for look in looks:
-        if look.began < started_at:
+def _first_output(samples: Sequence[Look], started_at: float) -> float | None:
+    initial: int | None = None
+    for sample in samples:
+        if sample.began < started_at:
             continue
-        if stood is None:
-            if look.ended > started_at + _SIGHT_SECONDS:
-                return None  # nobody looked in time
-            stood = look.value
-        elif look.value > stood:
-            return look.ended
+        if initial is None:
+            if sample.ended > started_at + _FIRST_SAMPLE_SECONDS:
+                return None  # no sample in time
+            initial = sample.value
+        elif sample.value > initial:
+            return sample.ended
     return None
 
 
 def _has_grown(inputs: Sequence[str], series: Mapping[str, Series], start: Start) -> bool:
     for name in inputs:
-        looks = series.get(name, [])
-        before = [look.value for look in looks if look.ended <= start.died_at]
-        after = [look.value for look in looks if look.ended <= start.started_at + _SIGHT_SECONDS]
+        samples = series.get(name, [])
+        before = [sample.value for sample in samples if sample.ended <= start.died_at]
+        after = [
+            sample.value
+            for sample in samples
+            if sample.ended <= start.started_at + _FIRST_SAMPLE_SECONDS
+        ]
         if before and after and after[-1] > before[-1]:
             return True
     return False

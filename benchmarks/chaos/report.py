@@ -1,4 +1,4 @@
-"""What chaos has found, as one table and a verdict."""
+"""Findings of a chaos round as a table and a verdict."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from benchmarks.chaos.recovery import Recovery
 from benchmarks.chaos.services import AT_A_PLACE, BY_ITSELF, Start, service_of
 
 P95_SECONDS = {KILL: 10.0, TERM: 3.0}
-"""From the start of a worker to its next output, while all that it needs is there."""
+"""Limits from a worker's start to its next output, outside of outages."""
 
-_ENOUGH = 10
-"""Of recoveries, to judge by their 95th percentile."""
+_MIN_RECOVERIES = 10
+"""Number of recoveries that their 95th percentile needs."""
 
 _KINDS = ("KILL", "TERM", "STOP", "place", "cut", "disk", "scale")
 _RECOVERED = (
@@ -29,30 +29,30 @@ _RECOVERED = (
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that was found."""
+    """Findings of a round."""
 
     seed: int
     outcomes: Sequence[tuple[Fault, str]]
     starts: Sequence[Start]
     recoveries: Sequence[Recovery]
     ended: Sequence[tuple[str, int, str]]
-    """Processes that ended though nobody had hit them: with a status, and their last words."""
+    """Processes that ended without a fault, with status and last log line."""
     differences: Sequence[Difference]
     ledger: Mapping[str, str]
-    """Cameras whose account does not balance, or is not the calm run's, and how."""
+    """Cameras whose account does not balance, or differs from the calm run's, with the reason."""
     cameras: int
 
     @property
     def inflicted(self) -> int:
-        """Faults that hit somebody."""
+        """Number of faults that hit their target."""
         return sum(outcome in (DONE, NOT_DRAINED) for _, outcome in self.outcomes)
 
     def failures(self) -> list[str]:
-        """All that must not be, a line each."""
+        """Return the failures, a line each."""
         failed = [
-            f"{one.part}: {one.lost} lost, {one.doubled} doubled, {one.differing} different"
-            for one in self.differences
-            if one.bad
+            f"{part.part}: {part.lost} lost, {part.doubled} doubled, {part.differing} different"
+            for part in self.differences
+            if part.bad
         ]
         failed += [f"ledger of {camera}: {why}" for camera, why in self.ledger.items()]
         failed += [
@@ -62,80 +62,82 @@ class Findings:
         ]
         for cause, limit in P95_SECONDS.items():
             seconds = self.seconds(cause)
-            if len(seconds) >= _ENOUGH and np.quantile(seconds, 0.95) > limit:
+            if len(seconds) >= _MIN_RECOVERIES and np.quantile(seconds, 0.95) > limit:
                 failed.append(f"p95 after {cause} is over {limit:.0f} s")
         return failed
 
     def unjudged(self) -> list[str]:
-        """What there was too little of, a line each."""
+        """Return the causes with too few recoveries, a line each."""
         return [
-            f"{found} restarts after {cause} say nothing of their p95"
+            f"{count} restarts after {cause} say nothing of their p95"
             for cause in P95_SECONDS
-            if (found := len(self.seconds(cause))) < _ENOUGH
+            if (count := len(self.seconds(cause))) < _MIN_RECOVERIES
         ]
 
     def seconds(self, cause: str, service: str | None = None) -> list[float]:
-        """Recoveries outside of outages."""
+        """Return the seconds of recoveries outside of outages."""
         return [
-            one.seconds
-            for one in self.recoveries
-            if (KILL if one.cause == AT_A_PLACE else one.cause) == cause
-            and not one.outage
-            and one.seconds is not None
-            and service in (None, service_of(one.slot))
+            recovery.seconds
+            for recovery in self.recoveries
+            if (KILL if recovery.cause == AT_A_PLACE else recovery.cause) == cause
+            and not recovery.outage
+            and recovery.seconds is not None
+            and service in (None, service_of(recovery.slot))
         ]
 
 
-def print_findings(found: Findings, console: Console) -> None:
-    """One table: what was hit, how it came back, and what the outcome has lost; then the rest."""
-    whole = Table(title=f"{found.inflicted} faults, seed {found.seed}", show_header=False)
-    whole.add_row(_faults(found))
-    whole.add_row(_outcome(found))
+def print_findings(findings: Findings, console: Console) -> None:
+    """Print a table of faults, recoveries and differences; then the details."""
+    whole = Table(title=f"{findings.inflicted} faults, seed {findings.seed}", show_header=False)
+    whole.add_row(_faults(findings))
+    whole.add_row(_outcome(findings))
     console.print(whole)
-    for one in found.differences:
-        for example in one.examples:
-            console.print(f"{one.part}: {example}", markup=False, soft_wrap=True)
-    for fault, outcome in found.outcomes:
+    for difference in findings.differences:
+        for example in difference.examples:
+            console.print(f"{difference.part}: {example}", markup=False, soft_wrap=True)
+    for fault, outcome in findings.outcomes:
         if outcome != DONE:
             console.print(f"{fault.target}, {fault.how}: {outcome}")
-    for name, status, said in found.ended:
-        console.print(f"{name} ended by itself, {status}: {said}", markup=False, soft_wrap=True)
-    for line in found.failures():
+    for name, status, last_line in findings.ended:
+        console.print(
+            f"{name} ended by itself, {status}: {last_line}", markup=False, soft_wrap=True
+        )
+    for line in findings.failures():
         console.print(f"FAILED: {line}", markup=False, soft_wrap=True)
-    for line in found.unjudged():
+    for line in findings.unjudged():
         console.print(f"not judged: {line}", soft_wrap=True)
 
 
-def _faults(found: Findings) -> Table:
-    """By target; seconds from a worker's start to its next output."""
+def _faults(findings: Findings) -> Table:
+    """Build the table of faults by target; seconds from a worker's start to its next output."""
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("hit")
     for head in (*_KINDS, "starts", "own", *_RECOVERED):
         table.add_column(head, justify="right")
-    hits = _hits(found.outcomes)
-    starts = Counter(service_of(one.slot) for one in found.starts)
-    own = Counter(service_of(one.slot) for one in found.starts if one.cause == BY_ITSELF)
+    hits = _hits(findings.outcomes)
+    starts = Counter(service_of(one.slot) for one in findings.starts)
+    unprovoked = Counter(service_of(one.slot) for one in findings.starts if one.cause == BY_ITSELF)
     for target in sorted(hits.keys() | starts.keys()):
         counts = [str(hits[target][kind] or "") for kind in _KINDS]
-        told = [str(starts[target] or ""), str(own[target] or "")]
-        table.add_row(target, *counts, *told, *_times(found, target))
+        start_counts = [str(starts[target] or ""), str(unprovoked[target] or "")]
+        table.add_row(target, *counts, *start_counts, *_times(findings, target))
     sums = [str(sum(one[kind] for one in hits.values()) or "") for kind in _KINDS]
     table.add_section()
-    table.add_row("all", *sums, str(starts.total()), str(own.total()), *_times(found))
+    table.add_row("all", *sums, str(starts.total()), str(unprovoked.total()), *_times(findings))
     return table
 
 
-def _outcome(found: Findings) -> Table:
+def _outcome(findings: Findings) -> Table:
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("compared with the calm run")
     for head in ("there", "lost", "doubled", "different"):
         table.add_column(head, justify="right")
-    for one in found.differences:
-        if one.there or one.bad:
-            counts = (one.there, one.lost, one.doubled, one.differing)
-            table.add_row(one.part, *map(str, counts))
-    wrong = len(found.ledger)
-    table.add_row("ledger of cameras", str(found.cameras), "", "", str(wrong))
+    for difference in findings.differences:
+        if difference.there or difference.bad:
+            counts = (difference.there, difference.lost, difference.doubled, difference.differing)
+            table.add_row(difference.part, *map(str, counts))
+    wrong = len(findings.ledger)
+    table.add_row("ledger of cameras", str(findings.cameras), "", "", str(wrong))
     return table
 
 
@@ -157,14 +159,18 @@ def _kind(fault: Fault) -> str:
     return "cut" if fault.how.startswith("connections") else "place"
 
 
-def _times(found: Findings, service: str | None = None) -> list[str]:
-    told: list[str] = []
+def _times(findings: Findings, service: str | None = None) -> list[str]:
+    cells: list[str] = []
     for cause in (KILL, TERM):
-        seconds = found.seconds(cause, service)
-        told += [str(len(seconds) or "")]
-        told += [f"{np.quantile(seconds, share):.1f}" if seconds else "" for share in (0.5, 0.95)]
+        seconds = findings.seconds(cause, service)
+        cells += [str(len(seconds) or "")]
+        cells += [
+            f"{np.quantile(seconds, fraction):.1f}" if seconds else "" for fraction in (0.5, 0.95)
+        ]
     amid = [
-        one for one in found.recoveries if one.outage and service in (None, service_of(one.slot))
+        recovery
+        for recovery in findings.recoveries
+        if recovery.outage and service in (None, service_of(recovery.slot))
     ]
-    longest = max((one.seconds or 0.0 for one in amid), default=0.0)
-    return [*told, str(len(amid) or ""), f"{longest:.1f}" if amid else ""]
+    longest = max((recovery.seconds or 0.0 for recovery in amid), default=0.0)
+    return [*cells, str(len(amid) or ""), f"{longest:.1f}" if amid else ""]

@@ -1,4 +1,4 @@
-"""An installation that can be hit: small file systems below it, proxies before it."""
+"""An installation for fault injection: on small file systems, behind proxies."""
 
 import errno
 import shutil
@@ -31,13 +31,13 @@ DATABASE, OBJECTS, CAMERAS = "database", "objects", "cameras"
 
 
 def broker_name(node: int) -> str:
-    """What a broker is called among what can be hit."""
+    """Return a broker's name as a target."""
     return f"broker-{node}"
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A small file system of its own."""
+    """A small file system that can be filled."""
 
     path: Path
 
@@ -46,7 +46,7 @@ class Disk:
         return self.path / ".ballast"
 
     def fill(self) -> None:
-        """Leave no room: others write meanwhile, so it is taken piece by piece."""
+        """Fill the disk in ever smaller pieces, as other processes write meanwhile."""
         piece = bytes(MIB)
         with self._ballast.open("wb", buffering=0) as file:
             while piece:
@@ -59,28 +59,28 @@ class Disk:
                 piece = piece[: len(piece) // 2]
 
     def relieve(self) -> None:
-        """Give the room back."""
+        """Free the space again."""
         self._ballast.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A running installation, with what stands between it and its services."""
+    """A running installation with the proxies between it and its services."""
 
     settings: Settings
-    """As services have it: through the proxies."""
+    """Settings of the services: through the proxies."""
     behind: Settings
-    """The same without proxies: whoever looks on is not cut off."""
+    """Settings without proxies, for observers."""
     ports: StackPorts
     proxies: Proxies
-    ways: dict[str, Proxy]
-    """By what is behind them."""
+    proxies_by_target: dict[str, Proxy]
+    """Proxies by target."""
     disks: dict[str, Disk]
     faults: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of its services."""
+        """Environment of its services."""
         extra = {} if self.settings.models is None else {
             "SIGHTLINE_MODELS": str(self.settings.models)
         }  # fmt: skip
@@ -97,7 +97,7 @@ class Rig:
 
 
 def can_mount() -> bool:
-    """Whether small file systems can be made here."""
+    """Return True if small file systems can be mounted here."""
     with tempfile.TemporaryDirectory() as folder:
         done = _mount(Path(folder), 1)
         if done:
@@ -107,67 +107,67 @@ def can_mount() -> bool:
 
 @contextmanager
 def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]:
-    """An installation with the load's people and its cameras, none of which plays yet.
+    """Run an installation with the load's people and cameras, none of which plays yet.
 
-    `people` is their backup, which is made where there is none: in every rig they are the same.
+    `people` is their backup, which is made if missing, so that people are the same in every rig.
     """
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="sightline-chaos-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         stack.callback(discard, home)
-        small = stack.enter_context(_small_disks(home, brokers)) if disks else {}
+        small_disks = stack.enter_context(_small_disks(home, brokers)) if disks else {}
         proxies = Proxies()
         stack.callback(proxies.close)
-        ports, ways = _prepare(home, brokers, proxies)
-        own = installation.own_settings(home, load.models)
+        ports, proxies_by_target = _prepare(home, brokers, proxies)
+        own_settings = installation.own_settings(home, load.models)
         if load.models is None:
-            own = own.model_copy(update={"pack": "dlib"})
-        stack.enter_context(installation.running_stack(own))
-        made = _made(own, ports, proxies, ways, small)
+            own_settings = own_settings.model_copy(update={"pack": "dlib"})
+        stack.enter_context(installation.running_stack(own_settings))
+        made = _made(own_settings, ports, proxies, proxies_by_target, small_disks)
         _settle(made.behind, load, people)
         yield made
 
 
 def _prepare(home: Path, brokers: int, proxies: Proxies) -> tuple[StackPorts, dict[str, Proxy]]:
-    """Choose ports, and have brokers tell clients those of the proxies."""
+    """Choose ports, and let brokers advertise those of the proxies."""
     ports = first_ports(brokers)
-    taken = set(ports.taken)
+    used_ports = set(ports.taken)
     nodes = []
     for node in ports.kafka:
-        front = free_port(taken)
-        taken.add(front)
+        front = free_port(used_ports)
+        used_ports.add(front)
         nodes.append(replace(node, advertised=front))
     ports = replace(ports, kafka=tuple(nodes))
     ports.save(home)
     targets = {broker_name(rank): (node.advertised or 0, node.clients)
                for rank, node in enumerate(nodes, start=1)}  # fmt: skip
-    targets[DATABASE] = (free_port(taken), ports.postgres)
-    found = proxies.between(list(targets.values()))
-    return ports, dict(zip(targets, found, strict=True))
+    targets[DATABASE] = (free_port(used_ports), ports.postgres)
+    proxies_made = proxies.between(list(targets.values()))
+    return ports, dict(zip(targets, proxies_made, strict=True))
 
 
 def _made(
-    own: Settings,
+    own_settings: Settings,
     ports: StackPorts,
     proxies: Proxies,
-    ways: dict[str, Proxy],
-    small: dict[str, Disk],
+    proxies_by_target: dict[str, Proxy],
+    small_disks: dict[str, Disk],
 ) -> Rig:
     url = "postgresql://postgres:{}@{}:{}/sightline"
-    through = own.model_copy(
+    through = own_settings.model_copy(
         update={
             "kafka_bootstrap_servers": ",".join(node.address for node in ports.kafka),
             "database_url": _secret(
-                url.format(ports.postgres_password, LOOPBACK, ways[DATABASE].port)
+                url.format(ports.postgres_password, LOOPBACK, proxies_by_target[DATABASE].port)
             ),
         }
     )
-    # Brokers tell their own kind where they really are.
+    # Brokers advertise their real addresses to each other.
     nodes = ",".join(f"{LOOPBACK}:{node.nodes}" for node in ports.kafka)
-    behind = own.model_copy(update={"kafka_bootstrap_servers": nodes})
-    faults = own.home / "faults"
+    behind = own_settings.model_copy(update={"kafka_bootstrap_servers": nodes})
+    faults = own_settings.home / "faults"
     faults.mkdir()
-    return Rig(through, behind, ports, proxies, ways, small, faults)
+    return Rig(through, behind, ports, proxies, proxies_by_target, small_disks, faults)
 
 
 def _secret(text: str) -> object:
@@ -188,7 +188,7 @@ def _settle(settings: Settings, load: Load, people: Path) -> None:
 
 
 def add_cameras(settings: Settings, load: Load, pace: str) -> None:
-    """Add every camera as one whose film has ended: it plays when it is started anew."""
+    """Add every camera as one whose film has ended: it plays when it is restarted."""
     with connect(settings) as db:
         for camera in load.cameras("real" if pace == "real" else "fast"):
             added = cameras.add(db, camera)
@@ -198,13 +198,13 @@ def add_cameras(settings: Settings, load: Load, pace: str) -> None:
 
 @contextmanager
 def _small_disks(home: Path, brokers: int) -> Iterator[dict[str, Disk]]:
-    wanted = {DATABASE: ("postgres", 512), OBJECTS: ("objects", 16), CAMERAS: ("cameras", 64)}
+    mounts = {DATABASE: ("postgres", 512), OBJECTS: ("objects", 16), CAMERAS: ("cameras", 64)}
     for node in range(1, brokers + 1):
-        wanted[broker_name(node)] = ("kafka" if node == 1 else f"kafka-{node}", 768)
+        mounts[broker_name(node)] = ("kafka" if node == 1 else f"kafka-{node}", 768)
     disks: dict[str, Disk] = {}
     with tempfile.TemporaryDirectory(prefix="sightline-chaos-") as outside:
         try:
-            for name, (folder, mib) in wanted.items():
+            for name, (folder, mib) in mounts.items():
                 entry = home / folder
                 # The user that root's PostgreSQL runs as may not enter the home.
                 path = Path(outside) if name == DATABASE else entry

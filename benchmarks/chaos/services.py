@@ -1,4 +1,4 @@
-"""Services as processes, started again when they end: as the supervisor does, but at once."""
+"""Services as processes that are restarted at once when they end."""
 
 import os
 import signal
@@ -12,20 +12,20 @@ from pathlib import Path
 
 from ops.local_stack.forkserver import ONE_THREAD, fork, preload
 
-_AGAIN_SECONDS = 0.3
-"""From a death to the next start."""
+_RESTART_SECONDS = 0.3
+"""Time from an end to the next start."""
 
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 20.0
 """A service drains within 10 s."""
 
 BY_ITSELF, AT_A_PLACE = "by itself", "at a place"
-"""Why a process ended that nobody sent a signal."""
+"""Causes of an end without a signal from here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A service that was started again."""
+    """A restart of a service."""
 
     slot: str
     cause: str  # of the end before it: a signal's name, AT_A_PLACE or BY_ITSELF
@@ -35,42 +35,42 @@ class Start:
 
 @dataclass(slots=True)
 class Slot:
-    """A place for one process: `vision-2` is the second of the service vision."""
+    """A slot for one process: `vision-2` is the second one of the service vision."""
 
     service: str
     instance: int
-    wanted: bool = True
+    is_enabled: bool = True
     process: BaseProcess | None = None
     cause: str | None = None
-    """The signal that was sent last; None where none was."""
+    """Signal that was sent last, if there was one."""
     start_at: float = 0.0
     died_at: float | None = None
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the slot."""
         return f"{self.service}-{self.instance}"
 
 
 @dataclass
 class Services:
-    """Keeps processes running, and tells of every start after the first."""
+    """Keeper of processes that records every restart."""
 
     environment: Mapping[str, str]
     logs: Path
     starts: list[Start] = field(default_factory=list)
     slots: dict[str, Slot] = field(default_factory=dict)
     statuses: list[tuple[str, int, str]] = field(default_factory=list)
-    """Ends that nobody asked for, with their status and last words."""
+    """Unexpected ends with status and last log line."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def running(self, wanted: Mapping[str, int]) -> Iterator[None]:
-        """Run so many of each service while inside."""
+    def running(self, is_enabled: Mapping[str, int]) -> Iterator[None]:
+        """Run processes of each service while inside."""
         self.logs.mkdir(exist_ok=True)
-        preload(wanted)
-        for service, count in wanted.items():
+        preload(is_enabled)
+        for service, count in is_enabled.items():
             self.scale(service, count)
         keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         keeper.start()
@@ -82,27 +82,27 @@ class Services:
             self._stop_all()
 
     def scale(self, service: str, count: int) -> None:
-        """Have so many of a service from now on; those that are too many are drained."""
+        """Set the number of a service's processes; surplus ones are drained."""
         with self._lock:
             for instance in range(1, count + 1):
                 slot = self.slots.setdefault(
-                    f"{service}-{instance}", Slot(service, instance, wanted=False)
+                    f"{service}-{instance}", Slot(service, instance, is_enabled=False)
                 )
-                if not slot.wanted:
-                    slot.wanted, slot.died_at, slot.start_at = True, None, time.monotonic()
+                if not slot.is_enabled:
+                    slot.is_enabled, slot.died_at, slot.start_at = True, None, time.monotonic()
             for slot in self.slots.values():
                 if slot.service == service and slot.instance > count:
-                    slot.wanted = False
+                    slot.is_enabled = False
                     self._send(slot, signal.SIGTERM)
 
     def send(self, name: str, number: signal.Signals) -> bool:
-        """Send a signal; False where nobody is there to get it."""
+        """Send a signal; return False if the process does not run."""
         with self._lock:
             slot = self.slots[name]
-            return slot.wanted and self._send(slot, number)
+            return slot.is_enabled and self._send(slot, number)
 
     def pids(self) -> dict[str, int]:
-        """The processes that run, by place."""
+        """Return the running processes by slot."""
         with self._lock:
             return {
                 name: slot.process.pid
@@ -126,21 +126,21 @@ class Services:
         while not self._over.wait(_LOOK_SECONDS):
             with self._lock:
                 for slot in self.slots.values():
-                    self._look_after(slot)
+                    self._update(slot)
 
-    def _look_after(self, slot: Slot) -> None:
+    def _update(self, slot: Slot) -> None:
         now = time.monotonic()
         if slot.process is None:
-            if slot.wanted and now >= slot.start_at:
+            if slot.is_enabled and now >= slot.start_at:
                 self._start(slot)
             return
         status = slot.process.exitcode
         if status is None:
             return
         slot.process = None
-        slot.died_at, slot.start_at = now, now + _AGAIN_SECONDS
+        slot.died_at, slot.start_at = now, now + _RESTART_SECONDS
         if slot.cause is None:
-            # Nobody but the code's own places sends this one.
+            # Only the code's own fault points send this signal.
             slot.cause = AT_A_PLACE if status == -signal.SIGKILL else BY_ITSELF
         if slot.cause == BY_ITSELF:
             self.statuses.append((slot.name, status, self._last_words(slot)))
@@ -173,18 +173,18 @@ class Services:
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
-    """What services are told; nothing of the user's own installation."""
+    """Return the environment of services, without that of the user's own installation."""
     foreign = ("SIGHTLINE_", "KAFKA_", "DATABASE_URL", "S3_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    own = {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    overrides = {
         "SIGHTLINE_HOME": str(home),
         "SIGHTLINE_API__PORT": "0",
         "SIGHTLINE_SINKS__PERSON_STATE_SECONDS": "1",  # its rows are to follow soon
     }
-    return kept | ONE_THREAD | own | extra
+    return inherited | ONE_THREAD | overrides | extra
 
 
 def service_of(name: str) -> str:
-    """The service of a place, `vision` of `vision-2`; brokers are one too."""
+    """Return the service of a slot, `vision` of `vision-2`; brokers count as one too."""
     service, _, number = name.rpartition("-")
     return service if service and number.isdigit() else name

@@ -1,4 +1,4 @@
-"""How far everybody has come, looked at five times a second, past the proxies."""
+"""Progress of all services, sampled five times a second, past the proxies."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import psycopg
 from confluent_kafka import KafkaException
 
-from benchmarks.chaos.positions import Onlooker
+from benchmarks.chaos.positions import PositionReader
 from schemas import topics
 from schemas.topics import Topic
 from sightline.audit.roles import Role
@@ -19,11 +19,11 @@ from sightline.runtime.connection_urls import database_url
 from sightline.runtime.settings import Settings
 from tests.support import api_key, bearer
 
-_LOOK_SECONDS = 0.2
+_SAMPLE_SECONDS = 0.2
 _MEMBERS_SECONDS = 1.0
 _FRAMES = topics.frames()
 VISION = f"sightline-vision-{topics.DEFAULT_FLEET}"
-_ONLOOKERS = "chaos-onlookers"
+_GROUP = "chaos-onlookers"
 _TOPICS = (
     _FRAMES, topics.TRACKS, topics.FACES, topics.SNAPSHOTS, topics.SIGHTINGS, topics.MOTION_EVENTS,
     topics.MATCH_STATE,
@@ -39,7 +39,7 @@ _SINK_INPUTS = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at one number that only grows."""
+    """A sample of a number that only grows."""
 
     began: float  # monotonic
     ended: float
@@ -51,13 +51,13 @@ Series = list[Look]
 
 @dataclass
 class Watch:
-    """Looks on until it is closed; `series` by name."""
+    """A sampler of progress until it is closed; `series` by name."""
 
     settings: Settings
     api_port: int
     series: dict[str, Series] = field(default_factory=lambda: defaultdict(list))
     owners: list[tuple[float, dict[str, frozenset[int]]]] = field(default_factory=list)
-    """By time: which partitions of the frames each vision instance has."""
+    """Partitions of the frames by vision instance, over time."""
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _answers: int = 0
@@ -78,11 +78,11 @@ class Watch:
             thread.join()
 
     def last(self, name: str) -> int:
-        """The last value of a series; 0 before the first."""
+        """Return the last value of a series; 0 before the first."""
         return self.series[name][-1].value if self.series[name] else 0
 
     def _repeat(self, work: Callable[[], None]) -> None:
-        while not self._over.wait(_LOOK_SECONDS):
+        while not self._over.wait(_SAMPLE_SECONDS):
             with suppress(KafkaException, psycopg.Error, OSError):
                 work()
 
@@ -92,36 +92,34 @@ class Watch:
             self.series[name].append(Look(began, ended, value))
 
     def _kafka(self) -> None:
-        with closing(Onlooker(self.settings, _ONLOOKERS)) as onlooker:
-            while not self._over.wait(_LOOK_SECONDS):
+        with closing(PositionReader(self.settings, _GROUP)) as reader:
+            while not self._over.wait(_SAMPLE_SECONDS):
                 began = time.monotonic()
-                found = onlooker.ends(_TOPICS)
-                self._note(
-                    began, {f"{name}/{number}": end for (name, number), end in found.items()}
-                )
+                ends = reader.ends(_TOPICS)
+                self._note(began, {f"{name}/{number}": end for (name, number), end in ends.items()})
 
     def _groups(self) -> None:
-        with closing(Onlooker(self.settings, VISION)) as onlooker:
-            looked_at = 0.0
-            while not self._over.wait(_LOOK_SECONDS):
+        with closing(PositionReader(self.settings, VISION)) as reader:
+            members_read_at = 0.0
+            while not self._over.wait(_SAMPLE_SECONDS):
                 began = time.monotonic()
-                found = onlooker.committed(_FRAMES)
-                self._note(began, {f"vision/{number}": at for (_, number), at in found.items()})
-                if began - looked_at > _MEMBERS_SECONDS:
-                    looked_at = began
-                    members = onlooker.members()
+                offsets = reader.committed(_FRAMES)
+                self._note(began, {f"vision/{number}": at for (_, number), at in offsets.items()})
+                if began - members_read_at > _MEMBERS_SECONDS:
+                    members_read_at = began
+                    members = reader.members()
                     owned = {name.rpartition("-")[2]: parts for name, parts in members.items()}
                     self.owners.append((began, owned))
 
     def _sinks(self) -> None:
         began = time.monotonic()
         with psycopg.connect(database_url(self.settings), connect_timeout=2) as db:
-            while not self._over.wait(_LOOK_SECONDS):
+            while not self._over.wait(_SAMPLE_SECONDS):
                 began = time.monotonic()
                 rows = db.execute("SELECT sink, sum(next_offset) FROM sink_offsets GROUP BY 1")
-                found = {str(sink): int(total) for sink, total in rows}
+                offsets = {str(sink): int(total) for sink, total in rows}
                 db.rollback()
-                self._note(began, found)
+                self._note(began, offsets)
 
     def _api(self) -> None:
         began = time.monotonic()
@@ -134,7 +132,7 @@ class Watch:
 
 
 def outputs_of(slot: str, watch: Watch, at: float) -> tuple[list[str], list[str]]:
-    """The series that a worker moves, and those that say that there is work for it."""
+    """Return the series of a worker's output, and those of its input."""
     service, _, instance = slot.rpartition("-")
     if service == "vision":
         owned = next((owned for when, owned in reversed(watch.owners) if when <= at), {})

@@ -33,11 +33,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2_000, help="of each endpoint")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument("--only", nargs="*", help="topics and endpoints with this in their name")
-    given = parser.parse_args()
-    console.print(f"seed {given.seed}")
+    arguments = parser.parse_args()
+    console.print(f"seed {arguments.seed}")
 
-    def wanted(name: str) -> bool:
-        return not given.only or any(part in name for part in given.only)
+    def is_selected(name: str) -> bool:
+        return not arguments.only or any(part in name for part in arguments.only)
 
     with own_folder() as home:
         settings = installation.own_settings(home, None)
@@ -45,24 +45,24 @@ def main() -> None:
             add_cameras(
                 settings, [NewCamera(camera_id=CAMERA, uri=SecretStr("none"), site_id=SITE)]
             )
-            rows = fuzz_records(settings, given.records, given.seed, wanted)
-            answers = fuzz_requests(settings, given.requests, given.seed, wanted)
-    right = [*(one.is_right() for one in rows), *(one.is_right() for one in answers)]
+            rows = fuzz_records(settings, arguments.records, arguments.seed, is_selected)
+            answers = fuzz_requests(settings, arguments.requests, arguments.seed, is_selected)
+    right = [*(row.is_right() for row in rows), *(answer.is_right() for answer in answers)]
     sys.exit(0 if all(right) else 1)
 
 
 def fuzz_records(
-    settings: Settings, count: int, seed: int, wanted: Callable[[str], bool] = bool
+    settings: Settings, count: int, seed: int, is_selected: Callable[[str], bool] = bool
 ) -> list[Row]:
-    """Spoil so many records of every topic that is wanted, one topic after the other."""
+    """Send mutated records of every selected topic, one topic after the other."""
     rows: list[Row] = []
     if not count:
         return rows
-    records = Records(settings, seed, wanted)
+    records = Records(settings, seed, is_selected)
     try:
         records.ready()
-        for row in _of_topics(records, count, wanted):
-            console.print(f"{row.topic} to {row.service}: {row.said()}", highlight=False)
+        for row in _of_topics(records, count, is_selected):
+            console.print(f"{row.topic} to {row.service}: {row.summary()}", highlight=False)
             rows.append(row)
     finally:
         records.close()
@@ -81,39 +81,40 @@ def fuzz_records(
     return rows
 
 
-def _of_topics(records: Records, count: int, wanted: Callable[[str], bool]) -> Iterator[Row]:
+def _of_topics(records: Records, count: int, is_selected: Callable[[str], bool]) -> Iterator[Row]:
     for topic in records.readers:
         yield from records.topic(topic, count)
-    for topic in filter(wanted, STATES):
+    for topic in filter(is_selected, STATES):
         yield records.state(topic, count)
-    if wanted(DEAD_LETTERS.name):
+    if is_selected(DEAD_LETTERS.name):
         yield records.letters(count)
 
 
 def fuzz_requests(
-    settings: Settings, count: int, seed: int, wanted: Callable[[str], bool] = bool
+    settings: Settings, count: int, seed: int, is_selected: Callable[[str], bool] = bool
 ) -> list[Answers]:
-    """Spoil so many requests to every endpoint that is wanted, one endpoint after the other."""
+    """Send mutated requests to every selected endpoint, one endpoint after the other."""
     answers: list[Answers] = []
     if not count:
         return answers
     with Endpoints(settings, seed) as endpoints:
-        for one in endpoints.all(count, wanted):
+        for result in endpoints.all(count, is_selected):
             console.print(
-                f"{one.endpoint}: {dict(one.counts)}, {one.seconds:.0f} s", highlight=False
+                f"{result.endpoint}: {dict(result.counts)}, {result.seconds:.0f} s",
+                highlight=False,
             )
-            answers.append(one)
+            answers.append(result)
     table = Table("endpoint", *KINDS, "sent", "alive", "s", title=f"Mutated requests, seed {seed}")
-    for one in answers:
+    for result in answers:
         table.add_row(
-            one.endpoint, *(str(one.counts[kind]) for kind in KINDS), str(one.sent),
-            "yes" if one.alive else "NO", f"{one.seconds:.0f}",
-            style=None if one.is_right() else "red",
+            result.endpoint, *(str(result.counts[kind]) for kind in KINDS), str(result.sent),
+            "yes" if result.alive else "NO", f"{result.seconds:.0f}",
+            style=None if result.is_right() else "red",
         )  # fmt: skip
     console.print(table)
-    for one in answers:
-        for example in one.examples:
-            console.print(f"{one.endpoint}: {example}", markup=False)
+    for result in answers:
+        for example in result.examples:
+            console.print(f"{result.endpoint}: {example}", markup=False)
     return answers
 
 

@@ -25,14 +25,14 @@ from tests.api_support import crop_of, photo_of
 from tests.support import api_key, bearer
 
 KINDS = ("2xx", "3xx", "4xx", "503", "500", "broken")
-"""Of answers; `broken` is none at all."""
+"""Kinds of answers; `broken` is a missing answer."""
 
 _FAILURES = ("503", "500", "broken")
 
 _TIMEOUT_SECONDS = 30.0
 _EXAMPLES = 3
 _BY_DESCRIPTION = 0.75
-"""Of all requests; the rest are spoilt good ones."""
+"""Fraction of requests made from the description; the rest are mutated good ones."""
 
 Operation = APIOperation[Any, Any, Any, Any]
 
@@ -54,7 +54,7 @@ _QUERIES = ("", "?", "?limit=0", "?limit=99999999999999999999", "?cursor=%00", "
 
 @dataclass
 class Answers:
-    """How one endpoint has answered."""
+    """Answers of an endpoint."""
 
     endpoint: str
     counts: Counter[str] = field(default_factory=Counter)
@@ -64,22 +64,22 @@ class Answers:
 
     @property
     def sent(self) -> int:
-        """How many requests it was sent."""
+        """Number of requests sent."""
         return self.counts.total()
 
     def is_right(self) -> bool:
-        """Whether every request was answered, and none by a failure of ours: nothing is away."""
+        """Return True if every request was answered, and none by a server error."""
         return self.alive and not any(self.counts[kind] for kind in _FAILURES)
 
-    def note(self, kind: str, what: str) -> None:
+    def note(self, kind: str, example: str) -> None:
         """Count an answer; the first failures are kept to be printed."""
         self.counts[kind] += 1
         if kind in _FAILURES and len(self.examples) < _EXAMPLES:
-            self.examples.append(what[:1000])
+            self.examples.append(example[:1000])
 
 
 class Endpoints:
-    """The API as a process of its own, with a matcher to answer it."""
+    """The API as a process of its own, with a matcher behind it."""
 
     def __init__(self, home_settings: Settings, number: int) -> None:
         self._random = random.Random(number)
@@ -105,28 +105,28 @@ class Endpoints:
         self._api.kill()
         self._match.kill()
 
-    def all(self, count: int, wanted: Callable[[str], bool]) -> Iterator[Answers]:
-        """Every endpoint that is wanted by its method and path."""
+    def all(self, count: int, is_selected: Callable[[str], bool]) -> Iterator[Answers]:
+        """Test every endpoint whose method and path are selected; yield its answers."""
         schema = schemathesis.openapi.from_url(f"{self._url}/openapi.json", headers=self._headers)
-        for found in schema.get_all_operations():
-            if isinstance(found, Err):
-                raise found.err()
-            operation = found.ok()
-            if wanted(operation.label):
-                yield self._one(operation, count)
+        for result in schema.get_all_operations():
+            if isinstance(result, Err):
+                raise result.err()
+            operation = result.ok()
+            if is_selected(operation.label):
+                yield self._test(operation, count)
 
-    def _one(self, operation: Operation, count: int) -> Answers:
+    def _test(self, operation: Operation, count: int) -> Answers:
         answers = Answers(operation.label)
         began = time.monotonic()
         self._described(operation, round(count * _BY_DESCRIPTION), answers)
         while answers.sent < count and self._api.is_alive():
-            self._spoilt(operation, answers)
+            self._mutated(operation, answers)
         answers.alive = self._api.is_alive() and self._is_well()
         answers.seconds = time.monotonic() - began
         return answers
 
     def _described(self, operation: Operation, count: int, answers: Answers) -> None:
-        """What the description allows and what it does not, as schemathesis makes it."""
+        """Send requests that the description allows, and ones that it forbids (schemathesis)."""
         for mode in GenerationMode:
 
             @seed(self._seed)
@@ -137,8 +137,8 @@ class Endpoints:
             @given(st.data(), operation.as_strategy(generation_mode=mode))
             def send(_data: st.DataObject, case: Case[Any]) -> None:
                 try:
-                    given_up = case.as_transport_kwargs(self._url)
-                    answer = self._sent(**given_up)
+                    arguments = case.as_transport_kwargs(self._url)
+                    answer = self._sent(**arguments)
                 except (requests.RequestException, ValueError, UnicodeError) as error:
                     self._note(answers, None, repr(error))
                     return
@@ -147,10 +147,10 @@ class Endpoints:
             try:
                 send()
             except Unsatisfiable:
-                continue  # nothing can be wrong about it
+                continue  # no invalid request exists
 
-    def _spoilt(self, operation: Operation, answers: Answers) -> None:
-        """A good request with something odd in its path, query, headers or body."""
+    def _mutated(self, operation: Operation, answers: Answers) -> None:
+        """Send a good request with something odd in its path, query, headers or body."""
         choose = self._random.choice
         path = re.sub(r"\{[^}]*\}", lambda _: choose(_SEGMENTS), operation.path)
         body = self._body() if operation.method not in ("get", "delete") else None
@@ -167,15 +167,16 @@ class Endpoints:
             return
         self._note(answers, answer, f"{operation.method} {path} {headers} {(body or b'')[:300]!r}")
 
-    def _sent(self, **what: Any) -> requests.Response:
-        """Ask once more where the connection had been closed, as the server may with an answer
-        that it gave before it had read all of a body.
+    def _sent(self, **request_arguments: Any) -> requests.Response:
+        """Send a request, and repeat it if the connection was closed.
+
+        The server may close it after an answer that it gave before it had read all of a body.
         """
-        what["headers"] = {**(what.get("headers") or {}), **self._headers}
+        request_arguments["headers"] = {**(request_arguments.get("headers") or {}), **self._headers}
         try:
-            return self._session.request(**what, timeout=_TIMEOUT_SECONDS)
+            return self._session.request(**request_arguments, timeout=_TIMEOUT_SECONDS)
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-            return requests.request(**what, timeout=_TIMEOUT_SECONDS)
+            return requests.request(**request_arguments, timeout=_TIMEOUT_SECONDS)
 
     def _body(self) -> bytes:
         choose = self._random.choice
@@ -191,16 +192,16 @@ class Endpoints:
             data[self._random.randrange(len(data))] = self._random.randrange(256)
         return bytes(data[: self._random.randrange(len(data))] if choose((0, 0, 1)) else data)
 
-    def _note(self, answers: Answers, answer: requests.Response | None, what: str) -> None:
+    def _note(self, answers: Answers, answer: requests.Response | None, example: str) -> None:
         if answer is None:
             # What the client itself does not send is no request.
-            if self._api.is_alive() and ("Invalid" in what or "Unicode" in what):
+            if self._api.is_alive() and ("Invalid" in example or "Unicode" in example):
                 return
-            answers.note("broken", what)
+            answers.note("broken", example)
         elif answer.status_code in (500, 503):
-            answers.note(str(answer.status_code), f"{what}: {answer.text[:200]}")
+            answers.note(str(answer.status_code), f"{example}: {answer.text[:200]}")
         else:
-            answers.note(f"{answer.status_code // 100}xx", what)
+            answers.note(f"{answer.status_code // 100}xx", example)
 
     def _is_well(self) -> bool:
         return (
@@ -209,7 +210,7 @@ class Endpoints:
 
 
 def _bodies() -> list[bytes]:
-    """Good bodies, with real faces."""
+    """Return valid bodies with real faces."""
     photo, crop = (base64.b64encode(one).decode() for one in (photo_of(0), crop_of(1)))
     documents: list[dict[str, Any]] = [
         {"name": "Fuzz", "photo": photo, "is_authorized": True},

@@ -1,4 +1,4 @@
-"""Records that somebody has spoilt: the same ones for the same seed."""
+"""Mutated records, deterministic for a seed."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +12,8 @@ from sightline.streaming.records import RETRY_FOR, RETRY_OF
 
 
 @dataclass(frozen=True, slots=True)
-class Spoilt:
-    """One record as it is sent."""
+class MutatedRecord:
+    """A mutated record as it is sent."""
 
     key: bytes | None
     value: bytes | None
@@ -41,28 +41,28 @@ _KEYS = (None, b"", b"\xff\xfe", b"another", b"k" * 5000, b"person|x", b"track|"
 
 
 class Mutator:
-    """Spoils good records in one way after another."""
+    """Generator of mutated records from good ones."""
 
     def __init__(self, seeds: Sequence[Seed], others: Sequence[Message], seed: int) -> None:
-        """`seeds`: good records of the topic; `others`: messages of any."""
+        """Take good records of the topic as `seeds`, and messages of any topic as `others`."""
         self._seeds = list(seeds)
-        self._others = [one.SerializeToString() for one in others]
+        self._others = [message.SerializeToString() for message in others]
         self._random = random.Random(seed)
-        self._ways: tuple[Callable[[Message], bytes | None], ...] = (
+        self._mutations: tuple[Callable[[Message], bytes | None], ...] = (
             self._as_it_is, self._flipped, self._cut, self._moved, self._padded, self._other_kind,
             self._field, self._field, self._field, self._fields, self._swapped, self._wire_type,
             self._noise,
         )  # fmt: skip
 
-    def records(self, count: int) -> Iterator[Spoilt]:
-        """So many of them."""
+    def records(self, count: int) -> Iterator[MutatedRecord]:
+        """Yield `count` mutated records."""
         for _ in range(count):
             key, message = self._random.choice(self._seeds)
-            record = Spoilt(key, self._random.choice(self._ways)(message))
+            record = MutatedRecord(key, self._random.choice(self._mutations)(message))
             yield self._wrapped(record)
 
-    def _wrapped(self, record: Spoilt) -> Spoilt:
-        """The record with another key, header or time, now and then."""
+    def _wrapped(self, record: MutatedRecord) -> MutatedRecord:
+        """Change the record's key, headers or timestamp now and then."""
         match self._random.randrange(12):
             case 0:
                 return replace(record, key=self._random.choice(_KEYS))
@@ -100,21 +100,21 @@ class Mutator:
         return self._random.choice((None, b"", self._random.randbytes(self._random.randrange(300))))
 
     def _other_kind(self, _message: Message) -> bytes:
-        """What belongs to another topic."""
+        """Return a message of another topic."""
         return self._random.choice(self._others)
 
     def _field(self, message: Message) -> bytes:
-        spoilt = _copy(message)
-        self._spoil_one(spoilt)
-        return spoilt.SerializeToString()
+        mutated = _copy(message)
+        self._mutate_field(mutated)
+        return mutated.SerializeToString()
 
     def _fields(self, message: Message) -> bytes:
-        spoilt = _copy(message)
+        mutated = _copy(message)
         for _ in range(self._random.randint(2, 6)):
-            self._spoil_one(spoilt)
-        return spoilt.SerializeToString()
+            self._mutate_field(mutated)
+        return mutated.SerializeToString()
 
-    def _spoil_one(self, message: Message) -> None:
+    def _mutate_field(self, message: Message) -> None:
         owner, field = self._random.choice(list(_fields_of(message)))
         if self._random.random() < 0.2 or field.message_type is not None:
             owner.ClearField(field.name)
@@ -123,7 +123,7 @@ class Mutator:
         if field.is_repeated:
             many = self._random.choice((1, 3, 500))
             size = len(value) if isinstance(value, str | bytes) else 1
-            # What is longer than any record may be would not be sent.
+            # A value longer than the largest record would not be sent.
             getattr(owner, field.name).extend([value] * min(many, _LONGEST // max(size, 1)))
         else:
             setattr(owner, field.name, value)
@@ -150,10 +150,10 @@ class Mutator:
         return int(min(max(number, low), high))
 
     def _swapped(self, message: Message) -> bytes:
-        """Two fields of one kind with each other's values."""
-        spoilt = _copy(message)
+        """Swap the values of two fields of one type."""
+        mutated = _copy(message)
         plain = [
-            (owner, field) for owner, field in _fields_of(spoilt)
+            (owner, field) for owner, field in _fields_of(mutated)
             if field.message_type is None and not field.is_repeated
         ]  # fmt: skip
         owner, field = self._random.choice(plain)
@@ -162,10 +162,10 @@ class Mutator:
         mine, theirs = getattr(owner, field.name), getattr(other, one.name)
         setattr(owner, field.name, theirs)
         setattr(other, one.name, mine)
-        return spoilt.SerializeToString()
+        return mutated.SerializeToString()
 
     def _wire_type(self, message: Message) -> bytes:
-        """A field once more, as another type of the wire than it is."""
+        """Append a field with a random wire type."""
         field: Any = self._random.choice(list(message.DESCRIPTOR.fields))
         kind = self._random.randrange(8)
         tag = field.number << 3 | kind
@@ -184,7 +184,7 @@ def _copy(message: Message) -> Message:
 
 
 def _fields_of(message: Message) -> Iterator[tuple[Any, Any]]:
-    """All fields of a message and of those in it that are set, each with its owner."""
+    """Yield all fields of a message and of its set submessages, each with its owner."""
     for field in message.DESCRIPTOR.fields:
         yield message, field
     for field, value in message.ListFields():

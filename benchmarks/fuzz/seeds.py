@@ -1,4 +1,4 @@
-"""Good records of every topic, to be spoilt: what services have written, and golden payloads."""
+"""Good records of every topic to mutate: records of services, and golden payloads."""
 
 import itertools
 
@@ -30,23 +30,23 @@ CAMERA = "fuzz-door"
 
 
 def of_topics() -> dict[str, list[Seed]]:
-    """By topic good records of one camera, whose messages fit together."""
+    """Return good records of one camera by topic, whose messages are consistent."""
     walks = [Walk(person, CAMERA, SITE, 30.0 * person) for person in range(4)]
     events = list(itertools.chain.from_iterable(walk.whole(4) for walk in walks))
     site = Site(gallery_person(1, "Ann"))
-    said = site.take(*events)
+    sightings = site.take(*events)
     jpeg = _jpeg()
     state: list[Seed] = [(key, _state(key, value)) for key, value in site.changelog.items()]
     first = walks[0].shot(0).observation
-    camera, where = CAMERA.encode(), SITE.encode()
+    camera, site_key = CAMERA.encode(), SITE.encode()
     return {
         frames().name: [(camera, _frame(first, number, jpeg)) for number in range(5)],
         vision_state().name: [(camera, _of("VisionState"))],
         MOTION_EVENTS.name: [(camera, _motion(walk)) for walk in walks],
         TRACKS.name: [(camera, _tracks(walk, number)) for walk in walks for number in range(3)],
-        FACES.name: [(where, event) for event in events],
+        FACES.name: [(site_key, event) for event in events],
         SNAPSHOTS.name: [(walk.track_id.encode(), _snapshot(walk, jpeg)) for walk in walks],
-        SIGHTINGS.name: [(where, one) for one in said],
+        SIGHTINGS.name: [(site_key, sighting) for sighting in sightings],
         GALLERY.name: [_person(number) for number in range(1, 5)],
         FACTS.name: [(b"track|x", _of(name)) for name in MESSAGES if name.startswith("Fact.")],
         DEAD_LETTERS.name: [(b"frames.default", _of("DeadLetter"))],
@@ -55,9 +55,9 @@ def of_topics() -> dict[str, list[Seed]]:
 
 
 def _of(name: str) -> Message:
-    found = MESSAGES[name]
-    copy = type(found)()
-    copy.CopyFrom(found)
+    message = MESSAGES[name]
+    copy = type(message)()
+    copy.CopyFrom(message)
     return copy
 
 
@@ -84,20 +84,24 @@ def _motion(walk: Walk) -> pb.MotionEvent:
 
 
 def _tracks(walk: Walk, number: int) -> pb.FrameTracks:
-    shot = walk.shot(number).observation
+    observation = walk.shot(number).observation
     return pb.FrameTracks(
-        camera_id=CAMERA, site_id=SITE, sequence=number, captured_at_us=shot.captured_at_us,
-        frame=shot.frame, width=640, height=360, motion_event_id=shot.motion_event_id,
+        camera_id=CAMERA, site_id=SITE, sequence=number, captured_at_us=observation.captured_at_us,
+        frame=observation.frame, width=640, height=360, motion_event_id=observation.motion_event_id,
         last_in_event=number == 2,
-        tracks=[pb.TrackBox(track_id=walk.track_id, track_number=1, box=shot.track_box, score=0.9)],
+        tracks=[
+            pb.TrackBox(
+                track_id=walk.track_id, track_number=1, box=observation.track_box, score=0.9
+            )
+        ],
     )  # fmt: skip
 
 
 def _snapshot(walk: Walk, jpeg: bytes) -> pb.Snapshot:
-    shot = walk.shot(1).observation
+    observation = walk.shot(1).observation
     return pb.Snapshot(
-        track_id=walk.track_id, camera_id=CAMERA, site_id=SITE, frame=shot.frame, jpeg=jpeg,
-        captured_at_us=shot.captured_at_us, quality=0.8,
+        track_id=walk.track_id, camera_id=CAMERA, site_id=SITE, frame=observation.frame, jpeg=jpeg,
+        captured_at_us=observation.captured_at_us, quality=0.8,
     )  # fmt: skip
 
 

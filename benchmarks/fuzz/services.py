@@ -1,4 +1,4 @@
-"""The services under test: real processes, asked by their own metrics what they have taken."""
+"""The services under test: real processes, observed by their own metrics."""
 
 import re
 import subprocess
@@ -12,12 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from ops.local_stack.ports import free_port
 from tests.support import ROOT, environment, sightline_command
 
-_SECONDS = 3.0
+_REQUEST_TIMEOUT_SECONDS = 3.0
 _START_SECONDS = 90.0
 
 
 class Service:
-    """One service, running."""
+    """A running service."""
 
     def __init__(self, name: str, home: Path, **environ: str) -> None:
         self.name = name
@@ -27,7 +27,7 @@ class Service:
         self.start()
 
     def start(self) -> None:
-        """Start it, also once more."""
+        """Start the process, also after an end."""
         self._port = free_port(set())
         environ = environment(
             self._home, SIGHTLINE_METRICS_PORT=str(self._port), SIGHTLINE_PACK="dlib",
@@ -39,70 +39,72 @@ class Service:
             )
 
     def is_alive(self) -> bool:
-        """Whether it has not ended."""
+        """Return True if the process has not ended."""
         return self.process.poll() is None
 
     def stop(self) -> None:
-        """SIGTERM, and wait."""
+        """Send SIGTERM, and wait."""
         self.process.terminate()
         self.process.wait(30)
 
     def kill(self) -> None:
-        """Kill -9, and wait."""
+        """Send SIGKILL, and wait."""
         self.process.kill()
         self.process.wait(10)
 
     def log(self) -> str:
-        """Its last words."""
+        """Return the end of its log."""
         return self.whole_log()[-3000:]
 
     def whole_log(self) -> str:
-        """All that it has said."""
+        """Return its log."""
         return self._log.read_text(errors="replace")
 
     def until_ready(self) -> None:
         """Wait until it serves its metrics. Raises RuntimeError."""
-        if not wait_for(lambda: self._told() != "" or not self.is_alive(), _START_SECONDS):
+        if not wait_for(lambda: self._metrics() != "" or not self.is_alive(), _START_SECONDS):
             raise RuntimeError(f"{self.name} does not start: {self.log()}")
 
     def url(self) -> str:
-        """Where the API is, once it says so. Raises RuntimeError."""
-        found: list[str] = []
+        """Return the API's URL once it listens. Raises RuntimeError."""
+        urls: list[str] = []
 
-        def said() -> bool:
-            found[:] = re.findall(r"api: on (http://\S+)", self.whole_log())
-            return bool(found)
+        def is_listening() -> bool:
+            urls[:] = re.findall(r"api: on (http://\S+)", self.whole_log())
+            return bool(urls)
 
-        if not wait_for(said, _START_SECONDS):
+        if not wait_for(is_listening, _START_SECONDS):
             raise RuntimeError(f"{self.name} does not listen: {self.log()}")
-        return found[-1]
+        return urls[-1]
 
     def taken(self, topic: str) -> int:
-        """How many records of a topic it says that it has taken."""
+        """Return the number of consumed records of a topic from its metrics."""
         return self._count("sightline_records_total", service=self.name, topic=topic)
 
     def refused(self) -> int:
-        """How many records it says that it has given up."""
+        """Return the number of its dead letters from its metrics."""
         return self._count("sightline_dead_letters_total", service=self.name)
 
     def _count(self, metric: str, **labels: str) -> int:
         return int(sum(
             sample.value
-            for family in text_string_to_metric_families(self._told())
+            for family in text_string_to_metric_families(self._metrics())
             for sample in family.samples
             if sample.name == metric and labels.items() <= sample.labels.items()
         ))  # fmt: skip
 
-    def _told(self) -> str:
+    def _metrics(self) -> str:
         try:
-            with urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=_SECONDS) as answer:
+            with urlopen(
+                f"http://127.0.0.1:{self._port}/metrics", timeout=_REQUEST_TIMEOUT_SECONDS
+            ) as answer:
                 return str(answer.read().decode())
         except OSError:
             return ""
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it comes true in time."""
+    """Wait for a condition; return False if it does not come true in time."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:

@@ -1,6 +1,7 @@
-"""A file of tables: a zip of CSV files whose last 64 characters are the SHA-256 of the rest.
+"""Archive of tables: a zip of CSV files whose last 64 characters are the SHA-256 of the rest.
 
-Any tool opens it: the checksum is the end of the zip's comment. The file is its owner's alone.
+The checksum is the end of the zip's comment, so any tool opens the archive. The file is readable
+by its owner alone.
 """
 
 import hashlib
@@ -21,35 +22,35 @@ VERSION = 1
 
 _MANIFEST = "manifest.json"
 _COMMENT = b"biometric data; sha256 of all before: "
-_DIGITS = 64
-_CHUNK = 1 << 20
+_DIGEST_CHARACTERS = 64
+_CHUNK_BYTES = 1 << 20
 
 
 class Manifest(BaseModel):
-    """What is in the file."""
+    """Contents of the archive."""
 
     format: str
     version: int
     made_at: str
     tables: dict[str, int]
-    """How many rows of each table."""
+    """Number of rows by table."""
     keys: list[str] = []
-    """Ids of the keys that faces in it are sealed with."""
+    """Ids of the keys that its embeddings are encrypted with."""
 
 
 @contextmanager
 def written(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip to fill, which appears at the path when it is whole. Raises SightlineError."""
+    """Give a zip to fill; it appears at the path once it is complete. Raises SightlineError."""
     draft = path.with_name(f".{path.name}.draft")
     try:
-        number = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(number, "r+b") as file:
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "r+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                 yield archive
-                archive.comment = _COMMENT + b"0" * _DIGITS
+                archive.comment = _COMMENT + b"0" * _DIGEST_CHARACTERS
             file.seek(0)
-            digest = _digest(file, file.seek(0, os.SEEK_END) - _DIGITS)
-            file.seek(-_DIGITS, os.SEEK_END)
+            digest = _digest(file, file.seek(0, os.SEEK_END) - _DIGEST_CHARACTERS)
+            file.seek(-_DIGEST_CHARACTERS, os.SEEK_END)
             file.write(digest)
             file.flush()
             os.fsync(file.fileno())
@@ -63,7 +64,7 @@ def written(path: Path) -> Iterator[zipfile.ZipFile]:
 def write_manifest(
     archive: zipfile.ZipFile, made_at: str, tables: Mapping[str, int], keys: list[str]
 ) -> None:
-    """Say what is in the file."""
+    """Write the manifest into the archive."""
     manifest = Manifest(
         format=FORMAT, version=VERSION, made_at=made_at, tables=dict(tables), keys=keys
     )
@@ -72,10 +73,10 @@ def write_manifest(
 
 @contextmanager
 def checked(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
-    """A file that is whole and of this version. Raises SightlineError for any other."""
+    """Open an archive after checking its checksum and version. Raises SightlineError."""
     try:
         with path.open("rb") as file:
-            _check_sum(file, path)
+            _check_digest(file, path)
             with zipfile.ZipFile(file) as archive:
                 yield archive, _manifest(archive, path)
     except OSError as error:
@@ -86,8 +87,8 @@ def checked(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     try:
-        said: Any = json.loads(archive.read(_MANIFEST))
-        manifest = Manifest.model_validate(said)
+        content: Any = json.loads(archive.read(_MANIFEST))
+        manifest = Manifest.model_validate(content)
     except (KeyError, ValueError, ValidationError):
         raise SightlineError(f"{path} is no backup of people") from None
     if (manifest.format, manifest.version) != (FORMAT, VERSION):
@@ -98,23 +99,23 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     return manifest
 
 
-def _check_sum(file: IO[bytes], path: Path) -> None:
+def _check_digest(file: IO[bytes], path: Path) -> None:
     size = file.seek(0, os.SEEK_END)
-    if size <= _DIGITS:
+    if size <= _DIGEST_CHARACTERS:
         raise SightlineError(f"{path} is no backup of people")
-    file.seek(size - _DIGITS)
-    said = file.read(_DIGITS)
-    if said != _digest(file, size - _DIGITS):
+    file.seek(size - _DIGEST_CHARACTERS)
+    stored_digest = file.read(_DIGEST_CHARACTERS)
+    if stored_digest != _digest(file, size - _DIGEST_CHARACTERS):
         raise SightlineError(
             f"{path} is cut off or damaged: its checksum is wrong; nothing was restored"
         )
 
 
 def _digest(file: IO[bytes], length: int) -> bytes:
-    """SHA-256 of the file's first bytes, in hexadecimal digits."""
+    """Return the SHA-256 of the file's first `length` bytes as hexadecimal digits."""
     sha256 = hashlib.sha256()
     file.seek(0)
-    while length and (chunk := file.read(min(_CHUNK, length))):
+    while length and (chunk := file.read(min(_CHUNK_BYTES, length))):
         sha256.update(chunk)
         length -= len(chunk)
     return sha256.hexdigest().encode()

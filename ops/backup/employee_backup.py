@@ -1,5 +1,7 @@
-"""Backup and restore of everybody's faces: who is enrolled, whom the cameras have met, and what
-people have said of them. Photos, snapshots and logs are not in it."""
+"""Backup and restore of all embeddings: of employees, unknown persons and their corrections.
+
+Photos, snapshots and logs are not part of it.
+"""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -24,10 +26,10 @@ from sightline.storage.encryption_keys import PLAIN
 from sightline.storage.outbox import enqueue_all
 from sightline.streaming.read import read_all
 
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
 
-# Parents before children. What is deleted before the backup's rows come, for they are a whole;
-# of the other tables the rows that the backup does not know stay.
+# Parents before children. The tables in _REPLACED are emptied before the backup's rows are
+# inserted; in the others, rows that are not in the backup stay.
 _TABLES = {
     "employees": ("id",),
     "face_templates": ("template_id",),
@@ -45,21 +47,21 @@ _REPLACED = ("not_same", "person_names", "person_aliases", "track_corrections", 
              "face_templates")  # fmt: skip
 
 _ROWS = {"person_tracks": "WHERE num_nonnulls(embedding, embedding_sealed) > 0"}
-"""Tracks without a face come back by themselves, or never."""
+"""Tracks without an embedding are left out: the sink writes them again, or they are not needed."""
 
-_SEALED = {face.table: (face.place.sealed, face.place.known_as) for face in FACES}
-"""Columns that a backup of before has not."""
+_ENCRYPTED_COLUMNS = {face.table: (face.place.sealed, face.place.known_as) for face in FACES}
+"""Columns that backups of earlier versions lack."""
 
 _COLUMNS = """
 SELECT column_name FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = %s AND is_identity = 'NO' ORDER BY ordinal_position
 """
 
-_LOOKS_OF_A_STRANGER = 5
-"""As many tracks of one are told to the matchers, the best."""
+_TEMPLATES_PER_UNKNOWN_PERSON = 5
+"""The best tracks of an unknown person that are published to the matchers."""
 
-# Corrected tracks are told as what they are: corrections.
-_STRANGERS = """
+# Corrected tracks are published as corrections.
+_UNKNOWN_PERSON_TRACKS = """
 SELECT track_uuid::text, site_id, global_id, pack, embedding, embedding_sealed, face_quality,
     epoch, first_seen, last_seen
 FROM (
@@ -69,12 +71,12 @@ FROM (
     FROM restored_person_tracks restored JOIN person_tracks track USING (track_uuid)
     WHERE track.site_id IS NOT NULL
         AND NOT EXISTS (SELECT FROM employees WHERE employees.global_id = track.global_id)
-        AND NOT EXISTS (SELECT FROM track_corrections said
-            WHERE said.track_uuid = track.track_uuid)) AS looks
+        AND NOT EXISTS (SELECT FROM track_corrections correction
+            WHERE correction.track_uuid = track.track_uuid)) AS templates
 WHERE place <= %s
 """
 
-_SAID_OF = """
+_CORRECTED_PERSONS = """
 SELECT global_id FROM person_aliases UNION SELECT into_global_id FROM person_aliases
 UNION SELECT global_id FROM person_names
 UNION SELECT global_id FROM not_same UNION SELECT other_global_id FROM not_same
@@ -84,11 +86,11 @@ UNION SELECT (details ->> 'global_id')::bigint FROM corrections WHERE kind = 'fo
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """How many there were in a backup."""
+    """Counts of a backup's rows."""
 
     people: int
     templates: int
-    met: int  # people whom the cameras have met, enrolled or not
+    met: int  # persons seen by cameras, enrolled or not
     tracks: int
 
 
@@ -102,10 +104,10 @@ def _saved(tables: Mapping[str, int]) -> Saved:
 
 
 def backup(settings: Settings, path: Path) -> Saved:
-    """Write everybody's faces into one file, all of one moment.
+    """Write all embeddings into one archive, in one snapshot of the database.
 
-    Raises SightlineError where it cannot be written. The file holds biometric data: it is
-    readable by its owner alone. Faces that are sealed stay so in it; others are not encrypted.
+    The archive holds biometric data and is readable by its owner alone. Encrypted embeddings stay
+    encrypted in it, others are plain. Raises SightlineError if it cannot be written.
     """
     with connect(settings) as db, employee_archive.written(path) as file:
         db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -140,12 +142,12 @@ def _dump(cursor: Cursor, file: zipfile.ZipFile, table: str) -> int:
 
 
 def restore(settings: Settings, path: Path, *, replace: bool = False) -> Saved:
-    """Bring back everybody of a backup, all of it or nothing, and tell the matchers.
+    """Restore a backup in one transaction and publish it to the matchers.
 
-    With `replace` who is enrolled and not in it is removed, and what people have said since is
-    taken back; whom the cameras have met since stays. Faces are sealed with the key of now.
+    With `replace`, employees who are not in the backup are removed and later corrections undone;
+    persons seen by cameras since then stay. Embeddings are encrypted with the current key.
     Raises SightlineError for a file that is damaged, cut off or of another version, ConflictError
-    where there are people already, and MissingKeyError for one that is sealed with another key.
+    if there are people already, and MissingKeyError for a backup encrypted with a missing key.
     """
     with employee_archive.checked(path) as (file, manifest):
         if set(manifest.tables) != set(_TABLES):
@@ -168,15 +170,15 @@ def restore(settings: Settings, path: Path, *, replace: bool = False) -> Saved:
 
 
 def _published(settings: Settings) -> dict[str, int]:
-    """Revisions of those whom the matchers know, by person id."""
-    known: dict[str, int] = {}
+    """Return the revisions in the topic `gallery` by employee id."""
+    revisions: dict[str, int] = {}
     for record in read_all(settings, GALLERY):
         key = (record.key or b"").decode()
         if record.value is None:
-            known.pop(key, None)
+            revisions.pop(key, None)
         else:
-            known[key] = pb.GalleryPerson.FromString(record.value).revision
-    return known
+            revisions[key] = pb.GalleryPerson.FromString(record.value).revision
+    return revisions
 
 
 def _refuse_without_keys(cursor: Cursor, path: Path, keys: Sequence[str]) -> None:
@@ -195,33 +197,36 @@ def _refuse_people(cursor: Cursor) -> None:
 
 def _apply(cursor: Cursor, file: zipfile.ZipFile, published: Mapping[str, int]) -> None:
     columns = {table: _load(cursor, file, table) for table in _TABLES}
-    _seal(cursor)
+    _encrypt_restored(cursor)
     leave_out(cursor)
-    said_of, said_tracks = _said_of(cursor), _corrected(cursor)
-    gone = _remove_others(cursor)
+    corrected_persons, corrected_tracks = _corrected_persons(cursor), _corrected_tracks(cursor)
+    removed_employees = _remove_others(cursor)
     for table in _REPLACED:
         cursor.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-    # Two may have changed names or addresses since.
+    # Two employees may have exchanged names or addresses since the backup.
     cursor.execute(
         "UPDATE employees SET name = id::text, email = NULL, employee_id_code = NULL,"
         " aws_face_id = NULL WHERE id IN (SELECT id FROM restored_employees)"
     )
     for table, names in columns.items():
         _upsert(cursor, table, names)
-    removed = (set(gone) | set(published)) - set(_publish(cursor, published))
-    enqueue_all(cursor, GALLERY.name, [(person, None) for person in sorted(removed)])
-    _tell(cursor, said_of, said_tracks)
+    absent = (set(removed_employees) | set(published)) - set(_publish(cursor, published))
+    enqueue_all(cursor, GALLERY.name, [(person, None) for person in sorted(absent)])
+    _publish_facts(cursor, corrected_persons, corrected_tracks)
 
 
 def _load(cursor: Cursor, file: zipfile.ZipFile, table: str) -> list[str]:
-    """Read a table into one of its own, `restored_` in front; its columns."""
+    """Load a table into a temporary table `restored_TABLE`; return its columns."""
     with file.open(f"{table}.csv") as rows:
         names = rows.readline().decode().strip().split(",")
         unknown = set(names) - set(_columns(cursor, table))
         if unknown:
             raise SightlineError(f"the backup's {table} has columns that are not known here")
         restored = sql.Identifier(f"restored_{table}")
-        columns = [*names, *(one for one in _SEALED.get(table, ()) if one not in names)]
+        columns = [
+            *names,
+            *(name for name in _ENCRYPTED_COLUMNS.get(table, ()) if name not in names),
+        ]
         cursor.execute(
             sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0").format(
                 restored, _identifiers(columns), sql.Identifier(table)
@@ -229,13 +234,13 @@ def _load(cursor: Cursor, file: zipfile.ZipFile, table: str) -> list[str]:
         )
         into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)")
         with cursor.copy(into.format(restored, _identifiers(names))) as copy:
-            while chunk := rows.read(_CHUNK):
+            while chunk := rows.read(_CHUNK_BYTES):
                 copy.write(chunk)
     return columns
 
 
-def _seal(cursor: Cursor) -> None:
-    """Seal the faces that were read, where that is set."""
+def _encrypt_restored(cursor: Cursor) -> None:
+    """Encrypt the restored embeddings if encryption is on."""
     ring = sealing_of(cursor).ring()
     if ring is None:
         return
@@ -267,16 +272,16 @@ def _upsert(cursor: Cursor, table: str, names: Sequence[str]) -> None:
 
 
 def _remove_others(cursor: Cursor) -> list[str]:
-    """Remove who is enrolled and not in the backup, as `sightline employees remove` does."""
+    """Remove employees who are not in the backup, as `sightline employees remove` does."""
     cursor.execute("SELECT id FROM employees WHERE id NOT IN (SELECT id FROM restored_employees)")
-    others = [row[0] for row in cursor.fetchall()]
-    for person in others:
+    removed = [row[0] for row in cursor.fetchall()]
+    for person in removed:
         employees.remove(cursor, person)
-    return [str(person) for person in others]
+    return [str(person) for person in removed]
 
 
 def _publish(cursor: Cursor, published: Mapping[str, int]) -> list[str]:
-    """Tell the matchers of everybody, with a revision later than any that they know."""
+    """Publish all employees, each with a revision above the published one; return their ids."""
     cursor.execute("SELECT id FROM employees ORDER BY id")
     people = [row[0] for row in cursor.fetchall()]
     cursor.executemany(
@@ -288,24 +293,24 @@ def _publish(cursor: Cursor, published: Mapping[str, int]) -> list[str]:
     return [str(person) for person in people]
 
 
-def _tell(cursor: Cursor, said_of: set[int], said_tracks: set[str]) -> None:
-    """Tell the matchers what holds of people and tracks now, and what does no more."""
-    corrected = _corrected(cursor)
-    reference_facts.tell_persons(cursor, said_of | _said_of(cursor))
-    reference_facts.tell_tracks(cursor, sorted(corrected))
-    cursor.execute(_STRANGERS, (_LOOKS_OF_A_STRANGER,))
-    told = {
+def _publish_facts(cursor: Cursor, corrected_persons: set[int], corrected_tracks: set[str]) -> None:
+    """Publish the facts of persons and tracks, and tombstones for facts that no longer hold."""
+    current_tracks = _corrected_tracks(cursor)
+    reference_facts.tell_persons(cursor, corrected_persons | _corrected_persons(cursor))
+    reference_facts.tell_tracks(cursor, sorted(current_tracks))
+    cursor.execute(_UNKNOWN_PERSON_TRACKS, (_TEMPLATES_PER_UNKNOWN_PERSON,))
+    track_facts = {
         f"track|{row[0]}": reference_facts.track_fact(cursor, *row) for row in cursor.fetchall()
     }
-    back = {f"track|{track}": None for track in said_tracks - corrected}
-    enqueue_all(cursor, FACTS.name, (back | told).items())
+    tombstones = {f"track|{track}": None for track in corrected_tracks - current_tracks}
+    enqueue_all(cursor, FACTS.name, (tombstones | track_facts).items())
 
 
-def _said_of(cursor: Cursor) -> set[int]:
-    return {row[0] for row in cursor.execute(_SAID_OF)}
+def _corrected_persons(cursor: Cursor) -> set[int]:
+    return {row[0] for row in cursor.execute(_CORRECTED_PERSONS)}
 
 
-def _corrected(cursor: Cursor) -> set[str]:
+def _corrected_tracks(cursor: Cursor) -> set[str]:
     return {str(row[0]) for row in cursor.execute("SELECT track_uuid FROM track_corrections")}
 
 
@@ -318,9 +323,9 @@ def _identifiers(names: Sequence[str]) -> sql.Composed:
 
 
 def tell_everything(settings: Settings) -> None:
-    """Tell the matchers of everybody, as the database has them: what they know is of before.
+    """Publish all employees and facts of the database: the matchers' state may be outdated.
 
-    What is told waits in the outbox. Raises SightlineError.
+    The records are put into the outbox. Raises SightlineError.
     """
     published = _published(settings)
     with connect(settings, autocommit=True) as db, db.transaction():
@@ -334,4 +339,4 @@ def tell_everything(settings: Settings) -> None:
         )
         removed = set(published) - set(_publish(cursor, published))
         enqueue_all(cursor, GALLERY.name, [(person, None) for person in sorted(removed)])
-        _tell(cursor, set(), set())
+        _publish_facts(cursor, set(), set())

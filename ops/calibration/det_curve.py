@@ -1,4 +1,4 @@
-"""The detection error trade-off of a calibration, drawn."""
+"""Plot of a calibration's detection error trade-off (DET, ISO/IEC 19795)."""
 
 from pathlib import Path
 
@@ -10,26 +10,25 @@ from ops.calibration.report import missed
 from sightline.identity.calibration import Calibration, Genuine, Impostors
 from sightline.runtime.errors import SightlineError
 
-_LEAST = 1e-3
-"""Of misses, that is shown: fewer cannot be told from none."""
+_MIN_FNMR = 1e-3
+"""Smallest false non-match rate that is drawn: the samples are too few for smaller ones."""
 
 
 def draw(calibration: Calibration, path: Path) -> None:
-    """Write the curves as PNG: false matches for one comparison against people missed.
+    """Write the curves as PNG: false match rate against false non-match rate of tracks.
 
-    Dots are what was counted, a full line the estimate there, a broken one where the tail is
-    extrapolated, a dotted one the bound that decisions go by. Raises SightlineError where the
-    file cannot be written.
+    Dots are counted rates, a full line is the estimate, a broken line the extrapolated tail, a
+    dotted line the bound that decisions use. Raises SightlineError if the file cannot be written.
     """
-    photos = sorted({one.photos for one in calibration.genuine})
+    photos = sorted({mated.photos for mated in calibration.genuine})
     figure = Figure(figsize=(6.5 * len(photos), 6.0), layout="constrained")
     axes = figure.subplots(1, len(photos), squeeze=False, sharey=True)[0]
     for axis, number in zip(axes, photos, strict=True):
         _frame(axis, number)
-        for own in calibration.genuine:
-            strange = _matching(calibration, own)
-            if own.photos == number and strange is not None:
-                _curve(axis, calibration, strange, own)
+        for mated in calibration.genuine:
+            non_mated = _matching(calibration, mated)
+            if mated.photos == number and non_mated is not None:
+                _curve(axis, calibration, non_mated, mated)
         axis.legend(
             title="dots: counted\nbroken line: extrapolated\ndotted line: bound", frameon=False
         )
@@ -45,36 +44,36 @@ def draw(calibration: Calibration, path: Path) -> None:
         raise SightlineError(f"{path}: {error.strerror}") from error
 
 
-def _matching(calibration: Calibration, own: Genuine) -> Impostors | None:
-    for one in calibration.impostors:
-        if (one.shots, one.photos) == (own.shots, own.photos):
-            return one
+def _matching(calibration: Calibration, mated: Genuine) -> Impostors | None:
+    for non_mated in calibration.impostors:
+        if (non_mated.shots, non_mated.photos) == (mated.shots, mated.photos):
+            return non_mated
     return None
 
 
 def _frame(axis: Axes, photos: int) -> None:
     axis.set(
         title=f"enrolled with {photos} photo{'s' if photos > 1 else ''}",
-        xlabel="strangers matched, for one comparison",
-        ylabel="tracks of enrolled people missed",
+        xlabel="false match rate (non-mated comparisons)",
+        ylabel="false non-match rate (tracks of enrolled people)",
         xscale="log",
         yscale="log",
         xlim=(1e-9, 1.0),
-        ylim=(_LEAST, 1.0),
+        ylim=(_MIN_FNMR, 1.0),
     )
     axis.grid(which="major", alpha=0.3)
 
 
-def _curve(axis: Axes, calibration: Calibration, strange: Impostors, own: Genuine) -> None:
+def _curve(axis: Axes, calibration: Calibration, non_mated: Impostors, mated: Genuine) -> None:
     rates = np.array(calibration.rates)
-    misses = np.array([missed(calibration, own, score) for score in strange.estimate])
-    at_bound = np.array([missed(calibration, own, score) for score in strange.bound])
-    misses, at_bound = np.maximum(misses, _LEAST), np.maximum(at_bound, _LEAST)
-    counted = np.array([missed(calibration, own, score) for score in strange.counted])
+    fnmr = np.array([missed(calibration, mated, score) for score in non_mated.estimate])
+    fnmr_at_bound = np.array([missed(calibration, mated, score) for score in non_mated.bound])
+    fnmr, fnmr_at_bound = np.maximum(fnmr, _MIN_FNMR), np.maximum(fnmr_at_bound, _MIN_FNMR)
+    counted = np.array([missed(calibration, mated, score) for score in non_mated.counted])
     end = len(counted)
-    label = f"{own.shots} shot{'s' if own.shots > 1 else ''}"
-    (line,) = axis.plot(rates[: end + 1], misses[: end + 1], label=label)
-    axis.plot(rates[end:], misses[end:], "--", color=line.get_color())
-    axis.plot(rates[:end], np.maximum(counted, _LEAST), ".", color=line.get_color())
-    promised = rates >= strange.supported * (1 - 1e-9)
-    axis.plot(rates[promised], at_bound[promised], ":", color=line.get_color())
+    label = f"{mated.shots} shot{'s' if mated.shots > 1 else ''}"
+    (line,) = axis.plot(rates[: end + 1], fnmr[: end + 1], label=label)
+    axis.plot(rates[end:], fnmr[end:], "--", color=line.get_color())
+    axis.plot(rates[:end], np.maximum(counted, _MIN_FNMR), ".", color=line.get_color())
+    promised = rates >= non_mated.supported * (1 - 1e-9)
+    axis.plot(rates[promised], fnmr_at_bound[promised], ":", color=line.get_color())

@@ -1,19 +1,19 @@
-"""A calibration from labelled portraits.
+"""Fit a calibration to labelled portraits.
 
-People are what is counted, not shots. A look-alike is a pair of people: however many shots of two
-people are compared, they are one pair, and people who are in many pairs make those pairs alike.
-So all pairs weigh the same, and the uncertainty is found by drawing people, not scores.
+The unit of the sample is the person, not the observation. A look-alike is a pair of people:
+however many observations of the two are compared, they are one pair, and the pairs of one person
+are correlated. So all pairs weigh the same, and the uncertainty comes from a bootstrap over people.
 
-The bound of a score at a rate: the tail is fitted to people drawn again and again with
-replacement (a person is never compared with themselves), which gives the standard error of
-ln(1 - score); Student's t with one degree of freedom less than there were people says how many of
-those to add. So the bound comes down as more people are measured. It is never below what was
-seen: where more of the measured comparisons reach a score than a rate allows, the rate asks for
-more than that score.
+The bound of a score at a false match rate: the tail is fitted to bootstrap samples of people (a
+person is never compared with themselves), which gives the standard error of ln(1 - score); a
+quantile of Student's t with one degree of freedom less than there are people says how many
+standard errors to add. So the bound falls as more people are measured. It is never below a counted
+quantile: if more of the measured comparisons reach a score than a rate allows, the bound of the
+rate is above that score.
 
-A rate is promised where doubt about it is not more than a factor of `MAX_DOUBT`: that is how
-much smaller than the rate itself the estimated rate is at a bound with 90% confidence. Beyond,
-the sample says too little about the tail.
+A rate is promised while its doubt is at most `MAX_DOUBT`: the factor by which the estimated rate
+at a bound with 90% confidence is smaller than the rate itself. Beyond, the sample says too little
+about the tail.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from ops.calibration.measure import (
     PairScores,
     People,
     agreement,
-    own_scores,
+    mated_scores,
     pair_scores,
     quantiles,
 )
@@ -36,46 +36,46 @@ from ops.calibration.tail import Doubles, Tail, tail_of
 from sightline.identity.calibration import NEWCOMER_SHOTS, Calibration, Genuine, Impostors
 from sightline.runtime.errors import SightlineError
 
-SHOTS = (1, 2, 3, 5)
+OBSERVATIONS = (1, 2, 3, 5)
 PHOTOS = (1, 3)
 CONFIDENCE = 0.75
-"""Of a bound. With it the wanted rate is what comes out on the average of calibrations: those on
-40 random tens of ORL people let MobileFaceNet name 8.5%, .9% and .1% of 6,000 tracks of strangers
-where 10%, 1% and .1% were wanted, and dlib 7.7%, .6% and .07%."""
+"""Confidence of a bound. With it the target FPIR is met on the average of calibrations: with 40
+random tens of ORL people, MobileFaceNet named 8.5%, .9% and .1% of 6,000 tracks of unknown persons
+at targets of 10%, 1% and .1%, and dlib 7.7%, .6% and .07%."""
 MAX_DOUBT = 1000.0
 _DOUBT_CONFIDENCE = 0.9
 MIN_PEOPLE = 5
-"""Below, there are not ten pairs."""
+"""With fewer people there are not ten pairs."""
 
 RATES = tuple(float(f"{10 ** (-step / 4):.3g}") for step in range(1, 37))
-"""For one comparison, down to 1e-9: a million people at 1e-3. Beyond, no tail is trusted."""
+"""False match rates down to 1e-9: a million people at 1e-3. No tail is trusted beyond."""
 LEVELS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.9)
 
 _AGREE_LEVEL = 0.02
-"""Of the pairs of one person's shots may be taken for pairs of two people's."""
+"""Fraction of mated pairs of observations that may count as disagreeing."""
 _AGREE_RATE = 0.01
-"""Of the pairs of shots of two people may be taken for pairs of one person's."""
-_NEWCOMER_LEVEL = 0.001
-"""Of a known person's tracks may be taken for a newcomer's, at most: the bound counts. So few
-that it is the lowest score that was seen: cameras see worse than portraits."""
+"""Fraction of non-mated pairs of observations that may count as agreeing."""
+_UNKNOWN_PERSON_LEVEL = 0.001
+"""Upper bound of the fraction of an enrolled person's tracks taken for a new unknown person. It is
+so small that the lowest measured score counts: cameras see worse than portraits."""
 _LEAD_RATE, _LEAD_FACTOR = 1e-4, 5.0
-"""The second best is one that strangers reach so many times as often."""
+"""The lead is the difference of the scores at two rates that differ by this factor."""
 
-_DRAWS = 400
+_BOOTSTRAP_SAMPLES = 400
 _SEED = 20_040_229
 _DIGITS = 4
 
 Progress = Callable[[float], None]
-"""Is told how much is done, 0 to 1."""
+"""Callback with the completed fraction, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A calibration, and what its maker should look at."""
+    """A fitted calibration, and the pair of people to check for being one person."""
 
     calibration: Calibration
     most_alike: tuple[str, str, float]
-    """Two people and the mean of their scores: perhaps they are one."""
+    """Two people and their mean score; they may be the same person."""
 
 
 def calibrate(
@@ -86,90 +86,97 @@ def calibrate(
     impostors: People | None = None,
     progress: Progress = lambda _: None,
 ) -> Fitted:
-    """Measure a pack on people's portraits.
+    """Fit a calibration of a pack to people's portraits.
 
-    With `impostors` those people are taken for strangers to each other, instead of the same
-    ones. Raises SightlineError where they are too few.
+    Non-mated comparisons are made among `impostors` if given, else among the same people. Raises
+    SightlineError if there are too few people.
     """
-    own = {name: shots for name, shots in people.items() if len(shots) >= 2}
-    _check_number(own, "people with two usable portraits or more")
-    others = (
-        own if impostors is None else {name: shots for name, shots in impostors.items() if shots}
-    )
-    _check_number(others, "people who are strangers to each other")
+    mated_people = {name: portraits for name, portraits in people.items() if len(portraits) >= 2}
+    _check_number(mated_people, "people with two usable portraits or more")
+    non_mated_people = mated_people
+    if impostors is not None:
+        non_mated_people = {name: portraits for name, portraits in impostors.items() if portraits}
+    _check_number(non_mated_people, "people who are strangers to each other")
     random = np.random.default_rng(_SEED)
-    agree = _agreement(own, others, random)
-    cases = list(product(SHOTS, PHOTOS))
-    strange: list[Impostors] = []
-    genuine: list[Genuine] = []
-    alike = ("", "", -1.0)
-    for done, (shots, photos) in enumerate(cases):
-        pairs = pair_scores(others, shots, photos, agree, random)
+    agree = _agreement(mated_people, non_mated_people, random)
+    cases = list(product(OBSERVATIONS, PHOTOS))
+    non_mated: list[Impostors] = []
+    mated: list[Genuine] = []
+    most_alike = ("", "", -1.0)
+    for number, (observations, photos) in enumerate(cases):
+        pairs = pair_scores(non_mated_people, observations, photos, agree, random)
         if pairs is not None and len(pairs.names) >= MIN_PEOPLE:
-            strange.append(_impostors(pairs, shots, photos, random))
-            alike = max(alike, pairs.most_alike(), key=lambda pair: pair[2])
-        scores = own_scores(own, shots, photos, agree, random)
+            non_mated.append(_impostors(pairs, observations, photos, random))
+            most_alike = max(most_alike, pairs.most_alike(), key=lambda pair: pair[2])
+        scores = mated_scores(mated_people, observations, photos, agree, random)
         if len(scores) >= MIN_PEOPLE:
-            genuine.append(_genuine(scores, shots, photos, random))
-        progress((done + 1) / len(cases))
-    calibration = _assembled(pack, others, source, agree, strange, genuine)
-    return Fitted(calibration, alike)
+            mated.append(_genuine(scores, observations, photos, random))
+        progress((number + 1) / len(cases))
+    calibration = _assembled(pack, non_mated_people, source, agree, non_mated, mated)
+    return Fitted(calibration, most_alike)
 
 
-def _agreement(own: People, others: People, random: np.random.Generator) -> float:
-    """From which cosine two shots are of one person: few people's own differ more, and shots of
-    two people seldom agree as much."""
-    single = pair_scores(others, 1, 1, 0.0, random)
-    strange = single.seen(np.array([_AGREE_RATE]))[0] if single else -1.0
-    return round(max(agreement(own, _AGREE_LEVEL), float(strange)), _DIGITS)
+def _agreement(
+    mated_people: People, non_mated_people: People, random: np.random.Generator
+) -> float:
+    """Return the cosine from which on two observations agree to show one person.
+
+    Few mated pairs are below it, and few non-mated pairs above.
+    """
+    single = pair_scores(non_mated_people, 1, 1, 0.0, random)
+    score = single.scores_at(np.array([_AGREE_RATE]))[0] if single else -1.0
+    return round(max(agreement(mated_people, _AGREE_LEVEL), float(score)), _DIGITS)
 
 
-def _check_number(people: People, what: str) -> None:
+def _check_number(people: People, description: str) -> None:
     if len(people) < MIN_PEOPLE:
-        raise SightlineError(f"{len(people)} {what}; a calibration takes {MIN_PEOPLE} at least")
+        raise SightlineError(
+            f"{len(people)} {description}; a calibration takes {MIN_PEOPLE} at least"
+        )
 
 
 def _assembled(
     pack: str,
-    others: People,
+    people: People,
     source: str,
     agree: float,
-    strange: list[Impostors],
-    genuine: list[Genuine],
+    non_mated: list[Impostors],
+    mated: list[Genuine],
 ) -> Calibration:
-    if not genuine or not any(one.shots == 1 for one in strange):
+    if not mated or not any(case.shots == 1 for case in non_mated):
         raise SightlineError("too few of the portraits agree with each other to measure anything")
-    shots = max(one.shots for one in strange if one.shots <= NEWCOMER_SHOTS)
-    near = [one for one in genuine if one.shots == shots] or genuine[-1:]
+    observations = max(case.shots for case in non_mated if case.shots <= NEWCOMER_SHOTS)
+    cases = [case for case in mated if case.shots == observations] or mated[-1:]
     draft = Calibration(
         id="draft",
         pack=pack,
         source=source,
-        people=len(others),
-        portraits=sum(map(len, others.values())),
+        people=len(people),
+        portraits=sum(map(len, people.values())),
         confidence=CONFIDENCE,
         rates=RATES,
         levels=LEVELS,
-        impostors=tuple(strange),
-        genuine=tuple(genuine),
-        newcomer=min(one.low[LEVELS.index(_NEWCOMER_LEVEL)] for one in near),
+        impostors=tuple(non_mated),
+        genuine=tuple(mated),
+        newcomer=min(case.low[LEVELS.index(_UNKNOWN_PERSON_LEVEL)] for case in cases),
         lead=1.0,
         agree=agree,
     )
-    lead = draft.reached(shots, _LEAD_RATE / _LEAD_FACTOR) - draft.reached(shots, _LEAD_RATE)
+    lower_rate_score = draft.reached(observations, _LEAD_RATE / _LEAD_FACTOR)
+    lead = lower_rate_score - draft.reached(observations, _LEAD_RATE)
     draft = draft.model_copy(update={"lead": round(lead, _DIGITS)})
     digest = hashlib.sha256(draft.to_json().encode()).hexdigest()[:8]
     return Calibration.from_json(draft.model_copy(update={"id": f"measured-{digest}"}).to_json())
 
 
 def _impostors(
-    pairs: PairScores, shots: int, photos: int, random: np.random.Generator
+    pairs: PairScores, observations: int, photos: int, random: np.random.Generator
 ) -> Impostors:
     people = len(pairs.names)
     rates = np.array(RATES)
     tail = _tail(pairs, np.ones((1, people)))
     estimate = tail.score(rates)[0]
-    resampled = _tail(pairs, _drawn(people, random)).score(rates)
+    resampled = _tail(pairs, _bootstrap_counts(people, random)).score(rates)
     error = np.log1p(-resampled).std(axis=0, ddof=1)
     bound, doubtful = (
         np.maximum.accumulate(1 - (1 - estimate) * np.exp(-student.ppf(level, people - 1) * error))
@@ -181,30 +188,30 @@ def _impostors(
         raise SightlineError(
             f"{people} people differ too much to say how alike strangers are; take more of them"
         )
-    seen = pairs.seen(rates)
+    measured = pairs.scores_at(rates)
     number = people * (people - 1) // 2
     return Impostors(
-        shots=shots,
+        shots=observations,
         photos=photos,
         people=people,
         pairs=number,
         comparisons=len(pairs.scores),
         shape=_rounded(tail.shape)[0],
-        counted=_rounded(seen[rates >= 1 / number]),
+        counted=_rounded(measured[rates >= 1 / number]),
         estimate=_rounded(estimate),
-        bound=_rounded(np.maximum.accumulate(np.maximum(bound, seen))),
+        bound=_rounded(np.maximum.accumulate(np.maximum(bound, measured))),
         supported=float(promised[-1]),
     )
 
 
-def _drawn(people: int, random: np.random.Generator) -> Doubles:
-    """(draws, people): how often each person was drawn. Three different ones at least."""
-    counts = random.multinomial(people, np.full(people, 1 / people), size=_DRAWS)
+def _bootstrap_counts(people: int, random: np.random.Generator) -> Doubles:
+    """Return bootstrap counts (samples, people), at least three different people in each."""
+    counts = random.multinomial(people, np.full(people, 1 / people), size=_BOOTSTRAP_SAMPLES)
     return np.asarray(counts[(counts > 0).sum(axis=1) >= 3], np.float64)
 
 
 def _tail(pairs: PairScores, counts: Doubles) -> Tail:
-    """The tails of the people as often as they were drawn: (draws, people)."""
+    """Fit the tail to each bootstrap sample; `counts` has the shape (samples, people)."""
     weights = counts.sum(axis=1) ** 2 - (counts**2).sum(axis=1)
     mean = ((counts @ pairs.mean) * counts).sum(axis=1) / weights
     variance = ((counts @ pairs.square) * counts).sum(axis=1) / weights - mean**2
@@ -214,24 +221,30 @@ def _tail(pairs: PairScores, counts: Doubles) -> Tail:
 
 
 def _genuine(
-    scores: list[list[float]], shots: int, photos: int, random: np.random.Generator
+    scores: list[list[float]], observations: int, photos: int, random: np.random.Generator
 ) -> Genuine:
-    values = np.concatenate([np.array(own, np.float32) for own in scores])
-    whose = np.repeat(np.arange(len(scores)), [len(own) for own in scores])
-    share = np.concatenate([np.full(len(own), 1 / len(own)) for own in scores])
+    values = np.concatenate([np.array(person_scores, np.float32) for person_scores in scores])
+    person_index = np.repeat(
+        np.arange(len(scores)), [len(person_scores) for person_scores in scores]
+    )
+    weights = np.concatenate(
+        [np.full(len(person_scores), 1 / len(person_scores)) for person_scores in scores]
+    )
     levels = np.array(LEVELS)
-    found = quantiles(values, share, levels)
-    drawn = _drawn(len(scores), random)
-    redrawn = np.stack([quantiles(values, share * counts[whose], levels) for counts in drawn])
+    estimate = quantiles(values, weights, levels)
+    samples = _bootstrap_counts(len(scores), random)
+    resampled = np.stack(
+        [quantiles(values, weights * counts[person_index], levels) for counts in samples]
+    )
     return Genuine(
-        shots=shots,
+        shots=observations,
         photos=photos,
         people=len(scores),
         tracks=len(values),
-        scores=_rounded(found),
-        low=_rounded(np.quantile(redrawn, 1 - CONFIDENCE, axis=0)),
+        scores=_rounded(estimate),
+        low=_rounded(np.quantile(resampled, 1 - CONFIDENCE, axis=0)),
     )
 
 
 def _rounded(values: Doubles) -> tuple[float, ...]:
-    return tuple(min(max(round(float(one), _DIGITS), -1.0), 1.0) for one in values)
+    return tuple(min(max(round(float(value), _DIGITS), -1.0), 1.0) for value in values)

@@ -1,4 +1,4 @@
-"""Scores of labelled portraits, by pairs of people: the very score that decisions go by."""
+"""Scores of labelled portraits by pairs of people, computed as for decisions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,49 +13,49 @@ People = Mapping[str, Sequence[Shot]]
 """Portraits by person."""
 
 MAX_PEOPLE = 400
-"""Of one measurement: the work grows with the pairs, and these are 80,000."""
+"""Limit of one measurement: the work grows with the pairs, of which these are 80,000."""
 
-_TRACKS = 10
-"""Drawn from a person's portraits."""
-_ENROLMENTS = 4
-_SPLITS = 20
-"""Of a person's portraits into a track and photos."""
+_TRACKS_PER_PERSON = 10
+"""Random tracks drawn from a person's portraits."""
+_ENROLMENTS_PER_PERSON = 4
+_SPLITS_PER_PERSON = 20
+"""Random splits of a person's portraits into a track and photos."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairScores:
-    """How tracks of each person score against each other person, n people."""
+    """Scores of tracks of each of n people against each other person."""
 
     names: list[str]
     mean: Doubles
-    """(n, n): track's person, enrolled person; the diagonal is 0."""
+    """Mean scores (n, n) by track's person and enrolled person; the diagonal is 0."""
     square: Doubles
-    """(n, n): mean of the squares."""
+    """Mean of the squared scores (n, n)."""
     scores: NDArray[np.float32]
-    """(m,): all scores, rising."""
+    """All scores (m,), increasing."""
     weights: Doubles
-    """(m,): of those scores: all pairs together weigh alike; the sum is 1."""
+    """Weights (m,) of the scores: each pair of people weighs the same; the sum is 1."""
 
-    def seen(self, rate: Doubles) -> Doubles:
-        """The scores that were reached at rates; the highest where a rate is below all."""
+    def scores_at(self, rate: Doubles) -> Doubles:
+        """Return the scores at false match rates (k,); the highest score if a rate is below all."""
         above = 1.0 - np.cumsum(self.weights)
-        at = np.searchsorted(-above, -rate)
-        return np.asarray(self.scores[np.minimum(at, len(self.scores) - 1)], np.float64)
+        index = np.searchsorted(-above, -rate)
+        return np.asarray(self.scores[np.minimum(index, len(self.scores) - 1)], np.float64)
 
     def most_alike(self) -> tuple[str, str, float]:
-        """The two different people who score highest, and how high in the mean."""
-        both = (self.mean + self.mean.T) / 2
-        one, other = np.unravel_index(int(np.argmax(both)), both.shape)
-        return self.names[one], self.names[other], float(both[one, other])
+        """Return the two people with the highest mean score, and that score."""
+        symmetric = (self.mean + self.mean.T) / 2
+        first, second = np.unravel_index(int(np.argmax(symmetric)), symmetric.shape)
+        return self.names[first], self.names[second], float(symmetric[first, second])
 
 
 def agreement(people: People, level: float) -> float:
-    """The cosine that all but `level` of the pairs of shots of one person have."""
+    """Return the cosine that all but the fraction `level` of mated pairs reach."""
     cosines, weights = [], []
-    for shots in people.values():
-        if len(shots) < 2:
+    for observations in people.values():
+        if len(observations) < 2:
             continue
-        vectors = np.stack([shot.vector for shot in shots])
+        vectors = np.stack([observation.vector for observation in observations])
         pairs = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
         cosines.append(pairs)
         weights.append(np.full(len(pairs), 1 / len(pairs)))
@@ -63,89 +63,100 @@ def agreement(people: People, level: float) -> float:
 
 
 def quantiles(values: NDArray[np.float32], weights: Doubles, levels: Doubles) -> Doubles:
-    """Weighted quantiles of (n,) values."""
+    """Return weighted quantiles (k,) of values (n,) at levels (k,)."""
     order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order]) / weights.sum()
-    at = np.minimum(np.searchsorted(reached, levels), len(values) - 1)
-    return np.asarray(values[order][at], np.float64)
+    cumulative = np.cumsum(weights[order]) / weights.sum()
+    index = np.minimum(np.searchsorted(cumulative, levels), len(values) - 1)
+    return np.asarray(values[order][index], np.float64)
 
 
 def pair_scores(
-    people: People, shots: int, photos: int, agree: float, random: np.random.Generator
+    people: People, observations: int, photos: int, agree: float, random: np.random.Generator
 ) -> PairScores | None:
-    """Tracks of so many shots that all agree, against other people with so many photos.
+    """Score tracks of agreeing observations against other people's photos.
 
-    None where fewer than two people have enough portraits.
+    Returns None if fewer than two people have enough portraits.
     """
-    enough = [name for name, own in people.items() if len(own) >= max(shots, photos)]
-    if len(enough) > MAX_PEOPLE:
-        enough = sorted(random.choice(enough, MAX_PEOPLE, replace=False).tolist())
-    drawn = {name: _tracks(people[name], shots, agree, random) for name in enough}
-    names = [name for name in enough if drawn[name]]
+    minimum = max(observations, photos)
+    candidates = [name for name, portraits in people.items() if len(portraits) >= minimum]
+    if len(candidates) > MAX_PEOPLE:
+        candidates = sorted(random.choice(candidates, MAX_PEOPLE, replace=False).tolist())
+    drawn = {name: _tracks(people[name], observations, agree, random) for name in candidates}
+    names = [name for name in candidates if drawn[name]]
     if len(names) < 2:
         return None
     tracks = np.concatenate([np.stack(drawn[name]) for name in names])
     counts = np.array([len(drawn[name]) for name in names])
-    whose = np.repeat(np.arange(len(names)), counts)
+    person_index = np.repeat(np.arange(len(names)), counts)
     mean, square = np.zeros((2, len(names), len(names)))
     scores, weights = [], []
     for other, name in enumerate(names):
-        own = _scores(tracks, _enrolments(people[name], photos, random))  # (tracks, enrolments)
-        mean[:, other] = np.bincount(whose, own.mean(axis=1)) / counts
-        square[:, other] = np.bincount(whose, (own**2).mean(axis=1)) / counts
-        different = whose != other
-        scores.append(own[different].ravel())
-        weights.append(np.repeat(1 / counts[whose[different]], own.shape[1]) / own.shape[1])
+        name_scores = _scores(
+            tracks, _enrolments(people[name], photos, random)
+        )  # (tracks, enrolments)
+        mean[:, other] = np.bincount(person_index, name_scores.mean(axis=1)) / counts
+        square[:, other] = np.bincount(person_index, (name_scores**2).mean(axis=1)) / counts
+        different = person_index != other
+        scores.append(name_scores[different].ravel())
+        weights.append(
+            np.repeat(1 / counts[person_index[different]], name_scores.shape[1])
+            / name_scores.shape[1]
+        )
     np.fill_diagonal(mean, 0.0)
     np.fill_diagonal(square, 0.0)
-    values, shares = np.concatenate(scores), np.concatenate(weights)
+    values, pair_weights = np.concatenate(scores), np.concatenate(weights)
     order = np.argsort(values, kind="stable")
-    return PairScores(names, mean, square, values[order], shares[order] / shares.sum())
+    return PairScores(names, mean, square, values[order], pair_weights[order] / pair_weights.sum())
 
 
-def own_scores(
-    people: People, shots: int, photos: int, agree: float, random: np.random.Generator
+def mated_scores(
+    people: People, observations: int, photos: int, agree: float, random: np.random.Generator
 ) -> list[list[float]]:
-    """Scores of tracks against the same person's other photos, for each person who has enough."""
+    """Score tracks against other photos of the same person; one list per person with enough."""
     scores = []
-    for own in people.values():
-        if len(own) < shots + photos:
+    for portraits in people.values():
+        if len(portraits) < observations + photos:
             continue
-        found = []
-        for _ in range(_SPLITS):
-            order = random.permutation(len(own))[: shots + photos]
-            track = combine([own[at] for at in order[photos:]], agree)
-            if track.count == shots:
-                templates = [own[at].vector for at in order[:photos]]
-                found.append(score_of(track.template, templates, mean_of(templates)))
-        if found:
-            scores.append(found)
+        person_scores = []
+        for _ in range(_SPLITS_PER_PERSON):
+            order = random.permutation(len(portraits))[: observations + photos]
+            track = combine([portraits[index] for index in order[photos:]], agree)
+            if track.count == observations:
+                templates = [portraits[index].vector for index in order[:photos]]
+                person_scores.append(score_of(track.template, templates, mean_of(templates)))
+        if person_scores:
+            scores.append(person_scores)
     return scores
 
 
 def _tracks(
-    own: Sequence[Shot], shots: int, agree: float, random: np.random.Generator
+    portraits: Sequence[Shot], observations: int, agree: float, random: np.random.Generator
 ) -> list[Vector]:
-    if shots == 1:
-        return [shot.vector for shot in own]
-    drawn = [random.choice(len(own), shots, replace=False) for _ in range(_TRACKS)]
-    tracks = [combine([own[at] for at in one], agree) for one in drawn]
-    return [track.template for track in tracks if track.count == shots]
+    if observations == 1:
+        return [observation.vector for observation in portraits]
+    drawn = [
+        random.choice(len(portraits), observations, replace=False)
+        for _ in range(_TRACKS_PER_PERSON)
+    ]
+    tracks = [combine([portraits[index] for index in indexes], agree) for indexes in drawn]
+    return [track.template for track in tracks if track.count == observations]
 
 
 def _enrolments(
-    own: Sequence[Shot], photos: int, random: np.random.Generator
+    portraits: Sequence[Shot], photos: int, random: np.random.Generator
 ) -> list[NDArray[np.float32]]:
-    """Templates (photos + 1, d) each: the last is their mean."""
-    drawn = [random.choice(len(own), photos, replace=False) for _ in range(_ENROLMENTS)]
-    templates = [[own[at].vector for at in one] for one in drawn]
-    return [np.stack([*one, mean_of(one)]) for one in templates]
+    """Return the templates (photos + 1, d) of random enrolments; the last one is their mean."""
+    drawn = [
+        random.choice(len(portraits), photos, replace=False) for _ in range(_ENROLMENTS_PER_PERSON)
+    ]
+    templates = [[portraits[index].vector for index in indexes] for indexes in drawn]
+    return [np.stack([*vectors, mean_of(vectors)]) for vectors in templates]
 
 
 def _scores(
     tracks: NDArray[np.float32], enrolments: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """(tracks, enrolments): as `score_of` has it."""
+    """Score tracks against enrolments as `score_of` does; shape (tracks, enrolments)."""
     columns = []
     for templates in enrolments:
         cosines = tracks @ templates.T

@@ -1,4 +1,4 @@
-"""Labelled portraits: a folder for each person, or the people who are enrolled."""
+"""Labelled portraits from folders of people, or from the enrolled people."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,52 +16,55 @@ from sightline.storage import face_columns
 from sightline.storage.db import Connection
 
 Progress = Callable[[float], None]
-"""Is told how much is done, 0 to 1."""
+"""Callback with the completed fraction, 0 to 1."""
 
 
 @dataclass(slots=True)
 class Portraits:
-    """What a folder holds."""
+    """Portraits of a folder by person, and the photos left out."""
 
     people: dict[str, list[Shot]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
-    """Photos that cannot be used, each with the reason."""
+    """Unusable photos, each with the reason."""
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
     def used(self) -> int:
-        """How many photos can be."""
+        """Number of usable photos."""
         return sum(map(len, self.people.values()))
 
 
 def read_portraits(
     folder: Path, pack: ModelPack, settings: Settings, progress: Progress = lambda _: None
 ) -> Portraits:
-    """The portraits in a folder that has one for each person.
+    """Read the portraits of a folder that has one subfolder per person.
 
-    Photos that cannot be used are counted and left out. Raises SightlineError where there are
-    no folders of people.
+    Unusable photos are counted and left out. Raises SightlineError if there are no subfolders
+    with photos.
     """
     photos = _photos(folder)
-    found = Portraits()
-    for done, path in enumerate(photos):
-        own = found.people.setdefault(path.parent.name, [])
+    portraits = Portraits()
+    for number, path in enumerate(photos):
+        observations = portraits.people.setdefault(path.parent.name, [])
         label = f"{path.parent.name}/{path.name}"
         try:
-            own.append(_shot(path, label, pack, settings))
+            observations.append(_observation(path, label, pack, settings))
         except PhotoError as error:
-            found.skipped.append(str(error))
-            found.reasons[error.reason] += 1
+            portraits.skipped.append(str(error))
+            portraits.reasons[error.reason] += 1
         except SightlineError as error:
-            found.skipped.append(str(error))
-            found.reasons["UNREADABLE"] += 1
-        progress((done + 1) / len(photos))
-    return found
+            portraits.skipped.append(str(error))
+            portraits.reasons["UNREADABLE"] += 1
+        progress((number + 1) / len(photos))
+    return portraits
 
 
-def _shot(path: Path, label: str, pack: ModelPack, settings: Settings) -> Shot:
-    """Held to what the shots of a track are held to, not to what enrolment asks: it is their
-    scores that are measured. Raises SightlineError."""
+def _observation(path: Path, label: str, pack: ModelPack, settings: Settings) -> Shot:
+    """Check and embed a photo. Raises SightlineError.
+
+    The checks are those of a track's observations, not those of enrolment, because scores of
+    tracks are measured.
+    """
     image, face = only_face(normalised(read_photo(path)), label, pack)
     quality = assess(image, face)
     refused = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
@@ -96,7 +99,7 @@ WHERE pack = %s AND source = 'photo' ORDER BY employee_id, template_id
 
 
 def enrolled(db: Connection, pack: str) -> People:
-    """The templates that enrolled people's photos have with a pack, by person's id."""
+    """Return the templates of enrolled people's photos of a pack, by employee id."""
     people: dict[str, list[Shot]] = {}
     cursor = db.execute(_TEMPLATES, (pack,))
     for person, template, quality, *columns in cursor:

@@ -1,4 +1,4 @@
-"""What a calibration says, for people: tables and the curve of detection error trade-off."""
+"""Tables of a calibration for operators: measured cases and thresholds."""
 
 import math
 from itertools import product
@@ -8,43 +8,43 @@ import numpy as np
 
 from sightline.identity.calibration import Calibration, Genuine
 
-_PEOPLE = (10, 100, 1_000, 10_000, 100_000)
+_GALLERY_SIZES = (10, 100, 1_000, 10_000, 100_000)
 
 
 def measured(calibration: Calibration) -> list[dict[str, Any]]:
-    """What was measured and from where on it is extrapolated, a row for each case."""
+    """Return one row per measured case, with the rate from which on it is extrapolated."""
     return [
         {
-            "shots": one.shots,
-            "photos": one.photos,
-            "people": one.people,
-            "pairs": one.pairs,
-            "scores": one.comparisons,
-            "counted": f"{1 / one.pairs:.0e}",
-            "promised": f"{one.supported:.0e}",
-            "shape": f"{one.shape:.3f}",
+            "shots": case.shots,
+            "photos": case.photos,
+            "people": case.people,
+            "pairs": case.pairs,
+            "scores": case.comparisons,
+            "counted": f"{1 / case.pairs:.0e}",
+            "promised": f"{case.supported:.0e}",
+            "shape": f"{case.shape:.3f}",
         }
-        for one in calibration.impostors
+        for case in calibration.impostors
     ]
 
 
-def thresholds(calibration: Calibration, wanted_rate: float) -> list[dict[str, Any]]:
-    """The thresholds for a wanted rate, and who is missed at them, by people and shots."""
+def thresholds(calibration: Calibration, target_fpir: float) -> list[dict[str, Any]]:
+    """Return thresholds for a target FPIR and the misses at them, by gallery size and shots."""
     rows = []
-    for people, shots in product(_PEOPLE, calibration.shots):
-        score = calibration.scale(people, wanted_rate).threshold(shots)
-        row: dict[str, Any] = {"people": f"{people:,}", "shots": shots}
+    for people, observations in product(_GALLERY_SIZES, calibration.shots):
+        score = calibration.scale(people, target_fpir).threshold(observations)
+        row: dict[str, Any] = {"people": f"{people:,}", "shots": observations}
         row["threshold"] = f"{score:.3f}" if math.isfinite(score) else "not promised"
-        for own in calibration.genuine:
-            if own.shots == shots:
-                what = f"missed, {own.photos} photo{'s' if own.photos > 1 else ''}"
-                row[what] = f"{missed(calibration, own, score):.1%}"
+        for mated in calibration.genuine:
+            if mated.shots == observations:
+                column = f"missed, {mated.photos} photo{'s' if mated.photos > 1 else ''}"
+                row[column] = f"{missed(calibration, mated, score):.1%}"
         rows.append(row)
     return rows
 
 
 def missed(calibration: Calibration, genuine: Genuine, score: float) -> float:
-    """How many of the tracks of enrolled people are below a score, 0 to 1."""
+    """Return the false non-match rate at a score: tracks of enrolled people below it, 0 to 1."""
     if not math.isfinite(score):
         return 1.0
     levels = np.array([0.0, *calibration.levels, 1.0])

@@ -8,8 +8,8 @@ import typer
 from ops.cli.delivery import publish
 from ops.local_stack.camera_overload import overload_fields, skipped_shares
 from ops.terminal import JsonOption, console, print_json, print_rows
+from producers.camera_probe import probe_camera
 from producers.sources import locate
-from producers.trial import try_out
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
@@ -18,7 +18,7 @@ from sightline.storage.cameras import DEFAULT_SITE, CameraSettings, NewCamera, c
 from sightline.storage.db import connect
 from sightline.streaming.admin import ensure_fleet_topic
 
-app = typer.Typer(help="Cameras: where pictures come from.", no_args_is_help=True)
+app = typer.Typer(help="Cameras: the sources of pictures.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
@@ -86,7 +86,7 @@ def add(
             quality=quality,
             motion=motion,
             pace=pace,
-            start_time=_moment(start_time),
+            start_time=_start_time(start_time),
             loop=loop,
         ),
     )
@@ -101,33 +101,33 @@ def add(
     )  # fmt: skip
 
 
-def _moment(text: str | None) -> datetime | None:
+def _start_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        start_time = datetime.fromisoformat(text)
     except ValueError:
         raise SightlineError(
             f"--start-time {text[:40]!r} is no ISO time such as 2026-01-31T08:00:00+01:00"
         ) from None
-    moment = moment.astimezone()  # without a zone it is meant as the clock on the wall shows
-    if moment > datetime.now(moment.tzinfo):
+    start_time = start_time.astimezone()  # without a zone it is local time
+    if start_time > datetime.now(start_time.tzinfo):
         raise SightlineError("--start-time lies in the future")
-    return moment
+    return start_time
 
 
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
-    """Show every camera and how it fares."""
+    """Show every camera and its status."""
     settings = load_settings()
     with connect(settings) as connection:
-        found = cameras.list_cameras(connection)
+        listed_cameras = cameras.list_cameras(connection)
     shares = skipped_shares(settings.home)
     rows = []
-    for camera in found:
-        told = overload_fields(camera.status_detail, shares.get(camera.camera_id))
-        shown = _shown(camera) | {"detail": told["detail"]}
-        rows.append(shown | told | _more(camera) if as_json else shown)
+    for camera in listed_cameras:
+        overload = overload_fields(camera.status_detail, shares.get(camera.camera_id))
+        shown = _shown(camera) | {"detail": overload["detail"]}
+        rows.append(shown | overload | _details(camera) if as_json else shown)
     print_rows(rows, title="Cameras", as_json=as_json)
 
 
@@ -142,7 +142,7 @@ def _shown(camera: cameras.Camera) -> dict[str, Any]:
     }
 
 
-def _more(camera: cameras.Camera) -> dict[str, Any]:
+def _details(camera: cameras.Camera) -> dict[str, Any]:
     return {
         "slot": camera.slot,
         "entry_point": camera.entry_point,
@@ -156,7 +156,7 @@ def test(name: Name, as_json: JsonOption = False) -> None:
     """Open a camera and read a few pictures of it."""
     with connect(load_settings()) as connection:
         camera = cameras.get(connection, name)
-    result = {"name": camera.camera_id, **try_out(camera)}
+    result = {"name": camera.camera_id, **probe_camera(camera)}
     if as_json:
         print_json(result)
     else:
@@ -181,30 +181,30 @@ def remove(name: Name) -> None:
 
 @app.command()
 def walk(
-    one: Annotated[str | None, typer.Argument(help="A camera.")] = None,
-    other: Annotated[str | None, typer.Argument(help="Another one.")] = None,
+    camera: Annotated[str | None, typer.Argument(help="A camera.")] = None,
+    other_camera: Annotated[str | None, typer.Argument(help="Another one.")] = None,
     seconds: Annotated[
         float | None, typer.Argument(help="Nobody gets from one to the other in less.")
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the time back.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how long the way between two cameras takes; without arguments show all such times.
+    """Set the walking time between two cameras; without arguments show all walking times.
 
-    Of two people who both come near, one who was seen too far away a moment ago is not meant.
+    A candidate who was seen too far away a moment ago is ruled out by it.
     """
     settings = load_settings()
     with connect(settings) as connection:
-        if one is None:
+        if camera is None:
             print_rows(walking_times.listed(connection), title="Walking times", as_json=as_json)
             return
-        if other is None or (seconds is None) != remove:
+        if other_camera is None or (seconds is None) != remove:
             raise SightlineError("two cameras and the seconds between them, or --remove")
         with connection.cursor() as cursor:
             if seconds is None:
-                walking_times.remove(cursor, one, other)
+                walking_times.remove(cursor, camera, other_camera)
             else:
-                walking_times.set_time(cursor, one, other, seconds)
+                walking_times.set_time(cursor, camera, other_camera, seconds)
     publish(settings)
-    what = "is unknown again" if seconds is None else f"takes {seconds:g} s at least"
-    console.print(f"{one} to {other} {what}", markup=False, highlight=False)
+    statement = "is unknown again" if seconds is None else f"takes {seconds:g} s at least"
+    console.print(f"{camera} to {other_camera} {statement}", markup=False, highlight=False)

@@ -1,6 +1,6 @@
-"""All that is stored, sealed with the key of now: what is plain, and what other keys have sealed.
+"""Re-encryption of stored embeddings and objects, plain or of older keys, with the current key.
 
-Stopped and begun again it goes on with the rest: what is sealed with that key is left alone.
+It can be stopped and repeated: data of the current key are skipped.
 """
 
 import logging
@@ -30,24 +30,24 @@ from sightline.storage.objects import NoSuchObjectError, ObjectStore, name_of, o
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
-"""Is told what is looked at."""
+"""Callback with the table or store that is processed next."""
 
 log = logging.getLogger(__name__)
 
 OBJECTS = "objects"
 
-_ROWS_AT_ONCE = 500
-_OBJECTS_AT_ONCE = 20
+_BATCH_ROWS = 500
+_BATCH_OBJECTS = 20
 
 _COPIES = ("track_faces", "person_faces")
-"""Tables that hold plain faces for their index alone."""
+"""Tables that copy plain embeddings for their vector index alone."""
 
 _TABLES = """
 SELECT table_schema, table_name FROM information_schema.tables
 WHERE table_name = ANY(%s) AND table_type = 'BASE TABLE' ORDER BY table_schema, table_name
 """
 
-# What ANALYZE has sampled of columns; of an empty table it would leave that as it is.
+# Samples that ANALYZE took of columns; ANALYZE of an empty table would leave them.
 _CLEAR_SAMPLES = """
 SELECT pg_clear_attribute_stats(schemaname, tablename, attname, inherited)
 FROM pg_stats WHERE tablename = ANY(%s)
@@ -62,23 +62,23 @@ _STALE_OBJECTS = "SELECT key FROM stale_objects WHERE key = ANY(%s) AND stale_at
 
 @dataclass(slots=True)
 class Resealed:
-    """What was done."""
+    """Result of a re-encryption."""
 
     key: str
-    """The id of the key that all is sealed with now."""
+    """Id of the current key."""
     sealed: Counter[str] = field(default_factory=Counter)
-    """How many rows of each table, and objects, were not."""
+    """Number of re-encrypted rows by table, and of objects."""
     refused: list[str] = field(default_factory=list)
-    """What does not open, and was left as it is."""
+    """Data that could not be decrypted, and were left as they are."""
     free: list[str] = field(default_factory=list)
-    """Ids of keys that nothing is sealed with any more."""
+    """Ids of keys that are no longer in use."""
 
 
 def reseal(settings: Settings, progress: Progress = lambda _: None) -> Resealed:
-    """Seal everything with the key of now, and have PostgreSQL write over what was there.
+    """Encrypt all data with the current key, and let PostgreSQL overwrite the old pages.
 
-    Services may go on meanwhile, with the same keys. Raises SightlineError with encryption off,
-    and MissingKeyError for what is sealed with a key that is not set.
+    Services may run meanwhile with the same keys. Raises SightlineError if encryption is off, and
+    MissingKeyError for data of a key that is not set.
     """
     ring = Sealing(settings).ring()
     if ring is None:
@@ -86,69 +86,70 @@ def reseal(settings: Settings, progress: Progress = lambda _: None) -> Resealed:
             "encryption is off: set encryption.keys; `sightline encryption new-key` makes one"
         )
     with connect(settings, autocommit=True) as db:
-        done = Resealed(ring.current.hex())
+        result = Resealed(ring.current.hex())
         for column in COLUMNS:
             for table in _tables(db, [column.table]):
                 progress(".".join(table))
-                _reseal_rows(db, ring, column, table, done)
+                _reseal_rows(db, ring, column, table, result)
         progress(OBJECTS)
-        _reseal_objects(db, ring, open_raw_store(settings), done)
-        others = encryption_keys.used(db) - {done.key}
-        if others:
+        _reseal_objects(db, ring, open_raw_store(settings), result)
+        other_keys = encryption_keys.used(db) - {result.key}
+        if other_keys:
             progress("VACUUM FULL")
-            _write_over(db)
-        if not done.refused:
-            encryption_keys.forget(db, others)
-            done.free = sorted(others - {encryption_keys.PLAIN})
-    return done
+            _overwrite_pages(db)
+        if not result.refused:
+            encryption_keys.forget(db, other_keys)
+            result.free = sorted(other_keys - {encryption_keys.PLAIN})
+    return result
 
 
 def kept(settings: Settings) -> list[dict[str, Any]]:
-    """How much of what is stored is sealed with which key: rows of what, key, count."""
-    found: Counter[tuple[str, str]] = Counter()
+    """Count stored rows and objects by key; return dicts of what, key, count."""
+    counts: Counter[tuple[str, str]] = Counter()
     with connect(settings, autocommit=True) as db:
         for column in COLUMNS:
             for table in _tables(db, [column.table]):
                 for key, count in count_keys(db, column, table):
-                    found[".".join(table), key] += count
+                    counts[".".join(table), key] += count
     store = open_raw_store(settings)
     for key in store.keys(""):
         with suppress(NoSuchObjectError):
             data = store.get(key)
-            found[OBJECTS, key_of(data).hex() if is_sealed(data) else encryption_keys.PLAIN] += 1
+            counts[OBJECTS, key_of(data).hex() if is_sealed(data) else encryption_keys.PLAIN] += 1
     return [
-        {"what": what, "key": key, "count": count} for (what, key), count in sorted(found.items())
+        {"what": label, "key": key, "count": count}
+        for (label, key), count in sorted(counts.items())
     ]
 
 
 def _reseal_rows(
-    db: Connection, ring: Ring, column: Column, table: tuple[str, str], done: Resealed
+    db: Connection, ring: Ring, column: Column, table: tuple[str, str], result: Resealed
 ) -> None:
-    place = sql.Identifier(*table)
-    query = sql.SQL("SELECT {} {}").format(sql.Identifier(column.key), stale(ring, column, place))
-    for some in _pieces([row[0] for row in db.execute(query)], _ROWS_AT_ONCE):
-        encryption_keys.note(
-            db, encryption_keys.PLAIN
-        )  # until what was there has been written over
+    identifier = sql.Identifier(*table)
+    query = sql.SQL("SELECT {} {}").format(
+        sql.Identifier(column.key), stale(ring, column, identifier)
+    )
+    for batch in _batches([row[0] for row in db.execute(query)], _BATCH_ROWS):
+        encryption_keys.note(db, encryption_keys.PLAIN)  # until the old pages have been overwritten
         with db.transaction(), db.cursor() as cursor:
-            _keep_others_away(cursor)
-            refused = seal(cursor, ring, column, place, list(some))
-        done.refused += refused
-        done.sealed[".".join(table)] += len(some) - len(refused)
+            _lock_writers(cursor)
+            refused = seal(cursor, ring, column, identifier, list(batch))
+        result.refused += refused
+        result.sealed[".".join(table)] += len(batch) - len(refused)
 
 
-def _reseal_objects(db: Connection, ring: Ring, store: ObjectStore, done: Resealed) -> None:
-    found = (key for key in store.keys("") if _is_stale(ring, store, key))
-    for some in _pieces(list(found), _OBJECTS_AT_ONCE):
+def _reseal_objects(db: Connection, ring: Ring, store: ObjectStore, result: Resealed) -> None:
+    stale_keys = (key for key in store.keys("") if _is_stale(ring, store, key))
+    for batch in _batches(list(stale_keys), _BATCH_OBJECTS):
         with db.transaction(), db.cursor() as cursor:
-            _keep_others_away(cursor)
-            going = {row[0] for row in cursor.execute(_STALE_OBJECTS, (list(some),))}
-            for key in some:
-                if key not in going:
-                    _reseal_object(ring, store, key, done)
+            _lock_writers(cursor)
+            expired = {row[0] for row in cursor.execute(_STALE_OBJECTS, (list(batch),))}
+            for key in batch:
+                if key not in expired:
+                    _reseal_object(ring, store, key, result)
 
 
-def _reseal_object(ring: Ring, store: ObjectStore, key: str, done: Resealed) -> None:
+def _reseal_object(ring: Ring, store: ObjectStore, key: str, result: Resealed) -> None:
     name = name_of(key)
     try:
         data = store.get(key)
@@ -157,10 +158,10 @@ def _reseal_object(ring: Ring, store: ObjectStore, key: str, done: Resealed) -> 
         return  # deleted meanwhile
     except TamperedError as error:
         log.warning("encryption: left as it is: %s", error)
-        done.refused.append(name)
+        result.refused.append(name)
         return
     store.put(key, ring.seal(plain, name))
-    done.sealed[OBJECTS] += 1
+    result.sealed[OBJECTS] += 1
 
 
 def _is_stale(ring: Ring, store: ObjectStore, key: str) -> bool:
@@ -171,30 +172,30 @@ def _is_stale(ring: Ring, store: ObjectStore, key: str) -> bool:
     return not is_sealed(data) or key_of(data) != ring.current
 
 
-def _keep_others_away(cursor: psycopg.Cursor[Any]) -> None:
-    """Keep away who writes decisions and pictures, and who enrols, to the transaction's end."""
+def _lock_writers(cursor: psycopg.Cursor[Any]) -> None:
+    """Lock out writers of decisions and pictures, and enrolments, until the transaction ends."""
     identity_corrections.lock(cursor)
     employees.lock_enrolment(cursor)
 
 
-def _write_over(db: Connection) -> None:
-    """Have no page left with what was there: neither of rows, nor of indexes and statistics."""
+def _overwrite_pages(db: Connection) -> None:
+    """Rewrite all pages that may hold plain embeddings: of rows, indexes and statistics."""
     names = [*(column.table for column in COLUMNS), *_COPIES]
-    vector_indexes.drop_indexes(db)  # of plain faces; what samples of them were for goes with them
+    vector_indexes.drop_indexes(db)  # they hold plain embeddings, and so do their samples
     is_18 = db.info.server_version >= 180_000
-    with suppress(psycopg.errors.InsufficientPrivilege):  # another's server before 18
+    with suppress(psycopg.errors.InsufficientPrivilege):  # an external server before 18
         db.execute(_CLEAR_SAMPLES if is_18 else _DELETE_SAMPLES, (names,))
     for table in _tables(db, names):
         db.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(sql.Identifier(*table)))
-    db.execute("VACUUM FULL pg_catalog.pg_statistic")  # warns whoever may not
+    db.execute("VACUUM FULL pg_catalog.pg_statistic")  # only warns without the privilege
     with suppress(psycopg.errors.InsufficientPrivilege):
         db.execute("CHECKPOINT")
 
 
 def _tables(db: Connection, names: Sequence[str]) -> list[tuple[str, str]]:
-    """The tables that are called so, with their schemas: those of runs and replaced ones too."""
+    """Return (schema, table) of all tables of these names, those of runs and replaced rows too."""
     return [(row[0], row[1]) for row in db.execute(_TABLES, (list(names),))]
 
 
-def _pieces(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def _batches(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (whole[first : first + size] for first in range(0, len(whole), size))

@@ -1,5 +1,7 @@
-"""Enrolling a list of people, row by row: what each came to is in a report, by which a run that
-was interrupted goes on where it stopped."""
+"""Enrolment of a list of people with a report of each row's outcome.
+
+An interrupted enrolment is resumed from its report.
+"""
 
 import csv
 import hashlib
@@ -38,7 +40,7 @@ _NUMBER = re.compile(r"[-_ ]*(\(\d+\)|\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a row came to; a line of the report."""
+    """Outcome of a row: a line of the report."""
 
     line: int
     name: str
@@ -46,36 +48,36 @@ class Outcome:
     photos: int = 0
     added: int = 0
     reason: str = ""
-    """Code of a refusal, where it has one."""
+    """Reason code of a refusal, if there is one."""
     message: str = ""
     key: str = ""
-    """Of the row, its photos and the pack: the same again need not be done again."""
+    """Hash of the row, its photos and the pack, by which a repeated row is recognised."""
 
 
-_HEAD = [field.name for field in fields(Outcome)]
+_HEADER = [field.name for field in fields(Outcome)]
 
 
 class Report:
-    """Outcomes in a CSV file, written as they come.
+    """CSV file of outcomes, appended to row by row.
 
     Raises SightlineError for a file that is no report, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.done = {one.key: one for one in _read(path) if one.result != "refused"}
-        """What earlier runs have done, by key."""
+        self.done = {row.key: row for row in _read(path) if row.result != "refused"}
+        """Outcomes of earlier enrolments by key, without refused rows."""
         self._outcomes: list[Outcome] = []
         self._write(self.done.values())
 
     def add(self, outcome: Outcome) -> None:
-        """Add a line."""
+        """Append an outcome."""
         self._outcomes.append(outcome)
         with self._path.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(astuple(outcome))
 
     def finish(self) -> list[Outcome]:
-        """Leave the outcomes of this run alone, a line for each row."""
+        """Rewrite the file with the outcomes of this enrolment only; return them."""
         self._write(self._outcomes)
         return self._outcomes
 
@@ -85,7 +87,7 @@ class Report:
             draft.touch(mode=0o600)
             with draft.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file)
-                writer.writerow(_HEAD)
+                writer.writerow(_HEADER)
                 writer.writerows(map(astuple, outcomes))
             draft.replace(self._path)
         except OSError as error:
@@ -101,18 +103,20 @@ def enrol_all(
     *,
     anyway: bool = False,
 ) -> Iterator[tuple[Outcome, bool]]:
-    """Enrol or update the people of a list; True with what an earlier run has done already.
+    """Enrol or update the people of a list; yield each outcome, and True if it was done before.
 
-    A row that cannot be taken is an outcome and does not stop the others. Raises
-    InfrastructureError when the database fails: the rows after that are left for another run.
+    A refused row is an outcome and does not stop the others. Raises InfrastructureError when the
+    database fails: the remaining rows are left for a later enrolment.
     """
     album = Album(folder)
     try:
         with connect(settings, autocommit=True) as db:
-            there = {row["name"] for row in employees.listed(db) if pack.id in row["packs"]}
+            enrolled_names = {
+                row["name"] for row in employees.listed(db) if pack.id in row["packs"]
+            }
             for row in rows:
-                db.execute("SELECT")  # a database that is gone refuses nobody
-                outcome, was_done = _row(settings, pack, row, album, report, there, anyway)
+                db.execute("SELECT")  # a lost database must not count as a refused row
+                outcome, was_done = _row(settings, pack, row, album, report, enrolled_names, anyway)
                 report.add(outcome)
                 yield outcome, was_done
     except psycopg.OperationalError as error:
@@ -127,7 +131,7 @@ def _row(
     row: Row,
     album: "Album",
     report: Report,
-    there: set[str],
+    enrolled_names: set[str],
     anyway: bool,
 ) -> tuple[Outcome, bool]:
     key = ""
@@ -135,16 +139,16 @@ def _row(
     try:
         photos = [read_photo(path) for path in album.of(row)]
         key = _key(row, photos, pack.id, anyway)
-        before = report.done.get(key)
-        if before is not None and row.name in there:
-            return replace(before, line=row.line), True
+        earlier = report.done.get(key)
+        if earlier is not None and row.name in enrolled_names:
+            return replace(earlier, line=row.line), True
         done = _enrol(settings, pack, row, photos, anyway)
         return replace(done, photos=len(photos), key=key), False
     except SightlineError as error:
         reason = str(error.reason) if isinstance(error, PhotoError) else ""
         message = str(error)
-        refused = Outcome(row.line, row.name, "refused", len(photos), 0, reason, message, key)
-        return refused, False
+        outcome = Outcome(row.line, row.name, "refused", len(photos), 0, reason, message, key)
+        return outcome, False
 
 
 def _enrol(
@@ -166,7 +170,7 @@ def _enrol(
 
 
 class Album:
-    """A folder of photos. Raises SightlineError where there is none."""
+    """Photos of a folder by person's name. Raises SightlineError if there is no folder."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -175,21 +179,21 @@ class Album:
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.iterdir()):
             if path.is_dir():
-                self._by_name[_tidy(path.name)] += sorted(filter(_is_photo, path.iterdir()))
+                self._by_name[_normalised(path.name)] += sorted(filter(_is_photo, path.iterdir()))
             elif _is_photo(path):
-                self._by_name[_tidy(path.stem)].append(path)
+                self._by_name[_normalised(path.stem)].append(path)
                 if unnumbered := _NUMBER.sub("", path.stem):
-                    self._by_name[_tidy(unnumbered)].append(path)
+                    self._by_name[_normalised(unnumbered)].append(path)
 
     def of(self, row: Row) -> list[Path]:
-        """The photos that a row names; else NAME.jpg, NAME-2.jpg, ... and all in a folder NAME.
+        """Return the photos that a row names, else NAME.jpg, NAME-2.jpg, ... and a folder NAME's.
 
-        Raises PhotoError for one that is not there, or not in the folder.
+        Raises PhotoError for a photo that is missing or outside the folder.
         """
         if not row.photos:
-            return list(dict.fromkeys(self._by_name.get(_tidy(row.name), [])))
-        found = [path for pattern in row.photos for path in self._matching(pattern)]
-        return list(dict.fromkeys(found))
+            return list(dict.fromkeys(self._by_name.get(_normalised(row.name), [])))
+        paths = [path for pattern in row.photos for path in self._matching(pattern)]
+        return list(dict.fromkeys(paths))
 
     def _matching(self, pattern: str) -> list[Path]:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
@@ -198,42 +202,42 @@ class Album:
         if exact.is_file():
             return [exact]
         try:
-            found = sorted(path for path in self._folder.glob(pattern) if path.is_file())
-        except ValueError:  # no pattern
-            found = []
-        if not found:
+            paths = sorted(path for path in self._folder.glob(pattern) if path.is_file())
+        except ValueError:  # an invalid pattern
+            paths = []
+        if not paths:
             raise PhotoError(Reason.NO_PHOTO, f"{pattern}: not found in {self._folder}")
-        return found
+        return paths
 
 
 def _is_photo(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES and path.is_file()
 
 
-def _tidy(name: str) -> str:
-    """A name as files spell it, and file systems compose it."""
+def _normalised(name: str) -> str:
+    """Normalise a name for comparison: composed (NFC), spaces for underscores, case folded."""
     spaced = unicodedata.normalize("NFC", name).replace("_", " ")
     return " ".join(spaced.split()).casefold()
 
 
 def _key(row: Row, photos: Iterable[Photo], pack: str, anyway: bool) -> str:
     hashes = [hashlib.sha256(photo.data).hexdigest() for photo in photos]
-    said = json.dumps([row.name, asdict(row.details), hashes, pack, anyway], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    content = json.dumps([row.name, asdict(row.details), hashes, pack, anyway], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _read(path: Path) -> Iterator[Outcome]:
-    """The whole lines of a report; none of a file that is no report."""
+    """Yield the complete lines of a report. Raises SightlineError for a file that is no report."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
-            if rows.fieldnames != _HEAD:
+            if rows.fieldnames != _HEADER:
                 raise SightlineError(f"{path} is no report; name another --report")
             for cells in rows:
                 try:
                     yield _outcome(cells)
                 except (KeyError, TypeError, ValueError):
-                    continue  # cut off when the run before was killed
+                    continue  # cut off when an earlier enrolment was killed
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -1,4 +1,4 @@
-"""A list of people as CSV: what is in it, or one line about what is wrong with it."""
+"""CSV import of people to enrol, with one-line errors for invalid files."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from sightline.people.employees import Details, checked_name
 from sightline.runtime.errors import SightlineError
 
 COLUMNS = ("name", "photos", "department", "email", "code", "status", "authorized")
-"""Only `name` has to be there; an empty cell leaves things as they are."""
+"""Only `name` is required; an empty cell leaves the detail unchanged."""
 
 _DELIMITERS = ",;\t"
 _YES, _NO = {"yes", "true", "1"}, {"no", "false", "0"}
@@ -18,20 +18,20 @@ _YES, _NO = {"yes", "true", "1"}, {"no", "false", "0"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One person of the list."""
+    """A person of the list."""
 
     line: int
     name: str
     photos: tuple[str, ...]
-    """File names or patterns in the folder of photos; none: by the person's name."""
+    """File names or patterns in the folder of photos; if empty, photos by the person's name."""
     details: Details
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The people of a CSV file.
+    """Read the people of a CSV file.
 
-    Read are UTF-8 with or without a mark, UTF-16 with one, and commas, semicolons or tabs.
-    Raises SightlineError in one line for a file that is not clear: nobody of it is enrolled then.
+    Encodings are UTF-8 with or without a byte order mark and UTF-16 with one, delimiters commas,
+    semicolons or tabs. Raises SightlineError in one line for an invalid file as a whole.
     """
     try:
         text = _decoded(path.read_bytes())
@@ -60,32 +60,34 @@ def _rows(text: str) -> Iterator[Row]:
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns = _columns(next(reader, []))
-    seen: dict[str, int] = {}
+    lines_by_name: dict[str, int] = {}
     for cells in reader:
         line = reader.line_num
-        given = [cell.strip() for cell in cells]
-        if not any(given):
+        values = [cell.strip() for cell in cells]
+        if not any(values):
             continue
-        if len(given) > len(columns):
-            raise SightlineError(f"line {line} has {len(given)} cells, the first {len(columns)}")
+        if len(values) > len(columns):
+            raise SightlineError(f"line {line} has {len(values)} cells, the first {len(columns)}")
         try:
-            row = _row(line, dict(zip(columns, given, strict=False)))
+            row = _row(line, dict(zip(columns, values, strict=False)))
         except SightlineError as error:
             raise SightlineError(f"line {line}: {error}") from None
-        if row.name in seen:
-            raise SightlineError(f"{row.name} is in line {seen[row.name]} and in line {line}")
-        seen[row.name] = line
+        if row.name in lines_by_name:
+            raise SightlineError(
+                f"{row.name} is in line {lines_by_name[row.name]} and in line {line}"
+            )
+        lines_by_name[row.name] = line
         yield row
 
 
 def _columns(head: Iterable[str]) -> list[str]:
     columns = [cell.strip().lower() for cell in head]
-    known = ", ".join(COLUMNS)
+    allowed = ", ".join(COLUMNS)
     if "name" not in columns:
-        raise SightlineError(f"the first line names no column `name`; possible are {known}")
+        raise SightlineError(f"the first line names no column `name`; possible are {allowed}")
     for column in columns:
         if column not in COLUMNS:
-            raise SightlineError(f"there is no column `{column[:40]}`; possible are {known}")
+            raise SightlineError(f"there is no column `{column[:40]}`; possible are {allowed}")
         if columns.count(column) > 1:
             raise SightlineError(f"the column `{column}` is there twice")
     return columns

@@ -1,1 +1,1 @@
-"""What scores mean: calibrations of model packs, and the thresholds that follow from them."""
+"""Calibration of model packs' scores, and thresholds that follow from it."""

@@ -1,4 +1,4 @@
-"""Calibrations in the database, and what matchers are told of them."""
+"""Calibrations in the database, and their facts for the matchers."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ Cursor = psycopg.Cursor[TupleRow]
 
 
 def in_force(db: Connection, pack: str) -> Calibration:
-    """The calibration that decisions with a pack go by; the built-in one where none is stored.
+    """Return the calibration in force for a pack: the activated one, else the built-in one.
 
-    Raises SightlineError where the stored one cannot be read.
+    Raises SightlineError if the stored calibration cannot be read.
     """
     row = db.execute(
         "SELECT calibration::text FROM calibrations WHERE pack = %s AND in_force", (pack,)
@@ -27,7 +27,7 @@ def in_force(db: Connection, pack: str) -> Calibration:
 
 
 def save(cursor: Cursor, calibration: Calibration, *, activate: bool = True) -> None:
-    """Keep a calibration; with `activate` it is in force once the transaction has committed."""
+    """Store a calibration; with `activate` it is in force once the transaction has committed."""
     cursor.execute(
         "INSERT INTO calibrations (calibration_id, pack, calibration) VALUES (%s, %s, %s)"
         " ON CONFLICT (calibration_id) DO NOTHING",
@@ -45,14 +45,14 @@ def activate(cursor: Cursor, calibration_id: str) -> Calibration:
 
 
 def back_to_builtin(cursor: Cursor, pack: str) -> Calibration:
-    """Decide by the calibration that a pack brings along, once the transaction has committed."""
+    """Put a pack's built-in calibration in force, once the transaction has committed."""
     _take_out_of_force(cursor, pack)
     enqueue(cursor, FACTS.name, f"calibration|{pack}", None)
     return builtin(pack)
 
 
 def stored(cursor: Cursor, calibration_id: str) -> Calibration:
-    """A stored calibration. Raises NotFoundError."""
+    """Return a stored calibration. Raises NotFoundError."""
     row = cursor.execute(
         "SELECT calibration::text FROM calibrations WHERE calibration_id = %s", (calibration_id,)
     ).fetchone()
@@ -61,12 +61,12 @@ def stored(cursor: Cursor, calibration_id: str) -> Calibration:
     return _read(row[0], calibration_id)
 
 
-def _read(text: str, what: str) -> Calibration:
+def _read(text: str, label: str) -> Calibration:
     try:
         return Calibration.from_json(text)
     except ValueError as error:
         raise SightlineError(
-            f"the stored calibration of {what[:80]} cannot be read: measure again, or go back"
+            f"the stored calibration of {label[:80]} cannot be read: measure again, or go back"
             " with `sightline calibrate activate builtin`"
         ) from error
 
@@ -81,8 +81,8 @@ def _activate(cursor: Cursor, calibration: Calibration) -> None:
 
 
 def _take_out_of_force(cursor: Cursor, pack: str) -> None:
-    # Two at once would both find nothing to lock where the pack has none in force yet, and the
-    # facts of one key have to be in the order of their commits.
+    # Without it two transactions could both activate a pack's first calibration: there is no row
+    # to lock, and the facts of one key must be in the order of the commits.
     cursor.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended('calibration|' || %s, 0))", (pack,)
     )
@@ -97,6 +97,6 @@ FROM calibrations ORDER BY pack, made_at
 
 
 def listed(db: Connection) -> list[dict[str, Any]]:
-    """The stored calibrations, by pack and time."""
+    """Return the stored calibrations ordered by pack and time."""
     with db.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_LISTED).fetchall()

@@ -1,11 +1,11 @@
-"""What people say of persons: named, merged, split, "not this person", forgotten.
+"""Operators' corrections of persons: name, merge, split, "not this person", forget.
 
-Each correction is one transaction of the caller: the history, the overlay that later decisions
-are read through, all rows that were written before, and the facts that matchers are told. Who
-calls two of them, or other changes of enrolled people, in one transaction begins it with
+Each correction runs in the caller's transaction and writes the history, the overlay that is
+applied to later decisions, all rows that were written before, and the facts for the matchers. A
+transaction with two corrections, or with other changes of enrolled people, begins with
 `overlay.lock`.
 
-A later word wins: merging two who were said to be different takes that back.
+The latest correction wins: merging two persons removes a cannot-link between them.
 """
 
 import json
@@ -42,124 +42,128 @@ SELECT DISTINCT track_uuid FROM access_logs WHERE global_id = %(person)s
 UNION SELECT track_uuid FROM person_tracks WHERE global_id = %(person)s
 """
 
-# A track may have been one person at first and another later: the last comes first.
-_WHOSE = """
+# A track may have been decided for several persons in turn: the latest comes first.
+_DECIDED_PERSONS = """
 SELECT global_id FROM (
     SELECT epoch, global_id FROM access_logs WHERE track_uuid = %(track)s
     UNION ALL SELECT epoch, global_id FROM person_tracks WHERE track_uuid = %(track)s
-) AS said ORDER BY epoch DESC NULLS LAST
+) AS decided ORDER BY epoch DESC NULLS LAST
 """
 
 
 def resolve(cursor: Cursor, global_id: int) -> int:
-    """Who somebody is now: whom they were merged into, or themselves.
+    """Return the global id that a person was merged into, or their own.
 
-    Raises NotFoundError where nobody has this id.
+    Raises NotFoundError if there is no such person.
     """
     if not 0 < global_id <= _MAX_GLOBAL_ID:
         raise NotFoundError(f"there is no person {global_id}")
     cursor.execute(_EXISTS, {"person": global_id})
     if cursor.fetchone() != (True,):
         raise NotFoundError(f"there is no person {global_id}; see `sightline persons list`")
-    return identity_corrections.alias_of(cursor, global_id)
+    return identity_corrections.merged_into(cursor, global_id)
 
 
 def name_person(cursor: Cursor, global_id: int, name: str, made_by: str | None = None) -> None:
-    """Give a name to somebody whom nobody has enrolled; the logs say it from now on.
+    """Name an unknown person, in all logs as well.
 
-    Raises NotFoundError, ConflictError for enrolled or merged people and for the name of
-    somebody enrolled, SightlineError for what is no name.
+    Raises NotFoundError, ConflictError for an enrolled or merged person and for an employee's
+    name, SightlineError for an invalid name.
     """
     name = employees.checked_name(name)
     identity_corrections.lock(cursor)
-    who = _person(cursor, global_id)
-    if who.employee_id:
-        raise ConflictError(f"{global_id} is enrolled as {who.name}: that is their name")
+    identity = _person(cursor, global_id)
+    if identity.employee_id:
+        raise ConflictError(f"{global_id} is enrolled as {identity.name}: that is their name")
     _refuse_name_of_enrolled(cursor, name)
-    said = _record(cursor, "name", made_by, global_id=global_id, name=name)
-    _set_name(cursor, global_id, name, said)
-    relabel.person(cursor, global_id, _named(cursor, global_id))
+    correction_id = _record(cursor, "name", made_by, global_id=global_id, name=name)
+    _set_name(cursor, global_id, name, correction_id)
+    relabel.person(cursor, global_id, _identity(cursor, global_id))
     reference_facts.tell_persons(cursor, [global_id])
 
 
 def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) -> None:
-    """Say that a stranger is the same person as another, or as somebody enrolled.
+    """Merge an unknown person into another person or an employee.
 
-    Everything of the first is the second's from now on. Merged into somebody enrolled, the looks
-    that agree with the photos become theirs. That the two are different, if somebody has said so,
-    is taken back. Raises NotFoundError, and ConflictError where that cannot be.
+    All rows of `source` become rows of `target`. An employee also learns the templates of `source`
+    that agree with the photos. A cannot-link between the two is removed. Raises NotFoundError, and
+    ConflictError for a merge that is not possible.
     """
     identity_corrections.lock(cursor)
     if source == target:
         raise ConflictError(f"{source} is the same person already")
-    one, other = _person(cursor, source), _person(cursor, target)
-    if one.employee_id:
+    from_identity, into_identity = _person(cursor, source), _person(cursor, target)
+    if from_identity.employee_id:
         raise ConflictError(
-            f"{one.name} is enrolled and cannot be merged into another: merge the other into them,"
-            " or remove them first"
+            f"{from_identity.name} is enrolled and cannot be merged into another: merge the other"
+            " into them, or remove them first"
         )
-    said = _record(cursor, "merge", made_by, source=source, target=target)
-    touched = {source, target, *_redirect(cursor, source, target, said)}
-    touched |= cannot_link.take_over(cursor, source, target, said)
-    _take_over_name(cursor, one, other, said)
-    if other.employee_id and learned_templates.learn(cursor, source, UUID(other.employee_id)):
-        employees.publish(cursor, UUID(other.employee_id))
-    now = _named(cursor, target)
-    if now != other:
-        relabel.person(cursor, target, now)
-    relabel.person(cursor, source, now)
+    correction_id = _record(cursor, "merge", made_by, source=source, target=target)
+    touched = {source, target, *_redirect(cursor, source, target, correction_id)}
+    touched |= cannot_link.transfer(cursor, source, target, correction_id)
+    _move_name(cursor, from_identity, into_identity, correction_id)
+    if into_identity.employee_id and learned_templates.learn(
+        cursor, source, UUID(into_identity.employee_id)
+    ):
+        employees.publish(cursor, UUID(into_identity.employee_id))
+    merged_identity = _identity(cursor, target)
+    if merged_identity != into_identity:
+        relabel.person(cursor, target, merged_identity)
+    relabel.person(cursor, source, merged_identity)
     reference_facts.tell_persons(cursor, touched)
 
 
 def split(
     cursor: Cursor, global_id: int, tracks: Sequence[UUID], made_by: str | None = None
 ) -> int:
-    """Say that some of a person's tracks were somebody else: the global id of that one.
+    """Give some of a person's tracks to a new unknown person; return the new global id.
 
-    Raises NotFoundError, and ConflictError for no tracks, for others' and, unless the person is
-    enrolled, for all of theirs.
+    Raises NotFoundError, and ConflictError for no tracks, for tracks of other persons and, unless
+    the person is enrolled, for all tracks of the person.
     """
     identity_corrections.lock(cursor)
-    who = _person(cursor, global_id)
+    identity = _person(cursor, global_id)
     chosen = list(dict.fromkeys(tracks))
     if not chosen:
         raise ConflictError("give the tracks that were somebody else")
     cursor.execute(_TRACKS_OF, {"person": global_id})
-    theirs = {row[0] for row in cursor}
+    person_tracks = {row[0] for row in cursor}
     for track in chosen:
-        if track not in theirs:
+        if track not in person_tracks:
             raise ConflictError(f"track {track} is none of person {global_id}")
-    if len(chosen) == len(theirs) and not who.employee_id:
+    if len(chosen) == len(person_tracks) and not identity.employee_id:
         raise ConflictError(f"these are all tracks of person {global_id}: nothing would be left")
-    return _part(cursor, "split", [global_id], chosen, made_by)
+    return _separate(cursor, "split", [global_id], chosen, made_by)
 
 
 def not_this_person(cursor: Cursor, track: UUID, made_by: str | None = None) -> int:
-    """Say that a track was not whom the logs name: the global id of whoever it was.
+    """Reject the identity of a track; return the global id of the new unknown person.
 
-    The two are never taken for each other again. Raises NotFoundError for an unknown track, and
-    ConflictError for one that has not been said to be anybody.
+    The two get a cannot-link. Raises NotFoundError for an unknown track, and ConflictError for a
+    track without an identity.
     """
     identity_corrections.lock(cursor)
-    cursor.execute(_WHOSE, {"track": track})
-    said = [row[0] for row in cursor]
-    if not said:
+    cursor.execute(_DECIDED_PERSONS, {"track": track})
+    decided = [row[0] for row in cursor]
+    if not decided:
         raise NotFoundError(f"there is no track {track}")
-    named = [person for person in said if person]
-    if not named:
-        raise ConflictError(f"nobody has said yet who track {track} is")
-    return _part(cursor, "not-this-person", named, [track], made_by)
+    persons = [person for person in decided if person]
+    if not persons:
+        raise ConflictError(f"track {track} has no identity yet")
+    return _separate(cursor, "not-this-person", persons, [track], made_by)
 
 
 def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
-    """Forget how a stranger looks and what they were called; the logs keep what happened.
+    """Delete an unknown person's embeddings and name; the logs keep their rows.
 
-    Raises NotFoundError, and ConflictError for enrolled or merged people.
+    Raises NotFoundError, and ConflictError for an enrolled or merged person.
     """
     identity_corrections.lock(cursor)
-    who = _person(cursor, global_id)
-    if who.employee_id:
-        raise ConflictError(f"{who.name} is enrolled: `sightline employees remove` forgets them")
+    identity = _person(cursor, global_id)
+    if identity.employee_id:
+        raise ConflictError(
+            f"{identity.name} is enrolled: `sightline employees remove` forgets them"
+        )
     _record(cursor, "forget", made_by, global_id=global_id)
     cursor.execute("DELETE FROM person_names WHERE global_id = %s", (global_id,))
     cursor.execute(
@@ -169,36 +173,40 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
     )
     tracks = [row[0] for row in cursor.fetchall()]
     forget_faces(cursor, global_id)
-    if who.name:
-        relabel.person(cursor, global_id, _named(cursor, global_id))
+    if identity.name:
+        relabel.person(cursor, global_id, _identity(cursor, global_id))
     relabel.recompute(cursor, [global_id])
     reference_facts.tell_tracks(cursor, tracks)
     reference_facts.tell_persons(cursor, [global_id])
 
 
-def _part(
-    cursor: Cursor, kind: str, were: Sequence[int], tracks: Sequence[UUID], made_by: str | None
+def _separate(
+    cursor: Cursor,
+    kind: str,
+    former_persons: Sequence[int],
+    tracks: Sequence[UUID],
+    made_by: str | None,
 ) -> int:
-    """Give tracks to a new person, who is none of those that they were."""
-    said = uuid4()
-    # Of the correction: a track's founding id may have been merged into somebody.
-    new = ids.global_id(str(said))
-    different = {*were, *cannot_link.denied_before(cursor, tracks)}
+    """Give tracks to a new person with a cannot-link to each of their former persons."""
+    correction_id = uuid4()
+    # Derived from the correction: the id of a track's own person may have been merged already.
+    new = ids.global_id(str(correction_id))
+    different = {*former_persons, *cannot_link.rejected_persons(cursor, tracks)}
     _record(
-        cursor, kind, made_by, said, global_id=were[0], new=new, tracks=list(map(str, tracks)),
-        different=sorted(different),
+        cursor, kind, made_by, correction_id, global_id=former_persons[0], new=new,
+        tracks=list(map(str, tracks)), different=sorted(different),
     )  # fmt: skip
     cursor.execute(
         "INSERT INTO track_corrections (track_uuid, global_id, correction_id)"
         " SELECT track, %s, %s FROM unnest(%s::uuid[]) AS track"
         " ON CONFLICT (track_uuid) DO UPDATE SET"
         " (global_id, correction_id) = (excluded.global_id, excluded.correction_id)",
-        (new, said, list(tracks)),
+        (new, correction_id, list(tracks)),
     )
-    cannot_link.declare(cursor, new, different, said)
-    before = _persons_of(cursor, tracks)
-    relabel.tracks(cursor, tracks, _named(cursor, new))
-    relabel.recompute(cursor, {*before, new})
+    cannot_link.add(cursor, new, different, correction_id)
+    affected = _persons_of(cursor, tracks)
+    relabel.tracks(cursor, tracks, _identity(cursor, new))
+    relabel.recompute(cursor, {*affected, new})
     learned_templates.unlearn(cursor, tracks)
     reference_facts.tell_tracks(cursor, tracks)
     reference_facts.tell_persons(cursor, {*different, new})
@@ -206,30 +214,34 @@ def _part(
 
 
 def _person(cursor: Cursor, global_id: int) -> Who:
-    """Somebody who can be corrected."""
-    now = resolve(cursor, global_id)
-    if now != global_id:
-        raise ConflictError(f"person {global_id} has been merged into {now}")
-    who = identity_corrections.people(cursor, [global_id])[global_id]
-    if who.is_forgotten:
+    """Return the identity of a person who is neither merged nor forgotten."""
+    current_id = resolve(cursor, global_id)
+    if current_id != global_id:
+        raise ConflictError(f"person {global_id} has been merged into {current_id}")
+    identity = identity_corrections.people(cursor, [global_id])[global_id]
+    if identity.is_forgotten:
         raise NotFoundError(f"person {global_id} has been forgotten")
-    return who
+    return identity
 
 
-def _named(cursor: Cursor, global_id: int) -> Who:
+def _identity(cursor: Cursor, global_id: int) -> Who:
     return identity_corrections.people(cursor, [global_id])[global_id]
 
 
 def _record(
-    cursor: Cursor, kind: str, made_by: str | None, said: UUID | None = None, **details: Any
+    cursor: Cursor,
+    kind: str,
+    made_by: str | None,
+    correction_id: UUID | None = None,
+    **details: Any,
 ) -> UUID:
-    """Write the history."""
-    said = said or uuid4()
+    """Write the history; return the correction's id."""
+    correction_id = correction_id or uuid4()
     cursor.execute(
         "INSERT INTO corrections (correction_id, kind, details, made_by) VALUES (%s, %s, %s, %s)",
-        (said, kind, json.dumps(details), made_by),
+        (correction_id, kind, json.dumps(details), made_by),
     )
-    return said
+    return correction_id
 
 
 def _refuse_name_of_enrolled(cursor: Cursor, name: str) -> None:
@@ -238,35 +250,35 @@ def _refuse_name_of_enrolled(cursor: Cursor, name: str) -> None:
         raise ConflictError(f"{row[0]} is enrolled: merge the person into them instead")
 
 
-def _set_name(cursor: Cursor, global_id: int, name: str, said: UUID) -> None:
+def _set_name(cursor: Cursor, global_id: int, name: str, correction_id: UUID) -> None:
     cursor.execute(
         "INSERT INTO person_names (global_id, name, correction_id) VALUES (%s, %s, %s)"
         " ON CONFLICT (global_id) DO UPDATE SET"
         " (name, correction_id) = (excluded.name, excluded.correction_id)",
-        (global_id, name, said),
+        (global_id, name, correction_id),
     )
 
 
-def _redirect(cursor: Cursor, source: int, target: int, said: UUID) -> list[int]:
-    """Alias a person, and those who were merged into them before; these."""
+def _redirect(cursor: Cursor, source: int, target: int, correction_id: UUID) -> list[int]:
+    """Alias a person and all persons merged into them before; return the latter."""
     cursor.execute(
         "UPDATE person_aliases SET into_global_id = %s WHERE into_global_id = %s"
         " RETURNING global_id",
         (target, source),
     )
-    before = [row[0] for row in cursor.fetchall()]
+    redirected = [row[0] for row in cursor.fetchall()]
     cursor.execute(
         "INSERT INTO person_aliases (global_id, into_global_id, correction_id) VALUES (%s, %s, %s)",
-        (source, target, said),
+        (source, target, correction_id),
     )
-    return before
+    return redirected
 
 
-def _take_over_name(cursor: Cursor, source: Who, target: Who, said: UUID) -> None:
-    """Who had no name is called what the other was."""
+def _move_name(cursor: Cursor, source: Who, target: Who, correction_id: UUID) -> None:
+    """Move the name of the merged person to the target if that has none."""
     cursor.execute("DELETE FROM person_names WHERE global_id = %s", (source.global_id,))
     if source.name and not target.name:
-        _set_name(cursor, target.global_id, source.name, said)
+        _set_name(cursor, target.global_id, source.name, correction_id)
 
 
 def _persons_of(cursor: Cursor, tracks: Sequence[UUID]) -> set[int]:

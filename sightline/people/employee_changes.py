@@ -1,4 +1,4 @@
-"""Changing and removing people, each in one transaction that the gallery hears of."""
+"""Changes and removal of employees, each in one transaction with its gallery record."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -15,15 +15,15 @@ from sightline.storage.objects import open_store
 _MADE_BY = "removal"
 
 
-def change(settings: Settings, who: str | UUID, details: Details) -> bool:
-    """Set what is given of the person of a name or an id; whether anything is different now.
+def change(settings: Settings, name_or_id: str | UUID, details: Details) -> bool:
+    """Change details of an employee by name or id; return True if anything has changed.
 
-    Raises NotFoundError, ConflictError for somebody else's e-mail address or code, and
-    SightlineError for what cannot be.
+    Raises NotFoundError, ConflictError for an e-mail address or code in use, and SightlineError
+    for an invalid detail.
     """
-    with connect(settings, autocommit=True) as db, db.transaction(), employees.clashes_explained():
+    with connect(settings, autocommit=True) as db, db.transaction(), employees.unique_conflicts():
         cursor = db.cursor()
-        person = _lock(cursor, who)
+        person = _lock(cursor, name_or_id)
         changed = employees.update(cursor, person, details)
         if changed:
             employees.publish(cursor, person)
@@ -31,35 +31,35 @@ def change(settings: Settings, who: str | UUID, details: Details) -> bool:
     return changed
 
 
-def remove(settings: Settings, who: str | UUID) -> int:
-    """Remove the person of a name or an id; how many photos they had.
+def remove(settings: Settings, name_or_id: str | UUID) -> int:
+    """Remove an employee by name or id; return the number of their photos.
 
-    Nobody is recognised as them any more, nor as a stranger of that face, and no snapshot shows
-    it with their name. Logs keep what they say. Raises NotFoundError.
+    The matcher forgets the face, also as an unknown person's, and snapshots lose the name. The
+    logs stay as they are. Raises NotFoundError.
     """
     with connect(settings, autocommit=True) as db:
         with db.transaction():
             cursor = db.cursor()
-            identity_corrections.lock(cursor)  # first of all locks
-            person = _lock(cursor, who)
+            identity_corrections.lock(cursor)  # always the first lock
+            person = _lock(cursor, name_or_id)
             photos = employees.remove(cursor, person)
-            # What cameras have seen of them is not a stranger from now on.
-            with suppress(NotFoundError):  # seen by none
+            # Their former sightings must not become an unknown person.
+            with suppress(NotFoundError):  # no camera has seen them
                 corrections.forget(cursor, global_id(str(person)), _MADE_BY)
             trail.seal(cursor, global_id(str(person)))
         _delete_objects(settings, db, photos)
     return len(photos)
 
 
-def _lock(cursor: Cursor, who: str | UUID) -> UUID:
-    if isinstance(who, str):
-        return employees.lock(cursor, who)
-    employees.lock_id(cursor, who)
-    return who
+def _lock(cursor: Cursor, name_or_id: str | UUID) -> UUID:
+    if isinstance(name_or_id, str):
+        return employees.lock(cursor, name_or_id)
+    employees.lock_id(cursor, name_or_id)
+    return name_or_id
 
 
 def _delete_objects(settings: Settings, db: Connection, keys: list[str]) -> None:
-    """Delete what nobody has written again since, and nobody else deletes just now."""
+    """Delete objects that are still stale and that no other process is deleting."""
     store = open_store(settings)
     with db.transaction():
         stale = db.execute(

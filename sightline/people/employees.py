@@ -1,6 +1,6 @@
-"""Enrolled people in the database, and what the gallery topic is told about them.
+"""Rows of employees and their templates, and the records of the topic `gallery` made of them.
 
-Every change locks the person's row first, raises its revision and puts the person's new record
+Every change locks the employee's row first, raises its revision and puts the new gallery record
 into the outbox, all in the caller's transaction.
 """
 
@@ -23,7 +23,7 @@ from schemas.topics import GALLERY
 from sightline.people import identity_corrections
 from sightline.people.photo_rejections import Reason
 from sightline.people.photos import Look
-from sightline.people.template_similarity import named_templates
+from sightline.people.template_similarity import templates_by_id
 from sightline.runtime.errors import ConflictError, NotFoundError, PhotoError, SightlineError
 from sightline.storage import face_columns
 from sightline.storage.db import Connection
@@ -32,19 +32,19 @@ from sightline.storage.run_schemas import forget_faces
 
 Cursor = psycopg.Cursor[TupleRow]
 
-MAX_LOOKS = 100
-"""Photos of one person for one pack: all packs' templates have to fit into one gallery record."""
+MAX_TEMPLATES = 100
+"""Templates of one person and pack: those of all packs must fit into one gallery record."""
 
 STATUSES = ("active", "suspended", "left")
-"""What a person's status can be; only active people are ever authorised."""
+"""Values of a person's status; only an active person can be authorised."""
 
 _ENROLMENT_LOCK = 0x516874_E401
-"""Advisory lock: one at a time looks whether a face is enrolled already, and adds it."""
+"""Advisory lock: one enrolment at a time searches for its face and adds it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What can be said of a person; None leaves it as it is."""
+    """Details of an employee; None leaves a column unchanged."""
 
     department: str | None = None
     email: str | None = None
@@ -53,12 +53,12 @@ class Details:
     is_authorized: bool | None = None
 
     def given(self) -> dict[str, str | bool]:
-        """The columns that are to change."""
+        """Return the columns to change with their values."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in named.items() if value is not None}
 
     def checked(self) -> "Details":
-        """The same. Raises SightlineError for what no column takes."""
+        """Return these details. Raises SightlineError for an invalid value."""
         _check_text("the department", self.department, 200)
         _check_text("the e-mail address", self.email, 320)
         _check_text("the code", self.employee_id_code, 64)
@@ -70,34 +70,34 @@ class Details:
 
 
 def checked_name(name: str) -> str:
-    """A person's name, tidied. Raises SightlineError for one that cannot be."""
-    tidy = unicodedata.normalize("NFC", " ".join(part for part in name.split(" ") if part))
-    if not tidy:
+    """Normalise a person's name. Raises SightlineError for an invalid one."""
+    normalised = unicodedata.normalize("NFC", " ".join(part for part in name.split(" ") if part))
+    if not normalised:
         raise SightlineError("the name is empty")
-    _check_text("the name", tidy, MAX_NAME)
-    if tidy.casefold() == "unknown":
-        raise SightlineError("nobody can be called Unknown: the logs call strangers that")
-    return tidy
+    _check_text("the name", normalised, MAX_NAME)
+    if normalised.casefold() == "unknown":
+        raise SightlineError("nobody can be called Unknown: the logs call unknown people that")
+    return normalised
 
 
-def _check_text(what: str, text: str | None, longest: int) -> None:
+def _check_text(subject: str, text: str | None, longest: int) -> None:
     if text is None:
         return
     if not text or len(text) > longest:
-        raise SightlineError(f"{what} has {len(text)} characters; 1 to {longest} are possible")
+        raise SightlineError(f"{subject} has {len(text)} characters; 1 to {longest} are possible")
     if not text.isprintable():
-        raise SightlineError(f"{what} has control characters in it")
+        raise SightlineError(f"{subject} has control characters in it")
 
 
 @contextmanager
-def clashes_explained() -> Iterator[None]:
-    """Say in one line whose e-mail address or code it is already."""
+def unique_conflicts() -> Iterator[None]:
+    """Raise ConflictError for an e-mail address or code that another employee has."""
     try:
         yield
     except psycopg.errors.UniqueViolation as error:
         column = (error.diag.constraint_name or "").removeprefix("employees_").removesuffix("_key")
-        what = {"email": "e-mail address", "employee_id_code": "code"}.get(column, column)
-        raise ConflictError(f"somebody else has this {what} already") from error
+        label = {"email": "e-mail address", "employee_id_code": "code"}.get(column, column)
+        raise ConflictError(f"somebody else has this {label} already") from error
 
 
 def lock_enrolment(cursor: Cursor) -> None:
@@ -106,13 +106,13 @@ def lock_enrolment(cursor: Cursor) -> None:
 
 
 def count(db: Connection) -> int:
-    """How many people are enrolled."""
+    """Return the number of employees."""
     (people,) = db.execute("SELECT count(*) FROM employees").fetchone() or (0,)
     return int(people)
 
 
 def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool]:
-    """The person of a name, locked, with the details set; True where they are new."""
+    """Lock or add the employee of a name and set the details; return the id, and True if added."""
     new = uuid4()
     cursor.execute(
         "INSERT INTO employees (id, global_id, name) VALUES (%s, %s, %s)"
@@ -126,7 +126,7 @@ def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool
 
 
 def lock(cursor: Cursor, name: str) -> UUID:
-    """Lock the row of the person of a name. Raises NotFoundError where there is none."""
+    """Lock an employee's row by name; return the id. Raises NotFoundError."""
     cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,))
     row = cursor.fetchone()
     if row is None:
@@ -135,7 +135,7 @@ def lock(cursor: Cursor, name: str) -> UUID:
 
 
 def lock_id(cursor: Cursor, person: UUID) -> str:
-    """Lock the row of a person; their name. Raises NotFoundError where there is none."""
+    """Lock an employee's row by id; return the name. Raises NotFoundError."""
     cursor.execute("SELECT name FROM employees WHERE id = %s FOR UPDATE", (person,))
     row = cursor.fetchone()
     if row is None:
@@ -144,27 +144,28 @@ def lock_id(cursor: Cursor, person: UUID) -> str:
 
 
 def update(cursor: Cursor, person: UUID, details: Details) -> bool:
-    """Set what is given; whether that changes anything."""
-    given = details.checked().given()
-    if not given:
+    """Set an employee's details; return True if that changes anything."""
+    changes = details.checked().given()
+    if not changes:
         return False
-    columns = ", ".join(f"{name} = %({name})s" for name in given)
-    differs = " OR ".join(f"{name} IS DISTINCT FROM %({name})s" for name in given)
+    columns = ", ".join(f"{name} = %({name})s" for name in changes)
+    differs = " OR ".join(f"{name} IS DISTINCT FROM %({name})s" for name in changes)
     cursor.execute(
         f"UPDATE employees SET {columns} WHERE id = %(id)s AND ({differs})",  # noqa: S608 - ours
-        given | {"id": person},
+        changes | {"id": person},
     )
     return cursor.rowcount > 0
 
 
 def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look) -> None:
-    """Add one template. Raises PhotoError when the person has as many as can be kept."""
+    """Add a template. Raises PhotoError TOO_MANY_PHOTOS."""
     cursor.execute(
         "SELECT count(*) FROM face_templates WHERE employee_id = %s AND pack = %s", (person, pack)
     )
-    if cast(tuple[int], cursor.fetchone())[0] >= MAX_LOOKS:
+    if cast(tuple[int], cursor.fetchone())[0] >= MAX_TEMPLATES:
         raise PhotoError(
-            Reason.TOO_MANY_PHOTOS, f"this person has {MAX_LOOKS} photos already: that is enough"
+            Reason.TOO_MANY_PHOTOS,
+            f"this person has {MAX_TEMPLATES} photos already: that is enough",
         )
     template = uuid4()
     columns = face_columns.to_columns(cursor, face_columns.of_template(template), look.vector)
@@ -179,24 +180,26 @@ def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look
     )
 
 
-def look_id(cursor: Cursor, person: UUID, pack: str, look: Look, distance: float) -> UUID | None:
-    """The person's template nearest to a look, within a cosine distance."""
-    away = {
+def nearest_template(
+    cursor: Cursor, person: UUID, pack: str, look: Look, max_distance: float
+) -> UUID | None:
+    """Return the id of the person's template nearest to a photo's, within a cosine distance."""
+    distances = {
         template: 1.0 - float(np.dot(look.vector.astype(np.float64), face))
-        for template, face in named_templates(cursor, person, pack).items()
+        for template, face in templates_by_id(cursor, person, pack).items()
     }
-    nearest = min(away, key=lambda template: away[template], default=None)
-    return nearest if nearest is not None and away[nearest] < distance else None
+    nearest = min(distances, key=lambda template: distances[template], default=None)
+    return nearest if nearest is not None and distances[nearest] < max_distance else None
 
 
 def publish(cursor: Cursor, person: UUID) -> None:
-    """Raise the person's revision and tell the gallery what they are now."""
+    """Raise the employee's revision and enqueue their gallery record."""
     cursor.execute("UPDATE employees SET revision = revision + 1 WHERE id = %s", (person,))
     enqueue(cursor, GALLERY.name, str(person), told(cursor, person).SerializeToString())
 
 
 def told(cursor: Cursor, person: UUID) -> pb.GalleryPerson:
-    """What the gallery is told of a person as they are now. Raises NotFoundError."""
+    """Build an employee's gallery record. Raises NotFoundError."""
     cursor.execute(
         "SELECT name, status, is_authorized, revision FROM employees WHERE id = %s", (person,)
     )
@@ -233,13 +236,13 @@ def _template(
 
 
 def everybody(cursor: Cursor) -> list[UUID]:
-    """The ids of all who are enrolled."""
+    """Return the ids of all employees."""
     cursor.execute("SELECT id FROM employees ORDER BY id")
     return [row[0] for row in cursor]
 
 
-# Logs keep the name as a text. What is told of them from now on finds nobody with that id.
-_UNNAMED = """
+# Logs keep the name as text. Sightings that come later find no employee of that id.
+_REMOVE_NAME = """
 WITH unnamed AS (
     UPDATE snapshot_owners SET persons_name = NULL
     WHERE global_id = %(global_id)s AND persons_name IS NOT NULL RETURNING sighting_id
@@ -260,10 +263,10 @@ INSERT INTO stale_persons (global_id) SELECT DISTINCT global_id FROM tracks ON C
 
 
 def remove(cursor: Cursor, person: UUID) -> list[str]:
-    """Delete a person with their templates, take their name off their snapshots, tell the gallery.
+    """Delete an employee with templates and name, and enqueue the gallery's tombstone.
 
     Returns the keys of their photos, which become stale objects: `manage` deletes them, or the
-    snapshot sink. Lock the corrections (`overlay`) before the person.
+    snapshot sink. The caller locks the corrections (`overlay`) before the employee.
     """
     identity_corrections.lock(cursor)
     photos = photo_urls(cursor, person)
@@ -279,13 +282,13 @@ def remove(cursor: Cursor, person: UUID) -> list[str]:
 
 
 def unname(cursor: Cursor, person: int) -> None:
-    """Take the name and the looks of somebody who was removed off their tracks and pictures."""
-    cursor.execute(_UNNAMED, {"global_id": person})
+    """Delete a removed employee's name and embeddings from their tracks and snapshots."""
+    cursor.execute(_REMOVE_NAME, {"global_id": person})
     forget_faces(cursor, person)
 
 
 def photo_urls(cursor: Cursor, person: UUID, pack: str | None = None) -> list[str]:
-    """Keys of a person's stored photos, the oldest first: all, or those that a pack knows."""
+    """Return the keys of a person's photos, the oldest first: all, or only a pack's."""
     cursor.execute(
         "SELECT photo_url FROM face_templates WHERE employee_id = %(person)s"
         " AND photo_url IS NOT NULL AND (%(pack)s::text IS NULL OR pack = %(pack)s)"
@@ -306,13 +309,13 @@ GROUP BY e.id ORDER BY e.name
 
 
 def listed(db: Connection) -> Sequence[dict[str, Any]]:
-    """Everybody enrolled, by name."""
+    """Return all employees ordered by name, as dicts of their columns."""
     with db.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_LIST).fetchall()
 
 
 def shown(db: Connection, name: str) -> dict[str, Any]:
-    """All that is kept of one person, vectors left out. Raises SightlineError."""
+    """Return an employee's row and templates, without vectors. Raises SightlineError."""
     with db.cursor(row_factory=dict_row) as cursor:
         person = cursor.execute("SELECT * FROM employees WHERE name = %s", (name,)).fetchone()
         if person is None:

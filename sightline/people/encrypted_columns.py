@@ -1,4 +1,4 @@
-"""What tables hold that is to be sealed: faces in two columns each, and bytes in one."""
+"""Encrypted columns of tables: embeddings in two columns each, and bytes in one."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -16,98 +16,98 @@ from sightline.storage.encryption_keys import PLAIN
 from sightline.storage.face_columns import Place
 
 Cursor = psycopg.Cursor[TupleRow]
-Found = tuple[Any, str, bytes]
-"""The key of a row, what it is sealed as, and what there is, sealed or not."""
+StoredValue = tuple[Any, str, bytes]
+"""Key of a row, encryption context of its value, and the value, encrypted or plain."""
 
 log = logging.getLogger(__name__)
 
 
 def of_pending(sighting: UUID | str) -> str:
-    """What the picture of a sighting that waits for its person is sealed as."""
+    """Return the encryption context of the picture of a sighting that waits for its person."""
     return f"pending_snapshots/{sighting}/jpeg"
 
 
 class Column(Protocol):
-    """What a table holds that is to be sealed."""
+    """A column whose values are encrypted."""
 
     @property
     def table(self) -> str:
-        """Whose column it is."""
+        """Table of the column."""
         ...
 
     @property
     def key(self) -> str:
-        """The column that tells its rows apart."""
+        """Primary key of the table."""
         ...
 
     def sealed(self) -> sql.Composable:
-        """The column of what is sealed."""
+        """Return the column of the encrypted value."""
         ...
 
     def plain(self) -> sql.Composable:
-        """The condition for what is not sealed."""
+        """Return the condition of a plain value."""
         ...
 
-    def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[Found]:
-        """What there is in `rows`, "FROM table WHERE ...", of which the keys are parameters."""
+    def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[StoredValue]:
+        """Yield the values of `rows`, "FROM table WHERE ...", with the keys as parameters."""
         ...
 
-    def write(self, cursor: Cursor, table: sql.Identifier, found: Found) -> None:
-        """Write what was sealed in place of what there was."""
+    def write(self, cursor: Cursor, table: sql.Identifier, value: StoredValue) -> None:
+        """Replace a stored value by its encrypted form."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
-    """A face: plain in one column, or sealed in the other."""
+class EmbeddingColumns:
+    """An embedding, plain in one column or encrypted in another."""
 
     place: Place
 
     @property
     def table(self) -> str:
-        """Whose columns they are."""
+        """Table of the columns."""
         return self.place.table
 
     @property
     def key(self) -> str:
-        """The column that tells its rows apart."""
+        """Primary key of the table."""
         return self.place.key
 
     def sealed(self) -> sql.Composable:
-        """The column of the sealed face."""
+        """Return the column of the encrypted embedding."""
         return sql.Identifier(self.place.sealed)
 
     def plain(self) -> sql.Composable:
-        """The condition for a plain face."""
+        """Return the condition of a plain embedding."""
         return sql.SQL("{} IS NOT NULL").format(sql.Identifier(self.place.plain))
 
-    def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[Found]:
-        """The faces of rows; of a person's of before it is not known which track it was of."""
+    def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[StoredValue]:
+        """Yield the embeddings of rows; a row without a track gets a new context."""
         query = sql.SQL("SELECT {key}, {known_as}, {plain}, {sealed} {rows}")
         with cursor.connection.cursor(binary=True) as reader:
-            reader.execute(query.format(rows=rows, **self._words()), (keys,))
-            found = reader.fetchall()
-        for row, known_as, plain, sealed in found:
+            reader.execute(query.format(rows=rows, **self._identifiers()), (keys,))
+            values = reader.fetchall()
+        for row, known_as, plain, sealed in values:
             name = self.place.name(known_as or uuid4())
             yield row, name, sealed or plain.to_numpy().astype("<f4").tobytes()
 
-    def write(self, cursor: Cursor, table: sql.Identifier, found: Found) -> None:
-        """Write the sealed face, and no other."""
-        row, name, sealed = found
+    def write(self, cursor: Cursor, table: sql.Identifier, value: StoredValue) -> None:
+        """Write the encrypted embedding and delete the plain one."""
+        row, name, sealed = value
         query = sql.SQL(
             "UPDATE {table} SET {plain} = NULL, {sealed} = %s, {known_as} = %s WHERE {key} = %s"
         )
         known_as = name.split("/")[1]
-        cursor.execute(query.format(table=table, **self._words()), (sealed, known_as, row))
+        cursor.execute(query.format(table=table, **self._identifiers()), (sealed, known_as, row))
 
-    def _words(self) -> dict[str, sql.Composable]:
+    def _identifiers(self) -> dict[str, sql.Composable]:
         names = ("key", "known_as", "plain", "sealed")
         return {name: sql.Identifier(getattr(self.place, name)) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
-class Bytes:
-    """Bytes of one column, sealed or not."""
+class BytesColumn:
+    """Bytes in a single column, encrypted or plain."""
 
     table: str
     key: str
@@ -116,35 +116,37 @@ class Bytes:
     name: Callable[..., str]
 
     def sealed(self) -> sql.Composable:
-        """The column."""
+        """Return the column."""
         return sql.Identifier(self.column)
 
     def plain(self) -> sql.Composable:
-        """The condition for bytes that do not begin as what is sealed."""
+        """Return the condition of bytes without the mark of encrypted data."""
         return sql.SQL("substring({}, 1, {}) <> {}").format(self.sealed(), len(MARK), MARK)
 
-    def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[Found]:
-        """The bytes of rows."""
+    def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[StoredValue]:
+        """Yield the bytes of rows."""
         columns = sql.SQL(", ").join(map(sql.Identifier, (self.key, self.column, *self.known_as)))
         cursor.execute(sql.SQL("SELECT {} {}").format(columns, rows), (keys,))
         for row, data, *known_as in cursor.fetchall():
             yield row, self.name(*known_as), data
 
-    def write(self, cursor: Cursor, table: sql.Identifier, found: Found) -> None:
-        """Write the sealed bytes."""
-        row, _name, sealed = found
+    def write(self, cursor: Cursor, table: sql.Identifier, value: StoredValue) -> None:
+        """Write the encrypted bytes."""
+        row, _name, sealed = value
         query = sql.SQL("UPDATE {} SET {} = %s WHERE {} = %s")
         cursor.execute(query.format(table, self.sealed(), sql.Identifier(self.key)), (sealed, row))
 
 
-FACES = tuple(map(Face, (face_columns.TEMPLATES, face_columns.TRACKS, face_columns.PERSONS)))
+FACES = tuple(
+    map(EmbeddingColumns, (face_columns.TEMPLATES, face_columns.TRACKS, face_columns.PERSONS))
+)
 
 COLUMNS: tuple[Column, ...] = (
     *FACES,
-    Bytes(
+    BytesColumn(
         "pending_snapshots", "sighting_id", "jpeg", ("sighting_id",), of_pending
     ),
-    Bytes(
+    BytesColumn(
         "outbox", "id", "value", ("topic", "key"),
         lambda topic, key: outbox.name_of(topic, key.decode()),
     ),
@@ -154,7 +156,7 @@ COLUMNS: tuple[Column, ...] = (
 def count_keys(
     db: psycopg.Connection[Any], column: Column, table: tuple[str, str]
 ) -> Iterator[tuple[str, int]]:
-    """With which keys how many rows of a table are sealed; `PLAIN` stands for none."""
+    """Yield (key id, number of rows) of a table; `PLAIN` stands for no key."""
     query = sql.SQL(
         "SELECT CASE WHEN {plain} THEN {word}"
         " ELSE encode(substring({sealed}, {first}, {size}), 'hex') END, count(*)"
@@ -167,7 +169,7 @@ def count_keys(
 
 
 def stale(ring: Ring, column: Column, table: sql.Identifier) -> sql.Composable:
-    """`FROM table WHERE ...`: the rows that the ring's key of now has not sealed."""
+    """Return `FROM table WHERE ...` of the rows not encrypted with the ring's current key."""
     head = MARK + ring.current
     return sql.SQL("FROM {} WHERE ({} OR substring({}, 1, {}) <> {})").format(
         table, column.plain(), column.sealed(), len(head), head
@@ -177,9 +179,9 @@ def stale(ring: Ring, column: Column, table: sql.Identifier) -> sql.Composable:
 def seal(
     cursor: Cursor, ring: Ring, column: Column, table: sql.Identifier, keys: list[Any]
 ) -> list[str]:
-    """Seal the stale ones among rows, in the caller's transaction; what does not open.
+    """Encrypt rows with the current key in the caller's transaction; return undecryptable ones.
 
-    Raises MissingKeyError for what is sealed with a key that is not in the ring.
+    Raises MissingKeyError for a value whose key is not in the ring.
     """
     chosen = sql.SQL("{} AND {} = ANY(%s) FOR UPDATE").format(
         stale(ring, column, table), sql.Identifier(column.key)

@@ -1,4 +1,4 @@
-"""Enrolment: photos to templates, photos to the object store, the person to the gallery."""
+"""Enrolment: templates from photos, photos to the object store, the employee to the gallery."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,26 +11,25 @@ from sightline.audit import trail
 from sightline.identity.calibration import Calibration
 from sightline.identity.calibration_store import in_force
 from sightline.models.packs import ModelPack
-from sightline.people import employees
+from sightline.people import employees, template_similarity
 from sightline.people.employees import Cursor, Details
-from sightline.people.enrolment_linking import link_strangers
+from sightline.people.enrolment_linking import link_unknown_persons
 from sightline.people.photos import Look, Photo, examine, look
-from sightline.people.template_similarity import check_agreement, check_nobody_else, templates
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
 from sightline.storage.objects import ObjectStore, open_store, safe_name
 
-_SAME_PHOTO = 1e-4
-"""Cosine distance under which a template is the same photo once more."""
+_SAME_PHOTO_DISTANCE = 1e-4
+"""Cosine distance below which two templates are of the same photo."""
 
-_ASKED_WRONGLY = 0.01
-"""Of people whose face nobody has, so many are taken for somebody who is enrolled, and `anyway`
-has to say that they are not. More than may be named wrongly: to have one person under two names
-is worse, for neither is found any more."""
+_FALSE_ALARM_RATE = 0.01
+"""Fraction of people not yet enrolled whose photo is refused as somebody else's, so that `anyway`
+is needed. It is above the rate of false names, because one person enrolled under two names is
+worse: the matcher names neither."""
 
 _ORPHANED_AFTER = timedelta(hours=1)
-"""No enrolment takes as long."""
+"""Longer than any enrolment takes."""
 
 _STALE = """
 INSERT INTO stale_objects (key, stale_at) VALUES (%s, now() + %s)
@@ -40,25 +39,25 @@ ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What enrolling has done."""
+    """Result of an enrolment."""
 
     person_id: UUID
     name: str
     is_new: bool
-    added: int  # photos that were not there before
+    added: int  # number of new photos
     pack: str
     face_id: UUID
-    """Of the best template among the photos given."""
+    """Id of the best template among the photos."""
     global_id: int
     changed: bool
-    """Whether there is anything that was not so before."""
+    """True if anything about the person has changed."""
     linked: list[int]
-    """Global ids of strangers who turned out to be this person."""
+    """Global ids of unknown persons merged into this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What refreshing one person has done: photos embedded, and why others could not be."""
+    """Result of a refresh of one person: photos embedded, and the reasons for refused ones."""
 
     name: str
     added: int
@@ -75,20 +74,20 @@ def enrol(
     new_only: bool = False,
     anyway: bool = False,
 ) -> Enrolled:
-    """Enrol a person, or add photos to the one of that name; all of it or nothing.
+    """Enrol a person, or add photos to the person of that name, in one transaction.
 
-    `anyway` takes photos that disagree, and a face that somebody else is enrolled with (twins).
+    `anyway` accepts photos that disagree, and a face that another person is enrolled with (twins).
 
-    Raises SightlineError for a name or a detail that cannot be taken, PhotoError for a photo,
-    ConflictError for somebody else's e-mail address or code, and with `new_only` for a name.
+    Raises SightlineError for an invalid name or detail, PhotoError for a refused photo, and
+    ConflictError for an e-mail address, code or, with `new_only`, name that is in use.
     """
     name = employees.checked_name(name)
     details = details.checked()
     if not photos:
         raise SightlineError("give at least one photo")
-    looks = [look(photo, pack, settings) for photo in photos]
+    templates = [look(photo, pack, settings) for photo in photos]
     with connect(settings, autocommit=True) as db:
-        # Undone before the transaction is, while nobody else can take the same keys.
+        # Objects are deleted before the transaction is rolled back, while their keys are locked.
         with db.transaction(), db.cursor() as cursor, _objects(settings, cursor) as put:
             employees.lock_enrolment(cursor)
             people = employees.count(db)
@@ -97,19 +96,21 @@ def enrol(
             person, is_new = employees.find_or_add(cursor, name, Details())
             if new_only and not is_new:
                 raise ConflictError(f"{name} is enrolled already")
-            with employees.clashes_explained():
+            with employees.unique_conflicts():
                 updated = employees.update(cursor, person, details)
             if not anyway:
-                _check(cursor, pack.id, person, looks, calibration, people)
-            added = sum([_add(cursor, put, person, name, pack.id, one) for one in looks])
+                _check(cursor, pack.id, person, templates, calibration, people)
+            added = sum(
+                [_add(cursor, put, person, name, pack.id, template) for template in templates]
+            )
             changed = is_new or updated or added > 0
             if changed:
                 employees.publish(cursor, person)
-            face = _face_id(cursor, person, pack.id, looks)
+            face = _face_id(cursor, person, pack.id, templates)
             trail.seal(cursor, global_id(str(person)))
-        with db.transaction():  # on its own, for it has to wait for those who write the logs
-            shots = settings.match.newcomer_shots
-            linked = link_strangers(db.cursor(), pack.id, person, scale, shots)
+        with db.transaction():  # a second one: it waits for the writers of the logs
+            observations = settings.match.newcomer_shots
+            linked = link_unknown_persons(db.cursor(), pack.id, person, scale, observations)
     return Enrolled(
         person_id=person,
         name=name,
@@ -127,55 +128,58 @@ def _check(
     cursor: Cursor,
     pack: str,
     person: UUID,
-    looks: Sequence[Look],
+    templates: Sequence[Look],
     calibration: Calibration,
     people: int,
 ) -> None:
-    agree = calibration.scale(people, _ASKED_WRONGLY).agree
-    check_agreement(templates(cursor, person, pack), looks, agree)
-    # No rate is promised below what was measured: there it asks more often.
-    rate = max(_ASKED_WRONGLY / max(people, 1), calibration.supported)
-    check_nobody_else(cursor, pack, person, looks, calibration.threshold(1, rate))
+    agree = calibration.scale(people, _FALSE_ALARM_RATE).agree
+    template_similarity.check_agreement(
+        template_similarity.templates(cursor, person, pack), templates, agree
+    )
+    # Below the measured rates no threshold is promised: more photos are refused there.
+    rate = max(_FALSE_ALARM_RATE / max(people, 1), calibration.supported)
+    threshold = calibration.threshold(1, rate)
+    template_similarity.check_not_enrolled(cursor, pack, person, templates, threshold)
 
 
-def _face_id(cursor: Cursor, person: UUID, pack: str, looks: Sequence[Look]) -> UUID:
-    best = max(looks, key=lambda one: one.quality)
-    face = employees.look_id(cursor, person, pack, best, _SAME_PHOTO)
+def _face_id(cursor: Cursor, person: UUID, pack: str, templates: Sequence[Look]) -> UUID:
+    best = max(templates, key=lambda template: template.quality)
+    face = employees.nearest_template(cursor, person, pack, best, _SAME_PHOTO_DISTANCE)
     if face is None:
-        raise AssertionError("a look that was just added is not there")
+        raise AssertionError("a template that was just added is not there")
     return face
 
 
 def refresh(settings: Settings, pack: ModelPack) -> Iterator[Refreshed]:
-    """Embed everybody's stored photos with a pack that does not know them yet."""
+    """Embed all stored photos that have no template of the pack yet, person by person."""
     store = open_store(settings)
     with connect(settings) as db:
         for row in employees.listed(db):
             db.commit()
             try:
-                yield _refresh_one(db, store, settings, pack, row["name"])
+                yield _refresh_person(db, store, settings, pack, row["name"])
             except NotFoundError:
                 db.rollback()  # removed since the list was read
             db.commit()
 
 
-def _refresh_one(
+def _refresh_person(
     db: Connection, store: ObjectStore, settings: Settings, pack: ModelPack, name: str
 ) -> Refreshed:
     refused: list[str] = []
     added = 0
     with db.cursor() as cursor:
         person = employees.lock(cursor, name)
-        known = employees.photo_urls(cursor, person, pack.id)
+        embedded = employees.photo_urls(cursor, person, pack.id)
         for key in employees.photo_urls(cursor, person):
-            if key in known:
+            if key in embedded:
                 continue
             try:
-                one = examine(store.get(key), key, pack, settings)
+                template = examine(store.get(key), key, pack, settings)
             except SightlineError as error:
                 refused.append(str(error))
                 continue
-            employees.add_look(cursor, person, pack.id, key, one)
+            employees.add_look(cursor, person, pack.id, key, template)
             added += 1
         if added:
             employees.publish(cursor, person)
@@ -188,20 +192,20 @@ def _add(
     person: UUID,
     name: str,
     pack: str,
-    one: Look,
+    template: Look,
 ) -> bool:
-    """Add a photo unless the person has it; True where it was added."""
-    if employees.look_id(cursor, person, pack, one, _SAME_PHOTO) is not None:
+    """Add a photo unless the person has it; return True if it was added."""
+    if employees.nearest_template(cursor, person, pack, template, _SAME_PHOTO_DISTANCE) is not None:
         return False
-    taken = set(employees.photo_urls(cursor, person))
-    key = next(key for key in _photo_keys(name) if key not in taken)
-    put(key, one.jpeg)
-    employees.add_look(cursor, person, pack, key, one)
+    used = set(employees.photo_urls(cursor, person))
+    key = next(key for key in _photo_keys(name) if key not in used)
+    put(key, template.jpeg)
+    employees.add_look(cursor, person, pack, key, template)
     return True
 
 
 def _photo_keys(name: str) -> Iterator[str]:
-    """NAME.jpg, NAME-2.jpg, ... : no other person's name makes one of these."""
+    """Yield NAME.jpg, NAME-2.jpg, ... : no other person's name makes one of these."""
     stem = f"enrollment_photos/{safe_name(name)}"
     yield f"{stem}.jpg"
     number = 2
@@ -212,17 +216,17 @@ def _photo_keys(name: str) -> Iterator[str]:
 
 @contextmanager
 def _objects(settings: Settings, cursor: Cursor) -> Iterator[Callable[[str, bytes], None]]:
-    """A way to write objects that are gone again when what follows fails.
+    """Give a function that writes objects; they are deleted if the block fails.
 
-    Whatever becomes of this process: each is noted as stale first, for the snapshot sink to
-    delete, and the transaction that says otherwise may never commit.
+    Should the process die, each object is recorded as stale first, so that the snapshot sink
+    deletes it unless the cursor's transaction commits.
     """
     store = open_store(settings)
     written: list[str] = []
-    with connect(settings, autocommit=True) as notes:
+    with connect(settings, autocommit=True) as stale_objects:
 
         def put(key: str, data: bytes) -> None:
-            notes.execute(_STALE, (key, _ORPHANED_AFTER))
+            stale_objects.execute(_STALE, (key, _ORPHANED_AFTER))
             cursor.execute("DELETE FROM stale_objects WHERE key = %s", (key,))
             written.append(key)
             store.put(key, data, "image/jpeg")

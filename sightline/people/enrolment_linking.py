@@ -1,4 +1,4 @@
-"""Strangers whom the cameras have met, and who have enrolled since: they keep their history."""
+"""Links unknown persons to the employee they enrol as, so that they keep their history."""
 
 import math
 from uuid import UUID
@@ -17,80 +17,87 @@ _MADE_BY = "enrolment"
 
 _NEAR = """
 SELECT global_id FROM (
-    SELECT global_id, {vector} <=> %(vector)s AS away FROM {table} WHERE {indexed}
+    SELECT global_id, {vector} <=> %(vector)s AS distance FROM {table} WHERE {indexed}
     ORDER BY {distance} LIMIT %(rows)s) AS near
-WHERE 1 - away >= %(threshold)s
+WHERE 1 - distance >= %(threshold)s
 """
 
-# Whom nobody has enrolled, merged, or told apart from this person.
-_STRANGERS = """
-SELECT stranger.global_id, stranger.face_track, stranger.face_embedding,
-    stranger.face_embedding_sealed
-FROM detected_persons stranger
-WHERE stranger.global_id = ANY(%(near)s) AND stranger.embedding_pack = %(pack)s
-    AND NOT EXISTS (SELECT FROM employees WHERE employees.global_id = stranger.global_id)
-    AND NOT EXISTS (SELECT FROM person_aliases WHERE person_aliases.global_id = stranger.global_id)
+# Persons who are neither enrolled nor merged, and have no cannot-link to this employee.
+_UNKNOWN_PERSONS = """
+SELECT person.global_id, person.face_track, person.face_embedding, person.face_embedding_sealed
+FROM detected_persons person
+WHERE person.global_id = ANY(%(near)s) AND person.embedding_pack = %(pack)s
+    AND NOT EXISTS (SELECT FROM employees WHERE employees.global_id = person.global_id)
+    AND NOT EXISTS (SELECT FROM person_aliases WHERE person_aliases.global_id = person.global_id)
     AND NOT EXISTS (SELECT FROM not_same
-        WHERE not_same.global_id = least(stranger.global_id, %(own)s)
-        AND other_global_id = greatest(stranger.global_id, %(own)s))
-ORDER BY stranger.first_seen, stranger.global_id
+        WHERE not_same.global_id = least(person.global_id, %(own)s)
+        AND other_global_id = greatest(person.global_id, %(own)s))
+ORDER BY person.first_seen, person.global_id
 """
 
-_ROWS = 50
-"""Strangers near to one look; the cameras do not make more of one face."""
+_NEAREST_ROWS = 50
+"""Unknown persons searched per template; the cameras do not make more of one face."""
 
-_PROBES = 10
-"""The latest looks: for those before them this was done before."""
+_QUERY_TEMPLATES = 10
+"""The newest templates that are searched with; earlier ones were searched when added."""
 
 
-def link_strangers(cursor: Cursor, pack: str, person: UUID, scale: Scale, shots: int) -> list[int]:
-    """Merge the strangers who are safely this person into them; their global ids.
+def link_unknown_persons(
+    cursor: Cursor, pack: str, person: UUID, scale: Scale, observations: int
+) -> list[int]:
+    """Merge unknown persons who are safely this employee into them; return their global ids.
 
-    `shots` is how many agreeing ones a stranger is made of at least. Held to what the matcher
-    asks for a name: the threshold, and a clear lead over everybody else who is enrolled.
+    `observations` is the smallest number of agreeing observations of an unknown person. The
+    conditions are the matcher's for a name: the threshold, and a lead over every other employee.
     """
-    own = templates(cursor, person, pack)
-    threshold = scale.threshold(shots)
-    if not own or not math.isfinite(threshold):
+    own_templates = templates(cursor, person, pack)
+    threshold = scale.threshold(observations)
+    if not own_templates or not math.isfinite(threshold):
         return []
-    near = _near(cursor, pack, [mean_of(own), *own[-_PROBES:]], threshold)
+    near = _near(
+        cursor, pack, [mean_of(own_templates), *own_templates[-_QUERY_TEMPLATES:]], threshold
+    )
     if not near:
         return []
-    identity_corrections.lock(cursor)  # first of all locks
+    identity_corrections.lock(cursor)  # always the first lock
     global_id = ids.global_id(str(person))
-    cursor.execute(_STRANGERS, {"near": near, "pack": pack, "own": global_id})
+    cursor.execute(_UNKNOWN_PERSONS, {"near": near, "pack": pack, "own": global_id})
     linked = []
-    for stranger, track, *columns in cursor.fetchall():
+    for unknown_id, track, *columns in cursor.fetchall():
         face = face_columns.from_columns(cursor, face_columns.of_track(track), *columns)
         if face is None:
             continue
-        if score(face, own) >= threshold and _leads(cursor, pack, person, face, own, scale):
-            corrections.merge(cursor, stranger, global_id, _MADE_BY)
-            linked.append(stranger)
+        if score(face, own_templates) >= threshold and _leads(
+            cursor, pack, person, face, own_templates, scale
+        ):
+            corrections.merge(cursor, unknown_id, global_id, _MADE_BY)
+            linked.append(unknown_id)
     return linked
 
 
-def _near(cursor: Cursor, pack: str, probes: list[Vector], threshold: float) -> list[int]:
-    """Whom the cameras have met who may reach a threshold.
+def _near(cursor: Cursor, pack: str, queries: list[Vector], threshold: float) -> list[int]:
+    """Return the global ids of persons whose score may reach a threshold.
 
-    A score is the mean of two cosines, to the best look and to the mean of all: one of the two
-    reaches it then.
+    A score is the mean of two cosines, to the best template and to the mean template: if the
+    score reaches the threshold, so does at least one of the two.
     """
-    vector_indexes.widen(cursor, _ROWS)
-    found: set[int] = set()
-    query = sql.SQL(_NEAR).format(**vector_indexes.near("person_faces", pack, len(probes[0])))
-    is_sealing = sealing_of(cursor).is_on
-    for probe in probes:
-        cursor.execute(query, {"vector": probe, "rows": _ROWS, "threshold": threshold})
-        found.update(row[0] for row in cursor)
-        if is_sealing:
-            near = encrypted_search.nearest(cursor, face_columns.PERSONS, pack, probe, _ROWS)
-            found.update(stranger for stranger, cosine in near if cosine >= threshold)
-    return sorted(found)
+    vector_indexes.widen(cursor, _NEAREST_ROWS)
+    persons: set[int] = set()
+    statement = sql.SQL(_NEAR).format(**vector_indexes.near("person_faces", pack, len(queries[0])))
+    is_encrypting = sealing_of(cursor).is_on
+    for query in queries:
+        cursor.execute(statement, {"vector": query, "rows": _NEAREST_ROWS, "threshold": threshold})
+        persons.update(row[0] for row in cursor)
+        if is_encrypting:
+            near = encrypted_search.nearest(
+                cursor, face_columns.PERSONS, pack, query, _NEAREST_ROWS
+            )
+            persons.update(person for person, cosine in near if cosine >= threshold)
+    return sorted(persons)
 
 
 def _leads(
-    cursor: Cursor, pack: str, person: UUID, face: Vector, own: list[Vector], scale: Scale
+    cursor: Cursor, pack: str, person: UUID, face: Vector, own_templates: list[Vector], scale: Scale
 ) -> bool:
-    others = nearest(cursor, pack, face, but=person)
-    return not others or score(face, own) - others[0].score >= scale.lead
+    candidates = nearest(cursor, pack, face, exclude=person)
+    return not candidates or score(face, own_templates) - candidates[0].score >= scale.lead

@@ -1,7 +1,7 @@
-"""Has this person ever been here? A vector in; tracks, or people, that look like it out.
+"""Search of all tracks and persons of all time by an embedding.
 
-The index says what comes near; scores are cosines of the stored vectors themselves. A filter that
-leaves few is searched without the index, which would give up before it met them.
+The index yields the nearest rows; scores are cosines of the stored vectors themselves. A filter
+that few rows pass is searched without the index, which would stop before it reaches them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ from sightline.runtime.errors import SightlineError
 from sightline.storage import encrypted_search, face_columns, vector_indexes
 from sightline.storage.db import Connection, sealing_of
 
-_MARGIN = 20
-"""Rows more than asked for: half precision may put the last ones in another order."""
+_EXTRA_ROWS = 20
+"""Rows read beyond the limit: half precision may order the last ones differently."""
 
 _EXACT_ROWS = 50_000
-"""Tracks that a filter leaves, up to which all of them are compared: tenths of a second."""
+"""Filtered tracks up to which all are compared, which takes tenths of a second."""
 
-_LONGEST_SECONDS = 60
-"""A statement of a search that takes longer is cancelled: one that reads a whole large table."""
+_STATEMENT_TIMEOUT_SECONDS = 60
+"""A longer statement is cancelled: it reads a whole large table."""
 
 _FILTERS = {
     "since": sql.SQL("last_seen >= %(since)s"),
@@ -37,7 +37,7 @@ _FILTERS = {
 }
 
 _BY_INDEX = """
-SELECT track_uuid, {vector} <=> %(vector)s AS away
+SELECT track_uuid, {vector} <=> %(vector)s AS cosine_distance
 FROM {table} JOIN person_tracks USING (track_uuid)
 WHERE {indexed} AND {where}
 ORDER BY {distance} LIMIT %(rows)s
@@ -45,38 +45,39 @@ ORDER BY {distance} LIMIT %(rows)s
 
 # person_tracks has the vectors of track_faces, and no index of them.
 _EXACT = """
-SELECT track_uuid, embedding <=> %(vector)s AS away FROM person_tracks
+SELECT track_uuid, embedding <=> %(vector)s AS cosine_distance FROM person_tracks
 WHERE {where} AND pack = %(pack)s AND vector_dims(embedding) = %(dimension)s
-ORDER BY away LIMIT %(rows)s
+ORDER BY cosine_distance LIMIT %(rows)s
 """
 
-_LEFT = "EXPLAIN (FORMAT JSON) SELECT FROM person_tracks WHERE {where}"
+_PLAN = "EXPLAIN (FORMAT JSON) SELECT FROM person_tracks WHERE {where}"
 
 _TRACKS = """
-SELECT track.global_id, coalesce(employee.name, given.name, track.name, 'Unknown') AS name,
+SELECT track.global_id, coalesce(employee.name, named.name, track.name, 'Unknown') AS name,
     employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, track.last_seen,
-    (first_seen AT TIME ZONE 'UTC')::date AS day, 1 - away AS score, face_quality, confidence,
+    (first_seen AT TIME ZONE 'UTC')::date AS day, 1 - cosine_distance AS score, face_quality,
+    confidence,
     (SELECT snapshot_path FROM access_logs log
      WHERE log.track_uuid = track.track_uuid AND snapshot_path IS NOT NULL
      ORDER BY epoch DESC LIMIT 1) AS snapshot_path
-FROM unnest(%(tracks)s::uuid[], %(aways)s::float8[]) AS near(track_uuid, away)
+FROM unnest(%(tracks)s::uuid[], %(distances)s::float8[]) AS near(track_uuid, cosine_distance)
 JOIN person_tracks track USING (track_uuid)
 LEFT JOIN employees employee ON employee.global_id = track.global_id
-LEFT JOIN person_names given ON given.global_id = track.global_id
-WHERE 1 - away >= %(min_score)s
-ORDER BY away, track_uuid LIMIT %(limit)s
+LEFT JOIN person_names named ON named.global_id = track.global_id
+WHERE 1 - cosine_distance >= %(min_score)s
+ORDER BY cosine_distance, track_uuid LIMIT %(limit)s
 """
 
 _PERSONS = """
 WITH near AS MATERIALIZED (
-    SELECT global_id, {vector} <=> %(vector)s AS away
+    SELECT global_id, {vector} <=> %(vector)s AS cosine_distance
     FROM {table} WHERE {indexed} ORDER BY {distance} LIMIT %(rows)s
 )
-SELECT global_id, 1 - away FROM near WHERE 1 - away >= %(min_score)s
-ORDER BY away, global_id LIMIT %(limit)s
+SELECT global_id, 1 - cosine_distance FROM near WHERE 1 - cosine_distance >= %(min_score)s
+ORDER BY cosine_distance, global_id LIMIT %(limit)s
 """
 
-_LENGTHS = """
+_DIMENSIONS = """
 (SELECT face_dimension(embedding, embedding_sealed) FROM face_templates
  WHERE pack = %(pack)s LIMIT 1)
 UNION (SELECT face_dimension(embedding, embedding_sealed) FROM person_tracks
@@ -95,84 +96,87 @@ def search_tracks(
     until: datetime | None = None,
     camera: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The tracks of all time that look most like a vector, of people and unknown alike.
+    """Search tracks of enrolled and unknown persons by an embedding (d,).
 
-    Best first, at most `limit` with a cosine of `min_score` or more; as dicts with global_id,
-    person_id, name, track_uuid, camera_id, site_id, first_seen, last_seen, day (UTC), score,
-    face_quality, confidence, snapshot_path. `since` and `until` bound when they were here.
+    Returns at most `limit` tracks with a cosine of `min_score` or more, best first, as dicts with
+    global_id, person_id, name, track_uuid, camera_id, site_id, first_seen, last_seen, day (UTC),
+    score, face_quality, confidence, snapshot_path. `since` and `until` bound the time of presence.
 
-    Where `since`, `until` and `camera` leave few tracks the result is exact. Raises SightlineError
-    for a vector that is none, or that is not of the pack, and for a search that takes too long.
+    If few tracks pass `since`, `until` and `camera`, the result is exact. Raises SightlineError
+    for an invalid vector or one of another pack, and for a search that takes too long.
     """
-    words, given = _query("track_faces", pack, vector, limit)
+    sql_parts, values = _parts_and_values("track_faces", pack, vector, limit)
     filters = {"since": since, "until": until, "camera": camera}
     conditions = [_FILTERS[name] for name, value in filters.items() if value is not None]
-    where = sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
-    given |= filters | {"min_score": min_score}
+    condition = sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
+    values |= filters | {"min_score": min_score}
     with db.transaction(), db.cursor() as cursor, _bounded(cursor):
         near = _nearest_tracks(
-            cursor, words | {"where": where}, given, is_filtered=bool(conditions)
+            cursor, sql_parts | {"where": condition}, values, is_filtered=bool(conditions)
         )
         if sealing_of(cursor).is_on:
-            probe = given["vector"].to_numpy()
-            sealed = encrypted_search.nearest(
-                cursor, face_columns.TRACKS, pack, probe, limit, where, given
+            query = values["vector"].to_numpy()
+            encrypted = encrypted_search.nearest(
+                cursor, face_columns.TRACKS, pack, query, limit, condition, values
             )
-            near |= {track: 1 - cosine for track, cosine in sealed}
-        found = {"tracks": list(near), "aways": list(near.values())}
+            near |= {track: 1 - cosine for track, cosine in encrypted}
+        nearest = {"tracks": list(near), "distances": list(near.values())}
         with db.cursor(row_factory=dict_row) as details:
-            rows = details.execute(_TRACKS, given | found).fetchall()
+            rows = details.execute(_TRACKS, values | nearest).fetchall()
     if not rows:
-        _check_length(db, pack, given)
+        _check_dimension(db, pack, values)
     return rows
 
 
 Near = dict[UUID, float]
-"""The cosine distances of tracks."""
+"""Cosine distances by track."""
 
 
 def _nearest_tracks(
     cursor: psycopg.Cursor[TupleRow],
-    words: dict[str, sql.Composable],
-    given: dict[str, Any],
+    sql_parts: dict[str, sql.Composable],
+    values: dict[str, Any],
     *,
     is_filtered: bool,
 ) -> Near:
-    """The tracks that come nearest: by the index, which walks from near to far, or by comparing
-    all that the filters leave, where they are so few that the walk could end before it met them."""
-    if is_filtered and _estimate(cursor, words["where"], given) <= _EXACT_ROWS:
-        return _found(cursor, _EXACT, words, given)
-    vector_indexes.widen(cursor, given["rows"])
-    near = _found(cursor, _BY_INDEX, words, given)
-    if is_filtered and len(near) < given["rows"]:
-        return _found(cursor, _EXACT, words, given)
+    """Return the nearest tracks, by the index or by comparing all tracks that pass the filters.
+
+    The index is walked from near to far, and the walk could end before it reaches the few tracks
+    that pass a narrow filter: those are compared one by one.
+    """
+    if is_filtered and _estimate(cursor, sql_parts["where"], values) <= _EXACT_ROWS:
+        return _distances(cursor, _EXACT, sql_parts, values)
+    vector_indexes.widen(cursor, values["rows"])
+    near = _distances(cursor, _BY_INDEX, sql_parts, values)
+    if is_filtered and len(near) < values["rows"]:
+        return _distances(cursor, _EXACT, sql_parts, values)
     return near
 
 
-def _found(
+def _distances(
     cursor: psycopg.Cursor[TupleRow],
     query: LiteralString,
-    words: dict[str, sql.Composable],
-    given: dict[str, Any],
+    sql_parts: dict[str, sql.Composable],
+    values: dict[str, Any],
 ) -> Near:
-    return dict(cursor.execute(sql.SQL(query).format(**words), given).fetchall())
+    return dict(cursor.execute(sql.SQL(query).format(**sql_parts), values).fetchall())
 
 
 def _estimate(
-    cursor: psycopg.Cursor[TupleRow], where: sql.Composable, given: dict[str, Any]
+    cursor: psycopg.Cursor[TupleRow], condition: sql.Composable, values: dict[str, Any]
 ) -> int:
-    """About how many tracks meet a condition, as the planner takes it from its statistics."""
-    row = cursor.execute(sql.SQL(_LEFT).format(where=where), given).fetchone()
+    """Return the planner's estimate of the number of tracks that meet a condition."""
+    row = cursor.execute(sql.SQL(_PLAN).format(where=condition), values).fetchone()
     return int(row[0][0]["Plan"]["Plan Rows"]) if row else 0
 
 
 @contextmanager
 def _bounded(cursor: psycopg.Cursor[Any]) -> Iterator[None]:
-    """Until the end of the transaction, cancel statements that take too long.
+    """Cancel statements that take too long, until the end of the transaction.
 
-    Raises SightlineError for one that did.
+    Raises SightlineError for a cancelled statement.
     """
-    limit = f"{_LONGEST_SECONDS}s"
+    limit = f"{_STATEMENT_TIMEOUT_SECONDS}s"
     cursor.execute("SELECT set_config('statement_timeout', %s, true)", (limit,))
     try:
         yield
@@ -190,59 +194,59 @@ def search_persons(
     threshold: float = 0.6,
     limit: int = 10,
 ) -> list[tuple[int, float]]:
-    """The persons whose face in `detected_persons` is most like a vector: (global id, cosine).
+    """Search `detected_persons` by an embedding (d,); return (global id, cosine) pairs.
 
-    Best first, at most `limit` from `threshold` on. Raises SightlineError as `search_tracks`.
+    Best first, at most `limit` with `threshold` or more. Raises SightlineError as `search_tracks`.
     """
-    words, given = _query("person_faces", pack, vector, limit)
+    sql_parts, values = _parts_and_values("person_faces", pack, vector, limit)
     with db.transaction(), db.cursor() as cursor, _bounded(cursor):
-        vector_indexes.widen(cursor, limit + _MARGIN)
-        query = sql.SQL(_PERSONS).format(**words)
-        rows = cursor.execute(query, given | {"min_score": threshold}).fetchall()
+        vector_indexes.widen(cursor, limit + _EXTRA_ROWS)
+        statement = sql.SQL(_PERSONS).format(**sql_parts)
+        rows = cursor.execute(statement, values | {"min_score": threshold}).fetchall()
         if sealing_of(cursor).is_on:
-            probe = given["vector"].to_numpy()
-            near = encrypted_search.nearest(cursor, face_columns.PERSONS, pack, probe, limit)
+            query = values["vector"].to_numpy()
+            near = encrypted_search.nearest(cursor, face_columns.PERSONS, pack, query, limit)
             rows += [(person, cosine) for person, cosine in near if cosine >= threshold]
             rows = sorted(rows, key=lambda row: (-row[1], row[0]))[:limit]
     if not rows:
-        _check_length(db, pack, given)
+        _check_dimension(db, pack, values)
     return [(int(person), float(score)) for person, score in rows]
 
 
-def _query(
+def _parts_and_values(
     table: str, pack: str, vector: Sequence[float] | NDArray[np.floating], limit: int
 ) -> tuple[dict[str, sql.Composable], dict[str, Any]]:
     if limit < 1:
         raise SightlineError("the limit has to be 1 or more")
-    probe = _checked(vector)
-    words = vector_indexes.near(table, pack, len(probe))
-    given = {"pack": pack, "dimension": len(probe), "vector": Vector(probe), "limit": limit}
-    return words, given | {"rows": limit + _MARGIN}
+    query = _checked(vector)
+    sql_parts = vector_indexes.near(table, pack, len(query))
+    values = {"pack": pack, "dimension": len(query), "vector": Vector(query), "limit": limit}
+    return sql_parts, values | {"rows": limit + _EXTRA_ROWS}
 
 
-def _check_length(db: Connection, pack: str, given: dict[str, Any]) -> None:
-    """Raise SightlineError where nothing was found because the vector is not of the pack."""
-    length = given["vector"].dimensions()
-    lengths = {row[0] for row in db.execute(_LENGTHS, {"pack": pack})}
-    if lengths and length not in lengths:
+def _check_dimension(db: Connection, pack: str, values: dict[str, Any]) -> None:
+    """Raise SightlineError if the vector's dimension is not that of the pack's vectors."""
+    dimension = values["vector"].dimensions()
+    dimensions = {row[0] for row in db.execute(_DIMENSIONS, {"pack": pack})}
+    if dimensions and dimension not in dimensions:
         raise SightlineError(
-            f"the vector has {length} numbers; those of the pack {pack} have"
-            f" {' or '.join(map(str, sorted(lengths)))}"
+            f"the vector has {dimension} numbers; those of the pack {pack} have"
+            f" {' or '.join(map(str, sorted(dimensions)))}"
         )
 
 
 def _checked(vector: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float32]:
-    """(d,), unit length. Raises SightlineError where that cannot be."""
+    """Normalise a vector (d,) to unit length. Raises SightlineError for an invalid one."""
     try:
-        numbers = np.asarray(vector, np.float64)
+        components = np.asarray(vector, np.float64)
     except (TypeError, ValueError):
         raise SightlineError("a vector is a list of numbers") from None
-    if numbers.ndim != 1 or not 1 <= len(numbers) <= vector_indexes.LONGEST:
+    if components.ndim != 1 or not 1 <= len(components) <= vector_indexes.LONGEST:
         raise SightlineError(f"a vector is a list of 1 to {vector_indexes.LONGEST} numbers")
-    if not np.isfinite(numbers).all():
+    if not np.isfinite(components).all():
         raise SightlineError("the vector has numbers in it that are not finite")
-    largest = float(np.abs(numbers).max())
+    largest = float(np.abs(components).max())
     if largest < np.finfo(np.float32).tiny:
-        raise SightlineError("the vector is zero: it looks like nobody")
-    numbers = numbers / largest  # squares of large numbers overflow
-    return np.asarray(numbers / np.linalg.norm(numbers), np.float32)
+        raise SightlineError("the vector is zero")
+    components = components / largest  # squares of large numbers overflow
+    return np.asarray(components / np.linalg.norm(components), np.float32)

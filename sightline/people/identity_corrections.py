@@ -1,7 +1,8 @@
-"""Who is who by the word of people: the corrections, as they lie over what the matcher decided.
+"""Operators' corrections as an overlay over the matcher's decisions.
 
-Who a track is = where the person lives whom it was given to, or whom the matcher decided. The
-sinks apply it to every decision that they write, the corrections to all that is written.
+The person of a track is the one that a correction gives it, else the one that the matcher has
+decided, each followed to the person it was merged into. The sinks apply the overlay to every
+decision that they write, a correction applies it to the rows already written.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,47 +18,47 @@ CORRECTIONS_LOCK = 0x516874_C0DE
 
 
 UNKNOWN = "Unknown"
-"""What the logs call people whom nobody has named."""
+"""Name of unknown persons in the logs."""
 
 
 def share(cursor: Cursor) -> None:
-    """Keep corrections away until the transaction ends.
+    """Take the corrections' lock in shared mode until the transaction ends.
 
-    Taken before any other lock: a correction waits for whoever has it, so nobody who has it may
-    wait for somebody who wants it.
+    It is the first lock of a transaction: a correction waits for all its holders, so a holder
+    must never wait for a correction.
     """
     cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (CORRECTIONS_LOCK,))
 
 
 def lock(cursor: Cursor) -> None:
-    """Keep everybody away who writes decisions; first of all locks, as in `share`."""
+    """Take the corrections' lock exclusively; like `share`, it is a transaction's first lock."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (CORRECTIONS_LOCK,))
 
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """A person as the logs name them."""
+    """A person's name and authorization as written to the logs."""
 
     global_id: int
-    employee_id: str  # empty for whom nobody has enrolled
-    name: str  # empty for whom nobody has named
+    employee_id: str  # empty for an unknown person
+    name: str  # empty without a name
     is_authorized: bool
     is_forgotten: bool
 
     @property
     def shown(self) -> str:
-        """The name in the logs."""
+        """Name in the logs."""
         return self.name or UNKNOWN
 
     @property
     def access_status(self) -> str:
-        """What `access_logs` calls it."""
+        """Value of `access_logs.access_status`."""
         if not self.employee_id:
             return "unknown"
         return "authorized" if self.is_authorized else "unauthorized"
 
 
-_WHO = """
+_IDENTITIES = """
 SELECT person.global_id, coalesce(employee.id::text, '') AS employee_id,
     coalesce(employee.name, named.name, '') AS name,
     coalesce(employee.is_authorized AND employee.status = 'active', false) AS is_authorized,
@@ -70,30 +71,30 @@ LEFT JOIN person_names named USING (global_id)
 
 _EFFECTIVE = """
 SELECT coalesce(alias.into_global_id, meant.global_id)
-FROM unnest(%s::uuid[], %s::bigint[]) WITH ORDINALITY AS asked(track, decided, number)
-LEFT JOIN track_corrections correction ON correction.track_uuid = asked.track
-CROSS JOIN LATERAL (SELECT coalesce(correction.global_id, asked.decided) AS global_id) AS meant
+FROM unnest(%s::uuid[], %s::bigint[]) WITH ORDINALITY AS decision(track, decided, number)
+LEFT JOIN track_corrections correction ON correction.track_uuid = decision.track
+CROSS JOIN LATERAL (SELECT coalesce(correction.global_id, decision.decided) AS global_id) AS meant
 LEFT JOIN person_aliases alias ON alias.global_id = meant.global_id
-ORDER BY asked.number
+ORDER BY decision.number
 """
 
 
 def effective(cursor: Cursor, decided: Sequence[tuple[str, int]]) -> list[int]:
-    """Whom each track is, given its id and whom the matcher decided; 0 stays 0."""
+    """Return the person of each (track id, decided person) after corrections; 0 stays 0."""
     tracks, persons = [track for track, _person in decided], [person for _track, person in decided]
     cursor.execute(_EFFECTIVE, (tracks, persons))
     return [row[0] for row in cursor]
 
 
 def people(cursor: Cursor, persons: Iterable[int]) -> dict[int, Who]:
-    """What people are called now, by global id."""
+    """Return persons' current names and authorization by global id."""
     with cursor.connection.cursor(row_factory=class_row(Who)) as rows:
-        found = rows.execute(_WHO, (sorted(set(persons)),)).fetchall()
-    return {one.global_id: one for one in found}
+        identities = rows.execute(_IDENTITIES, (sorted(set(persons)),)).fetchall()
+    return {identity.global_id: identity for identity in identities}
 
 
-def alias_of(cursor: Cursor, person: int) -> int:
-    """Whom a person was merged into, or themselves."""
+def merged_into(cursor: Cursor, person: int) -> int:
+    """Return the person that a person was merged into, or the person themselves."""
     cursor.execute("SELECT into_global_id FROM person_aliases WHERE global_id = %s", (person,))
     row = cursor.fetchone()
     return row[0] if row else person

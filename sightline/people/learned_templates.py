@@ -1,4 +1,4 @@
-"""What enrolled people learn from sightings that somebody said were them, and unlearn."""
+"""Templates that employees learn from sightings merged into them, and their removal."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -13,22 +13,22 @@ from sightline.runtime.settings import load_settings
 from sightline.storage import face_columns
 from sightline.storage.face_columns import of_template, of_track
 
-MAX_SIGHTINGS = 5
-"""Looks of one person and pack that come from sightings: photos decide, these add to them."""
+MAX_LEARNED_TEMPLATES = 5
+"""Learned templates of one person and pack; the photos decide, these only add to them."""
 
-_ALIKE = """
+_PERSON_TRACKS = """
 SELECT track_uuid, epoch, face_quality, embedding, embedding_sealed FROM person_tracks
-WHERE global_id = %(stranger)s AND pack = %(pack)s
+WHERE global_id = %(person)s AND pack = %(pack)s
     AND face_dimension(embedding, embedding_sealed) = %(dimension)s
 ORDER BY face_quality DESC, track_uuid
 """
 
 
-def learn(cursor: Cursor, stranger: int, employee: UUID) -> int:
-    """Take over a stranger's looks that agree with an employee's photos; how many.
+def learn(cursor: Cursor, person: int, employee: UUID) -> int:
+    """Copy a person's embeddings that agree with an employee's photos; return their number.
 
-    An agreeing look has at least the cosine to the photos' mean below which a pack's scores mean
-    somebody else.
+    An embedding agrees if its cosine to the photos' mean is at least the score below which the
+    pack tells an unknown person from an enrolled one.
     """
     cursor.execute(
         "SELECT template_id, pack, source, embedding, embedding_sealed FROM face_templates"
@@ -42,17 +42,17 @@ def learn(cursor: Cursor, stranger: int, employee: UUID) -> int:
         if source == "photo" and face is not None:
             photos.setdefault(pack, []).append(face)
         else:
-            room[pack] = room.get(pack, MAX_SIGHTINGS) - 1
+            room[pack] = room.get(pack, MAX_LEARNED_TEMPLATES) - 1
     learned = 0
     for pack, vectors in photos.items():
-        left = room.get(pack, MAX_SIGHTINGS)
-        if left > 0:
-            learned += _copy(cursor, stranger, employee, pack, mean_of(vectors), left)
+        free = room.get(pack, MAX_LEARNED_TEMPLATES)
+        if free > 0:
+            learned += _copy(cursor, person, employee, pack, mean_of(vectors), free)
     return learned
 
 
 def unlearn(cursor: Cursor, tracks: Sequence[UUID]) -> None:
-    """Take back what was learned from tracks, and tell the gallery."""
+    """Delete the templates learned from tracks and publish the employees."""
     cursor.execute(
         "DELETE FROM face_templates WHERE source = 'sighting' AND template_id = ANY(%s::uuid[])"
         " RETURNING employee_id",
@@ -62,11 +62,11 @@ def unlearn(cursor: Cursor, tracks: Sequence[UUID]) -> None:
         employees.publish(cursor, employee)
 
 
-def _copy(cursor: Cursor, stranger: int, employee: UUID, pack: str, mean: Vector, room: int) -> int:
+def _copy(cursor: Cursor, person: int, employee: UUID, pack: str, mean: Vector, room: int) -> int:
     rate = load_settings().match.wanted_false_name_rate
     agree = calibration_store.in_force(cursor.connection, pack).scale(1, rate).newcomer
-    asked = {"stranger": stranger, "pack": pack, "dimension": len(mean)}
-    alike = islice(_alike(cursor.execute(_ALIKE, asked), mean, agree), room)
+    values = {"person": person, "pack": pack, "dimension": len(mean)}
+    agreeing = islice(_agreeing(cursor.execute(_PERSON_TRACKS, values), mean, agree), room)
     learned = [
         (
             template,
@@ -75,7 +75,7 @@ def _copy(cursor: Cursor, stranger: int, employee: UUID, pack: str, mean: Vector
             *face_columns.to_columns(cursor, of_template(template), face),
             quality,
         )
-        for template, face, quality in alike
+        for template, face, quality in agreeing
     ]
     cursor.executemany(
         "INSERT INTO face_templates (template_id, employee_id, pack, embedding, embedding_sealed,"
@@ -86,7 +86,7 @@ def _copy(cursor: Cursor, stranger: int, employee: UUID, pack: str, mean: Vector
     return len(learned)
 
 
-def _alike(
+def _agreeing(
     cursor: Cursor, mean: Vector, agree: float
 ) -> Iterator[tuple[str, Vector, float | None]]:
     for track, epoch, quality, *columns in cursor:

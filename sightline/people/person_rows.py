@@ -1,5 +1,8 @@
-"""`detected_persons`, computed from `person_tracks`: by the sink that follows the cameras, and by
-a correction at once. The caller keeps other writers away."""
+"""Rows of `detected_persons`, computed from `person_tracks`.
+
+The sink of person states computes them as sightings arrive, a correction at once. The caller holds
+the lock that keeps other writers away.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -71,8 +74,8 @@ ON CONFLICT (global_id) DO UPDATE SET
      excluded.current_positions, excluded.total_detections, excluded.quality_scores)
 """
 
-# Their tracks turned out to be others'. Whom somebody has named stays, with nothing seen.
-_GONE = """
+# All tracks of these persons belong to others now. A named person stays, without tracks.
+_WITHOUT_TRACKS = """
 DELETE FROM detected_persons known
 WHERE global_id = ANY(%s)
     AND NOT EXISTS (SELECT FROM person_names given WHERE given.global_id = known.global_id)
@@ -97,14 +100,14 @@ RETURNING global_id
 
 
 def compute(cursor: Cursor, persons: Iterable[int], active_since: datetime) -> int:
-    """Bring the rows of these people up to date; how many there are now.
+    """Update the rows of these persons; return the number of rows written.
 
-    People seen since `active_since` are active.
+    A person seen since `active_since` is active.
     """
-    wanted = sorted(set(persons))
-    cursor.execute(_PERSONS, {"persons": wanted, "active_since": active_since})
+    ids = sorted(set(persons))
+    cursor.execute(_PERSONS, {"persons": ids, "active_since": active_since})
     written = cursor.rowcount
-    cursor.execute(_GONE, (wanted,))
-    cursor.execute(_EMPTY, (wanted,))
-    cursor.execute(_FORGOTTEN, (wanted,))
+    cursor.execute(_WITHOUT_TRACKS, (ids,))
+    cursor.execute(_EMPTY, (ids,))
+    cursor.execute(_FORGOTTEN, (ids,))
     return written

@@ -1,4 +1,4 @@
-"""Persons whom the cameras have met, known and unknown, read back."""
+"""Queries of persons seen by cameras, enrolled and unknown, and of corrections."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ COLUMNS = (
     " avg_width_pixels, avg_height_meters, face_quality, quality_scores, embedding_pack,"
     " created_at, updated_at"
 )
-"""Of `detected_persons`, without the vector."""
+"""Columns of `detected_persons` without the vector."""
 
 _TRACKS = """
 SELECT track_uuid, camera_id, site_id, first_seen, last_seen, confidence, score, face_quality
@@ -30,56 +30,59 @@ WHERE %(person)s IN (global_id, other_global_id) ORDER BY 1
 """
 
 
-def find(cursor: Cursor, given: str) -> int:
-    """The global id of a person given by it, or by name.
+def find(cursor: Cursor, name_or_id: str) -> int:
+    """Return the global id of a person by name; digits are taken as the id itself.
 
-    Raises NotFoundError, and ConflictError where several strangers have been given this name.
+    Raises NotFoundError, and ConflictError if several unknown persons have this name.
     """
-    if given.isascii() and given.isdecimal():
-        return int(given)
+    if name_or_id.isascii() and name_or_id.isdecimal():
+        return int(name_or_id)
     cursor.execute(
         "SELECT global_id FROM employees WHERE name = %(name)s"
         " UNION ALL SELECT global_id FROM person_names WHERE name = %(name)s"
         " AND NOT EXISTS (SELECT FROM employees WHERE name = %(name)s) ORDER BY 1",
-        {"name": given},
+        {"name": name_or_id},
     )
-    found = [row[0] for row in cursor]
-    if not found:
-        raise NotFoundError(f"nobody is called {given[:80]}; see `sightline persons list`")
-    if len(found) > 1:
-        raise ConflictError(f"{given[:80]} is the name of {', '.join(map(str, found))}: give an id")
-    return int(found[0])
+    ids = [row[0] for row in cursor]
+    if not ids:
+        raise NotFoundError(f"nobody is called {name_or_id[:80]}; see `sightline persons list`")
+    if len(ids) > 1:
+        raise ConflictError(
+            f"{name_or_id[:80]} is the name of {', '.join(map(str, ids))}: give an id"
+        )
+    return int(ids[0])
 
 
 def shown(db: Connection, global_id: int, *, tracks: int = 100) -> dict[str, Any]:
-    """All that is kept of one person, vectors left out; of one merged, whoever they are now.
+    """Return a person's row without vectors; a merged person's is that of the merge target.
 
-    With their latest tracks, whom they were merged from, who is not them. Raises NotFoundError.
+    The dict has also the latest tracks, the ids merged into the person, and the cannot-links.
+    Raises NotFoundError.
     """
     with db.cursor() as cursor:
-        now = corrections.resolve(cursor, global_id)
+        current_id = corrections.resolve(cursor, global_id)
     with db.cursor(row_factory=dict_row) as rows:
         person = rows.execute(
-            f"SELECT {COLUMNS} FROM detected_persons WHERE global_id = %s",  # noqa: S608 - ours
-            (now,),
+            f"SELECT {COLUMNS} FROM detected_persons WHERE global_id = %s",  # noqa: S608 - constants
+            (current_id,),
         ).fetchone()
         if person is None:
-            raise NotFoundError(f"nothing is kept of person {now} but the logs")
-        seen = rows.execute(_TRACKS, (now, tracks)).fetchall()
+            raise NotFoundError(f"nothing is kept of person {current_id} but the logs")
+        latest_tracks = rows.execute(_TRACKS, (current_id, tracks)).fetchall()
     return person | {
-        "merged": _ids(db, _MERGED, now),
-        "not_same": _ids(db, _NOT_SAME, now),
-        "tracks": seen,
+        "merged": _ids(db, _MERGED, current_id),
+        "not_same": _ids(db, _NOT_SAME, current_id),
+        "tracks": latest_tracks,
     }
 
 
 def listed(
     db: Connection, *, active: bool | None = None, limit: int = 1000
 ) -> list[dict[str, Any]]:
-    """Everybody whom the cameras have met, last seen first: all, or who is here or is not."""
+    """Return persons, last seen first: all, or only active or inactive ones."""
     with db.cursor(row_factory=dict_row) as rows:
         return rows.execute(
-            f"SELECT {COLUMNS} FROM detected_persons"  # noqa: S608 - our own words
+            f"SELECT {COLUMNS} FROM detected_persons"  # noqa: S608 - constants
             " WHERE %(active)s::boolean IS NULL OR is_active = %(active)s"
             " ORDER BY last_seen DESC, global_id LIMIT %(limit)s",
             {"active": active, "limit": limit},
@@ -87,7 +90,7 @@ def listed(
 
 
 def history(db: Connection, *, limit: int = 100) -> list[dict[str, Any]]:
-    """What people have said, the latest first."""
+    """Return the corrections, the latest first."""
     with db.cursor(row_factory=dict_row) as rows:
         return rows.execute(
             "SELECT made_at, kind, details, made_by, correction_id FROM corrections"

@@ -1,7 +1,7 @@
-"""A photo of one person: checked and embedded.
+"""Quality checks and embedding of enrolment photos.
 
-Photos are held to more than the shots of a track: what enters the gallery is compared with
-everybody for years, and one bad template makes certain false matches.
+The checks are stricter than those of observations: a template in the gallery is compared with
+every face for years, and a bad one causes false matches.
 """
 
 from dataclasses import dataclass
@@ -24,54 +24,54 @@ __all__ = ["Look", "Photo", "Reason", "examine", "look", "normalised", "only_fac
 # these portraits 99% have a sharpness over .51, a frontality over .53, a detector score over .67,
 # a mean grey between .32 and .68.
 MIN_FACE_PX = 40.0
-"""Shorter side of the face. Libraries were poisoned by faces of 22 px."""
+"""Shorter side of the face in pixels. Faces of 22 px have led to false matches."""
 MIN_SHARPNESS = 0.3
 MIN_FRONTALITY = 0.35
 MIN_SCORE = 0.6
 MIN_BRIGHTNESS = 0.12
-"""Of a noisy dark photo: MobileFaceNet's cosine to the bright one is .74 here, .58 at .09."""
+"""Mean grey: a noisy dark photo has a cosine to the bright one of .74 here, .58 at .09."""
 MAX_BRIGHTNESS = 0.88
-"""Of overexposed photos: .73 to .85 here, .48 to .61 at .96; good photos are below .72."""
+"""Mean grey: overexposed photos have cosines of .73 to .85 here, .48 to .61 at .96."""
 MAX_FLATNESS = 0.65
-"""Pixels of a face that equal their neighbour: .05 to .3 in photos, .5 in one much enlarged or
-nearly black, .7 to .8 in drawn and painted faces of plain colours. A sketch of pencil strokes is
-not told from a photo."""
+"""Fraction of a face's pixels that equal their neighbour: .05 to .3 in photos, .5 in an enlarged
+or nearly black photo, .7 to .8 in drawn and painted faces of plain colours. A pencil sketch is not
+detected."""
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """One photo of a person, and the template made of it."""
+    """An enrolment photo as JPEG, with its embedding and quality."""
 
     jpeg: bytes
     vector: NDArray[np.float32]  # (d,), unit length
     quality: float  # 0 to 1
     label: str = ""
-    """What to call the photo in messages."""
+    """Name of the photo in messages."""
 
 
 def look(photo: Photo, pack: ModelPack, settings: Settings) -> Look:
-    """The look in a photo of exactly one face that is good enough.
+    """Check and embed a photo of exactly one face.
 
-    Raises PhotoError that names the photo and says what to do.
+    Raises PhotoError with the photo's label and a remedy.
     """
     return examine(normalised(photo), photo.label, pack, settings)
 
 
 def examine(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> Look:
-    """The same of a photo that is normalised already. Raises PhotoError."""
+    """Check and embed a photo that is normalised already. Raises PhotoError."""
     image, face = only_face(jpeg, label, pack)
     quality = assess(image, face)
-    refused = refusal(quality, max(MIN_FACE_PX, settings.evidence.min_face_px))
-    if refused is None and flatness(image, face.box) > MAX_FLATNESS:
-        refused = Reason.LOW_FACE_QUALITY, "the face is drawn, not photographed; give a photo"
-    if refused is not None:
-        reason, what = refused
-        raise PhotoError(reason, f"{label}: {what}")
+    rejection = refusal(quality, max(MIN_FACE_PX, settings.evidence.min_face_px))
+    if rejection is None and flatness(image, face.box) > MAX_FLATNESS:
+        rejection = Reason.LOW_FACE_QUALITY, "the face is drawn, not photographed; give a photo"
+    if rejection is not None:
+        reason, remedy = rejection
+        raise PhotoError(reason, f"{label}: {remedy}")
     return Look(jpeg, pack.embedder.embed(image, face), float(quality.overall), label)
 
 
 def only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]:
-    """The one face of a normalised photo, however good, and the pixels it is in.
+    """Detect the only face of a normalised photo; return the image (H x W x 3, BGR) and the face.
 
     Raises PhotoError: NO_FACE, EXCEEDS_MAX_FACES, INVALID_IMAGE_FORMAT.
     """
@@ -93,13 +93,13 @@ def only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]
 
 
 def refusal(quality: FaceQuality, min_px: float = MIN_FACE_PX) -> tuple[Reason, str] | None:
-    """Why a face is not good enough for the gallery and what to do about it, or None."""
+    """Return the reason and a remedy for a face too poor for the gallery, or None."""
     if quality.size_px < min_px:
         size = f"{quality.size_px:.0f} pixels wide, {min_px:.0f} are needed"
         return Reason.SMALL_BOUNDING_BOX, f"the face is {size}; go nearer"
     if quality.inside < MIN_INSIDE:
-        what = "the edge of the photo cuts the face; give one with some room around it"
-        return Reason.LOW_FACE_QUALITY, what
+        remedy = "the edge of the photo cuts the face; give one with some room around it"
+        return Reason.LOW_FACE_QUALITY, remedy
     if quality.brightness < MIN_BRIGHTNESS:
         return Reason.LOW_BRIGHTNESS, "the face is too dark; give a photo with more light on it"
     if quality.brightness > MAX_BRIGHTNESS:

@@ -1,4 +1,4 @@
-"""Picture files: any that is one becomes an upright RGB JPEG, any other a refusal."""
+"""Decoding of untrusted picture files to upright RGB JPEGs."""
 
 import io
 import struct
@@ -15,23 +15,23 @@ from sightline.people.photo_rejections import Reason
 from sightline.runtime.errors import PhotoError, SightlineError
 
 MAX_PIXELS = 64_000_000
-"""Decoding takes up to 16 bytes a pixel for a moment (WebP), a JPEG about 2."""
+"""Decoding takes up to 16 bytes per pixel for a moment (WebP), a JPEG about 2."""
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Of a file: 64 million pixels of 32 bits, uncompressed."""
+"""Largest file: 64 million pixels of 32 bits, uncompressed."""
 
-_LONGEST_SIDE = 1920
-"""Pixels; larger photos are shrunk: no embedder looks at more of a face than this leaves."""
+_MAX_SIDE_PX = 1920
+"""Larger photos are scaled down: no embedder uses more pixels of a face than remain."""
 
 _JPEG_QUALITY = 95
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF")
-"""Pillow's names; JPEG includes MPO. It reads others too, some by starting programs (EPS)."""
+"""Pillow's formats; JPEG includes MPO. The rest is refused: for EPS Pillow starts a program."""
 
-_SHRUNK_FIRST = ("L", "RGB", "RGBA", "CMYK", "YCbCr")
-"""Modes that can be shrunk as they are, JPEG even while it is decoded."""
+_RESIZABLE_MODES = ("L", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Modes that can be scaled down without conversion, JPEG even while it is decoded."""
 
-_UPRIGHT = {
+_ORIENTATION_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,28 +40,28 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each of EXIF's orientations."""
+"""Transposition that undoes each EXIF orientation."""
 
-_DAMAGED = (
+_DECODE_ERRORS = (
     OSError, ValueError, SyntaxError, RuntimeError, EOFError, IndexError, TypeError, OverflowError,
     struct.error, zlib.error,
 )  # fmt: skip
-"""What Pillow's readers raise for bytes that are not as they should be."""
+"""Exceptions of Pillow's readers for damaged files."""
 
 _DECODING = Lock()
-"""One picture at a time: it bounds the memory, and warnings are ignored for the whole process."""
+"""Lock for one decoding at a time: bounds the memory, and warning filters are process-wide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A picture file as it came, and what to call it in messages."""
+    """An undecoded picture file, and its name in messages."""
 
     label: str
     data: bytes = field(repr=False)
 
 
 def read_photo(path: Path) -> Photo:
-    """A photo file, not looked at yet. Raises SightlineError when it cannot be read."""
+    """Read a photo file without decoding it. Raises SightlineError, PhotoError IMAGE_TOO_LARGE."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise PhotoError(Reason.IMAGE_TOO_LARGE, f"{path}: the file is too large for a photo")
@@ -71,14 +71,14 @@ def read_photo(path: Path) -> Photo:
 
 
 def normalised(photo: Photo) -> bytes:
-    """A picture as an upright RGB JPEG without its metadata, its longer side 1920 px at most.
+    """Decode a photo to an upright RGB JPEG without metadata, its longer side 1920 px at most.
 
     Raises PhotoError: INVALID_IMAGE_FORMAT, IMAGE_TOO_LARGE, ANIMATED.
     """
     if not photo.data:
         raise PhotoError(Reason.INVALID_IMAGE_FORMAT, f"{photo.label}: the file is empty")
     with _DECODING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of metadata that are damaged, and of what we check
+        warnings.simplefilter("ignore")  # damaged metadata, and sizes that are checked below
         upright = _decoded(photo)
     out = io.BytesIO()
     upright.save(out, "JPEG", quality=_JPEG_QUALITY)
@@ -90,7 +90,7 @@ def _decoded(photo: Photo) -> Image.Image:
         with Image.open(io.BytesIO(photo.data), formats=_FORMATS) as picture:
             _check(picture, photo.label)
             small = _flattened(_shrunk(picture))
-            turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+            turn = _ORIENTATION_TRANSPOSE.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
             return small.transpose(turn) if turn is not None else small
     except Image.DecompressionBombError:
         raise _too_large(photo.label) from None
@@ -98,17 +98,17 @@ def _decoded(photo: Photo) -> Image.Image:
         raise PhotoError(
             Reason.INVALID_IMAGE_FORMAT, f"{photo.label}: {_unreadable(photo.data)}"
         ) from None
-    except _DAMAGED as error:
+    except _DECODE_ERRORS as error:
         raise PhotoError(
             Reason.INVALID_IMAGE_FORMAT, f"{photo.label}: the picture is damaged: {_line(error)}"
         ) from None
 
 
 def _check(picture: Image.Image, label: str) -> None:
-    """Refuse by what the file's head says, before anything is decoded."""
+    """Refuse a picture by its header, before anything is decoded."""
     if picture.width * picture.height > MAX_PIXELS:
         raise _too_large(label)
-    # A telephone's MPO holds the photo first and what belongs to it after.
+    # A telephone's MPO holds the photo first, and depth maps and the like after it.
     if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
         raise PhotoError(
             Reason.ANIMATED,
@@ -124,21 +124,21 @@ def _too_large(label: str) -> PhotoError:
 
 
 def _shrunk(picture: Image.Image) -> Image.Image:
-    small = picture if picture.mode in _SHRUNK_FIRST else _eight_bits(picture)
-    small.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), reducing_gap=1.0)
+    small = picture if picture.mode in _RESIZABLE_MODES else _eight_bits(picture)
+    small.thumbnail((_MAX_SIDE_PX, _MAX_SIDE_PX), reducing_gap=1.0)
     return small
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """In a mode that Pillow shrinks well: L or RGBA."""
+    """Convert to a mode that Pillow scales down well: L or RGBA."""
     if picture.mode == "I" or picture.mode.startswith("I;16"):
-        # Pillow would cut them off at 255.
+        # Pillow would clip the values at 255.
         return Image.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
     return picture.convert("RGBA")
 
 
 def _flattened(picture: Image.Image) -> Image.Image:
-    """RGB; what can be seen through stands on white, as in a viewer."""
+    """Convert to RGB, transparent pixels on white as in a viewer."""
     if picture.mode != "RGBA":
         return picture.convert("RGB")
     paper = Image.new("RGBA", picture.size, "white")

@@ -1,6 +1,4 @@
-"""Faces that are asked about: held to what shots of cameras are held to, not to what enters the
-gallery.
-"""
+"""Query faces: held to the quality of observations, not to that of enrolment photos."""
 
 from dataclasses import dataclass
 
@@ -20,12 +18,12 @@ _REASONS = {
     "uncertain": Reason.LOW_CONFIDENCE,
     "cut": Reason.LOW_FACE_QUALITY,
 }
-"""What a refusal is called where photos are refused."""
+"""Reason of a refused photo for each refusal of a face's quality."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """A face that is good enough, how good, and its vector (d,) of unit length."""
+    """A query face with its quality and its embedding (d,) of unit length."""
 
     face: Face
     quality: FaceQuality
@@ -33,7 +31,7 @@ class Found:
 
 
 def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> Found:
-    """The one face of a photo. Raises PhotoError."""
+    """Return the query face of a photo of exactly one face. Raises PhotoError."""
     image, face = only_face(normalised(photo), photo.label, pack)
     return good_face(image, face, photo.label, pack, settings)
 
@@ -41,10 +39,10 @@ def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> Found:
 def good_face(
     image: BGRImage, face: Face, label: str, pack: ModelPack, settings: Settings
 ) -> Found:
-    """A face of an image, h x w x 3, BGR. Raises PhotoError where it is not good enough."""
+    """Check and embed a face of an image (H x W x 3, BGR). Raises PhotoError."""
     quality = assess(image, face)
     refusal = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refusal is not None:
-        told = f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
-        raise PhotoError(_REASONS.get(refusal, Reason.LOW_FACE_QUALITY), told)
+        message = f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
+        raise PhotoError(_REASONS.get(refusal, Reason.LOW_FACE_QUALITY), message)
     return Found(face, quality, pack.embedder.embed(image, face))

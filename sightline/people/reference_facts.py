@@ -1,8 +1,7 @@
-"""What people have said, published to the matchers: the records of the topic `facts`.
+"""Records of the topic `facts`: operators' corrections, published to the matchers.
 
-Each is the whole truth about its key as the tables have it, so that publishing it again does no
-harm. Whoever publishes holds the lock of the corrections (`overlay`), so that the records of one
-key are in the order of their commits.
+Each record holds the complete state of its key, so publishing is idempotent. The publisher holds
+the corrections' lock (`overlay`), so that the records of one key are in the order of the commits.
 """
 
 import logging
@@ -36,7 +35,7 @@ LEFT JOIN person_aliases alias USING (global_id)
 ORDER BY person.global_id
 """
 
-# A track may be corrected before the sink has heard how it looks: it publishes it again then.
+# A track may be corrected before the sink has its embedding: the sink publishes it again then.
 _TRACKS = """
 SELECT correction.track_uuid::text, coalesce(track.site_id, log.site_id), correction.global_id,
     track.pack, track.embedding, track.embedding_sealed, track.face_quality, track.epoch,
@@ -53,7 +52,7 @@ ORDER BY correction.track_uuid
 
 
 def tell_persons(cursor: Cursor, persons: Iterable[int]) -> None:
-    """Publish what has been said of people, or that nothing is."""
+    """Publish the corrections of persons, or a tombstone for a person without any."""
     cursor.execute(_PERSONS, (sorted(set(persons)),))
     enqueue_all(
         cursor, FACTS.name, [(f"person|{row[0]}", _person(*row)) for row in cursor.fetchall()]
@@ -61,10 +60,10 @@ def tell_persons(cursor: Cursor, persons: Iterable[int]) -> None:
 
 
 def tell_tracks(cursor: Cursor, tracks: Sequence[str | UUID]) -> None:
-    """Publish who the corrected ones among these tracks are, and how they looked."""
+    """Publish the person and template of each corrected track among these."""
     with cursor.connection.cursor(binary=True) as vectors:
-        found = vectors.execute(_TRACKS, (list(map(str, tracks)),)).fetchall()
-    rows = [row for row in found if row[1] is not None]
+        corrected = vectors.execute(_TRACKS, (list(map(str, tracks)),)).fetchall()
+    rows = [row for row in corrected if row[1] is not None]
     enqueue_all(cursor, FACTS.name, [(f"track|{row[0]}", track_fact(cursor, *row)) for row in rows])
 
 
@@ -73,10 +72,10 @@ def _person(
 ) -> bytes | None:
     if not (into or not_same or named or forgotten):
         return None
-    said = pb.PersonCorrection(
+    correction = pb.PersonCorrection(
         global_id=person, merged_into=into, not_same=not_same, named=named, forgotten=forgotten
     )
-    return pb.Fact(person=said).SerializeToString(deterministic=True)
+    return pb.Fact(person=correction).SerializeToString(deterministic=True)
 
 
 def track_fact(
@@ -92,11 +91,11 @@ def track_fact(
     first_seen: Any,
     last_seen: Any,
 ) -> bytes:
-    """The record of who a track is, and how it looked."""
-    said = pb.TrackCorrection(track_id=track, site_id=site, global_id=person)
+    """Serialize the fact of a corrected track: its person, and its template if there is one."""
+    correction = pb.TrackCorrection(track_id=track, site_id=site, global_id=person)
     face = _face(cursor, embedding, sealed, track)
     if face is not None and epoch is not None:
-        said.templates.add(
+        correction.templates.add(
             template_id=sighting_id(track, epoch),
             pack=pack or "",
             vector=face.astype("<f4").tobytes(),
@@ -104,15 +103,15 @@ def track_fact(
             track_id=track,
         )
     if last_seen is not None:
-        said.last_seen_us = to_us(last_seen)
-        said.first_seen_us = to_us(first_seen or last_seen)
-    return pb.Fact(track=said).SerializeToString(deterministic=True)
+        correction.last_seen_us = to_us(last_seen)
+        correction.first_seen_us = to_us(first_seen or last_seen)
+    return pb.Fact(track=correction).SerializeToString(deterministic=True)
 
 
 def _face(
     cursor: Cursor, embedding: Vector | None, sealed: bytes | None, track: str
 ) -> face_columns.Floats | None:
-    """How the track looked; who it is holds without that too."""
+    """Return the track's embedding (d,), or None if it cannot be decrypted."""
     try:
         return face_columns.from_columns(cursor, face_columns.of_track(track), embedding, sealed)
     except TamperedError as error:

@@ -1,4 +1,4 @@
-"""New names in the logs: every row of a person, or of some tracks, says another one."""
+"""Updates of a person's identity in all rows written before: of a person or of tracks."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -47,35 +47,35 @@ WHERE id = %(employee)s::uuid AND last_seen IS DISTINCT FROM greatest(last_seen,
 """
 
 _OF_PERSON = {"evidence": "global_id = %(was)s", "others": "global_id = %(was)s"}
-# A decision that was taken back (0) has no row in the log of access, and gets none here.
+# A withdrawn decision (0) has no row in access_logs, and gets none here.
 _OF_TRACKS = {
     "evidence": "sighting_id = ANY(%(sightings)s::uuid[]) AND global_id <> 0",
     "others": "track_uuid = ANY(%(tracks)s::uuid[]) AND global_id <> 0",
 }
 
 
-def person(cursor: Cursor, was: int, who: Who) -> None:
-    """All that was said of a person is said of another, or of the same by another name."""
-    _relabel(cursor, _OF_PERSON, {"was": was}, who)
-    recompute(cursor, {was, who.global_id})
+def person(cursor: Cursor, former: int, identity: Who) -> None:
+    """Give all rows of a person to an identity: another person, or the same by another name."""
+    _relabel(cursor, _OF_PERSON, {"was": former}, identity)
+    recompute(cursor, {former, identity.global_id})
 
 
-def tracks(cursor: Cursor, chosen: Sequence[UUID], who: Who) -> None:
-    """All that was said of these tracks is said of a person; the caller recomputes who it was."""
+def tracks(cursor: Cursor, chosen: Sequence[UUID], identity: Who) -> None:
+    """Give all rows of tracks to an identity; the caller recomputes the former persons."""
     values = {"tracks": list(chosen), "sightings": sightings_of(cursor, chosen)}
-    _relabel(cursor, _OF_TRACKS, values, who)
+    _relabel(cursor, _OF_TRACKS, values, identity)
 
 
 def recompute(cursor: Cursor, persons: Iterable[int]) -> None:
-    """Bring `detected_persons` up to date."""
+    """Update the persons' rows in `detected_persons`."""
     inactive = timedelta(seconds=load_settings().sinks.inactive_seconds)
     person_rows.compute(cursor, persons, datetime.now(UTC) - inactive)
 
 
 def sightings_of(cursor: Cursor, chosen: Sequence[UUID]) -> list[str]:
-    """The ids of all sightings that there can be of tracks.
+    """Return the ids of all sightings that tracks can have.
 
-    Tables that are ahead of the others may have an epoch more: events are cut as often as epochs.
+    Two epochs more than the tables have are included: a sink that is ahead may write them.
     """
     cursor.execute(
         "SELECT coalesce(max(epoch), 0) FROM ("
@@ -88,13 +88,13 @@ def sightings_of(cursor: Cursor, chosen: Sequence[UUID]) -> list[str]:
     return [sighting_id(str(track), epoch) for track in chosen for epoch in range(last + 3)]
 
 
-def _relabel(cursor: Cursor, rows: dict[str, str], values: dict[str, Any], who: Who) -> None:
-    values = values | _said(who)
+def _relabel(cursor: Cursor, rows: dict[str, str], values: dict[str, Any], identity: Who) -> None:
+    values = values | _values(identity)
     cursor.execute(_ACCESS.format(rows=rows["others"]), values)
     _visits(cursor, rows["evidence"], values)
     cursor.execute(_OWNERS.format(rows=rows["others"]), values)
     cursor.execute(_TRACKS.format(rows=rows["others"]), values)
-    if who.employee_id:
+    if identity.employee_id:
         cursor.execute(_LAST_SEEN, values)
 
 
@@ -109,13 +109,13 @@ def _visits(cursor: Cursor, rows: str, values: dict[str, Any]) -> None:
     visit_rows.compute(cursor, events)
 
 
-def _said(who: Who) -> dict[str, Any]:
+def _values(identity: Who) -> dict[str, Any]:
     return {
-        "to": who.global_id,
-        "name": who.name or None,
-        "shown": who.shown,
-        "employee": who.employee_id or None,
-        "authorized": who.is_authorized,
-        "status": who.access_status,
-        "flagged": who.access_status == "unauthorized",
+        "to": identity.global_id,
+        "name": identity.name or None,
+        "shown": identity.shown,
+        "employee": identity.employee_id or None,
+        "authorized": identity.is_authorized,
+        "status": identity.access_status,
+        "flagged": identity.access_status == "unauthorized",
     }

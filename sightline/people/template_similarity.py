@@ -1,4 +1,4 @@
-"""Whether photos show one person, and whether they show somebody who is enrolled already."""
+"""Comparisons of photos with each other and with the templates of enrolled people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,28 +20,28 @@ Cursor = psycopg.Cursor[TupleRow]
 
 _NEAREST = """
 WITH near AS MATERIALIZED (
-    SELECT employee_id, {vector} <=> %(vector)s AS away
-    FROM {table} WHERE {indexed} AND employee_id IS DISTINCT FROM %(but)s
+    SELECT employee_id, {vector} <=> %(vector)s AS distance
+    FROM {table} WHERE {indexed} AND employee_id IS DISTINCT FROM %(excluded)s
     ORDER BY {distance} LIMIT %(rows)s
 )
-SELECT employee_id, min(away) FROM near GROUP BY employee_id
-ORDER BY min(away), employee_id LIMIT %(limit)s
+SELECT employee_id, min(distance) FROM near GROUP BY employee_id
+ORDER BY min(distance), employee_id LIMIT %(limit)s
 """
 
-_NOT_THEM = sql.SQL("employee_id IS DISTINCT FROM %(but)s")
+_NOT_EXCLUDED = sql.SQL("employee_id IS DISTINCT FROM %(excluded)s")
 
 _NAMES = "SELECT id, name FROM employees WHERE id = ANY(%s) ORDER BY id"
 
-_TEMPLATES = 200
-"""More than one person has: those of a second are among them."""
+_SEARCHED_TEMPLATES = 200
+"""More than one person may have, so that templates of a second person are among them."""
 
-_CANDIDATES = 5
-"""The best template may be one person's and the best score another's."""
+_MAX_CANDIDATES = 5
+"""Candidates that are scored: the best template need not belong to the best score."""
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """An enrolled person, and the score that the matcher would give them."""
+class EnrolledCandidate:
+    """An enrolled person and the score that the matcher would give."""
 
     person: UUID
     name: str
@@ -49,100 +49,110 @@ class Likeness:
 
 
 def chains(vectors: Sequence[Vector], agree: float) -> list[set[int]]:
-    """Looks of unit length that hang together, by index: of one person each, as it seems.
+    """Return single-linkage clusters of unit vectors (d,) as sets of indexes: one per person.
 
-    Two looks under a cosine of `agree` may be the ends of a chain: with a beard, without, and
-    one in between.
+    Two vectors with a cosine below `agree` may be in one cluster if a third one links them: a
+    photo with a beard, one without, and one in between.
     """
     stacked = np.stack(vectors)
-    alike = stacked @ stacked.T >= agree
-    found: list[set[int]] = []
+    is_linked = stacked @ stacked.T >= agree
+    clusters: list[set[int]] = []
     for index in range(len(vectors)):
-        near = {index, *np.flatnonzero(alike[index]).tolist()}
-        joined = [chain for chain in found if chain & near]
-        found = [chain for chain in found if not chain & near]
-        found.append(near.union(*joined))
-    return found
+        near = {index, *np.flatnonzero(is_linked[index]).tolist()}
+        joined = [cluster for cluster in clusters if cluster & near]
+        clusters = [cluster for cluster in clusters if not cluster & near]
+        clusters.append(near.union(*joined))
+    return clusters
 
 
-def check_agreement(known: Sequence[Vector], looks: Sequence[Look], agree: float) -> None:
-    """Raise PhotoError FACES_DISAGREE for photos that are not of the person of the others.
+def check_agreement(enrolled: Sequence[Vector], photos: Sequence[Look], agree: float) -> None:
+    """Raise PhotoError FACES_DISAGREE for photos that show another person than the rest.
 
-    `known` are the person's templates of before: those are right, however many photos say
-    otherwise. Without them the longest chain is, of two of one length the one that begins first.
+    `enrolled` are the person's stored templates: they are right, however many photos disagree.
+    Without them the largest cluster is right, of two of one size the one that begins first.
     """
-    found = chains([*known, *(one.vector for one in looks)], agree)
-    if known:
-        own = set().union(*(chain for chain in found if min(chain) < len(known)))
+    clusters = chains([*enrolled, *(photo.vector for photo in photos)], agree)
+    if enrolled:
+        agreeing = set().union(*(cluster for cluster in clusters if min(cluster) < len(enrolled)))
     else:
-        own = max(found, key=lambda chain: (len(chain), -min(chain)))
-    odd = [one.label for index, one in enumerate(looks, len(known)) if index not in own]
+        agreeing = max(clusters, key=lambda cluster: (len(cluster), -min(cluster)))
+    odd = [
+        photo.label for index, photo in enumerate(photos, len(enrolled)) if index not in agreeing
+    ]
     if odd:
-        others = "the person enrolled with this name" if known else "the person on the others"
+        reference = "the person enrolled with this name" if enrolled else "the person on the others"
         raise PhotoError(
             Reason.FACES_DISAGREE,
-            f"{', '.join(odd)}: this is not the face of {others}; leave the wrong photos out, or "
-            "insist that all are right (--force)",
+            f"{', '.join(odd)}: this is not the face of {reference}; leave the wrong photos out, "
+            "or insist that all are right (--force)",
         )
 
 
-def check_nobody_else(
-    cursor: Cursor, pack: str, person: UUID | None, looks: Sequence[Look], bar: float
+def check_not_enrolled(
+    cursor: Cursor, pack: str, person: UUID | None, photos: Sequence[Look], threshold: float
 ) -> None:
-    """Raise PhotoError ALREADY_ENROLLED when somebody else scores `bar` or more with a photo.
+    """Raise PhotoError ALREADY_ENROLLED if another person scores `threshold` or more.
 
-    Two people with one face would hide each other from the matcher.
+    The matcher could name neither of two people with one face.
     """
-    for one in looks:
-        for other in nearest(cursor, pack, one.vector, but=person):
-            if other.score >= bar:
+    for photo in photos:
+        for candidate in nearest(cursor, pack, photo.vector, exclude=person):
+            if candidate.score >= threshold:
                 raise PhotoError(
                     Reason.ALREADY_ENROLLED,
-                    f"{one.label}: {other.name} is enrolled with this face (score "
-                    f"{other.score:.2f}, {bar:.2f} is enough); add the photo to them, or "
+                    f"{photo.label}: {candidate.name} is enrolled with this face (score "
+                    f"{candidate.score:.2f}, {threshold:.2f} is enough); add the photo to them, or "
                     "insist that these are two people (--force)",
                 )
 
 
 def nearest(
-    cursor: Cursor, pack: str, vector: Vector, *, but: UUID | None = None
-) -> list[Likeness]:
-    """The enrolled people who look most like a face (d,), best score first."""
-    vector_indexes.widen(cursor, _TEMPLATES)
+    cursor: Cursor, pack: str, vector: Vector, *, exclude: UUID | None = None
+) -> list[EnrolledCandidate]:
+    """Search the enrolled people for a face (d,); return the candidates, best score first."""
+    vector_indexes.widen(cursor, _SEARCHED_TEMPLATES)
     cursor.execute(
         sql.SQL(_NEAREST).format(**vector_indexes.near("face_templates", pack, len(vector))),
-        {"but": but, "vector": vector, "rows": _TEMPLATES, "limit": _CANDIDATES},
+        {
+            "excluded": exclude,
+            "vector": vector,
+            "rows": _SEARCHED_TEMPLATES,
+            "limit": _MAX_CANDIDATES,
+        },
     )
     near = {row[0] for row in cursor}
     if sealing_of(cursor).is_on:
-        near |= _near_sealed(cursor, pack, vector, but)
+        near |= _nearest_encrypted(cursor, pack, vector, exclude)
     cursor.execute(_NAMES, (list(near),))
-    found = [
-        Likeness(person, name, score(vector, templates(cursor, person, pack)))
+    candidates = [
+        EnrolledCandidate(person, name, score(vector, templates(cursor, person, pack)))
         for person, name in cursor.fetchall()
     ]
-    return sorted(found, key=lambda one: -one.score)
+    return sorted(candidates, key=lambda candidate: -candidate.score)
 
 
-def _near_sealed(cursor: Cursor, pack: str, vector: Vector, but: UUID | None) -> set[UUID]:
-    found = encrypted_search.nearest(
-        cursor, face_columns.TEMPLATES, pack, vector, _TEMPLATES, _NOT_THEM, {"but": but}
-    )
-    return set(list(dict.fromkeys(person for person, _cosine in found))[:_CANDIDATES])
+def _nearest_encrypted(
+    cursor: Cursor, pack: str, vector: Vector, exclude: UUID | None
+) -> set[UUID]:
+    rows = encrypted_search.nearest(
+        cursor, face_columns.TEMPLATES, pack, vector, _SEARCHED_TEMPLATES, _NOT_EXCLUDED,
+        {"excluded": exclude},
+    )  # fmt: skip
+    return set(list(dict.fromkeys(person for person, _cosine in rows))[:_MAX_CANDIDATES])
 
 
-def score(vector: Vector, own: Sequence[Vector]) -> float:
-    """The matcher's own score of a face against a person's templates."""
-    return score_of(vector, own, mean_of(own))
+def score(vector: Vector, person_templates: Sequence[Vector]) -> float:
+    """Score a face (d,) against a person's templates as the matcher does."""
+    return score_of(vector, person_templates, mean_of(person_templates))
 
 
 def templates(cursor: Cursor, person: UUID, pack: str) -> list[Vector]:
-    """A person's templates of a pack, the oldest first."""
-    return list(named_templates(cursor, person, pack).values())
+    """Return a person's templates (d,) of a pack, the oldest first."""
+    return list(templates_by_id(cursor, person, pack).values())
 
 
-def named_templates(cursor: Cursor, person: UUID, pack: str) -> dict[UUID, Vector]:
-    """The same, by template id."""
+def templates_by_id(cursor: Cursor, person: UUID, pack: str) -> dict[UUID, Vector]:
+    """Return a person's templates (d,) of a pack by template id, the oldest first."""
     cursor.execute(
         "SELECT template_id, embedding, embedding_sealed FROM face_templates"
         " WHERE employee_id = %s AND pack = %s ORDER BY created_at, template_id",

@@ -1,5 +1,8 @@
-"""`visitor_logs`, computed from `visit_evidence`: by the sink that hears of sightings, and by a
-correction at once. The caller keeps other writers away."""
+"""Rows of `visitor_logs`, computed from `visit_evidence`.
+
+The sink of visits computes them as sightings arrive, a correction at once. The caller holds the
+lock that keeps other writers away.
+"""
 
 from collections.abc import Sequence
 
@@ -37,7 +40,7 @@ WHERE visit.motion_event_id = ANY(%s::uuid[]) AND NOT EXISTS (
 
 
 def compute(cursor: Cursor, events: Sequence[str]) -> int:
-    """Bring the visits of these motion events up to date; how many rows were written."""
+    """Update the visits of these motion events; return the number of rows written."""
     if not events:
         return 0
     cursor.execute(_NO_VISITS, (events,))

@@ -12,6 +12,30 @@ from sightline.streaming.records import Out
 OnDelivery = Callable[[KafkaError | None], None]
 
 
+def produce(
+    producer: Producer, out: Out, on_delivery: Callable[[KafkaError | None, Message], None]
+) -> bool:
+    """Queue one record; return False if the producer's queue is full.
+
+    Raises InfrastructureError when the producer refuses the record.
+    """
+    try:
+        producer.produce(
+            out.topic,
+            value=out.value,
+            key=out.key.encode(errors="surrogateescape"),
+            partition=-1 if out.partition is None else out.partition,
+            timestamp=out.timestamp_ms,
+            headers=list(out.headers),
+            on_delivery=on_delivery,
+        )
+    except BufferError:
+        return False
+    except KafkaException as error:
+        raise InfrastructureError(f"Kafka takes no records: {error}") from error
+    return True
+
+
 class SureProducer:
     """Sends records and raises when one of them was not delivered."""
 
@@ -45,20 +69,8 @@ class SureProducer:
                 self._failure = error
 
         self._raise_failure()
-        try:
-            self._producer.produce(
-                out.topic,
-                value=out.value,
-                key=out.key.encode(errors="surrogateescape"),
-                partition=-1 if out.partition is None else out.partition,
-                timestamp=out.timestamp_ms,
-                headers=list(out.headers),
-                on_delivery=delivered,
-            )
-        except BufferError:
+        if not produce(self._producer, out, delivered):
             return False
-        except KafkaException as error:
-            raise InfrastructureError(f"Kafka takes no records: {error}") from error
         self._producer.poll(0)
         return True
 

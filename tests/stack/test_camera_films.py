@@ -165,7 +165,7 @@ def test_when_the_broker_hangs_live_frames_are_dropped_and_counted(
     broker = broker_process(stack)
     small = stack.model_copy(update={"capture": CaptureSettings(buffer_bytes=4 * MIB)})
     with pytest.MonkeyPatch.context() as patch, serving(small):
-        patch.setattr("producers.reels.ReelSource.is_live", True)
+        patch.setattr("producers.file_source.FileSource.is_live", True)
         eventually(lambda: delivered("films-hang") > 3, 20)
         broker.suspend()
         try:

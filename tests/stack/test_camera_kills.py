@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from producers import ledger
-from producers.ledger import Account
+from producers import frame_accounting
+from producers.frame_accounting import Account
 from schemas import sightline_pb2 as pb
 from sightline.runtime.fault_injection import Place
 from sightline.runtime.settings import Settings
@@ -63,7 +63,7 @@ def wait_for_frames(stack: Settings, camera: Camera, number: int) -> None:
 
 def account(stack: Settings, camera: Camera) -> Account:
     """The account of a camera, which has to balance."""
-    found = ledger.read(stack.home)[camera.camera_id]
+    found = frame_accounting.read_accounts(stack.home)[camera.camera_id]
     assert found.balances, found
     return found
 

@@ -272,7 +272,7 @@ def test_nobody_can_be_taken_from_a_track_of_nobody(logs: Logs, world: World) ->
     with pytest.raises(NotFoundError):
         logs.correct(not_this_person, uuid4())
     logs.tell(world.frame(500, [(500, (1, 1, 9, 9))]))
-    with pytest.raises(ConflictError, match="nobody has said"):
+    with pytest.raises(ConflictError, match="has no identity yet"):
         logs.correct(not_this_person, track(world, 500))
 
 

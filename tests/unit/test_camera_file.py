@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers import ledger
-from producers.events import Event
-from producers.ledger import Tally
+from producers import frame_accounting
+from producers.event_cutter import Event
+from producers.frame_accounting import Tally
 from producers.spool import DiskError, Position, Spool, Tail
 from schemas import sightline_pb2 as pb
 from sightline.runtime.errors import InfrastructureError
@@ -114,7 +114,7 @@ def test_the_account_balances_whatever_happens(given_steps: list[str | int]) -> 
                     feeder.drop()
                 case _:
                     feeder.kill(home)
-            found = ledger.read(home)["door"]
+            found = frame_accounting.read_accounts(home)["door"]
             assert found == feeder.spool.account
             assert found.balances
         feeder.kill(home)
@@ -186,12 +186,12 @@ def test_the_oldest_go_first_but_not_an_event_s_ends(home: Path) -> None:
 def test_a_full_disk_changes_nothing(home: Path) -> None:
     feeder = Feeder(Spool(home, "door"))
     feeder.take()
-    [[pages]] = feeder.spool._ask("PRAGMA page_count")
-    feeder.spool._ask(f"PRAGMA max_page_count = {pages}")  # the file system's limit, in SQLite's
-    before, position = ledger.read(home)["door"], feeder.spool.position
+    [[pages]] = feeder.spool._query("PRAGMA page_count")
+    feeder.spool._query(f"PRAGMA max_page_count = {pages}")  # the file system's limit, in SQLite's
+    before, position = frame_accounting.read_accounts(home)["door"], feeder.spool.position
     with pytest.raises(DiskError, match="full"):
         feeder.take(size=100_000)
-    assert ledger.read(home)["door"] == before
+    assert frame_accounting.read_accounts(home)["door"] == before
     assert feeder.spool.position == position
     feeder.idle()  # a count needs no room
     assert feeder.spool.account.captured == before.captured + 1
@@ -217,10 +217,10 @@ def test_a_large_file_becomes_small_again(home: Path) -> None:
     feeder = Feeder(Spool(home, "door"))
     for _ in range(40):
         feeder.take(size=1_000_000, last=True)
-    [[before]] = feeder.spool._ask("PRAGMA page_count")
+    [[before]] = feeder.spool._query("PRAGMA page_count")
     feeder.deliver(40)
     for _ in range(10):
         feeder.spool.give_back()
-    [[after]] = feeder.spool._ask("PRAGMA page_count")
+    [[after]] = feeder.spool._query("PRAGMA page_count")
     assert (before > 9000, after < 5000) == (True, True)
     feeder.spool.close()

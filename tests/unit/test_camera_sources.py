@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from producers.credentials import filled_in
-from producers.pictures import Picture, Source, SourceLostError
-from producers.reels import ReadBefore
+from producers.camera_credentials import resolve_credentials
+from producers.camera_probe import probe_camera
+from producers.file_source import ResumePoint
+from producers.source_interface import Picture, Source, SourceLostError
 from producers.sources import is_live, locate, open_source
-from producers.trial import try_out
 from sightline.runtime.clock import US, SystemClock, to_us
 from sightline.runtime.errors import SightlineError
 from sightline.storage.cameras import CameraSettings, NewCamera, checked, mask_uri
@@ -95,9 +95,9 @@ def test_credentials_may_be_kept_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(SourceLostError, match="cannot be read"):
         open_source(uri, CameraSettings(), HandClock(), HandClock().wait)
     file.write_text("admin:p@ss/w:rd\n")
-    assert filled_in(uri) == "rtsp://admin:p%40ss%2Fw%3Ard@cam.lan:554/a"
-    assert mask_uri(filled_in(uri)) == "rtsp://***@cam.lan:554/a"
-    assert filled_in("/films/{a}.mp4") == "/films/{a}.mp4"
+    assert resolve_credentials(uri) == "rtsp://admin:p%40ss%2Fw%3Ard@cam.lan:554/a"
+    assert mask_uri(resolve_credentials(uri)) == "rtsp://***@cam.lan:554/a"
+    assert resolve_credentials("/films/{a}.mp4") == "/films/{a}.mp4"
 
 
 def test_a_camera_that_lets_nobody_in_is_asked_with_new_credentials() -> None:
@@ -105,13 +105,13 @@ def test_a_camera_that_lets_nobody_in_is_asked_with_new_credentials() -> None:
         cloud.secrets.create_secret(Name="cameras/lobby", SecretString="admin:old")
         uri = at.replace("//", "//{secretsmanager:cameras/lobby}@") + "/nothing"
         clock = HandClock()
-        assert ":old@" in filled_in(uri)
+        assert ":old@" in resolve_credentials(uri)
         cloud.secrets.put_secret_value(SecretId="cameras/lobby", SecretString="admin:new")
-        assert ":old@" in filled_in(uri), "kept"
+        assert ":old@" in resolve_credentials(uri), "kept"
         with pytest.raises(SourceLostError, match="wrong path, user, password") as caught:
             open_source(uri, CameraSettings(), clock, clock.wait)
         assert "old" not in str(caught.value)
-        assert ":new@" in filled_in(uri)
+        assert ":new@" in resolve_credentials(uri)
 
 
 def test_a_camera_does_not_print_its_password() -> None:
@@ -266,7 +266,7 @@ def test_trying_a_camera_out(tmp_path: Path) -> None:
     camera = checked(
         NewCamera, camera_id="a", uri=str(path), settings=CameraSettings(pace="fast", loop=True)
     )
-    result = try_out(camera, SystemClock())
+    result = probe_camera(camera, SystemClock())
     assert (result["width"], result["height"], result["fps"]) == (64, 48, 25.0)
 
 
@@ -274,7 +274,7 @@ def test_trying_a_camera_out(tmp_path: Path) -> None:
 def test_a_film_goes_on_where_it_was(tmp_path: Path, pictures: int) -> None:
     path = str(film(tmp_path / "a.avi"))
     whole = read_all(open_at(HandClock(), path, start_time=START))
-    before = ReadBefore(to_us(START), min(pictures, len(whole)))
+    before = ResumePoint(to_us(START), min(pictures, len(whole)))
     clock = HandClock()
     clock.seconds = 1000.0  # a later life, which knows when the first one began
     again = read_all(open_source(path, CameraSettings(), clock, clock.wait, before))

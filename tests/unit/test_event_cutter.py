@@ -6,10 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.events import Event, EventCutter, RateCap, Shot
-from producers.ledger import Tally
-from producers.pictures import BGRImage, Picture
+from producers.event_cutter import Event, EventCutter, RateCap, Shot
+from producers.frame_accounting import Tally
+from producers.source_interface import Picture
 from schemas import ids
+from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US
 from sightline.storage.cameras import CameraSettings
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from producers.pictures import Picture, Source, SourceLostError
+from producers.source_interface import Picture, Source, SourceLostError
 from producers.sources import open_source
 from sightline.runtime.clock import SystemClock
 from sightline.storage.cameras import CameraSettings

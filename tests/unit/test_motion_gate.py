@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from producers.motion import EventGate, GateRules, MotionDetector, Step
-from producers.pictures import BGRImage
+from producers.motion_detection import EventGate, GateRules, MotionDetector, Step
+from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US
 
 START = 1_700_000_000 * US

@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from producers.events import EventCutter, Shot
-from producers.ledger import Tally
-from producers.live import CaptureTimes
-from producers.pictures import Picture
+from producers.event_cutter import EventCutter, Shot
+from producers.frame_accounting import Tally
+from producers.live_source import CaptureTimes
+from producers.source_interface import Picture
 from sightline.runtime.clock import US
 from sightline.storage.cameras import CameraSettings
 from tests.unit.test_event_cutter import START, STILL

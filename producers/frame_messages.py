@@ -1,4 +1,4 @@
-"""What is said of a camera: its frames, and its motion events."""
+"""Protobuf messages and records of a camera's frames and motion events."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,56 +6,56 @@ from typing import Final
 import cv2
 import numpy as np
 
-from producers.events import Event, Shot
-from producers.ledger import Tally
-from producers.pictures import BGRImage
+from producers.event_cutter import Event, Shot
+from producers.frame_accounting import Tally
 from schemas import sightline_pb2 as pb
 from schemas import topics
+from sightline.models.interface import BGRImage
 from sightline.runtime import metrics
 from sightline.runtime.errors import InfrastructureError
 from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.streaming.records import Out
 
-_OVERHEAD: Final = 1024
-"""Bytes that Kafka adds to a record at most: key, headers, batch."""
+_OVERHEAD_BYTES: Final = 1024
+"""Upper bound of the bytes that Kafka adds to a record: key, headers, batch."""
 
 
 def frames_of(
-    camera: NewCamera, shots: Sequence[Shot], tally: Tally, *, live: bool
+    camera: NewCamera, event_frames: Sequence[Shot], tally: Tally, *, live: bool
 ) -> list[pb.Frame]:
-    """The frames of these shots; those that can never be sent are counted as dropped."""
-    made = [_frame(camera, shot, tally, live=live) for shot in shots]
-    return [frame for frame in made if frame is not None]
+    """Encode shots as frames; a frame that can never be sent is counted as dropped."""
+    frames = [_frame(camera, event_frame, tally, live=live) for event_frame in event_frames]
+    return [frame for frame in frames if frame is not None]
 
 
-def _frame(camera: NewCamera, shot: Shot, tally: Tally, *, live: bool) -> pb.Frame | None:
+def _frame(camera: NewCamera, event_frame: Shot, tally: Tally, *, live: bool) -> pb.Frame | None:
     try:
         with metrics.STAGE_SECONDS.labels("encode").time():
-            jpeg, width, height = encode(shot.image, camera.settings)
-    except cv2.error:  # such as wider than JPEG can say
+            jpeg, width, height = encode(event_frame.image, camera.settings)
+    except cv2.error:  # such as wider than JPEG allows
         tally.drop("bad_image")
         return None
     frame = pb.Frame(
         camera_id=camera.camera_id,
         site_id=camera.site_id,
-        sequence=shot.sequence,
-        captured_at_us=shot.captured_at_us,
+        sequence=event_frame.sequence,
+        captured_at_us=event_frame.captured_at_us,
         jpeg=jpeg,
         width=width,
         height=height,
-        motion_event_id=shot.event.event_id,
-        first_in_event=shot.first,
-        last_in_event=shot.last,
+        motion_event_id=event_frame.event.event_id,
+        first_in_event=event_frame.first,
+        last_in_event=event_frame.last,
         live=live,
     )
-    if frame.ByteSize() + _OVERHEAD > topics.frames(camera.fleet).max_record_bytes:
+    if frame.ByteSize() + _OVERHEAD_BYTES > topics.frames(camera.fleet).max_record_bytes:
         tally.drop("too_large")
         return None
     return frame
 
 
 def announcement(camera: NewCamera, kind: pb.MotionEvent.Kind, event: Event) -> Out:
-    """The record that says that an event has started, or ended."""
+    """Build the record of an event's start or end."""
     message = pb.MotionEvent(
         event_id=event.event_id,
         camera_id=camera.camera_id,
@@ -78,7 +78,7 @@ def announcement(camera: NewCamera, kind: pb.MotionEvent.Kind, event: Event) -> 
 
 
 def encode(image: BGRImage, settings: CameraSettings) -> tuple[bytes, int, int]:
-    """A picture (H x W x 3, BGR) as JPEG, no wider than set; with its width and height."""
+    """Encode an image (H x W x 3, BGR) as JPEG, scaled to the set width; its width and height."""
     height, width = image.shape[:2]
     if settings.width is not None and settings.width < width:
         height = max(1, round(height * settings.width / width))

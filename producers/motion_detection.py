@@ -1,8 +1,7 @@
-"""When something moves: pictures to a share of moving pixels, and that to motion events.
+"""Motion detection: the moving fraction of a picture's pixels, and motion events from it.
 
-Pure: time comes with the pictures. A frame with which an event ends is known as the last one
-when it is seen, because an event ends on a picture in which nothing has moved for a while:
-no frame has to be held back.
+Pure: time comes with the pictures. An event ends on a picture in which nothing has moved for a
+while, so its last frame is known when that picture arrives and no frame has to be held back.
 """
 
 from dataclasses import dataclass
@@ -12,36 +11,36 @@ from typing import Final
 import cv2
 import numpy as np
 
-from producers.pictures import BGRImage
+from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US
 
-_WIDTH: Final = 320
-"""Pixels of the picture that motion is looked for in: a far person is 20 of them still."""
+_DETECTION_WIDTH: Final = 320
+"""Width in pixels to which a picture is scaled down; a distant person still covers 20 pixels."""
 
 _LEARNING_SECONDS: Final = 40.0
-"""After about so long what has stopped moving belongs to the background."""
+"""Time after which an object that has stopped moving becomes background."""
 
 _VAR_THRESHOLD: Final = 25.0
-"""Squared standard deviations; OpenCV's 16 lets a noisy sensor move at night."""
+"""Squared standard deviations; with OpenCV's 16 sensor noise at night counts as motion."""
 
 
 class MotionDetector:
-    """A camera's background (MOG2), learnt by time and not by number of pictures."""
+    """A camera's background model (MOG2) with a learning rate by time, not by picture."""
 
     def __init__(self) -> None:
         # In colour: a red coat before a grey wall of the same brightness moves too. A shadow
-        # counts: who throws it is near, and a dark coat looks like one.
+        # counts: the person who throws it is near, and a dark coat looks like a shadow.
         self._model = cv2.createBackgroundSubtractorMOG2(
             varThreshold=_VAR_THRESHOLD, detectShadows=False
         )
         self._kernel = np.ones((3, 3), np.uint8)
         self._pictures = 0
-        self._before_us: int | None = None
+        self._previous_us: int | None = None
 
     def moving(self, image: BGRImage, at_us: int) -> float:
-        """The share of pixels, 0 to 1, that are not background; 1 for the first picture."""
+        """Return the fraction of foreground pixels, 0 to 1; 1 for the first picture."""
         height, width = image.shape[:2]
-        scale = min(1.0, _WIDTH / width)
+        scale = min(1.0, _DETECTION_WIDTH / width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (5, 5), 0)
         mask = self._model.apply(small, learningRate=self._rate(at_us))
@@ -50,20 +49,20 @@ class MotionDetector:
 
     def restart_time(self) -> None:
         """Keep the background, and count time from the next picture: the clock was set."""
-        self._before_us = None
+        self._previous_us = None
 
     def _rate(self, at_us: int) -> float:
-        since = 0.0 if self._before_us is None else (at_us - self._before_us) / US
-        self._before_us = at_us
+        elapsed_seconds = 0.0 if self._previous_us is None else (at_us - self._previous_us) / US
+        self._previous_us = at_us
         self._pictures += 1
-        # The first pictures count by number, so that the background stands after a few.
-        return min(1.0, max(1.0 / self._pictures, since / _LEARNING_SECONDS))
+        # The first pictures are averaged by number, so that the background is there after a few.
+        return min(1.0, max(1.0 / self._pictures, elapsed_seconds / _LEARNING_SECONDS))
 
 
 class Step(Enum):
-    """What a picture is to the motion event around it."""
+    """Position of a picture within the motion event around it."""
 
-    IDLE = auto()  # belongs to none
+    IDLE = auto()  # no event
     STARTED = auto()
     CONTINUED = auto()
     ENDED = auto()  # the event's last picture
@@ -71,32 +70,32 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GateRules:
-    """When an event opens and closes."""
+    """Conditions under which a motion event starts and ends."""
 
-    open_share: float = 0.002  # of the pixels; a person far away
-    open_pictures: int = 2  # in a row, or a flash of light would open one
-    hold_us: int = 2 * US  # without motion, before it closes
-    warm_up_us: int = 1 * US  # counts as motion: nothing of a film's start is lost
-    longest_us: int = 300 * US  # then it is cut
+    open_share: float = 0.002  # fraction of the pixels: a distant person
+    open_pictures: int = 2  # in a row; with 1 a flash of light would start an event
+    hold_us: int = 2 * US  # without motion, before it ends
+    warm_up_us: int = 1 * US  # counts as motion, so that a film's start is not lost
+    longest_us: int = 300 * US  # a longer event is split
 
 
 class EventGate:
-    """Shares of moving pixels to motion events."""
+    """State machine from moving fractions of pictures to motion events."""
 
     def __init__(self, rules: GateRules | None = None) -> None:
         self._rules = rules or GateRules()
-        self._first_us: int | None = None  # the first picture of all
+        self._first_us: int | None = None  # of the very first picture
         self._started_us: int | None = None  # of the open event
-        self._moved_us = 0  # when something last moved
+        self._moved_us = 0  # of the last picture with motion
         self._in_a_row = 0
 
     @property
     def is_open(self) -> bool:
-        """An event is on."""
+        """True while an event has started and not ended."""
         return self._started_us is not None
 
     def feed(self, share: float, at_us: int) -> Step:
-        """Take the next picture's share of moving pixels; times grow."""
+        """Process the next picture's moving fraction (0 to 1) and its increasing time (µs)."""
         rules = self._rules
         if self._first_us is None:
             self._first_us = at_us
@@ -106,16 +105,16 @@ class EventGate:
         if moving:
             self._moved_us = at_us
         if self._started_us is None:
-            return self._closed(at_us, at_once=warming)
+            return self._try_start(at_us, at_once=warming)
         if not moving and at_us - self._moved_us >= rules.hold_us:
             return self._end()
         if at_us - self._started_us >= rules.longest_us:
-            # What still moves goes on in the next event, with the very next picture.
+            # A motion that lasts starts the next event with the very next picture.
             self._in_a_row = rules.open_pictures
             return self._end()
         return Step.CONTINUED
 
-    def _closed(self, at_us: int, *, at_once: bool) -> Step:
+    def _try_start(self, at_us: int, *, at_once: bool) -> Step:
         if not at_once and self._in_a_row < self._rules.open_pictures:
             return Step.IDLE
         self._started_us = at_us
@@ -126,5 +125,5 @@ class EventGate:
         return Step.ENDED
 
     def end(self) -> None:
-        """The event is over for a reason of its own: the film, the camera or the service ended."""
+        """End the open event: the film, the camera or the service has ended."""
         self._started_us = None

@@ -1,32 +1,33 @@
-"""Pictures to what is published of them: capped in rate, cut into motion events.
+"""Cut a camera's pictures, capped in rate, into the frames of motion events.
 
 Pure: time comes with the pictures.
 
-The last frame of an event must say so when it is sent. The gate ends an event with the frame
-that it is looking at, and a film knows its last picture. Only when a camera is lost or the
-service stops, the last frame has gone out already: then its picture is sent once more, one
-microsecond later, as the last one. Holding every frame back until the next one is known would
-delay all of them for that rare case.
+The last frame of an event is marked as the last when it is sent. The gate ends an event with the
+picture that it processes, and a film's last picture is marked. Only when a camera is lost or the
+service stops, the last frame has been sent already: its picture is then sent again, one
+microsecond later, as the last one. Holding every frame back until the next one is there would
+delay all frames for that rare case.
 """
 
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
-from producers.ledger import Tally
-from producers.motion import EventGate, MotionDetector, Step
-from producers.pictures import BGRImage, Picture
+from producers.frame_accounting import Tally
+from producers.motion_detection import EventGate, MotionDetector, Step
+from producers.source_interface import Picture
 from schemas import ids
+from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US
 from sightline.storage.cameras import CameraSettings
 
 _PRE_ROLL: Final = 5
-"""Pictures before a motion that are published with it."""
+"""Number of pictures before a motion that are published with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A motion event, as far as it has come."""
+    """A motion event up to its newest frame."""
 
     event_id: str
     started_at_us: int
@@ -34,12 +35,12 @@ class Event:
     last_at_us: int
     last_sequence: int
     ended: bool = False
-    delivered: int = 0  # of its frames
+    delivered: int = 0  # number of its frames
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A picture that is to be published."""
+    """A picture of an event, to be published as a frame."""
 
     image: BGRImage
     captured_at_us: int
@@ -50,25 +51,25 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Candidate:
     image: BGRImage
     captured_at_us: int
     sequence: int
 
 
 class RateCap:
-    """Lets through so many pictures a second on average, as evenly as they come."""
+    """A limit of pictures per second on average, spread evenly over time."""
 
     def __init__(self, fps: float | None) -> None:
         self._interval_us = round(US / fps) if fps else 0
         self._due_us: int | None = None
 
     def lets_through(self, at_us: int) -> bool:
-        """Whether the picture captured at this time is to be taken."""
+        """Return True if the picture captured at this time (µs) is within the rate."""
         if not self._interval_us:
             return True
         due = at_us if self._due_us is None else self._due_us
-        # A camera's own beat trembles: a picture that is a little early is on time.
+        # Capture times jitter: a picture that is a quarter of the interval early is on time.
         if at_us < due - self._interval_us // 4:
             return False
         self._due_us = max(due, at_us - self._interval_us) + self._interval_us
@@ -76,7 +77,7 @@ class RateCap:
 
 
 class EventCutter:
-    """One connection's pictures, cut into events. `tally` hears of each one that is left out."""
+    """Cutter of one connection's pictures into events; `tally` counts the ones left out."""
 
     def __init__(
         self, camera_id: str, settings: CameraSettings, tally: Tally, sequence: int = 0
@@ -84,7 +85,7 @@ class EventCutter:
         self._camera_id = camera_id
         self._tally = tally
         self._sequence = sequence
-        self._before: deque[_Waiting] = deque()
+        self._pending: deque[_Candidate] = deque()
         self._last: Shot | None = None  # of the open event
         self._fps = settings.fps
         self._cap = RateCap(settings.fps)
@@ -93,16 +94,16 @@ class EventCutter:
 
     @property
     def sequence(self) -> int:
-        """Of the newest picture."""
+        """Sequence number of the newest picture."""
         return self._sequence
 
     @property
     def held(self) -> int:
-        """Pictures that are published if a motion begins soon, and dropped if not."""
-        return len(self._before)
+        """Number of pictures that are published if a motion begins soon, else dropped."""
+        return len(self._pending)
 
     def take(self, picture: Picture) -> list[Shot]:
-        """What is to be published now that this picture has been captured."""
+        """Process a captured picture; return the frames to publish now."""
         self._count(picture.skipped, "overrun")
         self._count(1)
         if picture.image is None:
@@ -118,25 +119,25 @@ class EventCutter:
             else self._detector.moving(picture.image, picture.captured_at_us)
         )
         step = self._gate.feed(moving, picture.captured_at_us)
-        self._before.append(_Waiting(picture.image, picture.captured_at_us, self._sequence))
+        self._pending.append(_Candidate(picture.image, picture.captured_at_us, self._sequence))
         if step is Step.IDLE:
-            self._forget(0 if picture.last else _PRE_ROLL)
+            self._drop_pending(0 if picture.last else _PRE_ROLL)
             return []
         return self._publish(last=step is Step.ENDED or picture.last)
 
     def finish(self) -> list[Shot]:
-        """Nothing comes any more: end the open event by its last picture, said once more."""
-        self._forget(0)
-        shown = self._last
-        if shown is None:
+        """End the open event by publishing its last picture again as the last one."""
+        self._drop_pending(0)
+        last_shot = self._last
+        if last_shot is None:
             return []
         self._count(1)
-        again = _Waiting(shown.image, shown.captured_at_us + 1, self._sequence)
-        self._before.append(again)
+        repeated = _Candidate(last_shot.image, last_shot.captured_at_us + 1, self._sequence)
+        self._pending.append(repeated)
         return self._publish(last=True)
 
     def restart_time(self) -> None:
-        """Forget all times: the next picture's may be before them. Call `finish` first."""
+        """Reset all times: the next picture's may be earlier. Call `finish` first."""
         self._cap = RateCap(self._fps)
         self._gate = EventGate()
         if self._detector is not None:
@@ -148,38 +149,38 @@ class EventCutter:
         if reason:
             self._tally.drop(reason, pictures)
 
-    def _forget(self, keep: int) -> None:
-        while len(self._before) > keep:
-            self._before.popleft()
+    def _drop_pending(self, keep: int) -> None:
+        while len(self._pending) > keep:
+            self._pending.popleft()
             self._tally.drop("no_motion")
 
     def _publish(self, *, last: bool) -> list[Shot]:
         opens = self._last is None
-        newest = self._before[-1]
+        newest = self._pending[-1]
         event = replace(
-            self._open(self._before[0]) if self._last is None else self._last.event,
+            self._open(self._pending[0]) if self._last is None else self._last.event,
             last_at_us=newest.captured_at_us,
             last_sequence=newest.sequence,
             ended=last,
         )
-        shots = [
+        event_frames = [
             Shot(
-                image=one.image,
-                captured_at_us=one.captured_at_us,
-                sequence=one.sequence,
+                image=candidate.image,
+                captured_at_us=candidate.captured_at_us,
+                sequence=candidate.sequence,
                 event=event,
-                first=opens and one is self._before[0],
-                last=last and one is newest,
+                first=opens and candidate is self._pending[0],
+                last=last and candidate is newest,
             )
-            for one in self._before
+            for candidate in self._pending
         ]
-        self._before.clear()
-        self._last = None if last else shots[-1]
+        self._pending.clear()
+        self._last = None if last else event_frames[-1]
         if last:
             self._gate.end()
-        return shots
+        return event_frames
 
-    def _open(self, first: _Waiting) -> Event:
+    def _open(self, first: _Candidate) -> Event:
         return Event(
             event_id=ids.motion_event_id(self._camera_id, first.captured_at_us),
             started_at_us=first.captured_at_us,

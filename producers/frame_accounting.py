@@ -1,4 +1,4 @@
-"""What became of every frame of a camera: captured = delivered + dropped by reason + waiting."""
+"""Account of a camera's frames: captured = delivered + dropped by reason + waiting."""
 
 import sqlite3
 from collections import Counter
@@ -9,46 +9,46 @@ from pathlib import Path
 from sightline.runtime.errors import InfrastructureError
 
 FOLDER = "cameras"
-"""Below the home: a file for each camera, with its account and its frames that wait for Kafka."""
+"""Folder below the home; one file per camera holds its account and its waiting frames."""
 
 SUFFIX = ".sqlite3"
 
 
 @dataclass(slots=True)
 class Tally:
-    """What has happened to frames and is not in the account yet."""
+    """Counts of captured and dropped frames that are not in the account yet."""
 
     captured: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
     def capture(self, frames: int) -> None:
-        """Frames have been read."""
+        """Count captured frames."""
         self.captured += frames
 
     def drop(self, reason: str, frames: int = 1) -> None:
-        """Frames will not be delivered; `reason` is one of those that the metric names."""
+        """Count frames that will not be delivered; `reason` is a label value of the metric."""
         if frames:
             self.dropped[reason] += frames
 
     def clear(self) -> None:
-        """It is in the account now, or has been before."""
+        """Reset all counts to 0."""
         self.captured = 0
         self.dropped.clear()
 
 
 @dataclass(slots=True)
 class Account:
-    """A camera's account over all of its service's lives."""
+    """A camera's frame account over all processes that have read it."""
 
     captured: int = 0
     delivered: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
-    """On disk for Kafka, or just captured: it is not known yet whether they belong to a motion."""
+    """Frames on disk for Kafka, and captured ones that are published only if a motion begins."""
 
     @property
     def balances(self) -> bool:
-        """Every frame is accounted for."""
+        """True if every captured frame is delivered, dropped or waiting."""
         return self.captured == self.delivered + self.dropped.total() + self.waiting
 
     def __str__(self) -> str:
@@ -58,8 +58,8 @@ class Account:
         )
 
 
-def read(home: Path) -> dict[str, Account]:
-    """The account of every camera that this home has read, also while it is being read.
+def read_accounts(home: Path) -> dict[str, Account]:
+    """Return the account of every camera of this home, also while the camera is being read.
 
     Raises InfrastructureError when a file cannot be read.
     """
@@ -70,18 +70,20 @@ def read(home: Path) -> dict[str, Account]:
 def _account(file: Path) -> Account:
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as database:
-            database.execute("BEGIN")  # one moment for all that is read
+            database.execute("BEGIN")  # all queries see one state
             [version] = database.execute("PRAGMA user_version").fetchone()
-            return account_of(database) if version else Account()  # it is being made
+            return account_of(database) if version else Account()  # the file is being created
     except sqlite3.Error as error:
         raise InfrastructureError(f"{file}: {error}") from error
 
 
 def account_of(database: sqlite3.Connection) -> Account:
-    """The account that a camera's file holds."""
-    captured, delivered, held, kept = database.execute(
+    """Return the account in a camera's file."""
+    captured, delivered, held, kept_number = database.execute(
         "SELECT captured, delivered, held, kept FROM camera"
     ).fetchone()
-    [waiting] = database.execute("SELECT count(*) FROM frames WHERE id <> ?", (kept,)).fetchone()
+    [waiting] = database.execute(
+        "SELECT count(*) FROM frames WHERE id <> ?", (kept_number,)
+    ).fetchone()
     dropped = database.execute("SELECT reason, frames FROM dropped").fetchall()
     return Account(captured, delivered, Counter(dict(dropped)), waiting + held)

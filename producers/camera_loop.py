@@ -1,8 +1,8 @@
-"""The life of one camera: reach it, read it, publish what moves, reach it again.
+"""Read one camera: connect, publish motion events, reconnect with a growing pause.
 
-A film goes on where a former life has left it: it is read again from its start, and nothing is
-told of the pictures that have been told of. Of a camera that does not wait, and of a film that is
-played over and over, an event that was left open is ended first.
+A film is resumed where an earlier process stopped: it is read again from its start, and pictures
+that were published before are skipped. A live camera, and a film that is played in a loop, cannot
+be resumed: an event that an earlier process left open is ended first.
 """
 
 import logging
@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from producers.events import Event, EventCutter, Shot
-from producers.frames import frames_of
-from producers.gauges import CameraGauges
-from producers.ledger import Tally
-from producers.pictures import Source, SourceLostError
-from producers.publish import Publisher
-from producers.reels import ReadBefore
+from producers.camera_metrics import CameraMetrics
+from producers.event_cutter import Event, EventCutter, Shot
+from producers.file_source import ResumePoint
+from producers.frame_accounting import Tally
+from producers.frame_messages import frames_of
+from producers.publisher import Publisher
+from producers.source_interface import Source, SourceLostError
 from producers.sources import is_live, open_source
 from producers.spool import DiskError, Position
 from schemas import sightline_pb2 as pb
@@ -28,28 +28,29 @@ from sightline.storage.cameras import Camera, CameraStatus
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[Camera, CameraStatus, str | None], None]
+ReportStatus = Callable[[Camera, CameraStatus, str | None], None]
 
-_LONGEST_PAUSE: Final = 30.0
+_LONGEST_PAUSE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.1
 
 
 def pause_before(attempt: int) -> float:
-    """Seconds before a lost camera is tried again: 1, 2, 4, 8, 16, 30, 30, ..."""
-    return min(_LONGEST_PAUSE, 2.0 ** min(attempt, 10))
+    """Seconds to wait before a lost camera is opened again: 1, 2, 4, 8, 16, 30, 30, ..."""
+    return min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(attempt, 10))
 
 
 class CameraLoop:
-    """Reads one camera until it is told to stop, or until its film has ended.
+    """A loop that reads one camera until its stop is requested or its film has ended.
 
-    `stop` ends this camera, `service_stop` all of them: then a film will go on some time.
+    `stop` ends this camera alone, `service_stop` all cameras: a film is then resumed by the next
+    process.
     """
 
     def __init__(
         self,
         camera: Camera,
         publisher: Publisher,
-        report: Report,
+        report: ReportStatus,
         stop: Stop,
         service_stop: Stop,
         clock: Clock,
@@ -60,78 +61,78 @@ class CameraLoop:
         self._stop = stop
         self._service_stop = service_stop
         self._clock = clock
-        self._gauges = CameraGauges(camera.camera_id, clock)
+        self._metrics = CameraMetrics(camera.camera_id, clock)
         self._attempt = 0
         self._tally = Tally()
-        self._is_disk_full = False  # and it has been said
+        self._is_disk_full = False  # True once the warning has been logged
         self._is_live = is_live(camera.uri.get_secret_value())
-        self._goes_on = not self._is_live and not camera.settings.loop
+        self._is_resumable = not self._is_live and not camera.settings.loop
 
     def run(self) -> None:
-        """Work; raises InfrastructureError when Kafka or the disk do not go on."""
+        """Read until the end. Raises InfrastructureError when Kafka or the disk fails for good."""
         try:
-            self._begin()
+            self._restore_position()
             while not self._stop:
                 try:
                     self._connect_and_read()
                 except EOFError:
                     if self._deliver_all():
-                        self._say("ended", None)
+                        self._report_status("ended", None)
                         return
                 except SourceLostError as error:
-                    self._say("down", str(error))
+                    self._report_status("down", str(error))
                     self._pause(pause_before(self._attempt))
                     self._attempt += 1
                     if not self._stop:
-                        self._gauges.reconnects()
-            self._say("down", "not being read: the service has stopped")
+                        self._metrics.count_reconnect()
+            self._report_status("down", "not being read: the service has stopped")
         finally:
-            self._stop.request()  # over, for whatever reason: from now on the deadline counts
+            self._stop.request()  # the shutdown deadline starts, whatever ended the loop
             self._publisher.close(self._stop)
 
-    def _begin(self) -> None:
-        """Find out where a former life has left off, and end what does not go on."""
+    def _restore_position(self) -> None:
+        """Restore an earlier process's position; end its open event unless it is resumed."""
         if not self._is_live:
-            self._reach_kafka()
+            self._wait_for_kafka()
             if self._stop:
                 return
-        before = self._publisher.position
+        stored = self._publisher.position
         generation = self._camera.settings.generation
         cluster = None if self._is_live else self._publisher.cluster
-        same = (before.generation, before.cluster) == (generation, cluster)
-        if same and self._goes_on:
+        is_same_film = (stored.generation, stored.cluster) == (generation, cluster)
+        if is_same_film and self._is_resumable:
             return
         self._publisher.end_event()
-        now = Position(generation, cluster)
-        if self._is_live or (same and self._camera.settings.start_time is None):
-            now = replace(now, sequence=self._publisher.position.sequence)
-        elif same:
-            now = self._publisher.position
-        self._publisher.move(now)
+        position = Position(generation, cluster)
+        if self._is_live or (is_same_film and self._camera.settings.start_time is None):
+            position = replace(position, sequence=self._publisher.position.sequence)
+        elif is_same_film:
+            position = self._publisher.position
+        self._publisher.move_to(position)
 
-    def _reach_kafka(self) -> None:
-        """Wait for Kafka: where a film goes on depends on whether it is the one that it knew."""
+    def _wait_for_kafka(self) -> None:
+        """Wait for Kafka: a film is resumed only on the cluster that has its earlier frames."""
         trouble = None
         while self._publisher.cluster is None and not self._stop:
             self._poll(_POLL_SECONDS)
             if self._publisher.trouble != trouble:
                 trouble = self._publisher.trouble
-                self._say("down", trouble)
+                self._report_status("down", trouble)
 
     def _connect_and_read(self) -> None:
-        before = self._publisher.position
+        position = self._publisher.position
         source = open_source(
             self._camera.uri.get_secret_value(),
             self._camera.settings,
             self._clock,
             self._stop.wait,
-            ReadBefore(before.start_us, before.pictures),
+            ResumePoint(position.start_us, position.pictures),
         )
         cutter = EventCutter(
             self._camera.camera_id,
             self._camera.settings,
             self._tally,
-            0 if self._goes_on else before.sequence,
+            0 if self._is_resumable else position.sequence,
         )
         try:
             self._read(source, cutter)
@@ -139,33 +140,33 @@ class CameraLoop:
             self._finish(source, cutter)
             raise
         else:
-            if not (self._goes_on and self._service_stop):
+            if not (self._is_resumable and self._service_stop):
                 self._finish(source, cutter)
         finally:
             source.close()
 
     def _read(self, source: Source, cutter: EventCutter) -> None:
-        known = self._publisher.position.pictures if self._goes_on else 0
-        read = 0
+        published = self._publisher.position.pictures if self._is_resumable else 0
+        pictures_read = 0
         is_up = False
         while not self._stop:
             self._poll()
             picture = source.read()
-            self._gauges.looked(0 if picture is None else 1 + picture.skipped)
+            self._metrics.count_pictures(0 if picture is None else 1 + picture.skipped)
             if picture is None:
                 continue
             if not is_up:
                 is_up, self._attempt = True, 0
-                self._say("up", None)
+                self._report_status("up", None)
             if picture.clock_set:
                 self._restart_time(source, cutter)
             with metrics.STAGE_SECONDS.labels("motion").time():
-                shots = cutter.take(picture)
-            read += 1
-            if read <= known:
-                self._tally.clear()  # told of in a former life
+                event_frames = cutter.take(picture)
+            pictures_read += 1
+            if pictures_read <= published:
+                self._tally.clear()  # an earlier process has published it
             else:
-                self._publish(shots, source, cutter, pictures=1)
+                self._publish(event_frames, source, cutter, pictures=1)
 
     def _restart_time(self, source: Source, cutter: EventCutter) -> None:
         """End the open event by the old time; the next picture opens one by the new time."""
@@ -177,45 +178,45 @@ class CameraLoop:
         cutter.restart_time()
 
     def _finish(self, source: Source, cutter: EventCutter) -> None:
-        if cutter.sequence >= self._publisher.position.sequence:  # else it has not got there again
+        if cutter.sequence >= self._publisher.position.sequence:  # else it is still skipping
             self._publish(cutter.finish(), source, cutter, pictures=0)
 
     def _publish(
-        self, shots: list[Shot], source: Source, cutter: EventCutter, *, pictures: int
+        self, event_frames: list[Shot], source: Source, cutter: EventCutter, *, pictures: int
     ) -> None:
-        before = self._publisher.position
+        stored = self._publisher.position
         position = replace(
-            before,
+            stored,
             start_us=source.start_us,
-            pictures=before.pictures + pictures,
+            pictures=stored.pictures + pictures,
             sequence=cutter.sequence,
             held=cutter.held,
         )
-        frames = frames_of(self._camera, shots, self._tally, live=source.is_live)
-        event = shots[-1].event if shots else None
+        frames = frames_of(self._camera, event_frames, self._tally, live=source.is_live)
+        event = event_frames[-1].event if event_frames else None
         # A film waits for the broker and for the disk; a live camera's frames are dropped.
-        waits = not source.is_live
-        while waits and shots and self._publisher.is_full and not self._stop:
+        may_wait = not source.is_live
+        while may_wait and event_frames and self._publisher.is_full and not self._stop:
             self._poll(_POLL_SECONDS)
-        while not self._put(frames, event, position, may_wait=waits and not self._stop):
+        while not self._put(frames, event, position, may_wait=may_wait and not self._stop):
             self._poll(_POLL_SECONDS)
 
     def _put(
         self, frames: list[pb.Frame], event: Event | None, position: Position, *, may_wait: bool
     ) -> bool:
-        """Whether nothing more is to be done about it."""
+        """Store the frames; return False if the disk is full and the caller is to retry."""
         try:
             self._publisher.put(frames, event, self._tally, position)
         except DiskError as error:
             if may_wait:
                 return False
-            if self._goes_on and self._service_stop:
-                return True  # it will be read again
+            if self._is_resumable and self._service_stop:
+                return True  # the next process reads it again
             if not self._is_disk_full:
                 log.warning("%s: frames are dropped", error)
             self._is_disk_full = True
             self._tally.drop("disk_full", len(frames))
-            with suppress(DiskError):  # the count comes with the next picture
+            with suppress(DiskError):  # the next picture carries the count
                 self._publisher.put([], event, self._tally, position)
         else:
             self._is_disk_full &= not frames
@@ -227,16 +228,16 @@ class CameraLoop:
         return self._publisher.is_settled
 
     def _pause(self, seconds: float) -> None:
-        until = self._clock.monotonic() + seconds
-        while not self._stop and (left := until - self._clock.monotonic()) > 0:
+        deadline = self._clock.monotonic() + seconds
+        while not self._stop and (seconds_left := deadline - self._clock.monotonic()) > 0:
             self._poll()
-            self._stop.wait(min(left, _POLL_SECONDS))
+            self._stop.wait(min(seconds_left, _POLL_SECONDS))
 
     def _poll(self, seconds: float = 0.0) -> None:
         self._stop.beat()
         self._publisher.poll(seconds)
 
-    def _say(self, status: CameraStatus, detail: str | None) -> None:
-        self._gauges.is_up(status == "up")
+    def _report_status(self, status: CameraStatus, detail: str | None) -> None:
+        self._metrics.set_up(status == "up")
         log.info("%s: %s%s", self._camera.camera_id, status, f": {detail}" if detail else "")
         self._report(self._camera, status, detail)

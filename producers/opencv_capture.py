@@ -1,21 +1,21 @@
-"""OpenCV's captures, opened so that they are quiet, single-threaded and give up in time."""
+"""OpenCV captures that log nothing, use one thread and have time-outs."""
 
 import os
 from typing import Final
 
 import cv2
 
-from producers.pictures import SourceLostError
+from producers.source_interface import SourceLostError
 
 OPEN_SECONDS: Final = 5.0
-"""A camera that has not answered by then is away."""
+"""A camera that has not answered after this time counts as unreachable."""
 
 READ_SECONDS: Final = 5.0
-"""A camera that has sent nothing for so long is lost."""
+"""A camera that has sent nothing for this time counts as lost."""
 
 
 def quiet_opencv() -> None:
-    """One thread for each camera, and no log of OpenCV's own: it would print passwords."""
+    """Set OpenCV to one thread per capture and no log of its own: it would print passwords."""
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -27,7 +27,7 @@ def quiet_opencv() -> None:
 
 
 def open_capture(target: str) -> cv2.VideoCapture:
-    """FFmpeg's capture of a file or URL; whether it is open is for the caller to ask."""
+    """Return FFmpeg's capture of a file or URL; the caller checks whether it is open."""
     quiet_opencv()
     return cv2.VideoCapture(
         target,
@@ -41,13 +41,13 @@ def open_capture(target: str) -> cv2.VideoCapture:
 
 
 def open_device(path: str) -> cv2.VideoCapture:
-    """The capture of a device such as /dev/video0."""
+    """Return the capture of a device such as /dev/video0."""
     quiet_opencv()
     return cv2.VideoCapture(path, cv2.CAP_V4L2)
 
 
 def require_open(capture: cv2.VideoCapture, message: str) -> cv2.VideoCapture:
-    """The capture. Raises SourceLostError with the message where it is not open."""
+    """Return the capture. Raises SourceLostError with the message if it is not open."""
     if not capture.isOpened():
         capture.release()
         raise SourceLostError(message)

@@ -1,0 +1,54 @@
+"""The interface of picture sources, and the picture type."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from sightline.models.interface import BGRImage
+
+
+class SourceLostError(Exception):
+    """A source that cannot be read, or no longer; the message is one line without passwords."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A captured picture with its capture time (µs since the epoch)."""
+
+    image: BGRImage | None  # None if it could not be decoded
+    captured_at_us: int
+    skipped: int = 0  # pictures captured since the previous one and overwritten unread
+    last: bool = False  # the source's last picture
+    clock_set: bool = False  # the clock was set since the previous picture
+
+
+class Source(Protocol):
+    """A source of pictures."""
+
+    is_live: bool
+    """True if unread pictures are lost: a camera, not a file."""
+
+    start_us: int | None
+    """Capture time of a film's first picture."""
+
+    def read(self) -> Picture | None:
+        """Return the next picture, or None if there is none yet.
+
+        Raises EOFError at the end, SourceLostError when the source fails.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the source."""
+        ...
+
+
+def as_image(image: object) -> BGRImage | None:
+    """Convert a decoder's output to an H x W x 3 BGR image; None if it is no image."""
+    if not isinstance(image, np.ndarray) or not image.size or image.dtype != np.uint8:
+        return None
+    if image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    return image
