@@ -1,12 +1,13 @@
 """What the service `api` may do in Kafka and PostgreSQL."""
 
+from schemas.naming import client_id
 from schemas.topics import FACES, FACTS, GALLERY, SIGHTINGS
 from sightline.runtime.rights import EVERY_SERVICE, KEEP, OWN, READ, Rights
 
 API = Rights(
     reads=(SIGHTINGS.name,),
     writes=(FACES.name, GALLERY.name, FACTS.name),
-    groups=("sightline-api",),
+    groups=(client_id("api"),),
     tables=EVERY_SERVICE
     | {
         # Who comes, and what they did.

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from api.settings import ApiSettings
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
+from schemas.naming import client_id
 from schemas.topics import SIGHTINGS
 from sightline.runtime import metrics
 from sightline.runtime.clock import SystemClock
@@ -31,7 +32,7 @@ from sightline.streaming.records import Out
 log = logging.getLogger(__name__)
 
 _SERVICE = "api"
-_CLIENT = "sightline-api"
+_CLIENT = client_id(_SERVICE)
 _ANSWER_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 

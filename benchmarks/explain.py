@@ -24,6 +24,7 @@ import numpy as np
 
 from ops.explain.explanation import Way, way
 from ops.local_stack.postgres_user import discard
+from schemas.naming import template_context, track_context
 from sightline.identity.evidence import Vector
 from sightline.models.interface import Face, ModelPack
 from sightline.models.packs import load_pack
@@ -60,10 +61,7 @@ def check(settings: Settings, pack: ModelPack, folder: Path, count: int) -> list
 def templates_by_person(db: Connection, pack: str) -> dict[int, list[Vector]]:
     """Return all templates, encrypted or not, by global id."""
     templates: dict[int, list[Vector]] = defaultdict(list)
-    for query, name in (
-        (_ENROLLED, face_columns.of_template),
-        (_UNKNOWN_PERSONS, face_columns.of_track),
-    ):
+    for query, name in ((_ENROLLED, template_context), (_UNKNOWN_PERSONS, track_context)):
         cursor = db.execute(query, (pack,))
         for person, known_as, *columns in cursor:
             face = face_columns.from_columns(cursor, name(known_as), *columns)

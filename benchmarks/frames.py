@@ -20,6 +20,8 @@ from ops.demo import installation
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.ids import motion_event_id
+from schemas.naming import vision_group
+from schemas.topics import LIVE
 from sightline.runtime.clock import US, SystemClock
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import LIBRDKAFKA
@@ -119,7 +121,7 @@ class Bench:
             self._producer.send(Out(name, camera, value, at_us // 1000, partition))
 
     def _settled_members(self, admin: AdminClient) -> int:
-        group = f"sightline-vision-{self._fleet}"
+        group = vision_group(self._fleet, LIVE)
         try:
             description = admin.describe_consumer_groups([group])[group].result(30)
         except (KafkaException, TimeoutError):  # the broker has only begun to look after it

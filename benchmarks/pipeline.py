@@ -24,7 +24,8 @@ from benchmarks.rig import add_cameras, own_folder, own_stack
 from ops.demo import installation
 from ops.demo.results import Found, read_found
 from schemas import sightline_pb2 as pb
-from schemas.topics import FACES, frames
+from schemas.naming import client_id, vision_group
+from schemas.topics import FACES, LIVE, frames
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import configure_logging
 from sightline.runtime.settings import Settings
@@ -103,8 +104,8 @@ def _frames(settings: Settings) -> tuple[int, int]:
     """Return the number of frames in the topic, and of those that vision has committed."""
     topic = frames(settings.fleet)
     parts = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-    group = f"sightline-vision-{settings.fleet}"
-    consumer = Consumer(consumer_config(settings, "sightline-bench", group))
+    group = vision_group(settings.fleet, LIVE)
+    consumer = Consumer(consumer_config(settings, client_id("bench"), group))
     try:
         committed = sum(max(0, part.offset) for part in consumer.committed(parts, timeout=10))
         ends = [consumer.get_watermark_offsets(part, timeout=10) for part in parts]

@@ -11,6 +11,8 @@ from confluent_kafka import Consumer
 
 from processors.vision.processor import VisionProcessor
 from schemas import topics
+from schemas.naming import vision_group
+from schemas.topics import LIVE
 from sightline.models.packs import load_pack
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.lifecycle import start_service
@@ -25,7 +27,7 @@ def main() -> None:
     settings = load_settings()
     stop = start_service("plain", settings)
     cv2.setNumThreads(1)
-    group = f"sightline-vision-{settings.fleet}"
+    group = vision_group(settings.fleet, LIVE)
     processor = VisionProcessor(load_pack(settings), settings)
     producer = SureProducer(producer_config(settings, group) | {"enable.idempotence": False})
     config = consumer_config(settings, group, group)

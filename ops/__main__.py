@@ -1,4 +1,4 @@
-"""`python -m ops`."""
+"""Run the command line as `python -m ops`."""
 
 from ops.cli import main
 

@@ -1,4 +1,4 @@
-"""Whether what the settings say can be had: each secret, file, server and model, by trying it."""
+"""Checks of the settings: every secret, file, server and model that they name is tried."""
 
 import stat
 import uuid
@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from ops.database.migrate import revisions
+from schemas.naming import trial_key
 from sightline.models.packs import resolve_pack
 from sightline.runtime.connection_urls import kafka_servers, objects_folder
 from sightline.runtime.errors import InfrastructureError, SightlineError
@@ -21,13 +22,13 @@ from sightline.storage.fleets import known_topics
 from sightline.storage.objects import open_store
 from sightline.streaming.admin import reachable, topic_states
 
-_MADE_BY_US = ("home", "faults")
-"""Folders that need not be there."""
+_CREATED_FOLDERS = ("home", "faults")
+"""Settings of folders that Sightline creates itself, so that they need not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one try; `detail` says what to do where it is wrong."""
+    """The result of one check; `detail` says what to do about a failure."""
 
     part: str
     is_right: bool
@@ -35,8 +36,8 @@ class Finding:
 
 
 def check(settings: Settings) -> list[Finding]:
-    """Try everything that is set; changes nothing that stays."""
-    tries: dict[str, Callable[[Settings], str]] = {
+    """Check everything that is set; whatever is written for it is deleted again."""
+    checks: dict[str, Callable[[Settings], str]] = {
         "secrets": _secrets,
         "files": _files,
         "kafka": _kafka,
@@ -45,49 +46,49 @@ def check(settings: Settings) -> list[Finding]:
         "objects": _objects,
         "models": _models,
     }
-    return [_tried(part, one, settings) for part, one in tries.items()]
+    return [_finding(part, run_check, settings) for part, run_check in checks.items()]
 
 
-def _tried(part: str, one: Callable[[Settings], str], settings: Settings) -> Finding:
+def _finding(part: str, run_check: Callable[[Settings], str], settings: Settings) -> Finding:
     try:
-        return Finding(part, True, one(settings))
+        return Finding(part, True, run_check(settings))
     except (SightlineError, InfrastructureError) as error:
         return Finding(part, False, str(error))
 
 
 def _secrets(settings: Settings) -> str:
-    given = [
-        (path, field, value)
+    secrets = [
+        (path, field, secret)
         for path, field in leaves(Settings)
-        if isinstance(value := value_of(settings, path), SecretStr)
+        if isinstance(secret := value_of(settings, path), SecretStr)
     ]
-    kept = [value for _path, _field, value in given if is_reference(value)]
-    for value in kept:
-        reveal(value)
-    if _others_may_read(config_file()):
-        said = read_config_file()
-        for path, field, value in given:
-            if not is_reference(value) and origin(path, field, said) == "config.yaml":
+    references = [secret for _path, _field, secret in secrets if is_reference(secret)]
+    for secret in references:
+        reveal(secret, settings.secrets)
+    if _is_readable_by_others(config_file()):
+        file = read_config_file()
+        for path, field, secret in secrets:
+            if not is_reference(secret) and origin(path, field, file) == "config.yaml":
                 raise SightlineError(
                     f"{config_file()} holds {'.'.join(path)} and others may read it: chmod 600"
                 )
-    return f"{len(given)}, {len(kept)} of them kept elsewhere"
+    return f"{len(secrets)}, {len(references)} of them kept elsewhere"
 
 
-def _others_may_read(path: Path) -> bool:
+def _is_readable_by_others(path: Path) -> bool:
     return path.is_file() and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def _files(settings: Settings) -> str:
-    named: dict[str, Path] = {
+    paths: dict[str, Path] = {
         ".".join(path): value
         for path, _field in leaves(Settings)
-        if path[0] not in _MADE_BY_US and isinstance(value := value_of(settings, path), Path)
+        if path[0] not in _CREATED_FOLDERS and isinstance(value := value_of(settings, path), Path)
     }
-    for setting, file in named.items():
-        if not file.exists():
-            raise SightlineError(f"{setting}: there is no {file}")
-    return f"{len(named)} named, all there"
+    for setting, path in paths.items():
+        if not path.exists():
+            raise SightlineError(f"{setting}: there is no {path}")
+    return f"{len(paths)} named, all there"
 
 
 def _kafka(settings: Settings) -> str:
@@ -120,7 +121,7 @@ def _objects(settings: Settings) -> str:
     if not (settings.s3_bucket or folder.is_dir()):
         raise SightlineError(f"there is no {folder}: run `sightline up` first, or give S3_BUCKET")
     store = open_store(settings)
-    key = f"config-check-{uuid.uuid4()}"
+    key = trial_key(uuid.uuid4())
     store.put(key, b"a try", "text/plain")
     try:
         if store.get(key) != b"a try":

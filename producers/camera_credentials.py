@@ -12,6 +12,9 @@ from pydantic import SecretStr
 
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.secrets import FILE, SECRETS_MANAGER, SSM, forget, reveal
+from sightline.runtime.settings import SecretsSettings
+
+DEFAULT_SECRETS = SecretsSettings()
 
 _REFERENCE = re.compile(rf"\{{((?:{FILE}|{SECRETS_MANAGER}|{SSM})[^{{}}]+)\}}")
 
@@ -21,16 +24,16 @@ def mask_credentials(uri: str) -> str:
     return _REFERENCE.sub("***", uri)
 
 
-def resolve_credentials(uri: str) -> str:
+def resolve_credentials(uri: str, secrets: SecretsSettings) -> str:
     """Return the URI with its current credentials. Raises SightlineError without them."""
-    return _REFERENCE.sub(lambda match: _escaped(reveal(SecretStr(match[1]))), uri)
+    return _REFERENCE.sub(lambda match: _escaped(reveal(SecretStr(match[1]), secrets)), uri)
 
 
-def forget_credentials(uri: str) -> None:
+def forget_credentials(uri: str, secrets: SecretsSettings) -> None:
     """Drop the URI's credentials from the cache: the camera has refused them."""
     for reference in _REFERENCE.findall(uri):
         with suppress(SightlineError):  # resolving them reports a reference that cannot be read
-            forget(SecretStr(reference))
+            forget(SecretStr(reference), secrets)
 
 
 def _escaped(credentials: str) -> str:

@@ -24,6 +24,7 @@ from schemas import sightline_pb2 as pb
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock
 from sightline.runtime.lifecycle import Stop
+from sightline.runtime.settings import SecretsSettings
 from sightline.storage.cameras import Camera, CameraStatus
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,10 @@ class CameraLoop:
         stop: Stop,
         service_stop: Stop,
         clock: Clock,
+        secrets: SecretsSettings,
     ) -> None:
         self._camera = camera
+        self._secrets = secrets
         self._publisher = publisher
         self._report = report
         self._stop = stop
@@ -127,6 +130,7 @@ class CameraLoop:
             self._clock,
             self._stop.wait,
             ResumePoint(position.start_us, position.pictures),
+            self._secrets,
         )
         cutter = EventCutter(
             self._camera.camera_id,

@@ -3,17 +3,21 @@
 import time
 from typing import Any, Final
 
+from producers.camera_credentials import DEFAULT_SECRETS
 from producers.source_interface import Picture, Source, SourceLostError
 from producers.sources import open_source
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import SecretsSettings
 from sightline.storage.cameras import NewCamera
 
 _MAX_PICTURES: Final = 10
 _READ_SECONDS: Final = 5.0
 
 
-def probe_camera(camera: NewCamera, clock: Clock | None = None) -> dict[str, Any]:
+def probe_camera(
+    camera: NewCamera, clock: Clock | None = None, secrets: SecretsSettings = DEFAULT_SECRETS
+) -> dict[str, Any]:
     """Read a few pictures; return width, height, fps and the time to the first one (ms).
 
     Raises SightlineError with the reason when there is no picture.
@@ -26,6 +30,7 @@ def probe_camera(camera: NewCamera, clock: Clock | None = None) -> dict[str, Any
             camera.settings.model_copy(update={"loop": False}),
             clock,
             time.sleep,
+            secrets=secrets,
         )
         try:
             pictures, first_after = _read(source, clock, started_at)

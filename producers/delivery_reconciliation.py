@@ -26,6 +26,7 @@ from confluent_kafka import (
 from producers.spool import FrameKey, Tail
 from schemas import sightline_pb2 as pb
 from schemas import topics
+from schemas.naming import camera_group
 from sightline.runtime.errors import InfrastructureError, InvalidRecord
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
@@ -91,7 +92,8 @@ def reconcile(
     """
     name = f"camera-{camera.camera_id}"
     consumer = Consumer(
-        consumer_config(settings, name, f"sightline-{name}") | {"enable.partition.eof": True},
+        consumer_config(settings, name, camera_group(camera.camera_id))
+        | {"enable.partition.eof": True},
         logger=LIBRDKAFKA,
     )
     try:
@@ -166,7 +168,7 @@ class _TailReader:
 
     def _write_aborted_record(self) -> int:
         """Write a record in an aborted transaction; return its offset."""
-        name = f"sightline-camera-{self._camera_id}"
+        name = camera_group(self._camera_id)
         producer = Producer(producer_config(self._settings, name, name), logger=LIBRDKAFKA)
         deliveries: list[tuple[KafkaError | None, int]] = []
 

@@ -1,6 +1,7 @@
 """What the producers may do in Kafka and PostgreSQL."""
 
 from schemas import topics
+from schemas.naming import camera_group
 from schemas.topics import FACTS, GALLERY, MOTION_EVENTS
 from sightline.runtime.rights import ANY, EVERY_SERVICE, Rights
 
@@ -9,8 +10,8 @@ _FRAMES = topics.frames("").name + ANY
 CAMERAS = Rights(
     reads=(_FRAMES,),  # which of a camera's frames Kafka has already
     writes=(_FRAMES, MOTION_EVENTS.name),
-    groups=("sightline-camera-" + ANY,),
-    transactions=("sightline-camera-" + ANY,),
+    groups=(camera_group(ANY),),
+    transactions=(camera_group(ANY),),
     tables=EVERY_SERVICE | {"cameras": "SELECT, UPDATE (status, status_detail, status_at)"},
 )
 

@@ -137,7 +137,15 @@ class CameraService:
         try:
             publisher = Publisher(self.settings, camera)
             self._threads[camera.camera_id].publisher = publisher
-            loop = CameraLoop(camera, publisher, self._report, stop, self.stop, self.clock)
+            loop = CameraLoop(
+                camera,
+                publisher,
+                self._report,
+                stop,
+                self.stop,
+                self.clock,
+                self.settings.secrets,
+            )
             with about(camera=camera.camera_id):
                 loop.run()
         except (InfrastructureError, SightlineError) as error:

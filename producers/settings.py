@@ -6,10 +6,11 @@ from sightline.runtime.settings.service import ServiceSettings
 
 
 class CaptureSettings(ServiceSettings):
-    """How cameras are read."""
+    """Reading of cameras."""
 
     buffer_bytes: int = Field(
         1024 * 1024 * 1024,
         ge=0,
-        description="of each camera's frames on disk while Kafka is away; then the oldest go",
+        description="most bytes of each camera's frames on disk while Kafka is unreachable; beyond"
+        " them the oldest are dropped",
     )

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from producers.camera_credentials import forget_credentials, mask_credentials, resolve_credentials
+from producers.camera_credentials import (
+    DEFAULT_SECRETS,
+    forget_credentials,
+    mask_credentials,
+    resolve_credentials,
+)
 from producers.file_source import FROM_START, FileSource, ImageFolder, ResumePoint, VideoFile, Wait
 from producers.live_source import LiveSource
 from producers.opencv_capture import OPEN_SECONDS, open_capture, open_device, require_open
 from producers.source_interface import Source, SourceLostError
 from sightline.runtime.clock import Clock
 from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import SecretsSettings
 from sightline.storage.cameras import CameraSettings, mask_uri
 
 _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -85,19 +91,20 @@ def open_source(
     clock: Clock,
     wait: Wait,
     resume: ResumePoint = FROM_START,
+    secrets: SecretsSettings = DEFAULT_SECRETS,
 ) -> Source:
     """Open a camera's source; a film is resumed at its resume point.
 
     Raises SourceLostError with the reason when it cannot be read.
     """
     try:
-        location = locate(resolve_credentials(uri))
+        location = locate(resolve_credentials(uri, secrets))
     except SightlineError as error:
         raise SourceLostError(str(error)) from error
     try:
         return _opened(location, settings, clock, wait, resume)
     except SourceLostError:
-        forget_credentials(uri)
+        forget_credentials(uri, secrets)
         raise
 
 

@@ -1,1 +1,1 @@
-"""The contract: messages, topics, deterministic ids and the database schema."""
+"""The contract: messages, topics, protocol names, deterministic ids, the database's schema."""

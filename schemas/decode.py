@@ -1,4 +1,4 @@
-"""Bytes to messages, checked: Protobuf takes many wrong bytes for a message with empty fields."""
+"""Validated decoding of messages: Protobuf reads many wrong bytes as a message of empty fields."""
 
 import math
 import re
@@ -13,18 +13,18 @@ from schemas import sightline_pb2 as pb
 M = TypeVar("M", bound=Message)
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What a camera, a site or a fleet may be called."""
+"""Pattern of the ids of cameras, sites and fleets."""
 
 MAX_NAME = 200
-"""Characters of a person's name, and of a model pack's."""
+"""Longest name of a person or a model pack, in characters."""
 
-_MAX_TOPIC = 249
-"""Characters of a topic's name, by Kafka."""
+_MAX_TOPIC_CHARACTERS = 249
+"""Kafka's limit of a topic's name."""
 
 _UUID_CHARACTERS = 36
 
 _MAX_PX = 1e6
-"""No frame is so large; sums of such boxes still fit into every column."""
+"""Larger than any frame; sums of such coordinates still fit into every column."""
 
 _STATUSES = frozenset(pb.Sighting.Status.values()) - {pb.Sighting.STATUS_UNSPECIFIED}
 
@@ -39,11 +39,11 @@ _SCORES = (
 )
 
 _MIN_US, _MAX_US = 0, 32_503_680_000_000_000
-"""1970 to 3000: what PostgreSQL and Python both can say."""
+"""Years 1970 to 3000, which PostgreSQL and Python both represent."""
 
 
 class InvalidMessageError(ValueError):
-    """The bytes are not the message they should be; `reason` is a short code."""
+    """Bytes that are not a valid message; `reason` is a short code."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -52,7 +52,7 @@ class InvalidMessageError(ValueError):
 
 
 def decode(kind: type[M], value: bytes | None) -> M:
-    """Parse and check one record's value. Raises InvalidMessageError."""
+    """Parse and validate a record's value. Raises InvalidMessageError."""
     if not value:
         raise InvalidMessageError("empty", f"no {kind.__name__}")
     try:
@@ -65,20 +65,20 @@ def decode(kind: type[M], value: bytes | None) -> M:
     return message
 
 
-def _slug(value: str, what: str) -> None:
+def _slug(value: str, field: str) -> None:
     if not SLUG.fullmatch(value):
-        raise InvalidMessageError("bad_id", f"{what} {value[:80]!r}")
+        raise InvalidMessageError("bad_id", f"{field} {value[:80]!r}")
 
 
-def _uuid(value: str, what: str) -> None:
-    # Python also takes one with braces, or with any number of hyphens.
-    is_one = len(value) == _UUID_CHARACTERS
+def _uuid(value: str, field: str) -> None:
+    # Python's UUID also accepts braces, and any number of hyphens.
+    is_valid = len(value) == _UUID_CHARACTERS
     try:
         UUID(value)
     except ValueError:
-        is_one = False
-    if not is_one:
-        raise InvalidMessageError("bad_id", f"{what} {value[:80]!r}")
+        is_valid = False
+    if not is_valid:
+        raise InvalidMessageError("bad_id", f"{field} {value[:80]!r}")
 
 
 def _pack(value: str) -> None:
@@ -87,31 +87,31 @@ def _pack(value: str) -> None:
 
 
 def _position(position: pb.Position) -> None:
-    if len(position.topic) > _MAX_TOPIC:
+    if len(position.topic) > _MAX_TOPIC_CHARACTERS:
         raise InvalidMessageError("bad_id", f"a topic of {len(position.topic)} characters")
 
 
-def _time(value: int, what: str) -> None:
+def _time(value: int, field: str) -> None:
     if not _MIN_US < value < _MAX_US:
-        raise InvalidMessageError("bad_time", f"{what} {value}")
+        raise InvalidMessageError("bad_time", f"{field} {value}")
 
 
-def _vector(value: bytes, what: str) -> None:
+def _vector(value: bytes, field: str) -> None:
     if not value or len(value) % 4 or len(value) > 4 * 4096:
-        raise InvalidMessageError("bad_vector", f"{what} of {len(value)} bytes")
+        raise InvalidMessageError("bad_vector", f"{field} of {len(value)} bytes")
 
 
-def _amount(value: float, what: str) -> None:
-    if not 0 <= value < math.inf:  # nor where it is no number
-        raise InvalidMessageError("bad_number", f"{what} {value}")
+def _amount(value: float, field: str) -> None:
+    if not 0 <= value < math.inf:  # false for NaN as well
+        raise InvalidMessageError("bad_number", f"{field} {value}")
 
 
-def _box(box: pb.Box, what: str) -> None:
+def _box(box: pb.Box, field: str) -> None:
     sides = (box.x1, box.y1, box.x2, box.y2)
-    # Also false for what is no number.
-    is_near = all(abs(side) <= _MAX_PX for side in sides)
-    if not is_near or box.x2 < box.x1 or box.y2 < box.y1:
-        raise InvalidMessageError("bad_box", f"{what} {sides}")
+    # False for NaN as well.
+    is_in_range = all(abs(side) <= _MAX_PX for side in sides)
+    if not is_in_range or box.x2 < box.x1 or box.y2 < box.y1:
+        raise InvalidMessageError("bad_box", f"{field} {sides}")
 
 
 def _source(message: Any) -> None:
@@ -154,21 +154,21 @@ def _face_event(event: pb.FaceEvent) -> None:
     _uuid(inner.track_id, "track_id")
     _uuid(inner.motion_event_id, "motion_event_id")
     if isinstance(inner, pb.FaceObservation):
-        _shot(inner)
+        _observation(inner)
         _vector(inner.embedding, "embedding")
     else:
         _time(inner.ended_at_us, "ended_at_us")
 
 
-def _shot(shot: pb.FaceObservation) -> None:
-    _uuid(shot.observation_id, "observation_id")
-    _time(shot.captured_at_us, "captured_at_us")
-    _box(shot.track_box, "track_box")
-    _box(shot.face_box, "face_box")
-    _pack(shot.pack)
-    _position(shot.frame)
-    _amount(shot.quality.overall, "quality")
-    _amount(shot.quality.frontality, "frontality")
+def _observation(observation: pb.FaceObservation) -> None:
+    _uuid(observation.observation_id, "observation_id")
+    _time(observation.captured_at_us, "captured_at_us")
+    _box(observation.track_box, "track_box")
+    _box(observation.face_box, "face_box")
+    _pack(observation.pack)
+    _position(observation.frame)
+    _amount(observation.quality.overall, "quality")
+    _amount(observation.quality.frontality, "frontality")
 
 
 def _snapshot(snapshot: pb.Snapshot) -> None:
@@ -236,12 +236,12 @@ def _track_state(track: pb.TrackState) -> None:
     _slug(track.site_id, "site_id")
     if not track.shots or not track.HasField("decided"):
         raise InvalidMessageError("empty", f"nothing of the track {track.track_id}")
-    for shot in track.shots:
-        _source(shot)
-        _uuid(shot.motion_event_id, "motion_event_id")
-        _shot(shot)
-        if not track.ended_at_us or shot.embedding:
-            _vector(shot.embedding, "embedding")
+    for observation in track.shots:
+        _source(observation)
+        _uuid(observation.motion_event_id, "motion_event_id")
+        _observation(observation)
+        if not track.ended_at_us or observation.embedding:
+            _vector(observation.embedding, "embedding")
     if track.ended_at_us:
         _time(track.ended_at_us, "ended_at_us")
     if math.isnan(track.holds_by):
@@ -254,7 +254,7 @@ def _track_state(track: pb.TrackState) -> None:
 def _unknown_person(person: pb.UnknownPerson) -> None:
     _slug(person.site_id, "site_id")
     if not person.global_id or not person.templates:
-        raise InvalidMessageError("empty", "a stranger without an id or looks")
+        raise InvalidMessageError("empty", "an unknown person without an id or templates")
     for template in person.templates:
         _vector(template.vector, "template")
 

@@ -1,58 +1,58 @@
-"""The registry of every topic: the one place that says what a topic holds and how it is kept."""
+"""Registry of all topics: keys, partitions, retention and configuration."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 KIB = 1024
 MIB = 1024 * KIB
 DAY_MS = 24 * 3_600_000
 
 COMPACTED_WITHIN_MS = DAY_MS
-"""How long a record that a later one of its key has replaced lies in a compacted topic."""
+"""Longest time that a replaced record stays in a compacted topic."""
 
 MAX_RECORD_BYTES = 8 * MIB
-"""Largest record any topic takes; the broker's limit is set to it."""
+"""Largest record of any topic; the broker's limit is set to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic: what its key is, how it is spread and how long it is kept."""
+    """A topic: its key, partitions and retention."""
 
     name: str
     key: str
     partitions: int
     retention_bytes: int = 512 * MIB  # of one partition; -1: no limit
     retention_ms: int = -1
-    """-1: bytes alone. Kafka goes by the record's time, which is the capture time: with a limit
-    in days the broker would delete an old film while it is being read."""
+    """-1: `retention_bytes` alone. Kafka uses the record's time, the capture time: with a limit in
+    days the broker would delete an old film while it is read."""
     compacted: bool = False
     max_record_bytes: int = 1 * MIB
     precious: bool = True
-    """Cannot be made again: with three brokers it wants two of them to have a record."""
+    """Cannot be produced again: with three brokers `min.insync.replicas` is 2."""
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
-        """What it is one of: the same for the frames of all fleets, the tracks of all runs."""
+        """The name without fleet and run, as a label: the same for the frames of all fleets."""
         return self.name.partition(".")[0].replace("-", "_")
 
     def config(self) -> dict[str, str]:
-        """The topic's settings in Kafka's words."""
+        """Return the topic's configuration for Kafka."""
         settings = {
             "cleanup.policy": "compact" if self.compacted else "delete",
             "max.message.bytes": str(self.max_record_bytes),
-            # What is in the newest segment is never deleted, however small the limit.
+            # Kafka never deletes the active segment, however small the limit.
             "segment.ms": str(DAY_MS),
             "segment.bytes": str(self._segment_bytes()),
-            # A record's time is its capture time. A film read faster than it was taken, or a
-            # camera's wrong clock, is ahead of the broker's, which refuses it after an hour.
+            # A record's time is its capture time. A film that is read faster than its pace, and a
+            # camera's wrong clock, are ahead of the broker's clock, which allows an hour.
             "message.timestamp.after.max.ms": str(2**63 - 1),
         }
         if self.compacted:
             settings |= {
                 "min.cleanable.dirty.ratio": "0.1",
                 "delete.retention.ms": str(DAY_MS),
-                # What was replaced goes within a day, however little of a topic that is: faces
-                # of people who were erased.
+                # Replaced records are deleted within a day, however few they are: they may hold
+                # templates of erased people.
                 "max.compaction.lag.ms": str(COMPACTED_WITHIN_MS),
             }
         else:
@@ -77,10 +77,10 @@ SNAPSHOTS = Topic("snapshots", key="track id", partitions=4, max_record_bytes=2 
 GALLERY = Topic("gallery", key="person id", partitions=1, compacted=True)
 FACTS = Topic(
     "facts",
-    key="what it is about",
+    key="kind and subject",
     partitions=1,
     compacted=True,
-    max_record_bytes=MAX_RECORD_BYTES,  # all tracks of somebody who is erased are one record
+    max_record_bytes=MAX_RECORD_BYTES,  # a record holds all tracks of an erased person
 )
 SIGHTINGS = Topic("sightings", key="site id", partitions=4)
 DEAD_LETTERS = Topic(
@@ -93,18 +93,18 @@ DEAD_LETTERS = Topic(
 MATCH_STATE = Topic(
     "sightline-match-state-changelog",  # Faust's name: <app>-<table>-changelog
     key="site id and track or person",
-    partitions=FACES.partitions,  # a table lives where its stream's partition lives
+    partitions=FACES.partitions,  # a table is partitioned like its stream
     compacted=True,
-    max_record_bytes=MAX_RECORD_BYTES,  # of a batch: all changes of an event are one
+    max_record_bytes=MAX_RECORD_BYTES,  # of a batch: all changes of an event are one batch
 )
 
 DEFAULT_FLEET = "default"
 
 
 def frames(fleet: str = DEFAULT_FLEET) -> Topic:
-    """The topic of a fleet's frames.
+    """Return the topic of a fleet's frames.
 
-    Twelve partitions: a fleet's pool can grow to twelve workers without moving a camera.
+    Its twelve partitions allow twelve workers without moving a camera to another partition.
     """
     return Topic(
         f"frames.{fleet}",
@@ -117,39 +117,26 @@ def frames(fleet: str = DEFAULT_FLEET) -> Topic:
 
 
 def vision_state(fleet: str = DEFAULT_FLEET) -> Topic:
-    """The topic of what a fleet's vision workers know: a partition for each of its frames'."""
+    """Return the topic of a fleet's vision state, partitioned like its frames."""
     return Topic(
         f"vision-state.{fleet}",
         key="camera id",
         partitions=frames(fleet).partitions,
         compacted=True,
-        # Written ten times a second, read at every take-over: compacted soon and in small pieces.
+        # Written ten times a second, read at every assignment: compacted soon, in small segments.
         extra={"segment.bytes": str(4 * MIB), "segment.ms": str(10 * 60_000)},
     )
 
 
 LIVE = "live"
-"""The run that is the pass over the frames as they arrive."""
+"""Name of the run over the frames as they arrive."""
 
 OF_A_RUN = (TRACKS, FACES, SNAPSHOTS, SIGHTINGS)
-"""What every run has of its own."""
-
-RUN_SUFFIX = ".run-"
-"""Between the live name of a topic or consumer group and the name of the run that has its own."""
-
-
-def in_run(name: str, run: str) -> str:
-    """Return the name that a topic or consumer group has in a run, from its live one."""
-    return name if run == LIVE else f"{name}{RUN_SUFFIX}{run}"
-
-
-def of_run(topic: Topic, run: str) -> Topic:
-    """The topic as a run has it: the live one itself, or one of its own."""
-    return topic if run == LIVE else replace(topic, name=in_run(topic.name, run), precious=False)
+"""Topics that every run has of its own."""
 
 
 def all_topics(fleets: tuple[str, ...] = (DEFAULT_FLEET,)) -> list[Topic]:
-    """Every topic of an installation with these fleets."""
+    """Return all topics of an installation with these fleets."""
     return [
         *(frames(fleet) for fleet in fleets),
         *(vision_state(fleet) for fleet in fleets),

@@ -1,3 +1,3 @@
-"""Sightline: what every service stands on."""
+"""Sightline: the library that every service imports."""
 
 __version__ = "0.1.0"

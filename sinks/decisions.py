@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import LockKind, lock_number
 from sightline.people import identity_corrections, suppression_list
 from sightline.people.identity_corrections import Who
 from sightline.runtime.errors import InvalidRecord
@@ -15,7 +15,7 @@ from sightline.streaming.sink_loop import Cursor, Taken
 
 M = TypeVar("M", bound=Message)
 
-PATH_LOCK = "snapshot-path"
+PATH_LOCK = LockKind.SNAPSHOT_PATH
 """Held by sighting id while its access row or its snapshot is written: whoever comes second
 sees the other's row."""
 
@@ -131,10 +131,5 @@ def lock(cursor: Cursor, what: str, names: Iterable[str]) -> None:
 
     Taken in one order by everybody, so that two workers never wait for each other.
     """
-    keys = sorted({_lock_key(what, name) for name in names})
+    keys = sorted({lock_number(what, name) for name in names})
     cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", (keys,))
-
-
-def _lock_key(what: str, name: str) -> int:
-    digest = blake2b(f"{what}|{name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)

@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import AdvisoryLock, track_context
 from schemas.topics import LIVE, SIGHTINGS, TRACKS
 from sightline.people import identity_corrections, person_rows, reference_facts, suppression_list
 from sightline.runtime import metrics
@@ -101,7 +102,7 @@ class PersonState:
         )
         self._is_live = settings.run == LIVE
         self.batch_seconds = SinkSettings.of(settings).person_state_seconds
-        self._inactive = timedelta(seconds=SinkSettings.of(settings).inactive_seconds)
+        self._inactive = timedelta(seconds=settings.match.inactive_seconds)
         self._forget = timedelta(days=settings.match.forget_days)
         self._clock = clock or SystemClock()
         self._due = self._forget_due = self._clock.monotonic()
@@ -137,7 +138,7 @@ class PersonState:
             return
         identity_corrections.share(cursor)
         # One worker at a time does this, for the people of all.
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", (self.name,))
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (AdvisoryLock.PERSON_STATE,))
         if cursor.fetchone() != (True,):
             return
         self._due = now + self.batch_seconds
@@ -257,9 +258,7 @@ def _identify(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[int]:
 
 def _identity_row(cursor: Cursor, sighting: pb.Sighting) -> dict[str, Any]:
     face = face_columns.as_floats(sighting.template) if sighting.template else None
-    embedding, sealed = face_columns.to_columns(
-        cursor, face_columns.of_track(sighting.track_id), face
-    )
+    embedding, sealed = face_columns.to_columns(cursor, track_context(sighting.track_id), face)
     return {
         "track": sighting.track_id,
         "global_id": sighting.global_id or None,

@@ -12,12 +12,12 @@ from google.protobuf.message import Message
 from psycopg import sql
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import replaced_schema
 from schemas.topics import LIVE
 from sightline.people import identity_corrections
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection
-from sightline.storage.run_schemas import replaced_schema
 from sightline.streaming.sink_loop import Cursor, Sink, Taken
 
 _OF_EVENTS = """

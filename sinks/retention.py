@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 
 import psycopg
 
+from schemas.naming import sink_group
+from schemas.topics import LIVE
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, UnreachableError, first_line
@@ -18,7 +20,7 @@ from sightline.runtime.lifecycle import Stop, start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.sizes import Place
-from sightline.streaming.topic_inspector import GROUPS, Held, Holdings
+from sightline.streaming.topic_inspector import Held, Holdings
 from sinks.expired import expire
 from sinks.surroundings import show_certificates, show_disks, show_topics
 from sinks.unread import Unread, unread
@@ -99,7 +101,7 @@ def _of_sinks(settings: Settings) -> dict[str, dict[Place, int]]:
         with connect(settings) as db:
             rows = db.execute("SELECT sink, topic, partition, next_offset FROM sink_offsets")
             for sink, topic, number, offset in rows:
-                found[f"{GROUPS}{sink}"][topic, number] = offset
+                found[sink_group(sink, LIVE)][topic, number] = offset
     except (UnreachableError, psycopg.OperationalError) as error:
         # While it is away sinks fall behind: the very time to go on looking.
         log.warning("retention: where sinks stand is not known: %s", first_line(error))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from schemas import topics
-from schemas.naming import sink_group
+from schemas.naming import client_id, sink_group
 from schemas.topics import (
     DEAD_LETTERS,
     FACTS,
@@ -109,7 +109,7 @@ PERSON_STATE = _sink(
 RETENTION = Rights(
     reads=_EVERY_TOPIC,  # how old the oldest unread record is
     asks=_EVERY_TOPIC,
-    groups=("sightline-holdings",),
+    groups=(client_id("holdings"),),
     watched=(ANY,),
     sees_cluster=True,
     tables=EVERY_SERVICE

@@ -6,16 +6,15 @@ from sightline.runtime.settings.service import ServiceSettings
 
 
 class SinkSettings(ServiceSettings):
-    """How rows are written."""
+    """Batches of sinks, and the rows of persons."""
 
-    batch_records: int = Field(500, ge=1, description="records in one transaction at most")
-    batch_seconds: float = Field(0.2, gt=0, description="how long a transaction waits to fill up")
-    person_state_seconds: float = Field(
-        5.0, gt=0, description="how often a person's row changes at most"
+    batch_records: int = Field(500, ge=1, description="most records in one transaction")
+    batch_seconds: float = Field(
+        0.2, gt=0, description="seconds that a transaction waits to fill up"
     )
-    inactive_seconds: float = Field(
-        30.0, gt=0, description="a person unseen for this long is inactive"
+    person_state_seconds: float = Field(
+        5.0, gt=0, description="least seconds between two changes of a person's row"
     )
     unknown_snapshot_seconds: float = Field(
-        30.0, gt=0, description="between two snapshots of one unknown person"
+        30.0, gt=0, description="least seconds between two snapshots of an unknown person"
     )

@@ -9,11 +9,10 @@ from typing import Any
 from psycopg.rows import class_row
 
 from schemas import sightline_pb2 as pb
-from sightline.people.encrypted_columns import of_pending
+from schemas.naming import pending_snapshot_context, snapshot_key
 from sightline.runtime.clock import to_datetime
 from sightline.storage.db import sealing_of
 from sightline.storage.encryption import TamperedError
-from sightline.storage.objects import safe_name
 from sightline.streaming.sink_loop import Cursor
 from sinks.decisions import rank
 
@@ -95,11 +94,7 @@ class Owner:
     @property
     def key(self) -> str:
         """The key of its snapshot: two tracks never share one, not even at the same instant."""
-        at = self.decided_at
-        time = f"{at:%H-%M-%S}.{at.microsecond // 1000:03d}_{self.sighting_id[:8]}"
-        if self.persons_name is None:
-            return f"{self.prefix}unknown/{at:%Y-%m-%d}/{time}.jpg"
-        return f"{self.prefix}known/{safe_name(self.persons_name)}_{at:%Y-%m-%d}_{time}.jpg"
+        return snapshot_key(self.prefix, self.persons_name, self.decided_at, self.sighting_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +122,14 @@ def keep_shots(cursor: Cursor, shots: Mapping[str, pb.Snapshot]) -> None:
     sealing = sealing_of(cursor)
     rows = []
     for key, shot in shots.items():
-        kept = sealing.seal(shot.jpeg, of_pending(key))
+        kept = sealing.seal(shot.jpeg, pending_snapshot_context(key))
         rows.append((key, to_datetime(shot.captured_at_us), shot.quality, kept))
     cursor.executemany(_SHOT, rows)
 
 
 def keep_again(cursor: Cursor, sighting: str, written: Written, jpeg: bytes) -> None:
     """Let a picture wait that was written."""
-    kept = sealing_of(cursor).seal(jpeg, of_pending(sighting))
+    kept = sealing_of(cursor).seal(jpeg, pending_snapshot_context(sighting))
     cursor.execute(_SHOT, (sighting, written.captured_at, written.quality, kept))
 
 
@@ -187,7 +182,7 @@ def pending_of(cursor: Cursor, sighting: str) -> Shot | None:
         return None
     captured_at, quality, kept = row
     try:
-        jpeg = sealing_of(cursor).open(kept, of_pending(sighting))
+        jpeg = sealing_of(cursor).open(kept, pending_snapshot_context(sighting))
     except TamperedError as error:
         log.warning("snapshots: dropped: %s", error)
         drop_pending(cursor, sighting)

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
+from schemas.naming import run_prefix
 from schemas.topics import SIGHTINGS, SNAPSHOTS
 from sightline.people import identity_corrections, suppression_list
 from sightline.runtime import metrics
@@ -24,7 +25,7 @@ from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection
 from sightline.storage.encryption import TamperedError
-from sightline.storage.objects import NoSuchObjectError, ObjectStore, open_store, run_prefix
+from sightline.storage.objects import NoSuchObjectError, ObjectStore, open_store
 from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
 from sinks import snapshot_rows as rows
 from sinks.decisions import PATH_LOCK, cameras, corrected, decided, lock, messages, news

@@ -8,8 +8,8 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from ops.rights.registry import RIGHTS
+from schemas.naming import principal
 from sightline.runtime.connection_urls import database_url
-from sightline.runtime.rights import user
 from sightline.runtime.settings import Settings
 
 _PASSWORD = "only-here"
@@ -25,7 +25,7 @@ def rights_of(settings: Settings, service: str) -> dict[str, str]:
     """The environment of a process of the service; one without any rights there has no role."""
     if not RIGHTS[service].tables:
         return {}
-    return {"DATABASE_URL": _signed_in(database_url(settings), user(service))}
+    return {"DATABASE_URL": _signed_in(database_url(settings), principal(service))}
 
 
 @cache

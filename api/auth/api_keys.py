@@ -1,6 +1,6 @@
-"""API keys: `sl_<id>_<secret>`. What is stored of the secret is its hash.
+"""API keys: `sl_<id>_<secret>`. The hash of the secret is stored.
 
-A secret has 256 random bits, so one SHA-256 is enough: there is nothing to guess.
+A secret has 256 random bits, so that one SHA-256 is enough: it cannot be guessed.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from sightline.storage.db import Connection
 _KEY = re.compile(r"sl_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
 
 _NO_HASH = bytes(32)
-"""What an unknown id is compared with, so that it takes as long as a known one."""
+"""Compared with for an unknown id, so that it takes as long as for an existing one."""
 
 _FIND = """
 SELECT key_id, name, role, secret_hash, cameras, sites,
@@ -34,7 +34,7 @@ WHERE key_id = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at >
 """
 
 _USED = "UPDATE api_keys SET last_used_at = now() WHERE key_id = %s"
-"""Once a minute is often enough to see which keys are still used."""
+"""Executed once a minute at most, which suffices to see the keys in use."""
 
 _LISTED = """
 SELECT key_id, name, role, cameras, sites, created_at, created_by, expires_at, last_used_at,
@@ -46,7 +46,7 @@ FROM api_keys ORDER BY created_at
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made: the only time that it can be seen."""
+    """A new key: the only time that its secret is visible."""
 
     key_id: str
     key: str
@@ -62,7 +62,7 @@ def create(
     expires_at: datetime | None = None,
     made_by: Actor,
 ) -> NewKey:
-    """Make a key; with neither cameras nor sites it is for all. Raises SightlineError."""
+    """Create a key; without cameras and sites it sees all cameras. Raises SightlineError."""
     if not name.strip():
         raise SightlineError("give the key a name: whose it is, or what for")
     key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
@@ -76,15 +76,15 @@ def create(
 
 
 def find(db: Connection, key: str, address: str | None) -> Actor | None:
-    """Whose key it is; None where it is none, or wrong, or revoked, or expired."""
+    """Return the actor of a key; None for an invalid, revoked or expired one."""
     parts = _KEY.fullmatch(key)
     if parts is None:
         return None
     key_id, secret = parts.groups()
     with db.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_FIND, (key_id,)).fetchone()
-        known = bytes(row["secret_hash"]) if row else _NO_HASH
-        if not hmac.compare_digest(_hash(secret), known) or row is None:
+        stored_hash = bytes(row["secret_hash"]) if row else _NO_HASH
+        if not hmac.compare_digest(_hash(secret), stored_hash) or row is None:
             return None
         if row["rests"]:
             cursor.execute(_USED, (key_id,))
@@ -92,19 +92,19 @@ def find(db: Connection, key: str, address: str | None) -> Actor | None:
 
 
 def listed(db: Connection) -> list[dict[str, Any]]:
-    """All keys that there ever were, without their secrets."""
+    """Return all keys, revoked and expired ones included, without their secrets."""
     with db.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_LISTED).fetchall()
 
 
 def revoke(db: Connection, key_id: str, by: Actor) -> None:
-    """Let a key open nothing any more, from the next request on. Raises NotFoundError."""
-    done = db.execute(
+    """Revoke a key from the next request on. Raises NotFoundError."""
+    cursor = db.execute(
         "UPDATE api_keys SET revoked_at = now(), revoked_by = %s"
         " WHERE key_id = %s AND revoked_at IS NULL",
         (str(by), key_id),
     )
-    if not done.rowcount:
+    if not cursor.rowcount:
         raise NotFoundError(f"there is no key {key_id} in force; see `sightline keys list`")
 
 

@@ -1,4 +1,4 @@
-"""Passwords: argon2id, with the parameters that the library holds for right."""
+"""Password hashes: argon2id, with the library's recommended parameters."""
 
 import secrets
 import unicodedata
@@ -10,40 +10,43 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from sightline.runtime.errors import SightlineError
 
-_SHORTEST, _LONGEST = 12, 1024
+_MIN_CHARACTERS, _MAX_CHARACTERS = 12, 1024
 
 _HASHER = PasswordHasher()
-_TURNS = Semaphore(2)
-"""One look at a password takes 64 MiB."""
+_HASHING = Semaphore(2)
+"""Bounds concurrent hashes: each takes 64 MiB."""
 
 
 def hashed(password: str) -> str:
-    """What is stored of a password. Raises SightlineError for one that is too short."""
-    if not _SHORTEST <= len(password) <= _LONGEST:
-        raise SightlineError(f"a password has {_SHORTEST} to {_LONGEST} characters")
-    with _TURNS:
-        return _HASHER.hash(_form(password))
+    """Return the hash of a password. Raises SightlineError for a length out of bounds."""
+    if not _MIN_CHARACTERS <= len(password) <= _MAX_CHARACTERS:
+        raise SightlineError(f"a password has {_MIN_CHARACTERS} to {_MAX_CHARACTERS} characters")
+    with _HASHING:
+        return _HASHER.hash(_normalized(password))
 
 
 def fits(stored: str | None, password: str) -> bool:
-    """Whether it is the password; that nobody has one (None) takes as long to find out."""
-    with _TURNS:
+    """Tell whether a password matches a hash; without a hash (None) it takes as long."""
+    with _HASHING:
         try:
-            return _HASHER.verify(stored or _nobodys(), _form(password)) and stored is not None
+            return (
+                _HASHER.verify(stored or _dummy_hash(), _normalized(password))
+                and stored is not None
+            )
         except (VerificationError, InvalidHashError):
             return False
 
 
 def is_old(stored: str) -> bool:
-    """Whether the library has come to hold other parameters for right since."""
+    """Tell whether a hash has other parameters than the recommended ones."""
     return _HASHER.check_needs_rehash(stored)
 
 
-def _form(password: str) -> str:
-    # Keyboards differ in how they write the same letter.
-    return unicodedata.normalize("NFKC", password[: _LONGEST + 1])
+def _normalized(password: str) -> str:
+    # Keyboards differ in the code points of the same letter.
+    return unicodedata.normalize("NFKC", password[: _MAX_CHARACTERS + 1])
 
 
 @cache
-def _nobodys() -> str:
+def _dummy_hash() -> str:
     return _HASHER.hash(secrets.token_hex(32))

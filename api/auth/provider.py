@@ -14,6 +14,7 @@ from api.settings import OidcSettings
 from sightline.audit.roles import Role
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.secrets import reveal
+from sightline.runtime.settings.groups import SecretsSettings
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Provider:
     anew, so that either may change.
     """
 
-    def __init__(self, settings: OidcSettings) -> None:
+    def __init__(self, settings: OidcSettings, secrets: SecretsSettings) -> None:
         if settings.issuer is None:
             raise SightlineError("nobody vouches for people here: sign in with a password")
         self._settings = settings
@@ -65,7 +66,7 @@ class Provider:
         self._client: Any = OAuth().register(
             "provider",
             client_id=settings.client_id,
-            client_secret=reveal(secret) if secret else None,
+            client_secret=reveal(secret, secrets) if secret else None,
             server_metadata_url=f"{self._issuer}/.well-known/openid-configuration",
             client_kwargs={
                 "scope": settings.scope,

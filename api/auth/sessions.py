@@ -1,4 +1,4 @@
-"""Sessions of people who have signed in. What is stored of the cookie is its hash."""
+"""Sessions of users. The hash of the cookie's token is stored."""
 
 import hashlib
 import secrets
@@ -19,14 +19,14 @@ WHERE session_hash = %s AND expires_at > now() AND seen_at > now() - %s
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session that has just begun: the only time that its token can be seen."""
+    """A new session: the only time that its token is visible."""
 
     token: str
     expires_at: datetime
 
 
 def begin(db: Connection, user: UUID, lasts: timedelta) -> Session:
-    """A new session of somebody; those that are over are deleted."""
+    """Create a session of a user, and delete expired sessions."""
     token = secrets.token_hex(32)
     db.execute("DELETE FROM sessions WHERE expires_at < now()")
     row = db.execute(
@@ -40,10 +40,10 @@ def begin(db: Connection, user: UUID, lasts: timedelta) -> Session:
 
 
 def find(db: Connection, token: str, address: str | None, idle: timedelta) -> Actor | None:
-    """Whose session it is, as the user's role is now; None where it is none, or over, or has not
-    been used for `idle`.
+    """Return the actor of a session with the user's present role; None for an invalid one.
 
-    It is found by the hash of 256 random bits: how long that takes tells nothing of the token.
+    A session ends at its expiry, or when it has not been used for `idle`. It is found by the hash
+    of 256 random bits, so that the time of the search tells nothing of the token.
     """
     row = db.execute(_FIND, (_hash(token), idle)).fetchone()
     if row is None:
@@ -55,7 +55,7 @@ def find(db: Connection, token: str, address: str | None, idle: timedelta) -> Ac
 
 
 def end(db: Connection, token: str) -> None:
-    """Sign out."""
+    """End a session."""
     db.execute("DELETE FROM sessions WHERE session_hash = %s", (_hash(token),))
 
 

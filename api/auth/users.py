@@ -1,4 +1,4 @@
-"""People who sign in: with a password of ours, or by a provider who vouches for them."""
+"""Users of the API: they sign in with a password, or by an OpenID Connect provider."""
 
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ SELECT name, role, coalesce(issuer, 'password') AS signs_in_by, created_at, crea
 FROM users ORDER BY name, issuer
 """
 
-# The provider says who they are each time anew.
+# The provider gives name and role anew at each sign-in.
 _VOUCHED = """
 INSERT INTO users (issuer, subject, name, role, created_by, signed_in_at)
 VALUES (%s, %s, %s, %s, 'provider', now())
@@ -31,7 +31,7 @@ RETURNING user_id
 
 
 def add(db: Connection, name: str, role: Role, password: str, made_by: Actor) -> None:
-    """Let somebody sign in with a password. Raises ConflictError, SightlineError."""
+    """Add a user with a password. Raises ConflictError and SightlineError."""
     if not name.strip():
         raise SightlineError("give a name to sign in with")
     try:
@@ -44,13 +44,13 @@ def add(db: Connection, name: str, role: Role, password: str, made_by: Actor) ->
 
 
 def listed(db: Connection) -> list[dict[str, Any]]:
-    """Everybody who can sign in, and who has by a provider."""
+    """Return all users, those of a provider included."""
     with db.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_LISTED).fetchall()
 
 
 def set_password(db: Connection, name: str, password: str) -> None:
-    """Another password; whoever is signed in with the old one is no more.
+    """Set a user's password, and end their sessions.
 
     Raises NotFoundError, SightlineError.
     """
@@ -64,16 +64,16 @@ def set_password(db: Connection, name: str, password: str) -> None:
 
 
 def remove(db: Connection, name: str) -> None:
-    """Let somebody sign in no more, and end their sessions. Raises NotFoundError.
+    """Remove a user and their sessions. Raises NotFoundError.
 
-    Whoever a provider vouches for comes back: their role has to be taken from them there.
+    A provider's user returns at the next sign-in, unless the provider withdraws the role.
     """
     if not db.execute("DELETE FROM users WHERE name = %s", (name,)).rowcount:
         raise _unknown(name)
 
 
 def sign_in(db: Connection, name: str, password: str) -> UUID | None:
-    """Who has this name and password; None whichever of the two is wrong."""
+    """Return the user of a name and a password; None if either is wrong."""
     row = db.execute(
         "SELECT user_id, password_hash FROM users WHERE name = %s AND issuer IS NULL", (name,)
     ).fetchone()
@@ -90,7 +90,7 @@ def sign_in(db: Connection, name: str, password: str) -> UUID | None:
 
 
 def vouched(db: Connection, issuer: str, subject: str, name: str, role: Role) -> UUID:
-    """Somebody whom a provider vouches for, with the role that follows from what it says."""
+    """Add or update a provider's user, with the role derived from its claim; return the user."""
     row = db.execute(_VOUCHED, (issuer, subject, name, role)).fetchone()
     if row is None:
         raise AssertionError("an upsert returns its row")

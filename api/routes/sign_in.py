@@ -114,7 +114,9 @@ def _begin(parts: Parts, address: str, wish: Credentials) -> Session:
 async def begin_at_provider(parts: Given, request: Request) -> Response:
     """Sends the browser there."""
     parts.door.limits.provider(address_of(request))
-    provider = await run_in_threadpool(Provider, ApiSettings.of(parts.settings).oidc)
+    provider = await run_in_threadpool(
+        Provider, ApiSettings.of(parts.settings).oidc, parts.settings.secrets
+    )
     url, way = await provider.begin(_back(parts, request))
     answer = RedirectResponse(url, 302)
     # Lax: the browser comes back from another site.
@@ -135,7 +137,7 @@ async def back_from_provider(
         raise refused()
     parts.door.limits.provider(address_of(request))
     settings = ApiSettings.of(parts.settings).oidc
-    provider = await run_in_threadpool(Provider, settings)
+    provider = await run_in_threadpool(Provider, settings, parts.settings.secrets)
     who = await provider.end(way, code, _back(parts, request))
     if who is None:
         raise refused("the provider does not vouch for you, or you have no role here")

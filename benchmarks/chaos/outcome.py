@@ -11,6 +11,7 @@ from psycopg import sql
 
 from schemas import sightline_pb2 as pb
 from schemas import topics
+from schemas.naming import PHOTOS_PREFIX
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
 from sightline.storage.objects import open_store
@@ -28,8 +29,6 @@ _TIMES_OF_WRITING = {
     "created_at", "updated_at", "recorded_at", "arrived_at", "stale_at", "status_at", "kept_since",
     "status_detail", "enrolled_at", "uri", "made_at", "revision", "given_up_at", "taken_at",
 }  # fmt: skip
-
-_PHOTOS = "enrollment_photos/"
 
 _OWN_KEYS = {"detected_persons": ("global_id",)}
 """Keys of tables whose primary key comes from a sequence."""
@@ -135,7 +134,7 @@ def _rounded(value: Any) -> Any:
 def _objects(settings: Settings) -> Iterator[tuple[Key, str]]:
     store = open_store(settings)
     for key in store.keys():  # noqa: SIM118 - not a dictionary
-        if not key.startswith(_PHOTOS):
+        if not key.startswith(PHOTOS_PREFIX):
             yield (key,), _digest(store.get(key))
 
 

@@ -12,6 +12,8 @@ from benchmarks.chaos.services import Services
 from benchmarks.chaos.watch import VISION
 from producers import frame_accounting
 from schemas import topics
+from schemas.naming import match_group, sink_group
+from schemas.topics import LIVE
 from sightline.runtime.connection_urls import database_url
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings
@@ -21,9 +23,9 @@ _POLL_SECONDS = 0.5
 _QUIET_SECONDS = 4.0
 """Time without any change: longer than a person's row takes to be updated here."""
 
-_MATCH = "sightline-match"
+_MATCH = match_group(LIVE)
 _GROUPS = {
-    VISION: WORKERS["vision"], _MATCH: 1, **{f"sightline-{sink}": 1 for sink in SINKS},
+    VISION: WORKERS["vision"], _MATCH: 1, **{sink_group(sink, LIVE): 1 for sink in SINKS},
 }  # fmt: skip
 
 _OUTPUTS = (topics.SIGHTINGS, topics.TRACKS)

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 
 from benchmarks.chaos.positions import PositionReader
 from schemas import topics
+from schemas.naming import vision_group
 from schemas.topics import Topic
 from sightline.audit.roles import Role
 from sightline.runtime.connection_urls import database_url
@@ -22,7 +23,7 @@ from tests.support import api_key, bearer
 _SAMPLE_SECONDS = 0.2
 _MEMBERS_SECONDS = 1.0
 _FRAMES = topics.frames()
-VISION = f"sightline-vision-{topics.DEFAULT_FLEET}"
+VISION = vision_group(topics.DEFAULT_FLEET, topics.LIVE)
 _GROUP = "chaos-onlookers"
 _TOPICS = (
     _FRAMES, topics.TRACKS, topics.FACES, topics.SNAPSHOTS, topics.SIGHTINGS, topics.MOTION_EVENTS,

@@ -14,6 +14,7 @@ from psycopg import sql
 from ops.backup import employee_archive
 from ops.erasure.restore_filter import leave_out
 from schemas import sightline_pb2 as pb
+from schemas.naming import track_fact_key
 from schemas.topics import FACTS, GALLERY
 from sightline.people import employees, identity_corrections, reference_facts
 from sightline.people.employees import Cursor
@@ -300,9 +301,10 @@ def _publish_facts(cursor: Cursor, corrected_persons: set[int], corrected_tracks
     reference_facts.tell_tracks(cursor, sorted(current_tracks))
     cursor.execute(_UNKNOWN_PERSON_TRACKS, (_TEMPLATES_PER_UNKNOWN_PERSON,))
     track_facts = {
-        f"track|{row[0]}": reference_facts.track_fact(cursor, *row) for row in cursor.fetchall()
+        track_fact_key(row[0]): reference_facts.track_fact(cursor, *row)
+        for row in cursor.fetchall()
     }
-    tombstones = {f"track|{track}": None for track in corrected_tracks - current_tracks}
+    tombstones = {track_fact_key(track): None for track in corrected_tracks - current_tracks}
     enqueue_all(cursor, FACTS.name, (tombstones | track_facts).items())
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.calibration.measure import People
+from schemas.naming import template_context
 from sightline.identity.evidence import Shot
 from sightline.models.packs import ModelPack
 from sightline.models.quality import assess
@@ -103,7 +104,7 @@ def enrolled(db: Connection, pack: str) -> People:
     people: dict[str, list[Shot]] = {}
     cursor = db.execute(_TEMPLATES, (pack,))
     for person, template, quality, *columns in cursor:
-        face = face_columns.from_columns(cursor, face_columns.of_template(template), *columns)
+        face = face_columns.from_columns(cursor, template_context(template), *columns)
         if face is not None:
             people.setdefault(person, []).append(Shot(template, face, quality))
     return people

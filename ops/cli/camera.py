@@ -156,7 +156,8 @@ def test(name: Name, as_json: JsonOption = False) -> None:
     """Open a camera and read a few pictures of it."""
     with connect(load_settings()) as connection:
         camera = cameras.get(connection, name)
-    result = {"name": camera.camera_id, **probe_camera(camera)}
+    settings = load_settings()
+    result = {"name": camera.camera_id, **probe_camera(camera, secrets=settings.secrets)}
     if as_json:
         print_json(result)
     else:

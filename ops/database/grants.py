@@ -1,18 +1,16 @@
-"""Roles of PostgreSQL: what each service may do there, set up from the table of rights.
+"""Grants of PostgreSQL's roles, one for each service, from the table of rights.
 
-The roles come with the schema (migration 0009) and cannot log in; a secure home gives them
-passwords. Where somebody else runs the database, its administrator does.
+The migrations create the roles without login (0009); a secure home sets their passwords. For
+another database its administrator does.
 """
 
 from psycopg import sql
 
 from ops.rights.registry import RIGHTS
+from schemas.naming import AdvisoryLock, principal
 from sightline.runtime.keyring import Keyring
-from sightline.runtime.rights import user
-from sightline.runtime.secrets import reveal
+from sightline.runtime.secrets import reveal_local
 from sightline.storage.db import Connection, row_schemas
-
-_LOCK = "sightline grants"
 
 _TABLES = """
 SELECT nspname, array_agg(relname::text) FROM pg_namespace
@@ -25,23 +23,23 @@ _ROLES = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
 
 
 def apply_grants(db: Connection, schema: str | None = None) -> None:
-    """Let every role that is there do in the tables that are there what the table of rights says.
+    """Grant every existing role its rights on the existing tables, and revoke all others.
 
-    And nothing else; in one schema of rows, or in all: those of runs and of promotions have
-    tables like the live ones. In the caller's transaction.
+    Works on one schema of rows, or on all: runs and promotions have tables like the live ones.
+    Runs in the caller's transaction.
     """
     with db.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (_LOCK,))
-        cursor.execute(_ROLES, ([user(service) for service in RIGHTS],))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (AdvisoryLock.GRANTS,))
+        cursor.execute(_ROLES, ([principal(service) for service in RIGHTS],))
         roles = {name for (name,) in cursor.fetchall()}
         cursor.execute(_TABLES, (row_schemas(db),))
-        for place, tables in cursor.fetchall():
-            if schema in (None, place):
+        for name, tables in cursor.fetchall():
+            if schema in (None, name):
                 statements = [
                     statement
                     for service, rights in RIGHTS.items()
-                    if user(service) in roles
-                    for statement in _grants(user(service), place, tables, dict(rights.tables))
+                    if principal(service) in roles
+                    for statement in _grants(principal(service), name, tables, dict(rights.tables))
                 ]
                 if statements:
                     cursor.execute(sql.SQL(";\n").join(statements))
@@ -59,7 +57,7 @@ def _grants(
         statements.append(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names))
     for table, words in allowed.items():
         grant = sql.SQL("GRANT {words} ON {table} TO {role}").format(
-            words=sql.SQL(words),  # ours, see RIGHTS
+            words=sql.SQL(words),  # constants of RIGHTS
             table=sql.Identifier(schema, table),
             role=names["role"],
         )
@@ -68,17 +66,18 @@ def _grants(
 
 
 def let_in(db: Connection, keyring: Keyring) -> None:
-    """Give the role of every service that has rights here its password; nobody else gets in."""
+    """Set the password of every role with rights on tables; no other role may connect."""
     with db.transaction():
         name = sql.Identifier(db.info.dbname)
         db.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         for service, rights in RIGHTS.items():
             if not rights.tables:
                 continue
-            role = sql.Identifier(user(service))
+            role_name = principal(service)
+            role = sql.Identifier(role_name)
             db.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, role))
-            secret = reveal(keyring.database_password(service)).encode()
-            # What the server is told is not the password itself.
-            proof = db.pgconn.encrypt_password(secret, user(service).encode(), b"scram-sha-256")
+            secret = reveal_local(keyring.database_password(service)).encode()
+            # The server receives a verifier, not the password itself.
+            verifier = db.pgconn.encrypt_password(secret, role_name.encode(), b"scram-sha-256")
             login = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
-            db.execute(login.format(role, sql.Literal(proof.decode())))
+            db.execute(login.format(role, sql.Literal(verifier.decode())))

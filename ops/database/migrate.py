@@ -1,6 +1,6 @@
-"""The database's schema, brought to a revision.
+"""Migrations of the database's schema.
 
-Apart from the connections: no service needs Alembic, which takes half a second to import.
+Kept apart from the connections: no service needs Alembic, which takes half a second to import.
 """
 
 from collections.abc import Iterator
@@ -43,8 +43,7 @@ def _alembic(settings: Settings) -> Iterator[Config]:
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Bring the schema to a revision, its rights and the indexes of its vectors to what they
-    should be."""
+    """Migrate the schema up to a revision; at the head grant rights and create vector indexes."""
     with _alembic(settings) as config:
         command.upgrade(config, revision)
         if revision == "head":
@@ -57,13 +56,13 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
 
 
 def downgrade(settings: Settings, revision: str) -> None:
-    """Take the schema back to a revision; "base" empties the database."""
+    """Migrate the schema down to a revision; "base" empties the database."""
     with _alembic(settings) as config:
         command.downgrade(config, revision)
 
 
 def revisions(settings: Settings) -> tuple[str | None, str | None]:
-    """The schema's revision, None where it is empty, and the newest one that there is."""
+    """Return the schema's revision, None for an empty database, and the newest revision."""
     with _alembic(settings) as config:
         newest = ScriptDirectory.from_config(config).get_current_head()
         current = MigrationContext.configure(config.attributes["connection"])

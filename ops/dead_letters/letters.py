@@ -1,6 +1,6 @@
-"""Dead letters: what was given up on, read back, tried again or dropped.
+"""Dead letters: records that could not be processed, listed, replayed or dropped.
 
-A letter is named by where it stands in its topic. What became of it is in `dead_letter_fates`.
+A dead letter's id is its position in its topic. Its fate is a row of `dead_letter_fates`.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Literal
 from google.protobuf.message import DecodeError
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import AdvisoryLock, client_id
 from schemas.topics import DEAD_LETTERS, LIVE
 from sightline.runtime.errors import (
     ConflictError,
@@ -29,28 +30,25 @@ from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import RETRY_FOR, RETRY_OF, Out, Record
 
 _ID = re.compile(r"(\d{1,9})@(\d{1,18})")
-_LOCK = 0x516874_0D1C
-"""Advisory lock of the one who decides on letters."""
-
 _DELIVERY_SECONDS = 30.0
 
-What = Literal["replayed", "dropped"]
+Decision = Literal["replayed", "dropped"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class LetterId:
-    """Where a letter stands: partition and offset in its topic."""
+    """A dead letter's position: partition and offset in its topic."""
 
     partition: int
     offset: int
 
     @classmethod
-    def parse(cls, given: str) -> "LetterId":
-        """The id that `str` gives. Raises SightlineError."""
-        found = _ID.fullmatch(given)
-        if found is None:
-            raise SightlineError(f"{given[:80]} is no dead letter: give an id as in `dlq list`")
-        return cls(int(found[1]), int(found[2]))
+    def parse(cls, text: str) -> "LetterId":
+        """Parse an id as `str` writes it. Raises SightlineError."""
+        match = _ID.fullmatch(text)
+        if match is None:
+            raise SightlineError(f"{text[:80]} is no dead letter: give an id as in `dlq list`")
+        return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.partition}@{self.offset}"
@@ -58,7 +56,7 @@ class LetterId:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of a letter."""
+    """The decision about a dead letter."""
 
     what: str  # replayed or dropped
     made_by: str | None
@@ -67,7 +65,7 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter; one that cannot be read itself has no source."""
+    """A dead letter; an unreadable one has no source."""
 
     id: LetterId
     message: pb.DeadLetter
@@ -75,13 +73,13 @@ class Letter:
 
     @property
     def run(self) -> str:
-        """In which pass over the frames it was given up."""
+        """The run whose service could not process the record."""
         return self.message.run or LIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which letters are meant: some by id, else all of a service or a reason."""
+    """A selection of dead letters: by id, else all of a service or a reason."""
 
     ids: frozenset[LetterId] = frozenset()
     service: str | None = None
@@ -97,24 +95,24 @@ class Choice:
 
 
 def read(settings: Settings, choice: Choice) -> Iterator[Letter]:
-    """The letters that are meant and there now, oldest first, each with its fate.
+    """Yield the selected dead letters that exist at the call, oldest first, with their fates.
 
     Raises InfrastructureError.
     """
     with closing(connect(settings)) as db:
         fates = _fates(db)
-    kept = _retained(settings)
-    starts = {number: low for number, (low, _end) in kept.items()}
+    retained = _retained(settings)
+    starts = {number: low for number, (low, _end) in retained.items()}
     for record in topic_reader.records_from(settings, DEAD_LETTERS.name, starts):
-        # What is replayed may be given up again, and comes here while we read.
-        if record.offset < kept[record.partition][1]:
+        # A replayed record may fail again, and its new dead letter arrives during the reading.
+        if record.offset < retained[record.partition][1]:
             letter = _letter(record, fates)
             if letter in choice:
                 yield letter
 
 
 def find(settings: Settings, letter_id: LetterId) -> Letter:
-    """One letter. Raises NotFoundError for one that is not there, or not any more."""
+    """Return a dead letter. Raises NotFoundError for an id that is not, or no longer, retained."""
     low, high = _retained(settings).get(letter_id.partition, (0, 0))
     if low <= letter_id.offset < high:
         starts = {letter_id.partition: letter_id.offset}
@@ -126,17 +124,17 @@ def find(settings: Settings, letter_id: LetterId) -> Letter:
 
 
 def replay(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterId]:
-    """Send records to where they came from again, for the service that gave them up alone.
+    """Produce records to their source partitions again, for the service that failed alone.
 
-    Each is delivered before its fate is written; the services take one that comes twice once.
-    Raises NotFoundError for an id that is not there, ConflictError for one that was decided on
-    or is of a run, InfrastructureError when Kafka does not take a record: the letters before it
-    have been replayed.
+    Each is delivered before its fate is written; the services process a record that arrives twice
+    once. Raises NotFoundError for an unknown id, ConflictError for a dead letter that has a fate
+    or belongs to a run, InfrastructureError when Kafka does not take a record: the dead letters
+    before it have been replayed.
     """
-    producer = SureProducer(producer_config(settings, "sightline-dlq"))
+    producer = SureProducer(producer_config(settings, client_id("dlq")))
     with _deciding(settings) as db:
         for letter in _undecided(settings, choice):
-            reason = _why_not(letter)
+            reason = _obstacle(letter)
             if reason and choice.ids:
                 raise ConflictError(reason)
             if reason:
@@ -151,7 +149,7 @@ def replay(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterI
 
 
 def drop(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterId]:
-    """Let letters be: they are listed no more. Raises as `replay` does."""
+    """Drop dead letters: they are listed no more. Raises as `replay` does."""
     with _deciding(settings) as db:
         for letter in _undecided(settings, choice):
             _decide(db, letter.id, "dropped", made_by)
@@ -159,12 +157,14 @@ def drop(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterId]
 
 
 def again(letter: pb.DeadLetter) -> Out:
-    """The record of a letter, for its own place and the service that gave it up."""
-    kept = [(one.key, one.value) for one in letter.headers]
-    headers: Headers = tuple(one for one in kept if one[0] not in (RETRY_FOR, RETRY_OF))
+    """Return the record of a dead letter for its source partition and the service that failed."""
+    original = [(header.key, header.value) for header in letter.headers]
+    headers: Headers = tuple(
+        header for header in original if header[0] not in (RETRY_FOR, RETRY_OF)
+    )
     headers += ((RETRY_FOR, letter.service.encode()),)
-    if letter.stack:  # else of a version that took no note of what it gave up
-        first = next((value for key, value in kept if key == RETRY_OF), None)
+    if letter.stack:  # earlier versions kept no note of records that they gave up
+        first = next((value for key, value in original if key == RETRY_OF), None)
         headers += ((RETRY_OF, first or str(letter.source.offset).encode()),)
     return Out(
         letter.source.topic,
@@ -176,8 +176,8 @@ def again(letter: pb.DeadLetter) -> Out:
     )
 
 
-def _why_not(letter: Letter) -> str | None:
-    """Why a letter cannot be replayed; None where it can."""
+def _obstacle(letter: Letter) -> str | None:
+    """Return the reason why a dead letter cannot be replayed; None if it can."""
     if letter.run != LIVE:
         return f"letter {letter.id} is of the run {letter.run}: delete the run and make it again"
     if not letter.message.source.topic:
@@ -204,8 +204,11 @@ def _retained(settings: Settings) -> dict[int, tuple[int, int]]:
 
 
 def _undecided(settings: Settings, choice: Choice) -> Iterator[Letter]:
-    """The letters that are meant and have no fate; of those named each has to be such a one."""
-    named = [find(settings, one) for one in sorted(choice.ids)]
+    """Yield the selected dead letters without a fate.
+
+    Raises ConflictError for an id whose dead letter has one.
+    """
+    named = [find(settings, letter_id) for letter_id in sorted(choice.ids)]
     for letter in named:
         if letter.fate:
             raise ConflictError(f"letter {letter.id} was {letter.fate.what} before")
@@ -216,25 +219,25 @@ def _undecided(settings: Settings, choice: Choice) -> Iterator[Letter]:
 
 @contextmanager
 def _deciding(settings: Settings) -> Iterator[Connection]:
-    """A connection on which each statement counts at once, for one at a time who decides."""
+    """Open an autocommit connection that holds the lock of decisions about dead letters."""
     with closing(connect(settings, autocommit=True)) as db:
-        db.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        db.execute("SELECT pg_advisory_lock(%s)", (AdvisoryLock.DEAD_LETTERS,))
         yield db
 
 
-def _decide(db: Connection, letter_id: LetterId, what: What, made_by: str) -> None:
+def _decide(db: Connection, letter_id: LetterId, decision: Decision, made_by: str) -> None:
     db.execute(
         "INSERT INTO dead_letter_fates (letter_partition, letter_offset, fate, made_by)"
         " VALUES (%s, %s, %s, %s)",
-        (letter_id.partition, letter_id.offset, what, made_by),
+        (letter_id.partition, letter_id.offset, decision, made_by),
     )
 
 
 def _fates(db: Connection) -> dict[LetterId, Fate]:
-    found = db.execute(
+    rows = db.execute(
         "SELECT letter_partition, letter_offset, fate, made_by, made_at FROM dead_letter_fates"
     )
     return {
-        LetterId(partition, offset): Fate(what, made_by, made_at)
-        for partition, offset, what, made_by, made_at in found
+        LetterId(partition, offset): Fate(decision, made_by, made_at)
+        for partition, offset, decision, made_by, made_at in rows
     }

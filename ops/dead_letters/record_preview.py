@@ -1,5 +1,4 @@
-"""Records for people to read: which message a topic holds, and what is in it but not pictures and
-vectors, which are of faces."""
+"""Previews of records: the fields of a message, without its pictures and embeddings."""
 
 from typing import Any
 
@@ -7,8 +6,9 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import topic_kind
 
-_KINDS: dict[str, type[Message]] = {
+_MESSAGES: dict[str, type[Message]] = {
     "frames": pb.Frame,
     "motion-events": pb.MotionEvent,
     "tracks": pb.FrameTracks,
@@ -20,12 +20,12 @@ _KINDS: dict[str, type[Message]] = {
     "vision-state": pb.VisionState,
     "dead-letters": pb.DeadLetter,
 }
-"""By a topic's name up to its fleet or its run."""
+"""Messages by the kind of a topic."""
 
 
 def readable(topic: str, value: bytes) -> dict[str, Any] | None:
-    """What a record says, its bytes as their number; None where it is not what its topic holds."""
-    kind = _KINDS.get(topic.partition(".")[0])
+    """Return a record's fields, bytes as their number; None for an undecodable value."""
+    kind = _MESSAGES.get(topic_kind(topic))
     if kind is None:
         return None
     try:
@@ -35,21 +35,21 @@ def readable(topic: str, value: bytes) -> dict[str, Any] | None:
 
 
 def _fields(message: Message) -> dict[str, Any]:
-    return {field.name: _shown(field, value) for field, value in message.ListFields()}
+    return {field.name: _preview(field, value) for field, value in message.ListFields()}
 
 
-def _shown(field: FieldDescriptor, value: Any) -> Any:
+def _preview(field: FieldDescriptor, value: Any) -> Any:
     if field.is_repeated:
-        return [_one(field, one) for one in value]
-    return _one(field, value)
+        return [_preview_value(field, element) for element in value]
+    return _preview_value(field, value)
 
 
-def _one(field: FieldDescriptor, value: Any) -> Any:
+def _preview_value(field: FieldDescriptor, value: Any) -> Any:
     if isinstance(value, Message):
         return _fields(value)
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
     if field.enum_type is not None:
-        known = field.enum_type.values_by_number.get(value)
-        return known.name if known else value
+        member = field.enum_type.values_by_number.get(value)
+        return member.name if member else value
     return value

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import sql
 
+from schemas.naming import object_context
 from sightline.people import employees, identity_corrections
 from sightline.people.encrypted_columns import COLUMNS, Column, count_keys, seal, stale
 from sightline.runtime.errors import SightlineError
@@ -26,7 +27,7 @@ from sightline.storage.encryption import (
     is_sealed,
     key_of,
 )
-from sightline.storage.objects import NoSuchObjectError, ObjectStore, name_of, open_raw_store
+from sightline.storage.objects import NoSuchObjectError, ObjectStore, open_raw_store
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
@@ -150,7 +151,7 @@ def _reseal_objects(db: Connection, ring: Ring, store: ObjectStore, result: Rese
 
 
 def _reseal_object(ring: Ring, store: ObjectStore, key: str, result: Resealed) -> None:
-    name = name_of(key)
+    name = object_context(key)
     try:
         data = store.get(key)
         plain = ring.open(data, name) if is_sealed(data) else data

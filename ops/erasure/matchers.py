@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from ops.erasure import topics
 from ops.erasure.id_scanner import Needles
 from ops.erasure.rows import marker
-from schemas.naming import match_group
+from schemas.naming import client_id, match_group, parse_state_key
 from schemas.topics import FACTS, GALLERY, LIVE, MATCH_STATE
 from sightline.runtime.clock import SystemClock
 from sightline.runtime.errors import InfrastructureError
@@ -66,7 +66,7 @@ def forget(
 
 def _track_of(record: Record) -> str:
     """Return the track id in the key of a state entry; other keys give no track id."""
-    return (record.key or b"").decode(errors="replace").rpartition("|")[2]
+    return parse_state_key(record.key or b"").subject
 
 
 def delete_remnants(settings: Settings, scanner: Needles, markers: Iterable[str]) -> None:
@@ -77,7 +77,7 @@ def delete_remnants(settings: Settings, scanner: Needles, markers: Iterable[str]
 
 
 def _is_running(settings: Settings) -> bool:
-    admin = AdminClient(client_config(settings, "sightline-erase"), logger=LIBRDKAFKA)
+    admin = AdminClient(client_config(settings, client_id("erase")), logger=LIBRDKAFKA)
     try:
         (future,) = admin.describe_consumer_groups([GROUP]).values()
         state: ConsumerGroupState = future.result().state
@@ -104,7 +104,7 @@ def _key(record: Record) -> str:
 
 
 def _publish(settings: Settings, outs: Sequence[Out]) -> None:
-    producer = SureProducer(producer_config(settings, "sightline-erase"))
+    producer = SureProducer(producer_config(settings, client_id("erase")))
     producer.send_all(outs)
     producer.flush(_DELIVERY_TIMEOUT_SECONDS)
 

@@ -1,36 +1,32 @@
 """Objects of a person: found by rows and by names, deleted unless written again."""
 
-import re
 from collections.abc import Collection, Iterable
 
 from psycopg import sql
 
+from schemas.naming import RUNS_PREFIX, parse_person, person_prefixes, safe_name
 from sightline.people.identity_corrections import Cursor
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect, row_schemas
-from sightline.storage.objects import ObjectStore, open_store, safe_name
+from sightline.storage.objects import ObjectStore, open_store
 
 _STALE = """
 INSERT INTO stale_objects (key) SELECT unnest(%s::text[])
 ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
 """
 
-_DATE_PATTERN = r"_\d{4}-\d\d-\d\d_.*\.jpg"
-
 
 def keys_with_names(store: ObjectStore, names: Iterable[str]) -> set[str]:
     """Return the keys that hold one of the names: snapshots, those of runs, and photos."""
-    safe_names = [safe_name(name) for name in names]
+    safe_names = set[str]()
+    prefixes = {RUNS_PREFIX}  # all runs are listed once for all names
+    for name in names:
+        safe_names.add(safe_name(name))
+        prefixes.update(person_prefixes(name))
     if not safe_names:
         return set()
-    any_name = f"({'|'.join(map(re.escape, safe_names))})"
-    snapshot = re.compile(rf"(runs/[^/]+/)?known/{any_name}{_DATE_PATTERN}")
-    photo = re.compile(rf"enrollment_photos/{any_name}(-\d+)?\.jpg")
-    prefixes = ["runs/"]  # all runs are listed once for all names
-    for name in safe_names:
-        prefixes += [f"known/{name}_", f"enrollment_photos/{name}"]
-    keys = (key for prefix in prefixes for key in store.keys(prefix))
-    return {key for key in keys if snapshot.fullmatch(key) or photo.fullmatch(key)}
+    keys = (key for prefix in sorted(prefixes) for key in store.keys(prefix))
+    return {key for key in keys if parse_person(key) in safe_names}
 
 
 def referenced(cursor: Cursor, keys: Iterable[str]) -> set[str]:

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from ops.erasure.subject import Subject
 from schemas import sightline_pb2 as pb
+from schemas.naming import person_fact_key, track_fact_key
 from schemas.topics import FACTS, GALLERY
 from sightline.people import employees, learned_templates, reference_facts, suppression_list
 from sightline.people.identity_corrections import Cursor
@@ -134,7 +135,7 @@ def _delete_corrections(
     cursor.execute(_CANNOT_LINK, parameters)
     other_persons = {row[0] for row in cursor} - set(subject.global_ids)
     cursor.execute(_CORRECTED_TRACKS, parameters)
-    fact_keys = [f"track|{row[0]}" for row in cursor]
+    fact_keys = [track_fact_key(row[0]) for row in cursor]
     for delete in _CORRECTIONS:
         cursor.execute(delete, parameters)
         deleted["public." + delete.split()[2]] += cursor.rowcount
@@ -149,7 +150,7 @@ def _delete_corrections(
             "UPDATE corrections SET details = %s WHERE correction_id = %s",
             (json.dumps(remaining), correction_id),
         )
-    _delete_from_outbox(cursor, FACTS.name, [f"track|{track}" for track in subject.tracks])
+    _delete_from_outbox(cursor, FACTS.name, [track_fact_key(track) for track in subject.tracks])
     enqueue_all(cursor, FACTS.name, [(key, None) for key in fact_keys])
     reference_facts.tell_persons(cursor, other_persons)
     return deleted
@@ -208,4 +209,4 @@ def marker(person: int, tracks: Iterable[str] = ()) -> tuple[str, bytes]:
     correction = pb.PersonCorrection(
         global_id=person, forgotten=True, erased=True, erased_tracks=tracks
     )
-    return f"person|{person}", pb.Fact(person=correction).SerializeToString(deterministic=True)
+    return person_fact_key(person), pb.Fact(person=correction).SerializeToString(deterministic=True)

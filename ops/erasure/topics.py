@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from ops.erasure.id_scanner import Needles
 from schemas import sightline_pb2 as pb
-from schemas.naming import live_name
+from schemas.naming import client_id, live_name, topic_kind
 from schemas.topics import FACES, SIGHTINGS, SNAPSHOTS, TRACKS, all_topics
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
@@ -22,7 +22,7 @@ from sightline.streaming.sizes import Place
 from sightline.streaming.topic_reader import records_from, retained
 
 _REQUEST_TIMEOUT_SECONDS = 10.0
-_FRAMES_PREFIX = "frames."
+_FRAMES_KIND = "frames"
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Search:
 
 def names(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
     """Return the existing topics of the contract, runs included. Raises InfrastructureError."""
-    admin = AdminClient(client_config(settings, "sightline-erase"), logger=LIBRDKAFKA)
+    admin = AdminClient(client_config(settings, client_id("erase")), logger=LIBRDKAFKA)
     try:
         existing = set(admin.list_topics(timeout=_REQUEST_TIMEOUT_SECONDS).topics)
     except KafkaException as error:
@@ -86,7 +86,7 @@ def search(
         )
         if topic in compacted:
             _search_compacted(settings, topic, watermarks[topic], scanner, result)
-        elif not topic.startswith(_FRAMES_PREFIX):
+        elif topic_kind(topic) != _FRAMES_KIND:
             for record in _matching_records(settings, topic, watermarks[topic], scanner):
                 result.logs[topic, record.partition].add(record.offset, record.timestamp_ms)
                 for frame in frames_in(record, track_ids):

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas import sightline_pb2 as pb
-from schemas.topics import FACES, SIGHTINGS, Topic, of_run
+from schemas.naming import of_run, topic_kind
+from schemas.topics import FACES, SIGHTINGS, Topic
 from sightline.runtime.clock import to_us
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import Record
 from sightline.streaming.topic_reader import at_time, records_from, retained
 
-_FRAMES_PREFIX = "frames."
-"""Prefix of the topics of frames. Pictures that clients send to the API are in none."""
+_FRAMES_KIND = "frames"
+"""Kind of the topics of frames. Pictures that clients send to the API are in none."""
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ def track_records(settings: Settings, run: str, track: str, since: datetime | No
 def frame_at(settings: Settings, position: pb.Position, camera: str) -> pb.Frame | None:
     """Return a camera's frame; None if Kafka has deleted it. Raises InfrastructureError."""
     partition, offset = position.partition, position.offset
-    if not position.topic.startswith(_FRAMES_PREFIX):
+    if topic_kind(position.topic) != _FRAMES_KIND:
         return None
     watermarks = retained(settings, position.topic).get(partition, (0, 0))
     if not watermarks[0] <= offset < watermarks[1]:

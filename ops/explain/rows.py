@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
+from schemas.naming import track_context
 from schemas.topics import LIVE
 from sightline.identity import calibration_store
 from sightline.identity.evidence import Vector
@@ -156,7 +157,7 @@ def templates_of_today(db: Connection, source: Origin) -> list[Vector]:
             return template_similarity.templates(cursor, source.access["employee_id"], row["pack"])
     cursor = db.execute(_FACE, (row["global_id"], row["pack"]))
     vectors = [
-        face_columns.from_columns(cursor, face_columns.of_track(track), face, sealed)
+        face_columns.from_columns(cursor, track_context(track), face, sealed)
         for face, sealed, track in cursor
     ]
     return [face for face in vectors if face is not None]

@@ -6,16 +6,21 @@ from functools import partial
 
 from sightline.runtime.service_discovery import Target
 
-_SECONDS = 5.0
-_SECONDS_OF_MANY = 2.0
-_AT_ONCE = 16
+_REQUEST_TIMEOUT_SECONDS = 5.0
+_REQUEST_TIMEOUT_OF_MANY_SECONDS = 2.0
+_MAX_CONCURRENT = 16
 
 
 def ask(
-    target: Target, path: str, *, method: str = "GET", body: str = "", seconds: float = _SECONDS
+    target: Target,
+    path: str,
+    *,
+    method: str = "GET",
+    body: str = "",
+    seconds: float = _REQUEST_TIMEOUT_SECONDS,
 ) -> tuple[int, str]:
-    """Return the HTTP status and the body of the answer; 0 and the reason where there is none."""
-    import httpx2  # noqa: PLC0415 - as little as possible for --help
+    """Return the HTTP status and body of the response; 0 and the reason without a response."""
+    import httpx2  # noqa: PLC0415 - `--help` does not wait for it
 
     try:
         url = f"http://{target.near}{path}"
@@ -26,12 +31,12 @@ def ask(
 
 
 def ask_all(
-    targets: Sequence[Target], path: str, seconds: float = _SECONDS_OF_MANY
+    targets: Sequence[Target], path: str, seconds: float = _REQUEST_TIMEOUT_OF_MANY_SECONDS
 ) -> list[tuple[Target, str]]:
     """Ask processes side by side; return the bodies of those that answer with status 200."""
     if not targets:
         return []
-    with ThreadPoolExecutor(min(len(targets), _AT_ONCE)) as pool:
+    with ThreadPoolExecutor(min(len(targets), _MAX_CONCURRENT)) as pool:
         answers = pool.map(partial(ask, path=path, seconds=seconds), targets)
         return [
             (target, text)

@@ -12,12 +12,13 @@ from ops.local_stack import processes
 from ops.local_stack.jars import kafka_jars
 from ops.local_stack.ports import is_listening
 from ops.local_stack.tools import ensure_program
+from schemas.naming import principal
 from schemas.topics import MAX_RECORD_BYTES, MIB
 from sightline.runtime.connection_urls import LOOPBACK, StackPorts
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import Keyring, node_name
 from sightline.runtime.private_files import PRIVATE_UMASK, close_to_others, write_secret
-from sightline.runtime.rights import CLI, user
+from sightline.runtime.rights import CLI
 
 _START_SECONDS = 60.0  # after a power cut the logs are recovered first
 _STOP_SECONDS = 15.0
@@ -155,7 +156,7 @@ class Broker:
         store = self._folder / "node.pem"
         write_secret(store, pair.key.read_bytes() + pair.certificate.read_bytes())
         super_users = [f"CN={node_name(number)}" for number in range(1, nodes + 1)]
-        super_users += [f"CN={user(CLI)}", user(CLI)]  # by certificate, and by password
+        super_users += [f"CN={principal(CLI)}", principal(CLI)]  # by certificate, and by password
         login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         return _SECURE | {
             "ssl.keystore.location": str(store),

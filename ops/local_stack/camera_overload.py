@@ -1,4 +1,4 @@
-"""Live cameras of which vision skips frames, as its processes report it in their metrics."""
+"""Load shedding of live cameras, as vision's processes report it in their metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ def skipped_shares(home: Path) -> dict[str, float]:
 
     [described] = metrics.VISION_SKIPPED_SHARE.describe()
     shares: dict[str, float] = {}
-    for _, text in ask_all([one for one in targets(home) if one.service == "vision"], "/metrics"):
+    for _, text in ask_all(
+        [target for target in targets(home) if target.service == "vision"], "/metrics"
+    ):
         for family in text_string_to_metric_families(text):
             if family.name == described.name:
                 for sample in family.samples:
@@ -32,6 +34,6 @@ def skipped_shares(home: Path) -> dict[str, float]:
 def overload_fields(detail: str | None, share: float | None) -> dict[str, Any]:
     """Return `detail` and `skipped_share` of a camera's row; the detail names an overload."""
     if share is not None and share > OVERLOADED_SHARE:
-        said = f"overloaded: {percent(share)} of frames skipped"
-        detail = f"{detail}; {said}" if detail else said
+        overload = f"overloaded: {percent(share)} of frames skipped"
+        detail = f"{detail}; {overload}" if detail else overload
     return {"detail": detail, "skipped_share": share}

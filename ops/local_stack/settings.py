@@ -8,18 +8,18 @@ from sightline.runtime.settings.service import ServiceSettings
 
 
 class MonitoringSettings(ServiceSettings):
-    """How `sightline up --monitoring` watches the services."""
+    """Prometheus of `sightline up --monitoring`."""
 
     scrape_seconds: float = Field(
-        10.0, ge=0.1, description="how often every service's metrics and all alerts are looked at"
+        10.0, ge=0.1, description="seconds between scrapes of metrics and evaluations of alerts"
     )
-    keep_days: int = Field(15, ge=1, description="how long metrics are kept")
+    keep_days: int = Field(15, ge=1, description="days that metrics are retained")
     rules: Path | None = Field(
-        None, description="a folder of alert rules (*.yml) to use instead of ours"
+        None, description="folder of alert rules (*.yml) to use instead of the shipped ones"
     )
     alertmanager: str | None = Field(
-        None, description="host:port of an Alertmanager that tells people what fires"
+        None, description="host:port of an Alertmanager that notifies people"
     )
     docs: str = Field(
-        "docs", description="where alerts say that run-book pages are: a folder or an address"
+        "docs", description="folder or address of the run-book pages that alerts link to"
     )

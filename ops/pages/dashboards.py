@@ -1,6 +1,6 @@
-"""Grafana's dashboards, made from what `deploy/grafana/panels` says of them: `make docs`.
+"""Generator of Grafana's dashboards from `deploy/grafana/panels`: `make docs`.
 
-A file is a dashboard, in which a panel is a title, a sentence, a unit and its queries by legend.
+A file describes a dashboard: each panel has a title, a sentence, a unit and queries by legend.
 """
 
 import json
@@ -16,14 +16,14 @@ from pydantic import BaseModel, ConfigDict
 SOURCE = {"type": "prometheus", "uid": "sightline"}
 """The data source that `provisioning/datasources` names."""
 
-_COLUMNS = 24
-_WIDTHS = {"stat": 4, "timeseries": 12, "state-timeline": 24}
-_HEIGHTS = {"stat": 4, "timeseries": 8, "state-timeline": 8}
-_SCHEMA = 39  # of Grafana 11; newer ones bring it up to theirs
+_GRID_COLUMNS = 24
+_PANEL_WIDTHS = {"stat": 4, "timeseries": 12, "state-timeline": 24}
+_PANEL_HEIGHTS = {"stat": 4, "timeseries": 8, "state-timeline": 8}
+_SCHEMA_VERSION = 39  # Grafana 11; newer versions migrate it
 
 
 class Panel(BaseModel):
-    """One picture."""
+    """A panel of a dashboard."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,11 +37,11 @@ class Panel(BaseModel):
     bad_above: float | None = None
     bad_below: float | None = None
     may_be_empty: str | None = None
-    """Why there may be nothing to show; otherwise a running pipeline gives data."""
+    """Reason for an empty panel; without a reason a running pipeline must give data."""
 
 
 class Dashboard(BaseModel):
-    """One page of panels; `choose` has queries for variables by name."""
+    """A page of panels; `choose` has the queries of its variables by name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ class Dashboard(BaseModel):
 
 
 def read(folder: Path) -> dict[str, Dashboard]:
-    """The dashboards by name. Raises ValueError for a file that says something else."""
+    """Return the dashboards of a folder by name. Raises ValueError for an invalid file."""
     return {
         path.stem: Dashboard.model_validate(yaml.safe_load(path.read_text()))
         for path in sorted(folder.glob("*.yml"))
@@ -59,33 +59,33 @@ def read(folder: Path) -> dict[str, Dashboard]:
 
 
 def as_json(name: str, dashboard: Dashboard) -> str:
-    """What Grafana reads."""
-    made = {
+    """Return the JSON that Grafana reads."""
+    document = {
         "uid": f"sightline-{name}",
         "title": dashboard.title,
         "tags": ["sightline"],
-        "schemaVersion": _SCHEMA,
+        "schemaVersion": _SCHEMA_VERSION,
         "editable": False,
         "graphTooltip": 1,
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "links": [_link()],
-        "templating": {"list": [_variable(*one) for one in dashboard.choose.items()]},
+        "templating": {"list": [_variable(*variable) for variable in dashboard.choose.items()]},
         "panels": list(_panels(dashboard.panels)),
     }
-    return json.dumps(made, indent=1) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 def _panels(panels: Sequence[Panel]) -> Iterator[dict[str, Any]]:
-    """Side by side as far as they fit, then below."""
-    left = top = height = 0
+    """Yield panels side by side as far as they fit, then in a new row."""
+    column = row = height = 0
     for number, panel in enumerate(panels, start=1):
-        width = _WIDTHS[panel.kind]
-        if left + width > _COLUMNS or (left and height != _HEIGHTS[panel.kind]):
-            left, top = 0, top + height
-        height = _HEIGHTS[panel.kind]
-        yield _panel(number, panel, {"x": left, "y": top, "w": width, "h": height})
-        left += width
+        width = _PANEL_WIDTHS[panel.kind]
+        if column + width > _GRID_COLUMNS or (column and height != _PANEL_HEIGHTS[panel.kind]):
+            column, row = 0, row + height
+        height = _PANEL_HEIGHTS[panel.kind]
+        yield _panel(number, panel, {"x": column, "y": row, "w": width, "h": height})
+        column += width
 
 
 def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "description": panel.says,
         "datasource": SOURCE,
         "gridPos": place,
-        "fieldConfig": {"defaults": _look(panel), "overrides": []},
+        "fieldConfig": {"defaults": _field_defaults(panel), "overrides": []},
         "options": _options(panel),
         "targets": [
             {"refId": letter, "datasource": SOURCE, "expr": expr, "legendFormat": legend}
@@ -110,37 +110,37 @@ def _options(panel: Panel) -> dict[str, Any]:
         legend = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
         return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
     if panel.kind == "stat":
-        # The last value, not the last that is no gap: what is gone is not shown as if it were.
+        # `last` shows a gap as a gap; `lastNotNull` would show a vanished series as present.
         return {"reduceOptions": {"calcs": ["last"], "fields": "", "values": False}}
     return {"showValue": "never", "mergeValues": True}
 
 
-def _look(panel: Panel) -> dict[str, Any]:
-    look: dict[str, Any] = {"unit": panel.unit, "min": 0}
+def _field_defaults(panel: Panel) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
     if panel.kind == "state-timeline":
-        look["color"] = {"mode": "thresholds"}
-        look["thresholds"] = _steps("red", (1.0, "green"))
+        defaults["color"] = {"mode": "thresholds"}
+        defaults["thresholds"] = _steps("red", (1.0, "green"))
         if panel.bad_above is not None:
-            look["thresholds"] = _steps("green", (panel.bad_above, "red"))
+            defaults["thresholds"] = _steps("green", (panel.bad_above, "red"))
     elif panel.bad_above is not None:
-        look["thresholds"] = _steps("green", (_just_over(panel.bad_above), "red"))
+        defaults["thresholds"] = _steps("green", (_just_over(panel.bad_above), "red"))
     elif panel.bad_below is not None:
-        look["thresholds"] = _steps("red", (panel.bad_below, "green"))
-    if panel.kind == "timeseries" and "thresholds" in look:
-        look["custom"] = {"thresholdsStyle": {"mode": "dashed"}}
-    return look
+        defaults["thresholds"] = _steps("red", (panel.bad_below, "green"))
+    if panel.kind == "timeseries" and "thresholds" in defaults:
+        defaults["custom"] = {"thresholdsStyle": {"mode": "dashed"}}
+    return defaults
 
 
 def _just_over(limit: float) -> float:
-    """A step begins at its value: of counts, whatever is more than none."""
+    """Return the first value above a limit: a threshold step includes its own value."""
     return limit or 1e-9
 
 
-def _steps(first: str, *others: tuple[float, str]) -> dict[str, Any]:
+def _steps(first: str, *later: tuple[float, str]) -> dict[str, Any]:
     steps = [{"value": None, "color": first}]
     return {
         "mode": "absolute",
-        "steps": steps + [{"value": value, "color": color} for value, color in others],
+        "steps": steps + [{"value": value, "color": color} for value, color in later],
     }
 
 
@@ -160,7 +160,7 @@ def _variable(name: str, query: str) -> dict[str, Any]:
 
 
 def _link() -> dict[str, Any]:
-    """To the other dashboards."""
+    """Return the link to the other dashboards."""
     return {
         "type": "dashboards",
         "title": "Sightline",
@@ -176,7 +176,7 @@ def _link() -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    """Write the dashboards of a folder that has `panels` in it."""
+    """Write the dashboards of a folder with `panels` in it."""
     for name, dashboard in read(folder / "panels").items():
         (folder / "dashboards" / f"{name}.json").write_text(as_json(name, dashboard))
 

@@ -1,4 +1,4 @@
-"""`docs/metrics.md`, made from the metrics themselves: `make docs`."""
+"""Generator of `docs/metrics.md` from the metrics: `make docs`."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,9 @@ _HEAD = """# Metrics
 
 Made from `sightline/runtime/metrics.py` by `make docs`.
 
-Every service process serves these under `/metrics`, on loopback, and says where in
-`run/targets/` of the home. A counter only grows while its process lives: `rate()` and
-`increase()` are what to ask for. A histogram has `_bucket`, `_sum` and `_count`.
+Every service process serves these under `/metrics`, on loopback, at the address that
+`run/targets/` of the home has. A counter only grows while its process lives: query `rate()` and
+`increase()`. A histogram has `_bucket`, `_sum` and `_count`.
 
 Labels are few: cameras, fleets, topics, groups, tables, workers, and words of a fixed list. No
 metric names a person, a track or a record.
@@ -24,12 +24,12 @@ Each process counts for itself, and Prometheus adds `instance`. Over workers
 
 - counters, histograms and lag in records are **added**: `sum without (instance) (rate(...))`;
 - ages and lag in seconds are those of the **worst**: `max without (instance) (...)`;
-- of what each matcher has a copy of (gallery, index) the **largest** is taken.
+- of copies that every matcher holds (gallery, index) the **largest** is taken.
 
-Every process serves all names, those that are not its business with 0: ask for the service too,
+Every process serves all names, those of other services with 0: query the service too,
 `sightline_gallery_people{service="match"}`.
 
-## What is worth knowing
+## Queries
 
 | question | PromQL |
 |---|---|
@@ -40,19 +40,19 @@ Every process serves all names, those that are not its business with 0: ask for 
  sum(rate(sightline_face_searches_total[5m])))` |
 | capture to name, 95% | `histogram_quantile(0.95, sum by (le) \
 (rate(sightline_capture_to_name_seconds_bucket[5m])))` |
-| frames lost on the way | `sum by (camera, reason)\
+| frames dropped | `sum by (camera, reason)\
  (increase(sightline_frames_dropped_total[1h]))` |
-| behind, by group | `sum by (group, topic) (sightline_consumer_lag_records)` |
+| lag, by group | `sum by (group, topic) (sightline_consumer_lag_records)` |
 | a new kind of dead letter | `sum by (service) (sightline_dead_letters_total) -\
  sum by (service) (sightline_dead_letters_total offset 10m)` |
 
-The last one is a difference because a counter that appears with its first dead letter has no
-`increase()`. A hit of the identity cache is a person in a frame at whom nobody looks, because
-the track is settled; a call is saved also between two shots of a face.
+The last query is a difference because a counter that appears with its first dead letter has no
+`increase()`. A hit of the identity cache is a person in a frame whose face is not detected,
+because the track is settled; a call is saved also between two observations of a face.
 
-## All of them
+## All metrics
 
-| name | kind | unit | labels | what it is |
+| name | kind | unit | labels | meaning |
 |---|---|---|---|---|
 """
 
@@ -67,12 +67,12 @@ _UNITS = {"_per_second": "1/s", "_seconds": "s", "_bytes": "bytes", "_share": "s
 
 
 def page() -> str:
-    """The page, as it has to stand in `docs/metrics.md`."""
+    """Return the text of `docs/metrics.md`."""
     return _HEAD + "".join(f"{row}\n" for row in _rows())
 
 
 def declared() -> Iterator[tuple[str, MetricWrapperBase]]:
-    """Every metric, with the name that it has where it is read."""
+    """Yield every metric with its exported name."""
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
             [family] = metric.describe()

@@ -1,4 +1,4 @@
-"""`docs/settings.md`, made from the settings model: `make docs`."""
+"""Generator of `docs/settings.md` from the settings model: `make docs`."""
 
 from collections.abc import Iterator
 from typing import get_args
@@ -16,8 +16,8 @@ Made from `sightline/runtime/settings` by `make docs`.
 
 Every setting is a variable of the environment, a key of `config.yaml` in the home, or `--set` on
 the command line (`sightline --set evidence.observations=7 run vision`). The command line comes
-before the environment, and the file is last. What is unknown is an error. In the file a group is
-a mapping:
+before the environment, and the file is last. Unknown settings are errors. In the file a group is a
+mapping:
 
 ```yaml
 pack: dlib
@@ -25,41 +25,41 @@ evidence:
   observations: 7
 ```
 
-`sightline config show` says what each setting is and where that comes from; `sightline config
-check` tries it all: secrets, files, servers, models.
+`sightline config show` lists each setting with its source; `sightline config check` tries them:
+secrets, files, servers, models.
 
 ## Secrets
 
-What is called a secret below is the secret itself, or the place that has it:
+A setting that is called a secret below holds the secret itself, or a reference to it:
 
-| value | what is used |
+| value | secret |
 |---|---|
 | `file:/run/secrets/db` | the content of a file without its last line break, read at every use |
 | `secretsmanager:NAME` | a secret of AWS Secrets Manager |
 | `secretsmanager:NAME#KEY` | a value of one that is a JSON object |
 | `ssm:NAME` | a parameter of AWS Systems Manager, decrypted |
 
-boto3 finds region and credentials where it always does (`AWS_DEFAULT_REGION`, a role, ...). A
-secret that changes needs no restart: it is fetched again when it is older than
-`secrets.refresh_seconds`, and when the server that it is for refuses it. While AWS does not
-answer, the secret of before is used. With `DB_SECRET_NAME` user and password come from a secret
-as RDS writes and rotates it, and where there is no `DATABASE_URL` the address too.
+boto3 finds region and credentials as usual (`AWS_DEFAULT_REGION`, a role, ...). A secret that
+changes needs no restart: it is fetched again when it is older than `secrets.refresh_seconds`, and
+when its server refuses it. While AWS does not answer, the cached secret is used. With
+`DB_SECRET_NAME` user and password come from a secret as RDS writes and rotates it, and without
+`DATABASE_URL` the address too.
 
-## All of them
+## All settings
 
-| variable | default | what it is |
+| variable | default | meaning |
 |---|---|---|
 """
 
 
 def page() -> str:
-    """The page, as it has to stand in `docs/settings.md`."""
+    """Return the text of `docs/settings.md`."""
     return _HEAD + "".join(f"{row}\n" for row in _rows())
 
 
 def _rows() -> Iterator[str]:
     for path, field in leaves(Settings):
-        names = ", ".join(f"`{one}`" for one in variables_of(path, field))
+        names = ", ".join(f"`{variable}`" for variable in variables_of(path, field))
         yield f"| {names} | {_default(field)} | {_meaning(field)} |"
 
 
@@ -70,7 +70,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _meaning(field: FieldInfo) -> str:
-    choices = [one for one in get_args(field.annotation) if isinstance(one, str)]
+    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
     meaning = field.description or ""
     if _is_secret(field.annotation):
         meaning = f"secret: {meaning}"
@@ -78,7 +78,7 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def _is_secret(kind: object) -> bool:
-    return kind is SecretStr or any(_is_secret(one) for one in get_args(kind))
+    return kind is SecretStr or any(_is_secret(argument) for argument in get_args(kind))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from ops.replay.children import Workers, run_services
-from schemas.naming import run_topics, vision_group
-from schemas.topics import OF_A_RUN, frames, of_run
+from schemas.naming import of_run, run_topics, vision_group
+from schemas.topics import OF_A_RUN, frames
 from sightline.models.packs import resolve_pack
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.lifecycle import Stop

@@ -9,11 +9,12 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import run_schema
 from schemas.topics import TRACKS, frames
 from sightline.runtime.clock import to_us
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, run_schema
+from sightline.storage.db import Connection
 from sightline.storage.runs import Cursor, Spans
 from sightline.streaming.topic_reader import at_time, records_from, retained
 

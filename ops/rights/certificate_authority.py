@@ -1,4 +1,4 @@
-"""A small certificate authority: that of one home, which nobody else has to trust."""
+"""Certificate authority of a home, trusted by its own servers and clients alone."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -12,25 +12,25 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sightline.runtime.private_files import Pair, write_secret
 
-_SERVER = IPv4Address("127.0.0.1")
+_SERVER_ADDRESS = IPv4Address("127.0.0.1")
 
 _AUTHORITY_DAYS = 3650
 _CERTIFICATE_DAYS = 397
 RENEW_DAYS = 60
-"""A certificate that runs out within so many days is made anew by the next `up`."""
+"""A certificate that expires within so many days is renewed by the next `up`."""
 
-_EARLIER = timedelta(minutes=5)  # clocks differ
-_USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+_CLOCK_SKEW = timedelta(minutes=5)
+_EXTENDED_KEY_USAGES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
 
 
 class Authority:
-    """Signs certificates with the key in its folder; makes that where it is not there."""
+    """Signs certificates with the key in its folder, which is created if it is missing."""
 
     def __init__(self, folder: Path, now: datetime) -> None:
         self._now = now
         self._pair = Pair(folder / "ca.crt", folder / "ca.key")
         if not self._pair.certificate.exists():
-            self._found()
+            self._create()
         self._certificate = x509.load_pem_x509_certificate(self._pair.certificate.read_bytes())
         key = serialization.load_pem_private_key(self._pair.key.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -38,20 +38,20 @@ class Authority:
         self._key = key
 
     def ensure(self, name: str, pair: Pair) -> bool:
-        """Make a certificate for a name where there is none, or it runs out; whether it was made.
+        """Issue a certificate for a name if it is missing or expires; return whether it was issued.
 
-        It is good for clients, and for servers on loopback.
+        It is valid for clients, and for servers on loopback.
         """
-        if pair.certificate.exists() and pair.key.exists() and self._is_good(pair.certificate):
+        if pair.certificate.exists() and pair.key.exists() and self._is_valid(pair.certificate):
             return False
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(name, key.public_key(), _CERTIFICATE_DAYS)
-        names = [x509.DNSName("localhost"), x509.IPAddress(_SERVER)]
+        names = [x509.DNSName("localhost"), x509.IPAddress(_SERVER_ADDRESS)]
         builder = (
             builder.issuer_name(self._certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_may(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(_USES), critical=False)
+            .add_extension(_key_usage(digital_signature=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(_EXTENDED_KEY_USAGES), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
@@ -61,21 +61,23 @@ class Authority:
         _write(pair, key, builder.sign(self._key, hashes.SHA256()))
         return True
 
-    def _is_good(self, path: Path) -> bool:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
+    def _is_valid(self, path: Path) -> bool:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
         try:
-            found.verify_directly_issued_by(self._certificate)
+            certificate.verify_directly_issued_by(self._certificate)
         except (ValueError, TypeError, InvalidSignature):
-            return False  # of an authority that there was before
-        return found.not_valid_after_utc > self._now + timedelta(days=RENEW_DAYS)
+            return False  # issued by a former authority
+        return certificate.not_valid_after_utc > self._now + timedelta(days=RENEW_DAYS)
 
-    def _found(self) -> None:
+    def _create(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = "Sightline home"
-        builder = self._builder(name, key.public_key(), _AUTHORITY_DAYS).issuer_name(_named(name))
+        builder = self._builder(name, key.public_key(), _AUTHORITY_DAYS).issuer_name(
+            _common_name(name)
+        )
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
-        ).add_extension(_may(key_cert_sign=True), critical=True)
+        ).add_extension(_key_usage(key_cert_sign=True), critical=True)
         _write(self._pair, key, builder.sign(key, hashes.SHA256()))
 
     def _builder(
@@ -83,21 +85,21 @@ class Authority:
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
-            .subject_name(_named(name))
+            .subject_name(_common_name(name))
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(self._now - _EARLIER)
+            .not_valid_before(self._now - _CLOCK_SKEW)
             .not_valid_after(self._now + timedelta(days=days))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
 
 
 def now() -> datetime:
-    """The present, as certificates count it."""
+    """Return the present time in UTC."""
     return datetime.now(UTC)
 
 
-def _may(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x509.KeyUsage:
+def _key_usage(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=digital_signature, content_commitment=False, key_encipherment=False,
         data_encipherment=False, key_agreement=False, key_cert_sign=key_cert_sign,
@@ -105,12 +107,12 @@ def _may(*, digital_signature: bool = False, key_cert_sign: bool = False) -> x50
     )  # fmt: skip
 
 
-def _named(name: str) -> x509.Name:
+def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _write(pair: Pair, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
-    """The key first: a certificate that is there has one."""
+    """Write the key before the certificate, so that a certificate never lacks its key."""
     pair.certificate.unlink(missing_ok=True)
     write_secret(
         pair.key,

@@ -1,4 +1,4 @@
-"""Lets the services into the home's own Kafka: users with passwords, and what each may do."""
+"""Users and ACLs of the home's own Kafka: a SCRAM password and the rights of each service."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -21,37 +21,38 @@ from confluent_kafka.admin._scram import (
 )
 
 from ops.rights.registry import RIGHTS
+from schemas.naming import client_id, principal
 from sightline.runtime.connection_urls import LOOPBACK, StackPorts
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import Keyring
 from sightline.runtime.log import LIBRDKAFKA
-from sightline.runtime.rights import ANY, CLI, Rights, user
-from sightline.runtime.secrets import reveal
+from sightline.runtime.rights import ANY, CLI, Rights
+from sightline.runtime.secrets import reveal_local
 
 _SCRAM = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-_SECONDS = 30.0
+_REQUEST_TIMEOUT_SECONDS = 30.0
 
-_NO_MATTER: Any = None  # a filter's word for any name, which its type does not know
-_ANYTHING = AclBindingFilter(
-    ResourceType.ANY, _NO_MATTER, ResourcePatternType.ANY, _NO_MATTER, _NO_MATTER,
+_ANY_NAME: Any = None  # matches any name in a filter; its type omits that
+_ALL_BINDINGS = AclBindingFilter(
+    ResourceType.ANY, _ANY_NAME, ResourcePatternType.ANY, _ANY_NAME, _ANY_NAME,
     AclOperation.ANY, AclPermissionType.ANY,
 )  # fmt: skip
 
 _CLUSTER = "kafka-cluster"
-_EVERYWHERE = "*"  # from every host; listeners are on loopback
+_ANY_HOST = "*"  # listeners are on loopback
 
 
 def admit(keyring: Keyring, ports: StackPorts) -> None:
-    """Give every service its password and its rights, and take away whatever else was allowed.
+    """Set the password and the ACLs of every service, and delete all other ACLs.
 
-    Done through the listener of the brokers, by the administrator's certificate: before the first
-    time nobody has a password. Raises SightlineError.
+    Connects to the brokers' listener with the administrator's certificate, because before the
+    first call no user has a password. Raises SightlineError.
     """
     pair = keyring.pair(CLI)
     admin = AdminClient(
         {
             "bootstrap.servers": ",".join(f"{LOOPBACK}:{node.nodes}" for node in ports.kafka),
-            "client.id": "sightline-admission",
+            "client.id": client_id("admission"),
             "security.protocol": "SSL",
             "ssl.ca.location": str(keyring.authority),
             "ssl.certificate.location": str(pair.certificate),
@@ -67,27 +68,35 @@ def admit(keyring: Keyring, ports: StackPorts) -> None:
 
 
 def _set_passwords(admin: AdminClient, keyring: Keyring) -> None:
-    wanted: list[UserScramCredentialAlteration] = [
+    alterations: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(
-            user(service), _SCRAM, reveal(keyring.kafka_password(service)).encode()
+            principal(service), _SCRAM, reveal_local(keyring.kafka_password(service)).encode()
         )
         for service in (CLI, *RIGHTS)
     ]
-    _wait(admin.alter_user_scram_credentials(wanted, request_timeout=_SECONDS))
+    _wait(admin.alter_user_scram_credentials(alterations, request_timeout=_REQUEST_TIMEOUT_SECONDS))
 
 
 def _set_rights(admin: AdminClient) -> None:
-    there = set(admin.describe_acls(_ANYTHING, request_timeout=_SECONDS).result())
-    wanted = {one for service, rights in RIGHTS.items() for one in bindings(service, rights)}
-    # New rights first: nobody who works is without what they keep.
-    if new := wanted - there:
-        _wait(admin.create_acls(list(new), request_timeout=_SECONDS))
-    if old := there - wanted:
-        _wait(admin.delete_acls([_exactly(one) for one in old], request_timeout=_SECONDS))
+    present = set(
+        admin.describe_acls(_ALL_BINDINGS, request_timeout=_REQUEST_TIMEOUT_SECONDS).result()
+    )
+    required = {
+        binding for service, rights in RIGHTS.items() for binding in bindings(service, rights)
+    }
+    # New rights first: a running service is never without the rights that it keeps.
+    if missing := required - present:
+        _wait(admin.create_acls(list(missing), request_timeout=_REQUEST_TIMEOUT_SECONDS))
+    if excess := present - required:
+        _wait(
+            admin.delete_acls(
+                [_exactly(binding) for binding in excess], request_timeout=_REQUEST_TIMEOUT_SECONDS
+            )
+        )
 
 
 def bindings(service: str, rights: Rights) -> Iterator[AclBinding]:
-    """A service's rights in Kafka's words. To read or write is to know that it is there."""
+    """Yield the ACL bindings of a service's rights. READ and WRITE imply DESCRIBE."""
     allowed = [
         (ResourceType.TOPIC, rights.reads, (AclOperation.READ,)),
         (ResourceType.TOPIC, rights.writes, (AclOperation.WRITE,)),
@@ -109,36 +118,36 @@ def bindings(service: str, rights: Rights) -> Iterator[AclBinding]:
 
 
 def listed() -> Iterator[dict[str, str]]:
-    """All rights of all services, for the administrator of another Kafka."""
+    """Yield the ACL bindings of all services, for the administrator of another Kafka."""
     for service, rights in RIGHTS.items():
-        for one in bindings(service, rights):
-            kind = ResourceType(one.restype)
+        for binding in bindings(service, rights):
+            kind = ResourceType(binding.restype)
             yield {
-                "principal": one.principal,
-                "operation": AclOperation(one.operation).name,
+                "principal": binding.principal,
+                "operation": AclOperation(binding.operation).name,
                 "resource": "CLUSTER" if kind is ResourceType.BROKER else kind.name,
-                "name": one.name,
-                "pattern": ResourcePatternType(one.resource_pattern_type).name,
+                "name": binding.name,
+                "pattern": ResourcePatternType(binding.resource_pattern_type).name,
             }
 
 
 def _allow(service: str, kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:
-    begins = name.endswith(ANY) and name != ANY
+    is_prefix = name.endswith(ANY) and name != ANY
     return AclBinding(
         kind,
-        name.removesuffix(ANY) if begins else name,
-        ResourcePatternType.PREFIXED if begins else ResourcePatternType.LITERAL,
-        f"User:{user(service)}",
-        _EVERYWHERE,
+        name.removesuffix(ANY) if is_prefix else name,
+        ResourcePatternType.PREFIXED if is_prefix else ResourcePatternType.LITERAL,
+        f"User:{principal(service)}",
+        _ANY_HOST,
         operation,
         AclPermissionType.ALLOW,
     )
 
 
-def _exactly(one: AclBinding) -> AclBindingFilter:
+def _exactly(acl: AclBinding) -> AclBindingFilter:
     return AclBindingFilter(
-        one.restype, one.name, one.resource_pattern_type, one.principal, one.host,
-        one.operation, one.permission_type,
+        acl.restype, acl.name, acl.resource_pattern_type, acl.principal, acl.host,
+        acl.operation, acl.permission_type,
     )  # fmt: skip
 
 

@@ -4,20 +4,21 @@ import secrets
 from pathlib import Path
 
 from ops.rights.registry import RIGHTS
+from schemas.naming import principal
 from sightline.runtime.keyring import DATABASE, SUPERUSER, Keyring, node_name
 from sightline.runtime.private_files import write_secret
-from sightline.runtime.rights import CLI, user
+from sightline.runtime.rights import CLI
 from sightline.runtime.secrets import FILE
 
 
 def prepare(keyring: Keyring, brokers: int) -> None:
-    """Make what is missing, and certificates that soon run out; the rest stays as it is."""
+    """Create missing credentials, and renew certificates that expire soon."""
     from ops.rights.certificate_authority import Authority, now  # noqa: PLC0415 - slow to import
 
     keyring.folder.mkdir(mode=0o700, exist_ok=True)
     authority = Authority(keyring.folder, now())
     services = (CLI, *RIGHTS)
-    names = {service: user(service) for service in services}
+    names = {service: principal(service) for service in services}
     names |= {name: name for name in (SUPERUSER, DATABASE)}
     names |= {node: node for node in map(node_name, range(1, brokers + 1))}
     for folder, name in names.items():

@@ -10,14 +10,14 @@ from confluent_kafka.admin import AdminClient
 
 from ops.runs import row_location
 from ops.runs.tables import drop_schema
-from schemas.naming import run_groups, run_topics
+from schemas.naming import client_id, run_groups, run_prefix, run_topics
 from sightline.people import identity_corrections
 from sightline.runtime.errors import ConflictError, InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
 from sightline.storage.db import Connection, connect
-from sightline.storage.objects import ObjectStore, open_store, run_prefix
+from sightline.storage.objects import ObjectStore, open_store
 from sightline.storage.run_progress import SINKS
 from sightline.storage.runs import Run
 from sightline.streaming.client_config import client_config
@@ -60,7 +60,7 @@ def delete(settings: Settings, name: str) -> Deleted:
 
 def _delete(settings: Settings, db: Connection, run: Run) -> Deleted:
     name = run.name
-    admin = AdminClient(client_config(settings, "sightline-runs"), logger=LIBRDKAFKA)
+    admin = AdminClient(client_config(settings, client_id("runs")), logger=LIBRDKAFKA)
     groups = _groups(admin, run_groups(name, run.fleets, SINKS), name)
     with db.transaction():
         _forbid_promotion(db, name)

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from ops.runs import row_location
 from ops.runs.pairs import paired
+from schemas.naming import track_context
 from sightline.storage import face_columns
 from sightline.storage.db import Connection
 
@@ -152,9 +153,7 @@ def _sightings(db: Connection, run: str, events: Sequence[str]) -> list[Row]:
 def _with_face(db: Connection, track: Row) -> Row:
     """Return a track with its decrypted face: ciphertexts of equal faces differ."""
     columns = (track.pop("embedding"), track.pop("embedding_sealed"))
-    face = face_columns.from_columns(
-        db.cursor(), face_columns.of_track(track["track_uuid"]), *columns
-    )
+    face = face_columns.from_columns(db.cursor(), track_context(track["track_uuid"]), *columns)
     return track | {"embedding": None if face is None else face.tobytes()}
 
 

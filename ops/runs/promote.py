@@ -11,12 +11,12 @@ from psycopg import sql
 
 from ops.runs import row_location, row_swap
 from ops.runs.tables import create_replaced, create_schema, drop
+from schemas.naming import replaced_schema, run_schema
 from sightline.people import identity_corrections
 from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage import runs
-from sightline.storage.db import Connection, run_schema
-from sightline.storage.run_schemas import replaced_schema
+from sightline.storage.db import Connection
 
 _UNPROCESSED = """
 SELECT count(*) FROM public.motion_events

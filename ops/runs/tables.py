@@ -3,9 +3,10 @@
 from psycopg import sql
 
 from ops.database.grants import apply_grants
+from schemas.naming import replaced_schema, run_schema
 from schemas.topics import LIVE
-from sightline.storage.db import Cursor, run_schema
-from sightline.storage.run_schemas import ROWS, replaced_schema
+from sightline.storage.db import Cursor
+from sightline.storage.run_schemas import ROWS
 
 _TABLES = (
     *ROWS,

@@ -5,6 +5,7 @@ import logging
 from processors.match.overlay import Overlay, Touched
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
+from schemas.naming import parse_fact_key
 from sightline.identity.calibration import Calibration, builtin
 from sightline.identity.scale import Scale
 from sightline.runtime.clock import US
@@ -67,13 +68,12 @@ class Facts:
         return self._calibrations.get(pack) or builtin(pack)
 
     def _take_back(self, key: str) -> Touched:
-        kind, _, about = key.partition("|")
+        kind, about, other = parse_fact_key(key)
         match kind:
             case "calibration":
                 self._calibrations.pop(about, None)
             case "walking":
-                one, _, other = about.partition("|")
-                self._walking.pop(_pair(one, other), None)
+                self._walking.pop(_pair(about, other), None)
             case "track":
                 return self.overlay.set_track(about, None)
             case "person" if about.isdecimal():

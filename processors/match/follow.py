@@ -16,13 +16,14 @@ from processors.match.overlay import Touched
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from schemas.ids import global_id
+from schemas.naming import client_id
 from schemas.topics import FACTS, GALLERY
 from sightline.runtime import metrics
 from sightline.streaming.client_config import AioKafka
 
 log = logging.getLogger(__name__)
 
-KNOWN_BY = "sightline-match-known"
+KNOWN_BY = client_id("match-known")
 """What it is called in place of a group."""
 
 _WAIT_MS = 500

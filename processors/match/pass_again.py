@@ -13,7 +13,8 @@ from processors.match.step import Step, step
 from processors.match.strangers import with_looks
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
-from schemas.topics import FACES, MATCH_STATE, SIGHTINGS, of_run
+from schemas.naming import is_person_state, of_run
+from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
 from sightline.runtime.clock import SystemClock
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
@@ -150,7 +151,7 @@ class Again:
 
 
 def _stranger(record: Record) -> pb.UnknownPerson | None:
-    if record.value is None or not (record.key or b"").startswith(b"p|"):
+    if record.value is None or not is_person_state(record.key or b""):
         return None
     try:
         return decode(pb.UnknownPerson, record.value)

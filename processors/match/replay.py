@@ -16,8 +16,8 @@ from processors.match.follow import Follower
 from processors.match.known import Known
 from processors.match.pass_again import Again
 from processors.match.run_gallery import add_templates
-from schemas.naming import match_group
-from schemas.topics import FACES, of_run
+from schemas.naming import match_group, of_run
+from schemas.topics import FACES
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.log import LIBRDKAFKA

@@ -14,6 +14,7 @@ from processors.match.erased import mentions, without_mentions
 from processors.match.groups import Groups
 from processors.match.known import Known
 from processors.match.strangers import Strangers
+from schemas import naming
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from sightline.runtime import metrics
@@ -31,12 +32,12 @@ a person was seen last.
 
 def track_key(site_id: str, track_id: str) -> bytes:
     """The changelog's key of a track."""
-    return f"t|{site_id}|{track_id}".encode()
+    return naming.track_state_key(site_id, track_id)
 
 
 def stranger_key(site_id: str, global_id: int) -> bytes:
     """The changelog's key of a stranger."""
-    return f"p|{site_id}|{global_id}".encode()
+    return naming.person_state_key(site_id, global_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def load(records: Iterable[tuple[bytes, bytes]], known: Known) -> dict[str, Site
     strangers: list[pb.UnknownPerson] = []
     for key, value in records:
         try:
-            if key.startswith(b"t|"):
+            if naming.is_track_state(key):
                 tracks.append(decode(pb.TrackState, value))
             else:
                 strangers.append(decode(pb.UnknownPerson, value))

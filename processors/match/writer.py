@@ -11,6 +11,7 @@ from aiokafka.errors import RecordListTooLargeError
 from aiokafka.protocol.produce import ProduceRequest
 
 from processors.match.lease import Lease
+from schemas.naming import client_id
 from schemas.topics import MAX_RECORD_BYTES
 from sightline.streaming.client_config import AioKafka
 from sightline.streaming.records import Out
@@ -26,7 +27,7 @@ class Writer:
         self._lease = lease
         self._producer = AIOKafkaProducer(
             bootstrap_servers=kafka.servers,
-            client_id="sightline-match",
+            client_id=client_id("match"),
             acks="all",
             request_timeout_ms=round(DELIVERY_SECONDS * 1000),
             # The topics say what is too large; what the client refuses itself is told less

@@ -11,7 +11,8 @@ from processors.vision.pipeline import CameraState, Picture, VisionPipeline
 from processors.vision.settings import VisionSettings
 from processors.vision.state import UnusableStateError, read_state, restore_state, save_state
 from schemas import sightline_pb2 as pb
-from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, of_run, vision_state
+from schemas.naming import of_run
+from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, vision_state
 from sightline.models import outputs
 from sightline.models.packs import BGRImage, ModelPack
 from sightline.runtime import metrics

@@ -24,7 +24,7 @@ def run(settings: Settings) -> None:
     cv2.setNumThreads(1)  # workers are processes, one for each core
     group = naming.vision_group(settings.fleet, settings.run)
     worker = worker_id(settings, group)
-    state = topics.of_run(topics.vision_state(settings.fleet), settings.run)
+    state = naming.of_run(topics.vision_state(settings.fleet), settings.run)
     apply_topics(settings, [state])
     pack = load_pack(settings)
     log.info("vision: model pack %s on %s", pack.id, settings.provider)

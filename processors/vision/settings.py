@@ -6,21 +6,27 @@ from sightline.runtime.settings.service import ServiceSettings
 
 
 class VisionSettings(ServiceSettings):
-    """How frames become tracks."""
+    """Detection and tracking."""
 
-    batch_frames: int = Field(32, ge=1, le=1024, description="frames in one transaction at most")
-    batch_seconds: float = Field(0.05, gt=0, description="how long a transaction waits to fill up")
+    batch_frames: int = Field(32, ge=1, le=1024, description="most frames in one transaction")
+    batch_seconds: float = Field(
+        0.05, gt=0, description="seconds that a transaction waits to fill up"
+    )
     behind_seconds: float = Field(
         2.0,
         ge=0,
-        description="a live camera's frames are skipped, evenly, once they are so old; 0 is never",
+        description="age in seconds from which a live camera's frames are shed, evenly; 0 is never",
     )
-    caught_up_seconds: float = Field(0.5, ge=0, description="and no more once they are only so old")
+    caught_up_seconds: float = Field(
+        0.5, ge=0, description="age in seconds from which shedding ends"
+    )
     detections_per_second: float = Field(
         15.0,
         gt=0,
-        description="how often people are looked for; frames between keep the last boxes",
+        description="detections of people in a second; frames between them keep the last boxes",
     )
     face_detections_per_second: float = Field(
-        5.0, gt=0, description="the same for a pack that finds faces alone, which cost more"
+        5.0,
+        gt=0,
+        description="detections in a second with a pack that detects faces alone, which costs more",
     )

@@ -1,1 +1,1 @@
-"""The audit trail: who read or changed whose data, when, why and from where."""
+"""The audit trail: every access to people's data, with actor, time, purpose and address."""

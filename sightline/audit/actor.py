@@ -1,4 +1,4 @@
-"""Who acts: a key, a person who has signed in, or a command."""
+"""Actors: an API key, a signed-in user, or a command."""
 
 from dataclasses import dataclass
 from getpass import getuser
@@ -9,7 +9,7 @@ from sightline.audit.roles import PERMISSIONS, Permission, Role
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something. `id` is a key's or a user's, at the command line a user's name."""
+    """The originator of an access. `id` is a key's or a user's, of a command a login name."""
 
     kind: Literal["key", "user", "command"]
     id: str
@@ -17,18 +17,18 @@ class Actor:
     role: Role
     address: str | None = None
     cameras: frozenset[str] | None = None
-    """Which ones a key is for; None is all."""
+    """Cameras that a key is limited to; None is all."""
 
     def may(self, permission: Permission) -> bool:
-        """Whether the role allows it."""
+        """Tell whether the role has a permission."""
         return permission in PERMISSIONS[self.role]
 
     def sees(self, camera_id: str) -> bool:
-        """Whether a camera is one of those."""
+        """Tell whether the actor may see a camera."""
         return self.cameras is None or camera_id in self.cameras
 
     def only(self) -> list[str] | None:
-        """Those cameras, as a condition of SQL has them."""
+        """Return the visible cameras in order, for SQL; None is all."""
         return None if self.cameras is None else sorted(self.cameras)
 
     def __str__(self) -> str:
@@ -36,13 +36,13 @@ class Actor:
 
 
 def command_actor() -> Actor:
-    """Whoever works at the command line: with the database's password nothing is closed."""
+    """Return the actor of the command line, an administrator: it has the database's password."""
     user = user_name() or "unknown"
     return Actor("command", user, user, Role.ADMIN)
 
 
 def user_name() -> str | None:
-    """What the operating system calls whoever works here; a container's user may have no name."""
+    """Return the login name of the process's user; a container's user may have none."""
     try:
         return getuser()
     except (KeyError, OSError):

@@ -1,7 +1,7 @@
-"""The end of the trail, kept in the home and signed: by it shows what is cut off the trail.
+"""Anchor of the audit trail: its signed head in the home, by which a truncation is detected.
 
-`head.json` is the latest end. It gives way only to one whose trail still has it; one that does
-not is kept in `lost.jsonl`, for ever, and `sightline audit verify` says so.
+`head.json` is the latest head. A head that the trail does not contain any more is kept in
+`lost.jsonl` for ever, and `sightline audit verify` reports it.
 """
 
 import json
@@ -18,37 +18,36 @@ from sightline.storage.db import Connection
 
 
 class Anchor:
-    """The heads in a home."""
+    """Heads of the trail that a home keeps."""
 
     def __init__(self, settings: Settings, key: Signer) -> None:
         self._folder = settings.home / "audit"
         self._key = key
 
     def move(self, db: Connection, head: Head) -> None:
-        """Note that the trail has come to its line `head`, which is committed.
+        """Keep a committed head of the trail, unless a later one is kept.
 
-        Raises InfrastructureError when the disk fails, SightlineError when the old head is no
-        head any more.
+        Raises InfrastructureError when the disk fails, SightlineError for a damaged file.
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self._folder / "head.lock"):
-                before = self._before()
-                if before is not None and before.line >= head.line and has(db, before):
+                previous = self._previous()
+                if previous is not None and previous.line >= head.line and has(db, previous):
                     return
-                if before is not None and not has(db, before):
+                if previous is not None and not has(db, previous):
                     with (self._folder / "lost.jsonl").open("a") as lost:
                         lost.write((self._folder / "head.json").read_text() + "\n")
                 self._write(head)
         except OSError as error:
             raise InfrastructureError(f"{self._folder}: {error.strerror}") from error
 
-    def _before(self) -> Head | None:
+    def _previous(self) -> Head | None:
         path = self._folder / "head.json"
         return _read(path.read_text(), path)[0] if path.exists() else None
 
     def _write(self, head: Head) -> None:
-        told = {
+        content = {
             "line": head.line,
             "hash": head.hash.hex(),
             "key_id": self._key.key_id,
@@ -56,21 +55,21 @@ class Anchor:
         }
         number, draft = tempfile.mkstemp(prefix=".", dir=self._folder)
         with os.fdopen(number, "w") as file:
-            file.write(json.dumps(told))
+            file.write(json.dumps(content))
         Path(draft).replace(self._folder / "head.json")
 
 
 def heads(settings: Settings, trusted: Trusted) -> list[Head]:
-    """All heads that the home knows. Raises SightlineError for one that somebody has written."""
-    found = []
+    """Return all heads of the home. Raises SightlineError for a head without a valid signature."""
+    kept_heads = []
     for name in ("lost.jsonl", "head.json"):
         path = settings.home / "audit" / name
-        for told in path.read_text().splitlines() if path.exists() else ():
-            head, key_id, signature = _read(told, path)
+        for text in path.read_text().splitlines() if path.exists() else ():
+            head, key_id, signature = _read(text, path)
             if not trusted.holds(key_id, _signed(head), signature):
                 raise SightlineError(f"{path}: none of this installation's keys has signed it")
-            found.append(head)
-    return found
+            kept_heads.append(head)
+    return kept_heads
 
 
 def _signed(head: Head) -> bytes:
@@ -78,15 +77,15 @@ def _signed(head: Head) -> bytes:
 
 
 def has(db: Connection, head: Head) -> bool:
-    """Whether the trail comes, or has come, to this end."""
+    """Tell whether the trail contains a head."""
     row = db.execute("SELECT hash FROM public.audit WHERE line = %s", (head.line,)).fetchone()
     return row is not None and bytes(row[0]) == head.hash
 
 
-def _read(told: str, path: Path) -> tuple[Head, str, bytes]:
-    """A head, the key that has signed it, and the signature."""
+def _read(text: str, path: Path) -> tuple[Head, str, bytes]:
+    """Parse a head, the id of its key, and its signature. Raises SightlineError."""
     try:
-        values = json.loads(told)
+        values = json.loads(text)
         head = Head(int(values["line"]), bytes.fromhex(values["hash"]))
         return head, str(values["key_id"]), bytes.fromhex(values["signature"])
     except (ValueError, KeyError, TypeError) as error:

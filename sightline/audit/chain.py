@@ -1,4 +1,4 @@
-"""A line of the trail, what it is hashed of, and what is wrong with lines. Pure."""
+"""Hash chain of the audit trail: entries, their hashes, and the detection of tampering. Pure."""
 
 import hashlib
 import json
@@ -13,15 +13,15 @@ Outcome = Literal["done", "refused", "failed"]
 Scalar = str | int
 Value = Scalar | Sequence[Scalar]
 About = Mapping[str, Value]
-"""What a line is about: ids and filters. Never names of people, vectors or pictures."""
+"""Ids and filters that an entry is about. Never names of people, embeddings or pictures."""
 
 FIRST = bytes(32)
-"""What stands in the first line for the hash of the one before."""
+"""Previous hash of the first line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a line says."""
+    """Content of a line."""
 
     at: datetime
     actor_kind: str
@@ -37,7 +37,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of the trail at some time, as it is kept apart from the trail itself."""
+    """Number and hash of the trail's last line at some time, kept apart from the trail."""
 
     line: int
     hash: bytes
@@ -45,7 +45,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as it is kept."""
+    """A line of the trail, chained and signed."""
 
     line: int
     said: Said
@@ -56,13 +56,13 @@ class Line:
 
     @property
     def head(self) -> Head:
-        """The end of the trail while this is its last line."""
+        """The head of the trail while this is its last line."""
         return Head(self.line, self.hash)
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something that somebody has done to the trail."""
+    """A manipulation of the trail."""
 
     line: int
     what: Literal["changed", "removed", "inserted", "forged", "replaced"]
@@ -70,52 +70,58 @@ class Flaw:
 
 
 class Signatures(Protocol):
-    """Knows the installation's keys; `audit.keys` has them."""
+    """Verification of signatures; implemented in `audit.keys`."""
 
     def holds(self, key_id: str, message: bytes, signature: bytes) -> bool:
-        """Whether one of our own keys has signed the message."""
+        """Tell whether a key of the installation has signed the message."""
         ...
 
 
-def hash_of(line: int, said: Said, previous: bytes) -> bytes:
-    """SHA-256 of all that a line says, its number, and the hash of the line before it."""
-    told = {
+def hash_of(line: int, content: Said, previous: bytes) -> bytes:
+    """Return the SHA-256 of a line's number and content and the hash of the line before it."""
+    hashed = {
         "line": line,
-        "at_us": to_us(said.at),
-        "actor": [said.actor_kind, said.actor_id, said.actor_name, said.role, said.address],
-        "action": said.action,
-        "about": said.about,
-        "purpose": said.purpose,
-        "outcome": said.outcome,
+        "at_us": to_us(content.at),
+        "actor": [
+            content.actor_kind,
+            content.actor_id,
+            content.actor_name,
+            content.role,
+            content.address,
+        ],
+        "action": content.action,
+        "about": content.about,
+        "purpose": content.purpose,
+        "outcome": content.outcome,
         "previous": previous.hex(),
     }
-    plain = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(plain.encode()).digest()
+    canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).digest()
 
 
 def flaws(lines: Iterable[Line], heads: Iterable[Head], signatures: Signatures) -> Iterator[Flaw]:
-    """What is wrong with a whole trail, in its order; nothing where it is as it was written.
+    """Yield the manipulations of a whole trail, in its order; none for an intact trail.
 
-    `heads`: ends that it has had. What was cut off behind the last line shows by them alone.
+    `heads` are former heads of it, the only evidence of lines cut off at the end.
     """
-    wanted = sorted(set(heads), key=lambda head: head.line)
+    ordered_heads = sorted(set(heads), key=lambda head: head.line)
     by_line: dict[int, list[bytes]] = {}
-    for head in wanted:
+    for head in ordered_heads:
         by_line.setdefault(head.line, []).append(head.hash)
     number, previous = 0, FIRST
-    for one in lines:
-        if one.line > number + 1:
-            yield Flaw(number + 1, "removed", _span(number + 1, one.line - 1))
-        elif one.previous != previous:
-            yield Flaw(one.line, "inserted", "it does not follow the line before it")
-        if hash_of(one.line, one.said, one.previous) != one.hash:
-            yield Flaw(one.line, "changed", "it does not say what it said when it was written")
-        if not signatures.holds(one.key_id, one.hash, one.signature):
-            yield Flaw(one.line, "forged", "none of this installation's keys has signed it")
-        if any(kept != one.hash for kept in by_line.get(one.line, ())):
-            yield Flaw(one.line, "replaced", "another line ended the trail when it was this long")
-        number, previous = one.line, one.hash
-    longest = wanted[-1].line if wanted else 0
+    for line in lines:
+        if line.line > number + 1:
+            yield Flaw(number + 1, "removed", _span(number + 1, line.line - 1))
+        elif line.previous != previous:
+            yield Flaw(line.line, "inserted", "it does not follow the line before it")
+        if hash_of(line.line, line.said, line.previous) != line.hash:
+            yield Flaw(line.line, "changed", "it does not say what it said when it was written")
+        if not signatures.holds(line.key_id, line.hash, line.signature):
+            yield Flaw(line.line, "forged", "none of this installation's keys has signed it")
+        if any(head_hash != line.hash for head_hash in by_line.get(line.line, ())):
+            yield Flaw(line.line, "replaced", "another line ended the trail when it was this long")
+        number, previous = line.line, line.hash
+    longest = ordered_heads[-1].line if ordered_heads else 0
     if longest > number:
         yield Flaw(number + 1, "removed", f"{_span(number + 1, longest)}, at the end")
 

@@ -1,4 +1,4 @@
-"""The installation's key: it signs the lines of the trail and the reports of erasures."""
+"""Ed25519 key of the installation: it signs the audit trail and the reports of erasures."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from sightline.runtime.settings import Settings
 
 
 class Signer:
-    """An Ed25519 key."""
+    """An Ed25519 private key."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -31,18 +31,18 @@ class Signer:
         self.key_id = key_id_of(self.public)
 
     def sign(self, message: bytes) -> bytes:
-        """The signature, 64 bytes."""
+        """Return the signature of a message, 64 bytes."""
         return self._key.sign(message)
 
 
 class Trusted:
-    """The keys whose signatures count, by id."""
+    """Trusted public keys, by id."""
 
     def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
         self._keys = {key_id_of(key): key for key in keys}
 
     def holds(self, key_id: str, message: bytes, signature: bytes) -> bool:
-        """Whether one of these keys has signed the message."""
+        """Tell whether a trusted key has signed the message."""
         key = self._keys.get(key_id)
         if key is None:
             return False
@@ -54,22 +54,26 @@ class Trusted:
 
 
 def key_id_of(key: Ed25519PublicKey) -> str:
-    """What a key is called: 16 hex digits of the hash of its public half."""
+    """Return a key's id: 16 hexadecimal digits of the SHA-256 of its public key."""
     return hashlib.sha256(_raw(key)).hexdigest()[:16]
 
 
 def told(key: Ed25519PublicKey) -> str:
-    """A public key as `audit.former_keys` takes it: base64 of its 32 bytes."""
+    """Return a public key for `audit.former_keys`: base64 of its 32 bytes."""
     return base64.b64encode(_raw(key)).decode()
 
 
 def signer(settings: Settings) -> Signer:
-    """The key that is set, else that of the home, made where it is not there yet.
+    """Return the key of the settings, else the home's, which is created if it is missing.
 
-    Raises SightlineError for one that is none, InfrastructureError where the disk fails.
+    Raises SightlineError for an invalid key, InfrastructureError when the disk fails.
     """
-    given = settings.audit.signing_key
-    pem = reveal(given).encode() if given else _own(settings.home / "keys" / "audit.pem")
+    reference = settings.audit.signing_key
+    pem = (
+        reveal(reference, settings.secrets).encode()
+        if reference
+        else _home_key(settings.home / "keys" / "audit.pem")
+    )
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:
@@ -80,31 +84,31 @@ def signer(settings: Settings) -> Signer:
 
 
 def trusted(settings: Settings) -> Trusted:
-    """The key in use, and those of before. Raises SightlineError."""
+    """Return the key in use and the former keys. Raises SightlineError."""
     try:
         former = [
-            Ed25519PublicKey.from_public_bytes(base64.b64decode(one, validate=True))
-            for one in settings.audit.former_keys
+            Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+            for text in settings.audit.former_keys
         ]
     except ValueError as error:
         raise SightlineError("audit.former_keys: give base64 of 32 bytes each") from error
     return Trusted([signer(settings).public, *former])
 
 
-def _own(path: Path) -> bytes:
-    """The key in a file, which one of several processes that want it first makes."""
+def _home_key(path: Path) -> bytes:
+    """Return the key in a file; if it is missing the first of several processes creates it."""
     try:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             number, draft = tempfile.mkstemp(prefix=".", dir=path.parent)  # mode 0600
             with os.fdopen(number, "wb") as file:
-                file.write(_new())
+                file.write(_new_pem())
                 file.flush()
                 os.fsync(file.fileno())
             try:
                 os.link(draft, path)
             except FileExistsError:
-                pass  # somebody was quicker
+                pass  # another process has created it
             finally:
                 Path(draft).unlink()
         return path.read_bytes()
@@ -112,7 +116,7 @@ def _own(path: Path) -> bytes:
         raise InfrastructureError(f"cannot keep a key in {path}: {error.strerror}") from error
 
 
-def _new() -> bytes:
+def _new_pem() -> bytes:
     key = Ed25519PrivateKey.generate()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 

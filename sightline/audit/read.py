@@ -1,4 +1,4 @@
-"""The trail read back: what it says, whether it is as it was written, and a copy of it."""
+"""Reading of the audit trail: listing, verification and export."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from sightline.audit.keys import trusted
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
 
-_AT_ONCE = 1000
+_FETCH_ROWS = 1000
 
 _COLUMNS = (
     "line, at, actor_kind, actor_id, actor_name, role, address, action, about, purpose, outcome,"
@@ -38,81 +38,81 @@ ORDER BY line DESC LIMIT %(limit)s
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which lines are wanted; None is any."""
+    """A filter of lines; None is any."""
 
     since: datetime | None = None
     until: datetime | None = None
     actor: str | None = None
-    action: str | None = None  # or what it begins with
+    action: str | None = None  # or a prefix of it
     person: int | None = None
-    before: int | None = None  # a line: only earlier ones
+    before: int | None = None  # the number of a line: only earlier lines
     limit: int = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What looking through the trail has found."""
+    """The result of a verification of the trail."""
 
     lines: int
     heads: int
     flaws: Sequence[Flaw]
 
 
-def listed(db: Connection, asked: Asked) -> list[dict[str, Any]]:
-    """Lines of the trail, the latest first."""
+def listed(db: Connection, query: Asked) -> list[dict[str, Any]]:
+    """Return lines of the trail, the latest first."""
     with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_LIST, asdict(asked)).fetchall()
+        return cursor.execute(_LIST, asdict(query)).fetchall()
 
 
 def verify(settings: Settings) -> Checked:
-    """Look through the whole trail, and the ends that the home has kept of it.
+    """Verify the whole trail against the heads that the home keeps.
 
-    Raises SightlineError, and InfrastructureError where the database is away.
+    Raises SightlineError, and InfrastructureError when the database does not answer.
     """
     keys = trusted(settings)
-    known = heads(settings, keys)
+    kept_heads = heads(settings, keys)
     count = 0
 
-    def counted(lines: Iterator[Line]) -> Iterator[Line]:
+    def counting(lines: Iterator[Line]) -> Iterator[Line]:
         nonlocal count
-        for one in lines:
+        for line in lines:
             count += 1
-            yield one
+            yield line
 
     with closing(connect(settings)) as db:
-        found = list(flaws(counted(_lines(db)), known, keys))
-    return Checked(count, len(known), found)
+        manipulations = list(flaws(counting(_lines(db)), kept_heads, keys))
+    return Checked(count, len(kept_heads), manipulations)
 
 
 def export(settings: Settings, out: TextIO) -> int:
-    """Write the whole trail, a line of JSON each, as `verify_export` reads it; how many lines."""
+    """Write the whole trail as lines of JSON for `verify_export`; return their number."""
     count = 0
     with closing(connect(settings)) as db:
-        for count, line in enumerate(_lines(db), 1):  # noqa: B007 - the last one is wanted
-            out.write(json.dumps(_told(line), ensure_ascii=False) + "\n")
+        for count, line in enumerate(_lines(db), 1):  # noqa: B007 - the last count is returned
+            out.write(json.dumps(_as_json(line), ensure_ascii=False) + "\n")
     return count
 
 
 def verify_export(copy: TextIO, signatures: Signatures) -> Checked:
-    """Look through a copy of the trail. Raises ValueError for what is none."""
+    """Verify a copy of the trail. Raises ValueError for a file that is none."""
     lines = [_line(json.loads(row)) for row in copy]
     return Checked(len(lines), 0, list(flaws(lines, (), signatures)))
 
 
 def _lines(db: Connection) -> Iterator[Line]:
     with db.cursor("audit") as cursor:
-        cursor.itersize = _AT_ONCE
+        cursor.itersize = _FETCH_ROWS
         cursor.execute(f"SELECT {_COLUMNS} FROM public.audit ORDER BY line")  # noqa: S608 - ours
         for row in cursor:
             yield _of_row(row)
 
 
 def _of_row(row: TupleRow) -> Line:
-    line, at, *said, previous, digest, key_id, signature = row
-    return Line(line, Said(at, *said), bytes(previous), bytes(digest), key_id, bytes(signature))
+    line, at, *content, previous, digest, key_id, signature = row
+    return Line(line, Said(at, *content), bytes(previous), bytes(digest), key_id, bytes(signature))
 
 
-def _told(line: Line) -> dict[str, Any]:
+def _as_json(line: Line) -> dict[str, Any]:
     return {
         "line": line.line,
         **asdict(line.said),
@@ -124,19 +124,19 @@ def _told(line: Line) -> dict[str, Any]:
     }
 
 
-def _line(told: Mapping[str, Any]) -> Line:
+def _line(values: Mapping[str, Any]) -> Line:
     try:
-        said = Said(
-            at=datetime.fromisoformat(told["at"]),
-            **{name: told[name] for name in Said.__dataclass_fields__ if name != "at"},
+        content = Said(
+            at=datetime.fromisoformat(values["at"]),
+            **{name: values[name] for name in Said.__dataclass_fields__ if name != "at"},
         )
         return Line(
-            told["line"],
-            said,
-            bytes.fromhex(told["previous"]),
-            bytes.fromhex(told["hash"]),
-            told["key_id"],
-            bytes.fromhex(told["signature"]),
+            values["line"],
+            content,
+            bytes.fromhex(values["previous"]),
+            bytes.fromhex(values["hash"]),
+            values["key_id"],
+            bytes.fromhex(values["signature"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"no line of the trail: {error}") from error

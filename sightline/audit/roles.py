@@ -1,19 +1,19 @@
-"""What each role may do. The only place that says so."""
+"""Roles of users and API keys, and their permissions."""
 
 from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """One thing that can be allowed."""
+    """A permission of the API."""
 
     DESCRIPTION_READ = "description:read"  # the API's own description
-    LOGS_READ = "logs:read"  # who was where and when
+    LOGS_READ = "logs:read"  # access logs and visitor logs
     CAMERAS_READ = "cameras:read"  # and the calibrations
-    PERSONS_READ = "persons:read"  # whom the cameras have met
+    PERSONS_READ = "persons:read"  # known and unknown persons
     PICTURES_READ = "pictures:read"  # snapshots
     FACES_SEARCH = "faces:search"
     FACES_DECIDE = "faces:decide"  # process-frame
-    PEOPLE_READ = "people:read"  # who is enrolled
+    PEOPLE_READ = "people:read"  # enrolled persons
     PEOPLE_WRITE = "people:write"
     PEOPLE_REMOVE = "people:remove"
     PERSONS_WRITE = "persons:write"  # names, merges, splits, "not this person"
@@ -21,7 +21,7 @@ class Permission(StrEnum):
 
 
 class Role(StrEnum):
-    """What a key or a person is."""
+    """Role of an API key or a user."""
 
     VIEWER = "viewer"
     GUARD = "guard"
@@ -49,7 +49,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ENROLLER: _ENROLLER,
     Role.OPERATOR: _OPERATOR,
     Role.ADMIN: frozenset(Permission),
-    # Who watches over the others sees no faces.
+    # An auditor watches over the others and sees no faces.
     Role.AUDITOR: frozenset(
         {Permission.DESCRIPTION_READ, Permission.LOGS_READ, Permission.AUDIT_READ}
     ),

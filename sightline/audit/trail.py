@@ -1,7 +1,7 @@
-"""Writing the trail: one line at a time, in the transaction of what it tells where there is one.
+"""Writing of the audit trail: an entry for each access, in the transaction of the change, if any.
 
-Whoever is recorded has a `Recording`, which everything that is done for them can add to: commands
-and routes begin one, and who changes data calls `seal` as the last thing of the transaction.
+Commands and routes begin a `Recording`, to which all code that works for them may add. Code that
+changes data calls `seal` as the last statement of its transaction.
 """
 
 import json
@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from schemas.ids import global_id
+from schemas.naming import AdvisoryLock
 from sightline.audit.actor import Actor
 from sightline.audit.anchor import Anchor, has
 from sightline.audit.chain import FIRST, Line, Outcome, Said, Scalar, Value, hash_of
@@ -32,13 +33,11 @@ Given = Value | UUID | Sequence[UUID] | None
 Connect = Callable[[], AbstractContextManager[Connection]]
 
 MAX_PURPOSE = 500
-"""Characters of a purpose."""
+"""Longest purpose in characters."""
 
 MAX_PERSONS = 1000
-"""In one line; of more it says that it is about everybody, and how many."""
+"""Most persons of an entry; beyond that it says `everybody` and their number."""
 
-_LOCK = 0x516874_A0D1
-"""Advisory lock: one line at a time. Last of all locks."""
 
 _INSERT = """
 INSERT INTO public.audit (line, at, actor_kind, actor_id, actor_name, role, address, action, about,
@@ -50,7 +49,7 @@ _current: ContextVar["Recording | None"] = ContextVar("recording", default=None)
 
 
 def checked_purpose(purpose: str | None, settings: Settings) -> str | None:
-    """Why somebody does something, tidied. Raises SightlineError where it has to be said."""
+    """Return a purpose with normal spaces. Raises SightlineError if it is missing but required."""
     tidy = " ".join((purpose or "").split())
     if not tidy and settings.audit.purpose_required:
         raise SightlineError("say what for: --purpose, over HTTP the header X-Purpose")
@@ -60,7 +59,7 @@ def checked_purpose(purpose: str | None, settings: Settings) -> str | None:
 
 
 class Recording:
-    """One thing that somebody does, until the trail has it."""
+    """An access of an actor, until the trail has its entry."""
 
     def __init__(
         self,
@@ -72,7 +71,7 @@ class Recording:
         connected: Connect | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`connected`: gives a connection of its own; without one it makes one."""
+        """Begin a recording; `connected` opens its connections, by default `connect`."""
         self._settings = settings
         self._action = action
         self._actor = actor
@@ -84,17 +83,17 @@ class Recording:
         self._written: Line | None = None
         self._finished: Outcome | None = None
 
-    def about(self, *, persons: Iterable[int] = (), **what: Given) -> None:
-        """Say what it is about: ids, filters and numbers. Lists are added to.
+    def about(self, *, persons: Iterable[int] = (), **details: Given) -> None:
+        """Add ids, filters and numbers that the access is about; lists are extended.
 
-        `persons`: whom, by global ids; 0 is nobody.
+        `persons` are global ids; 0 is ignored.
         """
-        found = sorted({person for person in persons if person})
-        if len(found) > MAX_PERSONS:
-            what["everybody"] = len(found)
-        elif found:
-            what["persons"] = found
-        for name, value in what.items():
+        global_ids = sorted({person for person in persons if person})
+        if len(global_ids) > MAX_PERSONS:
+            details["everybody"] = len(global_ids)
+        elif global_ids:
+            details["persons"] = global_ids
+        for name, value in details.items():
             if value is None:
                 continue
             plain = _plain(value)
@@ -104,21 +103,21 @@ class Recording:
             self._about[name] = plain
 
     def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Say whom rows that are shown are about, and how many they are."""
-        found = list(rows)
-        self.about(persons=map(person_in, found), rows=len(found))
+        """Add the persons of rows that are shown, and their number."""
+        shown_rows = list(rows)
+        self.about(persons=map(person_in, shown_rows), rows=len(shown_rows))
 
     def seal(self, cursor: Cursor, persons: Iterable[int]) -> None:
-        """Write a line in the cursor's transaction, as the last thing that it does."""
+        """Write the entry in the cursor's transaction, as its last statement."""
         self._about.pop("persons", None)
         self.about(persons=persons)
         self._written = self._append(cursor, "done")
 
     def finish(self, outcome: Outcome) -> None:
-        """See that the trail has it, and with this outcome; note the end of the trail.
+        """Write the entry unless the trail has it with this outcome; move the anchor.
 
-        Raises SightlineError and psycopg.Error where it cannot be written, InfrastructureError
-        where the home cannot.
+        Raises SightlineError and psycopg.Error if the entry cannot be written, InfrastructureError
+        if the home cannot.
         """
         if self._finished == outcome:
             return
@@ -134,7 +133,7 @@ class Recording:
         self._finished = outcome
 
     def _append(self, cursor: Cursor, outcome: Outcome) -> Line:
-        said = Said(
+        content = Said(
             at=to_datetime(self._clock.now_us()),
             actor_kind=self._actor.kind,
             actor_id=self._actor.id,
@@ -146,35 +145,35 @@ class Recording:
             purpose=self.purpose,
             outcome=outcome,
         )
-        return append(cursor, said, self._signer())
+        return append(cursor, content, self._signer())
 
     def _signer(self) -> Signer:
         self._key = self._key or signer(self._settings)
         return self._key
 
 
-def append(cursor: Cursor, said: Said, key: Signer) -> Line:
-    """Add a line to the trail. From here on nobody else can until the transaction ends."""
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+def append(cursor: Cursor, content: Said, key: Signer) -> Line:
+    """Append a line to the trail, which is locked until the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (AdvisoryLock.AUDIT_TRAIL,))
     cursor.execute("SELECT line, hash FROM public.audit ORDER BY line DESC LIMIT 1")
     row = cursor.fetchone()
     number, previous = (row[0] + 1, bytes(row[1])) if row else (1, FIRST)
-    digest = hash_of(number, said, previous)
-    line = Line(number, said, previous, digest, key.key_id, key.sign(digest))
+    digest = hash_of(number, content, previous)
+    line = Line(number, content, previous, digest, key.key_id, key.sign(digest))
     cursor.execute(
         _INSERT,
         (
             line.line,
-            said.at,
-            said.actor_kind,
-            said.actor_id,
-            said.actor_name,
-            said.role,
-            said.address,
-            said.action,
-            json.dumps(said.about),
-            said.purpose,
-            said.outcome,
+            content.at,
+            content.actor_kind,
+            content.actor_id,
+            content.actor_name,
+            content.role,
+            content.address,
+            content.action,
+            json.dumps(content.about),
+            content.purpose,
+            content.outcome,
             line.previous,
             line.hash,
             line.key_id,
@@ -185,14 +184,14 @@ def append(cursor: Cursor, said: Said, key: Signer) -> Line:
 
 
 def begin(recording: Recording) -> None:
-    """Record what is done from here on: for who has no end to give, as a request's dependency."""
+    """Make a recording the current one, for callers that finish it elsewhere."""
     _current.set(recording)
 
 
 @contextmanager
 def recorded(recording: Recording) -> Iterator[Recording]:
-    """Record what is done within; a failure is written down as one."""
-    before = _current.set(recording)
+    """Record the access while inside; an exception is recorded as its outcome."""
+    token = _current.set(recording)
     try:
         yield recording
     except SightlineError:
@@ -204,13 +203,13 @@ def recorded(recording: Recording) -> Iterator[Recording]:
     else:
         recording.finish("done")
     finally:
-        _current.reset(before)
+        _current.reset(token)
 
 
 def _finish_failed(recording: Recording, outcome: Outcome) -> None:
-    """Write a failure down where that is possible; why it failed is what is told.
+    """Write the entry of a failed access if possible; the access's own exception is raised.
 
-    While the database is away, or has no tables, nothing was read of it either.
+    While the database does not answer, or has no tables, nothing was read of it either.
     """
     try:
         recording.finish(outcome)
@@ -219,27 +218,27 @@ def _finish_failed(recording: Recording, outcome: Outcome) -> None:
 
 
 def seal(cursor: Cursor, *persons: int) -> None:
-    """Write down what this transaction does, where somebody is recorded: its last statement."""
+    """Write the current recording's entry, if any, as the last statement of a transaction."""
     recording = _current.get()
     if recording is not None:
         recording.seal(cursor, persons)
 
 
 def purpose() -> str | None:
-    """What for, where somebody is recorded who has said it."""
+    """Return the purpose of the current recording, if any."""
     recording = _current.get()
     return recording.purpose if recording is not None else None
 
 
-def about(*, persons: Iterable[int] = (), **what: Given) -> None:
-    """Say what it is about, where somebody is recorded."""
+def about(*, persons: Iterable[int] = (), **details: Given) -> None:
+    """Add to the current recording, if any: see `Recording.about`."""
     recording = _current.get()
     if recording is not None:
-        recording.about(persons=persons, **what)
+        recording.about(persons=persons, **details)
 
 
 def seen(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Say whom rows that are read are about, where somebody is recorded."""
+    """Add the persons of rows that are read to the current recording, if any."""
     recording = _current.get()
     if recording is not None:
         recording.rows(rows)
@@ -250,19 +249,19 @@ def shown(
     /,
     *,
     persons: Iterable[int] = (),
-    **what: Given,
+    **details: Given,
 ) -> None:
-    """Write down that these rows are shown, or what this is about, before it is."""
+    """Write the current recording's entry, if any, before rows are shown."""
     recording = _current.get()
     if recording is not None:
-        recording.about(persons=persons, **what)
+        recording.about(persons=persons, **details)
         if rows is not None:
             recording.rows(rows)
         recording.finish("done")
 
 
 def person_in(row: Mapping[str, Any]) -> int:
-    """The global id of the person that a row is about; 0 where it is about nobody."""
+    """Return the global id of a row's person; 0 for a row without a person."""
     if row.get("global_id"):
         return int(row["global_id"])
     employee = row.get("employee_id") or row.get("person_id")
@@ -274,7 +273,7 @@ def _plain(value: Value | UUID | Sequence[UUID]) -> Value:
         return str(value)
     if isinstance(value, str | int):
         return value
-    return [_scalar(one) for one in value]
+    return [_scalar(element) for element in value]
 
 
 def _scalar(value: Scalar | UUID) -> Scalar:

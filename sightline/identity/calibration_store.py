@@ -6,6 +6,7 @@ import psycopg
 from psycopg.rows import TupleRow, dict_row
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import LockKind, calibration_fact_key, lock_number
 from schemas.topics import FACTS
 from sightline.identity.calibration import Calibration, builtin
 from sightline.runtime.errors import NotFoundError, SightlineError
@@ -47,7 +48,7 @@ def activate(cursor: Cursor, calibration_id: str) -> Calibration:
 def back_to_builtin(cursor: Cursor, pack: str) -> Calibration:
     """Put a pack's built-in calibration in force, once the transaction has committed."""
     _take_out_of_force(cursor, pack)
-    enqueue(cursor, FACTS.name, f"calibration|{pack}", None)
+    enqueue(cursor, FACTS.name, calibration_fact_key(pack), None)
     return builtin(pack)
 
 
@@ -77,15 +78,13 @@ def _activate(cursor: Cursor, calibration: Calibration) -> None:
         "UPDATE calibrations SET in_force = true WHERE calibration_id = %s", (calibration.id,)
     )
     fact = pb.Fact(calibration=pb.Calibration(pack=calibration.pack, json=calibration.to_json()))
-    enqueue(cursor, FACTS.name, f"calibration|{calibration.pack}", fact.SerializeToString())
+    enqueue(cursor, FACTS.name, calibration_fact_key(calibration.pack), fact.SerializeToString())
 
 
 def _take_out_of_force(cursor: Cursor, pack: str) -> None:
     # Without it two transactions could both activate a pack's first calibration: there is no row
     # to lock, and the facts of one key must be in the order of the commits.
-    cursor.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('calibration|' || %s, 0))", (pack,)
-    )
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (lock_number(LockKind.CALIBRATION, pack),))
     cursor.execute("UPDATE calibrations SET in_force = false WHERE pack = %s AND in_force", (pack,))
 
 

@@ -19,6 +19,7 @@ from psycopg.rows import TupleRow, dict_row
 from schemas import sightline_pb2 as pb
 from schemas.decode import MAX_NAME
 from schemas.ids import global_id
+from schemas.naming import AdvisoryLock, template_context
 from schemas.topics import GALLERY
 from sightline.people import identity_corrections
 from sightline.people.photo_rejections import Reason
@@ -37,9 +38,6 @@ MAX_TEMPLATES = 100
 
 STATUSES = ("active", "suspended", "left")
 """Values of a person's status; only an active person can be authorised."""
-
-_ENROLMENT_LOCK = 0x516874_E401
-"""Advisory lock: one enrolment at a time searches for its face and adds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ def unique_conflicts() -> Iterator[None]:
 
 def lock_enrolment(cursor: Cursor) -> None:
     """Keep others from enrolling until the transaction ends."""
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_ENROLMENT_LOCK,))
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (AdvisoryLock.ENROLMENT,))
 
 
 def count(db: Connection) -> int:
@@ -168,7 +166,7 @@ def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look
             f"this person has {MAX_TEMPLATES} photos already: that is enough",
         )
     template = uuid4()
-    columns = face_columns.to_columns(cursor, face_columns.of_template(template), look.vector)
+    columns = face_columns.to_columns(cursor, template_context(template), look.vector)
     cursor.execute(
         "INSERT INTO face_templates (template_id, employee_id, pack, embedding, embedding_sealed,"
         " quality, photo_url) VALUES (%s, %s, %s, %s, %s, %s, %s)",
@@ -230,7 +228,7 @@ def _template(
     sealed: bytes | None,
     quality: float,
 ) -> pb.Template:
-    face = face_columns.from_columns(cursor, face_columns.of_template(template), embedding, sealed)
+    face = face_columns.from_columns(cursor, template_context(template), embedding, sealed)
     vector = b"" if face is None else face.astype("<f4").tobytes()
     return pb.Template(template_id=str(template), pack=pack, vector=vector, quality=quality)
 

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from sightline.storage import face_columns, outbox
+from schemas.naming import context_row, outbox_context, pending_snapshot_context
+from sightline.storage import face_columns
 from sightline.storage.encryption import ID_BYTES, MARK, Ring, TamperedError, is_sealed
 from sightline.storage.encryption_keys import PLAIN
 from sightline.storage.face_columns import Place
@@ -20,11 +21,6 @@ StoredValue = tuple[Any, str, bytes]
 """Key of a row, encryption context of its value, and the value, encrypted or plain."""
 
 log = logging.getLogger(__name__)
-
-
-def of_pending(sighting: UUID | str) -> str:
-    """Return the encryption context of the picture of a sighting that waits for its person."""
-    return f"pending_snapshots/{sighting}/jpeg"
 
 
 class Column(Protocol):
@@ -97,7 +93,7 @@ class EmbeddingColumns:
         query = sql.SQL(
             "UPDATE {table} SET {plain} = NULL, {sealed} = %s, {known_as} = %s WHERE {key} = %s"
         )
-        known_as = name.split("/")[1]
+        known_as = context_row(name)
         cursor.execute(query.format(table=table, **self._identifiers()), (sealed, known_as, row))
 
     def _identifiers(self) -> dict[str, sql.Composable]:
@@ -144,11 +140,11 @@ FACES = tuple(
 COLUMNS: tuple[Column, ...] = (
     *FACES,
     BytesColumn(
-        "pending_snapshots", "sighting_id", "jpeg", ("sighting_id",), of_pending
+        "pending_snapshots", "sighting_id", "jpeg", ("sighting_id",), pending_snapshot_context
     ),
     BytesColumn(
         "outbox", "id", "value", ("topic", "key"),
-        lambda topic, key: outbox.name_of(topic, key.decode()),
+        lambda topic, key: outbox_context(topic, key.decode()),
     ),
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from schemas.ids import global_id
+from schemas.naming import photo_keys
 from sightline.audit import trail
 from sightline.identity.calibration import Calibration
 from sightline.identity.calibration_store import in_force
@@ -18,7 +19,7 @@ from sightline.people.photos import Look, Photo, examine, look
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
-from sightline.storage.objects import ObjectStore, open_store, safe_name
+from sightline.storage.objects import ObjectStore, open_store
 
 _SAME_PHOTO_DISTANCE = 1e-4
 """Cosine distance below which two templates are of the same photo."""
@@ -198,20 +199,10 @@ def _add(
     if employees.nearest_template(cursor, person, pack, template, _SAME_PHOTO_DISTANCE) is not None:
         return False
     used = set(employees.photo_urls(cursor, person))
-    key = next(key for key in _photo_keys(name) if key not in used)
+    key = next(key for key in photo_keys(name) if key not in used)
     put(key, template.jpeg)
     employees.add_look(cursor, person, pack, key, template)
     return True
-
-
-def _photo_keys(name: str) -> Iterator[str]:
-    """Yield NAME.jpg, NAME-2.jpg, ... : no other person's name makes one of these."""
-    stem = f"enrollment_photos/{safe_name(name)}"
-    yield f"{stem}.jpg"
-    number = 2
-    while True:
-        yield f"{stem}-{number}.jpg"
-        number += 1
 
 
 @contextmanager

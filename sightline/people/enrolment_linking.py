@@ -6,6 +6,7 @@ from uuid import UUID
 from psycopg import sql
 
 from schemas import ids
+from schemas.naming import track_context
 from sightline.identity.evidence import Vector, mean_of
 from sightline.identity.scale import Scale
 from sightline.people import corrections, identity_corrections
@@ -64,7 +65,7 @@ def link_unknown_persons(
     cursor.execute(_UNKNOWN_PERSONS, {"near": near, "pack": pack, "own": global_id})
     linked = []
     for unknown_id, track, *columns in cursor.fetchall():
-        face = face_columns.from_columns(cursor, face_columns.of_track(track), *columns)
+        face = face_columns.from_columns(cursor, track_context(track), *columns)
         if face is None:
             continue
         if score(face, own_templates) >= threshold and _leads(

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow, class_row
 
+from schemas.naming import AdvisoryLock
+
 Cursor = psycopg.Cursor[TupleRow]
-
-CORRECTIONS_LOCK = 0x516874_C0DE
-"""Advisory lock: shared by who writes decisions, held alone by who corrects them."""
-
 
 UNKNOWN = "Unknown"
 """Name of unknown persons in the logs."""
@@ -27,12 +25,12 @@ def share(cursor: Cursor) -> None:
     It is the first lock of a transaction: a correction waits for all its holders, so a holder
     must never wait for a correction.
     """
-    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (CORRECTIONS_LOCK,))
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (AdvisoryLock.CORRECTIONS,))
 
 
 def lock(cursor: Cursor) -> None:
     """Take the corrections' lock exclusively; like `share`, it is a transaction's first lock."""
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (CORRECTIONS_LOCK,))
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (AdvisoryLock.CORRECTIONS,))
 
 
 @dataclass(frozen=True, slots=True)

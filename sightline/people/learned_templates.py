@@ -5,13 +5,13 @@ from itertools import islice
 from uuid import UUID
 
 from schemas.ids import sighting_id
+from schemas.naming import template_context, track_context
 from sightline.identity import calibration_store
 from sightline.identity.evidence import Vector, mean_of
 from sightline.people import employees, relabel
 from sightline.people.identity_corrections import Cursor
-from sightline.runtime.settings import load_settings
 from sightline.storage import face_columns
-from sightline.storage.face_columns import of_template, of_track
+from sightline.storage.db import settings_of
 
 MAX_LEARNED_TEMPLATES = 5
 """Learned templates of one person and pack; the photos decide, these only add to them."""
@@ -38,7 +38,7 @@ def learn(cursor: Cursor, person: int, employee: UUID) -> int:
     photos: dict[str, list[Vector]] = {}
     room: dict[str, int] = {}
     for template, pack, source, *columns in cursor:
-        face = face_columns.from_columns(cursor, face_columns.of_template(template), *columns)
+        face = face_columns.from_columns(cursor, template_context(template), *columns)
         if source == "photo" and face is not None:
             photos.setdefault(pack, []).append(face)
         else:
@@ -63,7 +63,7 @@ def unlearn(cursor: Cursor, tracks: Sequence[UUID]) -> None:
 
 
 def _copy(cursor: Cursor, person: int, employee: UUID, pack: str, mean: Vector, room: int) -> int:
-    rate = load_settings().match.wanted_false_name_rate
+    rate = settings_of(cursor).match.wanted_false_name_rate
     agree = calibration_store.in_force(cursor.connection, pack).scale(1, rate).newcomer
     values = {"person": person, "pack": pack, "dimension": len(mean)}
     agreeing = islice(_agreeing(cursor.execute(_PERSON_TRACKS, values), mean, agree), room)
@@ -72,7 +72,7 @@ def _copy(cursor: Cursor, person: int, employee: UUID, pack: str, mean: Vector, 
             template,
             employee,
             pack,
-            *face_columns.to_columns(cursor, of_template(template), face),
+            *face_columns.to_columns(cursor, template_context(template), face),
             quality,
         )
         for template, face, quality in agreeing
@@ -90,6 +90,6 @@ def _agreeing(
     cursor: Cursor, mean: Vector, agree: float
 ) -> Iterator[tuple[str, Vector, float | None]]:
     for track, epoch, quality, *columns in cursor:
-        face = face_columns.from_columns(cursor, of_track(track), *columns)
+        face = face_columns.from_columns(cursor, track_context(track), *columns)
         if face is not None and float(mean @ face) >= agree:
             yield sighting_id(str(track), epoch), face, quality

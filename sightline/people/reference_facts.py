@@ -13,6 +13,7 @@ from pgvector import Vector
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
+from schemas.naming import person_fact_key, track_context, track_fact_key
 from schemas.topics import FACTS
 from sightline.people.identity_corrections import Cursor
 from sightline.runtime.clock import to_us
@@ -55,7 +56,7 @@ def tell_persons(cursor: Cursor, persons: Iterable[int]) -> None:
     """Publish the corrections of persons, or a tombstone for a person without any."""
     cursor.execute(_PERSONS, (sorted(set(persons)),))
     enqueue_all(
-        cursor, FACTS.name, [(f"person|{row[0]}", _person(*row)) for row in cursor.fetchall()]
+        cursor, FACTS.name, [(person_fact_key(row[0]), _person(*row)) for row in cursor.fetchall()]
     )
 
 
@@ -64,7 +65,9 @@ def tell_tracks(cursor: Cursor, tracks: Sequence[str | UUID]) -> None:
     with cursor.connection.cursor(binary=True) as vectors:
         corrected = vectors.execute(_TRACKS, (list(map(str, tracks)),)).fetchall()
     rows = [row for row in corrected if row[1] is not None]
-    enqueue_all(cursor, FACTS.name, [(f"track|{row[0]}", track_fact(cursor, *row)) for row in rows])
+    enqueue_all(
+        cursor, FACTS.name, [(track_fact_key(row[0]), track_fact(cursor, *row)) for row in rows]
+    )
 
 
 def _person(
@@ -113,7 +116,7 @@ def _face(
 ) -> face_columns.Floats | None:
     """Return the track's embedding (d,), or None if it cannot be decrypted."""
     try:
-        return face_columns.from_columns(cursor, face_columns.of_track(track), embedding, sealed)
+        return face_columns.from_columns(cursor, track_context(track), embedding, sealed)
     except TamperedError as error:
         log.warning("facts: left out: %s", error)
         return None

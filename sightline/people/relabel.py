@@ -1,14 +1,17 @@
 """Updates of a person's identity in all rows written before: of a person or of tracks."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from schemas.ids import sighting_id, visitor_log_id
 from sightline.people import person_rows, visit_rows
 from sightline.people.identity_corrections import Cursor, Who
-from sightline.runtime.settings import load_settings
+from sightline.runtime.clock import Clock, SystemClock, to_datetime
+from sightline.storage.db import settings_of
+
+_SYSTEM_CLOCK = SystemClock()
 
 _ACCESS = """
 UPDATE access_logs SET
@@ -54,10 +57,10 @@ _OF_TRACKS = {
 }
 
 
-def person(cursor: Cursor, former: int, identity: Who) -> None:
+def person(cursor: Cursor, former: int, identity: Who, clock: Clock = _SYSTEM_CLOCK) -> None:
     """Give all rows of a person to an identity: another person, or the same by another name."""
     _relabel(cursor, _OF_PERSON, {"was": former}, identity)
-    recompute(cursor, {former, identity.global_id})
+    recompute(cursor, {former, identity.global_id}, clock)
 
 
 def tracks(cursor: Cursor, chosen: Sequence[UUID], identity: Who) -> None:
@@ -66,10 +69,10 @@ def tracks(cursor: Cursor, chosen: Sequence[UUID], identity: Who) -> None:
     _relabel(cursor, _OF_TRACKS, values, identity)
 
 
-def recompute(cursor: Cursor, persons: Iterable[int]) -> None:
+def recompute(cursor: Cursor, persons: Iterable[int], clock: Clock = _SYSTEM_CLOCK) -> None:
     """Update the persons' rows in `detected_persons`."""
-    inactive = timedelta(seconds=load_settings().sinks.inactive_seconds)
-    person_rows.compute(cursor, persons, datetime.now(UTC) - inactive)
+    inactive = timedelta(seconds=settings_of(cursor).match.inactive_seconds)
+    person_rows.compute(cursor, persons, to_datetime(clock.now_us()) - inactive)
 
 
 def sightings_of(cursor: Cursor, chosen: Sequence[UUID]) -> list[str]:

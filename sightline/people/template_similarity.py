@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from schemas.naming import template_context
 from sightline.identity.evidence import Vector, mean_of, score_of
 from sightline.people.photo_rejections import Reason
 from sightline.people.photos import Look
@@ -161,6 +162,6 @@ def templates_by_id(cursor: Cursor, person: UUID, pack: str) -> dict[UUID, Vecto
     return {
         template: face
         for template, *columns in cursor
-        if (face := face_columns.from_columns(cursor, face_columns.of_template(template), *columns))
+        if (face := face_columns.from_columns(cursor, template_context(template), *columns))
         is not None
     }

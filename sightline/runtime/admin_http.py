@@ -1,4 +1,4 @@
-"""What every service process answers over HTTP: /metrics, /healthz, /readyz, and its log level."""
+"""HTTP endpoint of a service process: /metrics, /healthz, /readyz and its log level."""
 
 import json
 import socket
@@ -18,25 +18,29 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 Environ = dict[str, Any]
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
-_MOST_BYTES = 100
+_MAX_BODY_BYTES = 100
 
 Answer = tuple[str, dict[str, Any]]
-"""Status line and what is said."""
+"""Status line, and the JSON object of the body."""
 
 Pages = Mapping[str, Callable[[], dict[str, Any]]]
-"""Further paths of one service, each with the JSON object that answers a GET."""
+"""Further paths of a service, each with a function that returns the JSON object of a GET."""
 
 
 def alive(health: Health) -> Answer:
-    """Whether the loops go on: 503 with the names of those that do not."""
+    """Return the liveness: 503 with the names of the loops that are stuck."""
     ages = {loop: round(age, 1) for loop, age in health.ages().items()}
     stuck = health.stuck()
-    said = {"status": "stuck" if stuck else "ok", "age_seconds": max(ages.values()), "loops": ages}
-    return ("503 Service Unavailable", said | {"stuck": stuck}) if stuck else ("200 OK", said)
+    report = {
+        "status": "stuck" if stuck else "ok",
+        "age_seconds": max(ages.values()),
+        "loops": ages,
+    }
+    return ("503 Service Unavailable", report | {"stuck": stuck}) if stuck else ("200 OK", report)
 
 
 def ready(health: Health) -> Answer:
-    """Whether the service serves: 503 with what it waits for otherwise."""
+    """Return the readiness: 503 with the dependencies that the service waits for."""
     waits = health.waiting()
     if waits:
         return "503 Service Unavailable", {"status": "waiting", "waits_for": waits}
@@ -44,7 +48,7 @@ def ready(health: Health) -> Answer:
 
 
 class Endpoint:
-    """The WSGI application."""
+    """The endpoint's WSGI application."""
 
     def __init__(self, health: Health, pages: Pages | None = None) -> None:
         self._health = health
@@ -52,35 +56,37 @@ class Endpoint:
         self._metrics: Any = make_wsgi_app()
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer a request."""
         match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
             case "GET", "/metrics":
                 answer: Iterable[bytes] = self._metrics(environ, start)
                 return answer
             case "GET", "/healthz":
-                return _said(start, alive(self._health))
+                return _respond(start, alive(self._health))
             case "GET", "/readyz":
-                return _said(start, ready(self._health))
+                return _respond(start, ready(self._health))
             case "PUT", "/log-level":
-                return _said(start, _change_level(environ))
+                return _respond(start, _change_level(environ))
             case "GET", path if path in self._pages:
-                return _said(start, ("200 OK", self._pages[path]()))
-        return _said(start, ("404 Not Found", {"status": "there is nothing here"}))
+                return _respond(start, ("200 OK", self._pages[path]()))
+        return _respond(start, ("404 Not Found", {"status": "there is nothing here"}))
 
 
-def _said(start: StartResponse, answer: Answer) -> list[bytes]:
-    status, said = answer
-    body = json.dumps(said).encode()
+def _respond(start: StartResponse, answer: Answer) -> list[bytes]:
+    status, content = answer
+    body = json.dumps(content).encode()
     start(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 
 
 def _change_level(environ: Environ) -> Answer:
-    """The body is the level. From this machine alone: whoever scrapes metrics changes nothing."""
+    """Set the log level that the body names; a request from another host is refused."""
     if not environ.get("REMOTE_ADDR", "").startswith(_LOOPBACK):
         return "403 Forbidden", {"status": "from this machine only"}
     length = environ.get("CONTENT_LENGTH", "")
-    body = environ["wsgi.input"].read(min(int(length), _MOST_BYTES)) if length.isdigit() else b""
+    body = (
+        environ["wsgi.input"].read(min(int(length), _MAX_BODY_BYTES)) if length.isdigit() else b""
+    )
     level = body.decode(errors="replace").strip().upper()
     if level not in LEVELS:
         return "400 Bad Request", {"status": f"the body has to be one of {', '.join(LEVELS)}"}
@@ -88,16 +94,16 @@ def _change_level(environ: Environ) -> Answer:
     return "200 OK", {"status": "ok", "level": level}
 
 
-class _Quiet(WSGIRequestHandler):
-    timeout = 10.0  # of somebody who connects and says nothing
+class _QuietHandler(WSGIRequestHandler):
+    timeout = 10.0  # seconds for a client that connects and sends nothing
 
     def log_message(self, format: str, *args: object) -> None:
-        """No line for a scrape."""
+        """Log nothing for a scrape."""
 
 
 class _Server(ThreadingWSGIServer):
     def server_bind(self) -> None:
-        # Not WSGIServer's, which asks the name service who we are.
+        # WSGIServer's own method would ask the name service for this host's name.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -110,10 +116,10 @@ class _Server6(_Server):
 
 
 def serve(host: str, port: int, health: Health, pages: Pages | None = None) -> WSGIServer:
-    """Answer from a thread from now on; 0 is any free port. Raises SightlineError."""
+    """Start answering in a thread; port 0 is any free port. Raises SightlineError."""
     kind = _Server6 if ":" in host else _Server
     try:
-        server = make_server(host, port, Endpoint(health, pages), kind, _Quiet)
+        server = make_server(host, port, Endpoint(health, pages), kind, _QuietHandler)
     except OSError as error:
         raise SightlineError(
             f"cannot listen on {host} port {port} ({error.strerror}): set SIGHTLINE_METRICS_PORT"

@@ -1,4 +1,4 @@
-"""Time, injected: nothing that decides reads a clock of its own."""
+"""Clocks, injected: no decision reads the system's clock by itself."""
 
 import time
 from datetime import UTC, datetime
@@ -12,32 +12,32 @@ class Clock(Protocol):
     """Wall time in µs since the epoch, and monotonic seconds."""
 
     def now_us(self) -> int:
-        """Microseconds since the Unix epoch, UTC."""
+        """Return microseconds since the Unix epoch, UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds of a clock that never goes back."""
+        """Return seconds of a clock that never goes back."""
         ...
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The system's clock."""
 
     def now_us(self) -> int:
-        """Microseconds since the Unix epoch, UTC."""
+        """Return microseconds since the Unix epoch, UTC."""
         return time.time_ns() // 1000
 
     def monotonic(self) -> float:
-        """Seconds of a clock that never goes back."""
+        """Return seconds of a clock that never goes back."""
         return time.monotonic()
 
 
 def to_datetime(us: int) -> datetime:
-    """A time zone aware UTC datetime of microseconds since the epoch."""
+    """Return the aware UTC datetime of microseconds since the Unix epoch."""
     return datetime.fromtimestamp(us // US, UTC).replace(microsecond=us % US)
 
 
 def to_us(moment: datetime) -> int:
-    """Microseconds since the epoch of an aware datetime."""
+    """Return microseconds since the Unix epoch of an aware datetime."""
     whole = moment.replace(microsecond=0)
     return int(whole.timestamp()) * US + moment.microsecond

@@ -1,19 +1,19 @@
-"""The failures that callers tell apart."""
+"""Exceptions that callers distinguish."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the hints that libraries add in further lines; else its kind."""
+    """Return the first line of an error's message, or the name of its class without a message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class SightlineError(Exception):
-    """Something a person can act on: the message is one line and says what to do."""
+    """A failure that a person can act on: the message is one line and says what to do."""
 
 
 class InvalidRecord(Exception):  # noqa: N818 - a property of the record, not of the program
-    """A record that can never be processed: it goes to the dead letters.
+    """A poison record: it can never be processed and goes to the dead letters.
 
-    `reason` is a short code out of a bounded set and becomes a metric label; `detail` is free.
+    `reason` is a code out of a bounded set and becomes a metric label; `detail` is free text.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -23,23 +23,23 @@ class InvalidRecord(Exception):  # noqa: N818 - a property of the record, not of
 
 
 class InfrastructureError(Exception):
-    """The broker, the database or the disk failed: the worker stops and never skips."""
+    """A failure of the broker, the database or the disk: the worker stops and never skips."""
 
 
 class UnreachableError(SightlineError, InfrastructureError):
-    """The database does not answer: a line for a person, and worth another try for a program."""
+    """A server that does not answer: a line for a person, and worth a retry for a program."""
 
 
 class NotFoundError(SightlineError):
-    """There is nothing with the id or the name that was given."""
+    """An id or a name that does not exist."""
 
 
 class ConflictError(SightlineError):
-    """What was asked for contradicts what is there: a name twice, a person already merged."""
+    """A request that contradicts the present state: a name twice, a person merged before."""
 
 
 class PhotoError(SightlineError):
-    """A photo that cannot be used; `reason` is a code, Rekognition's word where it has one."""
+    """A photo that cannot be used; `reason` is a code, Rekognition's where it has one."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Places where a service can be made to die, to prove that dying there loses nothing.
+"""Fault injection: points where a service can be killed, to prove that no record is lost there.
 
-Off unless the setting `faults` names a folder. A file `<service>.<place>` in it is removed, and
-the process killed as by `kill -9`, when the service comes to that place the next time.
+Off unless the setting `faults` names a folder. When a service reaches a point for which the
+folder has a file `<service>.<point>`, the file is removed and the process killed by SIGKILL.
 """
 
 import logging
@@ -14,39 +14,39 @@ log = logging.getLogger(__name__)
 
 
 class Place(StrEnum):
-    """Where it may be."""
+    """Fault-injection points."""
 
     BEFORE_PRODUCE = "before-produce"
-    """The work is done, nothing is sent."""
+    """Records are processed, nothing is produced."""
     BEFORE_COMMIT = "before-commit"
-    """Everything is sent, nothing is committed."""
+    """Everything is produced, nothing is committed."""
     BEFORE_STATE = "before-state"
-    """Outputs are in Kafka, the state that goes with them is not."""
+    """Outputs are in Kafka, the state that belongs to them is not."""
     BEFORE_OFFSET = "before-offset"
-    """Rows are written, the offset that goes with them is not."""
+    """Rows are written, the offset that belongs to them is not."""
     AFTER_COMMIT = "after-commit"
-    """All is committed, nothing more has been done."""
+    """Everything is committed, nothing more has been done."""
     IN_RECOVERY = "in-recovery"
-    """A worker has taken work over and has not caught up yet."""
+    """A worker has taken partitions over and has not restored their state yet."""
     ROWS_ERASED = "rows-erased"
-    """A person's rows are gone, their pictures and what topics have of them are not."""
+    """A person's rows are erased, their objects and records are not."""
     OBJECTS_ERASED = "objects-erased"
-    """Their pictures are gone too, and nobody has been told."""
+    """A person's objects are erased too, and no matcher has been notified."""
     MATCHERS_FORGOT = "matchers-forgot"
-    """All has been done, and there is no report of it."""
+    """A person is erased everywhere, and there is no report yet."""
 
 
 _armed: tuple[Path, str] | None = None
 
 
 def arm(folder: Path | None, service: str) -> None:
-    """Look for faults of a service in a folder from now on; None: nowhere."""
+    """Inject the faults that a folder has for a service from now on; None injects none."""
     global _armed  # noqa: PLW0603 - one service to a process
     _armed = None if folder is None else (folder, service)
 
 
 def reach(place: Place) -> None:
-    """Die here if that was asked for."""
+    """Kill the process if a fault is armed at this point."""
     if _armed is None:
         return
     folder, service = _armed

@@ -1,30 +1,32 @@
-"""How a service fares: whether its loops go on, and whether it serves.
+"""Liveness and readiness of a service.
 
-A loop says `beat` whenever it comes round, be there work or not. One that has not for a while is
-stuck, and only a new process helps. Who waits for Kafka or the database goes on beating, and is
-not ready meanwhile: a restart would not help.
+A loop calls `beat` on every iteration, with work or without. A loop without a beat for some time
+is stuck, and only a restart helps. A service that waits for Kafka or the database goes on
+beating and is not ready meanwhile: a restart would not help.
 """
 
 from sightline.runtime.clock import Clock, SystemClock
 
 MAIN = "main"
-"""The loop that every service has."""
+"""Name of the loop that every service has."""
 
 STARTING = "start"
-"""What a service waits for before it serves for the first time."""
+"""Name of the condition that holds until a service serves for the first time."""
 
 DATABASE = "database"
 KAFKA = "kafka"
 
 
 class Health:
-    """Of one process; told by its loops, asked by its endpoint, from any thread."""
+    """Liveness and readiness of one process; its methods may be called from any thread."""
 
     def __init__(
         self, stuck_seconds: float = 60.0, start_seconds: float = 300.0, clock: Clock | None = None
     ) -> None:
-        """A loop is stuck after `stuck_seconds` without a beat; the first may take
-        `start_seconds`, as models have to be loaded before.
+        """Start without a beat and not ready.
+
+        A loop is stuck after `stuck_seconds` without a beat; before the first beat after
+        `start_seconds`, because models have to be loaded.
         """
         self._stuck_seconds = stuck_seconds
         self._start_seconds = start_seconds
@@ -34,44 +36,44 @@ class Health:
         self._waits = {STARTING}
 
     def beat(self, loop: str = MAIN) -> None:
-        """A loop has come round."""
+        """Note an iteration of a loop."""
         self._beats[loop] = self._clock.monotonic()
 
     def over(self, loop: str) -> None:
-        """A loop has ended: nobody expects it to go on."""
+        """Note that a loop has ended; no beat is expected of it any more."""
         self._beats.pop(loop, None)
 
     def ready(self) -> None:
-        """The service serves, as far as it waits for nothing else."""
+        """Note that the service has started; it is ready unless it waits for a dependency."""
         self._waits.discard(STARTING)
 
-    def waits_for(self, what: str) -> None:
-        """The service cannot serve until it has something."""
-        self._waits.add(what)
+    def waits_for(self, dependency: str) -> None:
+        """Note that the service is not ready until a dependency is available."""
+        self._waits.add(dependency)
 
-    def has(self, what: str) -> None:
-        """It waits for that no more."""
-        self._waits.discard(what)
+    def has(self, dependency: str) -> None:
+        """Note that a dependency is available."""
+        self._waits.discard(dependency)
 
-    def tell(self, what: str, is_there: bool) -> None:
-        """Something that the service needs is there, or is waited for."""
-        if is_there:
-            self.has(what)
+    def tell(self, dependency: str, is_available: bool) -> None:
+        """Note whether a dependency is available."""
+        if is_available:
+            self.has(dependency)
         else:
-            self.waits_for(what)
+            self.waits_for(dependency)
 
     def ages(self) -> dict[str, float]:
-        """Seconds since the last beat of each loop; of the start where there was none."""
+        """Return the seconds since the last beat of each loop, or since the start."""
         now = self._clock.monotonic()
         return {loop: now - at for loop, at in {MAIN: self._began, **self._beats}.items()}
 
     def stuck(self) -> list[str]:
-        """The loops that do not go on."""
+        """Return the names of the loops that are stuck."""
         limits = {} if MAIN in self._beats else {MAIN: self._start_seconds}
         return sorted(
             loop for loop, age in self.ages().items() if age > limits.get(loop, self._stuck_seconds)
         )
 
     def waiting(self) -> list[str]:
-        """What the service waits for before it serves; nothing where it does."""
+        """Return the names of the dependencies that the service waits for; empty when ready."""
         return sorted(self._waits)

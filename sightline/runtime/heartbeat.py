@@ -1,4 +1,4 @@
-"""A line now and then that says what a service has done: for who has no Prometheus."""
+"""A periodic log line with the counts of a service, for installations without Prometheus."""
 
 import logging
 import threading
@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 _PREFIX = "sightline_"
 
 Totals = dict[str, float]
-"""What counters have counted, by name, over all labels."""
+"""Sums of counters over all labels, by name."""
 
 
 def totals(registry: CollectorRegistry = REGISTRY) -> Totals:
-    """Our counters as they stand."""
+    """Return the present sums of Sightline's counters."""
     return {
         family.name.removeprefix(_PREFIX): sum(
             sample.value for sample in family.samples if sample.name.endswith("_total")
@@ -28,13 +28,13 @@ def totals(registry: CollectorRegistry = REGISTRY) -> Totals:
 
 
 def gained(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, int]:
-    """What was counted in between, where anything was."""
-    grown = {name: round(value - before.get(name, 0.0)) for name, value in after.items()}
-    return {name: count for name, count in sorted(grown.items()) if count}
+    """Return the increases between two readings; counters without an increase are left out."""
+    increases = {name: round(value - before.get(name, 0.0)) for name, value in after.items()}
+    return {name: count for name, count in sorted(increases.items()) if count}
 
 
 def beat(service: str, seconds: float, health: Health, wait: Callable[[float], bool]) -> None:
-    """Sum up every so often until `wait` says that it is over, in a thread; 0 is never."""
+    """Start the thread that logs the increases every `seconds` until `wait` is true; 0 is never."""
     if seconds:
         threading.Thread(
             target=_beat, args=(service, seconds, health, wait), name="heartbeat", daemon=True
@@ -45,8 +45,12 @@ def _beat(service: str, seconds: float, health: Health, wait: Callable[[float], 
     before = totals()
     while not wait(seconds):
         after = totals()
-        counted = gained(before, after)
-        said = ", ".join(f"{name} {count}" for name, count in counted.items()) or "nothing counted"
-        waits = "".join(f", waits for {what}" for what in health.waiting())
-        log.info("%s: in %.0f s %s%s", service, seconds, said, waits, extra={"counters": counted})
+        increases = gained(before, after)
+        summary = (
+            ", ".join(f"{name} {count}" for name, count in increases.items()) or "nothing counted"
+        )
+        waits = "".join(f", waits for {dependency}" for dependency in health.waiting())
+        log.info(
+            "%s: in %.0f s %s%s", service, seconds, summary, waits, extra={"counters": increases}
+        )
         before = after

@@ -1,4 +1,4 @@
-"""What a secure home keeps for whom: certificates, keys and passwords, below `secure/`."""
+"""Certificates, keys and passwords of a secure home, below `secure/`."""
 
 from pathlib import Path
 
@@ -8,32 +8,32 @@ from sightline.runtime.private_files import Pair
 from sightline.runtime.secrets import FILE
 
 SUPERUSER = "postgres"
-"""PostgreSQL's own administrator, who is the person at the command line."""
+"""PostgreSQL's superuser, the principal of the command line."""
 
 DATABASE = "postgresql"
-"""The database server."""
+"""Name of the database server's certificate."""
 
 
 class Keyring:
-    """The files of one home."""
+    """Files of a home's credentials."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "secure"
         self.authority = self.folder / "ca.crt"
 
     def pair(self, name: str) -> Pair:
-        """The certificate of a service, a server or an administrator."""
+        """Return the certificate and key of a service, a server or an administrator."""
         return Pair(self.folder / name / "tls.crt", self.folder / name / "tls.key")
 
     def kafka_password(self, service: str) -> SecretStr:
-        """Where a service's password for Kafka is."""
+        """Return the reference to a service's password for Kafka."""
         return SecretStr(f"{FILE}{self.folder / service / 'kafka-password'}")
 
     def database_password(self, service: str) -> SecretStr:
-        """Where a service's password for PostgreSQL is."""
+        """Return the reference to a service's password for PostgreSQL."""
         return SecretStr(f"{FILE}{self.folder / service / 'postgres-password'}")
 
 
 def node_name(number: int) -> str:
-    """What a broker is called in its certificate."""
+    """Return the name of a broker in its certificate."""
     return f"kafka-{number}"

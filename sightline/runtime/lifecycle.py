@@ -1,4 +1,4 @@
-"""How a service lives: signals, one deadline for shutdown, an endpoint on loopback."""
+"""Lifecycle of a service process: signals, one shutdown deadline, an endpoint on loopback."""
 
 import logging
 import queue
@@ -21,19 +21,19 @@ from sightline.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_BEAT_SECONDS = 1.0
+_IDLE_BEAT_SECONDS = 1.0
 
 
 class Stop:
-    """The wish to stop, and the one deadline that all shutdown work shares.
+    """A request to stop, with the one deadline that all shutdown work shares.
 
-    Whoever looks at it is a loop, and tells the service's health so: `beat`.
+    It belongs to a loop of the service, whose iterations `beat` notes for the service's health.
     """
 
     def __init__(
         self, shutdown_seconds: float, health: Health | None = None, loop: str = MAIN
     ) -> None:
-        """`loop`: what the loop is called that this stops, among those of the service."""
+        """Create a request that is not made yet for the loop named `loop`."""
         self.health = health or Health()
         self._loop = loop
         self._event = threading.Event()
@@ -41,7 +41,7 @@ class Stop:
         self._deadline: float | None = None
 
     def request(self) -> None:
-        """Ask to stop; the deadline starts with the first request."""
+        """Request a stop; the deadline starts with the first request."""
         if self._deadline is None:
             self._deadline = time.monotonic() + self._shutdown_seconds
         self._event.set()
@@ -50,39 +50,39 @@ class Stop:
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Pause for at most so long; True as soon as a stop is wanted."""
+        """Pause for at most `seconds`; return True as soon as a stop is requested."""
         return self._event.wait(seconds)
 
     def beat(self) -> None:
-        """The loop has come round."""
+        """Note an iteration of the loop."""
         self.health.beat(self._loop)
 
     def idle(self, seconds: float) -> bool:
-        """`wait` for a loop that has nothing to do: a long pause is no standstill."""
-        until = time.monotonic() + seconds
-        while not self and (left := until - time.monotonic()) > 0:
+        """Pause as `wait` does while the loop keeps beating: a long pause is no standstill."""
+        deadline = time.monotonic() + seconds
+        while not self and (remaining := deadline - time.monotonic()) > 0:
             self.beat()
-            self.wait(min(left, _BEAT_SECONDS))
+            self.wait(min(remaining, _IDLE_BEAT_SECONDS))
         return bool(self)
 
     def remaining(self) -> float:
-        """Seconds of the shutdown that are left; the whole of it before a stop is wanted."""
+        """Return the seconds until the deadline; all of them before a stop is requested."""
         if self._deadline is None:
             return self._shutdown_seconds
         return max(0.0, self._deadline - time.monotonic())
 
 
 def _stop_at_signals(name: str, stop: Stop) -> None:
-    # A handler may interrupt anything in the main thread, itself as well, and then wait for a lock
-    # that nobody else gives back: an event's, a log's. Only to put into this queue is safe there.
-    came: queue.SimpleQueue[int] = queue.SimpleQueue()
+    # A handler may interrupt any code of the main thread, itself as well, and would then wait for a
+    # lock that the interrupted code holds: an event's, a log's. Putting into this queue is safe.
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        came.put(number)
+        signals.put(number)
 
     def listen() -> None:
         while True:
-            number = came.get()
+            number = signals.get()
             log.info("%s: %s, draining", name, signal.Signals(number).name)
             stop.health.waits_for("shutdown")
             stop.request()
@@ -95,7 +95,7 @@ def _stop_at_signals(name: str, stop: Stop) -> None:
 def start_service(name: str, settings: Settings, pages: admin_http.Pages | None = None) -> Stop:
     """Set up logging, the endpoint and signals for a service process; SIGTERM and SIGINT drain it.
 
-    The service says `health.ready()` of what is returned once it serves. `pages` are further
+    The service calls `health.ready()` on the returned Stop once it serves. `pages` are further
     paths of its endpoint. Raises SightlineError.
     """
     instance = service_discovery.instance_of(settings)

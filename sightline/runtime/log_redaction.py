@@ -1,31 +1,30 @@
-r"""What a line of a log must not hold: secrets, vectors of faces, and pictures.
+r"""Redaction of logs: secrets, embeddings and pictures are removed from every line.
 
-Nobody logs these by intention. This is for the exception that quotes its input, the library that
-prints its settings, and the day on which somebody logs a whole record. It goes by looks, so a
-secret that is a plain word has to be made known: `hide`.
+Nothing logs these on purpose. Redaction is for an exception that quotes its input, a library that
+prints its settings, and a line that holds a whole record. Rules match the form of a text, so a
+secret that is a plain word has to be registered: `hide`.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-_LONGEST = 8_192
-"""Of a line; more than that is a picture, or nothing that anybody reads."""
+_MAX_LINE_CHARACTERS = 8_192
+"""Longer lines hold a picture, or nothing that a person reads."""
 
-_SHORTEST_SECRET = 8
-"""A shorter one would blot out ordinary words."""
+_MIN_SECRET_CHARACTERS = 8
+"""Shorter secrets would redact ordinary words."""
 
-_hidden: set[str] = set()
+_registered_secrets: set[str] = set()
 
-# Every rule takes time in proportion to the line's length: anybody who asks the API, and every
-# camera, has a say in what is logged. Possessive (`++`, `*+`) and atomic (`(?>`) parts never try
-# again what they have matched.
+# Every rule takes time linear in the line's length, because clients of the API and cameras
+# influence what is logged. Possessive (`++`, `*+`) and atomic (`(?>`) parts never backtrack.
 _NUMBER = r"[-+]?\d++\.\d*+(?:[eE][-+]?\d++)?+"
 _ESCAPE = r"""(?>\\(?:x[0-9a-fA-F]{2}|[0-7]{3}|[abfnrtv0'"\\]))"""
 
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), instead)
-    for pattern, instead in (
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)", "<key>"),
         (r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://)[^\s\"']{1,300}@", r"\1***@"),
         (r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}", r"\1 ***"),
@@ -46,31 +45,31 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def hide(secret: str) -> None:
-    """Never let this very text into a log."""
-    if len(secret) >= _SHORTEST_SECRET:
-        _hidden.add(secret)
+    """Register a secret whose text is redacted from all logs from now on."""
+    if len(secret) >= _MIN_SECRET_CHARACTERS:
+        _registered_secrets.add(secret)
 
 
 def clean(text: str) -> str:
-    """A line as it may be logged."""
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}... ({len(text)} characters)"
-    for secret in _hidden:
+    """Return a line with secrets, embeddings and pictures redacted."""
+    if len(text) > _MAX_LINE_CHARACTERS:
+        text = f"{text[:_MAX_LINE_CHARACTERS]}... ({len(text)} characters)"
+    for secret in _registered_secrets:
         text = text.replace(secret, "***")
-    for pattern, instead in _RULES:
-        text = pattern.sub(instead, text)
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
     return text
 
 
 def clean_arguments(arguments: Any) -> Any:
-    """A log record's arguments: what is bytes, an array or a message is not written out."""
+    """Return a log record's arguments with bytes, arrays and messages replaced by their kind."""
     if isinstance(arguments, Mapping):
-        return {name: _shown(value) for name, value in arguments.items()}
-    return tuple(_shown(value) for value in arguments)
+        return {name: _summary(value) for name, value in arguments.items()}
+    return tuple(_summary(value) for value in arguments)
 
 
-def _shown(value: object) -> object:
-    """A value as it may be formatted."""
+def _summary(value: object) -> object:
+    """Return a short description of bytes, an array or a message; other values as they are."""
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if hasattr(value, "SerializeToString"):  # a message, of a face or a frame

@@ -1,4 +1,4 @@
-"""Files that their owner alone can read: keys and certificates, and pictures of people."""
+"""Files that their owner alone can read: keys, certificates and pictures of people."""
 
 import os
 import stat
@@ -8,12 +8,12 @@ from pathlib import Path
 from sightline.runtime.errors import SightlineError
 
 PRIVATE_UMASK = 0o077
-"""What a process creates is its owner's alone."""
+"""Files that a process creates are readable by their owner alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Files of a certificate and its key."""
+    """Paths of a certificate and its key."""
 
     certificate: Path
     key: Path
@@ -29,7 +29,7 @@ def write_secret(path: Path, content: bytes) -> None:
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file so that its owner alone can read it, one that was there before as well.
+    """Open a file so that its owner alone can read it, an existing one as well.
 
     An `opener` for `open()`. Pipes and devices keep their mode.
     """
@@ -40,9 +40,9 @@ def private(path: str, flags: int) -> int:
 
 
 def close_to_others(folder: Path) -> bool:
-    """Make a folder its owner's alone (0700); return whether others had a right to it.
+    """Set a folder's mode to 0700; return whether others had access.
 
-    Raises SightlineError for a folder that is everybody's, such as / and /tmp, or another user's.
+    Raises SightlineError for a shared folder, such as / and /tmp, and for another user's.
     """
     mode = stat.S_IMODE(folder.stat().st_mode)
     if not mode & 0o077:

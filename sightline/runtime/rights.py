@@ -25,18 +25,13 @@ EVERY_SERVICE = {"sealing_keys": "SELECT, INSERT"}
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What one service may do. A name that ends in `ANY` stands for all that begin so."""
+    """Rights of a service. A name that ends in `ANY` stands for all names with that prefix."""
 
     reads: tuple[str, ...] = ()  # topics
     writes: tuple[str, ...] = ()  # topics
-    asks: tuple[str, ...] = ()  # topics whose settings it reads
-    groups: tuple[str, ...] = ()  # consumer groups that it is in
-    watched: tuple[str, ...] = ()  # consumer groups that it looks at
+    asks: tuple[str, ...] = ()  # topics whose configuration it reads
+    groups: tuple[str, ...] = ()  # consumer groups that it joins
+    watched: tuple[str, ...] = ()  # consumer groups that it describes
     transactions: tuple[str, ...] = ()  # transactional ids
-    sees_cluster: bool = False  # the list of groups, and sizes on disk
-    tables: Mapping[str, str] = field(default_factory=dict)  # the words of GRANT, by table
-
-
-def user(service: str) -> str:
-    """Return the name of a service in Kafka, in PostgreSQL and in its certificate."""
-    return f"sightline-{service}"
+    sees_cluster: bool = False  # the list of groups, and sizes of partitions
+    tables: Mapping[str, str] = field(default_factory=dict)  # privileges of GRANT, by table

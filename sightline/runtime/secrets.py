@@ -1,19 +1,18 @@
-"""Secrets, wherever they are kept: as they are given, or by the name of the place that has them.
+"""Secrets: plain values, and references to files and to AWS.
 
-A setting that is a secret holds the secret itself, or one of:
+A setting that is a secret holds the secret itself, or one of these references:
 
 - `file:/path`: the content of a file, without its last line break; read at every use
-- `secretsmanager:NAME`, `secretsmanager:NAME#KEY`: of AWS Secrets Manager; with a key, the value
-  of that key of a JSON object
+- `secretsmanager:NAME`, `secretsmanager:NAME#KEY`: a secret of AWS Secrets Manager; with a key, the
+  value of that key of a JSON object
 - `ssm:NAME`: a parameter of AWS Systems Manager, decrypted
 
 Call `reveal` where the secret is used, for every new connection, and `forget` when it was refused:
-then a secret that was changed in its place needs no restart.
+then a secret that was changed at its source needs no restart.
 """
 
 import json
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -21,9 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
+from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import SightlineError, UnreachableError
 from sightline.runtime.log_redaction import hide
-from sightline.runtime.settings import load_settings
+from sightline.runtime.settings import SecretsSettings
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -34,58 +34,69 @@ FILE: Final = "file:"
 SECRETS_MANAGER: Final = "secretsmanager:"
 SSM: Final = "ssm:"
 
-_TIMEOUT_SECONDS = 5.0
-_ATTEMPTS = 2
+_AWS_TIMEOUT_SECONDS = 5.0
+_AWS_ATTEMPTS = 2
+
+_SYSTEM_CLOCK: Final = SystemClock()
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedSecret:
     value: str
-    fetched: float
+    fetched_at: float
     """Seconds of the monotonic clock."""
     refused: bool = False
-    """It was tried and did not open; another must be fetched."""
+    """Set when a server refused it: the next `reveal` fetches it again."""
 
 
-_kept: dict[str, _Kept] = {}
+_cache: dict[str, _CachedSecret] = {}
 _lock = Lock()
 
 
-def reveal(secret: SecretStr) -> str:
-    """The secret itself, as its place has it now or had it within `secrets.refresh_seconds`.
+def reveal(secret: SecretStr, policy: SecretsSettings, clock: Clock = _SYSTEM_CLOCK) -> str:
+    """Return the secret itself; a reference to AWS is fetched again after `refresh_seconds`.
 
-    From now on it is kept out of the logs. Raises SightlineError when its place has none, and
-    UnreachableError, which is one, when AWS does not answer and nothing is kept.
+    The value is redacted from the logs from now on. Raises SightlineError when the reference
+    leads to no secret, and UnreachableError, a SightlineError, when AWS does not answer and no
+    value is cached.
     """
-    value = _found(secret.get_secret_value())
+    reference = secret.get_secret_value()
+    if not reference.startswith((SECRETS_MANAGER, SSM)):
+        return reveal_local(secret)
+    value = _from_aws(reference, policy, clock)
     hide(value)
     return value
 
 
-def _found(given: str) -> str:
-    if given.startswith(FILE):
-        return _read(Path(given.removeprefix(FILE)).expanduser())
-    if given.startswith((SECRETS_MANAGER, SSM)):
-        return _from_aws(given)
-    return given
+def reveal_local(secret: SecretStr) -> str:
+    """Return a secret that is plain or in a file, which is read at every call.
 
-
-def forget(secret: SecretStr) -> bool:
-    """Note that a secret was refused; whether its place has another one now, worth a try.
-
-    Raises what `reveal` raises.
+    The value is redacted from the logs from now on. Raises SightlineError when the file cannot
+    be read.
     """
-    given = secret.get_secret_value()
+    value = secret.get_secret_value()
+    if value.startswith(FILE):
+        value = _read(Path(value.removeprefix(FILE)).expanduser())
+    hide(value)
+    return value
+
+
+def forget(secret: SecretStr, policy: SecretsSettings, clock: Clock = _SYSTEM_CLOCK) -> bool:
+    """Note that a secret was refused; return whether its source has another value by now.
+
+    Raises SightlineError as `reveal` does.
+    """
+    reference = secret.get_secret_value()
     with _lock:
-        refused = _kept.get(given)
+        refused = _cache.get(reference)
         if refused is None:
             return False
-        _kept[given] = _Kept(refused.value, refused.fetched, refused=True)
-    return reveal(secret) != refused.value
+        _cache[reference] = _CachedSecret(refused.value, refused.fetched_at, refused=True)
+    return reveal(secret, policy, clock) != refused.value
 
 
 def is_reference(secret: SecretStr) -> bool:
-    """Whether it names the place of a secret instead of being one."""
+    """Tell whether a setting refers to a secret instead of being one."""
     return secret.get_secret_value().startswith((FILE, SECRETS_MANAGER, SSM))
 
 
@@ -98,49 +109,49 @@ def _read(path: Path) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _from_aws(reference: str) -> str:
-    refresh = load_settings().secrets.refresh_seconds
+def _from_aws(reference: str, policy: SecretsSettings, clock: Clock) -> str:
     with _lock:
-        kept = _kept.get(reference)
-        if kept and not kept.refused and time.monotonic() - kept.fetched < refresh:
-            return kept.value
+        cached = _cache.get(reference)
+        is_usable = cached is not None and not cached.refused
+        if cached and is_usable and clock.monotonic() - cached.fetched_at < policy.refresh_seconds:
+            return cached.value
         try:
             value = _fetch(reference)
         except UnreachableError as error:
-            if kept is None or kept.refused:
+            if cached is None or cached.refused:
                 raise
             log.warning("%s; the secret of before is used", error)
-            value = kept.value
-        _kept[reference] = _Kept(value, time.monotonic())
+            value = cached.value
+        _cache[reference] = _CachedSecret(value, clock.monotonic())
         return value
 
 
 def _fetch(reference: str) -> str:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3's own time
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to load
 
     try:
         if reference.startswith(SSM):
             return _parameter(reference.removeprefix(SSM))
         name, _, key = reference.removeprefix(SECRETS_MANAGER).partition("#")
-        return _value_of(_secret(name), name, key)
+        return _value_of(_secrets_manager_value(name), name, key)
     except ClientError as error:
-        said = error.response.get("Error", {})
+        details = error.response.get("Error", {})
         raise SightlineError(
-            f"the secret {reference} cannot be had: {said.get('Code')}: {said.get('Message')}"
+            f"the secret {reference} cannot be had: {details.get('Code')}: {details.get('Message')}"
         ) from error
     except BotoCoreError as error:
         raise UnreachableError(f"the secret {reference} cannot be had: {error}") from error
 
 
 def _parameter(name: str) -> str:
-    import boto3  # noqa: PLC0415 - it takes its time to load
+    import boto3  # noqa: PLC0415 - slow to load
 
-    # A client for each fetch: address and credentials are those of this moment.
+    # A client for each fetch takes address and credentials from the environment of this moment.
     answer = boto3.client("ssm", config=_timeouts()).get_parameter(Name=name, WithDecryption=True)
     return answer["Parameter"].get("Value", "")
 
 
-def _secret(name: str) -> str:
+def _secrets_manager_value(name: str) -> str:
     import boto3  # noqa: PLC0415
 
     client = boto3.client("secretsmanager", config=_timeouts())
@@ -166,7 +177,7 @@ def _timeouts() -> "Config":
     from botocore.config import Config  # noqa: PLC0415
 
     return Config(
-        connect_timeout=_TIMEOUT_SECONDS,
-        read_timeout=_TIMEOUT_SECONDS,
-        retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+        connect_timeout=_AWS_TIMEOUT_SECONDS,
+        read_timeout=_AWS_TIMEOUT_SECONDS,
+        retries={"total_max_attempts": _AWS_ATTEMPTS, "mode": "standard"},
     )

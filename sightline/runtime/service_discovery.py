@@ -1,7 +1,7 @@
-"""Where each service process answers: a file for each, as Prometheus's file_sd reads them.
+"""Service discovery: a file for each service process, as Prometheus's file_sd reads them.
 
 A process holds the lock of its file for as long as it lives, as in `stack/running.py`: containers
-may share a home, and a process id means something on its own host alone.
+may share a home, and a process id is valid on its own host alone.
 """
 
 import atexit
@@ -17,46 +17,46 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.file_locks import lock
 from sightline.runtime.settings import Settings
 
-_LOOPBACK = ("127.", "[::1]", "localhost")
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+_LOOPBACK_PREFIXES = ("127.", "[::1]", "localhost")
+_WILDCARD_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A living service process and where it answers."""
+    """A running service process and its address."""
 
     service: str
     instance: str
     fleet: str
     run: str
     address: str
-    """Host and port, as others find it."""
+    """Host and port for other hosts."""
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs on this host, as far as its address tells."""
+        """Tell whether the address is one of this host."""
         host = self.address.rpartition(":")[0]
-        return host.startswith(_LOOPBACK) or host == socket.gethostname()
+        return host.startswith(_LOOPBACK_PREFIXES) or host == socket.gethostname()
 
     @property
     def near(self) -> str:
-        """Host and port for this host: a service changes its ways for nobody else."""
+        """Host and port from this host; a service obeys requests over loopback alone."""
         host, _, port = self.address.rpartition(":")
         return f"127.0.0.1:{port}" if host == socket.gethostname() else self.address
 
 
 def folder(home: Path) -> Path:
-    """Where the files are; Prometheus reads `*.json` in it."""
+    """Return the folder of a home's target files; Prometheus reads its `*.json`."""
     return home / "run" / "targets"
 
 
 def instance_of(settings: Settings) -> str:
-    """Which of several equal processes this is: as the settings say, or by its host's name."""
+    """Return the instance name of this process: the setting, else the host's name."""
     return settings.instance or socket.gethostname()
 
 
 def announce(service: str, host: str, port: int, settings: Settings) -> None:
-    """Say until this process ends where it answers. Raises SightlineError."""
+    """Publish the address of this process until it ends. Raises SightlineError."""
     instance = instance_of(settings)
     target = Target(service, instance, settings.fleet, settings.run, _address(host, port))
     path = folder(settings.home) / f"{service}-{instance}-{os.getpid()}.json"
@@ -70,21 +70,21 @@ def announce(service: str, host: str, port: int, settings: Settings) -> None:
 
 
 def targets(home: Path) -> list[Target]:
-    """Every process that has said where it answers and still lives."""
-    found = []
+    """Return the running service processes of a home."""
+    running = []
     for path in sorted(folder(home).glob("*.json")):
         try:
             with path.open() as file:
                 if not _is_free(file):
-                    found.append(_read(file))
-        except FileNotFoundError:  # it has just ended
+                    running.append(_read(file))
+        except FileNotFoundError:  # the process has just ended
             continue
-    return found
+    return running
 
 
 def _address(host: str, port: int) -> str:
-    """As others are to ask for it: who listens everywhere is found by its host's name."""
-    shown = socket.gethostname() if host in _EVERYWHERE else host
+    """Return host and port for others: the host's name for a wildcard address."""
+    shown = socket.gethostname() if host in _WILDCARD_ADDRESSES else host
     return f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
 
 
@@ -99,19 +99,19 @@ def _file_sd(target: Target) -> str:
 
 
 def _read(file: IO[str]) -> Target:
-    [said] = json.load(file)
-    labels = said["labels"]
+    [group] = json.load(file)
+    labels = group["labels"]
     return Target(
         labels["service"], labels["instance_name"], labels["fleet"], labels["run"],
-        said["targets"][0],
+        group["targets"][0],
     )  # fmt: skip
 
 
 def _written(path: Path, text: str) -> IO[str]:
-    """The file, locked before anybody can read it, and whole."""
+    """Write a whole file that is locked before others can read it; return its handle."""
     draft = path.with_suffix(".new")
     handle = lock(draft)
-    # As open as its folder: a container's Prometheus is another user than its services.
+    # Others may read it if they may read its folder: Prometheus may run as another user.
     os.fchmod(handle.fileno(), path.parent.stat().st_mode & 0o644)
     handle.truncate(0)
     handle.write(text)
@@ -120,8 +120,8 @@ def _written(path: Path, text: str) -> IO[str]:
     return handle
 
 
-def _remove_stale(place: Path) -> None:
-    for path in [*place.glob("*.json"), *place.glob("*.new")]:
+def _remove_stale(parent: Path) -> None:
+    for path in [*parent.glob("*.json"), *parent.glob("*.new")]:
         try:
             with path.open() as file:
                 if _is_free(file):
@@ -131,7 +131,7 @@ def _remove_stale(place: Path) -> None:
 
 
 def _is_free(file: IO[str]) -> bool:
-    """Whether its process is dead; then the lock is ours until the file is closed."""
+    """Tell whether the writer has ended; its lock is held here then until the file is closed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""OpenTelemetry's side of the traces: spans out by OTLP, the W3C's `traceparent` as a header."""
+"""OpenTelemetry spans: exported by OTLP, with the W3C's `traceparent` as a record header."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,20 +18,20 @@ from sightline.runtime.headers import Headers
 
 Attributes = Mapping[str, str | int]
 
-_PATH = "/v1/traces"
-_EXPORT_SECONDS = 2.0
-"""At the end the last spans wait for no longer."""
+_TRACES_PATH = "/v1/traces"
+_EXPORT_TIMEOUT_SECONDS = 2.0
+"""Bounds the export of the last spans at shutdown."""
 
-_CARRIED = TraceContextTextMapPropagator()
-_NAMES = frozenset(_CARRIED.fields)
-_NS = 1_000
+_PROPAGATOR = TraceContextTextMapPropagator()
+_HEADER_NAMES = frozenset(_PROPAGATOR.fields)
+_NS_PER_US = 1_000
 
 
 class Spans:
-    """The spans of one process; they leave it from a thread, and are dropped where nobody is."""
+    """The spans of a process; a thread exports them, and drops them without a collector."""
 
     def __init__(self, endpoint: str, share: float, service: str, instance: str) -> None:
-        """`endpoint`: of a collector, with or without the path; `share` of traces, 0 to 1."""
+        """Export a share (0 to 1) of traces to a collector's endpoint, with or without its path."""
         resource = Resource.create(
             {
                 "service.namespace": "sightline",
@@ -41,24 +41,26 @@ class Spans:
         )
         provider = TracerProvider(ParentBased(TraceIdRatioBased(share)), resource)
         provider.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(_with_path(endpoint), timeout=_EXPORT_SECONDS))
+            BatchSpanProcessor(
+                OTLPSpanExporter(_with_path(endpoint), timeout=_EXPORT_TIMEOUT_SECONDS)
+            )
         )
         self._provider = provider
         self._tracer = provider.get_tracer("sightline")
 
     def begin(self, name: str, began_us: int, ended_us: int, attributes: Attributes) -> Headers:
-        """A trace whose first span is over; no headers where it is not of the share."""
+        """Begin a trace by a span that is over; return its headers, none for an unsampled trace."""
         span = self._tracer.start_span(
-            name, Context(), attributes=dict(attributes), start_time=began_us * _NS
+            name, Context(), attributes=dict(attributes), start_time=began_us * _NS_PER_US
         )
-        span.end(max(began_us, ended_us) * _NS)
+        span.end(max(began_us, ended_us) * _NS_PER_US)
         return _headers(span)
 
     @contextmanager
     def follow(self, name: str, headers: Headers, attributes: Attributes) -> Iterator[Headers]:
-        """A span of the trace that headers name, until the end; nothing where they name none.
+        """Add a span to the trace of a record's headers while inside; without a trace do nothing.
 
-        An exception that escapes is noted, by its kind alone: its words may quote what it is about.
+        An exception that escapes is noted by its class alone: its message may quote a record.
         """
         parent = _parent(headers)
         if parent is None:
@@ -76,40 +78,42 @@ class Spans:
     def add(
         self, name: str, headers: Headers, began_us: int, ended_us: int, attributes: Attributes
     ) -> None:
-        """The same for what is over."""
+        """Add a span that is over to the trace of a record's headers."""
         parent = _parent(headers)
         if parent is not None:
             span = self._tracer.start_span(
-                name, parent, attributes=dict(attributes), start_time=began_us * _NS
+                name, parent, attributes=dict(attributes), start_time=began_us * _NS_PER_US
             )
-            span.end(ended_us * _NS)
+            span.end(ended_us * _NS_PER_US)
 
     def close(self) -> None:
-        """Send what is waiting, and no more."""
+        """Export the waiting spans and stop."""
         self._provider.shutdown()
 
     def flush(self) -> None:
-        """Send what is waiting."""
+        """Export the waiting spans."""
         self._provider.force_flush()
 
 
 def _parent(headers: Headers) -> Context | None:
-    """The span that a record's headers name."""
-    carried = {
-        name: value.decode("ascii", errors="replace") for name, value in headers if name in _NAMES
+    """Return the context of the sampled span that a record's headers name, if any."""
+    carrier = {
+        name: value.decode("ascii", errors="replace")
+        for name, value in headers
+        if name in _HEADER_NAMES
     }
-    context = _CARRIED.extract(carried, Context()) if carried else None
-    found = trace.get_current_span(context).get_span_context() if context else None
-    return context if found and found.is_valid and found.trace_flags.sampled else None
+    context = _PROPAGATOR.extract(carrier, Context()) if carrier else None
+    span = trace.get_current_span(context).get_span_context() if context else None
+    return context if span and span.is_valid and span.trace_flags.sampled else None
 
 
 def _headers(span: Span) -> Headers:
     if not span.get_span_context().trace_flags.sampled:
         return ()
     carrier: dict[str, str] = {}
-    _CARRIED.inject(carrier, trace.set_span_in_context(span, Context()))
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span, Context()))
     return tuple((name, value.encode()) for name, value in carrier.items())
 
 
 def _with_path(endpoint: str) -> str:
-    return endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + _PATH
+    return endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + _TRACES_PATH

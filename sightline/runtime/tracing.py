@@ -1,8 +1,8 @@
-"""Traces from a frame's capture to the rows that rest on it, through headers of Kafka's records.
+"""Traces from a frame's capture to the rows derived from it, carried by record headers.
 
-Off unless `tracing.endpoint` is set: then no header is written, and OpenTelemetry is not even
-imported. A camera begins a trace for a share of its frames; whoever reads a record that is part of
-one takes part. A track has many frames: a row's trace is that of the frame that brought it about.
+Without `tracing.endpoint` no header is written, and OpenTelemetry is not imported. A camera begins
+a trace for a share of its frames; a service that processes a traced record adds a span. A track
+has many frames: a row's trace is that of the frame whose record caused the row.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -39,13 +39,13 @@ class ConsumedRecord(Protocol):
 
 
 def configure(settings: Settings, service: str, instance: str) -> None:
-    """Trace from now on where the settings say so. Raises SightlineError without the extra."""
+    """Start tracing as the settings say. Raises SightlineError without the extra `tracing`."""
     global _spans  # noqa: PLW0603 - one service to a process
-    before, _spans = _spans, None
-    if before is not None:
-        before.close()
-    wanted = settings.tracing
-    if not wanted.endpoint:
+    previous, _spans = _spans, None
+    if previous is not None:
+        previous.close()
+    tracing = settings.tracing
+    if not tracing.endpoint:
         return
     try:
         from sightline.runtime.spans import Spans  # noqa: PLC0415 - an extra, and slow to import
@@ -54,30 +54,30 @@ def configure(settings: Settings, service: str, instance: str) -> None:
             "tracing.endpoint is set, and the extra `tracing` is not installed:"
             " pip install 'sightline[tracing]'"
         ) from error
-    _spans = Spans(wanted.endpoint, wanted.share, service, instance)
+    _spans = Spans(tracing.endpoint, tracing.share, service, instance)
 
 
 def captured(camera: str, captured_us: int, now_us: int) -> Headers:
-    """Begin the trace of a frame that is about to be sent; its record's headers."""
+    """Begin the trace of a captured frame; return the headers of its record."""
     if _spans is None:
         return ()
     return _spans.begin("capture", captured_us, now_us, {"camera": camera})
 
 
 def step(service: str, record: ConsumedRecord) -> AbstractContextManager[Headers]:
-    """While inside, a service processes a record; gives the headers of what comes of it."""
+    """Trace the processing of a record while inside; give the headers of its outputs."""
     if _spans is None or not record.headers:
         return nullcontext(())
-    return _spans.follow(service, record.headers, _place(record))
+    return _spans.follow(service, record.headers, _attributes(record))
 
 
 def written(service: str, record: ConsumedRecord, began_us: int, now_us: int) -> None:
-    """A record's rows are committed, by a transaction that began at `began_us`."""
+    """Note that a record's rows are committed, by a transaction that began at `began_us`."""
     if _spans is not None and record.headers:
-        _spans.add(service, record.headers, began_us, now_us, _place(record))
+        _spans.add(service, record.headers, began_us, now_us, _attributes(record))
 
 
-def _place(record: ConsumedRecord) -> dict[str, str | int]:
+def _attributes(record: ConsumedRecord) -> dict[str, str | int]:
     return {
         "messaging.system": "kafka",
         "messaging.destination.name": record.topic,

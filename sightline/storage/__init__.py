@@ -1,1 +1,1 @@
-"""What is kept: the database, objects, people, cameras and the outbox."""
+"""Storage: PostgreSQL, the object store, encryption at rest, cameras and the outbox."""

@@ -1,6 +1,6 @@
-"""Cameras: which there are, how they are read and how they fare.
+"""Cameras: their settings and their status, as rows of the table `cameras`.
 
-A camera that is removed keeps its row (`enabled` false, no slot): logs refer to it.
+A removed camera keeps its row (`enabled` false, no slot), because logs refer to it.
 """
 
 import logging
@@ -47,24 +47,24 @@ _COLUMNS = (
 
 
 def mask_uri(uri: str) -> str:
-    """A URI as it may be printed: without user, password and secret values in its query."""
-    # Up to the last "@": a password may hold an "@" or a "/" that nobody has escaped.
+    """Return a URI without its user, password and the secret values of its query."""
+    # Up to the last "@": a password may hold an unescaped "@" or "/".
     return _SECRET_VALUE.sub(r"\1***", _USER_INFO.sub("***@", uri))
 
 
 class CameraSettings(BaseModel):
-    """How a camera is read; kept as JSON in the row."""
+    """Settings of the reading of a camera; JSON in its row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    fps: float | None = Field(None, gt=0, le=240)  # cap; the pace of a folder of images
-    width: int | None = Field(None, ge=64, le=7680)  # pixels; wider pictures are made smaller
+    fps: float | None = Field(None, gt=0, le=240)  # upper limit; the rate of a folder of images
+    width: int | None = Field(None, ge=64, le=7680)  # pixels; wider frames are scaled down
     quality: int = Field(85, ge=1, le=100)  # of the JPEG
     motion: bool = True  # False: every frame is published
     pace: Pace = "real"  # of a file or folder
     start_time: AwareDatetime | None = None  # capture time of a file's first frame
-    loop: bool = False  # a file starts again at its end
-    generation: int = 0  # grows when the camera is to start anew
+    loop: bool = False  # a file is repeated from its end on
+    generation: int = 0  # increased to start the camera anew
 
     @field_validator("start_time")
     @classmethod
@@ -75,7 +75,7 @@ class CameraSettings(BaseModel):
 
 
 class NewCamera(BaseModel):
-    """A camera as it is asked for."""
+    """A camera to be added or changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,12 +104,12 @@ class NewCamera(BaseModel):
 
     @property
     def shown_uri(self) -> str:
-        """The URI as it may be printed."""
+        """The URI without secrets."""
         return mask_uri(self.uri.get_secret_value())
 
 
 class Camera(NewCamera):
-    """A camera as it stands in the database."""
+    """A row of the table `cameras`."""
 
     slot: int
     status: CameraStatus
@@ -118,34 +118,34 @@ class Camera(NewCamera):
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
-        """The camera of a row. Raises SightlineError where somebody has broken its settings."""
+        """Return the camera of a row. Raises SightlineError for invalid settings in the row."""
         return checked(cls, **row)
 
     @property
     def spec(self) -> NewCamera:
-        """What the reading of the camera depends on: when it changes, reading starts anew."""
+        """The fields that the reading depends on: after a change the camera is read anew."""
         return NewCamera.model_validate(self.model_dump(include=set(NewCamera.model_fields)))
 
 
 def checked(kind: type[M], /, **values: Any) -> M:
-    """A model of these values. Raises SightlineError that names the first wrong one."""
+    """Return a model of these values. Raises SightlineError for the first invalid value."""
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        path = ".".join(str(part) for part in first["loc"])
         raise SightlineError(
-            f"camera {where}: {first['msg'].removeprefix('Value error, ')}"
+            f"camera {path}: {first['msg'].removeprefix('Value error, ')}"
         ) from None
 
 
 def add(connection: Connection, new: NewCamera) -> Camera:
-    """Add a camera, or change the one of this name; it starts anew either way.
+    """Add a camera, or change the camera of this id; reading starts anew either way.
 
-    Its slot is the lowest free one of its fleet; a camera that stays in its fleet keeps its slot.
+    Its slot is the lowest free slot of its fleet; a camera that stays in its fleet keeps its slot.
     """
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        # One at a time: two cameras added at once must not both find the same slot free.
+        # Two cameras that are added at once must not both take the same free slot.
         cursor.execute("LOCK TABLE cameras IN SHARE ROW EXCLUSIVE MODE")
         if new.room_id:
             cursor.execute(
@@ -158,10 +158,12 @@ def add(connection: Connection, new: NewCamera) -> Camera:
             " FROM cameras WHERE camera_id = %s",
             (new.camera_id,),
         )
-        old = cursor.fetchone()
+        previous = cursor.fetchone()
         settings = new.settings.model_dump(mode="json")
-        settings["generation"] = (old["generation"] or 0) + 1 if old else 0
-        keeps = old is not None and old["fleet"] == new.fleet and old["slot"] is not None
+        settings["generation"] = (previous["generation"] or 0) + 1 if previous else 0
+        keeps_slot = (
+            previous is not None and previous["fleet"] == new.fleet and previous["slot"] is not None
+        )
         values = {
             "camera_id": new.camera_id,
             "uri": new.uri.get_secret_value(),
@@ -169,7 +171,9 @@ def add(connection: Connection, new: NewCamera) -> Camera:
             "fleet": new.fleet,
             "entry_point": new.entry_point,
             "room_id": new.room_id,
-            "slot": old["slot"] if old and keeps else _free_slot(connection, new.fleet),
+            "slot": previous["slot"]
+            if previous and keeps_slot
+            else _free_slot(connection, new.fleet),
             "settings": Jsonb(settings),
         }
         cursor.execute(
@@ -209,40 +213,40 @@ def _free_slot(connection: Connection, fleet: str) -> int:
 
 
 def stand_in(connection: Connection, camera_id: str) -> str:
-    """The site of a camera, which is added where there is none: one that nobody reads.
+    """Return the site of a camera; add the camera, without a source, if it does not exist.
 
-    What comes by the API needs a camera that logs can name.
+    Frames sent to the API need a camera that logs can refer to.
     """
-    known = "SELECT site_id FROM cameras WHERE camera_id = %s"
-    row = connection.execute(known, (camera_id,)).fetchone()
+    query = "SELECT site_id FROM cameras WHERE camera_id = %s"
+    row = connection.execute(query, (camera_id,)).fetchone()
     if row is None:
         connection.execute(
             "INSERT INTO cameras (camera_id, uri, enabled) VALUES (%s, 'api:', false)"
             " ON CONFLICT DO NOTHING",
             (camera_id,),
         )
-        row = connection.execute(known, (camera_id,)).fetchone()
+        row = connection.execute(query, (camera_id,)).fetchone()
     if row is None:
         raise AssertionError("a camera that is there is not there")
     return str(row[0])
 
 
 def list_cameras(connection: Connection) -> list[Camera]:
-    """Every camera that has not been removed, by name; one whose row is broken is left out."""
+    """Return all enabled cameras, by id; a camera with an invalid row is left out."""
     with connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY camera_id")  # noqa: S608
         rows = cursor.fetchall()
-    found = []
+    cameras = []
     for row in rows:
         try:
-            found.append(Camera.of(row))
+            cameras.append(Camera.of(row))
         except SightlineError as error:
             log.warning("camera %s is left out: %s", row["camera_id"], error)
-    return found
+    return cameras
 
 
 def get(connection: Connection, camera_id: str) -> Camera:
-    """The camera of this name. Raises SightlineError when there is none."""
+    """Return an enabled camera. Raises NotFoundError."""
     with connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(
             f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND camera_id = %s",  # noqa: S608
@@ -255,7 +259,7 @@ def get(connection: Connection, camera_id: str) -> Camera:
 
 
 def remove(connection: Connection, camera_id: str) -> None:
-    """Stop using a camera and free its slot; its logs stay. Raises SightlineError."""
+    """Disable a camera and free its slot; its logs stay. Raises NotFoundError."""
     with connection.transaction():
         cursor = connection.execute(
             "UPDATE cameras SET enabled = false, slot = NULL WHERE enabled AND camera_id = %s",
@@ -266,7 +270,7 @@ def remove(connection: Connection, camera_id: str) -> None:
 
 
 def restart(connection: Connection, camera_id: str) -> None:
-    """Have a camera read anew, also a film that has ended. Raises SightlineError."""
+    """Have a camera read anew, also a film that has ended. Raises NotFoundError."""
     with connection.transaction():
         cursor = connection.execute(
             """
@@ -284,7 +288,7 @@ def restart(connection: Connection, camera_id: str) -> None:
 def set_status(
     connection: Connection, camera: NewCamera, status: CameraStatus, detail: str | None
 ) -> None:
-    """Write how a camera fares; says nothing of one that has been started anew meanwhile."""
+    """Write the status of a camera, unless it has been started anew meanwhile."""
     with connection.transaction():
         connection.execute(
             """
@@ -299,5 +303,5 @@ def set_status(
 
 
 def unknown(camera_id: str) -> NotFoundError:
-    """There is no camera of this name."""
+    """Return the error of a camera that does not exist."""
     return NotFoundError(f"no camera {camera_id[:64]!r}; see `sightline camera list`")

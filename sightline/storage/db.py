@@ -1,4 +1,4 @@
-"""PostgreSQL: connections."""
+"""Connections to PostgreSQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from pgvector.psycopg import register_vector
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow
 
+from schemas.naming import LIVE_SCHEMA, ROW_SCHEMA_PATTERNS, run_schema
 from schemas.topics import LIVE
 from sightline.runtime.connection_urls import database_url, forget_database_url
 from sightline.runtime.errors import SightlineError, UnreachableError, first_line
@@ -21,38 +22,36 @@ Cursor = psycopg.Cursor[TupleRow]
 
 
 _adapters: dict[int, AdaptersMap] = {}
-"""How vectors are read and written, by the number of their type, which each database has its own.
+"""Adapters of pgvector's types, by the type's OID, which differs between databases.
 
-To register them makes classes that are kept for ever, 24 KB each time: once is enough.
+Each registration creates classes of 24 KB that are never freed, so there is one for each OID.
 """
 
-_ROW_SCHEMAS = r"""
-SELECT nspname FROM pg_namespace
-WHERE nspname = 'public' OR nspname LIKE 'run\_%' OR nspname LIKE 'replaced\_%'
-ORDER BY nspname
-"""
+_ROW_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname LIKE ANY(%s) ORDER BY nspname"
 
 _CONNECT_SECONDS = 10
 
 
 class Opened(psycopg.Connection[TupleRow]):
-    """A connection that is opened with the password of that moment, and seals what is sealed."""
+    """A connection that is opened with the present password, and encrypts what it stores."""
 
+    settings: Settings
     sealing: Sealing
     _vectors: AdaptersMap | None = None
 
     @property
     def adapters(self) -> AdaptersMap:
-        """What is sent and read how, vectors among it once the connection is prepared."""
+        """The adapters of the connection, those of vectors included once it is prepared."""
         return self._vectors or super().adapters
 
     @classmethod
-    def connect(cls, conninfo: str = "", *, settings: Settings, **options: Any) -> Self:  # type: ignore[override]  # noqa: ARG003 - a pool gives an address
-        """Connect to the database of the settings, with psycopg's options.
+    def connect(cls, conninfo: str = "", *, settings: Settings, **options: Any) -> Self:  # type: ignore[override]  # noqa: ARG003 - a pool passes an address
+        """Connect to the settings' database, with psycopg's options.
 
-        Raises psycopg.OperationalError, and SightlineError where there is no password.
+        Raises psycopg.OperationalError, and SightlineError without a password.
         """
         connection = cls._connect(settings, options)
+        connection.settings = settings
         connection.sealing = Sealing(settings)
         return connection
 
@@ -64,12 +63,12 @@ class Opened(psycopg.Connection[TupleRow]):
             had_password = error.pgconn is not None and error.pgconn.used_password
             if not (had_password and forget_database_url(settings)):
                 raise
-        return super().connect(database_url(settings), **options)  # it was changed meanwhile
+        return super().connect(database_url(settings), **options)  # with the changed password
 
     def prepare(self) -> None:
-        """Read vectors as vectors, and see that all keys are there.
+        """Register pgvector's types, and check that all encryption keys are set.
 
-        Raises psycopg.ProgrammingError for a database that is empty or of before, and
+        Raises psycopg.ProgrammingError for an empty database or an older schema, and
         MissingKeyError.
         """
         with self.transaction():
@@ -83,33 +82,38 @@ class Opened(psycopg.Connection[TupleRow]):
 
 
 def sealing_of(cursor: psycopg.Cursor[Any]) -> Sealing:
-    """How what is written and read through a cursor is sealed."""
+    """Return the encryption of a cursor's connection."""
+    return _opened(cursor).sealing
+
+
+def settings_of(cursor: psycopg.Cursor[Any]) -> Settings:
+    """Return the settings that a cursor's connection was opened with."""
+    return _opened(cursor).settings
+
+
+def _opened(cursor: psycopg.Cursor[Any]) -> Opened:
     connection = cursor.connection
     if not isinstance(connection, Opened):
-        raise TypeError("this connection does not know what is sealed")
-    return connection.sealing
-
-
-def run_schema(run: str) -> str:
-    """The schema that holds a run's rows, in tables that are called as the live ones are."""
-    return "public" if run == LIVE else f"run_{run}"
+        raise TypeError("this connection was not opened by `connect` and has no settings")
+    return connection
 
 
 def row_schemas(db: "psycopg.Connection[Any]") -> list[str]:
-    """The live schema, those of runs, and those of what promoted runs have replaced."""
-    return [name for (name,) in db.execute(_ROW_SCHEMAS).fetchall()]
+    """Return the live schema, those of runs, and those of rows that promotions replaced."""
+    return [name for (name,) in db.execute(_ROW_SCHEMAS, (list(ROW_SCHEMA_PATTERNS),)).fetchall()]
 
 
 def _search_path(run: str) -> str:
-    """A run sees its own rows first, and what it has none of, such as people, as everybody."""
-    return "public" if run == LIVE else f"{run_schema(run)},public"
+    """Return the search path of a run: its own tables first, then the live ones."""
+    return LIVE_SCHEMA if run == LIVE else f"{run_schema(run)},{LIVE_SCHEMA}"
 
 
 def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
-    """A connection with vectors registered.
+    """Return a prepared connection in UTC, with the search path of the settings' run.
 
-    Raises UnreachableError when there is no database, and MissingKeyError, which is one, where
-    what is there is sealed with a key that is not set; SightlineError when it is empty.
+    Raises UnreachableError when the database does not answer, MissingKeyError, an
+    UnreachableError, when rows are encrypted with a key that is not set, and SightlineError for
+    an empty database.
     """
     try:
         connection = Opened.connect(
@@ -123,7 +127,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
         except BaseException:
             connection.close()
             raise
-    except psycopg.OperationalError as error:  # also of a server that goes away meanwhile
+    except psycopg.OperationalError as error:  # also of a server that stops meanwhile
         raise UnreachableError(f"the database does not answer: {first_line(error)}") from error
     except psycopg.ProgrammingError as error:
         reason = "of an older version" if "sealing_keys" in str(error) else "empty"
@@ -133,7 +137,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
 
 @contextmanager
 def failure_told() -> Iterator[None]:
-    """While inside, a database that fails is an UnreachableError; see `connect` for opening one."""
+    """Turn psycopg's OperationalError into an UnreachableError while inside."""
     try:
         yield
     except psycopg.OperationalError as error:

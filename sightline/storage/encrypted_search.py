@@ -1,8 +1,8 @@
-"""Search among sealed faces: opened once for each process, and compared one by one.
+"""Search among encrypted templates: decrypted once for each process, compared exhaustively.
 
-No index can search what is sealed. What is opened is kept by what it is sealed as and how the
-sealed data begin, which is never the same twice: each search asks for all of these, and opens what
-is new.
+No index can search encrypted templates. Decrypted ones are cached by their id and the head of the
+encrypted bytes, which is never the same twice: each search reads all ids and heads, and decrypts
+the templates that are new.
 """
 
 import logging
@@ -22,54 +22,54 @@ from sightline.storage.face_columns import Floats, Place
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 5000
+_BATCH_ROWS = 5000
 
-Known = tuple[UUID, bytes]
-"""What a face is sealed as, and how what is sealed begins."""
+TemplateKey = tuple[UUID, bytes]
+"""Id of a template, and the head of its encrypted bytes."""
 
 
 _HEADS = """
-SELECT {owner}, {known_as}, substring({sealed}, 1, {head}), {wanted} FROM {table}
+SELECT {owner}, {known_as}, substring({sealed}, 1, {head}), {matches} FROM {table}
 WHERE {pack} = %(pack)s AND octet_length({sealed}) = %(size)s
 """
 
 _SEALED = "SELECT {known_as}, {sealed} FROM {table} WHERE {known_as} = ANY(%s)"
 
 
-class _Opened:
-    """The opened faces of one table and pack, of one length."""
+class _Cache:
+    """Cache of the decrypted templates of a table, model pack and dimension."""
 
     def __init__(self, dimension: int) -> None:
         self.lock = Lock()
-        self._rows: dict[Known, int] = {}
+        self._rows: dict[TemplateKey, int] = {}
         self._matrix = np.empty((0, dimension), np.float32)
 
-    def cosines(self, probe: Floats, known: Sequence[Known]) -> Floats:
-        """Of faces to a probe of unit length; -inf for those that are not here."""
-        numbers = np.array([self._rows.get(one, -1) for one in known], np.int64)
-        all_cosines = np.append(self._matrix @ probe, np.float32(-np.inf))
-        return np.asarray(all_cosines[numbers], np.float32)
+    def cosines(self, query: Floats, keys: Sequence[TemplateKey]) -> Floats:
+        """Return the cosines (n,) to a query (d,) of unit length; -inf for templates not cached."""
+        rows = np.array([self._rows.get(key, -1) for key in keys], np.int64)
+        all_cosines = np.append(self._matrix @ query, np.float32(-np.inf))
+        return np.asarray(all_cosines[rows], np.float32)
 
-    def missing(self, known: Sequence[Known]) -> set[Known]:
-        """Those that have not been opened."""
-        return set(known) - self._rows.keys()
+    def missing(self, keys: Sequence[TemplateKey]) -> set[TemplateKey]:
+        """Return the keys that are not cached."""
+        return set(keys) - self._rows.keys()
 
-    def add(self, opened: Mapping[Known, Floats]) -> None:
-        """Keep faces."""
+    def add(self, templates: Mapping[TemplateKey, Floats]) -> None:
+        """Cache templates (d,)."""
         first = len(self._matrix)
-        self._rows |= {one: first + number for number, one in enumerate(opened)}
-        self._matrix = np.concatenate([self._matrix, np.stack(list(opened.values()))])
+        self._rows |= {key: first + number for number, key in enumerate(templates)}
+        self._matrix = np.concatenate([self._matrix, np.stack(list(templates.values()))])
 
-    def keep(self, known: Sequence[Known]) -> None:
-        """Forget faces that are there no more, once they are the half."""
-        if len(self._matrix) <= 2 * len(known) + _AT_ONCE:
+    def keep(self, keys: Sequence[TemplateKey]) -> None:
+        """Drop templates whose rows are gone, once they are half of the cache."""
+        if len(self._matrix) <= 2 * len(keys) + _BATCH_ROWS:
             return
-        kept = [one for one in dict.fromkeys(known) if one in self._rows]
-        self._matrix = self._matrix[[self._rows[one] for one in kept]]
-        self._rows = {one: number for number, one in enumerate(kept)}
+        cached = [key for key in dict.fromkeys(keys) if key in self._rows]
+        self._matrix = self._matrix[[self._rows[key] for key in cached]]
+        self._rows = {key: number for number, key in enumerate(cached)}
 
 
-_opened: dict[tuple[str, str, str, int], _Opened] = {}
+_caches: dict[tuple[str, str, str, int], _Cache] = {}
 _lock = Lock()
 
 
@@ -77,59 +77,60 @@ def nearest(
     cursor: psycopg.Cursor[Any],
     place: Place,
     pack: str,
-    probe: Floats,
+    query: Floats,
     count: int,
     where: sql.Composable | None = None,
-    asked: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> list[tuple[Any, float]]:
-    """The owners of the sealed faces most like a probe (d,), with their cosines, best first.
+    """Return the owners of the encrypted templates nearest to a query (d,), and their cosines.
 
-    `where` is a condition on the rows, with parameters. An owner of several faces may be found
-    several times. A face that does not open is left out, and counted.
+    Best first. `where` is a condition on the rows, with `parameters`. An owner of
+    several templates may be returned several times. A template that cannot be decrypted is left
+    out, and counted.
     """
-    size = OVERHEAD + 4 * len(probe)
+    size = OVERHEAD + 4 * len(query)
     with cursor.connection.cursor(binary=True) as reader:
-        found = reader.execute(
-            sql.SQL(_HEADS).format(wanted=where or sql.SQL("true"), **_words(place)),
-            {**(asked or {}), "pack": pack, "size": size},
+        rows = reader.execute(
+            sql.SQL(_HEADS).format(matches=where or sql.SQL("true"), **_identifiers(place)),
+            {**(parameters or {}), "pack": pack, "size": size},
         ).fetchall()
-        if not found:
+        if not rows:
             return []
-        known = [(row[1], row[2]) for row in found]
-        opened = _of(cursor, place, pack, len(probe))
-        with opened.lock:
-            _open(reader, place, opened, known)
-            cosines = opened.cosines(np.asarray(probe / np.linalg.norm(probe), np.float32), known)
-            opened.keep(known)
-    wanted = np.array([row[3] for row in found], bool)
-    cosines[~wanted] = -np.inf
+        keys = [(row[1], row[2]) for row in rows]
+        cache = _cache_of(cursor, place, pack, len(query))
+        with cache.lock:
+            _fill(reader, place, cache, keys)
+            cosines = cache.cosines(np.asarray(query / np.linalg.norm(query), np.float32), keys)
+            cache.keep(keys)
+    is_match = np.array([row[3] for row in rows], bool)
+    cosines[~is_match] = -np.inf
     best = np.argsort(-cosines, kind="stable")[:count]
-    return [(found[at][0], float(cosines[at])) for at in best if np.isfinite(cosines[at])]
+    return [(rows[at][0], float(cosines[at])) for at in best if np.isfinite(cosines[at])]
 
 
-def _of(cursor: psycopg.Cursor[Any], place: Place, pack: str, dimension: int) -> _Opened:
+def _cache_of(cursor: psycopg.Cursor[Any], place: Place, pack: str, dimension: int) -> _Cache:
     name = (cursor.connection.info.dsn, place.table, pack, dimension)
     with _lock:
-        return _opened.setdefault(name, _Opened(dimension))
+        return _caches.setdefault(name, _Cache(dimension))
 
 
-def _open(
-    reader: psycopg.Cursor[Any], place: Place, opened: _Opened, known: Sequence[Known]
+def _fill(
+    reader: psycopg.Cursor[Any], place: Place, cache: _Cache, keys: Sequence[TemplateKey]
 ) -> None:
-    new = [known_as for known_as, _head in opened.missing(known)]
-    query = sql.SQL(_SEALED).format(**_words(place))
-    for first in range(0, len(new), _AT_ONCE):
-        rows = reader.execute(query, (new[first : first + _AT_ONCE],)).fetchall()
+    missing_ids = [row_id for row_id, _head in cache.missing(keys)]
+    query = sql.SQL(_SEALED).format(**_identifiers(place))
+    for first in range(0, len(missing_ids), _BATCH_ROWS):
+        rows = reader.execute(query, (missing_ids[first : first + _BATCH_ROWS],)).fetchall()
         vectors = {
-            (known_as, sealed[:HEAD_BYTES]): face / np.linalg.norm(face)
-            for known_as, sealed in rows
-            if sealed and (face := _face(reader, sealed, place.name(known_as))) is not None
+            (row_id, sealed[:HEAD_BYTES]): face / np.linalg.norm(face)
+            for row_id, sealed in rows
+            if sealed and (face := _decrypted(reader, sealed, place.name(row_id))) is not None
         }
         if vectors:
-            opened.add(vectors)
+            cache.add(vectors)
 
 
-def _face(reader: psycopg.Cursor[Any], sealed: bytes, name: str) -> Floats | None:
+def _decrypted(reader: psycopg.Cursor[Any], sealed: bytes, name: str) -> Floats | None:
     try:
         return face_columns.as_floats(sealing_of(reader).open(sealed, name))
     except TamperedError as error:
@@ -137,9 +138,9 @@ def _face(reader: psycopg.Cursor[Any], sealed: bytes, name: str) -> Floats | Non
         return None
 
 
-def _words(place: Place) -> dict[str, sql.Composable]:
+def _identifiers(place: Place) -> dict[str, sql.Composable]:
     names = ("table", "owner", "known_as", "pack", "sealed")
-    words: dict[str, sql.Composable] = {
+    identifiers: dict[str, sql.Composable] = {
         name: sql.Identifier(getattr(place, name)) for name in names
     }
-    return words | {"head": sql.Literal(HEAD_BYTES)}
+    return identifiers | {"head": sql.Literal(HEAD_BYTES)}

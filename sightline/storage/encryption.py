@@ -1,9 +1,9 @@
-"""Encryption at rest: AES-256-GCM with keys that the settings name.
+"""Encryption at rest: AES-256-GCM with the keys of the settings.
 
-What is sealed begins with a mark and version, the id of its key, and a nonce. These and the name
-of what it is, an object's key or table, row and column, are authenticated with it: nothing sealed
-can be changed, nor put in another's place, without that being seen. A key's id follows from the
-key, so that one can be missing, and never be taken for another.
+A ciphertext begins with a mark and version, the id of its key, and a nonce. These and the
+encryption context (an object's key, or table, row and column) are authenticated with it: a
+ciphertext cannot be changed, nor moved to another row, without detection. A key's id is derived
+from the key, so that a key may be missing but is never taken for another.
 """
 
 import base64
@@ -18,51 +18,52 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
+from schemas.naming import context_kind
 from sightline.runtime import metrics
 from sightline.runtime.errors import SightlineError, UnreachableError
 from sightline.runtime.secrets import SECRETS_MANAGER, forget, reveal
 from sightline.runtime.settings import Settings
 
 MARK = b"\x00SL\x01"
-"""No picture, message or vector begins so; the last byte is the version."""
+"""No picture, message or vector begins like this; the last byte is the version."""
 
 ID_BYTES = 8
 HEAD_BYTES = len(MARK) + ID_BYTES + 12
-"""Mark, key id and nonce: no two sealed things begin alike."""
+"""Mark, key id and nonce: no two ciphertexts have the same head."""
 
 OVERHEAD = HEAD_BYTES + 16
-"""Bytes that sealed data are longer than plain ones."""
+"""Bytes by which a ciphertext is longer than its plaintext."""
 
 _KEY_BYTES = 32
 
 
 class MissingKeyError(UnreachableError):
-    """Sealed with a key that is not set: a worker waits until it is."""
+    """Encrypted with a key that is not set: a worker waits until it is."""
 
 
 class TamperedError(SightlineError):
-    """Sealed data that are not what was sealed under that name: changed, damaged or moved."""
+    """A ciphertext that was changed, damaged or moved to another encryption context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Keys by id, and the id of the one that seals."""
+    """Encryption keys by id, and the id of the key that encrypts."""
 
     keys: Mapping[bytes, AESGCM]
     current: bytes
 
     @property
     def ids(self) -> list[str]:
-        """The ids of all keys in hexadecimal digits, the one that seals first."""
+        """The ids of all keys in hexadecimal digits; the key that encrypts comes first."""
         return [key.hex() for key in self.keys]
 
     def seal(self, data: bytes, name: str) -> bytes:
-        """Encrypt what has a name."""
+        """Encrypt data for an encryption context."""
         head = MARK + self.current + os.urandom(HEAD_BYTES - len(MARK) - ID_BYTES)
         return head + self.keys[self.current].encrypt(_nonce(head), data, head + name.encode())
 
     def open(self, sealed: bytes, name: str) -> bytes:
-        """Decrypt it. Raises MissingKeyError, and TamperedError for what is something else."""
+        """Decrypt a ciphertext of a context. Raises MissingKeyError and TamperedError."""
         head = sealed[:HEAD_BYTES]
         key = self.keys.get(key_of(sealed))
         if key is None:
@@ -70,7 +71,7 @@ class Ring:
         try:
             return key.decrypt(_nonce(head), sealed[HEAD_BYTES:], head + name.encode())
         except (InvalidTag, ValueError):
-            metrics.SEALED_REFUSED.labels(name.partition("/")[0]).inc()
+            metrics.SEALED_REFUSED.labels(context_kind(name)).inc()
             raise TamperedError(
                 f"{name} does not open: it was changed, damaged or moved since it was sealed;"
                 " bring it back from a backup, or delete it"
@@ -78,35 +79,36 @@ class Ring:
 
 
 class Sealing:
-    """Seals what is written and opens what is read, as the settings say at that moment."""
+    """Encryption as the settings say, with the keys that are set at the moment of a call."""
 
     def __init__(self, settings: Settings) -> None:
         self._keys = _secret(settings)
+        self._secrets = settings.secrets
         self._required = settings.encryption.required
 
     @property
     def is_on(self) -> bool:
-        """Whether what is written is sealed."""
+        """True while written data are encrypted."""
         return self._keys is not None
 
     def ring(self) -> Ring | None:
-        """The keys as they are now; None with encryption off.
+        """Return the present keys; None with encryption off.
 
-        Raises SightlineError where they are none, or required and not set.
+        Raises SightlineError for invalid keys, and for required keys that are not set.
         """
         if self._keys is not None:
-            return read_keys(reveal(self._keys))
+            return read_keys(reveal(self._keys, self._secrets))
         if self._required:
             raise SightlineError("encryption.required is set, and encryption.keys is not")
         return None
 
     def seal(self, data: bytes, name: str) -> bytes:
-        """Encrypt what has a name; with encryption off, the data as they are."""
+        """Encrypt data for an encryption context; with encryption off return them as they are."""
         ring = self.ring()
         return ring.seal(data, name) if ring else data
 
     def open(self, data: bytes, name: str) -> bytes:
-        """Decrypt what is sealed; what is not comes back as it is, unless that is refused.
+        """Decrypt a ciphertext; return plaintext as it is, unless encryption is required.
 
         Raises MissingKeyError and TamperedError.
         """
@@ -116,18 +118,18 @@ class Sealing:
         return self.ring_for(key_of(data), name).open(data, name)
 
     def ring_for(self, key: bytes, name: str) -> Ring:
-        """The keys, this one among them. Raises MissingKeyError."""
+        """Return the present keys, with this key among them. Raises MissingKeyError."""
         ring = self.ring()
-        if self._keys and not (ring and key in ring.keys) and forget(self._keys):
-            ring = self.ring()  # it is newer than the keys that were kept
+        if self._keys and not (ring and key in ring.keys) and forget(self._keys, self._secrets):
+            ring = self.ring()  # the key may be newer than the cached ones
         if ring is None or key not in ring.keys:
             raise _missing(name, key.hex())
         return ring
 
     def allow_plain(self, name: str) -> None:
-        """Raise TamperedError where what is not sealed is not to be trusted."""
+        """Raise TamperedError if encryption is required: plaintext may have been substituted."""
         if self._required:
-            metrics.SEALED_REFUSED.labels(name.partition("/")[0]).inc()
+            metrics.SEALED_REFUSED.labels(context_kind(name)).inc()
             raise TamperedError(
                 f"{name} is not sealed, and encryption.required is set: was it exchanged? If it is"
                 " from before, run `sightline encryption rotate`"
@@ -135,25 +137,25 @@ class Sealing:
 
 
 def is_sealed(data: bytes) -> bool:
-    """Whether data begin as what is sealed does."""
+    """Tell whether data begin as a ciphertext does."""
     return data[: len(MARK)] == MARK
 
 
 def key_of(sealed: bytes) -> bytes:
-    """The id of the key of what is sealed."""
+    """Return the id of a ciphertext's key."""
     return bytes(sealed[len(MARK) : len(MARK) + ID_BYTES])
 
 
 def new_key() -> str:
-    """A key to be set, from the system's random numbers."""
+    """Return a random key in base64, for the setting `encryption.keys`."""
     return base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()
 
 
 @lru_cache(maxsize=8)
 def read_keys(text: str) -> Ring:
-    """Keys in base64, with commas or spaces between; the first one seals.
+    """Parse keys in base64, separated by commas or spaces; the first key encrypts.
 
-    Raises SightlineError for anything else; it does not tell what was given.
+    Raises SightlineError for anything else, without quoting the text.
     """
     keys = [_decoded(part) for part in text.replace(",", " ").split()]
     if not keys:

@@ -1,6 +1,7 @@
-"""Which keys all that is stored is sealed with, as the database says.
+"""Registry of the encryption keys in use, as the table `sealing_keys` has it.
 
-Whoever lacks one of them finds out when they connect, and writes nothing that others cannot read.
+A process that lacks one of the keys fails when it connects, before it writes anything that other
+processes cannot read.
 """
 
 from typing import Any
@@ -10,19 +11,19 @@ import psycopg
 from sightline.storage.encryption import MissingKeyError, Ring
 
 PLAIN = "plain"
-"""Stands among the keys while there may be anything that is not sealed, or was not."""
+"""Listed among the keys while unencrypted rows or objects may exist."""
 
 _checked: set[tuple[str, ...]] = set()
 
 
 def check(db: psycopg.Connection[Any], ring: Ring | None) -> None:
-    """Note the key that seals from now on. Raises MissingKeyError where another one is missing.
+    """Note the key that encrypts from now on. Raises MissingKeyError if a key in use is not set.
 
-    Asks the database once for each process and each set of keys.
+    Queries the database once for each process and each set of keys.
     """
     ids = ring.ids if ring else []
-    asked = (db.info.dsn, *ids)
-    if asked in _checked:
+    checked = (db.info.dsn, *ids)
+    if checked in _checked:
         return
     with db.transaction():
         missing = used(db) - {PLAIN, *ids}
@@ -33,23 +34,23 @@ def check(db: psycopg.Connection[Any], ring: Ring | None) -> None:
             )
         if ring:
             note(db, ids[0])
-    _checked.add(asked)
+    _checked.add(checked)
 
 
 def used(db: psycopg.Connection[Any]) -> set[str]:
-    """The ids of all keys that something may be sealed with, and `PLAIN`."""
+    """Return the ids of all keys in use, and `PLAIN`."""
     return {row[0] for row in db.execute("SELECT key_id FROM public.sealing_keys")}
 
 
 def note(db: psycopg.Connection[Any], key: str) -> None:
-    """Say that something may be sealed with a key."""
+    """Note that a key is in use."""
     if key not in used(db):
         db.execute(
             "INSERT INTO public.sealing_keys (key_id) VALUES (%s) ON CONFLICT DO NOTHING", (key,)
         )
 
 
-def forget(db: psycopg.Connection[Any], others: set[str]) -> None:
-    """Say that nothing is sealed with these keys any more."""
-    db.execute("DELETE FROM public.sealing_keys WHERE key_id = ANY(%s)", (sorted(others),))
+def forget(db: psycopg.Connection[Any], key_ids: set[str]) -> None:
+    """Note that keys are not in use any more."""
+    db.execute("DELETE FROM public.sealing_keys WHERE key_id = ANY(%s)", (sorted(key_ids),))
     _checked.clear()

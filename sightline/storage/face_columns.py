@@ -1,4 +1,4 @@
-"""Faces in the database: a vector in one column, or sealed in the one beside it."""
+"""Templates in the database: a vector column, or an encrypted column beside it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,31 +10,22 @@ import psycopg
 from numpy.typing import NDArray
 from pgvector import Vector
 
+from schemas.naming import template_context, track_context
 from sightline.storage.db import sealing_of
 
 Floats = NDArray[np.float32]
 
 
-def of_template(template: UUID | str) -> str:
-    """What the face of a template is sealed as."""
-    return f"face_templates/{template}/embedding"
-
-
-def of_track(track: UUID | str) -> str:
-    """What the face of a track is sealed as; that of a person is one of theirs."""
-    return f"person_tracks/{track}/embedding"
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A table with faces, by the names of its columns."""
+    """A table with templates, by the names of its columns."""
 
     table: str
     key: str
     owner: str
-    """What is found by a face."""
+    """Column of the id that a search returns."""
     known_as: str
-    """What a face is sealed as, by `name`."""
+    """Column of the id that the encryption context names, by `name`."""
     pack: str
     plain: str
     sealed: str
@@ -43,22 +34,22 @@ class Place:
 
 TEMPLATES = Place(
     "face_templates", "template_id", "employee_id", "template_id", "pack", "embedding",
-    "embedding_sealed", of_template,
+    "embedding_sealed", template_context,
 )  # fmt: skip
 TRACKS = Place(
     "person_tracks", "track_uuid", "track_uuid", "track_uuid", "pack", "embedding",
-    "embedding_sealed", of_track,
+    "embedding_sealed", track_context,
 )  # fmt: skip
 PERSONS = Place(
     "detected_persons", "global_id", "global_id", "face_track", "embedding_pack", "face_embedding",
-    "face_embedding_sealed", of_track,
+    "face_embedding_sealed", track_context,
 )  # fmt: skip
 
 
 def to_columns(
     cursor: psycopg.Cursor[Any], name: str, face: Floats | None
 ) -> tuple[Floats | None, bytes | None]:
-    """What to write of a face (d,): the vector, or what is sealed; None is the other."""
+    """Return the vector column and the encrypted column of a template (d,); one of them is None."""
     ring = None if face is None else sealing_of(cursor).ring()
     if face is None or ring is None:
         return face, None
@@ -68,9 +59,9 @@ def to_columns(
 def from_columns(
     cursor: psycopg.Cursor[Any], name: str, face: Vector | None, sealed: bytes | None
 ) -> Floats | None:
-    """The face (d,) that is in either column, if there is one.
+    """Return the template (d,) of the vector column or the encrypted column, if either has one.
 
-    Raises MissingKeyError, and TamperedError for one that is not what was written.
+    Raises MissingKeyError, and TamperedError for an encrypted template that was changed.
     """
     if sealed is not None:
         return as_floats(sealing_of(cursor).open(sealed, name))
@@ -81,5 +72,5 @@ def from_columns(
 
 
 def as_floats(data: bytes) -> Floats:
-    """A vector (d,) as it is sealed: little-endian."""
+    """Return the vector (d,) of its decrypted bytes: little-endian float32."""
     return np.frombuffer(data, "<f4").astype(np.float32)

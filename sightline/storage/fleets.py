@@ -1,4 +1,4 @@
-"""Which fleets of cameras there are, and so which topics."""
+"""Fleets of an installation's cameras, and their topics."""
 
 import psycopg
 
@@ -9,15 +9,15 @@ from sightline.storage.db import connect
 
 
 def known_fleets(settings: Settings) -> tuple[str, ...]:
-    """The default fleet and every fleet that a camera names."""
+    """Return the default fleet and every fleet that a camera belongs to, in order."""
     with connect(settings) as connection:
         try:
-            found = connection.execute("SELECT DISTINCT fleet FROM cameras").fetchall()
+            rows = connection.execute("SELECT DISTINCT fleet FROM cameras").fetchall()
         except psycopg.errors.UndefinedTable:
             raise SightlineError("the database is empty: run `sightline db upgrade`") from None
-    return tuple(sorted({DEFAULT_FLEET, settings.fleet, *(str(fleet) for (fleet,) in found)}))
+    return tuple(sorted({DEFAULT_FLEET, settings.fleet, *(str(fleet) for (fleet,) in rows)}))
 
 
 def known_topics(settings: Settings) -> list[Topic]:
-    """Every topic of the registry, with those of every fleet."""
+    """Return all topics of the registry, with those of every fleet."""
     return all_topics(known_fleets(settings))

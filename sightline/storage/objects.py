@@ -1,17 +1,15 @@
-"""Objects, most of them pictures: in a folder, or in S3 and what speaks its language."""
+"""Object store: a folder, or S3 and compatible services."""
 
 import errno
-import hashlib
 import os
 import tempfile
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from schemas.topics import LIVE
+from schemas.naming import object_context
 from sightline.runtime.connection_urls import objects_folder
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings
@@ -22,57 +20,52 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _MAX_KEY_BYTES = 1024
-"""S3's own limit."""
+"""S3's limit."""
 
-_MAX_SAFE_BYTES = 120
-"""Leaves room within the 255 bytes of a file name for a time and an extension."""
+_BINARY_TYPE = "application/octet-stream"
 
-_HASH_DIGITS = 10
-
-_BYTES = "application/octet-stream"
-
-_CONNECT_SECONDS = 5
-_READ_SECONDS = 20
-_ATTEMPTS = 4
+_CONNECT_TIMEOUT_SECONDS = 5
+_READ_TIMEOUT_SECONDS = 20
+_MAX_ATTEMPTS = 4
 
 
 class NoSuchObjectError(SightlineError):
-    """Nothing has that key."""
+    """No object has the key."""
 
 
 class ObjectStore(Protocol):
-    """Named bytes. Keys are relative paths with "/", no part of which starts with a dot.
+    """A store of bytes by key: relative paths with "/", no part of which starts with a dot.
 
-    Every method raises SightlineError for a key that is none, and InfrastructureError when
-    the disk or the service fails.
+    Every method raises SightlineError for an invalid key, and InfrastructureError when the disk or
+    the service fails.
     """
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
-        """Write an object, whole or not at all; replaces what has that key."""
+        """Write an object, whole or not at all; an object of that key is replaced."""
         ...
 
     def get(self, key: str) -> bytes:
-        """Read an object. Raises NoSuchObjectError when there is none."""
+        """Read an object. Raises NoSuchObjectError."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Delete an object; a missing object is no error."""
         ...
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
-        """Remove up to 1,000 objects; by key the errors of those that could not be removed.
+        """Delete up to 1,000 objects; return the errors of failed deletions by key.
 
-        A key that is none is such an error. Raises InfrastructureError when the store fails as
-        a whole.
+        An invalid key is such an error. Raises InfrastructureError when the store fails as a
+        whole.
         """
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys that begin with a prefix, in order."""
+        """Yield the keys that begin with a prefix, in order."""
         ...
 
     def location(self, key: str) -> str:
-        """Where a person finds the object: a path or an s3:// URL."""
+        """Return the path or s3:// URL of an object, for people."""
         ...
 
 
@@ -83,7 +76,7 @@ class FolderStore:
         self._root = root
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:  # noqa: ARG002
-        """Write a file beside its place, then rename it: a reader never sees half of one."""
+        """Write a file under another name, then rename it: a reader never sees half a file."""
         path = self._path(key)
         with _disk("write", path):
             _make_private(path.parent)
@@ -109,13 +102,13 @@ class FolderStore:
                 raise NoSuchObjectError(f"there is no object {path}") from None
 
     def delete(self, key: str) -> None:
-        """Remove a file."""
+        """Delete a file."""
         path = self._path(key)
         with _disk("delete", path):
             path.unlink(missing_ok=True)
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
-        """Remove files."""
+        """Delete files."""
         failed: dict[str, str] = {}
         for key in keys:
             try:
@@ -125,26 +118,26 @@ class FolderStore:
         return failed
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The files whose path below the folder begins with a prefix."""
+        """Yield the files whose path below the folder begins with a prefix."""
         for path in sorted(self._root.rglob("*")):
             key = path.relative_to(self._root).as_posix()
             if key.startswith(prefix) and not path.name.startswith(".") and path.is_file():
                 yield key
 
     def location(self, key: str) -> str:
-        """The file's path."""
+        """Return the file's path."""
         return str(self._path(key))
 
     def _path(self, key: str) -> Path:
         path = self._root / _checked(key)
-        # A link inside the folder could still lead out of it.
+        # A symbolic link inside the folder could still lead out of it.
         if not path.resolve().is_relative_to(self._root.resolve()):
             raise SightlineError(f"the key {key!r} leaves {self._root}")
         return path
 
 
 class S3Store:
-    """Objects in a bucket, below a prefix. Credentials come from where boto3 finds them."""
+    """Objects in a bucket, below a prefix. boto3 finds the credentials."""
 
     def __init__(self, bucket: str, prefix: str = "", endpoint_url: str | None = None) -> None:
         self._bucket = bucket
@@ -152,8 +145,8 @@ class S3Store:
         self._client = _s3_client(endpoint_url)
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
-        """Upload an object; one that is sealed is bytes to whoever looks into the bucket."""
-        kind = _BYTES if is_sealed(data) else content_type
+        """Upload an object; the content type of encrypted objects is bytes."""
+        kind = _BINARY_TYPE if is_sealed(data) else content_type
         with _s3(f"put {self.location(key)}"):
             self._client.put_object(
                 Bucket=self._bucket, Key=self._key(key), Body=data, ContentType=kind
@@ -169,23 +162,25 @@ class S3Store:
             return answer["Body"].read()
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
+        """Delete an object."""
         with _s3(f"delete {self.location(key)}"):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
-        """Remove objects with one request, or one by one where the server refuses that."""
+        """Delete objects by one request, or one by one if the server refuses that."""
         failed: dict[str, str] = {}
-        asked: dict[str, str] = {}  # keys by what they are called in the bucket
+        keys_by_name: dict[str, str] = {}  # keys by their names in the bucket
         for key in keys:
             try:
-                asked[self._key(key)] = key
+                keys_by_name[self._key(key)] = key
             except SightlineError as error:
                 failed[key] = str(error)
-        if asked:
-            with _s3(f"delete {len(asked)} objects of s3://{self._bucket}/{self._prefix}"):
-                for name, why in self._delete_all(list(asked)).items():
-                    failed[asked[name]] = f"S3, delete {self.location(asked[name])}: {why}"
+        if keys_by_name:
+            with _s3(f"delete {len(keys_by_name)} objects of s3://{self._bucket}/{self._prefix}"):
+                for name, reason in self._delete_all(list(keys_by_name)).items():
+                    failed[keys_by_name[name]] = (
+                        f"S3, delete {self.location(keys_by_name[name])}: {reason}"
+                    )
         return failed
 
     def _delete_all(self, names: list[str]) -> dict[str, str]:
@@ -197,7 +192,9 @@ class S3Store:
         except self._client.exceptions.ClientError as error:
             if not _is_refusal(error):
                 raise
-            return self._delete_each(names)  # not every maker's server takes several at once
+            return self._delete_each(
+                names
+            )  # not every S3-compatible server deletes several at once
         return {
             error["Key"]: f"{error.get('Code')}: {error.get('Message')}"
             for error in answer.get("Errors", [])
@@ -215,7 +212,7 @@ class S3Store:
         return failed
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys below the store's prefix that begin with `prefix`."""
+        """Yield the keys below the store's prefix that begin with `prefix`."""
         with _s3(f"list s3://{self._bucket}/{self._prefix}{prefix}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix
@@ -225,7 +222,7 @@ class S3Store:
                     yield entry["Key"].removeprefix(self._prefix)
 
     def location(self, key: str) -> str:
-        """The object's URL."""
+        """Return the object's URL."""
         return f"s3://{self._bucket}/{self._key(key)}"
 
     def _key(self, key: str) -> str:
@@ -233,78 +230,47 @@ class S3Store:
 
 
 class SealedStore:
-    """A store that seals what is put into it and opens what is got, as the settings say."""
+    """A store that encrypts objects on `put` and decrypts them on `get`, as the settings say."""
 
     def __init__(self, store: ObjectStore, sealing: Sealing) -> None:
         self._store = store
         self._sealing = sealing
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
-        """Write an object, sealed."""
-        self._store.put(key, self._sealing.seal(data, name_of(key)), content_type)
+        """Encrypt and write an object."""
+        self._store.put(key, self._sealing.seal(data, object_context(key)), content_type)
 
     def get(self, key: str) -> bytes:
-        """Read an object. Raises MissingKeyError, and TamperedError for one that was changed."""
-        return self._sealing.open(self._store.get(key), name_of(key))
+        """Read and decrypt an object. Raises MissingKeyError and TamperedError."""
+        return self._sealing.open(self._store.get(key), object_context(key))
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
+        """Delete an object."""
         self._store.delete(key)
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
-        """Remove objects."""
+        """Delete objects."""
         return self._store.delete_all(keys)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """The keys that begin with a prefix."""
+        """Yield the keys that begin with a prefix."""
         return self._store.keys(prefix)
 
     def location(self, key: str) -> str:
-        """Where the sealed object lies."""
+        """Return the path or URL of an encrypted object."""
         return self._store.location(key)
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    """The bucket that is set, else the folder of the embedded stack; sealed where that is set."""
+    """Return the store of the settings: a bucket, else the embedded stack's folder; encrypted."""
     return SealedStore(open_raw_store(settings), Sealing(settings))
 
 
 def open_raw_store(settings: Settings) -> ObjectStore:
-    """The same with its objects as they lie there."""
+    """Return the store of the settings without encryption: objects as they are stored."""
     if settings.s3_bucket:
         return S3Store(settings.s3_bucket, settings.s3_prefix, settings.s3_endpoint_url)
     return FolderStore(objects_folder(settings))
-
-
-def name_of(key: str) -> str:
-    """What an object is sealed as."""
-    return f"objects/{key}"
-
-
-def run_prefix(run: str) -> str:
-    """What the keys of a run's pictures begin with."""
-    return "" if run == LIVE else f"runs/{run}/"
-
-
-def safe_name(name: str) -> str:
-    """A person's name as part of a key; different names give different parts.
-
-    Letters of all scripts and digits stay, everything else becomes "_". Where more than
-    spaces was replaced, or the name was cut, "-" and a hash of the name follow: "-" stands
-    nowhere else, so that no name can look like another's.
-    """
-    composed = unicodedata.normalize("NFC", name)
-    kept = "".join(char if _is_letter_or_digit(char) else "_" for char in composed)
-    cut = kept.encode()[:_MAX_SAFE_BYTES].decode(errors="ignore")
-    if cut and cut.replace("_", " ") == name:
-        return cut
-    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH_DIGITS]
-    return f"{cut}-{digest}"
-
-
-def _is_letter_or_digit(char: str) -> bool:
-    category = unicodedata.category(char)
-    return category[0] in "LM" or category == "Nd"  # many scripts write vowels as marks (M)
 
 
 def _checked(key: str) -> str:
@@ -342,17 +308,17 @@ def _disk(verb: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _s3(what: str) -> Iterator[None]:
+def _s3(request: str) -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise InfrastructureError(f"S3, {what}: {error}") from error
+        raise InfrastructureError(f"S3, {request}: {error}") from error
 
 
 def _is_refusal(error: "ClientError") -> bool:
-    """Whether the service has refused what was asked, rather than failed."""
+    """Tell whether the service refused the request, rather than failed."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return True
@@ -360,7 +326,7 @@ def _is_refusal(error: "ClientError") -> bool:
 
 
 def _s3_client(endpoint_url: str | None) -> "S3Client":
-    # Imported here: most installations keep a folder, and boto3 takes its time to load.
+    # Imported here: most installations use a folder, and boto3 is slow to load.
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
@@ -368,10 +334,10 @@ def _s3_client(endpoint_url: str | None) -> "S3Client":
         "s3",
         endpoint_url=endpoint_url,
         config=Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
-            retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
-            # Other makers' servers know neither a bucket's own host nor every checksum.
+            connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+            read_timeout=_READ_TIMEOUT_SECONDS,
+            retries={"total_max_attempts": _MAX_ATTEMPTS, "mode": "standard"},
+            # S3-compatible servers know neither a host for each bucket nor every checksum.
             s3={"addressing_style": "path" if endpoint_url else "auto"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

@@ -1,8 +1,9 @@
-"""The outbox: what a transaction wants published, delivered after it has committed.
+"""Transactional outbox: records that a transaction publishes, delivered after its commit.
 
-Rows of one key are in the order in which they were committed, because whoever writes one has
-locked the row that the key names. One relay at a time delivers them, in order of id, and a row
-goes only after Kafka has it: a crash in between delivers it again, never loses it.
+Rows of a key are in the order of their commits, because a transaction that writes one has locked
+the row that the key names. One relay at a time delivers them in order of id, and deletes a row
+only after Kafka has acknowledged its record: a crash in between delivers a record twice and never
+loses it.
 """
 
 import logging
@@ -13,6 +14,7 @@ from datetime import datetime
 import psycopg
 from psycopg.rows import TupleRow
 
+from schemas.naming import AdvisoryLock, client_id, outbox_context
 from schemas.topics import GALLERY
 from sightline.runtime.clock import to_us
 from sightline.runtime.health import DATABASE
@@ -28,26 +30,24 @@ from sightline.streaming.records import Out
 log = logging.getLogger(__name__)
 
 _CHANNEL = "sightline_outbox"
-_RELAY_LOCK = 0x516874_0B0C
-"""Advisory lock of the one relay that delivers."""
 
-_BATCH = 200
-_DELIVERY_SECONDS = 10.0
+_BATCH_ROWS = 200
+_DELIVERY_TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 0.5
 
 
 def enqueue(cursor: psycopg.Cursor[TupleRow], topic: str, key: str, value: bytes | None) -> None:
-    """Have a record published once the cursor's transaction has committed; None: a tombstone."""
+    """Publish a record once the cursor's transaction has committed; value None is a tombstone."""
     enqueue_all(cursor, topic, [(key, value)])
 
 
 def enqueue_all(
     cursor: psycopg.Cursor[TupleRow], topic: str, records: Iterable[tuple[str, bytes | None]]
 ) -> None:
-    """The same for many records of one topic, (key, value), in this order."""
+    """Publish records (key, value) of a topic, in this order, as `enqueue` does."""
     sealing = sealing_of(cursor)
     rows = [
-        (key.encode(), value if value is None else sealing.seal(value, name_of(topic, key)))
+        (key.encode(), value if value is None else sealing.seal(value, outbox_context(topic, key)))
         for key, value in records
     ]
     if rows:
@@ -60,29 +60,24 @@ def enqueue_all(
         cursor.execute(f"NOTIFY {_CHANNEL}")
 
 
-def name_of(topic: str, key: str) -> str:
-    """What a record in the outbox is sealed as."""
-    return f"outbox/{topic}/{key}"
-
-
 class Relay:
-    """Delivers what is in the outbox."""
+    """Delivers the records of the outbox."""
 
     def __init__(self, settings: Settings) -> None:
         self._db: Connection = connect(settings, autocommit=True)
-        config = producer_config(settings, "sightline-outbox") | {
+        config = producer_config(settings, client_id("outbox")) | {
             "linger.ms": 0,
-            "delivery.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+            "delivery.timeout.ms": int(_DELIVERY_TIMEOUT_SECONDS * 1000),
         }
         self._producer = SureProducer(config)
         self._refused: list[int] = []
-        """Rows that do not open: they stay, and keep nobody else's waiting."""
+        """Ids of rows that cannot be decrypted: they stay, and do not block later rows."""
 
     def drain(self) -> int:
-        """Deliver all there is; how many records that were.
+        """Deliver all records; return their number.
 
-        Raises InfrastructureError when Kafka fails, and UnreachableError, which is one, when the
-        database does; what was not delivered stays.
+        Raises InfrastructureError when Kafka fails, and UnreachableError, an InfrastructureError,
+        when the database does; records that were not delivered stay.
         """
         total = 0
         with failure_told():
@@ -92,15 +87,15 @@ class Relay:
 
     def _deliver_some(self) -> int:
         with self._db.transaction(), self._db.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_RELAY_LOCK,))
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (AdvisoryLock.OUTBOX,))
             cursor.execute(
                 "SELECT id, topic, key, value, created_at FROM outbox WHERE id <> ALL(%s)"
                 " ORDER BY id LIMIT %s",
-                (self._refused, _BATCH),
+                (self._refused, _BATCH_ROWS),
             )
             rows = cursor.fetchall()
             sent = [row[0] for row in rows if self._send(cursor, *row)]
-            self._producer.flush(_DELIVERY_SECONDS)
+            self._producer.flush(_DELIVERY_TIMEOUT_SECONDS)
             cursor.execute("DELETE FROM outbox WHERE id = ANY(%s)", (sent,))
         return len(rows)
 
@@ -116,7 +111,7 @@ class Relay:
         name = key.decode()
         try:
             if value is not None:
-                value = sealing_of(cursor).open(value, name_of(topic, name))
+                value = sealing_of(cursor).open(value, outbox_context(topic, name))
         except TamperedError as error:
             log.warning("outbox: row %d stays: %s", row, error)
             self._refused.append(row)
@@ -125,7 +120,7 @@ class Relay:
         return True
 
     def run(self, stop: Stop) -> None:
-        """Deliver whatever comes until `stop`. Raises as `drain` does."""
+        """Deliver records until `stop`. Raises as `drain` does."""
         with failure_told():
             self._db.execute(f"LISTEN {_CHANNEL}")
         stop.health.has(DATABASE)
@@ -139,20 +134,20 @@ class Relay:
             self._wait()
 
     def _wait(self) -> None:
-        """Until something is written, or for a moment: a notification can be missed."""
+        """Wait for a notification, or for the poll interval: a notification can be missed."""
         with failure_told():
             for _ in self._db.notifies(timeout=_POLL_SECONDS, stop_after=1):
                 return
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._db.close()
 
 
 def deliver(settings: Settings) -> None:
-    """Deliver what was just committed, and what was left over.
+    """Deliver all records of the outbox now.
 
-    Raises InfrastructureError when Kafka does not take it: then the `outbox` service will.
+    Raises InfrastructureError when Kafka does not take them: then the service `outbox` will.
     """
     with closing(Relay(settings)) as relay:
         relay.drain()

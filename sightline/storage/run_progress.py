@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from psycopg import sql
 
-from sightline.storage.db import Connection, run_schema
+from schemas.naming import run_schema
+from sightline.storage.db import Connection
 from sightline.streaming.topic_reader import Offsets
 
 SINKS = ("access-log", "visitor-log", "snapshots", "person-state")

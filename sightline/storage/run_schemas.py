@@ -16,11 +16,6 @@ ROWS = (
 """Tables with rows of one motion event each, which a promotion swaps."""
 
 
-def replaced_schema(promotion: int) -> str:
-    """Return the schema of the rows that a promotion has replaced."""
-    return f"replaced_{promotion}"
-
-
 def forget_faces(cursor: Cursor, person: int) -> None:
     """Delete a person's embeddings in every schema except the live one."""
     cursor.execute(

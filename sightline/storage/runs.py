@@ -11,8 +11,9 @@ from psycopg import sql
 from psycopg.rows import TupleRow, dict_row
 from psycopg.types.json import Jsonb
 
+from schemas.naming import LockKind, fleet_of, lock_number, run_schema
 from sightline.runtime.errors import ConflictError, NotFoundError
-from sightline.storage.db import Connection, run_schema
+from sightline.storage.db import Connection
 
 Cursor = psycopg.Cursor[TupleRow]
 
@@ -50,7 +51,7 @@ class Run:
     @property
     def fleets(self) -> list[str]:
         """Fleets whose frames the run reads."""
-        return sorted(topic.removeprefix("frames.") for topic in self.spans)
+        return sorted(map(fleet_of, self.spans))
 
 
 def find(db: Connection, name: str) -> Run | None:
@@ -74,7 +75,7 @@ def claim(db: Connection, name: str) -> None:
     Raises ConflictError if another process works on the run.
     """
     row = db.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended('run|' || %s, 0))", (name,)
+        "SELECT pg_try_advisory_lock(%s)", (lock_number(LockKind.RUN, name),)
     ).fetchone()
     if row != (True,):
         raise ConflictError(f"somebody works on the run {name} already")

@@ -1,4 +1,4 @@
-"""Walking times: nobody gets from one camera to another in less. Matchers are told by facts."""
+"""Walking times: lower bounds of the way between two cameras, published as facts."""
 
 import math
 from collections.abc import Sequence
@@ -8,65 +8,64 @@ import psycopg
 from psycopg.rows import TupleRow, dict_row
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import walking_fact_key
 from schemas.topics import FACTS
 from sightline.runtime.errors import NotFoundError, SightlineError
 from sightline.storage.db import Connection
 from sightline.storage.outbox import enqueue
 
-_DAY_SECONDS = 86_400.0
+_MAX_SECONDS = 86_400.0
 
-# The database has its own order of letters, so it says itself which of the two is the first.
+# The database's collation differs from Python's order, so the database orders the two cameras.
 _SET = """
 INSERT INTO walking_times (camera_a, camera_b, seconds)
-VALUES (least(%(one)s, %(other)s), greatest(%(one)s, %(other)s), %(seconds)s)
+VALUES (least(%(camera)s, %(other_camera)s), greatest(%(camera)s, %(other_camera)s), %(seconds)s)
 ON CONFLICT (camera_a, camera_b) DO UPDATE SET seconds = excluded.seconds
 """
 
 _REMOVE = """
 DELETE FROM walking_times
-WHERE camera_a = least(%(one)s, %(other)s) AND camera_b = greatest(%(one)s, %(other)s)
+WHERE camera_a = least(%(camera)s, %(other_camera)s)
+    AND camera_b = greatest(%(camera)s, %(other_camera)s)
 """
 
 Cursor = psycopg.Cursor[TupleRow]
 
 
-def set_time(cursor: Cursor, one: str, other: str, seconds: float) -> None:
-    """Say how long the way between two cameras takes at least, and tell the matchers.
+def set_time(cursor: Cursor, camera: str, other_camera: str, seconds: float) -> None:
+    """Set the least time in seconds between two cameras, and publish it to the matchers.
 
-    Raises SightlineError for what is no time, NotFoundError for a camera that there is not.
+    Raises SightlineError for an invalid time, NotFoundError for an unknown camera.
     """
-    if one == other:
+    if camera == other_camera:
         raise SightlineError("a walking time is between two cameras")
-    if not (math.isfinite(seconds) and 0 < seconds <= _DAY_SECONDS):
+    if not (math.isfinite(seconds) and 0 < seconds <= _MAX_SECONDS):
         raise SightlineError(f"{seconds:g} s is no walking time; more than 0, a day at most")
     cursor.execute(
-        "SELECT camera_id FROM cameras WHERE enabled AND camera_id IN (%s, %s)", (one, other)
+        "SELECT camera_id FROM cameras WHERE enabled AND camera_id IN (%s, %s)",
+        (camera, other_camera),
     )
-    found = {row[0] for row in cursor.fetchall()}
-    for camera in (one, other):
-        if camera not in found:
-            raise NotFoundError(f"no camera {camera[:64]!r}; see `sightline camera list`")
-    cursor.execute(_SET, {"one": one, "other": other, "seconds": seconds})
-    first, second = sorted((one, other))
+    enabled = {row[0] for row in cursor.fetchall()}
+    for camera_id in (camera, other_camera):
+        if camera_id not in enabled:
+            raise NotFoundError(f"no camera {camera_id[:64]!r}; see `sightline camera list`")
+    cursor.execute(_SET, {"camera": camera, "other_camera": other_camera, "seconds": seconds})
+    first, second = sorted((camera, other_camera))
     fact = pb.Fact(walking_time=pb.WalkingTime(camera_a=first, camera_b=second, seconds=seconds))
-    enqueue(cursor, FACTS.name, _key(one, other), fact.SerializeToString())
+    enqueue(cursor, FACTS.name, walking_fact_key(camera, other_camera), fact.SerializeToString())
 
 
-def remove(cursor: Cursor, one: str, other: str) -> None:
-    """Take a walking time back, and tell the matchers. Raises NotFoundError."""
-    cursor.execute(_REMOVE, {"one": one, "other": other})
+def remove(cursor: Cursor, camera: str, other_camera: str) -> None:
+    """Delete a walking time, and publish that to the matchers. Raises NotFoundError."""
+    cursor.execute(_REMOVE, {"camera": camera, "other_camera": other_camera})
     if not cursor.rowcount:
-        raise NotFoundError(f"no walking time between {one[:64]!r} and {other[:64]!r}")
-    enqueue(cursor, FACTS.name, _key(one, other), None)
+        raise NotFoundError(f"no walking time between {camera[:64]!r} and {other_camera[:64]!r}")
+    enqueue(cursor, FACTS.name, walking_fact_key(camera, other_camera), None)
 
 
 def listed(db: Connection) -> Sequence[dict[str, Any]]:
-    """All walking times: camera_a, camera_b, seconds."""
+    """Return all walking times: camera_a, camera_b, seconds."""
     with db.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             "SELECT camera_a, camera_b, seconds FROM walking_times ORDER BY camera_a, camera_b"
         ).fetchall()
-
-
-def _key(one: str, other: str) -> str:
-    return "walking|" + "|".join(sorted((one, other)))

@@ -16,6 +16,7 @@ from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
+from schemas.naming import client_id
 from schemas.topics import DAY_MS, Topic, frames, vision_state
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import LIBRDKAFKA
@@ -122,7 +123,7 @@ def _kept(topics: Iterable[Topic], settings: Settings) -> list[Topic]:
 
 
 def _admin(settings: Settings) -> AdminClient:
-    config = client_config(settings, "sightline-admin") | {"socket.timeout.ms": _TIMEOUT_MS}
+    config = client_config(settings, client_id("admin")) | {"socket.timeout.ms": _TIMEOUT_MS}
     return AdminClient(config, logger=LIBRDKAFKA)
 
 

@@ -5,14 +5,14 @@ import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from schemas.naming import member_id, principal
 from schemas.topics import MAX_RECORD_BYTES
 from sightline.runtime.connection_urls import StackPorts, kafka_servers
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import Keyring
-from sightline.runtime.rights import user
 from sightline.runtime.secrets import reveal
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.groups import KafkaSettings
+from sightline.runtime.settings.groups import KafkaSettings, SecretsSettings
 
 ConfigValue = str | int | float | bool
 
@@ -39,7 +39,7 @@ def kafka_access(settings: Settings) -> KafkaSettings:
     pair = keyring.pair(service)
     return KafkaSettings(
         security_protocol="SASL_SSL",
-        sasl_username=user(service),
+        sasl_username=principal(service),
         sasl_password=keyring.kafka_password(service),
         ssl_ca=keyring.authority,
         ssl_cert=pair.certificate,
@@ -56,14 +56,14 @@ def client_config(settings: Settings, client_id: str) -> dict[str, ConfigValue]:
         "bootstrap.servers": kafka_servers(settings),
         "client.id": client_id,
         "broker.address.family": "v4",  # "localhost" also means ::1, where we never listen
-    } | _librdkafka(kafka_access(settings))
+    } | _librdkafka(kafka_access(settings), settings.secrets)
 
 
-def _librdkafka(access: KafkaSettings) -> dict[str, ConfigValue]:
+def _librdkafka(access: KafkaSettings, secrets: SecretsSettings) -> dict[str, ConfigValue]:
     if access.security_protocol == "PLAINTEXT":
         return {}
     config: dict[str, ConfigValue] = {"security.protocol": access.security_protocol}
-    if login := _login(access):
+    if login := _login(access, secrets):
         config |= {
             "sasl.mechanism": access.sasl_mechanism,
             "sasl.username": login.user,
@@ -88,7 +88,7 @@ def aiokafka_config(settings: Settings) -> AioKafka:
     """The same for a client of aiokafka. Raises SightlineError as `client_config` does."""
     access = kafka_access(settings)
     config: dict[str, Any] = {"security_protocol": access.security_protocol}
-    if login := _login(access):
+    if login := _login(access, settings.secrets):
         config |= {
             "sasl_mechanism": access.sasl_mechanism,
             "sasl_plain_username": login.user,
@@ -104,12 +104,12 @@ class _Login(NamedTuple):
     password: str
 
 
-def _login(access: KafkaSettings) -> _Login | None:
+def _login(access: KafkaSettings, secrets: SecretsSettings) -> _Login | None:
     if not access.security_protocol.startswith("SASL"):
         return None
     if access.sasl_username is None or access.sasl_password is None:
         raise SightlineError("kafka.sasl_username and kafka.sasl_password are needed for SASL")
-    return _Login(access.sasl_username, reveal(access.sasl_password))
+    return _Login(access.sasl_username, reveal(access.sasl_password, secrets))
 
 
 def _context(access: KafkaSettings) -> ssl.SSLContext:
@@ -155,7 +155,7 @@ def producer_config(
 
 def worker_id(settings: Settings, group: str) -> str:
     """What a worker of a group calls itself in Kafka: the same after a restart, if it may be."""
-    return f"{group}-{settings.instance or uuid.uuid4().hex[:12]}"
+    return member_id(group, settings.instance or uuid.uuid4().hex[:12])
 
 
 def member_config(settings: Settings, client_id: str, group: str) -> dict[str, ConfigValue]:

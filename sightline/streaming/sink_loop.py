@@ -15,8 +15,8 @@ import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import Message
 
-from schemas.naming import sink_group
-from schemas.topics import LIVE, OF_A_RUN, Topic, of_run
+from schemas.naming import of_run, sink_group
+from schemas.topics import LIVE, OF_A_RUN, Topic
 from sightline.runtime import metrics, tracing
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import (

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Int64, Schema, String
 
+from schemas.naming import client_id
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import AioKafka, aiokafka_config
@@ -82,7 +83,7 @@ def partition_bytes(settings: Settings) -> Mapping[Place, int]:
 
 async def _ask(kafka: AioKafka) -> Mapping[Place, int]:
     client = AIOKafkaClient(
-        bootstrap_servers=kafka.servers, client_id="sightline-sizes", **kafka.access
+        bootstrap_servers=kafka.servers, client_id=client_id("sizes"), **kafka.access
     )
     sizes: dict[Place, int] = defaultdict(int)
     try:

@@ -18,7 +18,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 
-from schemas.naming import is_of_run
+from schemas.naming import client_id, is_of_run, is_our_group
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
@@ -27,8 +27,7 @@ from sightline.streaming.sizes import Place, partition_bytes
 
 T = TypeVar("T")
 
-GROUPS = "sightline-"
-"""What the names of our groups begin with."""
+_CLIENT = client_id("holdings")
 
 _SECONDS = 4.0  # and two of it are less than a shutdown may take
 
@@ -57,7 +56,7 @@ class Holdings:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        config = client_config(settings, "sightline-holdings")
+        config = client_config(settings, _CLIENT)
         self._admin = AdminClient(
             config | {"socket.timeout.ms": int(_SECONDS * 1000)}, logger=LIBRDKAFKA
         )
@@ -95,7 +94,7 @@ class Holdings:
 
     def times(self, positions: Mapping[Place, int]) -> dict[Place, int]:
         """The time in ms of the record at an offset of each partition, where there is one."""
-        config = consumer_config(self._settings, "sightline-holdings", "sightline-holdings")
+        config = consumer_config(self._settings, _CLIENT, _CLIENT)
         # A transaction that is open holds up nobody here.
         consumer = Consumer(config | {"isolation.level": "read_uncommitted"}, logger=LIBRDKAFKA)
         found = {}
@@ -116,7 +115,7 @@ class Holdings:
         return [
             one.group_id
             for one in found.valid
-            if one.group_id.startswith(GROUPS)
+            if is_our_group(one.group_id)
             and (not is_of_run(one.group_id) or one.state != ConsumerGroupState.EMPTY)
         ]
 

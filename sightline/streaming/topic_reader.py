@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from schemas.naming import client_id
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
@@ -16,6 +17,7 @@ from sightline.streaming.records import Record
 Offsets = dict[int, int]
 """By partition."""
 
+_READER = client_id("reader")
 _SECONDS = 30.0
 _AT_ONCE = 500
 _WAIT_SECONDS = 0.05
@@ -89,9 +91,9 @@ def commit(settings: Settings, group: str, topic: str, offsets: Offsets) -> None
 
 @contextmanager
 def _consumer(
-    settings: Settings, group: str = "sightline-reader", *, committed: bool = True
+    settings: Settings, group: str = _READER, *, committed: bool = True
 ) -> Iterator[Consumer]:
-    config = consumer_config(settings, "sightline-reader", group)
+    config = consumer_config(settings, _READER, group)
     if not committed:
         config["isolation.level"] = "read_uncommitted"
     consumer = Consumer(config | {"enable.partition.eof": True}, logger=LIBRDKAFKA)

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
+from schemas.naming import outbox_context
 from schemas.topics import FACTS
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.encryption import Sealing
 from sightline.storage.objects import FolderStore, SealedStore
-from sightline.storage.outbox import name_of
 from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
@@ -136,7 +136,9 @@ class Logs:
         if row is None:
             return None
         sealed = row[0] or b""
-        return pb.Fact.FromString(Sealing(self.settings).open(sealed, name_of(FACTS.name, key)))
+        return pb.Fact.FromString(
+            Sealing(self.settings).open(sealed, outbox_context(FACTS.name, key))
+        )
 
     def person_fact(self, global_id: int) -> pb.PersonCorrection:
         fact = self.fact(f"person|{global_id}")

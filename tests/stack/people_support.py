@@ -14,6 +14,7 @@ from PIL import Image
 from ops.demo.portrait_sources import CAST, portrait
 from schemas import ids
 from schemas import sightline_pb2 as pb
+from schemas.naming import track_context
 from schemas.topics import GALLERY
 from sightline.identity.evidence import Vector
 from sightline.people import employee_changes
@@ -67,7 +68,7 @@ def met(stack: Settings, face: Vector, pack: str = "backup-pack") -> tuple[int, 
     track = str(uuid4())
     person = ids.global_id(track)
     with connect(stack) as db, db.cursor() as cursor:
-        columns = face_columns.to_columns(cursor, face_columns.of_track(track), face)
+        columns = face_columns.to_columns(cursor, track_context(track), face)
         cursor.execute(
             "INSERT INTO person_tracks (track_uuid, camera_id, first_seen, last_seen, detections,"
             " last_box, global_id, embedding, embedding_sealed, pack, face_quality, epoch,"

@@ -8,9 +8,10 @@ from google.protobuf.message import Message
 
 from ops.runs.tables import create_schema, drop_schema
 from schemas import sightline_pb2 as pb
+from schemas.naming import run_schema
 from schemas.topics import LIVE
 from sightline.runtime.settings import Settings
-from sightline.storage.db import connect, run_schema
+from sightline.storage.db import connect
 from sightline.storage.objects import FolderStore, open_store
 from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog

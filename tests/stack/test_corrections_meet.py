@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
+from schemas.naming import AdvisoryLock
 from schemas.topics import GALLERY
-from sightline.people import identity_corrections
 from sightline.people.corrections import merge, name_person, not_this_person
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
@@ -44,7 +44,7 @@ def waits_for_a_lock(world: World) -> bool:
     return bool(
         world.rows(
             "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s",
-            identity_corrections.CORRECTIONS_LOCK & 0xFFFFFFFF,
+            AdvisoryLock.CORRECTIONS & 0xFFFFFFFF,
         )
     )
 

@@ -249,7 +249,7 @@ def test_the_outbox_service_delivers_what_a_command_could_not(
         employees.update(cursor, person, Details(department="Later"))
         employees.publish(cursor, person)
 
-    monkeypatch.setattr(outbox, "_DELIVERY_SECONDS", 1.0)
+    monkeypatch.setattr(outbox, "_DELIVERY_TIMEOUT_SECONDS", 1.0)
     away = stack.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
     relay = Relay(away)
     with pytest.raises(InfrastructureError):

@@ -15,6 +15,7 @@ from ops.backup import employee_archive
 from ops.backup.employee_backup import _TABLES, backup, restore
 from ops.database.migrate import upgrade
 from schemas import sightline_pb2 as pb
+from schemas.naming import outbox_context
 from schemas.topics import FACTS
 from sightline.people import corrections, employees
 from sightline.people.employees import Details
@@ -24,7 +25,7 @@ from sightline.runtime.errors import ConflictError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.encryption import Sealing
-from sightline.storage.outbox import deliver, name_of
+from sightline.storage.outbox import deliver
 from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import gallery, met, rows
@@ -162,7 +163,7 @@ def test_an_empty_installation_takes_everybody(stack: Settings, tmp_path: Path) 
     restore(empty, file)
     assert everything(empty) == everything(stack)
     waiting = {
-        key.decode(): Sealing(empty).open(value, name_of(topic, key.decode()))
+        key.decode(): Sealing(empty).open(value, outbox_context(topic, key.decode()))
         for topic, key, value in rows(
             empty, "SELECT topic, key, value FROM outbox WHERE value IS NOT NULL ORDER BY id"
         )

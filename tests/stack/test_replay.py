@@ -20,12 +20,13 @@ from ops.demo.portrait_sources import CAST, Member, portrait
 from ops.replay.plan import Wish, plan
 from schemas import sightline_pb2 as pb
 from schemas.ids import motion_event_id
+from schemas.naming import run_schema
 from schemas.topics import MOTION_EVENTS, frames
 from sightline.runtime.clock import US, to_us
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
-from sightline.storage.db import connect, run_schema
+from sightline.storage.db import connect
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import client_config, producer_config
 from sightline.streaming.producer import SureProducer

@@ -11,8 +11,8 @@ from ops.runs.delete import delete
 from ops.runs.diff import Diff, diff
 from ops.runs.promote import promote, take_back
 from schemas import sightline_pb2 as pb
-from schemas.naming import sink_group
-from schemas.topics import LIVE, SIGHTINGS, Topic, of_run
+from schemas.naming import of_run, sink_group
+from schemas.topics import LIVE, SIGHTINGS, Topic
 from sightline.people import employees, identity_corrections
 from sightline.people.corrections import forget, merge, name_person
 from sightline.runtime.errors import ConflictError, NotFoundError

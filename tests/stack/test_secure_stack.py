@@ -13,10 +13,11 @@ from confluent_kafka.cimpl import NewTopic
 
 from ops.rights.keyring_setup import prepare
 from ops.rights.registry import RIGHTS
+from schemas.naming import principal
 from schemas.topics import FACES, all_topics
 from sightline.runtime.connection_urls import StackPorts, admin_url, database_url
 from sightline.runtime.keyring import Keyring
-from sightline.runtime.rights import ANY, CLI, user
+from sightline.runtime.rights import ANY, CLI
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.client_config import (
@@ -206,7 +207,7 @@ def test_a_role_has_the_rights_of_its_service_and_no_others(secure: Settings, se
             "SELECT current_user, rolsuper, rolcreaterole FROM pg_roles"
             " WHERE rolname = current_user"
         ).fetchone()
-        assert who == (user(service), False, False)
+        assert who == (principal(service), False, False)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +301,7 @@ WRONG: dict[str, Change] = {
     "password of another home": lambda _own, other: {
         "sasl_password": other.kafka_password("match")
     },
-    "name of the administrator": lambda _own, _other: {"sasl_username": user(CLI)},
+    "name of the administrator": lambda _own, _other: {"sasl_username": principal(CLI)},
     "name of nobody": lambda _own, _other: {"sasl_username": "nobody"},
     "no password": lambda _own, _other: {"security_protocol": "SSL"},
     "no TLS": lambda _own, _other: {"security_protocol": "SASL_PLAINTEXT"},
@@ -366,7 +367,7 @@ def test_postgresql_gives_nothing_to_whoever_comes_with_the_wrong_thing(
         "trust in another home": {"sslrootcert": str(stranger.authority)},
         "password of another service": {"password": str(secret["password"])},
         "name of the administrator": {"user": "postgres"},
-        "name of another service": {"user": user("cameras")},
+        "name of another service": {"user": principal("cameras")},
         "no TLS": {"sslmode": "disable"},
     }
     psycopg.connect(url_with(secure, "api")).close()

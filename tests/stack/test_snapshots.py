@@ -11,10 +11,11 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
+from schemas.naming import safe_name
 from sightline.runtime.errors import InfrastructureError, InvalidRecord
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.storage.objects import FolderStore, ObjectStore, open_store, safe_name
+from sightline.storage.objects import FolderStore, ObjectStore, open_store
 from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.snapshots import Snapshots

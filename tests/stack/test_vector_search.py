@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from pgvector import Vector
 
+from schemas.naming import AdvisoryLock
 from sightline.people.face_search import search_persons, search_tracks
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.lifecycle import Stop
@@ -254,7 +255,7 @@ def test_while_another_makes_them_nobody_waits(past: Past, stack: Settings) -> N
     pack = f"busy-{uuid4().hex[:8]}"
     name = vector_indexes.index_name("track_faces", pack, 8)
     with connect(stack, autocommit=True) as one, connect(stack, autocommit=True) as other:
-        one.execute("SELECT pg_advisory_lock(hashtext('sightline vector indexes'))")
+        one.execute("SELECT pg_advisory_lock(%s)", (AdvisoryLock.VECTOR_INDEXES,))
         vector_indexes.ensure_indexes(other, pack, 8)
         assert _oid(other, name) is None
         one.execute("SELECT pg_advisory_unlock_all()")

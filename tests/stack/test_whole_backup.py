@@ -14,13 +14,13 @@ from ops.backup.employee_backup import tell_everything
 from ops.backup.system_backup import backup, restore
 from ops.database.migrate import upgrade
 from ops.runs.tables import create_replaced, drop
+from schemas.naming import replaced_schema
 from sightline.runtime.connection_urls import database_url, kafka_servers
 from sightline.runtime.errors import ConflictError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import FolderStore, open_store
 from sightline.storage.outbox import deliver
-from sightline.storage.run_schemas import replaced_schema
 from tests.stack.commands_support import run
 from tests.stack.people_support import gallery
 from tests.stack.test_people_backup import enrolled

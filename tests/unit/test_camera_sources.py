@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from producers.camera_credentials import resolve_credentials
+from producers.camera_credentials import DEFAULT_SECRETS, resolve_credentials
 from producers.camera_probe import probe_camera
 from producers.file_source import ResumePoint
 from producers.source_interface import Picture, Source, SourceLostError
@@ -95,9 +95,9 @@ def test_credentials_may_be_kept_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(SourceLostError, match="cannot be read"):
         open_source(uri, CameraSettings(), HandClock(), HandClock().wait)
     file.write_text("admin:p@ss/w:rd\n")
-    assert resolve_credentials(uri) == "rtsp://admin:p%40ss%2Fw%3Ard@cam.lan:554/a"
-    assert mask_uri(resolve_credentials(uri)) == "rtsp://***@cam.lan:554/a"
-    assert resolve_credentials("/films/{a}.mp4") == "/films/{a}.mp4"
+    assert resolve_credentials(uri, DEFAULT_SECRETS) == "rtsp://admin:p%40ss%2Fw%3Ard@cam.lan:554/a"
+    assert mask_uri(resolve_credentials(uri, DEFAULT_SECRETS)) == "rtsp://***@cam.lan:554/a"
+    assert resolve_credentials("/films/{a}.mp4", DEFAULT_SECRETS) == "/films/{a}.mp4"
 
 
 def test_a_camera_that_lets_nobody_in_is_asked_with_new_credentials() -> None:
@@ -105,13 +105,13 @@ def test_a_camera_that_lets_nobody_in_is_asked_with_new_credentials() -> None:
         cloud.secrets.create_secret(Name="cameras/lobby", SecretString="admin:old")
         uri = at.replace("//", "//{secretsmanager:cameras/lobby}@") + "/nothing"
         clock = HandClock()
-        assert ":old@" in resolve_credentials(uri)
+        assert ":old@" in resolve_credentials(uri, DEFAULT_SECRETS)
         cloud.secrets.put_secret_value(SecretId="cameras/lobby", SecretString="admin:new")
-        assert ":old@" in resolve_credentials(uri), "kept"
+        assert ":old@" in resolve_credentials(uri, DEFAULT_SECRETS), "kept"
         with pytest.raises(SourceLostError, match="wrong path, user, password") as caught:
             open_source(uri, CameraSettings(), clock, clock.wait)
         assert "old" not in str(caught.value)
-        assert ":new@" in resolve_credentials(uri)
+        assert ":new@" in resolve_credentials(uri, DEFAULT_SECRETS)
 
 
 def test_a_camera_does_not_print_its_password() -> None:

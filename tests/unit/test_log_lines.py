@@ -17,7 +17,7 @@ from sightline.runtime import log_redaction as cleaning
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.log import LogFormat, about, configure_logging, set_level
 from sightline.runtime.log_redaction import clean
-from sightline.runtime.secrets import reveal
+from sightline.runtime.secrets import reveal_local
 from sightline.streaming.dead_letters import give_up
 from sightline.streaming.records import Record
 
@@ -97,7 +97,7 @@ SECRETS: dict[str, Callable[[], Any]] = {
     "header": lambda: log.info("Authorization: Bearer %s", PASSWORD),
     "api key": lambda: log.info("refused sl_4f2a_%s", PASSWORD.replace("-", "")),
     "settings": lambda: log.info("%s", SecretStr(PASSWORD)),
-    "revealed": lambda: log.info("said %s, plainly", reveal(SecretStr(PASSWORD))),
+    "revealed": lambda: log.info("said %s, plainly", reveal_local(SecretStr(PASSWORD))),
 }
 
 
@@ -109,7 +109,7 @@ def test_secrets_stay_out(
     logged: Callable[[LogFormat], Lines],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cleaning, "_hidden", set())
+    monkeypatch.setattr(cleaning, "_registered_secrets", set())
     lines = logged(form)
     SECRETS[kind]()
     said = "\n".join(lines())

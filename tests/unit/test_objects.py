@@ -10,8 +10,9 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.naming import safe_name
 from sightline.runtime.errors import InfrastructureError, SightlineError
-from sightline.storage.objects import FolderStore, S3Store, safe_name
+from sightline.storage.objects import FolderStore, S3Store
 
 NAMES = st.one_of(
     st.text(max_size=300),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.naming import of_run
 from schemas.topics import (
     DAY_MS,
     FACES,
@@ -15,7 +16,6 @@ from schemas.topics import (
     Topic,
     all_topics,
     frames,
-    of_run,
     vision_state,
 )
 from sightline.runtime.settings import RetentionSettings

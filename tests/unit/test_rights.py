@@ -14,11 +14,12 @@ from ops.rights.certificate_authority import RENEW_DAYS, Authority, now
 from ops.rights.keyring_setup import prepare
 from ops.rights.registry import RIGHTS
 from schemas.migrations.versions import __path__ as versions
+from schemas.naming import principal
 from schemas.topics import all_topics
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import Keyring
 from sightline.runtime.private_files import Pair
-from sightline.runtime.rights import ANY, user
+from sightline.runtime.rights import ANY
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import KafkaSettings
 from sightline.streaming.client_config import aiokafka_config, client_config
@@ -65,7 +66,7 @@ def test_a_home_believes_its_own_certificates_alone(tmp_path: Path) -> None:
         rings.append(Keyring(tmp_path / name))
         prepare(rings[-1], brokers=3)
     one, other = rings
-    assert certificate(one.pair("match")).subject.rfc4514_string() == f"CN={user('match')}"
+    assert certificate(one.pair("match")).subject.rfc4514_string() == f"CN={principal('match')}"
     assert believes(one.authority, one.pair("match"))
     assert not believes(one.authority, other.pair("match"))
     assert one.pair("kafka-3").certificate.exists()

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from sightline.runtime.connection_urls import database_url, forget_database_url
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.secrets import forget, is_reference, reveal
-from sightline.runtime.settings import Settings, load_settings
+from sightline.runtime.settings import SecretsSettings, Settings
 from tests.aws import Aws, aws
 
 
@@ -20,44 +20,52 @@ def cloud() -> Iterator[Aws]:
         yield found
 
 
-@pytest.fixture
-def _never_old(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every secret is fetched again at each use."""
-    monkeypatch.setenv("SIGHTLINE_SECRETS__REFRESH_SECONDS", "0")
-    load_settings.cache_clear()
-    yield
-    load_settings.cache_clear()
+class HandClock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now_us(self) -> int:
+        return round(self.seconds * 1e6)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+KEPT = SecretsSettings()
+NEVER_KEPT = SecretsSettings(refresh_seconds=0)
 
 
 def test_a_plain_value_is_itself() -> None:
-    assert reveal(SecretStr("swordfish:1")) == "swordfish:1"
+    assert reveal(SecretStr("swordfish:1"), KEPT) == "swordfish:1"
     assert not is_reference(SecretStr("swordfish:1"))
-    assert not forget(SecretStr("swordfish:1"))
+    assert not forget(SecretStr("swordfish:1"), KEPT)
 
 
 def test_a_file_is_read_at_every_use(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     secret = SecretStr(f"file:{file}")
     file.write_text(" one \r\n")
-    assert reveal(secret) == " one "
+    assert reveal(secret, KEPT) == " one "
     file.write_text("two")
-    assert reveal(secret) == "two"
+    assert reveal(secret, KEPT) == "two"
     file.unlink()
     with pytest.raises(SightlineError, match="cannot be read: No such file"):
-        reveal(secret)
+        reveal(secret, KEPT)
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(SightlineError, match="is not text"):
-        reveal(secret)
+        reveal(secret, KEPT)
 
 
 def test_aws_gives_secrets_their_keys_and_parameters(cloud: Aws) -> None:
     cloud.secrets.create_secret(Name="given/whole", SecretString="swordfish")
     cloud.secrets.create_secret(Name="given/json", SecretString='{"password": "pike", "port": 1}')
     cloud.parameters.put_parameter(Name="/given/one", Value="perch", Type="SecureString")
-    assert reveal(SecretStr("secretsmanager:given/whole")) == "swordfish"
-    assert reveal(SecretStr("secretsmanager:given/json#password")) == "pike"
-    assert reveal(SecretStr("secretsmanager:given/json#port")) == "1"
-    assert reveal(SecretStr("ssm:/given/one")) == "perch"
+    assert reveal(SecretStr("secretsmanager:given/whole"), KEPT) == "swordfish"
+    assert reveal(SecretStr("secretsmanager:given/json#password"), KEPT) == "pike"
+    assert reveal(SecretStr("secretsmanager:given/json#port"), KEPT) == "1"
+    assert reveal(SecretStr("ssm:/given/one"), KEPT) == "perch"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def test_what_is_not_there_is_one_line_without_the_secret(
         given = {"SecretString": text} if text else {"SecretBinary": b"swordfish"}
         cloud.secrets.create_secret(Name=name, **given)
     with pytest.raises(SightlineError, match=said) as caught:
-        reveal(SecretStr(reference))
+        reveal(SecretStr(reference), KEPT)
     assert "\n" not in str(caught.value)
     assert "swordfish" not in str(caught.value)
 
@@ -88,29 +96,39 @@ def test_what_is_not_there_is_one_line_without_the_secret(
 def test_a_secret_is_kept_until_it_is_refused(cloud: Aws) -> None:
     secret = SecretStr("secretsmanager:kept")
     cloud.secrets.create_secret(Name="kept", SecretString="old")
-    assert reveal(secret) == "old"
-    assert not forget(secret), "there is no other one yet"
+    assert reveal(secret, KEPT) == "old"
+    assert not forget(secret, KEPT), "there is no other one yet"
     cloud.secrets.put_secret_value(SecretId="kept", SecretString="new")
-    assert reveal(secret) == "old", "kept for the refresh time"
-    assert forget(secret)
-    assert reveal(secret) == "new"
+    assert reveal(secret, KEPT) == "old", "kept for the refresh time"
+    assert forget(secret, KEPT)
+    assert reveal(secret, KEPT) == "new"
 
 
-@pytest.mark.usefixtures("_never_old")
+def test_a_secret_is_fetched_again_when_the_clock_says_that_it_is_old(cloud: Aws) -> None:
+    secret, clock = SecretStr("secretsmanager:aged"), HandClock()
+    cloud.secrets.create_secret(Name="aged", SecretString="old")
+    assert reveal(secret, KEPT, clock) == "old"
+    cloud.secrets.put_secret_value(SecretId="aged", SecretString="new")
+    clock.seconds += KEPT.refresh_seconds - 1
+    assert reveal(secret, KEPT, clock) == "old"
+    clock.seconds += 2
+    assert reveal(secret, KEPT, clock) == "new"
+
+
 def test_an_old_secret_is_fetched_again_and_used_while_aws_is_away(
     monkeypatch: pytest.MonkeyPatch, cloud: Aws
 ) -> None:
     secret = SecretStr("ssm:/away")
     cloud.parameters.put_parameter(Name="/away", Value="old", Type="SecureString")
-    assert reveal(secret) == "old"
+    assert reveal(secret, NEVER_KEPT) == "old"
     cloud.parameters.put_parameter(Name="/away", Value="new", Type="SecureString", Overwrite=True)
-    assert reveal(secret) == "new"
+    assert reveal(secret, NEVER_KEPT) == "new"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody listens there
-    assert reveal(secret) == "new"
+    assert reveal(secret, NEVER_KEPT) == "new"
     with pytest.raises(InfrastructureError, match="cannot be had"):
-        forget(secret)
+        forget(secret, NEVER_KEPT)
     with pytest.raises(InfrastructureError, match="cannot be had"):
-        reveal(SecretStr("ssm:/never-had"))
+        reveal(SecretStr("ssm:/never-had"), NEVER_KEPT)
 
 
 def test_the_database_password_may_be_a_file_and_hold_any_character(tmp_path: Path) -> None:

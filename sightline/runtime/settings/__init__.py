@@ -1,4 +1,4 @@
-"""One settings model for every service: command line, environment, `config.yaml` of the home."""
+"""Settings of all services: command line, environment, and `config.yaml` of the home."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
-"""What a run may be called: it names topics, consumer groups and a schema of the database."""
+"""Pattern of a run's name, which topics, consumer groups and a schema are named by."""
 
 Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
 
@@ -61,13 +61,15 @@ class LibrarySettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=sources.PREFIX,
         env_nested_delimiter="__",
-        env_ignore_empty=True,  # as compose files give what is not set
+        env_ignore_empty=True,  # compose files pass unset variables as empty
         frozen=True,
         extra="forbid",
         populate_by_name=True,
     )
 
-    home: Path = Field(default_factory=sources.default_home, description="where everything is kept")
+    home: Path = Field(
+        default_factory=sources.default_home, description="folder of the installation's data"
+    )
 
     kafka_bootstrap_servers: str | None = Field(
         None,
@@ -75,23 +77,23 @@ class LibrarySettings(BaseSettings):
             "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS",
             "KAFKA_BOOTSTRAP_SERVERS",
         ),
-        description="a Kafka to use instead of the embedded one",
+        description="bootstrap servers of a Kafka to use instead of the embedded one",
     )
     database_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL"),
-        description="a PostgreSQL with pgvector to use instead of the embedded one",
+        description="URL of a PostgreSQL with pgvector to use instead of the embedded one",
     )
     database_password: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("SIGHTLINE_DATABASE_PASSWORD", "DATABASE_PASSWORD"),
-        description="where the URL has none; it may hold any character",
+        description="password of `database_url`, if the URL has none; any characters",
     )
     db_secret_name: str | None = Field(
         None,
         validation_alias=AliasChoices("SIGHTLINE_DB_SECRET_NAME", "DB_SECRET_NAME"),
         description="a secret of AWS Secrets Manager as RDS writes it: username and password, and"
-        " where there is no URL host, port and dbname",
+        " without `database_url` also host, port and dbname",
     )
     encryption_key_secret_name: str | None = Field(
         None,
@@ -108,52 +110,60 @@ class LibrarySettings(BaseSettings):
     s3_endpoint_url: str | None = Field(
         None,
         validation_alias=AliasChoices("SIGHTLINE_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
-        description="where the bucket is, when not at AWS",
+        description="address of an S3-compatible service, instead of AWS",
     )
-    s3_prefix: str = Field("", description="what all keys in the bucket begin with")
+    s3_prefix: str = Field("", description="prefix of all keys in the bucket")
 
     fleet: Annotated[str, AfterValidator(checked_fleet)] = Field(
         "default",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="whose frames a vision worker takes",
+        description="fleet whose frames a vision worker processes",
     )
     models: Path | None = Field(
-        None, description="a folder of ONNX files, instead of a fetched pack"
+        None, description="folder of ONNX files to use instead of a fetched model pack"
     )
     pack: Literal["auto", "default", "dlib"] = Field(
-        "auto", description="the model pack; `auto` is `default` where fetched, else `dlib`"
+        "auto", description="model pack; `auto` is `default` if it is fetched, else `dlib`"
     )
-    provider: Provider = Field("cpu", description="what ONNX Runtime runs on")
-    device: int = Field(0, ge=0, description="number of the GPU")
+    provider: Provider = Field("cpu", description="execution provider of ONNX Runtime")
+    device: int = Field(0, ge=0, description="index of the GPU")
     model_threads: int = Field(
-        1, ge=1, description="threads of one model; more workers beat more threads"
+        1, ge=1, description="threads of one model; more workers are faster than more threads"
     )
 
-    metrics_host: str = Field("127.0.0.1", description="where a service's metrics are served")
-    metrics_port: int = Field(0, ge=0, le=65535, description="0 is any free port, said in the log")
-    log_level: Level = Field("INFO", description="of the services' logs")
-    log_format: LogFormat = Field(
-        "text", description="of the services' logs: lines for people, or JSON for programs"
+    metrics_host: str = Field(
+        "127.0.0.1", description="address that a service's endpoint listens on"
     )
-    shutdown_seconds: float = Field(10.0, gt=0, description="one deadline for all work at shutdown")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="port of a service's endpoint; 0 is any free port, which the log names",
+    )
+    log_level: Level = Field("INFO", description="level of the services' logs")
+    log_format: LogFormat = Field(
+        "text", description="format of the services' logs: text for people, or JSON for programs"
+    )
+    shutdown_seconds: float = Field(
+        10.0, gt=0, description="deadline in seconds for all work at shutdown"
+    )
 
     instance: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="which of several equal workers this is, the same after a restart: it then"
-        " takes over its work at once",
+        description="name of a worker among those of a service, the same after a restart: it then"
+        " has its partitions again at once",
     )
     identity: str = Field(
         "cli",
         pattern=r"^[a-z][a-z-]{0,39}$",
-        description="as whom Kafka and PostgreSQL of a secure home are spoken to; a service is"
-        " always itself",
+        description="principal for Kafka and PostgreSQL of a secure home; a service always uses its"
+        " own",
     )
-    run: str = Field(
-        LIVE, pattern=RUN_NAME, description="the pass over the frames that a service works on"
-    )
+    run: str = Field(LIVE, pattern=RUN_NAME, description="run that a service works on")
     faults: Path | None = Field(
-        None, description="for tests: a folder whose files say where a service is to die"
+        None,
+        description="for tests: folder whose files name the points at which a service is killed",
     )
 
     health: HealthSettings = Field(default_factory=HealthSettings)
@@ -177,10 +187,10 @@ class LibrarySettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is given
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is said to the program comes before its environment, the file is last."""
+        """Order the sources: arguments before the environment, `config.yaml` last."""
         file = InitSettingsSource(settings_cls, sources.read_config_file())
         return init_settings, env_settings, file
 
@@ -198,25 +208,25 @@ else:
 
 @cache
 def load_settings() -> Settings:
-    """The settings of this process.
+    """Return the settings of this process.
 
-    Raises SightlineError with one line when a value or a key is wrong.
+    Raises SightlineError with one line for an invalid value or an unknown key.
     """
     sources.refuse_unknown_variables(Settings)
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SightlineError(f"setting {where}: {first['msg']}") from None
+        key = ".".join(str(part) for part in first["loc"])
+        raise SightlineError(f"setting {key}: {first['msg']}") from None
     except SettingsError as error:  # a group or a list as JSON
         raise SightlineError(f"{error} is not the JSON that it takes") from None
 
 
 def command(pairs: Sequence[str]) -> None:
-    """Take `KEY=VALUE` of the command line, for this process and those that it starts.
+    """Apply `KEY=VALUE` of the command line to this process and the processes that it starts.
 
-    Raises SightlineError for an unknown key, and for one without a value.
+    Raises SightlineError for an unknown key and for a missing value.
     """
     sources.command(Settings, pairs)
     load_settings.cache_clear()

@@ -1,4 +1,4 @@
-"""The groups of settings that the library needs; a service declares its own beside itself."""
+"""Groups of settings that the library needs; a service declares its own beside itself."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from schemas.topics import (
 
 
 class Group(BaseModel):
-    """What all groups are: frozen, and an unknown key is an error."""
+    """Base of all groups: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,49 +28,56 @@ class EvidenceSettings(Group):
     """Which observations of faces count, of a track as of a photo."""
 
     min_face_px: float = Field(
-        24.0, gt=0, description="shorter side of a face; smaller ones name wrong people"
+        24.0, gt=0, description="least shorter side of a face in pixels; smaller ones are misnamed"
     )
-    min_quality: float = Field(0.25, ge=0, le=1, description="of an observation worth an embedding")
+    min_quality: float = Field(
+        0.25, ge=0, le=1, description="least quality of an observation that is embedded"
+    )
     observations: int = Field(5, ge=1, description="good observations that settle a track")
     interval_seconds: float = Field(
-        0.3, ge=0, description="between two observations of a track, so that they differ"
+        0.3, ge=0, description="seconds between two observations of a track, so that they differ"
     )
     reverify_seconds: float = Field(
-        300.0, gt=0, description="a settled track is not observed again for so long"
+        300.0, gt=0, description="seconds for which a settled track is not embedded again"
     )
-    lost_seconds: float = Field(2.0, gt=0, description="a track unseen for so long is over")
+    lost_seconds: float = Field(
+        2.0, gt=0, description="seconds without a detection after which a track ends"
+    )
 
 
 class HealthSettings(Group):
-    """What a service says of itself."""
+    """Liveness of services and their periodic log line."""
 
     stuck_seconds: float = Field(
-        60.0, gt=0, description="a loop that has not come round for so long is stuck: /healthz"
+        60.0, gt=0, description="seconds without a beat after which a loop is stuck: /healthz"
     )
     start_seconds: float = Field(
-        300.0, gt=0, description="the same before it has come round for the first time"
+        300.0, gt=0, description="seconds that a service may take until its first beat"
     )
     heartbeat_seconds: float = Field(
-        300.0, ge=0, description="how often a line sums up what was counted; 0 is never"
+        300.0,
+        ge=0,
+        description="seconds between log lines with the increases of counters; 0 is never",
     )
 
 
 class KafkaSettings(Group):
-    """How Kafka is spoken to; nothing of it is needed for the embedded one."""
+    """Security of connections to Kafka; the embedded one needs no setting."""
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="SSL is TLS; with SASL there is a user and a password"
+        "PLAINTEXT", description="protocol: SSL is TLS, SASL uses a user and a password"
     )
     sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
-        "SCRAM-SHA-512", description="how the password is proved"
+        "SCRAM-SHA-512", description="SASL mechanism"
     )
-    sasl_username: str | None = Field(None, description="the user")
-    sasl_password: SecretStr | None = Field(None, description="the user's password")
+    sasl_username: str | None = Field(None, description="SASL user")
+    sasl_password: SecretStr | None = Field(None, description="SASL password")
     ssl_ca: Path | None = Field(
-        None, description="who signs the brokers' certificates, PEM; else whom the system believes"
+        None,
+        description="PEM file of the authority of the brokers' certificates; else the system's",
     )
-    ssl_cert: Path | None = Field(None, description="our own certificate, PEM")
-    ssl_key: Path | None = Field(None, description="its key, PEM")
+    ssl_cert: Path | None = Field(None, description="PEM file of the client's certificate")
+    ssl_key: Path | None = Field(None, description="PEM file of its key")
 
 
 class TracingSettings(Group):
@@ -78,23 +85,31 @@ class TracingSettings(Group):
 
     endpoint: str | None = Field(
         None,
-        description="an OTLP collector over HTTP, such as http://127.0.0.1:4318; none: no traces",
+        description="OTLP collector over HTTP, such as http://127.0.0.1:4318; else no traces",
     )
-    share: float = Field(0.01, ge=0, le=1, description="of frames that are traced")
+    share: float = Field(0.01, ge=0, le=1, description="share of frames that are traced")
 
 
 class MatchSettings(Group):
-    """How evidence becomes a decision."""
+    """Identity decisions."""
 
-    newcomer_shots: int = Field(3, ge=2, description="shots that agree, for a new person")
+    newcomer_shots: int = Field(
+        3, ge=2, description="agreeing observations that make a new unknown person"
+    )
     wanted_false_name_rate: float = Field(
         1e-3,
         gt=0,
         lt=0.5,
-        description="of strangers' tracks, for one decision; thresholds follow from it",
+        description="target FPIR: the share of unknown people's tracks that get a false name;"
+        " thresholds follow from it",
     )
     forget_days: float = Field(
-        7.0, gt=0, description="unknown, unnamed people not seen for this long are forgotten"
+        7.0,
+        gt=0,
+        description="days after which an unknown, unnamed person that was not seen is forgotten",
+    )
+    inactive_seconds: float = Field(
+        30.0, gt=0, description="seconds after which a person that was not seen is inactive"
     )
 
 
@@ -102,7 +117,7 @@ def _bytes_of(topic: Topic) -> Any:
     return Field(
         topic.retention_bytes,
         ge=0,
-        description=f"of one partition of {topic.kind}; 0 is no limit",
+        description=f"bytes that a partition of {topic.kind} retains; 0 is no limit",
     )
 
 
@@ -110,16 +125,16 @@ def _days_of(topic: Topic) -> Any:
     return Field(
         max(0, topic.retention_ms) / DAY_MS,
         ge=0,
-        description=f"how long records of {topic.kind} are kept, from their capture time on; 0 is"
-        " no limit",
+        description=f"days that records of {topic.kind} are retained, from their capture time on;"
+        " 0 is no limit",
     )
 
 
 class RetentionSettings(Group):
-    """How long topics and tables keep what they have.
+    """Retention of topics and time to live of rows and objects.
 
     Days of a topic count from the capture time: with them the broker deletes an old film while
-    it is read. Days of a table count from when a row was written.
+    it is read. Days of a table count from the time at which a row was written.
     """
 
     frames_bytes: int = _bytes_of(frames())
@@ -137,62 +152,70 @@ class RetentionSettings(Group):
     dead_letters_bytes: int = _bytes_of(DEAD_LETTERS)
     dead_letters_days: float = _days_of(DEAD_LETTERS)
 
-    access_log_days: float = Field(365.0, ge=0, description="of rows in access_logs; 0 is for ever")
+    access_log_days: float = Field(
+        365.0, ge=0, description="days that rows of access_logs live; 0 is for ever"
+    )
     visitor_log_days: float = Field(
-        365.0, ge=0, description="of rows in visitor_logs and their motion events; 0 is for ever"
+        365.0,
+        ge=0,
+        description="days that rows of visitor_logs and their motion events live; 0 is for ever",
     )
     person_track_days: float = Field(
         365.0,
         ge=0,
-        description="of rows in person_tracks, which detected_persons sums up; 0 is for ever",
+        description="days that rows of person_tracks live, the source of detected_persons; 0 is for"
+        " ever",
     )
     picture_days: float = Field(
-        90.0, ge=0, description="of snapshots in the object store; 0 is for ever"
+        90.0, ge=0, description="days that snapshots live in the object store; 0 is for ever"
     )
 
     warn_share: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="warns when a group has yet to read so much of what a topic keeps",
+        description="share of a topic's retained records that a group has yet to read from which on"
+        " it warns",
     )
-    watch_seconds: float = Field(30.0, gt=0, description="how often that is looked at")
-    expire_seconds: float = Field(3600.0, gt=0, description="how often rows are deleted")
+    watch_seconds: float = Field(30.0, gt=0, description="seconds between checks of that share")
+    expire_seconds: float = Field(3600.0, gt=0, description="seconds between deletions of rows")
 
 
 class SecretsSettings(Group):
-    """How secrets are kept that AWS has: `secretsmanager:NAME`, `ssm:NAME`."""
+    """Caching of secrets kept in AWS: `secretsmanager:NAME`, `ssm:NAME`."""
 
     refresh_seconds: float = Field(
-        300.0, ge=0, description="a secret is fetched again when it is so old, or was refused"
+        300.0,
+        ge=0,
+        description="seconds after which a secret is fetched again, if it is not refused before",
     )
 
 
 class EncryptionSettings(Group):
-    """How pictures and faces are kept: sealed, where there are keys."""
+    """Encryption at rest of pictures and templates."""
 
     keys: SecretStr | None = Field(
         None,
-        description="keys of 32 bytes in base64, with commas between: the first one seals, the"
-        " others open what they have sealed; `sightline encryption new-key` makes one",
+        description="keys of 32 bytes in base64, separated by commas: the first key encrypts, all"
+        " decrypt; `sightline encryption new-key` makes one",
     )
     required: bool = Field(
         False,
-        description="refuse to work without keys, and to read what is not sealed",
+        description="refuse to work without keys, and to read unencrypted data",
     )
 
 
 class AuditSettings(Group):
-    """How it is kept who read or changed whose data."""
+    """The audit trail of accesses to people's data."""
 
     purpose_required: bool = Field(
-        False, description="refuse whoever does not say what for: `--purpose`, `X-Purpose`"
+        False, description="refuse accesses without a purpose: `--purpose`, `X-Purpose`"
     )
     signing_key: SecretStr | None = Field(
         None,
-        description="an Ed25519 key in PEM that signs the trail, the same for all processes; else"
-        " one is made in the home",
+        description="Ed25519 key in PEM that signs the trail, the same for all processes; else a"
+        " key of the home",
     )
     former_keys: tuple[str, ...] = Field(
-        (), description="public keys of before, as `sightline audit key` prints them"
+        (), description="public keys that signed before, as `sightline audit key` prints them"
     )

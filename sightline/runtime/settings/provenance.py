@@ -1,4 +1,4 @@
-"""What the settings are, and who says so."""
+"""Provenance of settings: the value of each, and the source that set it."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +20,12 @@ from sightline.runtime.settings.sources import (
 
 
 def stated(settings: Settings) -> list[dict[str, Any]]:
-    """Each setting with who says so; a secret is shown only by the place that it is kept in."""
+    """Return each setting, its value and its source; of a secret only the reference is shown."""
     file = read_config_file()
     return [
         {
             "setting": ".".join(path),
-            "value": _shown(value_of(settings, path)),
+            "value": _printable(value_of(settings, path)),
             "from": origin(path, field, file),
         }
         for path, field in leaves(Settings)
@@ -35,7 +35,7 @@ def stated(settings: Settings) -> list[dict[str, Any]]:
 def leaves(
     model: type[BaseModel], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Every single setting: where it is in the model, and its field."""
+    """Yield the path and the field of every setting, in groups as well."""
     for name, field in model.model_fields.items():
         group = group_of(field)
         if group is None:
@@ -45,7 +45,7 @@ def leaves(
 
 
 def value_of(settings: Settings, path: Sequence[str]) -> Any:
-    """The value at a place of the model."""
+    """Return the value at a path of the model."""
     value: Any = settings
     for part in path:
         value = getattr(value, part)
@@ -53,17 +53,17 @@ def value_of(settings: Settings, path: Sequence[str]) -> Any:
 
 
 def origin(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> str:
-    """Who says what a setting is: "command line", a variable's name, "config.yaml", "default"."""
+    """Return a setting's source: "command line", a variable's name, "config.yaml", "default"."""
     groups = [variable_of(path[:depth]) for depth in range(1, len(path))]  # as JSON
     own = variables_of(path, field)
     below = [name for name in os.environ if name.upper().startswith(f"{own[0]}__")]
     for name in (*own, *below, *reversed(groups)):
         if os.environ.get(name):
             return "command line" if name in commanded else name
-    return "config.yaml" if _is_said(path, field, file) else "default"
+    return "config.yaml" if _is_in_file(path, field, file) else "default"
 
 
-def _is_said(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> bool:
+def _is_in_file(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> bool:
     names = {path[-1], *variables_of(path, field)}
     inner: Any = file
     for part in path[:-1]:
@@ -71,11 +71,11 @@ def _is_said(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> 
     return isinstance(inner, Mapping) and not names.isdisjoint(inner)
 
 
-def _shown(value: Any) -> Any:
+def _printable(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return value.get_secret_value() if is_reference(value) else str(value)
     if isinstance(value, dict):
-        return {key: _shown(one) for key, one in value.items()}
+        return {key: _printable(element) for key, element in value.items()}
     if isinstance(value, list | tuple):
-        return [_shown(one) for one in value]
+        return [_printable(element) for element in value]
     return str(value) if isinstance(value, Path) else value

@@ -1,7 +1,7 @@
-"""Where settings come from: the command line, the environment, and `config.yaml` of the home.
+"""Sources of settings: the command line, the environment, and `config.yaml` of the home.
 
-What the command line says becomes a variable of the environment, so that the processes which
-this one starts are told the same.
+Settings of the command line become environment variables, so that child processes inherit
+them.
 """
 
 import os
@@ -18,63 +18,63 @@ from sightline.runtime.errors import SightlineError
 
 PREFIX: Final = "SIGHTLINE_"
 
-_PAGE: Final = "see docs/settings.md"
+_DOCS_HINT: Final = "see docs/settings.md"
 
 commanded: set[str] = set()
-"""Variables that the command line has set."""
+"""Environment variables that the command line has set."""
 
 
 def default_home() -> Path:
-    """Where an installation lives: `$SIGHTLINE_HOME`, else the user's data folder."""
-    given = os.environ.get("SIGHTLINE_HOME")
-    return Path(given).expanduser().resolve() if given else platformdirs.user_data_path("sightline")
+    """Return the home: `$SIGHTLINE_HOME`, else the user's data folder."""
+    home = os.environ.get("SIGHTLINE_HOME")
+    return Path(home).expanduser().resolve() if home else platformdirs.user_data_path("sightline")
 
 
 def config_file() -> Path:
-    """The file of settings, which need not be there."""
+    """Return the path of the settings file, which need not exist."""
     return default_home() / "config.yaml"
 
 
 def read_config_file() -> dict[str, Any]:
-    """What the file says. Raises SightlineError with one line when it is no mapping."""
+    """Return the settings file's content. Raises SightlineError if it is no mapping."""
     path = config_file()
     try:
-        found = yaml.safe_load(path.read_text()) if path.is_file() else None
+        content = yaml.safe_load(path.read_text()) if path.is_file() else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise SightlineError(f"{path} is not YAML{where}") from error
+        position = f", line {mark.line + 1}" if mark else ""
+        raise SightlineError(f"{path} is not YAML{position}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SightlineError(f"{path} cannot be read: {error}") from error
-    if found is None:
+    if content is None:
         return {}
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise SightlineError(f"{path} is not a mapping of settings; {_PAGE}")
-    return found
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise SightlineError(f"{path} is not a mapping of settings; {_DOCS_HINT}")
+    return content
 
 
 def group_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a field that is a group of settings."""
+    """Return the model of a field that is a group of settings, else None."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def variable_of(path: Sequence[str]) -> str:
-    """The variable of a place of the model: a setting, or a group as JSON."""
+    """Return the environment variable of a setting, or of a group as JSON, by its path."""
     return PREFIX + "__".join(path).upper()
 
 
 def variables_of(path: Sequence[str], field: FieldInfo) -> list[str]:
-    """The variables that set the field at a place of the model, the one that wins first."""
+    """Return the environment variables that set a field, in order of precedence."""
     alias = field.validation_alias
     names = alias.choices if isinstance(alias, AliasChoices) else [variable_of(path)]
-    return [str(one) for one in names]
+    return [str(name) for name in names]
 
 
 def command(model: type[BaseModel], pairs: Sequence[str]) -> None:
-    """Take `KEY=VALUE` from the command line: `evidence.observations=7`.
+    """Apply `KEY=VALUE` of the command line, such as `evidence.observations=7`.
 
-    Raises SightlineError for an unknown key, and for one without a value.
+    Raises SightlineError for an unknown key and for a missing value.
     """
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -86,13 +86,13 @@ def command(model: type[BaseModel], pairs: Sequence[str]) -> None:
 
 
 def _variable(model: type[BaseModel], key: str) -> str:
-    """The variable that says the same as a key of the command line."""
+    """Return the environment variable of a key of the command line. Raises SightlineError."""
     group: type[BaseModel] | None = model
     parts = key.split(".")
     for part in parts:
         field = group.model_fields.get(part) if group else None
         if field is None:
-            raise SightlineError(f"unknown setting {key}; {_PAGE}")
+            raise SightlineError(f"unknown setting {key}; {_DOCS_HINT}")
         group = group_of(field)
     if group is not None:
         example = f"{key}.{next(iter(group.model_fields))}"
@@ -101,9 +101,9 @@ def _variable(model: type[BaseModel], key: str) -> str:
 
 
 def refuse_unknown_variables(model: type[BaseModel]) -> None:
-    """Raises SightlineError for a variable that begins as ours and names no setting."""
-    known = {variable_of((name,)) for name in model.model_fields}
+    """Raise SightlineError for an environment variable of ours that names no setting."""
+    variables = {variable_of((name,)) for name in model.model_fields}
     for name in os.environ:
         upper = name.upper()
-        if upper.startswith(PREFIX) and upper.split("__")[0] not in known:
-            raise SightlineError(f"unknown setting {name} in the environment; {_PAGE}")
+        if upper.startswith(PREFIX) and upper.split("__")[0] not in variables:
+            raise SightlineError(f"unknown setting {name} in the environment; {_DOCS_HINT}")
