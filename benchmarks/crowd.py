@@ -18,7 +18,8 @@ from scipy.optimize import brentq
 from scipy.stats import binom
 
 from benchmarks.portraits import Portraits
-from processors.match.decide import Candidate, Choice, Rules, decide
+from processors.match.candidates import Candidate
+from processors.match.decision.identification import Choice, Rules, decide
 from sightline.identity.calibration import Calibration, builtin
 from sightline.identity.evidence import Evidence, Shot
 from sightline.identity.scale import Scale

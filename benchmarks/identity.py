@@ -22,7 +22,8 @@ from scipy.stats import binom
 from benchmarks import crowd
 from benchmarks.portraits import ORL, Portraits, orl_portraits, packs
 from ops.calibration.fit import calibrate
-from processors.match.decide import Candidate, Choice, Rules, decide
+from processors.match.candidates import Candidate
+from processors.match.decision.identification import Choice, Rules, decide
 from sightline.identity.calibration import Calibration
 from sightline.identity.evidence import Shot, Vector, combine, mean_of, score_of
 from sightline.identity.scale import Scale

@@ -20,8 +20,9 @@ from rich.table import Table
 
 from benchmarks.crowd_numbers import PACK, SAME_PERSON_COSINE, BruteForce, Crowd, Vectors, record
 from benchmarks.match_postgres import measure_postgres
-from processors.match.decide import Candidate, Choice, Decision, Rules, decide
-from processors.match.gallery import NEAREST, Gallery
+from processors.match.candidates import MAX_CANDIDATES, Candidate
+from processors.match.decision.identification import Choice, Decision, Rules, decide
+from processors.match.index.gallery import Gallery
 from sightline.identity.calibration import builtin
 from sightline.identity.evidence import Evidence
 from sightline.identity.scale import Scale
@@ -103,7 +104,7 @@ def measure(crowd: Crowd, query_count: int) -> Measured:
     for part in np.array_split(queries, _ROUNDS):  # in turns: what else runs disturbs all alike
         ours += _timed(lambda query: _decided(gallery, query, scale), part)
         brute += _timed(lambda query: _brute_force(plain, query, scale), part)
-        cosine += _timed(lambda query: plain.templates(query, NEAREST), part)
+        cosine += _timed(lambda query: plain.templates(query, MAX_CANDIDATES), part)
     recall, second = _recall(gallery, plain, queries)
     return Measured(
         crowd=crowd,
@@ -157,7 +158,7 @@ def _decided(gallery: Gallery, query: Vectors, scale: Scale) -> Decision:
 
 
 def _brute_force(plain: BruteForce, query: Vectors, scale: Scale) -> Decision:
-    people = plain.search(query, NEAREST)
+    people = plain.search(query, MAX_CANDIDATES)
     return _decide([Candidate(str(number), score) for number, score in people], query, scale)
 
 

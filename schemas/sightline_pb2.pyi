@@ -7,6 +7,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class EvidenceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EVIDENCE_KIND_FACE: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_BODY: _ClassVar[EvidenceKind]
+EVIDENCE_KIND_FACE: EvidenceKind
+EVIDENCE_KIND_BODY: EvidenceKind
+
 class Position(_message.Message):
     __slots__ = ("topic", "partition", "offset")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
@@ -230,18 +237,20 @@ class Snapshot(_message.Message):
     def __init__(self, track_id: _Optional[str] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., captured_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., jpeg: _Optional[bytes] = ..., quality: _Optional[float] = ...) -> None: ...
 
 class Template(_message.Message):
-    __slots__ = ("template_id", "pack", "vector", "quality", "track_id")
+    __slots__ = ("template_id", "pack", "vector", "quality", "track_id", "kind")
     TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
     PACK_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     template_id: str
     pack: str
     vector: bytes
     quality: float
     track_id: str
-    def __init__(self, template_id: _Optional[str] = ..., pack: _Optional[str] = ..., vector: _Optional[bytes] = ..., quality: _Optional[float] = ..., track_id: _Optional[str] = ...) -> None: ...
+    kind: EvidenceKind
+    def __init__(self, template_id: _Optional[str] = ..., pack: _Optional[str] = ..., vector: _Optional[bytes] = ..., quality: _Optional[float] = ..., track_id: _Optional[str] = ..., kind: _Optional[_Union[EvidenceKind, str]] = ...) -> None: ...
 
 class GalleryPerson(_message.Message):
     __slots__ = ("person_id", "name", "status", "is_authorized", "templates", "revision")
@@ -324,7 +333,7 @@ class PersonCorrection(_message.Message):
     def __init__(self, global_id: _Optional[int] = ..., merged_into: _Optional[int] = ..., not_same: _Optional[_Iterable[int]] = ..., named: _Optional[bool] = ..., forgotten: _Optional[bool] = ..., erased: _Optional[bool] = ..., erased_tracks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sighting(_message.Message):
-    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again")
+    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again", "evidence_kind")
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATUS_UNSPECIFIED: _ClassVar[Sighting.Status]
@@ -374,6 +383,7 @@ class Sighting(_message.Message):
     CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     OBSERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     AGAIN_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_KIND_FIELD_NUMBER: _ClassVar[int]
     sighting_id: str
     status: Sighting.Status
     track_id: str
@@ -411,7 +421,8 @@ class Sighting(_message.Message):
     calibration: str
     observation_id: str
     again: bool
-    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ..., again: _Optional[bool] = ...) -> None: ...
+    evidence_kind: EvidenceKind
+    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ..., again: _Optional[bool] = ..., evidence_kind: _Optional[_Union[EvidenceKind, str]] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
     __slots__ = ("source", "key", "value", "service", "reason", "detail", "failed_at_us", "stack", "headers", "timestamp_ms", "run")

@@ -15,7 +15,7 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 
 ALL = Path(__file__).parent.parent / "schemas" / "golden"
-FOLDER = ALL / "v4"
+FOLDER = ALL / "v5"
 
 _AT = 1_760_000_000_000_000
 _EVENT = ids.motion_event_id("door", _AT)
@@ -28,8 +28,9 @@ _QUALITY = pb.FaceQuality(
     size_px=64, sharpness=0.75, frontality=0.875, detector_score=0.9375, overall=0.8125
 )
 _TEMPLATE = pb.Template(
-    template_id=_PERSON, pack="buffalo_l", vector=_VECTOR, quality=0.75, track_id=_TRACK
-)
+    template_id=_PERSON, pack="buffalo_l", vector=_VECTOR, quality=0.75, track_id=_TRACK,
+    kind=pb.EVIDENCE_KIND_BODY,
+)  # fmt: skip
 
 _OBSERVATION = pb.FaceObservation(
     observation_id=ids.observation_id(_TRACK, _AT),
@@ -89,6 +90,7 @@ _SIGHTING = pb.Sighting(
     calibration="buffalo_l",
     observation_id=ids.observation_id(_TRACK, _AT),
     again=True,
+    evidence_kind=pb.EVIDENCE_KIND_BODY,
 )
 
 MESSAGES: dict[str, Message] = {

@@ -12,11 +12,13 @@ from uuid import UUID
 import numpy as np
 from confluent_kafka import Producer
 
-from processors.match.decide import Rules
-from processors.match.known import Known
-from processors.match.overlay import Touched
-from processors.match.state import SiteState, load
-from processors.match.step import step
+from processors.match.decision.identification import Rules
+from processors.match.index.gallery import Gallery
+from processors.match.index.unknown_person_index import UnknownPersonIndex
+from processors.match.reference.identity_corrections import Affected
+from processors.match.reference.reference_data import ReferenceData
+from processors.match.site_matcher import SiteMatcher
+from processors.match.state.site_state import SiteState, load
 from processors.match.vectors import bytes_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
@@ -73,49 +75,68 @@ class NumbersScale:
     """A calibration that says the same whatever the gallery's size."""
 
     supported = 1e-9
+    agree = 0.44
 
     def scale(self, people: int, wanted_rate: float) -> Scale:
         """Three shots name at .50, two at .55, one at .60."""
-        return Scale((0.60, 0.55, 0.50), 0.44, 0.05, 0.05, 0.44, "numbers", wanted_rate, people)
+        return Scale(
+            (0.60, 0.55, 0.50), 0.44, 0.05, 0.05, self.agree, "numbers", wanted_rate, people
+        )
 
 
 class Site:
-    """A site and what it knows, with all that was said; no broker."""
+    """Site with its reference data and all sightings so far; no broker."""
 
     def __init__(self, *people: pb.GalleryPerson, rules: Rules | None = None) -> None:
-        self.known = Known()
-        self.known.facts._calibrations[PACK] = cast(Calibration, NumbersScale())
+        self.reference = ReferenceData()
+        self.gallery = Gallery(self.reference.enrolled)
+        self.reference.facts._calibrations[PACK] = cast(Calibration, NumbersScale())
         self.rules = rules or Rules()
-        self.state = SiteState("site", self.known)
+        self._attach(SiteState("site", self.reference))
         self.changelog: dict[bytes, bytes] = {}
         self.said: list[pb.Sighting] = []
         self.offset = 0
-        self.settled = 10**9  # everything was committed at once
+        self.redelivered_from = 10**9  # everything was committed at once
         for person in people:
             self.enrol(person)
 
+    def _attach(self, state: SiteState) -> None:
+        self.state = state
+        self.matcher = SiteMatcher(state, self.reference, self.gallery)
+
+    @property
+    def unknown_index(self) -> UnknownPersonIndex:
+        """Index of the site's unknown persons."""
+        return self.matcher.unknown_index
+
     def enrol(self, person: pb.GalleryPerson) -> None:
-        """As when the gallery topic says so."""
-        self.known.gallery.put(person)
-        self.state.strangers.refresh(Touched(frozenset({ids.global_id(person.person_id)})))
+        """Apply a record of the topic `gallery`."""
+        self.gallery.put(person)
+        self._refresh(Affected(frozenset({ids.global_id(person.person_id)})))
 
     def leave(self, person_id: str) -> None:
-        """As when the gallery topic has a tombstone."""
-        self.known.gallery.remove(person_id)
-        self.state.strangers.refresh(Touched(frozenset({ids.global_id(person_id)})))
+        """Apply a tombstone of the topic `gallery`."""
+        self.gallery.remove(person_id)
+        self._refresh(Affected(frozenset({ids.global_id(person_id)})))
 
     def tell(self, key: str, fact: pb.Fact | None) -> None:
-        """As when the topic `facts` has a record."""
+        """Apply a record of the topic `facts`."""
         value = None if fact is None else fact.SerializeToString()
-        self.state.strangers.refresh(self.known.facts.put(key.encode(), value))
+        self._refresh(self.reference.facts.put(key.encode(), value))
+
+    def _refresh(self, affected: Affected) -> None:
+        self.state.unknown_persons.refresh(affected)
 
     def take(self, *events: pb.FaceEvent, stored: bool | None = None) -> list[pb.Sighting]:
-        """Process events; what they led to. `stored`: it dies, with the state stored or not."""
-        said: list[pb.Sighting] = []
+        """Process events and return their sightings.
+
+        `stored`: the process dies, with the state stored or not.
+        """
+        sightings: list[pb.Sighting] = []
         for event in events:
-            done = step(event, self.state, self.known, self.rules, settled=self.settled)
-            said += done.sightings
-            for key, value in done.changes.records("site"):
+            step = self.matcher.decide(event, self.rules, redelivered_from=self.redelivered_from)
+            sightings += step.sightings
+            for key, value in step.changes.records("site"):
                 if stored is False:
                     break
                 if value is None:
@@ -125,24 +146,24 @@ class Site:
             if stored is not None:
                 continue
             self.offset += 1
-            self.state.apply(done.changes)
+            self.state.apply(step.changes)
             inner = event.observation if event.HasField("observation") else event.track_ended
             self.state.touch(inner.track_id, self.offset)
-        self.said += said
-        for one in said:
-            decode(pb.Sighting, one.SerializeToString())
-        return said
+        self.said += sightings
+        for sighting in sightings:
+            decode(pb.Sighting, sighting.SerializeToString())
+        return sightings
 
     def restart(self) -> None:
-        """Forget all but the changelog."""
-        sites = load(self.changelog.items(), self.known)
-        self.state = sites.get("site") or SiteState("site", self.known)
+        """Restore the site from its changelog alone."""
+        sites = load(self.changelog.items(), self.reference)
+        self._attach(sites.get("site") or SiteState("site", self.reference))
 
     def last(self, walk: "Walk") -> pb.Sighting:
-        """The latest word on a track."""
-        found = last_of(self.said, walk)
-        assert found is not None
-        return found
+        """Return the latest sighting of a track."""
+        sighting = last_of(self.said, walk)
+        assert sighting is not None
+        return sighting
 
 
 class Walk:
@@ -264,10 +285,10 @@ def sightings(settings: Settings, *sites: str) -> list[pb.Sighting]:
     ]
 
 
-def last_of(found: Sequence[pb.Sighting], walk: Walk) -> pb.Sighting | None:
+def last_of(sightings: Sequence[pb.Sighting], walk: Walk) -> pb.Sighting | None:
     """The latest word on a track."""
-    mine = [one for one in found if one.track_id == walk.track_id]
-    return mine[-1] if mine else None
+    of_track = [sighting for sighting in sightings if sighting.track_id == walk.track_id]
+    return of_track[-1] if of_track else None
 
 
 def said(stack: Settings, walk: Walk, seconds: float = 40.0) -> pb.Sighting:
@@ -277,9 +298,9 @@ def said(stack: Settings, walk: Walk, seconds: float = 40.0) -> pb.Sighting:
         last = last_of(sightings(stack, walk.site), walk)
         return last if last is not None and last.status == pb.Sighting.ENDED else None
 
-    found = eventually(ended, seconds, f"the end of {walk.track_id}")
-    assert found is not None
-    return found
+    sighting = eventually(ended, seconds, f"the end of {walk.track_id}")
+    assert sighting is not None
+    return sighting
 
 
 class Worker:
@@ -323,9 +344,9 @@ class Worker:
 @contextmanager
 def worker(settings: Settings, folder: Path, **environ: str) -> Iterator[Worker]:
     """A matcher that is stopped at the end."""
-    one = Worker(settings.home, folder / "match.log", **environ)
+    process = Worker(settings.home, folder / "match.log", **environ)
     try:
-        yield one
+        yield process
     finally:
-        if one.process.poll() is None:
-            one.kill()
+        if process.process.poll() is None:
+            process.kill()

@@ -1,13 +1,13 @@
-"""How likely strangers reach a score: the tail beyond what was measured.
+"""Tail of non-mated scores beyond the measured range: the probability of a high score.
 
-The model is the beta distribution on [-1, 1]. It is what the cosine of two random directions
-follows exactly: in d dimensions 1 - x over 2 is Beta((d - 1) / 2, (d - 1) / 2), and with a mean
-direction that all faces share it is skewed, which two parameters follow. By von Mises' condition
+The model is the beta distribution on [-1, 1]. The cosine x of two random directions follows it
+exactly: in d dimensions (1 - x) / 2 is Beta((d - 1) / 2, (d - 1) / 2), and with a mean direction
+that all faces share it is skewed, which two parameters follow. By von Mises' condition
 its upper tail is in the domain of attraction of the generalised Pareto distribution with the
 shape -1 / alpha and the end point 1, which no cosine passes. (de Haan and Ferreira, Extreme Value
 Theory, 2006, theorem 1.1.8.)
 
-Why not a generalised Pareto distribution fitted to the highest scores: at rates that can be
+A generalised Pareto distribution fitted to the highest scores is worse: at rates that can be
 measured it is far from this limit. Measured on the ORL portraits with MobileFaceNet, single shots
 against three photos, thresholds for a rate of 1e-3 among 15 people: .49 is needed. The beta
 distribution says .500 from 40 people, and from 30 random tens of them .489, give or take .036. A
@@ -29,28 +29,29 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """One distribution of scores, or several at once: (n,) each."""
+    """Distributions of non-mated scores, parameters (n,) each."""
 
     alpha: Doubles
-    """Of (1 - score) / 2: the power with which strangers become rare towards the score 1."""
+    """First parameter of (1 - score) / 2: the power with which scores become rare towards 1."""
     beta: Doubles
+    """Second parameter of (1 - score) / 2."""
 
     @property
     def shape(self) -> Doubles:
-        """Of the generalised Pareto distribution that the tail comes to."""
+        """Shapes (n,) of the generalised Pareto distributions that the tails come to."""
         return -1.0 / self.alpha
 
     def score(self, rate: Doubles) -> Doubles:
-        """(n, m): the scores that are reached at m rates."""
+        """Return the scores (n, m) that are reached at rates (m,) or (n, m)."""
         return np.asarray(1 - 2 * betaincinv(self.alpha[:, None], self.beta[:, None], rate))
 
     def rate(self, score: Doubles) -> Doubles:
-        """(n, m): how often m scores are reached."""
+        """Return the rates (n, m) at which scores (m,) or (n, m) are reached."""
         return np.asarray(betainc(self.alpha[:, None], self.beta[:, None], (1 - score) / 2))
 
 
 def tail_of(mean: Doubles, variance: Doubles) -> Tail:
-    """The tail of scores with this mean and variance, (n,) each, by the method of moments."""
+    """Fit tails to means (n,) and variances (n,) of scores, by the method of moments."""
     middle = (1 - mean) / 2
     concentration = middle * (1 - middle) / (variance / 4) - 1
     return Tail(middle * concentration, (1 - middle) * concentration)

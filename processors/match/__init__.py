@@ -1,1 +1,1 @@
-"""Matching: who a track is, against the enrolled people and the strangers that a site has met."""
+"""Matching: face observations of a site in, sightings of its people out."""

@@ -1,10 +1,10 @@
-"""A pack's measured curve, and the scale that follows from it.
+"""Calibration of a pack: its measured curves, and the scale that follows from them.
 
-Two curves are kept for each number of shots and photos: the score that a stranger reaches
-against one person at a rate, as estimated, and a cautious bound of it (`fit` says how). Decisions
-go by the bound. A wanted rate of f for a track searched among N people leaves f/N for each of the
-N comparisons, whatever the gallery's people look like (union bound), so a growing gallery never
-raises the rate of false names.
+It has two curves for each number of observations and photos: the score that a non-mated track
+reaches against one person at a rate, as estimated, and a cautious bound of it (`fit` says how).
+Decisions go by the bound. A target rate of f for a track searched among N people leaves f/N for
+each of the N comparisons, whatever the gallery's people look like (union bound), so a growing
+gallery never raises the rate of false names.
 """
 
 import math
@@ -19,17 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sightline.identity.scale import Scale
 
 NEWCOMER_SHOTS = 3
-"""The number of shots that the threshold for newcomers is taken at."""
+"""Number of observations that the threshold for new unknown persons is taken at."""
 
-_STRANGERS_NEAR = 0.1
-"""So many of the strangers come near to somebody, however large the gallery, and are told to be
-new when their track ends; the others at once."""
+_NEAR_RATE = 0.1
+"""Rate of new people who are near to a candidate, however large the gallery: they get an id when
+their track ends, the others at once."""
 
-_LEAD_TIMES = {"dlib": 4.0}
-"""How many times the measured lead a name takes, by pack, where one group of people looks more
-alike to it than the measured portraits show. Of 134 East Asian singers, half of them enrolled, dlib
-names the others at 5 to 15% by the measured lead and at 0 to 0.4% by four times as much, where 0.1%
-is wanted; it then names hardly any of the enrolled ones, since it cannot tell them apart."""
+_LEAD_FACTORS = {"dlib": 4.0}
+"""Multiple of the measured lead that a name takes, by pack, where one group of people looks more
+alike to the pack than the measured portraits show. Of 134 East Asian singers, half of them
+enrolled, dlib names the others at 5 to 15% by the measured lead and at 0 to 0.4% by four times as
+much, where 0.1% is wanted; it then names hardly any of the enrolled ones, since it cannot tell
+them apart."""
 
 Count = Annotated[int, Field(ge=1)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
@@ -41,49 +42,49 @@ class _Checked(BaseModel):
 
 
 class Impostors(_Checked):
-    """Tracks of so many shots against different people enrolled with so many photos."""
+    """Non-mated scores: tracks against different people, by observations and photos."""
 
     shots: Count
     photos: Count
     people: Count
     pairs: Count
-    """Of different people: what has been measured ends at one in so many."""
+    """Pairs of different people: no rate below one in so many has been measured."""
     comparisons: Count
     shape: Annotated[float, Field(le=0.0)]
-    """Of the generalised Pareto distribution that the tail comes to at its end, the score 1."""
+    """Shape of the generalised Pareto distribution that the tail comes to at the score 1."""
     counted: tuple[Cosine, ...]
-    """The score that was reached at the first of the rates, as far as there were pairs."""
+    """Scores that were reached at the first of the rates, as far as there were pairs."""
     estimate: tuple[Cosine, ...]
-    """The score that is reached at each of the rates, extrapolated where none was counted."""
+    """Score that is reached at each of the rates, extrapolated where none was counted."""
     bound: tuple[Cosine, ...]
-    """The one that it is at most, with the calibration's confidence."""
+    """Upper bound of each estimate, with the calibration's confidence."""
     supported: Rate
-    """The smallest rate that is promised."""
+    """Smallest rate that is promised."""
 
 
 class Genuine(_Checked):
-    """Tracks of so many shots against the same person, enrolled with so many other photos."""
+    """Mated scores: tracks against the same person's other photos, by observations and photos."""
 
     shots: Count
     photos: Count
     people: Count
     tracks: Count
     scores: tuple[Cosine, ...]
-    """Below each of them are so many of the tracks as `levels` says."""
+    """Scores below which the shares of the tracks are that `levels` has."""
     low: tuple[Cosine, ...]
-    """What they are at least, with the calibration's confidence."""
+    """Lower bound of each score, with the calibration's confidence."""
 
 
 class Calibration(_Checked):
-    """What was measured of a pack."""
+    """Measurement of a pack."""
 
     version: Literal[1] = 1
     id: Annotated[str, Field(min_length=1, max_length=100)]
     pack: Annotated[str, Field(min_length=1, max_length=200)]
     measured: bool = True
-    """False: taken from another embedder, because nobody has measured this one."""
+    """False: taken from another embedder, because this one has not been measured."""
     source: str
-    """Where the portraits are from."""
+    """Source of the portraits."""
     people: Count
     portraits: Count
     confidence: Rate
@@ -94,12 +95,12 @@ class Calibration(_Checked):
     impostors: Annotated[tuple[Impostors, ...], Field(min_length=1)]
     genuine: Annotated[tuple[Genuine, ...], Field(min_length=1)]
     newcomer: Cosine
-    """Few of the known people's tracks of three shots are below."""
+    """Score that few of the mated tracks of three observations are below."""
     lead: Annotated[float, Field(gt=0.0, le=1.0)]
     agree: Cosine
 
     def __hash__(self) -> int:
-        """Cheap, because the matcher asks for a scale for every event."""
+        """Hash by id and pack alone: the matcher looks up a scale for every event."""
         return hash((self.id, self.pack))
 
     @model_validator(mode="after")
@@ -108,19 +109,19 @@ class Calibration(_Checked):
             raise ValueError("the rates do not fall")
         if len(self.levels) < 2 or any(a >= b for a, b in pairwise(self.levels)):
             raise ValueError("the levels do not rise")
-        for one in self.impostors:
-            if not len(one.estimate) == len(one.bound) == len(self.rates):
+        for curve in self.impostors:
+            if not len(curve.estimate) == len(curve.bound) == len(self.rates):
                 raise ValueError("not one score for each rate")
-            if len(one.counted) > len(self.rates) or not _rises(one.counted):
+            if len(curve.counted) > len(self.rates) or not _rises(curve.counted):
                 raise ValueError("what was counted does not fit the rates")
-            if not (_rises(one.estimate) and _rises(one.bound)):
+            if not (_rises(curve.estimate) and _rises(curve.bound)):
                 raise ValueError("a lower rate needs no lower score")
-            if any(low > high for low, high in zip(one.estimate, one.bound, strict=True)):
+            if any(low > high for low, high in zip(curve.estimate, curve.bound, strict=True)):
                 raise ValueError("a bound is below its estimate")
-        for other in self.genuine:
-            if not len(other.scores) == len(other.low) == len(self.levels):
+        for mated in self.genuine:
+            if not len(mated.scores) == len(mated.low) == len(self.levels):
                 raise ValueError("not one score for each level")
-            if not (_rises(other.scores) and _rises(other.low)):
+            if not (_rises(mated.scores) and _rises(mated.low)):
                 raise ValueError("the scores of a person's own tracks do not rise with the level")
         if 1 not in self.shots:
             raise ValueError("nothing was measured of single shots")
@@ -128,31 +129,33 @@ class Calibration(_Checked):
 
     @property
     def name_lead(self) -> float:
-        """Cosine by which the second best person has to be behind for a name."""
-        return self.lead * _LEAD_TIMES.get(self.pack, 1.0)
+        """Difference of scores by which the second best candidate has to be behind for a name."""
+        return self.lead * _LEAD_FACTORS.get(self.pack, 1.0)
 
     @property
     def shots(self) -> list[int]:
-        """The numbers of shots that were measured."""
-        return sorted({one.shots for one in self.impostors})
+        """Numbers of observations that were measured."""
+        return sorted({curve.shots for curve in self.impostors})
 
     @property
     def supported(self) -> float:
-        """The smallest rate for one comparison that is promised for any number of shots."""
-        return max(one.supported for one in self.impostors)
+        """Smallest rate for one comparison that is promised for any number of observations."""
+        return max(curve.supported for curve in self.impostors)
 
     def scale(self, people: int, wanted_rate: float) -> Scale:
-        """The scale for a search among so many people. Cheap.
+        """Return the scale for a search among a number of people; it is cached.
 
-        Thresholds never fall with the number of people. Raises ValueError for a rate that is
-        none.
+        Thresholds never fall with the number of people.
+
+        Raises:
+            ValueError: A rate that is not between 0 and 1.
         """
         if not 0.0 < wanted_rate < 1.0:
             raise ValueError(f"{wanted_rate} is no rate")
         return _scale(self, max(people, 1), wanted_rate)
 
     def refusal(self, people: int, wanted_rate: float) -> str | None:
-        """Why a rate cannot be promised, or None."""
+        """Return the reason why a rate cannot be promised; None where it can."""
         rate = wanted_rate / max(people, 1)
         if rate >= self.supported:
             return None
@@ -163,36 +166,41 @@ class Calibration(_Checked):
         )
 
     def threshold(self, shots: int, rate: float) -> float:
-        """The score for a name from so many shots at a rate for one comparison.
+        """Return the score for a name, by observations and the rate for one comparison.
 
-        The highest of those for one photo and for several, and of the measured numbers of shots
-        next to this one. Infinite for a rate that is not promised.
+        It is the highest of those for one photo and for several, and of the measured numbers of
+        observations next to this one. Infinite for a rate that is not promised.
         """
-        curves = self._near(shots)
-        if any(rate < one.supported for one in curves):
+        curves = self._curves_for(shots)
+        if any(rate < curve.supported for curve in curves):
             return math.inf
-        return max(self._at(rate, one.bound) for one in curves)
+        return max(self._at(rate, curve.bound) for curve in curves)
 
     def reached(self, shots: int, rate: float) -> float:
-        """The score that a stranger's track of so many shots is estimated to reach at a rate."""
-        return max(self._at(rate, one.estimate) for one in self._near(shots))
+        """Return the estimated score that a non-mated track reaches at a rate."""
+        return max(self._at(rate, curve.estimate) for curve in self._curves_for(shots))
 
-    def _near(self, shots: int) -> list[Impostors]:
-        below = [one for one in self.shots if one <= shots]
-        above = [one for one in self.shots if one >= shots]
-        near = {below[-1], above[0] if above else below[-1]}
-        return [one for one in self.impostors if one.shots in near]
+    def _curves_for(self, shots: int) -> list[Impostors]:
+        """Return the curves of the measured numbers of observations next to a number."""
+        below = [number for number in self.shots if number <= shots]
+        above = [number for number in self.shots if number >= shots]
+        next_to = {below[-1], above[0] if above else below[-1]}
+        return [curve for curve in self.impostors if curve.shots in next_to]
 
     def _at(self, rate: float, scores: tuple[float, ...]) -> float:
         return float(np.interp(-math.log(rate), -np.log(self.rates), scores))
 
     def to_json(self) -> str:
-        """As it is stored and published."""
+        """Return the JSON that is stored and published."""
         return self.model_dump_json()
 
     @classmethod
     def from_json(cls, text: str) -> "Calibration":
-        """Raises ValueError for what is none."""
+        """Parse a calibration.
+
+        Raises:
+            ValueError: Not a consistent calibration.
+        """
         return cls.model_validate_json(text)
 
 
@@ -201,9 +209,10 @@ def _scale(calibration: Calibration, people: int, wanted_rate: float) -> Scale:
     rate = wanted_rate / people
     shots = range(1, calibration.shots[-1] + 1)
     names = tuple(calibration.threshold(number, rate) for number in shots)
-    # Somebody is always near in a large gallery: what is near moves with it. As low as most
-    # strangers allow, so that a known person's poor track does not become a second person.
-    near = calibration.reached(NEWCOMER_SHOTS, _STRANGERS_NEAR / people)
+    # In a large gallery every face is near to some candidate, so the limit moves with its size.
+    # It is as low as most new people allow, so that a known person's poor track does not become
+    # a second person.
+    near = calibration.reached(NEWCOMER_SHOTS, _NEAR_RATE / people)
     return Scale(
         names=names,
         newcomer=min(max(calibration.newcomer, near), min(names) - calibration.lead),
@@ -221,12 +230,12 @@ def _rises(scores: tuple[float, ...]) -> bool:
 
 
 _MEASURED = {"mobilefacenet_128-e72a5710": "mobilefacenet_128", "dlib": "dlib"}
-"""Packs whose calibration comes along: their weights are known by their hash."""
+"""Files of calibrations by pack, whose id has the hash of its weights."""
 
 
 @lru_cache(maxsize=64)
 def builtin(pack: str) -> Calibration:
-    """The calibration that a pack brings; the most careful one for a pack never measured."""
+    """Return the built-in calibration of a pack; the most careful one for an unmeasured pack."""
     name = _MEASURED.get(pack, "unknown")
     if pack.startswith(("buffalo_l", "w600k_r50")):
         name = "buffalo_l"

@@ -1,7 +1,12 @@
-"""What the shots of a track say together, and how that is scored against a person."""
+"""Evidence of a track: observations of one kind combined into a template, and its score.
+
+Evidence has a kind. Faces are the one kind that is observed today; vectors of two kinds are never
+compared, as vectors of two model packs are not.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,45 +14,66 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float32]
 """(d,), unit length."""
 
-_LEAST_WEIGHT = 0.05
-"""Even the worst of the shots that were taken says something."""
+_MIN_WEIGHT = 0.05
+"""Weight of the worst observation: whatever passed the quality check still counts."""
+
+
+class EvidenceKind(IntEnum):
+    """Part of a person that evidence is made of; numbers as in the message `EvidenceKind`."""
+
+    FACE = 0
+    BODY = 1  # for re-identification; no stage produces it yet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """One shot of a face."""
+    """An observation of a track in one frame."""
 
     id: str
     vector: Vector
     quality: float  # 0 to 1
+    kind: EvidenceKind = EvidenceKind.FACE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What the shots of a track say together."""
+    """The agreeing observations of a track as one template."""
 
     template: Vector
-    shots: tuple[str, ...]  # ids of those that agree, sorted
+    shots: tuple[str, ...]  # ids of the observations that agree, sorted
     best: str  # id of the best of them
+    kind: EvidenceKind = EvidenceKind.FACE
 
     @property
     def count(self) -> int:
-        """How many shots agree."""
+        """Number of agreeing observations."""
         return len(self.shots)
 
 
 def combine(shots: Sequence[Shot], agree: float) -> Evidence:
-    """The evidence of one or more shots; those under a cosine of `agree` to the rest are left out.
+    """Combine one or more observations of one kind into the evidence of their track.
 
-    The order of the shots does not matter.
+    The template is the quality-weighted mean of the largest group of observations that agree with
+    each other, scaled to unit length. The order of the observations does not matter.
+
+    Args:
+        shots: Observations with vectors of the same dimension.
+        agree: Lowest cosine between two observations that agree.
+
+    Raises:
+        ValueError: Observations of more than one kind.
     """
+    kinds = {shot.kind for shot in shots}
+    if len(kinds) > 1:
+        raise ValueError(f"evidence of {len(kinds)} kinds cannot be combined")
     ordered = sorted(shots, key=lambda shot: shot.id)
     vectors = np.stack([shot.vector for shot in ordered]).astype(np.float32)
-    weights = np.array([max(shot.quality, _LEAST_WEIGHT) for shot in ordered], np.float32)
+    weights = np.array([max(shot.quality, _MIN_WEIGHT) for shot in ordered], np.float32)
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, 1.0)
     agreeing = cosines >= agree
-    # The shot that most of the evidence agrees with; among equals, the one most alike to all.
+    # The centre is the observation that most of the evidence agrees with; among equals, the
+    # observation most alike to all others.
     support = (agreeing @ weights) * len(ordered) + cosines @ weights / weights.sum()
     chosen = np.flatnonzero(agreeing[int(np.argmax(support))])
     total = weights[chosen] @ vectors[chosen]
@@ -56,16 +82,20 @@ def combine(shots: Sequence[Shot], agree: float) -> Evidence:
         template=np.asarray(total / np.linalg.norm(total), np.float32),
         shots=tuple(ordered[index].id for index in chosen),
         best=ordered[best].id,
+        kind=ordered[best].kind,
     )
 
 
 def score_of(vector: Vector, templates: Sequence[Vector], mean: Vector) -> float:
-    """Half the cosine to the best of a person's templates, half that to their mean."""
-    return (max(float(one @ vector) for one in templates) + float(mean @ vector)) / 2
+    """Score a vector (d,) against a person's templates (d,) and their unit mean (d,), -1 to 1.
+
+    Half of the score is the cosine to the best template, half the cosine to the mean.
+    """
+    return (max(float(template @ vector) for template in templates) + float(mean @ vector)) / 2
 
 
 def mean_of(templates: Sequence[Vector]) -> Vector:
-    """The mean of templates as a vector of unit length; the first where they cancel out."""
+    """Return the unit mean (d,) of templates (d,); the first template where they cancel out."""
     total = np.sum(templates, axis=0, dtype=np.float32)
     length = float(np.linalg.norm(total))
     return np.asarray(total / length if length > 1e-6 else templates[0], np.float32)

@@ -1,4 +1,4 @@
-"""The scores of one pack, for one size of gallery and one wanted rate of false names."""
+"""Scale of a pack's scores, for one size of gallery and one target rate of false names."""
 
 import math
 from dataclasses import dataclass
@@ -6,31 +6,36 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the scores of a track mean. No heavy imports: the matcher reads it."""
+    """Meaning of the scores of a track. No heavy imports: the matcher reads it."""
 
     names: tuple[float, ...]
-    """Thresholds for a name, of a track of 1, 2, 3, ... agreeing shots; the last holds for more.
-    Infinity where the calibration cannot promise the wanted rate."""
+    """Thresholds for a name, of a track of 1, 2, 3, ... agreeing observations; the last holds for
+    more. Infinity where the calibration cannot promise the wanted rate."""
     newcomer: float
-    """Below this against everybody, several good shots mean a person nobody knows."""
+    """Score below which, against every candidate, several good observations are a new person."""
     lead: float
-    """How far the second best person has to be behind."""
+    """Difference of scores by which the second best candidate has to be behind for a name."""
     tie: float
-    """Two scores that differ by less say nothing about who is nearer; at most `lead`."""
+    """Difference below which two scores do not tell which person is nearer; at most `lead`."""
     agree: float
-    """Cosine that two shots of one person have at least."""
+    """Lowest cosine between two observations of one person."""
     calibration: str
-    """Id of the measurement that all this follows from."""
+    """Id of the calibration that the scale follows from."""
     wanted_rate: float
+    """Target rate of false names for one track (FPIR), 0 to 1."""
     people: int
+    """Number of people that are searched."""
 
     def threshold(self, shots: int) -> float:
-        """From here the best person is who it is."""
+        """Return the score from which the best candidate is named, by agreeing observations."""
         return self.names[min(shots, len(self.names)) - 1]
 
     def confidence(self, score: float, shots: int) -> float:
-        """0 to 1, growing with the score: 0.5 half way to the threshold from `newcomer`, 0.9 at
-        the threshold."""
+        """Return the confidence of a score, 0 to 1, which grows with it.
+
+        It is 0.5 half way from `newcomer` to the threshold, 0.9 at the threshold, and 0 where no
+        score is enough for a name.
+        """
         threshold = self.threshold(shots)
         if not math.isfinite(threshold):
             return 0.0

@@ -110,7 +110,7 @@ class Pool:
 
     def scale(self, count: int) -> None:
         """Have so many; those too many are stopped, as when a pool is made smaller."""
-        for place in [one for one in self.workers if one > count]:
+        for place in [place for place in self.workers if place > count]:
             self.workers.pop(place).stop()
         for place in range(1, count + 1):
             if place not in self.workers:
@@ -122,8 +122,8 @@ class Pool:
 
     def end(self) -> None:
         """Kill what is left."""
-        for one in self.workers.values():
-            one.kill()
+        for worker in self.workers.values():
+            worker.kill()
 
 
 class Load:
@@ -187,16 +187,16 @@ def gate(
     died = ""
     try:
         for what in rounds:
-            before = _said(settings)
+            before = _sighting_count(settings)
             load.round()
             began = time.monotonic()
             pool.scale(2 if what in TWO else 1)
-            eventually(lambda: _said(settings) > before, 90)  # noqa: B023 - called at once
+            eventually(lambda: _sighting_count(settings) > before, 90)  # noqa: B023 - called at once
             if died and what not in TWO:
                 back[died].append(time.monotonic() - began)
             # In the middle of it.
             enough = before + chance.randrange(5, 60)
-            eventually(lambda: _said(settings) >= enough, 90)  # noqa: B023
+            eventually(lambda: _sighting_count(settings) >= enough, 90)  # noqa: B023
             died = _hit(settings, pool, what, survived)
         pool.scale(1)
         _in_time(lambda: not _unseen(settings, load), 60)
@@ -223,7 +223,7 @@ def _hit(settings: Settings, pool: Pool, what: str, survived: list[str]) -> str:
         case "freeze":
             # One that is still joining has no place to lose, and would rightly go on.
             eventually(
-                lambda: all("match: ready" in one.log() for one in pool.workers.values()), 90
+                lambda: all("match: ready" in worker.log() for worker in pool.workers.values()), 90
             )
             _wait_for_members(settings, 2)
             first.freeze()
@@ -263,7 +263,7 @@ def _wait_for_members(settings: Settings, count: int) -> None:
     eventually(is_so, 90)
 
 
-def _said(settings: Settings) -> int:
+def _sighting_count(settings: Settings) -> int:
     """How many sightings there are."""
     consumer = Consumer(consumer_config(settings, "gate", "gate"))
     try:
@@ -297,22 +297,24 @@ def _behind(settings: Settings) -> list[str]:
 
 def _unseen(settings: Settings, load: Load) -> list[str]:
     ended = {
-        one.track_id for one in sightings(settings, *load.sites) if one.status == pb.Sighting.ENDED
+        worker.track_id
+        for worker in sightings(settings, *load.sites)
+        if worker.status == pb.Sighting.ENDED
     }
     return [walk.track_id for walk in load.walks if walk.track_id not in ended]
 
 
 def _report(settings: Settings, load: Load, report: Report) -> Report:
     found = sightings(settings, *load.sites)
-    said = Counter((one.sighting_id, one.status) for one in found)
+    said = Counter((worker.sighting_id, worker.status) for worker in found)
     people: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     report.observations = 4 * len(load.walks)
     report.twice = sum(times - 1 for times in said.values())
     report.unseen = _unseen(settings, load)
-    report.ghosts = sorted({one.track_id for one in found} & load.ghosts)
+    report.ghosts = sorted({worker.track_id for worker in found} & load.ghosts)
     report.behind = _behind(settings)
     report.stale = _stale(found)
-    last = {one.track_id: one for one in found if one.status == pb.Sighting.ENDED}
+    last = {worker.track_id: worker for worker in found if worker.status == pb.Sighting.ENDED}
     for walk in load.walks:
         sighting = last.get(walk.track_id)
         if sighting is None:
@@ -338,11 +340,11 @@ def _stale(found: Sequence[pb.Sighting]) -> list[str]:
     Before that last word it may be: what is done again is said again.
     """
     over: dict[str, pb.Sighting.Status] = {}
-    for one in found:
-        if one.status == pb.Sighting.ENDED or (
-            one.track_id in over and one.status != pb.Sighting.CHANGED
+    for worker in found:
+        if worker.status == pb.Sighting.ENDED or (
+            worker.track_id in over and worker.status != pb.Sighting.CHANGED
         ):
-            over[one.track_id] = one.status
+            over[worker.track_id] = worker.status
     return [
         f"{track_id} is {pb.Sighting.Status.Name(status)} after its end"
         for track_id, status in over.items()

@@ -11,7 +11,7 @@ import pytest
 
 from ops.calibration.fit import calibrate
 from ops.demo.portrait_sources import CAST, portrait
-from processors.match.facts import Facts
+from processors.match.reference.facts import Facts
 from schemas.decode import InvalidMessageError
 from schemas.topics import FACTS
 from sightline.identity import calibration_store

@@ -20,19 +20,19 @@ def test_a_stranger_keeps_one_id_over_a_kill_and_on_another_camera(
     with worker(stack, tmp_path) as first:
         met = Walk(8, "match-5", site)
         produce(stack, met.whole())
-        stranger = said(stack, met)
-        assert stranger.global_id == ids.global_id(met.track_id)
-        assert stranger.person_id == ""
+        unknown = said(stack, met)
+        assert unknown.global_id == ids.global_id(met.track_id)
+        assert unknown.person_id == ""
         under_way = Walk(9, "match-5", site)
         produce(stack, [under_way.shot(0), under_way.shot(1)])
         eventually(lambda: last_of(sightings(stack, site), under_way), 30)
         first.kill()
     with worker(stack, tmp_path) as second:
-        again = Walk(8, "match-6", site, at_s=60)
+        returned = Walk(8, "match-6", site, at_s=60)
         other = Walk(10, "match-6", site, at_s=60)
-        produce(stack, [*again.whole(), *other.whole(), under_way.shot(2), under_way.end()])
-        assert said(stack, again).global_id == stranger.global_id
-        assert said(stack, other).global_id not in (0, stranger.global_id)
+        produce(stack, [*returned.whole(), *other.whole(), under_way.shot(2), under_way.end()])
+        assert said(stack, returned).global_id == unknown.global_id
+        assert said(stack, other).global_id not in (0, unknown.global_id)
         # Two of its three shots came back from the changelog.
         assert said(stack, under_way).shots == 3
         assert second.stop() == 0, second.log()

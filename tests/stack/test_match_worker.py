@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 @pytest.fixture(scope="module")
 def matcher(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     folder = tmp_path_factory.mktemp("match")
-    with worker(stack, folder, SIGHTLINE_LOG_FORMAT="json") as one:
-        yield one
-        assert one.stop() == 0, one.log()
+    with worker(stack, folder, SIGHTLINE_LOG_FORMAT="json") as process:
+        yield process
+        assert process.stop() == 0, process.log()
 
 
 def test_an_enrolled_person_is_named_from_agreeing_shots(stack: Settings, matcher: Worker) -> None:
@@ -52,8 +52,12 @@ def test_an_enrolled_person_is_named_from_agreeing_shots(stack: Settings, matche
     produce(stack, [walk.shot(number, likeness=0.55) for number in range(6)])
 
     def confirmed() -> list[pb.Sighting]:
-        mine = [one for one in sightings(stack, walk.site) if one.track_id == walk.track_id]
-        return [one for one in mine if one.status == pb.Sighting.CONFIRMED]
+        of_track = [
+            sighting
+            for sighting in sightings(stack, walk.site)
+            if sighting.track_id == walk.track_id
+        ]
+        return [sighting for sighting in of_track if sighting.status == pb.Sighting.CONFIRMED]
 
     (sighting,) = eventually(confirmed, 40)
     assert (sighting.name, sighting.person_id) == ("Match Ann", person_id)
@@ -76,11 +80,11 @@ def test_an_enrolled_person_is_named_from_agreeing_shots(stack: Settings, matche
     ended = said(stack, walk)
     assert (ended.name, ended.shots) == ("Match Ann", 6)
     assert ended.confidence >= sighting.confidence
-    order = [one.status for one in sightings(stack, walk.site)]
+    order = [sighting.status for sighting in sightings(stack, walk.site)]
     assert order == [pb.Sighting.PROVISIONAL, pb.Sighting.CONFIRMED, pb.Sighting.ENDED]
 
     lines = [json.loads(line) for line in matcher.log().splitlines() if walk.track_id in line]
-    (line,) = [one for one in lines if one["level"] == "INFO"]
+    (line,) = [line for line in lines if line["level"] == "INFO"]
     assert (line["camera"], line["track"]) == (walk.camera, walk.track_id)
     assert (line["person"], line["topic"]) == (sighting.global_id, FACES.name)
     assert {"partition", "offset", "event"} <= line.keys()
@@ -110,12 +114,14 @@ def test_a_running_matcher_knows_and_forgets_a_person_within_two_seconds(
                 )
                 return began
 
-    stranger = walked()
-    assert stranger.name == ""
+    unknown = walked()
+    assert unknown.name == ""
     live = Walk(2, "match-2-live", site)
     bea = enrol_numbers(stack, "Match Bea", 2)
-    assert seconds_until("known", lambda said: said.name == "Match Bea") < 2
-    before = [one for one in sightings(stack, site) if one.track_id == stranger.track_id]
+    assert seconds_until("known", lambda sighting: sighting.name == "Match Bea") < 2
+    before = [
+        sighting for sighting in sightings(stack, site) if sighting.track_id == unknown.track_id
+    ]
     assert before[-1].name == "Match Bea", "whoever enrols keeps the last minutes"
     produce(stack, [live.shot(0)])
     eventually(lambda: last_of(sightings(stack, site), live), 10)
@@ -125,20 +131,20 @@ def test_a_running_matcher_knows_and_forgets_a_person_within_two_seconds(
         employees.update(cursor, person, Details(status="suspended"))
         employees.publish(cursor, person)
     deliver(stack)
-    assert seconds_until("suspended", lambda said: not said.is_authorized) < 2
+    assert seconds_until("suspended", lambda sighting: not sighting.is_authorized) < 2
 
     with connect(stack) as db, db.cursor() as cursor:
         employees.remove(cursor, employees.lock(cursor, "Match Bea"))
     deliver(stack)
-    assert seconds_until("forgotten", lambda said: not said.name) < 2
+    assert seconds_until("forgotten", lambda sighting: not sighting.name) < 2
     assert walked().global_id not in (0, ids.global_id(bea))
     produce(stack, [live.shot(1)])
 
     def said_of_live() -> list[tuple[int, str]]:
         return [
-            (one.status, one.name)
-            for one in sightings(stack, site)
-            if one.track_id == live.track_id
+            (sighting.status, sighting.name)
+            for sighting in sightings(stack, site)
+            if sighting.track_id == live.track_id
         ]
 
     # A track that is still there loses the name with its next shot.
@@ -161,21 +167,21 @@ def test_two_tracks_of_a_moment_are_two_people(stack: Settings, matcher: Worker)
 
 def test_facts_reach_a_running_matcher(stack: Settings, matcher: Worker) -> None:
     site = "match-facts"
-    one, other = Walk(30, "match-7", site), Walk(31, "match-7", site, at_s=60)
-    produce(stack, [*one.whole(), *other.whole()])
-    met, kept = said(stack, one).global_id, said(stack, other).global_id
-    assert met != kept
+    first, second = Walk(30, "match-7", site), Walk(31, "match-7", site, at_s=60)
+    produce(stack, [*first.whole(), *second.whole()])
+    met, person = said(stack, first).global_id, said(stack, second).global_id
+    assert met != person
     publish(stack, f"person|{met}", pb.Fact(
-        person=pb.PersonCorrection(global_id=met, merged_into=kept)
+        person=pb.PersonCorrection(global_id=met, merged_into=person)
     ))  # fmt: skip
     publish(stack, "person|nonsense", None)
 
     numbers = count(2)
 
     def merged() -> bool:
-        again = Walk(30, "match-7", site, at_s=60.0 * next(numbers))
-        produce(stack, again.whole())
-        return said(stack, again).global_id == kept
+        walk = Walk(30, "match-7", site, at_s=60.0 * next(numbers))
+        produce(stack, walk.whole())
+        return said(stack, walk).global_id == person
 
     assert eventually(merged, 10)
 
@@ -209,7 +215,7 @@ def test_garbage_is_a_dead_letter_and_the_next_record_goes_on(
     garbage = [
         b"\xff\xfe garbage",
         None,
-        *(one.SerializeToString() for one in (short, unmeasured, vast)),
+        *(event.SerializeToString() for event in (short, unmeasured, vast)),
     ]
     for value in garbage:
         producer.produce(FACES.name, value, key=site)
@@ -218,17 +224,24 @@ def test_garbage_is_a_dead_letter_and_the_next_record_goes_on(
     assert said(stack, good).global_id
 
     def letters() -> list[pb.DeadLetter]:
-        found = dead_letters(stack)
-        return [one for one in found if one.service == "match" and one.key == site.encode()]
+        letters_found = dead_letters(stack)
+        return [
+            letter
+            for letter in letters_found
+            if letter.service == "match" and letter.key == site.encode()
+        ]
 
-    found = eventually(lambda: (got := letters()) and len(got) >= 6 and got, 10)
-    assert found
-    assert {one.reason for one in found} == {
+    letters_found = eventually(lambda: (got := letters()) and len(got) >= 6 and got, 10)
+    assert letters_found
+    assert {letter.reason for letter in letters_found} == {
         "not_protobuf", "empty", "bad_dimension", "bad_vector", "bad_id", "refused",
     }  # fmt: skip
     refused = heavy[-1].SerializeToString()
-    assert {one.value for one in found} == {*(value or b"" for value in garbage), refused}
-    assert all(one.source.topic == FACES.name for one in found)
+    assert {letter.value for letter in letters_found} == {
+        *(value or b"" for value in garbage),
+        refused,
+    }
+    assert all(letter.source.topic == FACES.name for letter in letters_found)
 
 
 def _varint(number: int) -> bytes:
@@ -244,7 +257,7 @@ def test_what_a_transaction_took_back_is_not_seen(stack: Settings, matcher: Work
     produce(stack, ghost.whole(), commit=False)
     produce(stack, real.whole())
     said(stack, real)
-    assert {one.track_id for one in sightings(stack, site)} == {real.track_id}
+    assert {sighting.track_id for sighting in sightings(stack, site)} == {real.track_id}
 
 
 def test_a_camera_whose_clock_is_ahead_is_no_reason_to_stop(
@@ -272,7 +285,7 @@ def test_a_matcher_shows_how_far_it_is_behind_and_what_it_knows(
     many = [walk.shot(number) for number in range(1200)]
     produce(stack, [*many, walk.end()])
     eventually(lambda: behind() > 100, what="nobody says that faces wait")
-    assert said(stack, walk).name == "Match Gauge"
+    assert said(stack, walk, 240).name == "Match Gauge"
     eventually(lambda: behind() == 0, what="markers of transactions are taken for faces")
     assert shown("consumer_lag_seconds", group="sightline-match", topic=FACES.name) == 0
     assert shown("records_total", topic=FACES.name) == taken + len(many) + 1

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.match.facts import Facts
-from processors.match.overlay import Overlay
-from processors.match.strangers import FORGOTTEN_AT_ONCE
+from processors.match.reference.facts import Facts
+from processors.match.reference.identity_corrections import IdentityCorrections
+from processors.match.state.unknown_persons import MAX_FORGOTTEN_AT_ONCE
 from processors.match.vectors import bytes_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
@@ -29,34 +29,36 @@ def walk(person: int, camera: str = "door", at_s: float = 0.0) -> Walk:
 
 def met(site: Site, *walks: Walk) -> list[int]:
     """Who the tracks are, once they are over."""
-    return [site.take(*one.whole())[-1].global_id for one in walks]
+    return [site.take(*track.whole())[-1].global_id for track in walks]
 
 
-def say(site: Site, person: int, **said: object) -> None:
+def say(site: Site, person: int, **correction: object) -> None:
     """Somebody says something of a person; nothing takes it back."""
-    fact = pb.Fact(person=pb.PersonCorrection(global_id=person, **said)) if said else None  # type: ignore[arg-type]
+    fact = None
+    if correction:
+        fact = pb.Fact(person=pb.PersonCorrection(global_id=person, **correction))  # type: ignore[arg-type]
     site.tell(f"person|{person}", fact)
 
 
 def give(site: Site, track: Walk, person: int, vector: Vector | None = None) -> None:
     """Somebody says who a track was."""
-    said = pb.TrackCorrection(track_id=track.track_id, site_id="site", global_id=person)
+    correction = pb.TrackCorrection(track_id=track.track_id, site_id="site", global_id=person)
     if vector is not None:
-        said.templates.add(
+        correction.templates.add(
             template_id=ids.sighting_id(track.track_id, 0), pack=PACK, vector=bytes_of(vector)
         )
-    site.tell(f"track|{track.track_id}", pb.Fact(track=said))
+    site.tell(f"track|{track.track_id}", pb.Fact(track=correction))
 
 
 def test_who_was_merged_is_met_again_as_the_other() -> None:
     site = Site()
-    one, other = met(site, walk(1), walk(2, at_s=60))
-    say(site, one, merged_into=other)
-    again, same = met(site, walk(1, "hall", 120), walk(2, "hall", 180))
-    assert again == same == other
+    first, other = met(site, walk(1), walk(2, at_s=60))
+    say(site, first, merged_into=other)
+    first_again, same = met(site, walk(1, "hall", 120), walk(2, "hall", 180))
+    assert first_again == same == other
     site.restart()
     assert met(site, walk(1, "yard", 240)) == [other]
-    assert site.state.strangers.people(PACK) == 1
+    assert site.unknown_index.people(PACK) == 1
 
 
 def test_a_live_track_is_the_merged_person_from_its_next_shot_on() -> None:
@@ -65,76 +67,78 @@ def test_a_live_track_is_the_merged_person_from_its_next_shot_on() -> None:
     live = walk(1, "hall", 60)
     founded = site.take(*(live.shot(number) for number in range(3)))[-1].global_id
     say(site, founded, merged_into=other)
-    (said,) = site.take(live.shot(3))
-    assert (said.status, said.global_id) == (CHANGED, other)
+    (sighting,) = site.take(live.shot(3))
+    assert (sighting.status, sighting.global_id) == (CHANGED, other)
     assert site.take(live.end())[-1].global_id == other
 
 
 def test_a_merge_that_is_taken_back_leaves_two() -> None:
     site = Site()
-    one, other = met(site, walk(1), walk(2, at_s=60))
-    say(site, one, merged_into=other)
-    say(site, one)
-    assert met(site, walk(1, "hall", 120), walk(2, "hall", 180)) == [one, other]
+    first, other = met(site, walk(1), walk(2, at_s=60))
+    say(site, first, merged_into=other)
+    say(site, first)
+    assert met(site, walk(1, "hall", 120), walk(2, "hall", 180)) == [first, other]
 
 
 def test_a_stranger_who_enrolled_is_the_enrolled_person_and_no_stranger() -> None:
     site = Site()
-    (stranger,) = met(site, walk(1))
+    (unknown,) = met(site, walk(1))
     live = walk(1, "hall", 60)
     site.take(live.shot(0))
-    say(site, stranger, merged_into=ANN_ID)  # either record may come first
+    say(site, unknown, merged_into=ANN_ID)  # either record may come first
     site.enrol(ANN)
-    assert site.state.strangers.people(PACK) == 0
-    said = site.take(live.shot(1))[-1]
-    assert (said.name, said.global_id, said.person_id) == ("Ann", ANN_ID, ANN.person_id)
+    assert site.unknown_index.people(PACK) == 0
+    sighting = site.take(live.shot(1))[-1]
+    assert (sighting.name, sighting.global_id, sighting.person_id) == ("Ann", ANN_ID, ANN.person_id)
     site.leave(ANN.person_id)
-    assert site.state.strangers.people(PACK) == 1
+    assert site.unknown_index.people(PACK) == 1
     assert site.take(live.shot(2), live.end())[-1].name == ""
 
 
 def test_a_track_that_was_somebody_else_teaches_and_the_name_is_not_given_again() -> None:
     """ "Not this person": a look-alike who was called Ann."""
     site = Site(ANN)
-    look = shot_of(1, 7, likeness=0.62)  # near to Ann, and always the same otherwise
+    vector = shot_of(1, 7, likeness=0.62)  # near to Ann, and always the same otherwise
     alike = walk(1)
-    assert site.take(*(alike.shot(number, vector=look) for number in range(3)))[-1].name == "Ann"
+    assert site.take(*(alike.shot(number, vector=vector) for number in range(3)))[-1].name == "Ann"
     new = 4711
-    give(site, alike, new, look)
+    give(site, alike, new, vector)
     say(site, new, not_same=[ANN_ID])
-    (said,) = site.take(alike.shot(3, vector=look))
-    assert (said.status, said.global_id, said.name) == (CHANGED, new, "")
-    assert "somebody has said" in said.reason
+    (sighting,) = site.take(alike.shot(3, vector=vector))
+    assert (sighting.status, sighting.global_id, sighting.name) == (CHANGED, new, "")
+    assert "somebody has said" in sighting.reason
     site.take(alike.end())
-    again = walk(1, "hall", 60)
-    said = site.take(*(again.shot(number, vector=look) for number in range(3)), again.end())[-1]
-    assert (said.global_id, said.name) == (new, "")
-    assert said.candidate == ANN.person_id, "and it is said who came near"
+    later = walk(1, "hall", 60)
+    sighting = site.take(*(later.shot(number, vector=vector) for number in range(3)), later.end())[
+        -1
+    ]
+    assert (sighting.global_id, sighting.name) == (new, "")
+    assert sighting.candidate == ANN.person_id, "and it is said who came near"
     assert met(site, walk(1, "yard", 120)) == [ANN_ID], "Ann herself is still Ann"
 
 
 def test_a_track_that_was_split_off_is_another_person() -> None:
     site = Site()
     (person,) = met(site, walk(1))
-    look = between(0.65, 0.6)
-    alike, again = walk(9, "hall", 60), walk(9, "yard", 120)
-    mixed = site.take(*(alike.shot(number, vector=look) for number in range(3)), alike.end())
+    vector = between(0.65, 0.6)
+    alike, later = walk(9, "hall", 60), walk(9, "yard", 120)
+    mixed = site.take(*(alike.shot(number, vector=vector) for number in range(3)), alike.end())
     assert mixed[-1].global_id == person
     give(site, alike, 99)
     say(site, 99, not_same=[person])
-    assert site.state.strangers.people(PACK) == 2
-    said = site.take(*(again.shot(number, vector=look) for number in range(3)), again.end())
-    assert said[-1].global_id == 99
+    assert site.unknown_index.people(PACK) == 2
+    sightings = site.take(*(later.shot(number, vector=vector) for number in range(3)), later.end())
+    assert sightings[-1].global_id == 99
     assert met(site, walk(1, "yard", 180)) == [person]
     site.restart()
-    assert site.state.strangers.people(PACK) == 2
+    assert site.unknown_index.people(PACK) == 2
 
 
 def test_who_is_forgotten_is_not_met_again_and_leaves_no_look() -> None:
     site = Site()
     (person,) = met(site, walk(1))
     say(site, person, forgotten=True)
-    assert site.state.strangers.people(PACK) == 0
+    assert site.unknown_index.people(PACK) == 0
     (other,) = met(site, walk(1, "hall", 60))
     assert other not in (0, person)
     assert not [key for key in site.changelog if key == f"p|site|{person}".encode()]
@@ -146,14 +150,16 @@ def test_strangers_unseen_for_days_are_forgotten_unless_they_have_a_name() -> No
     say(site, named, named=True)
     met(site, walk(3, at_s=5 * DAY_S))
     met(site, walk(4, "hall", 30 * DAY_S))
-    assert site.state.strangers.get(passing) is not None, "another camera's clock says nothing"
+    assert site.state.unknown_persons.get(passing) is not None, (
+        "another camera's clock says nothing"
+    )
     met(site, walk(4, at_s=7.5 * DAY_S))
-    assert site.state.strangers.get(passing) is None
+    assert site.state.unknown_persons.get(passing) is None
     assert f"p|site|{passing}".encode() not in site.changelog
-    assert site.state.strangers.get(named) is not None
-    assert site.state.strangers.get(regular) is not None
-    again, same = met(site, walk(1, at_s=8 * DAY_S), walk(2, at_s=8 * DAY_S + 60))
-    assert again != passing
+    assert site.state.unknown_persons.get(named) is not None
+    assert site.state.unknown_persons.get(regular) is not None
+    returned, same = met(site, walk(1, at_s=8 * DAY_S), walk(2, at_s=8 * DAY_S + 60))
+    assert returned != passing
     assert same == named
 
 
@@ -162,16 +168,16 @@ def test_strangers_are_forgotten_a_few_at_a_time() -> None:
     met(site, *(walk(number, at_s=number * 60) for number in range(1, 31)))
     late = walk(40, at_s=20 * DAY_S)
     for number in range(5):
-        before = site.state.strangers.people(PACK)
+        before = site.unknown_index.people(PACK)
         site.take(late.shot(number))
-        assert before - site.state.strangers.people(PACK) <= FORGOTTEN_AT_ONCE
-    assert site.state.strangers.people(PACK) == 1
+        assert before - site.unknown_index.people(PACK) <= MAX_FORGOTTEN_AT_ONCE
+    assert site.unknown_index.people(PACK) == 1
 
 
 def test_the_merged_are_as_old_as_their_last_sighting() -> None:
     site = Site()
-    one, other = met(site, walk(1), walk(2, at_s=60))
-    say(site, one, merged_into=other)
+    first, other = met(site, walk(1), walk(2, at_s=60))
+    say(site, first, merged_into=other)
     met(site, walk(2, at_s=5 * DAY_S), walk(5, at_s=8 * DAY_S))
     assert met(site, walk(1, at_s=8 * DAY_S + 60)) == [other]
 
@@ -184,12 +190,12 @@ def between(likeness: float, other: float) -> Vector:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told", "name"),
+    ("seconds", "is_set", "name"),
     [(20, True, "Bea"), (40, True, ""), (20, False, "")],
 )
-def test_who_cannot_have_come_so_soon_loses_a_tie(seconds: float, told: bool, name: str) -> None:
+def test_who_cannot_have_come_so_soon_loses_a_tie(seconds: float, is_set: bool, name: str) -> None:
     site = Site(ANN, gallery_person(2, "Bea"))
-    if told:
+    if is_set:
         site.tell("walking|door|gate", pb.Fact(
             walking_time=pb.WalkingTime(camera_a="gate", camera_b="door", seconds=30)
         ))  # fmt: skip
@@ -197,9 +203,9 @@ def test_who_cannot_have_come_so_soon_loses_a_tie(seconds: float, told: bool, na
     assert site.take(*(ann.shot(number) for number in range(3)))[-1].name == "Ann"
     site.restart()
     unsure = walk(9, "door", 0.6 + seconds)
-    look = between(0.66, 0.64)
-    said = site.take(*(unsure.shot(number, vector=look) for number in range(3)))[-1]
-    assert said.name == name
+    vector = between(0.66, 0.64)
+    sighting = site.take(*(unsure.shot(number, vector=vector) for number in range(3)))[-1]
+    assert sighting.name == name
 
 
 def test_a_walking_time_that_is_taken_back_decides_nothing() -> None:
@@ -246,9 +252,9 @@ def test_a_fact_that_is_none_changes_nothing(key: bytes, fact: pb.Fact | None, r
 
 def test_a_look_that_cannot_be_compared_is_left_out_alone() -> None:
     site = Site(ANN)
-    for look in (face(2)[:64], face(2) * 0, face(2) * float("nan"), face(2) * 3):
-        give(site, walk(1, at_s=float(len(look))), 77, look)
-    assert site.state.strangers.people(PACK) == 0
+    for vector in (face(2)[:64], face(2) * 0, face(2) * float("nan"), face(2) * 3):
+        give(site, walk(1, at_s=float(len(vector))), 77, vector)
+    assert site.unknown_index.people(PACK) == 0
     give(site, walk(1), 77, face(2))
     assert met(site, walk(2)) == [77]
 
@@ -260,59 +266,64 @@ def test_where_rates_cannot_be_promised_strangers_are_still_recognised() -> None
         assert max(scale.names) < 1
 
 
-facts_said = st.lists(
+corrections_made = st.lists(
     st.tuples(st.sampled_from(["merge", "give", "back"]), st.integers(0, 3), st.integers(0, 3)),
     max_size=8,
 )
 
 
 @settings(max_examples=40)
-@given(facts_said, st.randoms(use_true_random=False))
+@given(corrections_made, st.randoms(use_true_random=False))
 def test_it_does_not_matter_whether_facts_or_sightings_come_first(
-    said: list[tuple[str, int, int]], chance: random.Random
+    corrections: list[tuple[str, int, int]], chance: random.Random
 ) -> None:
     walks = [walk(person, at_s=60.0 * person) for person in range(1, 5)]
-    people = [ids.global_id(one.track_id) for one in walks]
+    people = [ids.global_id(walked.track_id) for walked in walks]
     early, late = Site(), Site()
     facts: dict[str, pb.Fact] = {}
-    for kind, one, other in said:
-        if kind == "merge" and one < other:  # never through another
-            if any(fact.person.merged_into == people[one] for fact in facts.values()):
+    for kind, first, other in corrections:
+        if kind == "merge" and first < other:  # never through another
+            if any(fact.person.merged_into == people[first] for fact in facts.values()):
                 continue
             if f"person|{people[other]}" in facts:
                 continue
-            facts[f"person|{people[one]}"] = pb.Fact(
-                person=pb.PersonCorrection(global_id=people[one], merged_into=people[other])
+            facts[f"person|{people[first]}"] = pb.Fact(
+                person=pb.PersonCorrection(global_id=people[first], merged_into=people[other])
             )
         elif kind == "give":
-            track = walks[one].track_id
+            track = walks[first].track_id
             facts[f"track|{track}"] = pb.Fact(
                 track=pb.TrackCorrection(track_id=track, site_id="site", global_id=people[other])
             )
     met(late, *walks)
-    told = list(facts.items())
-    chance.shuffle(told)
-    for key, fact in told:
+    records = list(facts.items())
+    chance.shuffle(records)
+    for key, fact in records:
         early.tell(key, fact)
         late.tell(key, fact)
     late.restart()
     fresh = Site()
-    fresh.known, fresh.changelog = early.known, late.changelog
+    fresh.reference, fresh.gallery, fresh.changelog = (
+        early.reference, early.gallery, late.changelog
+    )  # fmt: skip
     fresh.restart()
     for person in range(1, 5):
-        found = [
-            [(one.key, round(one.score, 6))
-             for one in site.state.strangers.nearest(PACK, face(person), without=("", ""), also=())]
+        candidates = [
+            site.unknown_index.nearest(PACK, face(person), without=("", ""), also=())
             for site in (late, fresh)
-        ]  # fmt: skip
-        assert found[0] == found[1]
+        ]
+        ranked = [
+            [(candidate.key, round(candidate.score, 6)) for candidate in nearest]
+            for nearest in candidates
+        ]
+        assert ranked[0] == ranked[1]
 
 
-def test_the_overlay_says_who_is_apart_through_merges() -> None:
-    overlay = Overlay()
-    overlay.set_person(1, pb.PersonCorrection(global_id=1, not_same=[2]))
-    overlay.set_person(2, pb.PersonCorrection(global_id=2, merged_into=3))
-    assert overlay.apart(1) == {3}
-    assert overlay.apart(3) == {1}
-    overlay.set_person(1, None)
-    assert overlay.apart(3) == set()
+def test_cannot_links_follow_merges() -> None:
+    corrections = IdentityCorrections()
+    corrections.set_person(1, pb.PersonCorrection(global_id=1, not_same=[2]))
+    corrections.set_person(2, pb.PersonCorrection(global_id=2, merged_into=3))
+    assert corrections.cannot_link(1) == {3}
+    assert corrections.cannot_link(3) == {1}
+    corrections.set_person(1, None)
+    assert corrections.cannot_link(3) == set()

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.match.decide import Candidate, Choice, Decision, Held, Rules, decide
+from processors.match.candidates import Candidate
+from processors.match.decision.identification import (
+    Choice,
+    Decision,
+    PriorIdentity,
+    Rules,
+    decide,
+)
 from sightline.identity.calibration import builtin
 from sightline.identity.evidence import Shot, combine
 from sightline.identity.scale import Scale
@@ -20,7 +27,7 @@ SCALE = Scale(
     calibration="numbers", wanted_rate=1e-3, people=15,
 )  # fmt: skip
 NO_PROMISE = replace(SCALE, names=(math.inf,))
-RULES = Rules(newcomer_shots=3)
+RULES = Rules(min_observations=3)
 
 
 def shots(count: int, person: int = 1, quality: float = 0.8) -> list[Shot]:
@@ -29,23 +36,26 @@ def shots(count: int, person: int = 1, quality: float = 0.8) -> list[Shot]:
 
 def choice(scores: dict[str, float] | None, scale: Scale = SCALE, **more: str) -> Choice:
     """Candidates by score; `more` names some of them by one-letter keys."""
-    found = [Candidate(key, score) for key, score in (scores or {}).items()]
+    candidates = [Candidate(key, score) for key, score in (scores or {}).items()]
     sets = {name: frozenset(keys.split()) for name, keys in more.items()}
-    return Choice(sorted(found, key=lambda one: (-one.score, one.key)), scale, **sets)
+    return Choice(
+        sorted(candidates, key=lambda candidate: (-candidate.score, candidate.key)), scale, **sets
+    )
 
 
 def decided(
     enrolled: dict[str, float] | Choice | None = None,
-    strangers: dict[str, float] | Choice | None = None,
+    unknown: dict[str, float] | Choice | None = None,
     count: int = 3,
     **more: Any,
 ) -> Decision:
     evidence = combine(shots(count), SCALE.agree)
     assert evidence.count == count
-    one, other = (
-        given if isinstance(given, Choice) else choice(given) for given in (enrolled, strangers)
+    enrolled_choice, unknown_choice = (
+        population if isinstance(population, Choice) else choice(population)
+        for population in (enrolled, unknown)
     )
-    return decide(evidence, one, other, RULES, **more)
+    return decide(evidence, enrolled_choice, unknown_choice, RULES, **more)
 
 
 def test_the_more_shots_agree_the_less_score_a_name_needs() -> None:
@@ -68,12 +78,12 @@ def test_a_decision_says_what_it_was_held_against() -> None:
 def test_where_the_rate_cannot_be_promised_nobody_is_named_and_it_is_said() -> None:
     sure = choice({"ann": 0.99}, NO_PROMISE)
     for final in (False, True):
-        said = decided(sure, final=final, count=5)
-        assert said.status == ("newcomer" if final else "provisional")
-        assert "numbers cannot promise 0.001 false names" in said.reason
-        assert "15 people" in said.reason
-    assert decided(sure, held=Held("ann", is_new=False)).status == "provisional"
-    assert decided(choice({"ann": 0.3}, NO_PROMISE)).status == "newcomer"
+        decision = decided(sure, final=final, count=5)
+        assert decision.status == ("new" if final else "provisional")
+        assert "numbers cannot promise 0.001 false names" in decision.reason
+        assert "15 people" in decision.reason
+    assert decided(sure, prior=PriorIdentity("ann", is_founded=False)).status == "provisional"
+    assert decided(choice({"ann": 0.3}, NO_PROMISE)).status == "new"
 
 
 def test_a_name_needs_a_lead_over_the_second() -> None:
@@ -97,23 +107,23 @@ def test_dlib_takes_four_times_the_measured_lead() -> None:
 def test_a_larger_lead_names_no_look_alike_of_somebody_who_is_another_track() -> None:
     """A second track of one person stays nobody, however large the lead that a name takes."""
     scale = replace(SCALE, lead=0.24)
-    near = choice({"ann": 0.70, "bea": 0.62}, scale, taken="ann")
+    near = choice({"ann": 0.70, "bea": 0.62}, scale, claimed="ann")
     assert decided(near).status == "provisional"
 
 
 def test_of_two_who_come_near_the_one_who_cannot_be_here_loses() -> None:
     both = {"ann": 0.70, "bea": 0.66, "cid": 0.3}
-    assert decided(choice(both, elsewhere="bea")).key == "ann"
-    assert decided(choice(both, elsewhere="ann")).key == "bea"
-    assert decided(choice(both, elsewhere="ann bea")).status == "provisional"
-    assert decided(choice(both | {"cid": 0.65}, elsewhere="ann")).status == "provisional"
+    assert decided(choice(both, unreachable="bea")).key == "ann"
+    assert decided(choice(both, unreachable="ann")).key == "bea"
+    assert decided(choice(both, unreachable="ann bea")).status == "provisional"
+    assert decided(choice(both | {"cid": 0.65}, unreachable="ann")).status == "provisional"
 
 
 def test_where_somebody_can_be_names_and_refuses_nobody_alone() -> None:
-    low = choice({"ann": 0.53, "bea": 0.49}, elsewhere="ann")
+    low = choice({"ann": 0.53, "bea": 0.49}, unreachable="ann")
     assert decided(low).status == "provisional", "the other one's score is not enough"
-    assert decided(choice({"ann": 0.70, "bea": 0.6}, elsewhere="ann")).key == "ann"
-    assert decided(choice({"ann": 0.70}, elsewhere="ann")).key == "ann"
+    assert decided(choice({"ann": 0.70, "bea": 0.6}, unreachable="ann")).key == "ann"
+    assert decided(choice({"ann": 0.70}, unreachable="ann")).key == "ann"
 
 
 def test_enrolled_people_come_before_the_strangers_they_were() -> None:
@@ -122,9 +132,9 @@ def test_enrolled_people_come_before_the_strangers_they_were() -> None:
 
 
 def test_a_stranger_is_recognised_by_the_same_rule() -> None:
-    assert decided(strangers={"7": 0.55}).key == "7"
-    assert decided(strangers={"7": 0.55, "8": 0.52}).status == "provisional"
-    assert decided(strangers={"7": 0.54}, count=2).status == "provisional"
+    assert decided(unknown={"7": 0.55}).key == "7"
+    assert decided(unknown={"7": 0.55, "8": 0.52}).status == "provisional"
+    assert decided(unknown={"7": 0.54}, count=2).status == "provisional"
 
 
 def test_each_kind_has_the_threshold_of_its_own_number() -> None:
@@ -134,55 +144,55 @@ def test_each_kind_has_the_threshold_of_its_own_number() -> None:
 
 
 def test_a_newcomer_needs_agreeing_shots_and_nobody_near() -> None:
-    assert decided().status == "newcomer"
+    assert decided().status == "new"
     assert decided(count=2).status == "provisional"
-    assert decided({"ann": 0.37}, {"7": 0.2}).status == "newcomer"
+    assert decided({"ann": 0.37}, {"7": 0.2}).status == "new"
     near = decided({"ann": 0.45})
     assert (near.status, near.runner_up) == ("provisional", Candidate("ann", 0.45))
 
 
 def test_the_end_of_a_track_decides_what_was_open_and_names_nobody() -> None:
-    assert decided({"ann": 0.49}, final=True).status == "newcomer"
-    assert decided(strangers={"7": 0.49}, final=True).status == "newcomer"
-    assert decided(strangers={"7": 0.55, "8": 0.52}, final=True).key == "7"
+    assert decided({"ann": 0.49}, final=True).status == "new"
+    assert decided(unknown={"7": 0.49}, final=True).status == "new"
+    assert decided(unknown={"7": 0.55, "8": 0.52}, final=True).key == "7"
     assert decided({"ann": 0.45}, count=2, final=True).status == "provisional"
 
 
 def test_what_was_decided_is_kept_until_it_is_contradicted() -> None:
-    ann = Held("ann", is_new=False)
-    assert decided({"ann": 0.47}, held=ann).key == "ann"
-    assert decided({"ann": 0.40}, held=ann).status == "provisional"
-    assert decided({"ann": 0.47, "bea": 0.58}, held=ann).key == "bea"
-    assert decided(held=ann).status == "newcomer", "a person who was removed is not kept"
-    new = Held("7", is_new=True)
-    assert decided({"ann": 0.45}, held=new).status == "newcomer"
-    assert decided({"ann": 0.55}, held=new).key == "ann"
+    ann = PriorIdentity("ann", is_founded=False)
+    assert decided({"ann": 0.47}, prior=ann).key == "ann"
+    assert decided({"ann": 0.40}, prior=ann).status == "provisional"
+    assert decided({"ann": 0.47, "bea": 0.58}, prior=ann).key == "bea"
+    assert decided(prior=ann).status == "new", "a person who was removed is not kept"
+    new = PriorIdentity("7", is_founded=True)
+    assert decided({"ann": 0.45}, prior=new).status == "new"
+    assert decided({"ann": 0.55}, prior=new).key == "ann"
 
 
 def test_nobody_is_a_person_whom_another_track_is() -> None:
-    twice = decided(choice({"ann": 0.8, "bea": 0.6}, taken="ann"))
+    twice = decided(choice({"ann": 0.8, "bea": 0.6}, claimed="ann"))
     assert (twice.status, twice.reason) == (
         "provisional", "3 shots, the face of another track of this moment"
     )  # fmt: skip
-    assert decided(choice({"ann": 0.8}, taken="ann"), final=True).status == "provisional"
-    assert decided(choice({"ann": 0.62, "bea": 0.6}, taken="ann")).key == "bea", "it may be both"
-    assert decided(choice({"ann": 0.42}, taken="ann")).status == "newcomer", "it surely is not Ann"
-    held = Held("ann", is_new=False)
-    assert decided(choice({"ann": 0.8}, taken="ann"), held=held).status == "provisional"
-    assert decided(choice({"ann": 0.8}, taken="ann"), {"7": 0.6}).status == "provisional"
-    new = Held("9", is_new=True)
-    assert decided(choice({"ann": 0.8}, taken="ann"), held=new).status == "provisional"
-    assert decided(choice({"ann": 0.45}, taken="ann"), held=new).status == "newcomer"
+    assert decided(choice({"ann": 0.8}, claimed="ann"), final=True).status == "provisional"
+    assert decided(choice({"ann": 0.62, "bea": 0.6}, claimed="ann")).key == "bea", "it may be both"
+    assert decided(choice({"ann": 0.42}, claimed="ann")).status == "new", "it surely is not Ann"
+    held = PriorIdentity("ann", is_founded=False)
+    assert decided(choice({"ann": 0.8}, claimed="ann"), prior=held).status == "provisional"
+    assert decided(choice({"ann": 0.8}, claimed="ann"), {"7": 0.6}).status == "provisional"
+    new = PriorIdentity("9", is_founded=True)
+    assert decided(choice({"ann": 0.8}, claimed="ann"), prior=new).status == "provisional"
+    assert decided(choice({"ann": 0.45}, claimed="ann"), prior=new).status == "new"
 
 
 def test_it_waits_for_a_track_that_may_be_over() -> None:
-    waiting = choice({"ann": 0.8}, awaited="ann")
+    waiting = choice({"ann": 0.8}, possibly_claimed="ann")
     assert decided(waiting).reason == "3 shots, the face of a track that may not be over"
     assert decided(waiting, final=True).status == "provisional"
-    alike = choice({"ann": 0.42}, awaited="ann")
+    alike = choice({"ann": 0.42}, possibly_claimed="ann")
     assert decided(alike).status == "provisional"
-    assert decided(alike, final=True).status == "newcomer"
-    assert decided(choice({"ann": 0.2}, awaited="ann")).status == "newcomer"
+    assert decided(alike, final=True).status == "new"
+    assert decided(choice({"ann": 0.2}, possibly_claimed="ann")).status == "new"
 
 
 def test_shots_that_do_not_agree_are_left_out() -> None:
@@ -209,28 +219,31 @@ keys = st.frozensets(st.sampled_from("abcdefgh"))
 @given(scores, scores, st.integers(1, 6), st.booleans(), keys, keys, keys)
 def test_nobody_is_ever_named_below_the_threshold_or_without_a_lead(
     enrolled: dict[str, float],
-    strangers: dict[str, float],
+    unknown: dict[str, float],
     count: int,
     final: bool,
-    taken: frozenset[str],
-    awaited: frozenset[str],
-    elsewhere: frozenset[str],
+    claimed: frozenset[str],
+    possibly_claimed: frozenset[str],
+    unreachable: frozenset[str],
 ) -> None:
-    strangers = {str(ord(key)): score for key, score in strangers.items()}
-    people = replace(choice(enrolled), taken=taken, awaited=awaited, elsewhere=elsewhere)
-    decision = decided(people, strangers, count, final=final)
+    unknown = {str(ord(key)): score for key, score in unknown.items()}
+    people = replace(
+        choice(enrolled), claimed=claimed, possibly_claimed=possibly_claimed,
+        unreachable=unreachable,
+    )  # fmt: skip
+    decision = decided(people, unknown, count, final=final)
     assert 0 <= decision.confidence <= 1
     if decision.status == "enrolled":
-        assert decision.key not in taken | awaited
+        assert decision.key not in claimed | possibly_claimed
         assert decision.score == enrolled[decision.key] >= SCALE.threshold(count)
         others = [score for key, score in enrolled.items() if key != decision.key]
         ahead = decision.score - max(others, default=-1)
-        assert ahead >= SCALE.lead or taken | awaited | elsewhere
-    if decision.status == "newcomer":
-        assert count >= RULES.newcomer_shots
-        held = {key: score for key, score in enrolled.items() if key in taken | awaited}
+        assert ahead >= SCALE.lead or claimed | possibly_claimed | unreachable
+    if decision.status == "new":
+        assert count >= RULES.min_observations
+        held = {key: score for key, score in enrolled.items() if key in claimed | possibly_claimed}
         free = [score for key, score in enrolled.items() if key not in held]
-        assert final or max([*free, *strangers.values()], default=-1) < SCALE.newcomer
+        assert final or max([*free, *unknown.values()], default=-1) < SCALE.newcomer
         assert max(held.values(), default=-1) < SCALE.threshold(count)
 
 
@@ -248,12 +261,12 @@ def test_more_people_below_the_threshold_never_make_a_name(
 
 @given(st.permutations(range(7)), st.integers(0, 3))
 def test_the_order_of_shots_does_not_matter(order: list[int], strange: int) -> None:
-    taken = [
+    observations = [
         Shot(f"{number}", shot_of(2 if number < strange else 1, number), 0.3 + number / 10)
         for number in range(7)
     ]
-    straight = combine(taken, SCALE.agree)
-    mixed = combine([taken[number] for number in order], SCALE.agree)
+    straight = combine(observations, SCALE.agree)
+    mixed = combine([observations[number] for number in order], SCALE.agree)
     assert mixed.shots == straight.shots
     assert mixed.best == straight.best
     np.testing.assert_array_equal(mixed.template, straight.template)
@@ -261,8 +274,10 @@ def test_the_order_of_shots_does_not_matter(order: list[int], strange: int) -> N
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(0, 2**31))
 def test_a_template_is_one_long_whatever_the_shots(people: list[int], seed: int) -> None:
-    taken = [Shot(str(rank), shot_of(one, rank + seed), 0.5) for rank, one in enumerate(people)]
-    evidence = combine(taken, SCALE.agree)
+    observations = [
+        Shot(str(rank), shot_of(person, rank + seed), 0.5) for rank, person in enumerate(people)
+    ]
+    evidence = combine(observations, SCALE.agree)
     assert np.linalg.norm(evidence.template) == pytest.approx(1, abs=1e-5)
-    assert 1 <= evidence.count <= len(taken)
+    assert 1 <= evidence.count <= len(observations)
     assert evidence.best in evidence.shots

@@ -15,11 +15,11 @@ def erase(site: Site, person: int, *tracks: str) -> None:
     key, value = marker(person, tracks)
     site.tell(key, pb.Fact.FromString(value))
     changes = site.state.erased()
-    for entry, left in changes.records("site"):
-        if left is None:
+    for entry, stored in changes.records("site"):
+        if stored is None:
             site.changelog.pop(entry, None)
         else:
-            site.changelog[entry] = left
+            site.changelog[entry] = stored
     site.state.apply(changes)
 
 
@@ -60,15 +60,15 @@ def test_nothing_comes_of_the_rest_of_a_track_that_was_erased() -> None:
     site.restart()
     assert site.take(mine.shot(6)) == []
     # Who comes again is somebody new.
-    again = walk(3, 900)
-    site.take(*again.whole())
-    assert site.last(again).global_id not in (0, person)
+    returned = walk(3, 900)
+    site.take(*returned.whole())
+    assert site.last(returned).global_id not in (0, person)
 
 
 def test_a_track_that_people_have_given_to_somebody_goes_with_them() -> None:
     site = Site()
-    mine, given = walk(4), walk(5, 60)
-    site.take(*mine.whole(), *given.whole())
-    erase(site, site.last(mine).global_id, given.track_id)
-    assert site.state.track(given.track_id) is None
-    assert site.take(given.shot(7)) == []
+    mine, assigned = walk(4), walk(5, 60)
+    site.take(*mine.whole(), *assigned.whole())
+    erase(site, site.last(mine).global_id, assigned.track_id)
+    assert site.state.track(assigned.track_id) is None
+    assert site.take(assigned.shot(7)) == []

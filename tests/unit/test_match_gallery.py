@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.match.gallery import Gallery
-from processors.match.index import TemplateIndex
+from processors.match.index.gallery import Gallery
+from processors.match.index.template_index import TemplateIndex
 from processors.match.vectors import bytes_of, vector_of
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Vector, mean_of
@@ -18,8 +18,8 @@ from tests.match_support import PACK, face, gallery_person, shot_of
 
 
 def vectors(seed: int, count: int, dimension: int = 16) -> list[Vector]:
-    found = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
-    return list(found / np.linalg.norm(found, axis=1, keepdims=True))
+    random = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+    return list(random / np.linalg.norm(random, axis=1, keepdims=True))
 
 
 changes = st.lists(
@@ -35,18 +35,21 @@ def test_the_index_finds_what_arithmetic_finds(puts: list[tuple[int, int, int]],
     for person, templates, salt in puts:
         people[str(person)] = vectors(salt, templates)
         index.put(str(person), people[str(person)])
-    people = {key: known for key, known in people.items() if known}
+    people = {key: templates for key, templates in people.items() if templates}
     (probe,) = vectors(seed, 1)
     expected = {
-        key: (max(one @ probe for one in known) + mean_of(known) @ probe) / 2
-        for key, known in people.items()
+        key: (max(template @ probe for template in templates) + mean_of(templates) @ probe) / 2
+        for key, templates in people.items()
     }
     assert index.people == len(people)
     assert index.templates == sum(map(len, people.values()))
-    found = index.search(probe, 5)
+    candidates = index.search(probe, 5)
     best = sorted(expected.values(), reverse=True)[:5]
-    assert [one.score for one in found] == pytest.approx(best, abs=1e-5)
-    assert all(one.score == pytest.approx(expected[one.key], abs=1e-5) for one in found)
+    assert [candidate.score for candidate in candidates] == pytest.approx(best, abs=1e-5)
+    assert all(
+        candidate.score == pytest.approx(expected[candidate.key], abs=1e-5)
+        for candidate in candidates
+    )
 
 
 def test_those_asked_about_are_always_among_the_found() -> None:
@@ -55,8 +58,8 @@ def test_those_asked_about_are_always_among_the_found() -> None:
         index.put(str(person), vectors(person, 2))
     (probe,) = vectors(99, 1)
     worst = index.search(probe, 20)[-1]
-    assert worst in index.search(probe, 2, also=[worst.key, "nobody"])
-    assert len(index.search(probe, 2, also=[worst.key])) == 3
+    assert worst in index.search(probe, 2, always=[worst.key, "nobody"])
+    assert len(index.search(probe, 2, always=[worst.key])) == 3
 
 
 def test_a_person_is_known_until_they_are_removed() -> None:
@@ -66,16 +69,18 @@ def test_a_person_is_known_until_they_are_removed() -> None:
     gallery.put(gallery_person(2, "Bea"))
     assert gallery.nearest(PACK, shot_of(1, 0))[0].key == record.person_id
     gallery.remove(record.person_id)
-    assert record.person_id not in {one.key for one in gallery.nearest(PACK, shot_of(1, 0))}
-    assert gallery.person(record.person_id) is None
-    assert (len(gallery), gallery.templates) == (1, 1)
+    assert record.person_id not in {
+        candidate.key for candidate in gallery.nearest(PACK, shot_of(1, 0))
+    }
+    assert gallery.enrolled.person(record.person_id) is None
+    assert (len(gallery.enrolled), gallery.templates) == (1, 1)
 
 
 def test_an_older_record_delivered_again_changes_nothing() -> None:
     gallery = Gallery()
     gallery.put(gallery_person(1, "Ann Younger", revision=2))
     gallery.put(gallery_person(1, "Ann", revision=1))
-    person = gallery.person(str(UUID(int=2)))
+    person = gallery.enrolled.person(str(UUID(int=2)))
     assert person is not None
     assert person.name == "Ann Younger"
 
@@ -88,7 +93,7 @@ def test_an_older_record_delivered_again_changes_nothing() -> None:
 def test_only_active_people_are_authorised(status: str, flag: bool, may: bool) -> None:
     gallery = Gallery()
     gallery.put(gallery_person(1, "Ann", status=status, is_authorized=flag))
-    person = gallery.person(str(UUID(int=2)))
+    person = gallery.enrolled.person(str(UUID(int=2)))
     assert person is not None
     assert person.is_authorized is may
 
@@ -99,7 +104,9 @@ def test_vectors_of_two_packs_never_meet(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.WARNING):
         assert gallery.nearest("another", face(1)) == []
         assert gallery.nearest("another", face(1)) == []
-    assert [one.message for one in caplog.records if "employees refresh" in one.message] != []
+    assert [
+        record.message for record in caplog.records if "employees refresh" in record.message
+    ] != []
     assert len(caplog.records) == 1, "it is said once"
 
 
@@ -132,4 +139,4 @@ def test_vectors_travel_unchanged() -> None:
 def test_the_record_of_a_person_is_what_the_gallery_reads() -> None:
     gallery = Gallery()
     gallery.put(pb.GalleryPerson.FromString(gallery_person(1, "Ann").SerializeToString()))
-    assert len(gallery) == 1
+    assert len(gallery.enrolled) == 1

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from processors.match.fastscan import Codes
-from processors.match.index import TemplateIndex
+from processors.match.index.fast_scan import FastScanCodes
+from processors.match.index.template_index import TemplateIndex
 from sightline.identity.evidence import Vector, mean_of, score_of
 
 DIMENSION = 16
@@ -29,28 +29,32 @@ def template(seed: int, dimension: int = DIMENSION) -> Vector:
 
 
 def brute_force(people: dict[str, list[Vector]], vector: Vector) -> dict[str, float]:
-    return {key: score_of(vector, looks, mean_of(looks)) for key, looks in people.items()}
+    return {
+        key: score_of(vector, templates, mean_of(templates)) for key, templates in people.items()
+    }
 
 
 def check(index: TemplateIndex, people: dict[str, list[Vector]], also: Sequence[str]) -> None:
     """The index against all of its people; there are no more than it scores in full."""
     assert index.people == len(people)
-    assert index.templates == sum(len(looks) for looks in people.values())
+    assert index.templates == sum(len(templates) for templates in people.values())
     for seed in (1, 1000):  # somebody's template, perhaps, and nobody's
         vector = template(seed)
         scores = brute_force(people, vector)
-        found = index.search(vector, 3, also)
-        best = found[:3]
-        assert [one.score for one in best] == pytest.approx(
+        candidates = index.search(vector, 3, also)
+        best = candidates[:3]
+        assert [candidate.score for candidate in best] == pytest.approx(
             sorted(scores.values(), reverse=True)[:3], abs=1e-5
         )
-        assert found == sorted(found, key=lambda one: (-one.score, one.key))
-        assert len({one.key for one in found}) == len(found)
-        for one in found:
-            assert one.score == pytest.approx(scores[one.key], abs=1e-5)
+        assert candidates == sorted(
+            candidates, key=lambda candidate: (-candidate.score, candidate.key)
+        )
+        assert len({candidate.key for candidate in candidates}) == len(candidates)
+        for candidate in candidates:
+            assert candidate.score == pytest.approx(scores[candidate.key], abs=1e-5)
         for key in also:
-            assert (key in people) == (key in {one.key for one in found})
-        assert all(one.key in also for one in found[3:])
+            assert (key in people) == (key in {candidate.key for candidate in candidates})
+        assert all(candidate.key in also for candidate in candidates[3:])
 
 
 # Few people and templates, so that there are replacements, ties and removals.
@@ -92,29 +96,29 @@ def test_the_codes_come_and_go_with_the_size() -> None:
     for person in range(FLAT):
         index.remove(str(person))
     assert index.depth == index.templates == 1
-    assert [one.key for one in index.search(template(FLAT), 5)] == [str(FLAT)]
+    assert [candidate.key for candidate in index.search(template(FLAT), 5)] == [str(FLAT)]
 
 
 @pytest.mark.parametrize("flat", [FLAT, 10**6])
 def test_a_score_is_the_same_to_the_last_bit_whoever_else_is_there(flat: int) -> None:
-    looks = [template(seed, 128) for seed in range(9)]
-    vector = unit(looks[0] + looks[3] + template(99, 128))
+    templates = [template(seed, 128) for seed in range(9)]
+    vector = unit(templates[0] + templates[3] + template(99, 128))
     alone = TemplateIndex(128)
-    alone.put("Ann", looks)
+    alone.put("Ann", templates)
     score = alone.search(vector, 1)[0].score
     crowd = TemplateIndex(128, flat)
     for person in range(100):
         if person == 50:
-            crowd.put("Ann", looks)
+            crowd.put("Ann", templates)
         crowd.put(
-            str(person), [template(1000 * person + look, 128) for look in range(1 + person % 5)]
+            str(person), [template(1000 * person + number, 128) for number in range(1 + person % 5)]
         )
     for person in range(0, 100, 2):
         crowd.remove(str(person))
     assert crowd.search(vector, 5)[0].score == score
-    assert [one.score for one in crowd.search(-vector, 5, ["Ann"]) if one.key == "Ann"] == [
-        alone.search(-vector, 1)[0].score
-    ]
+    assert [
+        candidate.score for candidate in crowd.search(-vector, 5, ["Ann"]) if candidate.key == "Ann"
+    ] == [alone.search(-vector, 1)[0].score]
 
 
 @pytest.mark.parametrize("flat", [FLAT, 10**6])
@@ -124,7 +128,7 @@ def test_those_who_score_the_same_come_by_key(flat: int) -> None:
         index.put(key, [template(1), template(2)])
     for person in range(30):
         index.put(str(person), [-template(1)])
-    assert [one.key for one in index.search(template(1), 3)] == ["a", "b", "c"]
+    assert [candidate.key for candidate in index.search(template(1), 3)] == ["a", "b", "c"]
 
 
 def test_many_looks_of_one_person_do_not_hide_the_next() -> None:
@@ -132,14 +136,14 @@ def test_many_looks_of_one_person_do_not_hide_the_next() -> None:
     near = [unit(template(1) + 0.1 * template(seed)) for seed in range(100, 500)]
     index.put("many", near)
     index.put("second", [unit(template(1) + 0.5 * template(2))])
-    assert [one.key for one in index.search(template(1), 2)] == ["many", "second"]
+    assert [candidate.key for candidate in index.search(template(1), 2)] == ["many", "second"]
 
 
 def test_templates_that_cancel_out_have_the_first_for_a_mean() -> None:
     index = TemplateIndex(DIMENSION)
     index.put("Ann", [template(1), -template(1)])
     index.put("Bob", [template(2)])
-    scores = {one.key: one.score for one in index.search(template(1), 2)}
+    scores = {candidate.key: candidate.score for candidate in index.search(template(1), 2)}
     assert scores["Ann"] == pytest.approx(1.0)
 
 
@@ -162,7 +166,7 @@ def test_vectors_that_have_no_codes_are_compared_all() -> None:
 def test_codes_that_were_moved_are_those_of_the_rows(changes: list[int]) -> None:
     random = np.random.default_rng(3)
     sample = unit(random.normal(size=(100, DIMENSION)))
-    codes, rows = Codes(sample), np.zeros((0, DIMENSION), np.float32)
+    codes, rows = FastScanCodes(sample), np.zeros((0, DIMENSION), np.float32)
     for change in changes:
         if change > 0:
             new = unit(random.normal(size=(change, DIMENSION)))
@@ -176,7 +180,7 @@ def test_codes_that_were_moved_are_those_of_the_rows(changes: list[int]) -> None
             rows = rows[:-1]
     assert codes.size == len(rows)
     if len(rows):
-        fresh = Codes(sample)
+        fresh = FastScanCodes(sample)
         fresh.add(rows)
         for probe in sample[:3]:
             depth = min(20, len(rows))
@@ -184,21 +188,21 @@ def test_codes_that_were_moved_are_those_of_the_rows(changes: list[int]) -> None
 
 
 def clustered(
-    people: int, looks: int, seed: int
+    people: int, count: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(people, looks, 128) templates and (people, 128) other shots of the same people."""
+    """(people, count, 128) templates and (people, 128) other shots of the same people."""
     random = np.random.default_rng(seed)
     centres = unit(random.normal(size=(people, 1, 128)))
-    noise = 0.8 * unit(random.normal(size=(people, looks + 1, 128)))
+    noise = 0.8 * unit(random.normal(size=(people, count + 1, 128)))
     shots = unit(centres + noise)
     return shots[:, :-1], shots[:, -1]
 
 
 def test_a_large_gallery_finds_the_best_person_nearly_always() -> None:
-    templates, shots = clustered(people=3000, looks=3, seed=5)
+    templates, shots = clustered(people=3000, count=3, seed=5)
     index = TemplateIndex(128)
-    for person, looks in enumerate(templates):
-        index.put(str(person), list(looks))
+    for person, count in enumerate(templates):
+        index.put(str(person), list(count))
     for person in range(0, 3000, 3):  # others move to where they were
         index.remove(str(person))
     for person in range(0, 3000, 6):

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from processors.match.lease import Lease
+from processors.match.faust_runtime.lease import Lease
 
 
 class Ended(Exception):  # noqa: N818

@@ -44,15 +44,15 @@ def test_the_better_evidence_is_the_person_and_the_other_loses_the_name() -> Non
     alike, ann = Seen(1, 1), Seen(2, 1, 0.1)
     site.take(*(alike.seen(number, 0.65) for number in range(3)))
     assert names(site, alike) == ["Ann"]
-    said = site.take(ann.seen(0))
-    assert [(one.track_number, one.status, one.name) for one in said] == [
+    sightings = site.take(ann.seen(0))
+    assert [(sighting.track_number, sighting.status, sighting.name) for sighting in sightings] == [
         (1, CHANGED, ""), (2, CONFIRMED, "Ann"),
     ]  # fmt: skip
-    assert said[0].global_id == 0
-    assert "another track" in said[0].reason
+    assert sightings[0].global_id == 0
+    assert "another track" in sightings[0].reason
     ended = site.take(alike.over(3), ann.over(3))
-    assert [(one.status, one.global_id, one.name) for one in ended] == [
-        (ENDED, 0, ""), (ENDED, said[1].global_id, "Ann"),
+    assert [(sighting.status, sighting.global_id, sighting.name) for sighting in ended] == [
+        (ENDED, 0, ""), (ENDED, sightings[1].global_id, "Ann"),
     ]  # fmt: skip
     assert not [key for key in site.changelog if key.startswith(b"p|")], "nobody new was met"
 
@@ -69,12 +69,12 @@ def test_the_worse_evidence_stays_provisional() -> None:
 
 def test_a_second_track_of_a_stranger_is_no_second_stranger() -> None:
     site = Site()
-    one, twice = Seen(1, 5), Seen(2, 5, 0.1)
+    first, second = Seen(1, 5), Seen(2, 5, 0.1)
     for number in range(3):
-        site.take(one.seen(number), twice.seen(number))
-    site.take(one.over(2), twice.over(2))
-    assert site.last(one).global_id == ids.global_id(one.track_id)
-    assert site.last(twice).global_id == 0
+        site.take(first.seen(number), second.seen(number))
+    site.take(first.over(2), second.over(2))
+    assert site.last(first).global_id == ids.global_id(first.track_id)
+    assert site.last(second).global_id == 0
     assert len([key for key in site.changelog if key.startswith(b"p|")]) == 1
 
 
@@ -93,11 +93,13 @@ def test_a_track_found_again_waits_until_the_lost_one_is_over() -> None:
     site = Site(gallery_person(1, "Ann"))
     before, after = Seen(1, 1), Seen(2, 1, 2.0)
     site.take(before.seen(0), before.seen(1))
-    said = site.take(after.seen(0), after.seen(1))
-    assert [(one.status, one.name) for one in said] == [(pb.Sighting.PROVISIONAL, "")]
-    assert "may not be over" in said[0].reason
-    said = site.take(before.over(0.9))
-    assert [(one.track_number, one.status, one.name) for one in said] == [
+    sightings = site.take(after.seen(0), after.seen(1))
+    assert [(sighting.status, sighting.name) for sighting in sightings] == [
+        (pb.Sighting.PROVISIONAL, "")
+    ]
+    assert "may not be over" in sightings[0].reason
+    sightings = site.take(before.over(0.9))
+    assert [(sighting.track_number, sighting.status, sighting.name) for sighting in sightings] == [
         (2, CONFIRMED, "Ann"), (1, ENDED, "Ann"),
     ]  # fmt: skip
     assert site.take(after.over(1.0))[-1].name == "Ann"
@@ -108,8 +110,8 @@ def test_a_track_that_was_there_all_along_keeps_the_name() -> None:
     site = Site(gallery_person(1, "Ann"))
     settled, other = Seen(1, 1), Seen(2, 1, 2.0)
     site.take(settled.seen(0), settled.seen(1), other.seen(0, 0.7))
-    said = site.take(settled.over(5), other.over(1))
-    assert [(one.track_number, one.status, one.name) for one in said] == [
+    sightings = site.take(settled.over(5), other.over(1))
+    assert [(sighting.track_number, sighting.status, sighting.name) for sighting in sightings] == [
         (1, ENDED, "Ann"), (2, ENDED, ""),
     ]  # fmt: skip
 
@@ -119,9 +121,9 @@ def test_a_track_that_is_over_loses_the_name_to_better_evidence() -> None:
     alike, ann = Seen(1, 1), Seen(2, 1, 0.5)
     site.take(*(alike.seen(number, 0.65) for number in range(3)), ann.seen(0, 0.3), alike.over(2))
     assert names(site, alike) == ["Ann"]
-    said = site.take(*(ann.seen(number, 0.95) for number in range(1, 4)))
+    sightings = site.take(*(ann.seen(number, 0.95) for number in range(1, 4)))
     assert (alike.number, CHANGED, 0) in [
-        (one.track_number, one.status, one.global_id) for one in said
+        (sighting.track_number, sighting.status, sighting.global_id) for sighting in sightings
     ]
     assert names(site, alike, ann) == ["", "Ann"]
     assert site.take(alike.over(2))[-1].status == ENDED, "delivered again it still is over"
@@ -154,9 +156,9 @@ def test_a_track_keeps_its_person_while_its_next_epoch_is_open() -> None:
     site = Site(gallery_person(1, "Ann"))
     ann, alike = Seen(1, 1), Seen(2, 1, 1.0)
     site.take(*(ann.seen(number) for number in range(3)))
-    again = ann.seen(10, 0.5)
-    again.observation.epoch = 1
-    site.take(again)
+    turned = ann.seen(10, 0.5)
+    turned.observation.epoch = 1
+    site.take(turned)
     assert site.last(ann).status == pb.Sighting.PROVISIONAL
     site.take(*(alike.seen(number, 0.65) for number in range(30, 33)))
     assert names(site, alike) == [""]
@@ -172,7 +174,9 @@ def test_one_who_lets_go_makes_room_at_once() -> None:
         event = wrong.seen(number)
         event.observation.embedding = shot_of(9, number).tobytes()
         others += site.take(event)
-    assert (2, CONFIRMED, "Ann") in [(one.track_number, one.status, one.name) for one in others]
+    assert (2, CONFIRMED, "Ann") in [
+        (sighting.track_number, sighting.status, sighting.name) for sighting in others
+    ]
 
 
 tracks = st.lists(
@@ -189,30 +193,30 @@ tracks = st.lists(
 
 def events_of(walks: list[tuple[int, float, float, int]]) -> list[tuple[Seen, list[pb.FaceEvent]]]:
     begun = sorted(enumerate(walks), key=lambda item: (item[1][1], item[0]))
-    found = []
+    tracks_with_events = []
     for number, (_, (person, at_s, likeness, count)) in enumerate(begun, 1):
         walk = Seen(number, person, at_s)
         shots = [walk.seen(shot, likeness) for shot in range(count)]
-        found.append((walk, [*shots, walk.over(0.3 * count + 1.0)]))
-    return found
+        tracks_with_events.append((walk, [*shots, walk.over(0.3 * count + 1.0)]))
+    return tracks_with_events
 
 
 def shuffled(lists: list[list[pb.FaceEvent]], chance: random.Random) -> list[pb.FaceEvent]:
     """The events of several tracks in any order, those of each in theirs."""
-    left = [list(one) for one in lists]
+    remaining = [list(events) for events in lists]
     events = []
-    while any(left):
-        events.append(chance.choice([one for one in left if one]).pop(0))
+    while any(remaining):
+        events.append(chance.choice([some for some in remaining if some]).pop(0))
     return events
 
 
-def one_person_twice(site: Site, found: list[tuple[Seen, list[pb.FaceEvent]]]) -> bool:
+def one_person_twice(site: Site, tracks_with_events: list[tuple[Seen, list[pb.FaceEvent]]]) -> bool:
     """Whether two tracks that were there at once are one person."""
-    for (one, mine), (other, theirs) in itertools.combinations(found, 2):
-        ends = mine[-1].track_ended, theirs[-1].track_ended
+    for (track, events), (other, other_events) in itertools.combinations(tracks_with_events, 2):
+        ends = events[-1].track_ended, other_events[-1].track_ended
         first, second = sorted(ends, key=lambda end: end.started_at_us)
         at_once = first.ended_at_us >= second.started_at_us
-        if at_once and 0 != site.last(one).global_id == site.last(other).global_id:
+        if at_once and 0 != site.last(track).global_id == site.last(other).global_id:
             return True
     return False
 
@@ -223,9 +227,9 @@ def test_no_two_tracks_of_a_moment_end_as_one_person(
     walks: list[tuple[int, float, float, int]], chance: random.Random
 ) -> None:
     site = Site(gallery_person(1, "Ann"), gallery_person(2, "Bea"))
-    found = events_of(walks)
-    site.take(*shuffled([events for _, events in found], chance))
-    assert not one_person_twice(site, found)
+    tracks_with_events = events_of(walks)
+    site.take(*shuffled([events for _, events in tracks_with_events], chance))
+    assert not one_person_twice(site, tracks_with_events)
 
 
 @settings(max_examples=60)
@@ -234,15 +238,15 @@ def test_names_do_not_depend_on_the_order_of_shots(
     walks: list[tuple[int, float, float, int]], chance: random.Random
 ) -> None:
     """Where all shots come before the ends; with ends between them less is known at a time."""
-    found = events_of([walk for walk in walks if walk[0] != 3])
-    shots = [events[:-1] for _, events in found]
-    ends = [events[-1] for _, events in found]
-    said = []
+    tracks_with_events = events_of([walk for walk in walks if walk[0] != 3])
+    shots = [events[:-1] for _, events in tracks_with_events]
+    ends = [events[-1] for _, events in tracks_with_events]
+    names_by_order = []
     for _ in range(2):
         site = Site(gallery_person(1, "Ann"), gallery_person(2, "Bea"))
         site.take(*shuffled(shots, chance), *ends)
-        said.append(names(site, *(walk for walk, _ in found)))
-    assert said[0] == said[1]
+        names_by_order.append(names(site, *(walk for walk, _ in tracks_with_events)))
+    assert names_by_order[0] == names_by_order[1]
 
 
 @settings(max_examples=40)
@@ -266,21 +270,21 @@ def test_a_crash_before_the_state_is_stored_changes_nothing(
 def test_a_crash_before_or_after_storing_loses_nobody_and_doubles_nobody(
     walks: list[tuple[int, float, float, int]], chance: random.Random
 ) -> None:
-    found = events_of(walks)
+    tracks_with_events = events_of(walks)
     calm, site = (Site(gallery_person(1, "Ann"), gallery_person(2, "Bea")) for _ in range(2))
-    for event in shuffled([events for _, events in found], chance):
+    for event in shuffled([events for _, events in tracks_with_events], chance):
         calm.take(event)
         if chance.random() < 0.5:
             site.take(event, stored=chance.random() < 0.5)
             site.restart()
         site.take(event)
     assert site.changelog == calm.changelog
-    assert not one_person_twice(site, found)
-    for walk, events in found:
-        kept = site.state.track(walk.track_id)
-        assert kept is not None
-        assert kept.decided.status == ENDED
-        assert len(kept.shots) == len(events) - 1
+    assert not one_person_twice(site, tracks_with_events)
+    for walk, events in tracks_with_events:
+        state = site.state.track(walk.track_id)
+        assert state is not None
+        assert state.decided.status == ENDED
+        assert len(state.shots) == len(events) - 1
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -289,6 +293,6 @@ def test_of_three_tracks_of_one_face_the_best_has_it(order: tuple[int, ...]) -> 
     walks = [Seen(number, 1, number / 10) for number in (1, 2, 3)]
     likeness = (0.7, 0.95, 0.8)
     for number in range(3):
-        site.take(*(walks[one].seen(number, likeness[one]) for one in order))
+        site.take(*(walks[number].seen(number, likeness[number]) for number in order))
     site.take(*(walk.over(3) for walk in walks))
     assert names(site, *walks) == ["", "Ann", ""]

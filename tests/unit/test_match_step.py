@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.match.state import Changes, track_key
-from processors.match.step import MAX_SHOTS
-from processors.match.strangers import MAX_TEMPLATES, with_template
+from processors.match.decision.step import MAX_OBSERVATIONS
+from processors.match.state.site_state import Changes, track_key
+from processors.match.state.unknown_persons import MAX_TEMPLATES, with_template
 from processors.match.vectors import bytes_of, vector_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
@@ -33,17 +33,17 @@ def walk(person: int, camera: str = "door", at_s: float = 0.0) -> Walk:
     return Walk(person, camera, "site", at_s)
 
 
-def statuses(said: Iterable[pb.Sighting]) -> list[int]:
-    return [one.status for one in said]
+def statuses(sightings: Iterable[pb.Sighting]) -> list[int]:
+    return [sighting.status for sighting in sightings]
 
 
 def test_a_track_is_provisional_then_confirmed_then_ended_once_each() -> None:
     site = Site(gallery_person(1, "Ann"))
     ann = walk(1)
-    said = site.take(*(ann.shot(number, likeness=0.5) for number in range(5)), ann.end())
-    assert statuses(said) == [PROVISIONAL, CONFIRMED, ENDED]
-    assert {one.sighting_id for one in said} == {ids.sighting_id(ann.track_id, 0)}
-    first, confirmed, ended = said
+    sightings = site.take(*(ann.shot(number, likeness=0.5) for number in range(5)), ann.end())
+    assert statuses(sightings) == [PROVISIONAL, CONFIRMED, ENDED]
+    assert {sighting.sighting_id for sighting in sightings} == {ids.sighting_id(ann.track_id, 0)}
+    first, confirmed, ended = sightings
     assert (first.global_id, first.name, first.template) == (0, "", b"")
     assert first.runner_up == ANN
     assert first.runner_up_score == first.score
@@ -60,19 +60,19 @@ def test_one_shot_that_is_sure_is_confirmed_at_once() -> None:
 
 
 def test_a_face_turned_away_counts_only_where_there_is_no_other() -> None:
-    def turned(one: Walk, number: int) -> pb.FaceEvent:
-        shot = one.shot(number, likeness=0.42)
+    def turned(track: Walk, number: int) -> pb.FaceEvent:
+        shot = track.shot(number, likeness=0.42)
         shot.observation.quality.frontality = 0.1
         return shot
 
     site, away, back = Site(gallery_person(1, "Ann")), walk(1, "yard"), walk(1)
-    said = site.take(turned(away, 0), turned(away, 1), away.end())
-    assert statuses(said) == [PROVISIONAL, ENDED]
-    assert (said[-1].shots, said[-1].candidate, said[-1].name) == (2, ANN, "")
-    assert 0.3 < said[-1].candidate_score < said[-1].threshold
-    said = site.take(turned(back, 0), turned(back, 1), back.shot(2))
-    assert statuses(said) == [PROVISIONAL, CONFIRMED]
-    assert (said[-1].shots, said[-1].name) == (1, "Ann")
+    sightings = site.take(turned(away, 0), turned(away, 1), away.end())
+    assert statuses(sightings) == [PROVISIONAL, ENDED]
+    assert (sightings[-1].shots, sightings[-1].candidate, sightings[-1].name) == (2, ANN, "")
+    assert 0.3 < sightings[-1].candidate_score < sightings[-1].threshold
+    sightings = site.take(turned(back, 0), turned(back, 1), back.shot(2))
+    assert statuses(sightings) == [PROVISIONAL, CONFIRMED]
+    assert (sightings[-1].shots, sightings[-1].name) == (1, "Ann")
 
 
 def test_a_track_nobody_saw_a_face_of_says_nothing() -> None:
@@ -87,8 +87,8 @@ def test_a_stranger_keeps_the_id_on_another_camera_and_after_a_restart() -> None
     founded = site.take(*met.whole())[-1]
     assert founded.global_id == ids.global_id(met.track_id)
     site.restart()
-    again = site.take(*walk(2, "hall", 60).whole())[-1]
-    assert (again.global_id, again.person_id, again.name) == (founded.global_id, "", "")
+    returned = site.take(*walk(2, "hall", 60).whole())[-1]
+    assert (returned.global_id, returned.person_id, returned.name) == (founded.global_id, "", "")
     other = site.take(*walk(3, "hall", 60).whole())[-1]
     assert other.global_id not in (0, founded.global_id)
 
@@ -116,17 +116,17 @@ def test_a_later_track_names_the_earlier_one_that_it_links_to_the_person() -> No
     site, early, late = Site(gallery_person(1, "Ann")), walk(1, "yard"), walk(1, "door", 60)
     before = _unnamed(site, early)[-1]
     assert before.global_id == ids.global_id(early.track_id)
-    said = site.take(*(_between(late, number) for number in range(3)), late.end())
-    assert [(one.track_id, one.status, one.name) for one in said] == [
+    sightings = site.take(*(_between(late, number) for number in range(3)), late.end())
+    assert [(sighting.track_id, sighting.status, sighting.name) for sighting in sightings] == [
         (late.track_id, CONFIRMED, "Ann"),
         (early.track_id, CHANGED, "Ann"),
         (late.track_id, ENDED, "Ann"),
     ]
-    named = said[1]
+    named = sightings[1]
     assert named.sighting_id == before.sighting_id
     assert named.decided_at_us == before.decided_at_us, "they were there then, not now"
     assert named.score >= named.threshold
-    assert site.state.strangers.get(before.global_id) is None, "they never were a stranger"
+    assert site.state.unknown_persons.get(before.global_id) is None, "they never were a stranger"
     site.restart()
     assert site.take(early.end())[-1].name == "Ann"
 
@@ -138,13 +138,17 @@ def test_a_later_track_names_a_glimpse_that_was_nobody() -> None:
     assert statuses(before) == [PROVISIONAL, ENDED]
     assert before[-1].global_id == 0
     site.restart()
-    said = site.take(*(_between(late, number) for number in range(3)), late.end())
-    assert {(one.track_id, one.status, one.name) for one in said if one.name} == {
+    sightings = site.take(*(_between(late, number) for number in range(3)), late.end())
+    assert {
+        (sighting.track_id, sighting.status, sighting.name)
+        for sighting in sightings
+        if sighting.name
+    } == {
         (late.track_id, CONFIRMED, "Ann"),
         (early.track_id, CHANGED, "Ann"),
         (late.track_id, ENDED, "Ann"),
     }
-    named = next(one for one in said if one.track_id == early.track_id)
+    named = next(sighting for sighting in sightings if sighting.track_id == early.track_id)
     assert named.decided_at_us == before[-1].decided_at_us
     assert named.score >= named.threshold
     assert vector_of(named.template).shape == (DIMENSION,)
@@ -154,8 +158,8 @@ def test_a_later_track_names_a_glimpse_that_was_nobody() -> None:
 def test_a_glimpse_of_somebody_else_stays_nobody() -> None:
     site, early, late = Site(gallery_person(1, "Ann")), walk(2, "yard"), walk(1, "door", 60)
     site.take(*(early.shot(number) for number in range(2)), early.end())
-    said = site.take(*(late.shot(number) for number in range(3)), late.end())
-    assert {one.track_id for one in said} == {late.track_id}
+    sightings = site.take(*(late.shot(number) for number in range(3)), late.end())
+    assert {sighting.track_id for sighting in sightings} == {late.track_id}
 
 
 def test_a_glimpse_beside_the_person_stays_nobody() -> None:
@@ -165,8 +169,8 @@ def test_a_glimpse_beside_the_person_stays_nobody() -> None:
     site.take(*(ann.shot(number) for number in range(3)))
     glimpse = [double.shot(number, vector=_poor(1, number)) for number in range(2)]
     site.take(*glimpse, double.end(), ann.end())
-    said = site.take(*(_between(late, number) for number in range(3)), late.end())
-    assert {one.track_id for one in said} == {late.track_id}
+    sightings = site.take(*(_between(late, number) for number in range(3)), late.end())
+    assert {sighting.track_id for sighting in sightings} == {late.track_id}
 
 
 def test_a_stranger_whom_somebody_was_beside_is_not_that_person() -> None:
@@ -177,42 +181,42 @@ def test_a_stranger_whom_somebody_was_beside_is_not_that_person() -> None:
     for number in range(3):  # much like each other, and less like Ann than would be a double of her
         site.take(early.shot(number, vector=shot_of(2, number, 5, likeness=0.9)))
     before = site.take(early.end(), beside.end())
-    stranger = next(one for one in before if one.track_id == early.track_id)
-    assert stranger.global_id == ids.global_id(early.track_id)
+    unknown = next(sighting for sighting in before if sighting.track_id == early.track_id)
+    assert unknown.global_id == ids.global_id(early.track_id)
     both = [shot_of(1, number, 7) + shot_of(2, number, 5) for number in range(3)]
-    shots = [late.shot(n, vector=one / np.linalg.norm(one)) for n, one in enumerate(both)]
-    said = site.take(*shots, late.end())
-    assert {one.track_id for one in said} == {late.track_id}
-    assert said[-1].name == "Ann"
+    shots = [late.shot(n, vector=vector / np.linalg.norm(vector)) for n, vector in enumerate(both)]
+    sightings = site.take(*shots, late.end())
+    assert {sighting.track_id for sighting in sightings} == {late.track_id}
+    assert sightings[-1].name == "Ann"
 
 
 def test_two_shots_alone_make_no_id() -> None:
-    said = Site().take(*walk(2).whole(shots=2))
-    assert statuses(said) == [PROVISIONAL, ENDED]
-    assert [one.global_id for one in said] == [0, 0]
+    sightings = Site().take(*walk(2).whole(shots=2))
+    assert statuses(sightings) == [PROVISIONAL, ENDED]
+    assert [sighting.global_id for sighting in sightings] == [0, 0]
 
 
 def test_a_name_is_given_when_the_person_enrols_and_taken_when_they_are_removed() -> None:
     site = Site()
     track = walk(1)
-    stranger = site.take(*(track.shot(number) for number in range(3)))[-1]
-    assert site.state.strangers.get(stranger.global_id) is not None
+    unknown = site.take(*(track.shot(number) for number in range(3)))[-1]
+    assert site.state.unknown_persons.get(unknown.global_id) is not None
     site.enrol(gallery_person(1, "Ann"))
     (named,) = site.take(track.shot(3))
     assert (named.status, named.name) == (CHANGED, "Ann")
-    assert site.state.strangers.get(stranger.global_id) is None, "they never were a stranger"
+    assert site.state.unknown_persons.get(unknown.global_id) is None, "they never were a stranger"
     site.leave(ANN)
     (taken,) = site.take(track.shot(4))
     assert (taken.status, taken.name, taken.person_id) == (CHANGED, "", "")
-    assert taken.global_id == stranger.global_id
+    assert taken.global_id == unknown.global_id
 
 
 def test_later_evidence_takes_a_name_back() -> None:
     site = Site(gallery_person(1, "Ann"))
     track = walk(1)
     assert site.take(track.shot(0))[-1].name == "Ann"
-    said = site.take(*(track.shot(number, vector=shot_of(5, number)) for number in (1, 2, 3)))
-    assert [(one.status, one.name) for one in said][-1] == (CHANGED, "")
+    sightings = site.take(*(track.shot(number, vector=shot_of(5, number)) for number in (1, 2, 3)))
+    assert [(sighting.status, sighting.name) for sighting in sightings][-1] == (CHANGED, "")
     assert site.take(track.end())[-1].name == ""
 
 
@@ -252,9 +256,13 @@ def test_what_is_delivered_twice_is_no_news_and_changes_nothing(lost: int) -> No
     for key, value in calm.changelog.items():
         if key.startswith(b"p|"):
             assert site.changelog[key] == value
-    news = [one for one in site.said if not one.again]
-    assert all(one in calm.said for one in news), "the surer word of later shots came as news"
-    assert {one.track_id: one for one in news} == {one.track_id: one for one in calm.said}
+    news = [sighting for sighting in site.said if not sighting.again]
+    assert all(sighting in calm.said for sighting in news), (
+        "the surer word of later shots came as news"
+    )
+    assert {sighting.track_id: sighting for sighting in news} == {
+        sighting.track_id: sighting for sighting in calm.said
+    }
 
 
 def test_a_track_that_is_delivered_again_after_its_end_is_not_decided_again() -> None:
@@ -262,9 +270,11 @@ def test_a_track_that_is_delivered_again_after_its_end_is_not_decided_again() ->
     events = walk(2).whole()
     ended = site.take(*events)[-1]
     before = dict(site.changelog)
-    told = site.take(*events)
-    assert [one.again for one in told] == [True] * len(events)
-    assert {(one.sighting_id, one.status) for one in told} == {(ended.sighting_id, ended.status)}
+    repeated = site.take(*events)
+    assert [sighting.again for sighting in repeated] == [True] * len(events)
+    assert {(sighting.sighting_id, sighting.status) for sighting in repeated} == {
+        (ended.sighting_id, ended.status)
+    }
     assert site.changelog == before
 
 
@@ -295,13 +305,13 @@ def test_tracks_whose_end_was_lost_are_forgotten() -> None:
 def test_a_track_that_may_be_delivered_again_is_not_forgotten() -> None:
     site = Site()
     early = walk(1)
-    site.settled = 2
+    site.redelivered_from = 2
     site.take(*early.whole(), walk(2, at_s=3600).shot(0))
     assert site.state.track(early.track_id) is not None, "its offsets from 2 on are open"
     site.restart()
     site.take(early.shot(2), early.end(), walk(2, at_s=3600).shot(0))
     assert site.state.track(early.track_id) is not None, "they have come again, and may again"
-    site.settled = 10
+    site.redelivered_from = 10
     site.take(walk(2, at_s=3600).shot(1))
     assert site.state.track(early.track_id) is None
 
@@ -317,22 +327,23 @@ def test_a_vector_of_another_length_is_refused_and_changes_nothing() -> None:
 def test_the_shots_of_an_epoch_are_bounded() -> None:
     site = Site()
     track = walk(1)
-    site.take(*(track.shot(number) for number in range(MAX_SHOTS + 5)))
-    kept = site.state.track(track.track_id)
-    assert kept is not None
-    assert len(kept.shots) == MAX_SHOTS
+    site.take(*(track.shot(number) for number in range(MAX_OBSERVATIONS + 5)))
+    state = site.state.track(track.track_id)
+    assert state is not None
+    assert len(state.shots) == MAX_OBSERVATIONS
 
 
 def test_a_stranger_keeps_the_looks_that_differ_most() -> None:
     person = pb.UnknownPerson(global_id=1, site_id="site")
-    looks = [shot_of(1, 0, light=light) for light in range(MAX_TEMPLATES)]
-    for rank, look in enumerate(looks):
+    vectors = [shot_of(1, 0, light=light) for light in range(MAX_TEMPLATES)]
+    for rank, vector in enumerate(vectors):
         person = with_template(
-            person, pb.Template(template_id=str(rank), pack=PACK, vector=bytes_of(look), quality=1)
+            person,
+            pb.Template(template_id=str(rank), pack=PACK, vector=bytes_of(vector), quality=1),
         )
-    same = pb.Template(template_id="same", pack=PACK, vector=bytes_of(looks[0]), quality=0.5)
+    same = pb.Template(template_id="same", pack=PACK, vector=bytes_of(vectors[0]), quality=0.5)
     person = with_template(person, same)
-    assert [one.template_id for one in person.templates] == [
+    assert [template.template_id for template in person.templates] == [
         str(rank) for rank in range(MAX_TEMPLATES)
     ]
     other = pb.Template(template_id="new", pack=PACK, vector=bytes_of(face(1)), quality=1)
@@ -361,12 +372,12 @@ def test_a_restart_anywhere_changes_nothing(
             shaken.restart()
         shaken.take(event)
     assert shaken.changelog == calm.changelog
-    named = {one.track_id: one.name for one in shaken.said if one.name}
+    named = {sighting.track_id: sighting.name for sighting in shaken.said if sighting.name}
     assert set(named.values()) <= {"Ann"}
-    ended = [one for one in calm.said if one.status == ENDED]
-    assert len(ended) == len({one.track_id for one in ended}) == len(walks)
+    ended = [sighting for sighting in calm.said if sighting.status == ENDED]
+    assert len(ended) == len({sighting.track_id for sighting in ended}) == len(walks)
 
 
 def test_changes_say_what_goes() -> None:
-    gone = Changes(tracks={"a": None})
-    assert list(gone.records("site")) == [(track_key("site", "a"), None)]
+    changes = Changes(tracks={"a": None})
+    assert list(changes.records("site")) == [(track_key("site", "a"), None)]

@@ -1,0 +1,217 @@
+"""Pure decision step: one event and the state of its site into sightings and changes.
+
+Nothing is searched here: candidates are an argument of `PendingStep.finish`, which returns a
+`CandidateQuery` for a track that lacks them (`processors.match.candidates`). An event that comes
+again after its changes were stored has been decided: its sightings were in Kafka before. Then the
+track's present decision is repeated for a client that waits for it, marked as no news; by now it
+may rest on more observations.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from processors.match.candidates import CandidateAnswer, CandidateQuery
+from processors.match.decision import sighting_messages
+from processors.match.decision.decision_round import CandidatesMissing, DecisionRound
+from processors.match.decision.identification import Rules
+from processors.match.reference.reference_data import ReferenceData
+from processors.match.state.site_state import Changes, SiteState
+from schemas import sightline_pb2 as pb
+from sightline.runtime.clock import US
+
+MAX_OBSERVATIONS = 16
+"""Observations of one epoch of a track; vision settles a track long before."""
+
+_DAY_US = 86_400 * US
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Outcome of an event. The sightings are delivered before the changes are stored."""
+
+    sightings: tuple[pb.Sighting, ...] = ()
+    changes: Changes = field(default_factory=Changes)
+
+
+def inner_of(event: pb.FaceEvent) -> pb.FaceObservation | pb.TrackEnded:
+    """Return the message inside an event."""
+    return event.observation if event.HasField("observation") else event.track_ended
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingStep:
+    """Event whose own track has to be decided: the step as far as it needs no candidates."""
+
+    event: pb.FaceEvent
+    track: pb.TrackState
+    """Own track with the event's observation or end."""
+    before: pb.Sighting | None
+    """Sighting of the own track and epoch before the event."""
+    now_us: int
+    """Capture time of the event."""
+    site: SiteState
+    reference: ReferenceData
+    rules: Rules
+    redelivered_from: int
+
+    def finish(self, answers: Mapping[str, CandidateAnswer]) -> Step | CandidateQuery:
+        """Decide with the candidates by track id, or return the query for those that are missing.
+
+        Args:
+            answers: Answers to all queries of this event so far.
+        """
+        decisions = DecisionRound(self.site, self.reference, self.rules, self.now_us, answers)
+        try:
+            decisions.decide(self.track, self.before)
+        except CandidatesMissing as missing:
+            return missing.query
+        outcome = _outcome(decisions)
+        if not self.event.HasField("observation"):
+            return outcome
+        return self._with_expiry(outcome, self.event.observation)
+
+    def _with_expiry(self, outcome: Step, observation: pb.FaceObservation) -> Step:
+        """Add the tracks and unknown persons that expire by the clock of the camera."""
+        camera_id, now_us = observation.camera_id, observation.captured_at_us
+        expired = [
+            track_id
+            for track_id in self.site.expired(camera_id, now_us, self.redelivered_from)
+            if track_id != observation.track_id
+        ]
+        forgotten = self.site.unknown_persons.forgettable(
+            camera_id, now_us, round(self.rules.unknown_person_ttl_days * _DAY_US)
+        )
+        return Step(
+            outcome.sightings,
+            Changes(
+                dict.fromkeys(expired) | outcome.changes.tracks,
+                forgotten | outcome.changes.unknown_persons,
+            ),
+        )
+
+
+def begin(
+    event: pb.FaceEvent,
+    site: SiteState,
+    reference: ReferenceData,
+    rules: Rules,
+    *,
+    redelivered_from: int,
+) -> Step | PendingStep:
+    """Begin the step of an event; an event that leads to no decision is finished at once.
+
+    Args:
+        event: An observation, or the end of a track that was not erased.
+        site: State of the site; it is not changed.
+        reference: Enrolled people and facts.
+        rules: Settings of the decision.
+        redelivered_from: Source offset from which on events may be delivered again.
+    """
+    inner = inner_of(event)
+    track = site.track(inner.track_id)
+    if isinstance(inner, pb.FaceObservation):
+        begun, now_us = _observed(inner, track), inner.captured_at_us
+    else:
+        begun, now_us = _ended(inner, track), inner.ended_at_us
+    if isinstance(begun, Step):
+        return begun
+    now, before = begun
+    return PendingStep(event, now, before, now_us, site, reference, rules, redelivered_from)
+
+
+_Begun = Step | tuple[pb.TrackState, pb.Sighting | None]
+"""Finished step, or the own track with its sighting before the event."""
+
+
+def _observed(observation: pb.FaceObservation, track: pb.TrackState | None) -> _Begun:
+    if track is not None and _is_duplicate(observation, track):
+        return Step((sighting_messages.repeated(track.decided),))
+    if track is not None and observation.epoch < track.decided.epoch and not _is_over(track):
+        return Step()  # of an epoch that was decided and stored before
+    now = pb.TrackState(
+        track_id=observation.track_id, site_id=observation.site_id, shots=[observation]
+    )
+    before = None
+    if track is not None and not _is_over(track):
+        now.holds, now.holds_by = track.holds, track.holds_by
+        if observation.epoch == track.decided.epoch:
+            del now.shots[:]
+            now.shots.extend(_with_observation(track.shots, observation))
+            before = track.decided
+    return now, before
+
+
+def _ended(end: pb.TrackEnded, track: pb.TrackState | None) -> _Begun:
+    if track is None:
+        return Step()  # no face of it was observed
+    if _is_over(track):
+        return Step((sighting_messages.repeated(track.decided),))
+    now = pb.TrackState()
+    now.CopyFrom(track)
+    now.ended_at_us = end.ended_at_us
+    return now, track.decided
+
+
+def _outcome(decisions: DecisionRound) -> Step:
+    """Return the sightings and changes of a round.
+
+    The event's own track is the last: until it is decided no two tracks may be one person.
+    """
+    sightings: list[pb.Sighting] = []
+    tracks: dict[str, pb.TrackState | None] = {}
+    for track_id, (before, now) in decisions.decided().items():
+        was_over = before is not None and before.status == pb.Sighting.ENDED
+        if sighting_messages.is_news(before, now.decided):
+            sightings.append(now.decided)
+        tracks[track_id] = stored = _over(now) if now.ended_at_us else now
+        if now.ended_at_us and not was_over:
+            sightings.append(stored.decided)
+    return Step(tuple(sightings), Changes(tracks, decisions.changed_persons()))
+
+
+def _over(track: pb.TrackState) -> pb.TrackState:
+    """Return a track that has ended, as it is stored.
+
+    The rest of its observations tells a record delivered twice from the track in a replay.
+    """
+    stored = pb.TrackState()
+    stored.CopyFrom(track)
+    stored.decided.CopyFrom(sighting_messages.ended(track.decided))
+    del stored.waits_for[:]
+    for observation in stored.shots:
+        observation.ClearField("embedding")
+    return stored
+
+
+def _is_duplicate(observation: pb.FaceObservation, track: pb.TrackState) -> bool:
+    """Return whether an observation was delivered before, from the same frame.
+
+    A replay has the same observations from other frames.
+    """
+    return any(
+        present.observation_id == observation.observation_id and present.frame == observation.frame
+        for present in track.shots
+    )
+
+
+def _is_over(track: pb.TrackState) -> bool:
+    return track.decided.status == pb.Sighting.ENDED
+
+
+def _with_observation(
+    observations: Sequence[pb.FaceObservation], observation: pb.FaceObservation
+) -> list[pb.FaceObservation]:
+    """Return the observations with one more, of its pack alone; the newest is last.
+
+    Of more than `MAX_OBSERVATIONS` the worst of the older ones goes.
+    """
+    rest = [
+        present
+        for present in observations
+        if present.pack == observation.pack
+        and present.observation_id != observation.observation_id
+        and len(present.embedding) == len(observation.embedding)
+    ]
+    if len(rest) >= MAX_OBSERVATIONS:
+        rest.remove(min(rest, key=lambda present: present.quality.overall))
+    return [*rest, observation]

@@ -1,0 +1,1 @@
+"""Faust and Kafka at the edge of the matcher."""

@@ -1,0 +1,1 @@
+"""In-memory indexes of templates, and the candidate search on them."""

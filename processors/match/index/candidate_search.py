@@ -1,0 +1,43 @@
+"""Candidate search in memory: the indexes of enrolled people and of a site's unknown persons."""
+
+from processors.match.candidates import CandidateAnswer, CandidateQuery, Population
+from processors.match.index.gallery import Gallery
+from processors.match.index.unknown_person_index import UnknownPersonIndex
+from processors.match.vectors import check_dimension, vector_of
+from sightline.identity.evidence import EvidenceKind
+
+
+class IndexSearch:
+    """`CandidateSearch` of one site by the indexes of this process."""
+
+    def __init__(self, gallery: Gallery, unknown: UnknownPersonIndex) -> None:
+        self._gallery = gallery
+        self._unknown = unknown
+
+    def check(self, pack: str, embedding: bytes) -> None:
+        """Refuse an embedding that cannot be compared with the indexes."""
+        for dimension in self._dimensions(pack):
+            vector_of(embedding, dimension)
+
+    def search(self, query: CandidateQuery) -> CandidateAnswer:
+        """Return the candidates for a track of the indexes as they are now."""
+        pack, evidence = query.pack, query.evidence
+        if evidence.kind != EvidenceKind.FACE:
+            raise ValueError(f"no index has templates of the kind {evidence.kind.name}")
+        for dimension in self._dimensions(pack):
+            check_dimension(evidence.template, dimension)
+        enrolled = self._gallery.nearest(pack, evidence.template, query.always)
+        unknown = self._unknown.nearest(
+            pack,
+            evidence.template,
+            without=(query.track_id, query.template_id),
+            also=query.always,
+        )
+        return CandidateAnswer(
+            query,
+            Population(enrolled, self._gallery.people(pack)),
+            Population(unknown, self._unknown.people(pack)),
+        )
+
+    def _dimensions(self, pack: str) -> tuple[int | None, int | None]:
+        return self._gallery.dimension(pack), self._unknown.dimension(pack)

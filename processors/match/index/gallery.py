@@ -1,0 +1,83 @@
+"""Index of the enrolled people's templates, by model pack, in memory."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+
+from processors.match.candidates import MAX_CANDIDATES, Candidate
+from processors.match.index.indexes_by_model import IndexesByModel
+from processors.match.reference.enrolled_people import EnrolledPeople
+from processors.match.vectors import vector_of
+from schemas import sightline_pb2 as pb
+from sightline.identity.evidence import Vector
+from sightline.runtime.errors import InvalidRecord
+
+log = logging.getLogger(__name__)
+
+
+class Gallery:
+    """Directory of enrolled people with the index of their face templates."""
+
+    def __init__(self, enrolled: EnrolledPeople | None = None) -> None:
+        self.enrolled = enrolled if enrolled is not None else EnrolledPeople()
+        self._indexes = IndexesByModel()
+        self._warned_packs: set[str] = set()
+
+    @property
+    def templates(self) -> int:
+        """Number of templates, of all packs."""
+        return self._indexes.templates
+
+    @property
+    def index_bytes(self) -> int:
+        """Memory of the indexes in bytes."""
+        return self._indexes.bytes
+
+    def put(self, record: pb.GalleryPerson) -> None:
+        """Set a person; a template that cannot be compared is skipped with a warning."""
+        if not self.enrolled.put(record):
+            return
+        by_pack: defaultdict[str, list[Vector]] = defaultdict(list)
+        for template in record.templates:
+            if template.kind != pb.EVIDENCE_KIND_FACE:
+                continue
+            vectors = by_pack[template.pack]
+            dimension = self.dimension(template.pack) or (len(vectors[0]) if vectors else None)
+            try:
+                vectors.append(vector_of(template.vector, dimension))
+            except InvalidRecord as error:
+                log.warning("gallery: a template of %s is left out: %s", record.person_id, error)
+        self._indexes.put(record.person_id, by_pack)
+
+    def remove(self, person_id: str) -> None:
+        """Remove a person; a missing one is no error."""
+        self.enrolled.remove(person_id)
+        self._indexes.remove(person_id)
+
+    def people(self, pack: str) -> int:
+        """Return the number of enrolled people with templates of a pack."""
+        return self._indexes.people(pack)
+
+    def dimension(self, pack: str) -> int | None:
+        """Return the dimension of a pack's vectors; None before the first of them."""
+        return self._indexes.dimension(pack)
+
+    def depth(self, pack: str) -> int:
+        """Return the number of a pack's templates that a search scores exactly."""
+        return self._indexes.depth(pack)
+
+    def nearest(self, pack: str, vector: Vector, also: Sequence[str] = ()) -> list[Candidate]:
+        """Return the enrolled people nearest to a vector (d,), best first, then those in `also`."""
+        self._warn_of_missing_templates(pack)
+        return self._indexes.search(pack, vector, MAX_CANDIDATES, also)
+
+    def _warn_of_missing_templates(self, pack: str) -> None:
+        """Log once for each pack that people enrolled with another one are not recognised."""
+        missing = len(self.enrolled) - self.people(pack)
+        if missing and pack not in self._warned_packs:
+            self._warned_packs.add(pack)
+            log.warning(
+                "%d of %d enrolled people have no photo embedded by the pack %s, so they are not "
+                "recognised: run `sightline employees refresh`",
+                missing, len(self.enrolled), pack,
+            )  # fmt: skip

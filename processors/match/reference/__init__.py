@@ -1,0 +1,1 @@
+"""Reference data of a matcher: enrolled people, calibrations, walking times and corrections."""

@@ -1,0 +1,53 @@
+"""Gallery of a run whose pack live does not use: templates of the stored photos, for it alone."""
+
+import logging
+
+from processors.match.index.gallery import Gallery
+from schemas import sightline_pb2 as pb
+from sightline.models.packs import load_pack
+from sightline.people import employees
+from sightline.people.photos import examine
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.settings import Settings
+from sightline.storage import runs
+from sightline.storage.db import Connection
+from sightline.storage.objects import open_store
+from sightline.storage.runs import Run
+
+log = logging.getLogger(__name__)
+
+
+def add_templates(settings: Settings, db: Connection, run: Run, gallery: Gallery) -> None:
+    """Add templates of the run's pack for every enrolled person whose photos it can use.
+
+    They are published nowhere. Photos that it cannot use are noted with the run.
+    """
+    pack, store = load_pack(settings), open_store(settings)
+    rejected = 0
+    cursor = db.cursor()
+    for person in employees.everybody(cursor):
+        if gallery.enrolled.person(str(person)) is None:
+            continue  # the topic does not have them yet
+        embedded = set(employees.photo_urls(cursor, person, pack.id))
+        photos = []
+        for url in employees.photo_urls(cursor, person):
+            if url in embedded:
+                continue
+            try:
+                photos.append(examine(store.get(url), url, pack, settings))
+            except SightlineError as error:
+                log.warning("match-run: %s", error)
+                rejected += 1
+        record = employees.told(cursor, person)
+        record.templates.extend(
+            pb.Template(
+                template_id=photo.label,
+                pack=pack.id,
+                vector=photo.vector.astype("<f4").tobytes(),
+                quality=photo.quality,
+            )
+            for photo in photos
+        )
+        gallery.put(record)
+    if rejected:
+        runs.remark(db, run.name, f"{rejected} photos of enrolled people are none for {pack.id}")
