@@ -41,7 +41,7 @@ _PHOTOS_IN_A_BODY = 4
 def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
     """The application with all its routes. Raises SightlineError where nothing is set up."""
     parts = Parts.of(settings)
-    until = Stop(settings.shutdown_seconds) if stop is None else stop  # not `or`: it is false
+    until = stop or Stop(settings.shutdown_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

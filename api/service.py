@@ -53,7 +53,7 @@ def serve(
     while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
         if certificate is not None:
             certificate.refresh()
-    if not stop:
+    if not stop.is_set():
         raise InfrastructureError("api: the server has ended")
     server.config.timeout_graceful_shutdown = max(1, int(stop.remaining() / 2))
     server.should_exit = True

@@ -32,7 +32,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import Connection, connect
 from sightline.streaming.client_config import consumer_config
-from sightline.streaming.read import read_all
+from sightline.streaming.topic_reader import read_all
 
 CAMERAS = 4
 """The same film on each, so that no worker is without work."""

@@ -33,7 +33,7 @@ def main() -> None:
     config = consumer_config(settings, group, group)
     consumer = Consumer(config | {"enable.auto.commit": True, "enable.auto.offset.store": True})
     consumer.subscribe([topics.frames(settings.fleet).name])
-    while not stop:
+    while not stop.is_set():
         message = consumer.poll(0.2)
         for record in checked([message] if message else []):
             try:

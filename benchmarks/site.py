@@ -39,7 +39,7 @@ from sightline.runtime.log import configure_logging
 from sightline.runtime.settings import Settings
 from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
-from sightline.streaming.read import read_all
+from sightline.streaming.topic_reader import read_all
 
 PEOPLE, ENROLLED, CAMERAS, SEED = 40, 15, 4, 1
 

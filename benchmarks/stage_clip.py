@@ -32,7 +32,7 @@ from sightline.runtime.log import configure_logging
 from sightline.runtime.settings import Settings
 from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
-from sightline.streaming.read import read_all
+from sightline.streaming.topic_reader import read_all
 
 FILM = SHARED / "media" / "stage_clip.mp4"
 TRUTH = Path(__file__).parents[1] / "tests" / "stage_clip_truth.txt"

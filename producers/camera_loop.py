@@ -75,7 +75,7 @@ class CameraLoop:
         """Read until the end. Raises InfrastructureError when Kafka or the disk fails for good."""
         try:
             self._restore_position()
-            while not self._stop:
+            while not self._stop.is_set():
                 try:
                     self._connect_and_read()
                 except EOFError:
@@ -86,18 +86,18 @@ class CameraLoop:
                     self._report_status("down", str(error))
                     self._pause(pause_before(self._attempt))
                     self._attempt += 1
-                    if not self._stop:
+                    if not self._stop.is_set():
                         self._metrics.count_reconnect()
             self._report_status("down", "not being read: the service has stopped")
         finally:
             self._stop.request()  # the shutdown deadline starts, whatever ended the loop
-            self._publisher.close(self._stop)
+            self._publisher.close(self._stop.is_set())
 
     def _restore_position(self) -> None:
         """Restore an earlier process's position; end its open event unless it is resumed."""
         if not self._is_live:
             self._wait_for_kafka()
-            if self._stop:
+            if self._stop.is_set():
                 return
         stored = self._publisher.position
         generation = self._camera.settings.generation
@@ -116,7 +116,7 @@ class CameraLoop:
     def _wait_for_kafka(self) -> None:
         """Wait for Kafka: a film is resumed only on the cluster that has its earlier frames."""
         trouble = None
-        while self._publisher.cluster is None and not self._stop:
+        while self._publisher.cluster is None and not self._stop.is_set():
             self._poll(_POLL_SECONDS)
             if self._publisher.trouble != trouble:
                 trouble = self._publisher.trouble
@@ -144,7 +144,7 @@ class CameraLoop:
             self._finish(source, cutter)
             raise
         else:
-            if not (self._is_resumable and self._service_stop):
+            if not (self._is_resumable and self._service_stop.is_set()):
                 self._finish(source, cutter)
         finally:
             source.close()
@@ -153,7 +153,7 @@ class CameraLoop:
         published = self._publisher.position.pictures if self._is_resumable else 0
         pictures_read = 0
         is_up = False
-        while not self._stop:
+        while not self._stop.is_set():
             self._poll()
             picture = source.read()
             self._metrics.count_pictures(0 if picture is None else 1 + picture.skipped)
@@ -200,9 +200,9 @@ class CameraLoop:
         event = event_frames[-1].event if event_frames else None
         # A film waits for the broker and for the disk; a live camera's frames are dropped.
         may_wait = not source.is_live
-        while may_wait and event_frames and self._publisher.is_full and not self._stop:
+        while may_wait and event_frames and self._publisher.is_full and not self._stop.is_set():
             self._poll(_POLL_SECONDS)
-        while not self._put(frames, event, position, may_wait=may_wait and not self._stop):
+        while not self._put(frames, event, position, may_wait=may_wait and not self._stop.is_set()):
             self._poll(_POLL_SECONDS)
 
     def _put(
@@ -214,7 +214,7 @@ class CameraLoop:
         except DiskError as error:
             if may_wait:
                 return False
-            if self._is_resumable and self._service_stop:
+            if self._is_resumable and self._service_stop.is_set():
                 return True  # the next process reads it again
             if not self._is_disk_full:
                 log.warning("%s: frames are dropped", error)
@@ -227,13 +227,13 @@ class CameraLoop:
         return True
 
     def _deliver_all(self) -> bool:
-        while not self._publisher.is_settled and not self._stop:
+        while not self._publisher.is_settled and not self._stop.is_set():
             self._poll(_POLL_SECONDS)
         return self._publisher.is_settled
 
     def _pause(self, seconds: float) -> None:
         deadline = self._clock.monotonic() + seconds
-        while not self._stop and (seconds_left := deadline - self._clock.monotonic()) > 0:
+        while not self._stop.is_set() and (seconds_left := deadline - self._clock.monotonic()) > 0:
             self._poll()
             self._stop.wait(min(seconds_left, _POLL_SECONDS))
 

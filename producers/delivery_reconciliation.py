@@ -32,6 +32,7 @@ from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.storage.cameras import NewCamera
 from sightline.streaming.client_config import consumer_config, producer_config
+from sightline.streaming.errors import translate
 from sightline.streaming.messages import to_record
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def reconcile(
         cluster = consumer.list_topics(topic, timeout=_REQUEST_TIMEOUT_SECONDS).cluster_id
         return Reconciliation(str(cluster), Tail(topic, partition, high), in_kafka)
     except KafkaException as error:
-        raise InfrastructureError(f"Kafka does not answer: {error.args[0].str()}") from error
+        raise translate(error, "Kafka does not answer") from error
     finally:
         consumer.close()
 

@@ -17,7 +17,7 @@ _RECONNECT_SECONDS = 2.0
 def run(settings: Settings) -> None:
     """Deliver until SIGTERM. A database that is away is waited for; a broker that fails ends it."""
     stop = start_service("outbox", settings)
-    while not stop:
+    while not stop.is_set():
         try:
             with closing(Relay(settings)) as relay:
                 relay.run(stop)

@@ -69,12 +69,12 @@ class CameraService:
         """Serve until the stop. Raises SightlineError when there is no database at the start."""
         self._connection = connect(self.settings, autocommit=True)
         try:
-            while not self.stop:
+            while not self.stop.is_set():
                 self.stop.beat()
                 self._with_database(self._update_cameras)
                 self._report_health()
                 deadline = time.monotonic() + _POLL_SECONDS
-                while not self.stop and time.monotonic() < deadline:
+                while not self.stop.is_set() and time.monotonic() < deadline:
                     self.stop.beat()
                     if self._collect(_REPORT_WAIT_SECONDS):
                         self._with_database(self._write_reports)

@@ -12,23 +12,25 @@ from sightline.runtime import metrics
 from sightline.runtime.clock import US, Clock, SystemClock, to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection
-from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
-from sinks.decisions import (
-    PATH_LOCK,
-    Camera,
-    cameras,
-    corrected,
-    decided,
-    lock,
-    news,
-    rank,
-)
-from sinks.promoted import with_promotions
+from sightline.storage.db import Cursor
+from sinks.promotion_router import with_promotions
+from sinks.runtime.loop import SinkLoop
+from sinks.runtime.postgres import RowWriter
+from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
+from sinks.sighting_rules import (
+    PATH_LOCK,
+    CameraLocation,
+    cameras,
+    in_force,
+    lock,
+    new_sightings,
+    rank,
+    with_corrections,
+)
 
-# A row is a function of the decision in force alone, so that it does not matter how decisions
-# were spread over batches. Written again it keeps the time at which it was written first.
+# A row depends on the decision in force alone, and not on how decisions are spread over batches.
+# A row that is written again keeps the time at which it was first written.
 _UPSERT = """
 INSERT INTO access_logs AS log (
     id, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
@@ -46,7 +48,7 @@ SELECT
     %(frame_partition)s, %(frame_offset)s, %(face_box)s, %(decision)s, %(shots)s, %(runner_up)s,
     %(runner_up_score)s, %(candidate)s, %(candidate_score)s, %(wanted_rate)s, %(calibration)s,
     %(gallery_people)s, %(gallery_revision)s, %(reason)s
-FROM (SELECT) AS one LEFT JOIN employees AS employee ON employee.id = %(employee_id)s::uuid
+FROM (SELECT) AS source LEFT JOIN employees AS employee ON employee.id = %(employee_id)s::uuid
 ON CONFLICT (id) DO UPDATE SET
     recorded_at = CASE WHEN log.timestamp < excluded.timestamp
         THEN excluded.recorded_at ELSE log.recorded_at END,
@@ -65,23 +67,23 @@ ON CONFLICT (id) DO UPDATE SET
      excluded.runner_up, excluded.runner_up_score, excluded.candidate, excluded.candidate_score,
      excluded.wanted_rate, excluded.calibration, excluded.gallery_people,
      excluded.gallery_revision, excluded.reason)
-WHERE excluded.decision > 1 -- one that only tells again
+WHERE excluded.decision > 1 -- the end of a track repeats its identity
     AND (log.timestamp, log.decision) <= (excluded.timestamp, excluded.decision)
 """
 
-_TAKE_BACK = """
+_REVOKE = """
 DELETE FROM access_logs
 WHERE id = %(id)s AND (timestamp, decision) <= (%(decided_at)s, %(decision)s)
 """
 
-# Only by the truth: neither by a run nor by what a promoted one has replaced.
+# Only by live rows: neither by a run nor by rows that a promoted run has replaced.
 _LAST_SEEN = """
 UPDATE employees SET last_seen = greatest(last_seen, %s)
 WHERE id = %s AND current_schema() = 'public'
 """
 
 
-class AccessLog:
+class AccessLog(RowWriter):
     """Writes `access_logs`, and when an employee was last seen."""
 
     name = "access-log"
@@ -91,45 +93,40 @@ class AccessLog:
         self.batch_seconds = SinkSettings.of(settings).batch_seconds
         self._clock = clock or SystemClock()
 
-    def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
-        """Upsert the rows of a batch of sightings, and delete those that are taken back."""
-        sightings = corrected(cursor, decided(news(batch)))
+    def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
+        """Upsert the rows of a batch of sightings, and delete those of revoked decisions."""
+        sightings = with_corrections(cursor, in_force(new_sightings(batch)))
         if not sightings:
             return
-        known = cameras(cursor, [one.camera_id for one in sightings])
-        lock(cursor, PATH_LOCK, [one.sighting_id for one in sightings])
-        named = [one for one in sightings if one.global_id]
-        cursor.executemany(_UPSERT, [row(one, known[one.camera_id]) for one in named])
-        cursor.executemany(_TAKE_BACK, [_version(one) for one in sightings if not one.global_id])
-        cursor.executemany(_LAST_SEEN, _last_seen(named))
-        self._measure(named)
+        locations = cameras(cursor, [sighting.camera_id for sighting in sightings])
+        lock(cursor, PATH_LOCK, [sighting.sighting_id for sighting in sightings])
+        identified = [sighting for sighting in sightings if sighting.global_id]
+        revoked = [sighting for sighting in sightings if not sighting.global_id]
+        rows = [row(sighting, locations[sighting.camera_id]) for sighting in identified]
+        cursor.executemany(_UPSERT, rows)
+        cursor.executemany(_REVOKE, [_version(sighting) for sighting in revoked])
+        cursor.executemany(_LAST_SEEN, _last_seen(identified))
+        self._measure(identified)
 
-    def idle(self, cursor: Cursor) -> None:
-        """Nothing is due by time alone."""
-
-    def maintain(self, db: Connection) -> bool:  # noqa: ARG002
-        """Nothing is due outside of its transactions."""
-        return False
-
-    def _measure(self, named: Sequence[pb.Sighting]) -> None:
-        metrics.ROWS.labels(self.name, "access_logs").inc(len(named))
-        now = self._clock.now_us()
-        for one in named:
-            age = (now - one.decided_at_us) / US
-            metrics.observe_age(metrics.CAPTURE_TO_ROW_SECONDS.labels(self.name), age)
-            if one.person_id and one.status == pb.Sighting.CONFIRMED:
-                metrics.observe_age(metrics.CAPTURE_TO_NAME_SECONDS, age)
-                seen = (one.decided_at_us - one.first_seen_us) / US
-                metrics.observe_age(metrics.SEEN_TO_NAME_SECONDS, seen)
+    def _measure(self, sightings: Sequence[pb.Sighting]) -> None:
+        metrics.ROWS.labels(self.name, "access_logs").inc(len(sightings))
+        now_us = self._clock.now_us()
+        for sighting in sightings:
+            age_seconds = (now_us - sighting.decided_at_us) / US
+            metrics.observe_age(metrics.CAPTURE_TO_ROW_SECONDS.labels(self.name), age_seconds)
+            if sighting.person_id and sighting.status == pb.Sighting.CONFIRMED:
+                metrics.observe_age(metrics.CAPTURE_TO_NAME_SECONDS, age_seconds)
+                seen_seconds = (sighting.decided_at_us - sighting.first_seen_us) / US
+                metrics.observe_age(metrics.SEEN_TO_NAME_SECONDS, seen_seconds)
 
 
-def row(sighting: pb.Sighting, camera: Camera) -> dict[str, Any]:
-    """The values of a sighting's row."""
-    known = bool(sighting.person_id)
-    authorized = known and sighting.is_authorized
-    status = ("authorized" if authorized else "unauthorized") if known else "unknown"
+def row(sighting: pb.Sighting, camera: CameraLocation) -> dict[str, Any]:
+    """Return the values of a sighting's row, by parameter of the upsert."""
+    is_employee = bool(sighting.person_id)
+    authorized = is_employee and sighting.is_authorized
+    status = ("authorized" if authorized else "unauthorized") if is_employee else "unknown"
     x, y = foot_point(sighting)
-    values = _version(sighting) | _why(sighting)
+    values = _version(sighting) | _evidence(sighting)
     return values | {
         "track_id": sighting.track_number,
         "person_name": sighting.name or UNKNOWN,
@@ -157,8 +154,8 @@ def row(sighting: pb.Sighting, camera: Camera) -> dict[str, Any]:
     }
 
 
-def _why(sighting: pb.Sighting) -> dict[str, Any]:
-    """What the decision rests on; null where nothing was said."""
+def _evidence(sighting: pb.Sighting) -> dict[str, Any]:
+    """Return the evidence of a decision; None where the sighting states none."""
     runner_up, candidate = sighting.runner_up or None, sighting.candidate or None
     return {
         "shots": sighting.shots,
@@ -175,7 +172,7 @@ def _why(sighting: pb.Sighting) -> dict[str, Any]:
 
 
 def foot_point(sighting: pb.Sighting) -> tuple[float, float] | tuple[None, None]:
-    """Where the person stands: fractions of the frame's width and height, from its top left."""
+    """Return the foot point (x, y) as fractions of the frame's size, from its top left corner."""
     if not sighting.width or not sighting.height:
         return None, None
     box = sighting.track_box
@@ -194,14 +191,15 @@ def _version(sighting: pb.Sighting) -> dict[str, Any]:
 
 def _last_seen(sightings: Sequence[pb.Sighting]) -> list[tuple[Any, str]]:
     latest: dict[str, int] = {}
-    for one in sightings:
-        if one.person_id:
-            latest[one.person_id] = max(latest.get(one.person_id, 0), one.decided_at_us)
-    # Sorted, as two workers may see the same people.
+    for sighting in sightings:
+        person = sighting.person_id
+        if person:
+            latest[person] = max(latest.get(person, 0), sighting.decided_at_us)
+    # Two workers may update the same people: both do it in one order.
     return [(to_datetime(at_us), person) for person, at_us in sorted(latest.items())]
 
 
 def run(settings: Settings) -> None:
-    """Run the service until it is told to stop."""
+    """Run the service until a stop is requested."""
     stop = start_service(AccessLog.name, settings)
     SinkLoop(with_promotions(AccessLog(settings), settings), settings).run(stop)

@@ -1,7 +1,7 @@
-"""Person state: one row for each person with where they are now and what is known of them.
+"""Person state: one row for each person, with their present place and identity.
 
-What a track adds up to is kept in `person_tracks`, exactly once; `detected_persons` is computed
-from it, for the people whose tracks have changed, every few seconds at most.
+The sums of each track are stored in `person_tracks`, every frame once; `detected_persons` is
+computed from them, for the people whose tracks have changed, every few seconds at most.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,16 +20,26 @@ from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage import face_columns
-from sightline.storage.db import Connection
-from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
-from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
-from sinks.promoted import with_promotions
+from sightline.storage.db import Cursor
+from sinks.promotion_router import with_promotions
+from sinks.runtime.loop import SinkLoop
+from sinks.runtime.postgres import RowWriter
+from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
+from sinks.sighting_rules import (
+    cameras,
+    in_force,
+    lock,
+    messages,
+    new_sightings,
+    rank,
+    with_corrections,
+)
 
-_NOBODY_FOR = timedelta(days=1)
-"""Tracks whose person was never decided are forgotten this long after their last frame."""
+_UNDECIDED_TTL = timedelta(days=1)
+"""Tracks whose person was never decided are deleted this long after their last frame."""
 
-_FORGET_SECONDS = 3600.0
+_CLEAN_UP_INTERVAL_SECONDS = 3600.0
 
 _TRACK = """
 INSERT INTO person_tracks AS track (
@@ -49,8 +59,8 @@ ON CONFLICT (track_uuid) DO UPDATE SET
         THEN excluded.last_box ELSE track.last_box END
 """
 
-# The identity in force is that of the latest epoch; global id null: taken back. Returns who the
-# track was before as well, whose row has to follow.
+# The identity in force is that of the latest epoch; global id null: revoked. Returns the earlier
+# person of the track as well, whose row has to follow.
 _IDENTITY = """
 WITH before AS (SELECT global_id FROM person_tracks WHERE track_uuid = %(track)s)
 UPDATE person_tracks SET
@@ -82,16 +92,16 @@ WHERE is_active AND last_seen < %s
 """
 
 
-# Whom nobody knows by name and nobody has seen for long: their logs stay. An old film that is
-# read now was seen now.
-_FORGET = """
+# Unknown persons without a name, unseen for long; their logs stay. A person in an old film that is
+# read now counts as seen now.
+_DELETE_UNKNOWN = """
 DELETE FROM detected_persons
 WHERE NOT is_active AND person_id IS NULL AND assigned_name IS NULL
     AND greatest(last_seen, updated_at) < %s
 """
 
 
-class PersonState:
+class PersonState(RowWriter):
     """Writes `person_tracks` and `detected_persons`."""
 
     name = "person-state"
@@ -102,22 +112,22 @@ class PersonState:
         )
         self._is_live = settings.run == LIVE
         self.batch_seconds = SinkSettings.of(settings).person_state_seconds
-        self._inactive = timedelta(seconds=settings.match.inactive_seconds)
-        self._forget = timedelta(days=settings.match.forget_days)
+        self._inactive_after = timedelta(seconds=settings.match.inactive_seconds)
+        self._unknown_ttl = timedelta(days=settings.match.forget_days)
         self._clock = clock or SystemClock()
-        self._due = self._forget_due = self._clock.monotonic()
+        self._due_at = self._clean_up_at = self._clock.monotonic()
 
-    def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
-        """Add what a batch says of its tracks, and remember whose rows that makes stale."""
+    def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
+        """Add the frames and sightings of a batch to their tracks, and note the stale persons."""
         frames = messages(batch, pb.FrameTracks)
-        sightings = corrected(cursor, decided(news(batch)))
-        cameras(cursor, {*(one.camera_id for one in frames), *(one.camera_id for one in sightings)})
-        tracks = add_up(frames, sightings)
-        told = {one.track_id for one in messages(batch, pb.Sighting)}
-        erased = suppression_list.tracks(cursor, tracks.keys() | told)
-        tracks = {track: one for track, one in tracks.items() if track not in erased}
+        sightings = with_corrections(cursor, in_force(new_sightings(batch)))
+        cameras(cursor, {part.camera_id for parts in (frames, sightings) for part in parts})
+        sums = add_up(frames, sightings)
+        decided = {sighting.track_id for sighting in messages(batch, pb.Sighting)}
+        erased = suppression_list.tracks(cursor, sums.keys() | decided)
+        tracks = {track: added for track, added in sums.items() if track not in erased}
         if erased:
-            # Of one that was counted before it was known whose it is.
+            # Of a track that was counted before its person was decided.
             cursor.execute(_ERASED, (sorted(erased),))
         if not tracks:
             return
@@ -127,38 +137,35 @@ class PersonState:
         before = _identify(cursor, sightings)
         cursor.execute(_STALE, (list(tracks), before))
         if self._is_live:
-            # Of a track that was corrected before it was known how it looks, matchers hear it now.
-            reference_facts.tell_tracks(cursor, [one.track_id for one in sightings if one.template])
+            # Matchers get the template of a track that was corrected before it had one.
+            with_template = [sighting.track_id for sighting in sightings if sighting.template]
+            reference_facts.tell_tracks(cursor, with_template)
         metrics.ROWS.labels(self.name, "person_tracks").inc(len(tracks))
 
     def idle(self, cursor: Cursor) -> None:
-        """Compute the rows that are stale, when they are due, and who is not here any more."""
+        """Compute the stale rows when they are due, and mark people as inactive."""
         now = self._clock.monotonic()
-        if now < self._due:
+        if now < self._due_at:
             return
         identity_corrections.share(cursor)
-        # One worker at a time does this, for the people of all.
+        # One worker at a time does this, for the people of all workers.
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (AdvisoryLock.PERSON_STATE,))
         if cursor.fetchone() != (True,):
             return
-        self._due = now + self.batch_seconds
-        active_since = to_datetime(self._clock.now_us()) - self._inactive
+        self._due_at = now + self.batch_seconds
+        active_since = to_datetime(self._clock.now_us()) - self._inactive_after
         self._compute(cursor, active_since)
         cursor.execute(_INACTIVE, (active_since,))
-        if now >= self._forget_due:
-            self._forget_due = now + _FORGET_SECONDS
+        if now >= self._clean_up_at:
+            self._clean_up_at = now + _CLEAN_UP_INTERVAL_SECONDS
             self._clean_up(cursor, to_datetime(self._clock.now_us()))
-
-    def maintain(self, db: Connection) -> bool:  # noqa: ARG002
-        """Nothing is due outside of its transactions."""
-        return False
 
     def _clean_up(self, cursor: Cursor, now: datetime) -> None:
         cursor.execute(
             "DELETE FROM person_tracks WHERE global_id IS NULL AND last_seen < %s",
-            (now - _NOBODY_FOR,),
+            (now - _UNDECIDED_TTL,),
         )
-        cursor.execute(_FORGET, (now - self._forget,))
+        cursor.execute(_DELETE_UNKNOWN, (now - self._unknown_ttl,))
 
     def _compute(self, cursor: Cursor, active_since: datetime) -> None:
         cursor.execute("DELETE FROM stale_persons RETURNING global_id")
@@ -171,7 +178,7 @@ class PersonState:
 
 @dataclass(slots=True)
 class TrackSum:
-    """What a batch adds to a track; sizes in pixels."""
+    """Sums that a batch adds to a track; sizes in pixels."""
 
     track: str
     camera_id: str
@@ -185,7 +192,7 @@ class TrackSum:
     width: float = 0.0
 
     def row(self) -> dict[str, Any]:
-        """The values of its row."""
+        """Return the values of the track's row."""
         return {
             "track": self.track,
             "camera_id": self.camera_id,
@@ -203,21 +210,22 @@ class TrackSum:
 def add_up(
     frames: Iterable[pb.FrameTracks], sightings: Iterable[pb.Sighting]
 ) -> dict[str, TrackSum]:
-    """What a batch adds to each track, by track id.
+    """Return the sums of a batch, by track id.
 
     A sighting adds no detection: its frame is in `frames` too, of this batch or another. Its
-    box is that of the best shot and stands in until one of a frame comes. A frame that was
-    counted before adds none either.
+    box is that of the best observation and stands in until the box of a frame comes. A repeated
+    frame adds none either.
     """
     tracks: dict[str, TrackSum] = {}
     for frame in frames:
-        for one in frame.tracks:
-            track = _track(tracks, one.track_id, frame, frame.captured_at_us, one.box)
+        for detection in frame.tracks:
+            box = detection.box
+            track = _track(tracks, detection.track_id, frame, frame.captured_at_us, box)
             if frame.again:
                 continue
             track.detections += 1
-            track.height += one.box.y2 - one.box.y1
-            track.width += one.box.x2 - one.box.x1
+            track.height += box.y2 - box.y1
+            track.width += box.x2 - box.x1
     for sighting in sightings:
         if sighting.track_id not in tracks:
             at_us = sighting.decided_at_us
@@ -246,10 +254,11 @@ def _track(
 
 
 def _identify(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[int]:
-    """Say who the tracks of these sightings are; returns who they were before."""
+    """Store the persons of the sightings' tracks; return the earlier ones, by global id."""
     if not sightings:
         return []
-    cursor.executemany(_IDENTITY, [_identity_row(cursor, one) for one in sightings], returning=True)
+    rows = [_identity_row(cursor, sighting) for sighting in sightings]
+    cursor.executemany(_IDENTITY, rows, returning=True)
     before: list[int] = []
     for result in cursor.results():
         before += [row[0] for row in result if row[0] is not None]
@@ -277,6 +286,6 @@ def _identity_row(cursor: Cursor, sighting: pb.Sighting) -> dict[str, Any]:
 
 
 def run(settings: Settings) -> None:
-    """Run the service until it is told to stop."""
+    """Run the service until a stop is requested."""
     stop = start_service(PersonState.name, settings)
     SinkLoop(with_promotions(PersonState(settings), settings), settings).run(stop)

@@ -1,7 +1,7 @@
-"""Retention: rows whose time is over go, and who is about to lose records unread is told.
+"""Retention: expired rows are deleted, and groups about to lose unread records are reported.
 
-Topics are kept by the broker, as `sightline topics apply` has told it. A group that lags behind
-what it keeps would lose records in silence: this is the service that says so, before and after.
+The broker deletes from topics, by the retention that `sightline topics apply` has set. A group that
+lags behind it would lose records in silence: this service reports that, before and after.
 """
 
 import logging
@@ -19,11 +19,11 @@ from sightline.runtime.health import DATABASE, KAFKA
 from sightline.runtime.lifecycle import Stop, start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.streaming.sizes import Place
+from sightline.streaming.records import Partition
 from sightline.streaming.topic_inspector import Held, Holdings
-from sinks.expired import expire
-from sinks.surroundings import show_certificates, show_disks, show_topics
-from sinks.unread import Unread, unread
+from sinks.infrastructure_metrics import show_certificates, show_disks, show_topics
+from sinks.retention_headroom import UnreadRecords, unread_records
+from sinks.row_retention import expire
 
 log = logging.getLogger(__name__)
 
@@ -33,103 +33,107 @@ Lag = tuple[str, str]
 _MS = 1000
 
 
-class Watch:
-    """Looks how near groups are to losing what they have not read."""
+class RetentionWatch:
+    """Watches the retention headroom of every group."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._holdings = Holdings(settings)
+        self._inspector = Holdings(settings)
         self._warned: set[Lag] = set()
-        self._counted: dict[tuple[str, Place], int] = {}  # up to where losses are counted
+        self._counted: dict[tuple[str, Partition], int] = {}
+        """The offset before which losses are counted, by group and partition."""
 
-    def look(self) -> dict[Lag, Unread]:
-        """Measure, count and warn; what each group has yet to read of each topic.
+    def look(self) -> dict[Lag, UnreadRecords]:
+        """Measure, count and warn; return the unread records of each group by topic.
 
         Raises InfrastructureError when Kafka does not answer.
         """
-        positions = self._holdings.positions()
-        for group, places in _of_sinks(self._settings).items():
-            positions[group] = positions.get(group, {}) | places
-        held = self._holdings.held({place for places in positions.values() for place in places})
-        found: dict[Lag, Unread] = defaultdict(Unread)
-        for group, places in positions.items():
-            here = {place: at for place, at in places.items() if place in held}
-            ages = self._ages(here, held)
-            for place, at in here.items():
-                counted = max(at, self._counted.get((group, place), 0))
-                one = unread(counted, held[place], ages.get(place))
-                self._counted[group, place] = max(counted, held[place].low)
-                found[group, place[0]] += one
-        self._tell(found)
-        show_topics(self._holdings.kept())
-        return dict(found)
+        positions = self._inspector.positions()
+        for group, offsets in _sink_offsets(self._settings).items():
+            positions[group] = positions.get(group, {}) | offsets
+        partitions = {partition for offsets in positions.values() for partition in offsets}
+        held = self._inspector.held(partitions)
+        lags: dict[Lag, UnreadRecords] = defaultdict(UnreadRecords)
+        for group, offsets in positions.items():
+            limited = {part: offset for part, offset in offsets.items() if part in held}
+            ages = self._ages(limited, held)
+            for partition, offset in limited.items():
+                counted = max(offset, self._counted.get((group, partition), 0))
+                unread = unread_records(counted, held[partition], ages.get(partition))
+                self._counted[group, partition] = max(counted, held[partition].low)
+                lags[group, partition[0]] += unread
+        self._report(lags)
+        show_topics(self._inspector.contents())
+        return dict(lags)
 
-    def _ages(self, positions: Mapping[Place, int], held: Mapping[Place, Held]) -> dict[Place, int]:
-        """How old the oldest unread records are, in ms, where that matters."""
-        asked = {
-            place: max(at, held[place].low)
-            for place, at in positions.items()
-            if held[place].limit_ms > 0 and at < held[place].high
+    def _ages(
+        self, positions: Mapping[Partition, int], held: Mapping[Partition, Held]
+    ) -> dict[Partition, int]:
+        """Return the age of the oldest unread record in ms, where retention has a time limit."""
+        oldest = {
+            partition: max(offset, held[partition].low)
+            for partition, offset in positions.items()
+            if held[partition].limit_ms > 0 and offset < held[partition].high
         }
         now_ms = self._clock.now_us() // _MS
-        return {place: now_ms - at for place, at in self._holdings.times(asked).items()}
+        times = self._inspector.times(oldest)
+        return {partition: now_ms - time_ms for partition, time_ms in times.items()}
 
-    def _tell(self, found: Mapping[Lag, Unread]) -> None:
-        metrics.show(metrics.UNREAD_SHARE, {lag: one.share for lag, one in found.items()})
-        for (group, topic), one in found.items():
-            metrics.RECORDS_LOST.labels(group, topic).inc(one.lost)
-            if one.lost:
-                log.error("%s: %d records of %s were deleted unread", group, one.lost, topic)
-        near = {
-            lag for lag, one in found.items() if one.share >= self._settings.retention.warn_share
-        }
+    def _report(self, lags: Mapping[Lag, UnreadRecords]) -> None:
+        metrics.show(metrics.UNREAD_SHARE, {lag: unread.ratio for lag, unread in lags.items()})
+        for (group, topic), unread in lags.items():
+            metrics.RECORDS_LOST.labels(group, topic).inc(unread.lost)
+            if unread.lost:
+                log.error("%s: %d records of %s were deleted unread", group, unread.lost, topic)
+        warn_ratio = self._settings.retention.warn_share
+        near = {lag for lag, unread in lags.items() if unread.ratio >= warn_ratio}
         for group, topic in sorted(near - self._warned):
-            one = found[group, topic]
+            unread = lags[group, topic]
             log.warning(
                 "%s: %d records of %s are not read yet, %.0f%% of what is kept:"
                 " the oldest are deleted soon",
-                group, one.records, topic, 100 * one.share,
+                group, unread.records, topic, 100 * unread.ratio,
             )  # fmt: skip
         self._warned = near
 
 
-def _of_sinks(settings: Settings) -> dict[str, dict[Place, int]]:
-    """Where the database says that sinks stand: Kafka hears of it later, or never."""
-    found: dict[str, dict[Place, int]] = defaultdict(dict)
+def _sink_offsets(settings: Settings) -> dict[str, dict[Partition, int]]:
+    """Return the sinks' offsets in the database, which Kafka's own follow later or never."""
+    offsets: dict[str, dict[Partition, int]] = defaultdict(dict)
     try:
         with connect(settings) as db:
             rows = db.execute("SELECT sink, topic, partition, next_offset FROM sink_offsets")
             for sink, topic, number, offset in rows:
-                found[sink_group(sink, LIVE)][topic, number] = offset
+                offsets[sink_group(sink, LIVE)][topic, number] = offset
     except (UnreachableError, psycopg.OperationalError) as error:
-        # While it is away sinks fall behind: the very time to go on looking.
-        log.warning("retention: where sinks stand is not known: %s", first_line(error))
-    return found
+        # Sinks fall behind while the database is away: the watch has to go on then.
+        log.warning("retention: the offsets of sinks are not known: %s", first_line(error))
+    return offsets
 
 
 def work(settings: Settings, stop: Stop, clock: Clock | None = None) -> None:
-    """Watch and delete until `stop`; what does not answer is asked again the next time."""
+    """Watch and delete until `stop`, and try again later when Kafka or the database is away."""
     clock = clock or SystemClock()
-    watch = Watch(settings, clock)
-    due = clock.monotonic()
-    while not stop:
+    watch = RetentionWatch(settings, clock)
+    due_at = clock.monotonic()
+    while not stop.is_set():
         stop.beat()
         show_disks(settings)
         show_certificates(settings)
-        stop.health.tell(KAFKA, _done(watch.look))
-        if clock.monotonic() >= due:
-            expired = _done(lambda: expire(settings, clock, stop))
-            stop.health.tell(DATABASE, expired)
-            if expired:
-                due = clock.monotonic() + settings.retention.expire_seconds
+        stop.health.tell(KAFKA, _succeeds(watch.look))
+        if clock.monotonic() >= due_at:
+            is_expired = _succeeds(lambda: expire(settings, clock, stop))
+            stop.health.tell(DATABASE, is_expired)
+            if is_expired:
+                due_at = clock.monotonic() + settings.retention.expire_seconds
         stop.health.ready()
         stop.idle(settings.retention.watch_seconds)
 
 
-def _done(work: Callable[[], object]) -> bool:
+def _succeeds(task: Callable[[], object]) -> bool:
     try:
-        work()
+        task()
     except (InfrastructureError, psycopg.OperationalError) as error:
         log.warning("retention: %s", first_line(error))
         return False
@@ -137,5 +141,5 @@ def _done(work: Callable[[], object]) -> bool:
 
 
 def run(settings: Settings) -> None:
-    """Run the service until it is told to stop."""
+    """Run the service until a stop is requested."""
     work(settings, start_service("retention", settings))

@@ -1,4 +1,4 @@
-"""What the snapshot sink keeps: who was whom, pictures that wait, and where the others lie."""
+"""Rows of the snapshot sink: owners of sightings, pending snapshots, and written ones."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +11,13 @@ from psycopg.rows import class_row
 from schemas import sightline_pb2 as pb
 from schemas.naming import pending_snapshot_context, snapshot_key
 from sightline.runtime.clock import to_datetime
-from sightline.storage.db import sealing_of
+from sightline.storage.db import Cursor, sealing_of
 from sightline.storage.encryption import TamperedError
-from sightline.streaming.sink_loop import Cursor
-from sinks.decisions import rank
+from sinks.sighting_rules import rank
 
 log = logging.getLogger(__name__)
 
-_SHOT = """
+_PENDING = """
 INSERT INTO pending_snapshots AS pending (sighting_id, captured_at, quality, jpeg)
 VALUES (%s, %s, %s, %s)
 ON CONFLICT (sighting_id) DO UPDATE SET
@@ -36,7 +35,7 @@ VALUES (%(sighting_id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(event_id)s,
 ON CONFLICT (sighting_id) DO UPDATE SET
     (global_id, persons_name, decided_at, decision) =
     (excluded.global_id, excluded.persons_name, excluded.decided_at, excluded.decision)
-WHERE excluded.decision > 1 -- one that only tells again
+WHERE excluded.decision > 1 -- the end of a track repeats its identity
     AND (owner.decided_at, owner.decision) <= (excluded.decided_at, excluded.decision)
 """
 
@@ -53,7 +52,7 @@ WHERE global_id = %(global_id)s AND is_own
 ORDER BY decided_at LIMIT 1
 """
 
-# Somebody has corrected who they were. Pictures come before those who point to them.
+# Sightings whose person was corrected. Own pictures come before the rows that point to them.
 _CORRECTED = """
 WITH chosen AS (
     SELECT stale.sighting_id, coalesce(snapshot.is_own, false) AS is_own
@@ -79,8 +78,8 @@ WHERE log.id = touched.id AND log.snapshot_path IS DISTINCT FROM snapshot.path
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """Who a track was."""
+class SnapshotOwner:
+    """The person of a sighting, and the time of the decision."""
 
     sighting_id: str
     track_uuid: str
@@ -93,13 +92,13 @@ class Owner:
 
     @property
     def key(self) -> str:
-        """The key of its snapshot: two tracks never share one, not even at the same instant."""
+        """The key of its snapshot, which no other sighting has, not even of the same instant."""
         return snapshot_key(self.prefix, self.persons_name, self.decided_at, self.sighting_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """A picture that waits for its person."""
+class PendingSnapshot:
+    """A snapshot whose person is not decided yet."""
 
     captured_at: datetime
     quality: float
@@ -107,7 +106,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class SnapshotRow:
     """A row of `snapshots`."""
 
     global_id: int
@@ -117,43 +116,44 @@ class Written:
     is_own: bool
 
 
-def keep_shots(cursor: Cursor, shots: Mapping[str, pb.Snapshot]) -> None:
-    """Let the best shots of sightings wait for their persons."""
+def store_pending(cursor: Cursor, snapshots: Mapping[str, pb.Snapshot]) -> None:
+    """Store the best snapshots of sightings, by sighting id, until their persons are decided."""
     sealing = sealing_of(cursor)
     rows = []
-    for key, shot in shots.items():
-        kept = sealing.seal(shot.jpeg, pending_snapshot_context(key))
-        rows.append((key, to_datetime(shot.captured_at_us), shot.quality, kept))
-    cursor.executemany(_SHOT, rows)
+    for key, snapshot in snapshots.items():
+        stored = sealing.seal(snapshot.jpeg, pending_snapshot_context(key))
+        rows.append((key, to_datetime(snapshot.captured_at_us), snapshot.quality, stored))
+    cursor.executemany(_PENDING, rows)
 
 
-def keep_again(cursor: Cursor, sighting: str, written: Written, jpeg: bytes) -> None:
-    """Let a picture wait that was written."""
-    kept = sealing_of(cursor).seal(jpeg, pending_snapshot_context(sighting))
-    cursor.execute(_SHOT, (sighting, written.captured_at, written.quality, kept))
+def store_again(cursor: Cursor, sighting: str, written: SnapshotRow, jpeg: bytes) -> None:
+    """Store the picture of a revoked snapshot as pending."""
+    stored = sealing_of(cursor).seal(jpeg, pending_snapshot_context(sighting))
+    cursor.execute(_PENDING, (sighting, written.captured_at, written.quality, stored))
 
 
-def keep_owners(cursor: Cursor, sightings: Iterable[pb.Sighting], prefix: str) -> None:
-    """Note who sightings are of, and what the keys of their pictures begin with."""
-    cursor.executemany(_OWNER, [_owner_row(one) | {"prefix": prefix} for one in sightings])
+def store_owners(cursor: Cursor, sightings: Iterable[pb.Sighting], prefix: str) -> None:
+    """Store the persons of sightings, and the prefix of their snapshots' keys."""
+    rows = [_owner_row(sighting) | {"prefix": prefix} for sighting in sightings]
+    cursor.executemany(_OWNER, rows)
 
 
 def take_corrected(cursor: Cursor, count: int) -> tuple[list[str], set[str]]:
-    """At most so many sightings whose owner somebody has corrected, and their sites."""
+    """Take up to `count` sightings whose person was corrected; return them and their sites."""
     cursor.execute(_CORRECTED, (count,))
-    stale = [row[0] for row in cursor.fetchall()]
-    cursor.execute(_SITES, (stale,))
-    return stale, {row[0] for row in cursor}
+    corrected = [row[0] for row in cursor.fetchall()]
+    cursor.execute(_SITES, (corrected,))
+    return corrected, {row[0] for row in cursor}
 
 
 def point(cursor: Cursor, sightings: Sequence[str]) -> None:
-    """Tell the log of access where the pictures of sightings lie."""
+    """Write the paths of sightings' pictures to the access log."""
     cursor.execute(_POINT, (sightings,))
 
 
-def owner_of(cursor: Cursor, sighting: str) -> Owner | None:
-    """Who a track was, if that has been heard."""
-    with cursor.connection.cursor(row_factory=class_row(Owner)) as rows:
+def owner_of(cursor: Cursor, sighting: str) -> SnapshotOwner | None:
+    """Return the person of a sighting; None before it is decided."""
+    with cursor.connection.cursor(row_factory=class_row(SnapshotOwner)) as rows:
         return rows.execute(
             "SELECT sighting_id::text, track_uuid::text, epoch, camera_id, global_id,"
             " persons_name, decided_at, prefix FROM snapshot_owners WHERE sighting_id = %s",
@@ -161,9 +161,9 @@ def owner_of(cursor: Cursor, sighting: str) -> Owner | None:
         ).fetchone()
 
 
-def written_of(cursor: Cursor, sighting: str) -> Written | None:
-    """Its row, if there is one."""
-    with cursor.connection.cursor(row_factory=class_row(Written)) as rows:
+def written_of(cursor: Cursor, sighting: str) -> SnapshotRow | None:
+    """Return the snapshot of a sighting, if one was written."""
+    with cursor.connection.cursor(row_factory=class_row(SnapshotRow)) as rows:
         return rows.execute(
             "SELECT global_id, captured_at, quality, path, is_own FROM snapshots"
             " WHERE sighting_id = %s",
@@ -171,8 +171,8 @@ def written_of(cursor: Cursor, sighting: str) -> Written | None:
         ).fetchone()
 
 
-def pending_of(cursor: Cursor, sighting: str) -> Shot | None:
-    """Its picture that waits."""
+def pending_of(cursor: Cursor, sighting: str) -> PendingSnapshot | None:
+    """Return the pending snapshot of a sighting, if there is one."""
     cursor.execute(
         "SELECT captured_at, quality, jpeg FROM pending_snapshots WHERE sighting_id = %s",
         (sighting,),
@@ -180,26 +180,26 @@ def pending_of(cursor: Cursor, sighting: str) -> Shot | None:
     row = cursor.fetchone()
     if row is None:
         return None
-    captured_at, quality, kept = row
+    captured_at, quality, stored = row
     try:
-        jpeg = sealing_of(cursor).open(kept, pending_snapshot_context(sighting))
+        jpeg = sealing_of(cursor).open(stored, pending_snapshot_context(sighting))
     except TamperedError as error:
         log.warning("snapshots: dropped: %s", error)
         drop_pending(cursor, sighting)
         return None
-    return Shot(captured_at, quality, jpeg)
+    return PendingSnapshot(captured_at, quality, jpeg)
 
 
-def neighbour(cursor: Cursor, owner: Owner, within: timedelta) -> Written | None:
-    """A snapshot of the same person so near that it can stand for another."""
-    asked = {"global_id": owner.global_id, "at": owner.decided_at, "within": within}
-    with cursor.connection.cursor(row_factory=class_row(Written)) as rows:
-        return rows.execute(_NEIGHBOUR, asked).fetchone()
+def neighbour(cursor: Cursor, owner: SnapshotOwner, within: timedelta) -> SnapshotRow | None:
+    """Return a snapshot of the same person whose decision is less than `within` away."""
+    values = {"global_id": owner.global_id, "at": owner.decided_at, "within": within}
+    with cursor.connection.cursor(row_factory=class_row(SnapshotRow)) as rows:
+        return rows.execute(_NEIGHBOUR, values).fetchone()
 
 
-def insert(cursor: Cursor, owner: Owner, shown: Shot | Written) -> None:
-    """Write the row of a track's own picture, or of a neighbour's that stands for it."""
-    near = shown if isinstance(shown, Written) else None
+def insert(cursor: Cursor, owner: SnapshotOwner, shown: PendingSnapshot | SnapshotRow) -> None:
+    """Insert the row of a sighting's own picture, or of a neighbour's that it points to."""
+    near = shown if isinstance(shown, SnapshotRow) else None
     cursor.execute(
         _INSERT,
         (
@@ -218,7 +218,7 @@ def insert(cursor: Cursor, owner: Owner, shown: Shot | Written) -> None:
 
 
 def orphans_of(cursor: Cursor, path: str) -> list[str]:
-    """Those who pointed to a picture, and do no more."""
+    """Delete the rows that point to a picture of another sighting; return their sightings."""
     cursor.execute(
         "DELETE FROM snapshots WHERE path = %s AND NOT is_own RETURNING sighting_id::text", (path,)
     )
@@ -226,7 +226,7 @@ def orphans_of(cursor: Cursor, path: str) -> list[str]:
 
 
 def drop_pending(cursor: Cursor, sighting: str) -> None:
-    """Its picture waits no longer."""
+    """Delete the pending snapshot of a sighting."""
     cursor.execute("DELETE FROM pending_snapshots WHERE sighting_id = %s", (sighting,))
 
 

@@ -1,8 +1,7 @@
 """Visitor log: one row for each person and motion event, with the best confidence in it.
 
-Three topics tell of an event, in no order among each other: when it started and ended, which
-of its frames have been seen, who was in it. Each is kept as it comes, and the rows are computed
-from what is kept.
+Three topics report an event, in no order among each other: its start and end, its frames, and the
+people in it. Their records are stored as they come, and the rows are computed from the stored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +19,21 @@ from sightline.runtime import metrics
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection
-from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken, topics_of
-from sinks.decisions import cameras, corrected, decided, lock, messages, news, rank
-from sinks.promoted import with_promotions
+from sightline.storage.db import Cursor
+from sinks.promotion_router import with_promotions
+from sinks.runtime.loop import SinkLoop
+from sinks.runtime.postgres import RowWriter
+from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
+from sinks.sighting_rules import (
+    cameras,
+    in_force,
+    lock,
+    messages,
+    new_sightings,
+    rank,
+    with_corrections,
+)
 
 _EVENT = """
 INSERT INTO motion_events AS event (
@@ -49,10 +58,10 @@ ON CONFLICT (event_id) DO UPDATE SET
     all_seen = event.all_seen OR excluded.all_seen
 """
 
-# A camera has one event at a time. One that never said that it ended has ended with its last
+# A camera has one event at a time. An event whose end was never reported has ended with its last
 # frame once a later one has started, and has no frame to come once a later one has frames.
 _CLOSE = """
-WITH known AS (
+WITH closed AS (
     SELECT event.event_id,
         event.all_seen OR coalesce(event.frames = 0, false) OR EXISTS (
             SELECT FROM motion_events later
@@ -67,10 +76,10 @@ WITH known AS (
     WHERE event.camera_id = ANY(%s) AND NOT event.processed
 )
 UPDATE motion_events event
-SET all_seen = known.all_seen, ended_at = known.ended_at,
-    processed = known.all_seen AND known.ended_at IS NOT NULL
-FROM known
-WHERE event.event_id = known.event_id AND (known.all_seen OR known.ended_at IS NOT NULL)
+SET all_seen = closed.all_seen, ended_at = closed.ended_at,
+    processed = closed.all_seen AND closed.ended_at IS NOT NULL
+FROM closed
+WHERE event.event_id = closed.event_id AND (closed.all_seen OR closed.ended_at IS NOT NULL)
 """
 
 _EVIDENCE = """
@@ -84,30 +93,30 @@ ON CONFLICT (sighting_id) DO UPDATE SET
      decided_at, decision) =
     (excluded.motion_event_id, excluded.visitor_log_id, excluded.global_id, excluded.employee_id,
      excluded.persons_name,
-     -- The end may have come before, surer of the same.
+     -- The end of the track may have come before, with a higher confidence in the same person.
      CASE WHEN (evidence.global_id, evidence.decided_at) = (excluded.global_id, excluded.decided_at)
         THEN greatest(evidence.confidence_score, excluded.confidence_score)
         ELSE excluded.confidence_score END,
      excluded.decided_at, excluded.decision)
-WHERE excluded.decision > 1 -- one that only tells again
+WHERE excluded.decision > 1 -- the end of a track repeats its identity
     AND (evidence.decided_at, evidence.decision) <= (excluded.decided_at, excluded.decision)
 """
 
-# The end of a track tells its identity once more, by all of its shots: it may be surer of it.
-_SURER = """
+# The end of a track repeats its identity by all of its observations: confidence may be higher.
+_RAISE_CONFIDENCE = """
 UPDATE visit_evidence SET confidence_score = %(confidence)s
 WHERE sighting_id = %(sighting_id)s AND global_id = %(global_id)s
     AND confidence_score < %(confidence)s
 """
 
 
-class VisitorLog:
+class VisitorLog(RowWriter):
     """Writes `motion_events` and `visitor_logs`."""
 
     name = "visitor-log"
 
     def __init__(self, settings: Settings) -> None:
-        # A run's motion events are in its tables from the start.
+        # The motion events of a run are in its tables from the start.
         self.topics: Mapping[str, type[Message]] = topics_of(
             settings.run,
             (SIGHTINGS, pb.Sighting),
@@ -116,40 +125,34 @@ class VisitorLog:
         )
         self.batch_seconds = SinkSettings.of(settings).batch_seconds
 
-    def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
-        """Keep what a batch tells of events, and compute the rows of the events it touches."""
-        told = news(batch)
-        sightings = corrected(cursor, decided(told))
-        ended = [one for one in told if one.status == pb.Sighting.ENDED and one.global_id]
-        ends = corrected(cursor, ended)
+    def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
+        """Store the messages of a batch, and compute the rows of their events."""
+        reported = new_sightings(batch)
+        sightings = with_corrections(cursor, in_force(reported))
+        is_end = pb.Sighting.ENDED
+        ended = [sight for sight in reported if sight.status == is_end and sight.global_id]
+        ends = with_corrections(cursor, ended)
         events = messages(batch, pb.MotionEvent)
         frames = frames_by_event(messages(batch, pb.FrameTracks))
         touched = {
-            *(one.camera_id for one in sightings),
-            *(one.camera_id for one in events),
-            *(some.camera_id for some in frames),
+            *(sighting.camera_id for sighting in sightings),
+            *(event.camera_id for event in events),
+            *(added.camera_id for added in frames),
         }
         if not touched:
             return
         cameras(cursor, touched)
-        # Everything of an event is of one camera. Its topics may be read by several workers.
+        # An event has one camera. Its topics may be read by several workers.
         lock(cursor, self.name, touched)
         cursor.executemany(_EVENT, [_event_row(event) for event in events])
-        cursor.executemany(_FRAMES, [_frames_row(some) for some in frames])
-        cursor.executemany(_EVIDENCE, [_evidence_row(one) for one in sightings])
-        cursor.executemany(_SURER, [_evidence_row(one) for one in ends])
+        cursor.executemany(_FRAMES, [_frames_row(added) for added in frames])
+        cursor.executemany(_EVIDENCE, [_evidence_row(sighting) for sighting in sightings])
+        cursor.executemany(_RAISE_CONFIDENCE, [_evidence_row(sighting) for sighting in ends])
         if events or frames:
             cursor.execute(_CLOSE, (list(touched),))
-        visited = {one.motion_event_id for one in [*sightings, *ends]}
-        visited |= {one.event_id for one in events}
+        visited = {sighting.motion_event_id for sighting in [*sightings, *ends]}
+        visited |= {event.event_id for event in events}
         self._visits(cursor, sorted(visited))
-
-    def idle(self, cursor: Cursor) -> None:
-        """Nothing is due by time alone."""
-
-    def maintain(self, db: Connection) -> bool:  # noqa: ARG002
-        """Nothing is due outside of its transactions."""
-        return False
 
     def _visits(self, cursor: Cursor, events: list[str]) -> None:
         written = visit_rows.compute(cursor, events)
@@ -158,7 +161,7 @@ class VisitorLog:
 
 @dataclass(slots=True)
 class EventFrames:
-    """The frames of one event within a batch."""
+    """Frames of one event within a batch."""
 
     event_id: str
     camera_id: str
@@ -168,16 +171,16 @@ class EventFrames:
 
 
 def frames_by_event(frames: Iterable[pb.FrameTracks]) -> list[EventFrames]:
-    """What a batch of frames adds to each of their events; one again was counted before."""
+    """Return the frames of a batch by their events; a repeated frame was counted before."""
     events: dict[str, EventFrames] = {}
     for frame in frames:
-        known = events.get(frame.motion_event_id)
-        if known is None:
-            known = EventFrames(frame.motion_event_id, frame.camera_id)
-            events[frame.motion_event_id] = known
-        known.frames += not frame.again
-        known.last_frame_us = max(known.last_frame_us, frame.captured_at_us)
-        known.all_seen |= frame.last_in_event
+        added = events.get(frame.motion_event_id)
+        if added is None:
+            added = EventFrames(frame.motion_event_id, frame.camera_id)
+            events[frame.motion_event_id] = added
+        added.frames += not frame.again
+        added.last_frame_us = max(added.last_frame_us, frame.captured_at_us)
+        added.all_seen |= frame.last_in_event
     return list(events.values())
 
 
@@ -195,13 +198,13 @@ def _event_row(event: pb.MotionEvent) -> dict[str, Any]:
     }
 
 
-def _frames_row(some: EventFrames) -> dict[str, Any]:
+def _frames_row(added: EventFrames) -> dict[str, Any]:
     return {
-        "event_id": some.event_id,
-        "camera_id": some.camera_id,
-        "frames": some.frames,
-        "last_frame_at": to_datetime(some.last_frame_us),
-        "all_seen": some.all_seen,
+        "event_id": added.event_id,
+        "camera_id": added.camera_id,
+        "frames": added.frames,
+        "last_frame_at": to_datetime(added.last_frame_us),
+        "all_seen": added.all_seen,
     }
 
 
@@ -220,6 +223,6 @@ def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
 
 
 def run(settings: Settings) -> None:
-    """Run the service until it is told to stop."""
+    """Run the service until a stop is requested."""
     stop = start_service(VisitorLog.name, settings)
     SinkLoop(with_promotions(VisitorLog(settings), settings), settings).run(stop)

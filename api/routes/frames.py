@@ -23,6 +23,7 @@ from sightline.people import identity_corrections
 from sightline.people.picture_files import normalised
 from sightline.runtime.errors import PhotoError
 from sightline.storage import cameras
+from sightline.storage.db import Cursor
 
 router = APIRouter(prefix="/api/module1", tags=["module1"])
 
@@ -174,7 +175,7 @@ def _identities(parts: Parts, answers: Sequence[Answer]) -> list[Identity]:
 
 
 def _face_ids(
-    cursor: identity_corrections.Cursor, pack: str, people: Iterable[identity_corrections.Who]
+    cursor: Cursor, pack: str, people: Iterable[identity_corrections.Who]
 ) -> dict[str, UUID]:
     """The best look of each enrolled person, by employee id."""
     enrolled = [one.employee_id for one in people if one.employee_id]

@@ -15,8 +15,8 @@ from schemas.naming import PHOTOS_PREFIX
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
 from sightline.storage.objects import open_store
-from sightline.streaming.read import read_all
 from sightline.streaming.records import Record
+from sightline.streaming.topic_reader import read_all
 
 _EXCLUDED_TABLES = {
     "alembic_version",

@@ -16,10 +16,9 @@ from schemas.topics import Topic
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config, consumer_config
+from sightline.streaming.records import Partition
 
 _REQUEST_TIMEOUT_SECONDS = 2.0
-
-Partition = tuple[str, int]
 
 
 class PositionReader:

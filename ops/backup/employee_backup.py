@@ -17,15 +17,14 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import track_fact_key
 from schemas.topics import FACTS, GALLERY
 from sightline.people import employees, identity_corrections, reference_facts
-from sightline.people.employees import Cursor
 from sightline.people.encrypted_columns import FACES, count_keys, seal
 from sightline.runtime.clock import SystemClock, to_datetime
 from sightline.runtime.errors import ConflictError, SightlineError, first_line
 from sightline.runtime.settings import Settings
-from sightline.storage.db import connect, sealing_of
+from sightline.storage.db import Cursor, connect, sealing_of
 from sightline.storage.encryption_keys import PLAIN
 from sightline.storage.outbox import enqueue_all
-from sightline.streaming.read import read_all
+from sightline.streaming.topic_reader import read_all
 
 _CHUNK_BYTES = 1 << 16
 

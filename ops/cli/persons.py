@@ -19,10 +19,9 @@ from ops.terminal import (
 )
 from sightline.audit import trail
 from sightline.people import corrections, persons
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
-from sightline.storage.db import connect
+from sightline.storage.db import Cursor, connect
 
 app = typer.Typer(help="Persons that the cameras have met, employees and unknown persons.")
 

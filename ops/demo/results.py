@@ -11,7 +11,7 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS, TRACKS
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection
-from sightline.streaming.read import read_all
+from sightline.streaming.topic_reader import read_all
 
 _ACCESS_LOG = """
 SELECT log.camera_id AS camera, log.track_uuid::text AS track_id, log.track_id AS track_number,

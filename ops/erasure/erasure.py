@@ -17,13 +17,12 @@ from schemas.topics import COMPACTED_WITHIN_MS
 from sightline.audit import trail
 from sightline.audit.keys import signer
 from sightline.people import identity_corrections
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.fault_injection import Place as Fault
 from sightline.runtime.fault_injection import reach
 from sightline.runtime.settings import Settings
-from sightline.storage.db import connect
+from sightline.storage.db import Cursor, connect
 from sightline.storage.fleets import known_fleets
 from sightline.storage.objects import open_store
 from sightline.storage.outbox import deliver

@@ -9,9 +9,8 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import NotFoundError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, Cursor
 
 _UNFINISHED = """
 SELECT erasure_id, global_ids, employee_id, made_by, purpose, started_at, plan

@@ -21,6 +21,7 @@ from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config, producer_config
+from sightline.streaming.errors import code_of, translate
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out, Record
 
@@ -82,9 +83,9 @@ def _is_running(settings: Settings) -> bool:
         (future,) = admin.describe_consumer_groups([GROUP]).values()
         state: ConsumerGroupState = future.result().state
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+        if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
             return False  # no matcher has ever run
-        raise InfrastructureError(f"Kafka: {error.args[0].str()}") from error
+        raise translate(error) from error
     return state not in _NOT_RUNNING
 
 

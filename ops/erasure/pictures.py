@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable
 from psycopg import sql
 
 from schemas.naming import RUNS_PREFIX, parse_person, person_prefixes, safe_name
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.settings import Settings
-from sightline.storage.db import connect, row_schemas
+from sightline.storage.db import Cursor, connect, row_schemas
 from sightline.storage.objects import ObjectStore, open_store
 
 _STALE = """

@@ -12,7 +12,7 @@ from sightline.audit.chain import Signatures
 from sightline.audit.keys import Signer
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.errors import SightlineError
-from sightline.streaming.sizes import Place
+from sightline.streaming.records import Partition
 from sightline.streaming.topic_inspector import Held
 
 VERSION = 1
@@ -28,7 +28,7 @@ _STATE = "ids of tracks that a camera follows just now, no face: gone with its m
 
 def kept(
     search: Search,
-    inspected: Mapping[Place, Held],
+    inspected: Mapping[Partition, Held],
     markers: Iterable[str],
     now: datetime,
     compaction: timedelta,
@@ -48,7 +48,7 @@ def kept(
         for partition, matches in sorted(search.tombstones.items())
     ]
     marked = {key.encode() for key in markers}
-    live: dict[tuple[Place, str], TopicMatches] = defaultdict(TopicMatches)
+    live: dict[tuple[Partition, str], TopicMatches] = defaultdict(TopicMatches)
     for record in search.live:
         rule = _MARKER if record.key in marked else _STATE
         live[(record.topic, record.partition), rule].add(record.offset, record.timestamp_ms)
@@ -92,7 +92,7 @@ def ranges(offsets: Iterable[int]) -> list[list[int]]:
 
 
 def _retained_entry(
-    partition: Place, matches: TopicMatches, inspected: Held | None
+    partition: Partition, matches: TopicMatches, inspected: Held | None
 ) -> dict[str, Any]:
     if inspected is not None and inspected.limit_ms > 0:
         until = to_datetime((matches.latest_ms + inspected.limit_ms) * 1000)
@@ -109,7 +109,7 @@ def _retained_entry(
 
 
 def _entry(
-    partition: Place, matches: TopicMatches, rule: str, until: datetime | None
+    partition: Partition, matches: TopicMatches, rule: str, until: datetime | None
 ) -> dict[str, Any]:
     return {
         "topic": partition[0],

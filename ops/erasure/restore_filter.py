@@ -4,7 +4,7 @@ import json
 from typing import LiteralString
 
 from ops.erasure.rows import without_person
-from sightline.people.identity_corrections import Cursor
+from sightline.storage.db import Cursor
 
 _DELETIONS: tuple[LiteralString, ...] = (
     "DELETE FROM restored_face_templates looks USING restored_employees person"

@@ -16,8 +16,7 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import person_fact_key, track_fact_key
 from schemas.topics import FACTS, GALLERY
 from sightline.people import employees, learned_templates, reference_facts, suppression_list
-from sightline.people.identity_corrections import Cursor
-from sightline.storage.db import row_schemas
+from sightline.storage.db import Cursor, row_schemas
 from sightline.storage.outbox import enqueue, enqueue_all
 
 _BY_TRACK = "global_id = ANY(%(ids)s) OR track_uuid = ANY(%(tracks)s::uuid[])"

@@ -9,9 +9,8 @@ from psycopg import sql
 
 from schemas.ids import global_id, sighting_id
 from sightline.people import corrections, persons
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import NotFoundError
-from sightline.storage.db import row_schemas
+from sightline.storage.db import Cursor, row_schemas
 
 _OWN = "global_id = ANY(%(ids)s)"
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from google.protobuf.message import DecodeError
 
@@ -13,12 +12,11 @@ from ops.erasure.id_scanner import Needles
 from schemas import sightline_pb2 as pb
 from schemas.naming import client_id, live_name, topic_kind
 from schemas.topics import FACES, SIGHTINGS, SNAPSHOTS, TRACKS, all_topics
-from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config
-from sightline.streaming.records import Record
-from sightline.streaming.sizes import Place
+from sightline.streaming.errors import translated
+from sightline.streaming.records import Partition, Record
 from sightline.streaming.topic_reader import records_from, retained
 
 _REQUEST_TIMEOUT_SECONDS = 10.0
@@ -42,25 +40,27 @@ class TopicMatches:
 class Search:
     """Result of a search of all topics."""
 
-    logs: dict[Place, TopicMatches] = field(default_factory=lambda: defaultdict(TopicMatches))
+    logs: dict[Partition, TopicMatches] = field(default_factory=lambda: defaultdict(TopicMatches))
     """Records of log-retained topics."""
-    replaced: dict[Place, TopicMatches] = field(default_factory=lambda: defaultdict(TopicMatches))
+    replaced: dict[Partition, TopicMatches] = field(
+        default_factory=lambda: defaultdict(TopicMatches)
+    )
     """Records of compacted topics that a later record of their key has replaced."""
-    tombstones: dict[Place, TopicMatches] = field(default_factory=lambda: defaultdict(TopicMatches))
+    tombstones: dict[Partition, TopicMatches] = field(
+        default_factory=lambda: defaultdict(TopicMatches)
+    )
     """Tombstones whose keys name the person."""
     live: list[Record] = field(default_factory=list)
     """Records of compacted topics that no later record has replaced."""
-    ends: dict[Place, int] = field(default_factory=dict)
+    ends: dict[Partition, int] = field(default_factory=dict)
     """High watermarks up to which the partitions were searched."""
 
 
 def names(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
     """Return the existing topics of the contract, runs included. Raises InfrastructureError."""
     admin = AdminClient(client_config(settings, client_id("erase")), logger=LIBRDKAFKA)
-    try:
+    with translated():
         existing = set(admin.list_topics(timeout=_REQUEST_TIMEOUT_SECONDS).topics)
-    except KafkaException as error:
-        raise InfrastructureError(f"Kafka: {error.args[0].str()}") from error
     contract_names = {topic.name for topic in all_topics(fleets)}
     return sorted(
         name for name in existing if name in contract_names or live_name(name) in contract_names
@@ -77,7 +77,7 @@ def search(
     compacted = {topic.name for topic in all_topics(fleets) if topic.compacted}
     track_ids = set(tracks)
     result = Search()
-    frames: dict[Place, dict[int, int]] = defaultdict(dict)
+    frames: dict[Partition, dict[int, int]] = defaultdict(dict)
     watermarks: dict[str, dict[int, tuple[int, int]]] = {}
     for topic in names(settings, fleets):
         watermarks[topic] = retained(settings, topic)

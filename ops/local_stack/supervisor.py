@@ -108,7 +108,7 @@ class Supervisor:
     def run(self, stop: Stop) -> bool:
         """Supervise until `stop` or until every child is done; False if one had to be killed."""
         try:
-            while not stop and not all(slot.done for slot in self._slots):
+            while not stop.is_set() and not all(slot.done for slot in self._slots):
                 stop.beat()
                 for slot in self._slots:
                     self._look_after(slot)

@@ -48,12 +48,12 @@ def run_services(
     thread.start()
     try:
         stop.health.ready()
-        while thread.is_alive() and not stop:
+        while thread.is_alive() and not stop.is_set():
             stop.beat()
             if is_done is not None and is_done():
                 return True
             stop.wait(_POLL_SECONDS)
-        return not stop and is_done is None
+        return not stop.is_set() and is_done is None
     finally:
         services_stop.request()
         thread.join()

@@ -45,7 +45,7 @@ class Coordinator:
             runs.claim(db, self._name)
             run = runs.get(db, self._name)
             self._check_models(run)
-            while not run.is_over and not stop:
+            while not run.is_over and not stop.is_set():
                 self._advance(db, run, stop)
                 run = runs.get(db, self._name)
             return run
@@ -139,6 +139,6 @@ class Coordinator:
     ) -> bool:
         if run_services(self._settings, run, workers, stop, is_done):
             return True
-        if not stop:
+        if not stop.is_set():
             raise InfrastructureError(f"the services of the run {run.name} have ended")
         return False

@@ -14,8 +14,8 @@ from schemas.topics import TRACKS, frames
 from sightline.runtime.clock import to_us
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection
-from sightline.storage.runs import Cursor, Spans
+from sightline.storage.db import Connection, Cursor
+from sightline.storage.runs import Spans
 from sightline.streaming.topic_reader import at_time, records_from, retained
 
 

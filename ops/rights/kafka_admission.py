@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import (
     AclBinding,
@@ -28,6 +27,7 @@ from sightline.runtime.keyring import Keyring
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.rights import ANY, CLI, Rights
 from sightline.runtime.secrets import reveal_local
+from sightline.streaming.errors import translated
 
 _SCRAM = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
 _REQUEST_TIMEOUT_SECONDS = 30.0
@@ -60,11 +60,9 @@ def admit(keyring: Keyring, ports: StackPorts) -> None:
         },
         logger=LIBRDKAFKA,
     )
-    try:
+    with translated("Kafka did not let the services in", SightlineError):
         _set_passwords(admin, keyring)
         _set_rights(admin)
-    except KafkaException as error:
-        raise SightlineError(f"Kafka did not let the services in: {error.args[0].str()}") from error
 
 
 def _set_passwords(admin: AdminClient, keyring: Keyring) -> None:

@@ -11,7 +11,7 @@ from sightline.streaming.admin import config_of
 
 
 def manifests(topics: Iterable[Topic], cluster: str, replicas: int) -> str:
-    """A `KafkaTopic` for each topic: YAML documents for `kubectl apply`."""
+    """Return a `KafkaTopic` for each topic, as YAML documents for `kubectl apply`."""
     return yaml.safe_dump_all(
         (_manifest(topic, cluster, replicas) for topic in topics), sort_keys=False
     )

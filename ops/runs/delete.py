@@ -12,7 +12,7 @@ from ops.runs import row_location
 from ops.runs.tables import drop_schema
 from schemas.naming import client_id, run_groups, run_prefix, run_topics
 from sightline.people import identity_corrections
-from sightline.runtime.errors import ConflictError, InfrastructureError
+from sightline.runtime.errors import ConflictError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
@@ -21,6 +21,7 @@ from sightline.storage.objects import ObjectStore, open_store
 from sightline.storage.run_progress import SINKS
 from sightline.storage.runs import Run
 from sightline.streaming.client_config import client_config
+from sightline.streaming.errors import code_of, result_of, translate, translated
 
 _REQUEST_TIMEOUT_SECONDS = 30.0
 
@@ -88,10 +89,7 @@ def _forbid_promotion(db: Connection, name: str) -> None:
 
 def _groups(admin: AdminClient, names: Set[str], run: str) -> list[str]:
     """Return the run's consumer groups that exist; raise ConflictError if one is active."""
-    try:
-        listed = admin.list_consumer_groups(request_timeout=_REQUEST_TIMEOUT_SECONDS).result().valid
-    except KafkaException as error:
-        raise _infrastructure_error(error) from error
+    listed = result_of(admin.list_consumer_groups(request_timeout=_REQUEST_TIMEOUT_SECONDS)).valid
     groups = [group for group in listed if group.group_id in names]
     if any(group.state not in _IDLE_STATES for group in groups):
         raise ConflictError(f"run {run} is at work: stop its replay, then try again")
@@ -99,10 +97,8 @@ def _groups(admin: AdminClient, names: Set[str], run: str) -> list[str]:
 
 
 def _topics(admin: AdminClient, names: Set[str]) -> list[str]:
-    try:
+    with translated():
         existing = admin.list_topics(timeout=_REQUEST_TIMEOUT_SECONDS).topics
-    except KafkaException as error:
-        raise _infrastructure_error(error) from error
     return [topic for topic in existing if topic in names]
 
 
@@ -111,12 +107,8 @@ def _wait_all(futures: Mapping[str, Future[None]]) -> None:
         try:
             future.result(_REQUEST_TIMEOUT_SECONDS)
         except KafkaException as error:
-            if error.args[0].code() not in _MISSING:
-                raise _infrastructure_error(error) from error
-
-
-def _infrastructure_error(error: KafkaException) -> InfrastructureError:
-    return InfrastructureError(f"Kafka: {error.args[0].str()}")
+            if code_of(error) not in _MISSING:
+                raise translate(error) from error
 
 
 def _delete_objects(store: ObjectStore, prefix: str) -> int:

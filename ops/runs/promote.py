@@ -13,10 +13,9 @@ from ops.runs import row_location, row_swap
 from ops.runs.tables import create_replaced, create_schema, drop
 from schemas.naming import replaced_schema, run_schema
 from sightline.people import identity_corrections
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage import runs
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, Cursor
 
 _UNPROCESSED = """
 SELECT count(*) FROM public.motion_events

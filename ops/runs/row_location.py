@@ -8,10 +8,9 @@ from psycopg.rows import dict_row
 
 from schemas.naming import replaced_schema, run_schema
 from schemas.topics import LIVE
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import ConflictError
 from sightline.storage import runs
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, Cursor
 from sightline.storage.runs import Run
 
 _TRUE = sql.SQL("true")

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from schemas.ids import sighting_id
 from sightline.people import employees, identity_corrections, relabel, visit_rows
-from sightline.people.identity_corrections import Cursor
+from sightline.storage.db import Cursor
 from sightline.storage.run_schemas import ROWS
 
 _BY_SIGHTING = ("snapshots", "pending_snapshots")

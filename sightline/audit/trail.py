@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import TupleRow
 
 from schemas.ids import global_id
 from schemas.naming import AdvisoryLock
@@ -24,11 +23,10 @@ from sightline.audit.keys import Signer, signer
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, connect
+from sightline.storage.db import Connection, Cursor, connect
 
 log = logging.getLogger(__name__)
 
-Cursor = psycopg.Cursor[TupleRow]
 Given = Value | UUID | Sequence[UUID] | None
 Connect = Callable[[], AbstractContextManager[Connection]]
 

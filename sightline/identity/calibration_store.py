@@ -2,18 +2,15 @@
 
 from typing import Any
 
-import psycopg
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.naming import LockKind, calibration_fact_key, lock_number
 from schemas.topics import FACTS
 from sightline.identity.calibration import Calibration, builtin
 from sightline.runtime.errors import NotFoundError, SightlineError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, Cursor
 from sightline.storage.outbox import enqueue
-
-Cursor = psycopg.Cursor[TupleRow]
 
 
 def in_force(db: Connection, pack: str) -> Calibration:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sightline.people.identity_corrections import Cursor
+from sightline.storage.db import Cursor
 
 
 def add(cursor: Cursor, person: int, others: Iterable[int], correction_id: UUID) -> None:

@@ -22,8 +22,9 @@ from sightline.people import (
     reference_facts,
     relabel,
 )
-from sightline.people.identity_corrections import Cursor, Who
+from sightline.people.identity_corrections import Who
 from sightline.runtime.errors import ConflictError, NotFoundError
+from sightline.storage.db import Cursor
 from sightline.storage.run_schemas import forget_faces
 
 _MAX_GLOBAL_ID = 2**63 - 1

@@ -6,10 +6,10 @@ from uuid import UUID
 from schemas.ids import global_id
 from sightline.audit import trail
 from sightline.people import corrections, employees, identity_corrections
-from sightline.people.employees import Cursor, Details
+from sightline.people.employees import Details
 from sightline.runtime.errors import NotFoundError
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, connect
+from sightline.storage.db import Connection, Cursor, connect
 from sightline.storage.objects import open_store
 
 _MADE_BY = "removal"

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import psycopg
 from pgvector import Vector
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.decode import MAX_NAME
@@ -27,11 +27,9 @@ from sightline.people.photos import Look
 from sightline.people.template_similarity import templates_by_id
 from sightline.runtime.errors import ConflictError, NotFoundError, PhotoError, SightlineError
 from sightline.storage import face_columns
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, Cursor
 from sightline.storage.outbox import enqueue
 from sightline.storage.run_schemas import forget_faces
-
-Cursor = psycopg.Cursor[TupleRow]
 
 MAX_TEMPLATES = 100
 """Templates of one person and pack: those of all packs must fit into one gallery record."""

@@ -8,15 +8,14 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import TupleRow
 
 from schemas.naming import context_row, outbox_context, pending_snapshot_context
 from sightline.storage import face_columns
+from sightline.storage.db import Cursor
 from sightline.storage.encryption import ID_BYTES, MARK, Ring, TamperedError, is_sealed
 from sightline.storage.encryption_keys import PLAIN
 from sightline.storage.face_columns import Place
 
-Cursor = psycopg.Cursor[TupleRow]
 StoredValue = tuple[Any, str, bytes]
 """Key of a row, encryption context of its value, and the value, encrypted or plain."""
 

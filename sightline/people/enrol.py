@@ -13,12 +13,12 @@ from sightline.identity.calibration import Calibration
 from sightline.identity.calibration_store import in_force
 from sightline.models.packs import ModelPack
 from sightline.people import employees, template_similarity
-from sightline.people.employees import Cursor, Details
+from sightline.people.employees import Details
 from sightline.people.enrolment_linking import link_unknown_persons
 from sightline.people.photos import Look, Photo, examine, look
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, connect
+from sightline.storage.db import Connection, Cursor, connect
 from sightline.storage.objects import ObjectStore, open_store
 
 _SAME_PHOTO_DISTANCE = 1e-4

@@ -10,9 +10,9 @@ from schemas.naming import track_context
 from sightline.identity.evidence import Vector, mean_of
 from sightline.identity.scale import Scale
 from sightline.people import corrections, identity_corrections
-from sightline.people.template_similarity import Cursor, nearest, score, templates
+from sightline.people.template_similarity import nearest, score, templates
 from sightline.storage import encrypted_search, face_columns, vector_indexes
-from sightline.storage.db import sealing_of
+from sightline.storage.db import Cursor, sealing_of
 
 _MADE_BY = "enrolment"
 

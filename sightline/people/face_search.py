@@ -15,11 +15,11 @@ import psycopg
 from numpy.typing import NDArray
 from pgvector import Vector
 from psycopg import sql
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import dict_row
 
 from sightline.runtime.errors import SightlineError
 from sightline.storage import encrypted_search, face_columns, vector_indexes
-from sightline.storage.db import Connection, sealing_of
+from sightline.storage.db import Connection, Cursor, sealing_of
 
 _EXTRA_ROWS = 20
 """Rows read beyond the limit: half precision may order the last ones differently."""
@@ -133,7 +133,7 @@ Near = dict[UUID, float]
 
 
 def _nearest_tracks(
-    cursor: psycopg.Cursor[TupleRow],
+    cursor: Cursor,
     sql_parts: dict[str, sql.Composable],
     values: dict[str, Any],
     *,
@@ -154,7 +154,7 @@ def _nearest_tracks(
 
 
 def _distances(
-    cursor: psycopg.Cursor[TupleRow],
+    cursor: Cursor,
     query: LiteralString,
     sql_parts: dict[str, sql.Composable],
     values: dict[str, Any],
@@ -162,9 +162,7 @@ def _distances(
     return dict(cursor.execute(sql.SQL(query).format(**sql_parts), values).fetchall())
 
 
-def _estimate(
-    cursor: psycopg.Cursor[TupleRow], condition: sql.Composable, values: dict[str, Any]
-) -> int:
+def _estimate(cursor: Cursor, condition: sql.Composable, values: dict[str, Any]) -> int:
     """Return the planner's estimate of the number of tracks that meet a condition."""
     row = cursor.execute(sql.SQL(_PLAN).format(where=condition), values).fetchone()
     return int(row[0][0]["Plan"]["Plan Rows"]) if row else 0

@@ -8,12 +8,10 @@ decision that they write, a correction applies it to the rows already written.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import psycopg
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import class_row
 
 from schemas.naming import AdvisoryLock
-
-Cursor = psycopg.Cursor[TupleRow]
+from sightline.storage.db import Cursor
 
 UNKNOWN = "Unknown"
 """Name of unknown persons in the logs."""

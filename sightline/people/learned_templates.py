@@ -9,9 +9,8 @@ from schemas.naming import template_context, track_context
 from sightline.identity import calibration_store
 from sightline.identity.evidence import Vector, mean_of
 from sightline.people import employees, relabel
-from sightline.people.identity_corrections import Cursor
 from sightline.storage import face_columns
-from sightline.storage.db import settings_of
+from sightline.storage.db import Cursor, settings_of
 
 MAX_LEARNED_TEMPLATES = 5
 """Learned templates of one person and pack; the photos decide, these only add to them."""

@@ -7,7 +7,7 @@ the lock that keeps other writers away.
 from collections.abc import Iterable
 from datetime import datetime
 
-from sightline.people.identity_corrections import Cursor
+from sightline.storage.db import Cursor
 
 # Sizes: the mean over a camera's detections, then over cameras, so that a camera that sees a
 # person for long counts no more than one that sees them well.

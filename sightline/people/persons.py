@@ -5,9 +5,8 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from sightline.people import corrections
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.errors import ConflictError, NotFoundError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, Cursor
 
 COLUMNS = (
     "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen, cameras_visited,"

@@ -15,9 +15,9 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.naming import person_fact_key, track_context, track_fact_key
 from schemas.topics import FACTS
-from sightline.people.identity_corrections import Cursor
 from sightline.runtime.clock import to_us
 from sightline.storage import face_columns
+from sightline.storage.db import Cursor
 from sightline.storage.encryption import TamperedError
 from sightline.storage.outbox import enqueue_all
 

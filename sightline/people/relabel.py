@@ -7,9 +7,9 @@ from uuid import UUID
 
 from schemas.ids import sighting_id, visitor_log_id
 from sightline.people import person_rows, visit_rows
-from sightline.people.identity_corrections import Cursor, Who
+from sightline.people.identity_corrections import Who
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
-from sightline.storage.db import settings_of
+from sightline.storage.db import Cursor, settings_of
 
 _SYSTEM_CLOCK = SystemClock()
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
-import psycopg
 from psycopg import sql
-from psycopg.rows import TupleRow
 
 from schemas.naming import template_context
 from sightline.identity.evidence import Vector, mean_of, score_of
@@ -15,9 +13,7 @@ from sightline.people.photo_rejections import Reason
 from sightline.people.photos import Look
 from sightline.runtime.errors import PhotoError
 from sightline.storage import encrypted_search, face_columns, vector_indexes
-from sightline.storage.db import sealing_of
-
-Cursor = psycopg.Cursor[TupleRow]
+from sightline.storage.db import Cursor, sealing_of
 
 _NEAREST = """
 WITH near AS MATERIALIZED (

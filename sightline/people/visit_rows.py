@@ -6,7 +6,7 @@ lock that keeps other writers away.
 
 from collections.abc import Sequence
 
-from sightline.people.identity_corrections import Cursor
+from sightline.storage.db import Cursor
 
 _VISITS = """
 INSERT INTO visitor_logs AS visit (

@@ -27,13 +27,13 @@ _IDLE_BEAT_SECONDS = 1.0
 class Stop:
     """A request to stop, with the one deadline that all shutdown work shares.
 
-    It belongs to a loop of the service, whose iterations `beat` notes for the service's health.
+    Modelled on `threading.Event`. A loop that checks it also reports its progress by `beat`.
     """
 
     def __init__(
         self, shutdown_seconds: float, health: Health | None = None, loop: str = MAIN
     ) -> None:
-        """Create a request that is not made yet for the loop named `loop`."""
+        """Stop the loop that `Health` knows as `loop`, within `shutdown_seconds` of the request."""
         self.health = health or Health()
         self._loop = loop
         self._event = threading.Event()
@@ -41,12 +41,13 @@ class Stop:
         self._deadline: float | None = None
 
     def request(self) -> None:
-        """Request a stop; the deadline starts with the first request."""
+        """Request the stop; the deadline starts with the first request."""
         if self._deadline is None:
             self._deadline = time.monotonic() + self._shutdown_seconds
         self._event.set()
 
-    def __bool__(self) -> bool:
+    def is_set(self) -> bool:
+        """Return whether a stop was requested."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
@@ -54,19 +55,19 @@ class Stop:
         return self._event.wait(seconds)
 
     def beat(self) -> None:
-        """Note an iteration of the loop."""
+        """Report an iteration of the loop to the service's health."""
         self.health.beat(self._loop)
 
     def idle(self, seconds: float) -> bool:
-        """Pause as `wait` does while the loop keeps beating: a long pause is no standstill."""
+        """Pause like `wait`, and `beat` meanwhile: a loop without work is not stuck."""
         deadline = time.monotonic() + seconds
-        while not self and (remaining := deadline - time.monotonic()) > 0:
+        while not self.is_set() and (remaining := deadline - time.monotonic()) > 0:
             self.beat()
             self.wait(min(remaining, _IDLE_BEAT_SECONDS))
-        return bool(self)
+        return self.is_set()
 
     def remaining(self) -> float:
-        """Return the seconds until the deadline; all of them before a stop is requested."""
+        """Return the seconds left for the shutdown; all of them before a stop is requested."""
         if self._deadline is None:
             return self._shutdown_seconds
         return max(0.0, self._deadline - time.monotonic())

@@ -11,16 +11,13 @@ from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from schemas.naming import AdvisoryLock, client_id, outbox_context
 from schemas.topics import GALLERY
 from sightline.runtime.clock import to_us
 from sightline.runtime.health import DATABASE
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, connect, failure_told, sealing_of
+from sightline.storage.db import Connection, Cursor, connect, failure_told, sealing_of
 from sightline.storage.encryption import TamperedError
 from sightline.streaming.broker_probe import Reached
 from sightline.streaming.client_config import producer_config
@@ -36,14 +33,12 @@ _DELIVERY_TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 0.5
 
 
-def enqueue(cursor: psycopg.Cursor[TupleRow], topic: str, key: str, value: bytes | None) -> None:
+def enqueue(cursor: Cursor, topic: str, key: str, value: bytes | None) -> None:
     """Publish a record once the cursor's transaction has committed; value None is a tombstone."""
     enqueue_all(cursor, topic, [(key, value)])
 
 
-def enqueue_all(
-    cursor: psycopg.Cursor[TupleRow], topic: str, records: Iterable[tuple[str, bytes | None]]
-) -> None:
+def enqueue_all(cursor: Cursor, topic: str, records: Iterable[tuple[str, bytes | None]]) -> None:
     """Publish records (key, value) of a topic, in this order, as `enqueue` does."""
     sealing = sealing_of(cursor)
     rows = [
@@ -101,7 +96,7 @@ class Relay:
 
     def _send(
         self,
-        cursor: psycopg.Cursor[TupleRow],
+        cursor: Cursor,
         row: int,
         topic: str,
         key: bytes,
@@ -126,7 +121,7 @@ class Relay:
         stop.health.has(DATABASE)
         stop.health.ready()
         reached = Reached(self._producer.raw, GALLERY.name, stop.health)
-        while not stop:
+        while not stop.is_set():
             stop.beat()
             if sent := self.drain():
                 log.info("outbox: %d records delivered", sent)

@@ -6,16 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import psycopg
 from psycopg import sql
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from schemas.naming import LockKind, fleet_of, lock_number, run_schema
 from sightline.runtime.errors import ConflictError, NotFoundError
-from sightline.storage.db import Connection
-
-Cursor = psycopg.Cursor[TupleRow]
+from sightline.storage.db import Connection, Cursor
 
 Stage = Literal["new", "vision", "matching", "sinks", "done", "failed"]
 

@@ -4,14 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.naming import walking_fact_key
 from schemas.topics import FACTS
 from sightline.runtime.errors import NotFoundError, SightlineError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, Cursor
 from sightline.storage.outbox import enqueue
 
 _MAX_SECONDS = 86_400.0
@@ -28,8 +27,6 @@ DELETE FROM walking_times
 WHERE camera_a = least(%(camera)s, %(other_camera)s)
     AND camera_b = greatest(%(camera)s, %(other_camera)s)
 """
-
-Cursor = psycopg.Cursor[TupleRow]
 
 
 def set_time(cursor: Cursor, camera: str, other_camera: str, seconds: float) -> None:

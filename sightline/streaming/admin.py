@@ -1,13 +1,11 @@
-"""Topics as the registry wants them: made where missing, put right where they differ.
+"""Topics on the broker, created and altered to match the registry.
 
-Nothing is ever deleted, and partitions only grow.
+Topics are never deleted, and their partitions only grow.
 """
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -22,52 +20,51 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import RetentionSettings, Settings
 from sightline.streaming.client_config import client_config
-
-T = TypeVar("T")
+from sightline.streaming.errors import code_of, result_of, translate, translated
 
 _ANSWER_SECONDS = 5.0
-_TOLD_SECONDS = 0.05
-_TIMEOUT_MS = 30_000
+_METADATA_POLL_SECONDS = 0.05
+_SOCKET_TIMEOUT_MS = 30_000
 _REPLICAS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic of the registry as the broker has it, and where it differs."""
+    """A topic of the registry as the broker has it, with the differences."""
 
     topic: Topic
-    partitions: int | None  # None: not there
+    partitions: int | None  # None: the topic does not exist
     replicas: int
     differs: dict[str, str]  # setting -> the value that the broker has
 
     @property
     def in_order(self) -> bool:
-        """Whether there is nothing to do."""
+        """True when the broker's topic matches the registry."""
         return self.partitions is not None and not self.needs_partitions and not self.differs
 
     @property
     def needs_partitions(self) -> bool:
-        """Whether it has fewer partitions than it should."""
+        """True when the broker's topic has fewer partitions than the registry's."""
         return self.partitions is not None and self.partitions < self.topic.partitions
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was done to a topic."""
+    """A change made to a topic."""
 
     topic: str
     change: str
 
 
 def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
-    """Create and reconcile topics; what was changed. Raises SightlineError when Kafka refuses."""
+    """Create and alter topics; return the changes. Raises SightlineError when Kafka refuses."""
     admin = _admin(settings)
     changes: list[Change] = []
-    made: set[str] = set()
+    created: set[str] = set()
     for state in _states(admin, _kept(topics, settings)):
         if state.partitions is None:
             if _create(admin, state.topic):
-                made.add(state.topic.name)
+                created.add(state.topic.name)
                 changes.append(
                     Change(state.topic.name, f"created, {state.topic.partitions} partitions")
                 )
@@ -79,29 +76,29 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
                     state.topic.name, f"partitions {state.partitions} -> {state.topic.partitions}"
                 )
             )
-        wanted = config_of(state.topic, state.replicas)
+        target = config_of(state.topic, state.replicas)
         if state.differs:
-            _alter(admin, state.topic, {name: wanted[name] for name in state.differs})
+            _alter(admin, state.topic, {name: target[name] for name in state.differs})
             changes += [
-                Change(state.topic.name, f"{name} {found} -> {wanted[name]}")
-                for name, found in state.differs.items()
+                Change(state.topic.name, f"{name} {value} -> {target[name]}")
+                for name, value in state.differs.items()
             ]
-    _wait_until_told(admin, made)
+    _wait_for_metadata(admin, created)
     return changes
 
 
 def ensure_fleet_topic(settings: Settings, fleet: str) -> list[Change]:
-    """The topics of a fleet's frames and its vision's state, before its first camera sends one."""
+    """Create the topics of a fleet's frames and vision state, before its first camera sends."""
     return apply_topics(settings, [frames(fleet), vision_state(fleet)])
 
 
 def topic_states(settings: Settings, topics: Iterable[Topic]) -> list[TopicState]:
-    """Topics as the broker has them. Raises SightlineError where none answers."""
+    """Return topics as the broker has them. Raises SightlineError where none answers."""
     return _states(_admin(settings), _kept(topics, settings))
 
 
 def reachable(settings: Settings, seconds: float = 3.0) -> bool:
-    """Whether a broker answers."""
+    """Return whether a broker answers."""
     try:
         _admin(settings).list_topics(timeout=seconds)
     except KafkaException:
@@ -109,10 +106,10 @@ def reachable(settings: Settings, seconds: float = 3.0) -> bool:
     return True
 
 
-def kept(topic: Topic, wanted: RetentionSettings) -> Topic:
-    """The topic as the settings want it kept; what is compacted is kept for ever."""
-    size = getattr(wanted, f"{topic.kind}_bytes", None)
-    days = getattr(wanted, f"{topic.kind}_days", None)
+def kept(topic: Topic, retention: RetentionSettings) -> Topic:
+    """Return the topic with the retention of the settings; a compacted one is kept for ever."""
+    size = getattr(retention, f"{topic.kind}_bytes", None)
+    days = getattr(retention, f"{topic.kind}_days", None)
     if topic.compacted or size is None or days is None:
         return topic
     return replace(topic, retention_bytes=size or -1, retention_ms=round(days * DAY_MS) or -1)
@@ -123,130 +120,116 @@ def _kept(topics: Iterable[Topic], settings: Settings) -> list[Topic]:
 
 
 def _admin(settings: Settings) -> AdminClient:
-    config = client_config(settings, client_id("admin")) | {"socket.timeout.ms": _TIMEOUT_MS}
+    config = client_config(settings, client_id("admin")) | {"socket.timeout.ms": _SOCKET_TIMEOUT_MS}
     return AdminClient(config, logger=LIBRDKAFKA)
 
 
-def _no_kafka(error: KafkaException) -> SightlineError:
-    return SightlineError(f"Kafka does not answer: {error.args[0].str()}")
-
-
 def _brokers(admin: AdminClient) -> int:
-    try:
+    with translated("Kafka does not answer", SightlineError):
         return len(admin.list_topics(timeout=_ANSWER_SECONDS).brokers)
-    except KafkaException as error:
-        raise _no_kafka(error) from error
 
 
-def _told(admin: AdminClient) -> dict[str, TopicMetadata]:
-    """The topics that a broker knows of, by name."""
-    try:
+def _metadata(admin: AdminClient) -> dict[str, TopicMetadata]:
+    """Return the metadata of all topics, by name."""
+    with translated("Kafka does not answer", SightlineError):
         return admin.list_topics(timeout=_ANSWER_SECONDS).topics
-    except KafkaException as error:
-        raise _no_kafka(error) from error
 
 
 def _states(admin: AdminClient, topics: Iterable[Topic]) -> list[TopicState]:
-    there = _told(admin)
+    metadata = _metadata(admin)
     topics = list(topics)
-    existing = [topic for topic in topics if topic.name in there]
-    configs = _configs(admin, existing)
+    configs = _configs(admin, [topic for topic in topics if topic.name in metadata])
     states = []
     for topic in topics:
-        if topic.name not in there:
+        if topic.name not in metadata:
             states.append(TopicState(topic, None, 0, {}))
             continue
-        partitions = there[topic.name].partitions
+        partitions = metadata[topic.name].partitions
         replicas = min(len(partition.replicas) for partition in partitions.values())
-        found = configs[topic.name]
+        config = configs[topic.name]
         differs = {
-            name: found.get(name, "")
+            name: config.get(name, "")
             for name, value in config_of(topic, replicas).items()
-            if found.get(name) != value
+            if config.get(name) != value
         }
         states.append(TopicState(topic, len(partitions), replicas, differs))
     return states
 
 
 def config_of(topic: Topic, replicas: int) -> dict[str, str]:
-    """The topic's settings; what cannot be made again wants two of three brokers to have it."""
-    both = topic.precious and replicas >= _REPLICAS
-    return topic.config() | {"min.insync.replicas": "2" if both else "1"}
+    """Return the config of a topic; a precious one needs two of three brokers in sync."""
+    needs_two = topic.precious and replicas >= _REPLICAS
+    return topic.config() | {"min.insync.replicas": "2" if needs_two else "1"}
 
 
 def _configs(admin: AdminClient, topics: Iterable[Topic]) -> dict[str, dict[str, str]]:
     resources = [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics]
     if not resources:
         return {}
-    found = {}
+    configs = {}
     for resource, future in admin.describe_configs(resources).items():
-        entries = _done(future, f"topic {resource.name}")
-        found[resource.name] = {name: str(entry.value) for name, entry in entries.items()}
-    return found
+        entries = result_of(future, f"topic {resource.name}", SightlineError)
+        configs[resource.name] = {name: str(entry.value) for name, entry in entries.items()}
+    return configs
 
 
 def _create(admin: AdminClient, topic: Topic) -> bool:
-    """Where there are three brokers, on three, even while one of them is away.
+    """Create a topic, on three brokers where there are three, even while one of them is away.
 
-    False where it is there: somebody was quicker, or the broker has not heard of it yet.
+    Returns False where it exists, made by another process since the metadata was read.
     """
     try:
         if not _created(admin, topic, _REPLICAS):
             _created(admin, topic, min(_REPLICAS, _brokers(admin)))
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise SightlineError(f"topic {topic.name}: {error.args[0].str()}") from error
+        if code_of(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise translate(error, f"topic {topic.name}", SightlineError) from error
         return False
     return True
 
 
 def _created(admin: AdminClient, topic: Topic, replicas: int) -> bool:
-    """Create a topic; False where there are not so many brokers."""
-    wanted = NewTopic(
+    """Create a topic; return False where there are fewer brokers than replicas."""
+    new_topic = NewTopic(
         topic.name,
         num_partitions=topic.partitions,
         replication_factor=replicas,
         config=config_of(topic, replicas),
     )
     try:
-        admin.create_topics([wanted])[topic.name].result()
+        admin.create_topics([new_topic])[topic.name].result()
     except KafkaException as error:
-        few = error.args[0].code() == KafkaError.INVALID_REPLICATION_FACTOR
-        if few and replicas > _brokers(admin):
+        is_factor = code_of(error) == KafkaError.INVALID_REPLICATION_FACTOR
+        if is_factor and replicas > _brokers(admin):
             return False
         raise
     return True
 
 
-def _wait_until_told(admin: AdminClient, made: set[str]) -> None:
-    """A broker tells of a new topic a moment later than it is made: whoever looks then finds it.
+def _wait_for_metadata(admin: AdminClient, created: set[str]) -> None:
+    """Wait until the broker's metadata has new topics, which it has moments after their creation.
 
-    One that takes longer is no failure; it is made all the same.
+    A topic that takes longer is no failure: it exists all the same.
     """
-    until = time.monotonic() + _ANSWER_SECONDS
-    while made and not made <= _told(admin).keys() and time.monotonic() < until:
-        time.sleep(_TOLD_SECONDS)
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while created and not created <= _metadata(admin).keys() and time.monotonic() < deadline:
+        time.sleep(_METADATA_POLL_SECONDS)
 
 
 def _grow(admin: AdminClient, topic: Topic) -> None:
-    wanted = NewPartitions(topic.name, topic.partitions)
-    _done(admin.create_partitions([wanted])[topic.name], f"topic {topic.name}")
+    request = NewPartitions(topic.name, topic.partitions)
+    future = admin.create_partitions([request])[topic.name]
+    result_of(future, f"topic {topic.name}", SightlineError)
 
 
-def _alter(admin: AdminClient, topic: Topic, wanted: dict[str, str]) -> None:
+def _alter(admin: AdminClient, topic: Topic, config: dict[str, str]) -> None:
     resource = ConfigResource(
         ResourceType.TOPIC,
         topic.name,
         incremental_configs=[
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-            for name, value in wanted.items()
+            for name, value in config.items()
         ],
     )
-    _done(admin.incremental_alter_configs([resource])[resource], f"topic {topic.name}")
-
-
-def _done(future: "Future[T]", what: str) -> T:
-    try:
-        return future.result()
-    except KafkaException as error:
-        raise SightlineError(f"{what}: {error.args[0].str()}") from error
+    future = admin.incremental_alter_configs([resource])[resource]
+    result_of(future, f"topic {topic.name}", SightlineError)

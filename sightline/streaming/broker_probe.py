@@ -1,6 +1,6 @@
-"""Whether Kafka is there, asked by a loop to which nothing has come for a while.
+"""Probe of the broker by a loop that has received nothing for a while.
 
-A consumer says nothing of a broker that is away: it has no records, as when there are none.
+A consumer does not report a broker that is away: it has no records, as when there are none.
 """
 
 from typing import Protocol
@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.health import KAFKA, Health
 
-_QUIET_SECONDS = 5.0
+_PROBE_AFTER_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
 
 
@@ -28,24 +28,25 @@ class Reached:
     def __init__(
         self, client: Client, topic: str, health: Health, clock: Clock | None = None
     ) -> None:
-        """`topic`: any that there is."""
+        """Probe with `client` for the metadata of `topic`, which may be any that exists."""
         self._client = client
         self._topic = topic
         self._health = health
         self._clock = clock or SystemClock()
-        self._heard = self._clock.monotonic()
+        self._answered_at = self._clock.monotonic()
 
     def came(self, records: int) -> None:
-        """So many records have come. After a while without any the broker is asked, which takes
-        up to 2 s where it is away.
+        """Note how many records have come; after a while without any, ask the broker.
+
+        The question takes up to 2 s where the broker is away.
         """
         now = self._clock.monotonic()
         if records:
-            self._heard = now
+            self._answered_at = now
             self._health.has(KAFKA)
-        elif now - self._heard >= _QUIET_SECONDS:
+        elif now - self._answered_at >= _PROBE_AFTER_SECONDS:
             self._ask()
-            self._heard = self._clock.monotonic()
+            self._answered_at = self._clock.monotonic()
 
     def _ask(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The settings of Kafka's clients, said once: librdkafka's, and who we are for all of them."""
+"""Config of Kafka's clients: addresses, credentials, and librdkafka's settings."""
 
 import ssl
 import uuid
@@ -17,24 +17,24 @@ from sightline.runtime.settings.groups import KafkaSettings, SecretsSettings
 ConfigValue = str | int | float | bool
 
 SESSION_TIMEOUT_MS = 6_000
-"""After a kill -9 partitions move when this has run out, unless the worker is back before."""
+"""Partitions of a killed worker move after this time, unless it is back before."""
 
 _TRANSACTION_TIMEOUT_MS = 10_000
 """A dead worker's open transaction blocks its readers for at most this long."""
 
-_SILENCE_MS = 5_000
-"""A request within a transaction that a broker has not answered by then is made again, to whoever
-has taken its part over. Until then nothing else can be done: it has to be less than a shutdown."""
+_TRANSACTION_SOCKET_TIMEOUT_MS = 5_000
+"""A request of a transaction that a broker has not answered by then is made again, to the broker
+that has taken over. The producer is blocked until then: it has to be less than a shutdown."""
 
 
 def kafka_access(settings: Settings) -> KafkaSettings:
-    """How Kafka is to be spoken to: as the settings say, or as the home's own secure one wants."""
-    given = settings.kafka
-    if settings.kafka_bootstrap_servers or given.security_protocol != "PLAINTEXT":
-        return given
+    """Return the access of the settings, or that of the home's own secure stack."""
+    access = settings.kafka
+    if settings.kafka_bootstrap_servers or access.security_protocol != "PLAINTEXT":
+        return access
     ports = StackPorts.load(settings.home)
     if ports is None or not ports.secure:
-        return given
+        return access
     keyring, service = Keyring(settings.home), settings.identity
     pair = keyring.pair(service)
     return KafkaSettings(
@@ -48,14 +48,14 @@ def kafka_access(settings: Settings) -> KafkaSettings:
 
 
 def client_config(settings: Settings, client_id: str) -> dict[str, ConfigValue]:
-    """What every client needs: where the broker is, and who we are.
+    """Return the config that every client needs: addresses, id and credentials.
 
-    Raises SightlineError when a secret or a file of it cannot be had.
+    Raises SightlineError when a secret or a certificate cannot be read.
     """
     return {
         "bootstrap.servers": kafka_servers(settings),
         "client.id": client_id,
-        "broker.address.family": "v4",  # "localhost" also means ::1, where we never listen
+        "broker.address.family": "v4",  # "localhost" also means ::1, where no broker listens
     } | _librdkafka(kafka_access(settings), settings.secrets)
 
 
@@ -74,18 +74,18 @@ def _librdkafka(access: KafkaSettings, secrets: SecretsSettings) -> dict[str, Co
         "ssl.certificate.location": access.ssl_cert,
         "ssl.key.location": access.ssl_key,
     }
-    return config | {name: str(_there(path)) for name, path in files.items() if path}
+    return config | {name: str(_readable(path)) for name, path in files.items() if path}
 
 
 class AioKafka(NamedTuple):
-    """Where Kafka is and who we are, in the words of aiokafka."""
+    """Addresses and credentials as arguments of aiokafka's clients."""
 
     servers: list[str]
     access: dict[str, Any]
 
 
 def aiokafka_config(settings: Settings) -> AioKafka:
-    """The same for a client of aiokafka. Raises SightlineError as `client_config` does."""
+    """Return the config of a client of aiokafka. Raises SightlineError as `client_config` does."""
     access = kafka_access(settings)
     config: dict[str, Any] = {"security_protocol": access.security_protocol}
     if login := _login(access, settings.secrets):
@@ -113,10 +113,10 @@ def _login(access: KafkaSettings, secrets: SecretsSettings) -> _Login | None:
 
 
 def _context(access: KafkaSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=access.ssl_ca and _there(access.ssl_ca))
+    context = ssl.create_default_context(cafile=access.ssl_ca and _readable(access.ssl_ca))
     if access.ssl_cert:
         try:
-            context.load_cert_chain(_there(access.ssl_cert), access.ssl_key)
+            context.load_cert_chain(_readable(access.ssl_cert), access.ssl_key)
         except (OSError, ssl.SSLError) as error:
             raise SightlineError(
                 f"the certificate {access.ssl_cert} is of no use: {error}"
@@ -124,7 +124,7 @@ def _context(access: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
-def _there(path: Path) -> Path:
+def _readable(path: Path) -> Path:
     try:
         path.open("rb").close()
     except OSError as error:
@@ -135,35 +135,35 @@ def _there(path: Path) -> Path:
 def producer_config(
     settings: Settings, client_id: str, transactional_id: str | None = None
 ) -> dict[str, ConfigValue]:
-    """An idempotent producer, transactional where an id is given."""
+    """Return the config of an idempotent producer, transactional where an id is given."""
     config = client_config(settings, client_id) | {
         "enable.idempotence": True,
         "acks": "all",
         "partitioner": "murmur2_random",  # as Java clients do, so that keys meet
         "message.max.bytes": MAX_RECORD_BYTES,
         "linger.ms": 5,
-        "compression.type": "none",  # what is large is JPEG already
+        "compression.type": "none",  # large records are JPEG already
     }
     if transactional_id:
         config |= {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-            "socket.timeout.ms": _SILENCE_MS,
+            "socket.timeout.ms": _TRANSACTION_SOCKET_TIMEOUT_MS,
         }
     return config
 
 
 def worker_id(settings: Settings, group: str) -> str:
-    """What a worker of a group calls itself in Kafka: the same after a restart, if it may be."""
+    """Return a worker's name in Kafka, which a configured instance keeps across restarts."""
     return member_id(group, settings.instance or uuid.uuid4().hex[:12])
 
 
 def member_config(settings: Settings, client_id: str, group: str) -> dict[str, ConfigValue]:
-    """The consumer of a worker that shares a group's partitions with others.
+    """Return the config of a consumer that shares a group's partitions with others.
 
-    One that has a name is a static member: who comes back under it within the session's time
-    has its partitions again at once, and fences whoever bore the name before. It does not leave
-    the group when it ends.
+    A configured instance is a static member: a worker that returns under its name within the
+    session's time has its partitions again at once, and fences the worker of that name before
+    it. A static member does not leave the group when it ends.
     """
     config = consumer_config(settings, client_id, group)
     if settings.instance:
@@ -172,7 +172,7 @@ def member_config(settings: Settings, client_id: str, group: str) -> dict[str, C
 
 
 def consumer_config(settings: Settings, client_id: str, group: str) -> dict[str, ConfigValue]:
-    """A consumer that commits nothing by itself and sees committed records only."""
+    """Return the config of a consumer of committed records that commits nothing by itself."""
     return client_config(settings, client_id) | {
         "group.id": group,
         "enable.auto.commit": False,
@@ -186,7 +186,7 @@ def consumer_config(settings: Settings, client_id: str, group: str) -> dict[str,
         "max.poll.interval.ms": 120_000,
         "fetch.message.max.bytes": MAX_RECORD_BYTES,
         "queued.max.messages.kbytes": 64 * 1024,
-        # A client says that a partition has ended when an answer has nothing of it, so not while
-        # something comes within this time: with more, the end of a live topic is never told.
+        # A client reports a partition's end when an answer has no record of it, so not while one
+        # comes within this time: with a longer time, the end of a live topic is never reported.
         "fetch.wait.max.ms": 50,
     }

@@ -1,15 +1,15 @@
-"""A record is taken: counted, with the time that it waited."""
+"""Counters of consumed records, and of the time that they waited."""
 
 from collections.abc import Iterable
 
 from sightline.runtime import metrics
 from sightline.streaming.records import Record
 
-_MS = 1000
+_MS_PER_SECOND = 1000
 
 
 def expect(service: str, topics: Iterable[str]) -> None:
-    """Show 0 of what a service takes and gives up, so that the first of it is seen as more."""
+    """Show 0 for a service's counters, so that the first record or dead letter is an increase."""
     for topic in topics:
         metrics.RECORDS.labels(service, topic)
         metrics.RECORD_WAIT_SECONDS.labels(service, topic)
@@ -18,7 +18,8 @@ def expect(service: str, topics: Iterable[str]) -> None:
 
 
 def took(service: str, record: Record, now_us: int) -> None:
-    """Count a record that a service takes now."""
+    """Count a record that a service consumes now, and the time since its timestamp."""
     metrics.RECORDS.labels(service, record.topic).inc()
-    waited = now_us / _MS - record.timestamp_ms
-    metrics.observe_age(metrics.RECORD_WAIT_SECONDS.labels(service, record.topic), waited / _MS)
+    age_ms = now_us / 1000 - record.timestamp_ms
+    histogram = metrics.RECORD_WAIT_SECONDS.labels(service, record.topic)
+    metrics.observe_age(histogram, age_ms / _MS_PER_SECOND)

@@ -1,4 +1,4 @@
-"""Giving a record up: counted, said, and kept with where it came from and why."""
+"""Dead letters: records that cannot be processed, with their position and the reason."""
 
 import logging
 import traceback
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 _DETAIL_CHARACTERS = 2_000
 _STACK_CHARACTERS = 8_000
-"""A letter has to fit into its topic: 64 KiB more than the largest record."""
+"""A letter has to fit into its topic, whose limit is 64 KiB above the largest record."""
 
 
 def give_up(
     record: Record, service: str, error: InvalidRecord, now_us: int, *, run: str = LIVE
 ) -> Out:
-    """Count and log that `service` gave up on a record; the dead letter, for the caller to send."""
+    """Count and log a record that `service` gives up; return its dead letter for sending."""
     metrics.DEAD_LETTERS.labels(service, error.reason).inc()
     log.warning(
         "%s: dead letter %s/%d@%d: %s",

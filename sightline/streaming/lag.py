@@ -1,8 +1,8 @@
-"""How far a consumer is behind: in records, and in the seconds that its next record has waited.
+"""Lag of a consumer: in records, and in the seconds that its next record has waited.
 
-No broker is asked for that: what a fetch has brought along says where a partition ends. A record's
-own time does not say how long it has waited, because it is the capture time, and that of a film
-may be years ago: ends are remembered with when they were seen.
+The ends of partitions come with each fetch, without a request to a broker. A record's own time is
+its capture time, which may be years ago for a film, and not the time since which it has waited:
+each end is therefore remembered with the time at which it was first seen.
 """
 
 from collections import deque
@@ -10,34 +10,32 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock
-from sightline.streaming.client_config import ConfigValue
+from sightline.streaming.clients import ClientConfig, ConsumerClient
+from sightline.streaming.records import Partition
 
-OPTIONS: dict[str, ConfigValue] = {"enable.partition.eof": True}
-"""For a consumer whose lag is shown. Without it a client's position stays before the markers of
-transactions at the end of a partition: it would be one record behind for ever."""
+OPTIONS: ClientConfig = {"enable.partition.eof": True}
+"""Config of a consumer whose lag is shown. Without it a client's position stays before the markers
+of transactions at the end of a partition: it would be one record behind for ever."""
 
-_EVERY_SECONDS = 1.0
-_MOST_ENDS = 1024
-_ASK_SECONDS = 1.0
-
-Partition = tuple[str, int]
-"""A topic and a number in it."""
+_UPDATE_INTERVAL_SECONDS = 1.0
+_MAX_ENDS = 1024
+_REQUEST_TIMEOUT_SECONDS = 1.0
 
 
 class Ends:
-    """Where one partition ended, and when."""
+    """The ends of one partition over time."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
     def waited(self, position: int, end: int, now: float) -> float:
-        """Seconds since the record at a position was written; 0 where it is not there yet.
+        """Return the seconds since the record at a position was written; 0 before it exists.
 
-        One that was there when its consumer came has waited at least since then.
+        A record that was there before its consumer has waited at least since the consumer came.
         """
         self._note(end, now)
         while len(self._seen) > 1 and self._seen[1][1] <= position:
@@ -47,7 +45,7 @@ class Ends:
         (before, low), *after = islice(self._seen, 2)
         if low > position or not after:
             return now - before
-        # Written evenly between two looks, so far as anybody can tell.
+        # The records between two ends are taken to be written evenly.
         (later, high) = after[0]
         return now - before - (later - before) * (position - low) / (high - low)
 
@@ -57,12 +55,12 @@ class Ends:
         elif self._seen and end < self._seen[-1][1]:
             self._seen.clear()  # the topic was made anew
         self._seen.append((now, end))
-        if len(self._seen) > _MOST_ENDS:
+        if len(self._seen) > _MAX_ENDS:
             self._seen = deque(islice(self._seen, 0, None, 2))
 
 
 class At(NamedTuple):
-    """Where a consumer stands in a partition, and where that ends."""
+    """A consumer's position in a partition, and the partition's end."""
 
     topic: str
     partition: int
@@ -71,7 +69,7 @@ class At(NamedTuple):
 
 
 class LagGauges:
-    """Shows the lag of one consumer of a group."""
+    """Gauges of the lag of one consumer of a group."""
 
     def __init__(self, group: str, topics: Iterable[str]) -> None:
         self._group = group
@@ -80,61 +78,68 @@ class LagGauges:
         self.show((), 0.0)
 
     def show(self, places: Iterable[At], now: float) -> None:
-        """Show where it stands in all of its partitions; `now` in seconds of any clock."""
+        """Show the lag in all partitions of the consumer; `now` in seconds of any clock."""
         ends, self._ends = self._ends, {}
         records = dict.fromkeys(self._topics, 0)
         seconds = dict.fromkeys(self._topics, 0.0)
         for topic, partition, position, end in places:
-            known = self._ends[topic, partition] = ends.get((topic, partition)) or Ends()
-            waited = known.waited(position, end, now)
+            history = self._ends[topic, partition] = ends.get((topic, partition)) or Ends()
+            waited = history.waited(position, end, now)
             records[topic] = records.get(topic, 0) + max(0, end - position)
             seconds[topic] = max(seconds.get(topic, 0.0), waited)
-        for topic, behind in records.items():
-            metrics.CONSUMER_LAG_RECORDS.labels(self._group, topic).set(behind)
+        for topic, lag in records.items():
+            metrics.CONSUMER_LAG_RECORDS.labels(self._group, topic).set(lag)
             metrics.CONSUMER_LAG_SECONDS.labels(self._group, topic).set(seconds[topic])
 
 
 class ConsumerLag:
     """The lag of a librdkafka consumer with `OPTIONS`, for the thread that polls it."""
 
-    def __init__(self, consumer: Consumer, group: str, topics: Iterable[str], clock: Clock) -> None:
+    def __init__(
+        self, consumer: ConsumerClient, group: str, topics: Iterable[str], clock: Clock
+    ) -> None:
         self._consumer = consumer
         self._gauges = LagGauges(group, topics)
         self._clock = clock
-        self._due = 0.0
+        self._due_at = 0.0
         self._done: dict[Partition, int] = {}
 
     def look(self) -> None:
-        """Call often: it looks once a second."""
+        """Update the gauges, once a second at most."""
         now = self._clock.monotonic()
-        if now >= self._due:
-            self._due = now + _EVERY_SECONDS
-            # Below 0 is an end of which no fetch has told yet.
+        if now >= self._due_at:
+            self._due_at = now + _UPDATE_INTERVAL_SECONDS
+            # An end below 0 is not known before the first fetch.
             self._gauges.show((at for at in self._places() if at.end >= 0), now)
 
     def done(self) -> None:
-        """All that was taken is done with."""
+        """Remember the positions: all records before them are processed."""
         self._done = {(at.topic, at.partition): at.position for at in self._places()}
 
     def lost(self) -> None:
-        """The partitions are somebody else's."""
+        """Forget the positions of partitions that were revoked."""
         self._done = {}
 
     def look_while_away(self) -> None:
-        """Look while nothing is assigned, from what was done: the broker is asked for the ends."""
+        """Update the gauges while nothing is assigned, from the remembered positions.
+
+        The broker is asked for the ends.
+        """
         try:
             places = [At(*at, offset, self._end_of(at)) for at, offset in self._done.items()]
         except KafkaException:
-            return  # it is away as well, and others say so
+            return  # the broker is away as well, which the health reports
         self._gauges.show(places, self._clock.monotonic())
 
     def _places(self) -> Iterator[At]:
         assigned = self._consumer.assignment()
-        for at, taken in zip(assigned, self._consumer.position(assigned), strict=True):
-            low, end = self._consumer.get_watermark_offsets(at, cached=True)
-            position = taken.offset if taken.offset >= 0 else at.offset
-            yield At(at.topic, at.partition, max(position, low, 0), end)
+        for start, current in zip(assigned, self._consumer.position(assigned), strict=True):
+            low, end = self._consumer.get_watermark_offsets(start, cached=True)
+            position = current.offset if current.offset >= 0 else start.offset
+            yield At(start.topic, start.partition, max(position, low, 0), end)
 
-    def _end_of(self, at: Partition) -> int:
-        _low, end = self._consumer.get_watermark_offsets(TopicPartition(*at), _ASK_SECONDS)
+    def _end_of(self, partition: Partition) -> int:
+        _low, end = self._consumer.get_watermark_offsets(
+            TopicPartition(*partition), _REQUEST_TIMEOUT_SECONDS
+        )
         return int(end)

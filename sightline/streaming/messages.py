@@ -1,4 +1,4 @@
-"""The client library's messages as plain values."""
+"""Messages of the client library as plain values."""
 
 from collections.abc import Iterable
 
@@ -10,15 +10,15 @@ from sightline.streaming.records import Record
 
 
 def _headers(message: Message) -> Headers:
-    found = message.headers() or []
+    headers = message.headers() or []
     return tuple(
         (name, value if isinstance(value, bytes) else (value or "").encode())
-        for name, value in (found.items() if isinstance(found, dict) else found)
+        for name, value in (headers.items() if isinstance(headers, dict) else headers)
     )
 
 
 def to_record(message: Message) -> Record:
-    """A client's message as a plain value."""
+    """Return a client's message as a plain value."""
     key, value = message.key(), message.value()
     return Record(
         topic=message.topic() or "",
@@ -32,7 +32,10 @@ def to_record(message: Message) -> Record:
 
 
 def checked(messages: Iterable[Message]) -> list[Record]:
-    """Messages as records. Raises InfrastructureError for an error that does not pass by itself."""
+    """Return messages as records, without the events among them.
+
+    Raises InfrastructureError for an error that does not pass by itself.
+    """
     records = []
     for message in messages:
         error = message.error()

@@ -1,19 +1,18 @@
-"""A producer whose losses cannot go unnoticed."""
+"""A producer that raises when a record was not delivered."""
 
 from collections.abc import Callable, Iterable
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from sightline.runtime.errors import InfrastructureError
-from sightline.runtime.log import LIBRDKAFKA
-from sightline.streaming.client_config import ConfigValue
+from sightline.streaming.clients import CONFLUENT, ClientConfig, KafkaClients, ProducerClient
 from sightline.streaming.records import Out
 
 OnDelivery = Callable[[KafkaError | None], None]
 
 
 def produce(
-    producer: Producer, out: Out, on_delivery: Callable[[KafkaError | None, Message], None]
+    producer: ProducerClient, out: Out, on_delivery: Callable[[KafkaError | None, Message], None]
 ) -> bool:
     """Queue one record; return False if the producer's queue is full.
 
@@ -37,14 +36,14 @@ def produce(
 
 
 class SureProducer:
-    """Sends records and raises when one of them was not delivered."""
+    """Sends records, and raises at the next call when one of them was not delivered."""
 
-    def __init__(self, config: dict[str, ConfigValue]) -> None:
-        self._producer = Producer(config, logger=LIBRDKAFKA)
+    def __init__(self, config: ClientConfig, clients: KafkaClients = CONFLUENT) -> None:
+        self._producer = clients.producer(config)
         self._failure: KafkaError | None = None
 
     @property
-    def raw(self) -> Producer:
+    def raw(self) -> ProducerClient:
         """The producer below, for transactions."""
         return self._producer
 
@@ -57,7 +56,7 @@ class SureProducer:
             self._producer.poll(0.1)
 
     def offer(self, out: Out, on_delivery: OnDelivery | None = None) -> bool:
-        """Queue one record unless the queue is full; whether it was queued.
+        """Queue one record and return True, or False when the queue is full.
 
         Raises InfrastructureError when an earlier record was not delivered.
         """
@@ -80,15 +79,17 @@ class SureProducer:
             self.send(out)
 
     def poll(self, seconds: float = 0.0) -> None:
-        """Serve delivery reports, waiting for at most so long for one."""
+        """Serve delivery reports, waiting at most `seconds` for one."""
         self._producer.poll(seconds)
 
     def flush(self, seconds: float) -> None:
         """Wait until everything is delivered. Raises InfrastructureError when it is not."""
-        left = self._producer.flush(seconds)
+        undelivered = self._producer.flush(seconds)
         self._raise_failure()
-        if left:
-            raise InfrastructureError(f"Kafka has not taken {left} records within {seconds:.0f} s")
+        if undelivered:
+            raise InfrastructureError(
+                f"Kafka has not taken {undelivered} records within {seconds:.0f} s"
+            )
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -1,4 +1,4 @@
-"""What goes in and out of a stage: plain values, so that a stage is tested without a broker."""
+"""Input and output of a stage as plain values, so that a stage is tested without a broker."""
 
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -12,16 +12,19 @@ from sightline.runtime.headers import Headers
 
 M = TypeVar("M", bound=Message)
 
+Partition = tuple[str, int]
+"""A topic and the number of one of its partitions."""
+
 RETRY_FOR = "retry-for"
-"""Header of a dead letter that is replayed: the one service that is to take it once more."""
+"""Header of a replayed dead letter: the one service that is to process it again."""
 
 RETRY_OF = "retry-of"
-"""Header of the same: its offset in this very partition when it was first given up."""
+"""Header of a replayed dead letter: its original offset in the same partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it came from a topic."""
+    """A record as it was read from a topic; its time is the capture time, in milliseconds."""
 
     topic: str
     partition: int
@@ -32,24 +35,29 @@ class Record:
     headers: Headers = ()
 
     @property
+    def topic_partition(self) -> Partition:
+        """The partition that it was read from."""
+        return self.topic, self.partition
+
+    @property
     def retry_for(self) -> str | None:
         """The service that a replayed dead letter is for; None for any other record."""
-        named = (value for key, value in self.headers if key == RETRY_FOR)
-        return next((value.decode(errors="replace") for value in named), None)
+        values = (value for key, value in self.headers if key == RETRY_FOR)
+        return next((value.decode(errors="replace") for value in values), None)
 
     @property
     def retry_of(self) -> int | None:
-        """The offset at which it was first given up; None for any other record."""
-        said = (value for key, value in self.headers if key == RETRY_OF)
-        return next((int(value) for value in said if value.isdigit() and len(value) < 19), None)
+        """The original offset of a replayed dead letter; None for any other record."""
+        values = (value for key, value in self.headers if key == RETRY_OF)
+        return next((int(value) for value in values if value.isdigit() and len(value) < 19), None)
 
     @property
     def position(self) -> pb.Position:
-        """Where it stands."""
+        """The record's position as a message."""
         return pb.Position(topic=self.topic, partition=self.partition, offset=self.offset)
 
     def decode(self, kind: type[M]) -> M:
-        """The message in it. Raises InvalidRecord."""
+        """Return the message in the record. Raises InvalidRecord."""
         try:
             return decode(kind, self.value)
         except InvalidMessageError as error:
@@ -58,7 +66,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Out:
-    """A record to be written; its time is the capture time, in milliseconds."""
+    """A record to be produced; its time is the capture time, in milliseconds."""
 
     topic: str
     key: str
@@ -69,5 +77,5 @@ class Out:
 
 
 def with_headers(outs: list[Out], headers: Headers) -> list[Out]:
-    """The same records with headers besides; often there are none."""
+    """Return the records with further headers; often there are none."""
     return [replace(out, headers=out.headers + headers) for out in outs] if headers else outs

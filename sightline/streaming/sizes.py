@@ -1,4 +1,4 @@
-"""How many bytes the brokers hold of each partition; librdkafka does not ask for that."""
+"""Sizes of partitions on the brokers' disks, which librdkafka has no request for."""
 
 import asyncio
 from collections import defaultdict
@@ -14,17 +14,15 @@ from schemas.naming import client_id
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import AioKafka, aiokafka_config
+from sightline.streaming.records import Partition
 
-_API = 35
-_VERSION = 1
-
-Place = tuple[str, int]
-"""A topic and the number of one of its partitions."""
+_API_KEY = 35
+_API_VERSION = 1
 
 
-class _Answer(Response):  # type: ignore[misc]
-    API_KEY = _API
-    API_VERSION = _VERSION
+class _LogDirsResponse(Response):  # type: ignore[misc]
+    API_KEY = _API_KEY
+    API_VERSION = _API_VERSION
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
         (
@@ -52,44 +50,44 @@ class _Answer(Response):  # type: ignore[misc]
     )
 
 
-class _QuestionStruct(RequestStruct):  # type: ignore[misc]
-    API_KEY = _API
-    API_VERSION = _VERSION
-    RESPONSE_TYPE = _Answer
+class _LogDirsRequestStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = _API_KEY
+    API_VERSION = _API_VERSION
+    RESPONSE_TYPE = _LogDirsResponse
     SCHEMA = Schema(
         ("topics", Array(("topic", String("utf-8")), ("partitions", Array(Int32)))),
     )
 
 
-class _Question(Request[_QuestionStruct]):  # type: ignore[misc]
+class _LogDirsRequest(Request[_LogDirsRequestStruct]):  # type: ignore[misc]
     """DescribeLogDirs for all topics."""
 
-    API_KEY = _API
+    API_KEY = _API_KEY
 
-    def build(self, request_struct_class: type[_QuestionStruct]) -> _QuestionStruct:
+    def build(self, request_struct_class: type[_LogDirsRequestStruct]) -> _LogDirsRequestStruct:
         return request_struct_class(topics=None)
 
 
-def partition_bytes(settings: Settings) -> Mapping[Place, int]:
-    """The size of every partition, in bytes; the largest where several brokers hold it.
+def partition_bytes(settings: Settings) -> Mapping[Partition, int]:
+    """Return the size of every partition in bytes, the largest where several brokers hold it.
 
     Raises InfrastructureError when Kafka does not answer.
     """
     try:
-        return asyncio.run(_ask(aiokafka_config(settings)))
+        return asyncio.run(_request(aiokafka_config(settings)))
     except KafkaError as error:
         raise InfrastructureError(f"Kafka does not tell its sizes: {error}") from error
 
 
-async def _ask(kafka: AioKafka) -> Mapping[Place, int]:
+async def _request(kafka: AioKafka) -> Mapping[Partition, int]:
     client = AIOKafkaClient(
         bootstrap_servers=kafka.servers, client_id=client_id("sizes"), **kafka.access
     )
-    sizes: dict[Place, int] = defaultdict(int)
+    sizes: dict[Partition, int] = defaultdict(int)
     try:
         await client.bootstrap()
         for broker in client.cluster.brokers():
-            answer: Any = await client.send(broker.nodeId, _Question())
+            answer: Any = await client.send(broker.nodeId, _LogDirsRequest())
             for _error, _folder, topics in answer.folders:
                 for topic, partitions in topics:
                     for number, size, _lag, _is_future in partitions:

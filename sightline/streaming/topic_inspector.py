@@ -1,40 +1,37 @@
-"""What topics hold, how long they keep it, and where every group of ours stands in them."""
+"""Contents and retention of topics, and the committed offsets of every group of ours."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
 
 from confluent_kafka import (
     Consumer,
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
-    KafkaException,
+    TopicPartition,
 )
-from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 
 from schemas.naming import client_id, is_of_run, is_our_group
-from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config, consumer_config
-from sightline.streaming.sizes import Place, partition_bytes
-
-T = TypeVar("T")
+from sightline.streaming.errors import result_of, translated
+from sightline.streaming.records import Partition
+from sightline.streaming.sizes import partition_bytes
 
 _CLIENT = client_id("holdings")
 
-_SECONDS = 4.0  # and two of it are less than a shutdown may take
+_REQUEST_TIMEOUT_SECONDS = 4.0
+"""Two requests take less than a shutdown may."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A partition: its first offset, the one behind its last, its size, and what it may hold."""
+    """A partition: its low and high watermark, its size, and its retention limits."""
 
     low: int
     high: int
@@ -44,102 +41,107 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a topic keeps, of all its partitions; markers of transactions count as records."""
+class TopicContents:
+    """Contents of a topic, over all its partitions; markers of transactions count as records."""
 
     records: int
     size: int  # bytes
 
 
 class Holdings:
-    """Asks the brokers. Every method raises InfrastructureError when they do not answer."""
+    """Requests to the brokers. Every method raises InfrastructureError when they do not answer."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         config = client_config(settings, _CLIENT)
         self._admin = AdminClient(
-            config | {"socket.timeout.ms": int(_SECONDS * 1000)}, logger=LIBRDKAFKA
+            config | {"socket.timeout.ms": int(_REQUEST_TIMEOUT_SECONDS * 1000)}, logger=LIBRDKAFKA
         )
 
-    def held(self, places: Iterable[Place]) -> dict[Place, Held]:
-        """What partitions hold; those of compacted topics, and of topics that are gone, left out.
+    def held(self, partitions: Iterable[Partition]) -> dict[Partition, Held]:
+        """Return the state of partitions, without those of compacted or deleted topics.
 
-        Nobody loses what is compacted: the latest of each key stays.
+        No group loses records of a compacted topic: the latest of each key stays.
         """
-        limits = self._limits({topic for topic, _number in places})
-        asked = [place for place in places if place[0] in limits]
-        lows = self._offsets(asked, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        highs = self._offsets(asked, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        partitions = list(partitions)
+        limits = self._limits({topic for topic, _number in partitions})
+        limited = [partition for partition in partitions if partition[0] in limits]
+        lows = self._offsets(limited, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        highs = self._offsets(limited, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         sizes = partition_bytes(self._settings)
         return {
-            place: Held(lows[place], highs[place], sizes.get(place, 0), *limits[place[0]])
-            for place in asked
+            partition: Held(
+                lows[partition], highs[partition], sizes.get(partition, 0), *limits[partition[0]]
+            )
+            for partition in limited
         }
 
-    def kept(self) -> dict[str, Kept]:
-        """What each topic keeps; Kafka's own left out."""
-        sizes = {at: size for at, size in partition_bytes(self._settings).items() if _is_ours(at)}
+    def contents(self) -> dict[str, TopicContents]:
+        """Return the contents of each topic, without Kafka's own."""
+        sizes = {
+            partition: size
+            for partition, size in partition_bytes(self._settings).items()
+            if not _is_internal(partition)
+        }
         lows = self._offsets(sizes, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         highs = self._offsets(sizes, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         records: Counter[str] = Counter()
         size: Counter[str] = Counter()
-        for (topic, number), held in sizes.items():
-            records[topic] += highs[topic, number] - lows[topic, number]
-            size[topic] += held
-        return {topic: Kept(records[topic], size[topic]) for topic in size}
+        for partition, partition_size in sizes.items():
+            topic, _number = partition
+            records[topic] += highs[partition] - lows[partition]
+            size[topic] += partition_size
+        return {topic: TopicContents(records[topic], size[topic]) for topic in size}
 
-    def positions(self) -> dict[str, dict[Place, int]]:
-        """Where our groups stand, by group; a run's only while somebody works on it."""
-        return {group: self._position(group) for group in self._groups()}
+    def positions(self) -> dict[str, dict[Partition, int]]:
+        """Return the committed offsets of our groups; of a run's groups only those at work."""
+        return {group: self._committed(group) for group in self._groups()}
 
-    def times(self, positions: Mapping[Place, int]) -> dict[Place, int]:
-        """The time in ms of the record at an offset of each partition, where there is one."""
+    def times(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Return the time in ms of the record at an offset of each partition, where one exists."""
         config = consumer_config(self._settings, _CLIENT, _CLIENT)
-        # A transaction that is open holds up nobody here.
+        # An open transaction does not hold up this reader.
         consumer = Consumer(config | {"isolation.level": "read_uncommitted"}, logger=LIBRDKAFKA)
-        found = {}
+        times = {}
         try:
-            for (topic, number), offset in positions.items():
-                consumer.assign([At(topic, number, offset)])
-                message = consumer.poll(_SECONDS)
-                if message is not None and message.error() is None:
-                    found[topic, number] = message.timestamp()[1]
-        except KafkaException as error:
-            raise _failure(error) from error
+            with translated():
+                for partition, offset in positions.items():
+                    consumer.assign([TopicPartition(*partition, offset)])
+                    message = consumer.poll(_REQUEST_TIMEOUT_SECONDS)
+                    if message is not None and message.error() is None:
+                        times[partition] = message.timestamp()[1]
         finally:
             consumer.close()
-        return found
+        return times
 
     def _groups(self) -> list[str]:
-        found = _done(self._admin.list_consumer_groups())
+        listing = result_of(self._admin.list_consumer_groups())
         return [
-            one.group_id
-            for one in found.valid
-            if is_our_group(one.group_id)
-            and (not is_of_run(one.group_id) or one.state != ConsumerGroupState.EMPTY)
+            group.group_id
+            for group in listing.valid
+            if is_our_group(group.group_id)
+            and (not is_of_run(group.group_id) or group.state != ConsumerGroupState.EMPTY)
         ]
 
-    def _position(self, group: str) -> dict[Place, int]:
-        asked = [ConsumerGroupTopicPartitions(group)]
-        found = _done(self._admin.list_consumer_group_offsets(asked)[group])
+    def _committed(self, group: str) -> dict[Partition, int]:
+        request = [ConsumerGroupTopicPartitions(group)]
+        answer = result_of(self._admin.list_consumer_group_offsets(request)[group])
         return {
-            (at.topic, at.partition): at.offset
-            for at in found.topic_partitions or []
-            if at.offset >= 0
+            (position.topic, position.partition): position.offset
+            for position in answer.topic_partitions or []
+            if position.offset >= 0
         }
 
     def _limits(self, topics: set[str]) -> dict[str, tuple[int, int]]:
-        """Bytes and milliseconds that topics keep."""
-        try:
-            there = self._admin.list_topics(timeout=_SECONDS).topics
-        except KafkaException as error:
-            raise _failure(error) from error
-        resources = [ConfigResource(ResourceType.TOPIC, one) for one in topics if one in there]
+        """Return the retention of topics in bytes and in milliseconds."""
+        with translated():
+            existing = self._admin.list_topics(timeout=_REQUEST_TIMEOUT_SECONDS).topics
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics & existing.keys()]
         limits = {}
         for resource, future in (
             self._admin.describe_configs(resources).items() if resources else ()
         ):
-            config = _done(future)
+            config = result_of(future)
             if "compact" not in str(config["cleanup.policy"].value):
                 limits[str(resource.name)] = (
                     int(config["retention.bytes"].value),
@@ -147,24 +149,18 @@ class Holdings:
                 )
         return limits
 
-    def _offsets(self, places: Iterable[Place], which: OffsetSpec) -> Mapping[Place, int]:
-        asked = {At(topic, number): which for topic, number in places}
-        if not asked:
+    def _offsets(
+        self, partitions: Iterable[Partition], which: OffsetSpec
+    ) -> Mapping[Partition, int]:
+        request = {TopicPartition(*partition): which for partition in partitions}
+        if not request:
             return {}
-        found = self._admin.list_offsets(asked)
-        return {(at.topic, at.partition): _done(future).offset for at, future in found.items()}
+        futures = self._admin.list_offsets(request)
+        return {
+            (partition.topic, partition.partition): result_of(future).offset
+            for partition, future in futures.items()
+        }
 
 
-def _is_ours(place: Place) -> bool:
-    return not place[0].startswith("__")
-
-
-def _done(future: "Future[T]") -> T:
-    try:
-        return future.result()
-    except KafkaException as error:
-        raise _failure(error) from error
-
-
-def _failure(error: KafkaException) -> InfrastructureError:
-    return InfrastructureError(f"Kafka: {error.args[0].str()}")
+def _is_internal(partition: Partition) -> bool:
+    return partition[0].startswith("__")

@@ -1,146 +1,181 @@
-"""Where topics end, where groups stand, and what lies in between."""
+"""Bounded reads of topics, and the offsets of topics and groups.
+
+Every function raises InfrastructureError when Kafka does not answer.
+"""
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, Message, TopicPartition
 
 from schemas.naming import client_id
+from schemas.topics import Topic
 from sightline.runtime.errors import InfrastructureError
-from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import consumer_config
+from sightline.streaming.clients import CONFLUENT, ConsumerClient, KafkaClients
+from sightline.streaming.errors import translated
 from sightline.streaming.messages import to_record
 from sightline.streaming.records import Record
 
 Offsets = dict[int, int]
-"""By partition."""
+"""Offset by partition of a topic."""
 
 _READER = client_id("reader")
-_SECONDS = 30.0
-_AT_ONCE = 500
-_WAIT_SECONDS = 0.05
-_BACK = 8
+_REQUEST_TIMEOUT_SECONDS = 30.0
+_MAX_FETCH_RECORDS = 500
+_POLL_SECONDS = 0.05
+_END_SEARCH_RECORDS = 8
+"""Looked at first in the search for the last record; then so many times as many."""
+
+
+def read_all(
+    settings: Settings, topic: Topic, clients: KafkaClients = CONFLUENT
+) -> Iterator[Record]:
+    """Yield every committed record that a topic of the registry holds now."""
+    starts = dict.fromkeys(range(topic.partitions), 0)
+    return records_from(settings, topic.name, starts, clients=clients)
 
 
 def records_from(
-    settings: Settings, topic: str, starts: Mapping[int, int], *, committed: bool = True
+    settings: Settings,
+    topic: str,
+    starts: Mapping[int, int],
+    *,
+    committed: bool = True,
+    clients: KafkaClients = CONFLUENT,
 ) -> Generator[Record, None, None]:
-    """Every committed record of some partitions from an offset on to the present end.
+    """Yield the records of partitions from an offset on to their present ends, in order of each.
 
-    Each partition's in its order. Without `committed` those too of transactions that failed, or
-    are not over. Raises InfrastructureError when Kafka does not give them.
+    Without `committed` records of aborted and open transactions are included.
     """
-    with _consumer(settings, committed=committed) as consumer:
-        yield from _to_the_end(consumer, topic, starts)
+    with _consumer(settings, clients, committed=committed) as consumer:
+        yield from _read_to_end(consumer, topic, starts)
 
 
-def retained(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
-    """The first offset of each partition that Kafka still has, and the one behind the last.
-
-    Empty for a topic that is not there. Raises InfrastructureError.
-    """
-    with _consumer(settings) as consumer:
+def retained(
+    settings: Settings, topic: str, clients: KafkaClients = CONFLUENT
+) -> dict[int, tuple[int, int]]:
+    """Return the low and high watermark of each partition; nothing for an unknown topic."""
+    with _consumer(settings, clients) as consumer:
         return _watermarks(consumer, topic)
 
 
-def ends(settings: Settings, topic: str) -> Offsets:
-    """The offset behind the last committed record of each partition, markers not counted.
+def ends(settings: Settings, topic: str, clients: KafkaClients = CONFLUENT) -> Offsets:
+    """Return the offset behind the last committed record of each partition, without markers.
 
-    That is what a group that has read all of it commits. Raises InfrastructureError.
+    A group that has read the whole topic commits these.
     """
-    with _consumer(settings) as consumer:
+    with _consumer(settings, clients) as consumer:
         return {
             number: _end(consumer, topic, number, low, high)
             for number, (low, high) in _watermarks(consumer, topic).items()
         }
 
 
-def at_time(settings: Settings, topic: str, at_ms: int) -> Offsets:
-    """The offset of each partition's first record of a time (ms) or a later one; else its end.
-
-    Raises InfrastructureError.
-    """
-    with _consumer(settings) as consumer:
+def at_time(
+    settings: Settings, topic: str, at_ms: int, clients: KafkaClients = CONFLUENT
+) -> Offsets:
+    """Return the offset of each partition's first record at or after a time (ms); else its end."""
+    with _consumer(settings, clients) as consumer:
         high = {number: end for number, (_low, end) in _watermarks(consumer, topic).items()}
-        asked = [TopicPartition(topic, number, at_ms) for number in high]
-        found = consumer.offsets_for_times(asked, timeout=_SECONDS) if asked else []
+        queries = [TopicPartition(topic, number, at_ms) for number in high]
+        answers = (
+            consumer.offsets_for_times(queries, timeout=_REQUEST_TIMEOUT_SECONDS) if queries else []
+        )
         return {
-            at.partition: int(at.offset) if at.offset >= 0 else high[at.partition] for at in found
+            answer.partition: int(answer.offset) if answer.offset >= 0 else high[answer.partition]
+            for answer in answers
         }
 
 
-def committed(settings: Settings, group: str, topic: str, numbers: Iterable[int]) -> Offsets:
-    """Where a group stands in partitions of a topic; 0 where it has not been yet.
+def committed(
+    settings: Settings,
+    group: str,
+    topic: str,
+    numbers: Iterable[int],
+    clients: KafkaClients = CONFLUENT,
+) -> Offsets:
+    """Return a group's committed offsets in partitions of a topic, 0 where there is none."""
+    with _consumer(settings, clients, group) as consumer:
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        answers = consumer.committed(partitions, timeout=_REQUEST_TIMEOUT_SECONDS)
+        return {answer.partition: max(0, int(answer.offset)) for answer in answers}
 
-    Raises InfrastructureError.
-    """
-    with _consumer(settings, group) as consumer:
-        asked = [TopicPartition(topic, number) for number in numbers]
-        found = consumer.committed(asked, timeout=_SECONDS)
-        return {at.partition: max(0, int(at.offset)) for at in found}
 
-
-def commit(settings: Settings, group: str, topic: str, offsets: Offsets) -> None:
-    """Say where a group that nobody is in begins. Raises InfrastructureError."""
-    with _consumer(settings, group) as consumer:
-        wanted = [TopicPartition(topic, number, at) for number, at in offsets.items()]
-        consumer.commit(offsets=wanted, asynchronous=False)
+def commit(
+    settings: Settings,
+    group: str,
+    topic: str,
+    offsets: Offsets,
+    clients: KafkaClients = CONFLUENT,
+) -> None:
+    """Commit the offsets of a group that has no members, for its first member to start from."""
+    with _consumer(settings, clients, group) as consumer:
+        positions = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
+        consumer.commit(offsets=positions, asynchronous=False)
 
 
 @contextmanager
 def _consumer(
-    settings: Settings, group: str = _READER, *, committed: bool = True
-) -> Iterator[Consumer]:
+    settings: Settings,
+    clients: KafkaClients,
+    group: str = _READER,
+    *,
+    committed: bool = True,
+) -> Iterator[ConsumerClient]:
     config = consumer_config(settings, _READER, group)
     if not committed:
         config["isolation.level"] = "read_uncommitted"
-    consumer = Consumer(config | {"enable.partition.eof": True}, logger=LIBRDKAFKA)
+    consumer = clients.consumer(config | {"enable.partition.eof": True})
     try:
-        yield consumer
-    except KafkaException as error:
-        raise InfrastructureError(f"Kafka: {error.args[0].str()}") from error
+        with translated():
+            yield consumer
     finally:
         consumer.close()
 
 
-def _watermarks(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
-    known = consumer.list_topics(topic, timeout=_SECONDS).topics[topic]
+def _watermarks(consumer: ConsumerClient, topic: str) -> dict[int, tuple[int, int]]:
+    metadata = consumer.list_topics(topic, timeout=_REQUEST_TIMEOUT_SECONDS).topics[topic]
     return {
-        number: consumer.get_watermark_offsets(TopicPartition(topic, number), _SECONDS)
-        for number in sorted(known.partitions)
+        number: consumer.get_watermark_offsets(
+            TopicPartition(topic, number), _REQUEST_TIMEOUT_SECONDS
+        )
+        for number in sorted(metadata.partitions)
     }
 
 
-def _end(consumer: Consumer, topic: str, number: int, low: int, high: int) -> int:
-    # Behind the last record may be markers of transactions, and records of those that failed.
-    back = _BACK
+def _end(consumer: ConsumerClient, topic: str, number: int, low: int, high: int) -> int:
+    # Markers and records of aborted transactions may follow the last record.
+    distance = _END_SEARCH_RECORDS
     while True:
-        start = max(low, high - back)
+        start = max(low, high - distance)
         last = None
-        for record in _to_the_end(consumer, topic, {number: start}):
+        for record in _read_to_end(consumer, topic, {number: start}):
             last = record.offset
         if last is not None:
             return last + 1
         if start == low:
             return low
-        back *= _BACK
+        distance *= _END_SEARCH_RECORDS
 
 
-def _to_the_end(consumer: Consumer, topic: str, starts: Mapping[int, int]) -> Iterator[Record]:
-    left = set(starts)
-    consumer.assign([TopicPartition(topic, number, at) for number, at in starts.items()])
-    heard = time.monotonic()
-    while left:
-        messages = consumer.consume(_AT_ONCE, _WAIT_SECONDS)
+def _read_to_end(
+    consumer: ConsumerClient, topic: str, starts: Mapping[int, int]
+) -> Iterator[Record]:
+    unfinished = set(starts)
+    consumer.assign([TopicPartition(topic, number, offset) for number, offset in starts.items()])
+    answered_at = time.monotonic()
+    while unfinished:
+        messages = consumer.consume(_MAX_FETCH_RECORDS, _POLL_SECONDS)
         if messages:
-            heard = time.monotonic()
-        elif time.monotonic() > heard + _SECONDS:
+            answered_at = time.monotonic()
+        elif time.monotonic() > answered_at + _REQUEST_TIMEOUT_SECONDS:
             raise InfrastructureError(f"Kafka has not given the topic {topic} to its end")
         for message in messages:
             if _is_end(message, topic):
-                left.discard(message.partition() or 0)
+                unfinished.discard(message.partition() or 0)
             elif message.error() is None:
                 yield to_record(message)
 

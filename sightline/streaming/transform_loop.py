@@ -1,10 +1,21 @@
 """Consume, process, produce, keep the state and commit in one Kafka transaction.
 
-The order within a batch: process records as they come, begin, send the outputs (dead letters are
-outputs like any other) and the state, add the input's offsets, commit. Nobody sees outputs without
-their offsets, and whoever takes a partition over finds the state as it was at its offset.
+While one batch is committed, which is waiting for the broker, the next is processed already. One
+batch, step by step; `runtime.fault_injection.Place` names the points
+where a test kills the worker:
 
-While one batch is committed, which is waiting for the broker, the next is processed already.
+1. Process the records as they come. A crash (`BEFORE_PRODUCE`) leaves nothing in Kafka; the
+   successor reads the batch again from the committed offsets.
+2. Begin a transaction and send the outputs, dead letters among them. A crash (`BEFORE_STATE`)
+   leaves the transaction open: the next producer of the same transactional id aborts it, or the
+   broker does after its time-out. Readers of committed records never see the outputs.
+3. Send the state that has changed. A crash is as in 2.
+4. Add the offsets behind the batch to the transaction. A crash (`BEFORE_COMMIT`) is as in 2: the
+   group's offsets stand where they stood.
+5. Commit. A crash meanwhile leaves all of it or nothing: outputs, state and offsets are visible
+   together, and whoever takes a partition over finds the state as it was at its offset.
+6. Remember the committed offsets as those that the state in memory stands at. A crash
+   (`AFTER_COMMIT`) loses and doubles nothing: the successor restores the state and goes on.
 """
 
 import logging
@@ -12,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.topics import LIVE
 from sightline.runtime import metrics, tracing
@@ -20,55 +31,54 @@ from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, InvalidRecord
 from sightline.runtime.fault_injection import Place, reach
 from sightline.runtime.lifecycle import Stop
-from sightline.runtime.log import LIBRDKAFKA, about
+from sightline.runtime.log import about
 from sightline.streaming import lag
 from sightline.streaming.broker_probe import Reached
 from sightline.streaming.changelog_restore import read_to_end
-from sightline.streaming.client_config import ConfigValue
+from sightline.streaming.clients import CONFLUENT, ClientConfig, ConsumerClient, KafkaClients
 from sightline.streaming.consumer_metrics import expect, took
 from sightline.streaming.dead_letters import give_up
+from sightline.streaming.errors import is_transient
 from sightline.streaming.messages import checked
 from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out, Record, with_headers
+from sightline.streaming.records import Out, Partition, Record, with_headers
 
 log = logging.getLogger(__name__)
 
-_INIT_SECONDS = 30.0
+_RETRY_DEADLINE_SECONDS = 30.0
 """A predecessor's open transaction is aborted first, which the broker may take a while for."""
 
-_REQUEST_SECONDS = 2.0
-"""Of one request, which goes on where it was when made again: in between a stop is noticed."""
+_REQUEST_TIMEOUT_SECONDS = 2.0
+"""Of one attempt, which goes on where the last one was: a stop is noticed in between."""
 
-_FAREWELL_SECONDS = 3.0
-"""Of a shutdown, for giving up what the broker does not take."""
+_ABORT_TIMEOUT_SECONDS = 3.0
+"""Share of a shutdown that is kept for the abort of a transaction."""
 
-_AGAIN_SECONDS = 0.1
-_IDLE_SECONDS = 0.2
-_LONGEST_SECONDS = 0.5
-"""A batch is closed then, however much is waiting: its first outputs have waited enough."""
+_RETRY_PAUSE_SECONDS = 0.1
+_IDLE_POLL_SECONDS = 0.2
+_MAX_BATCH_SECONDS = 0.5
+"""A batch is closed then, however many records wait: its first outputs have waited enough."""
 
 T = TypeVar("T")
-
-Partition = tuple[str, int]
-"""A topic and a number in it."""
 
 
 class Processor(Protocol):
     """A stage: records in, records out, with state of its own for each partition."""
 
     def process(self, record: Record) -> Iterable[Out]:
-        """The outputs of one record. Raises InvalidRecord for one that never can be processed.
+        """Return the outputs of one record.
 
-        What it gave before it raised is sent as well.
+        Raises InvalidRecord for a record that can never be processed; what a generator has
+        yielded before is sent as well.
         """
         ...
 
     def state(self) -> Iterable[Out]:
-        """The state that has changed since the last call, as records of the state topic."""
+        """Return the state that has changed since the last call, as records of the state topic."""
         ...
 
     def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
-        """Take a record of the state topic over, for a partition that goes on at an offset."""
+        """Restore a record of the state topic, for a partition that goes on at `next_offset`."""
         ...
 
     def forget(self, partitions: Iterable[Partition]) -> None:
@@ -77,35 +87,36 @@ class Processor(Protocol):
 
 
 class Stateless:
-    """What a processor without state has to say of it."""
+    """The state of a processor that has none."""
 
     def state(self) -> Iterable[Out]:
-        """There is none."""
+        """Return nothing."""
         return ()
 
     def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
-        """There is none."""
+        """Do nothing."""
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        """There is none."""
+        """Do nothing."""
 
 
 class TransformLoop:
-    """Runs a processor over topics until it is told to stop."""
+    """Runs a processor over topics until a stop is requested."""
 
     def __init__(
         self,
         service: str,
         processor: Processor,
         topics: Sequence[str],
-        consumer: dict[str, ConfigValue],
-        producer: dict[str, ConfigValue],
+        consumer: ClientConfig,
+        producer: ClientConfig,
         *,
         batch_records: int,
         batch_seconds: float,
         state_topic: str | None = None,
         run: str = LIVE,
         clock: Clock | None = None,
+        clients: KafkaClients = CONFLUENT,
     ) -> None:
         self._service = service
         self._run = run
@@ -113,115 +124,118 @@ class TransformLoop:
         expect(service, topics)
         self._topics = list(topics)
         self._state_topic = state_topic
-        self._reader = consumer
-        self._consumer = Consumer(consumer | lag.OPTIONS, logger=LIBRDKAFKA)
-        self._producer = SureProducer(producer)
+        self._consumer_config = consumer
+        self._clients = clients
+        self._consumer = clients.consumer(consumer | lag.OPTIONS)
+        self._producer = SureProducer(producer, clients)
         self._batch_records = batch_records
         self._batch_seconds = batch_seconds
         self._clock = clock or SystemClock()
         self._lag = lag.ConsumerLag(self._consumer, str(consumer["group.id"]), topics, self._clock)
-        # What the processor's state stands at: partition -> next offset.
-        self._next: dict[Partition, int] = {}
-        # The batch: what is processed, and nobody has begun to commit.
+        self._state_offsets: dict[Partition, int] = {}
+        """The offset that the processor's state of each partition stands at."""
+        # The batch that is processed and whose commit has not begun.
         self._outs: list[Out] = []
         self._offsets: dict[Partition, int] = {}
-        self._beside = ThreadPoolExecutor(1, "commit")
-        self._under_way: Future[dict[Partition, int]] | None = None
-        self._stop = Stop(0.0)  # until it runs
-        self._over = False
-        self._reached: Reached | None = None
+        self._committer = ThreadPoolExecutor(1, "commit")
+        self._pending_commit: Future[dict[Partition, int]] | None = None
+        self._stop = Stop(0.0)  # until `run`
+        self._is_closing = False
+        self._probe: Reached | None = None
 
     def run(self, stop: Stop) -> None:
-        """Work until `stop`; raises InfrastructureError when Kafka does not go on."""
+        """Process records until `stop`. Raises InfrastructureError when Kafka fails."""
         self._stop = stop
-        self._reached = Reached(self._consumer, self._topics[0], stop.health, self._clock)
+        self._probe = Reached(self._consumer, self._topics[0], stop.health, self._clock)
         try:
             raw = self._producer.raw
-            self._unless_stopped(lambda: raw.init_transactions(_REQUEST_SECONDS))
+            self._unless_stopped(lambda: raw.init_transactions(_REQUEST_TIMEOUT_SECONDS))
             self._consumer.subscribe(
                 self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
             )
-            while not stop:
-                self._collect(stop)
-                self._settle()
+            while not stop.is_set():
+                self._collect(stop)  # 1
+                self._finish_commit()  # 6, of the batch before
                 self._begin_commit()
-            self._settle()
+            self._finish_commit()
         except KafkaException as error:
             raise InfrastructureError(f"{self._service}: {error}") from error
         finally:
-            # Where the loop has failed nobody asks what becomes of the batch under way.
-            self._under_way = None
-            self._over = True
-            self._beside.shutdown()
-            # Who has no name leaves the group: the partitions move without a time-out.
+            # After a failure the outcome of the pending commit does not matter any more.
+            self._pending_commit = None
+            self._is_closing = True
+            self._committer.shutdown()
+            # A member without a static id leaves the group: its partitions move at once.
             self._consumer.close()
 
     def _collect(self, stop: Stop) -> None:
-        """Process what comes, until the batch is full or nothing more comes in time."""
-        taken, began = 0, 0.0
-        while taken < self._batch_records and not stop:
+        """Process records until the batch is full, old, or nothing more comes in time."""
+        count, began = 0, 0.0
+        while count < self._batch_records and not stop.is_set():
             stop.beat()
             # A rebalance within the poll drops the batch.
             age = self._clock.monotonic() - began if self._offsets else 0.0
-            if age > _LONGEST_SECONDS:
+            if age > _MAX_BATCH_SECONDS:
                 break
-            wait = max(0.0, self._batch_seconds - age) if self._offsets else _IDLE_SECONDS
+            wait = max(0.0, self._batch_seconds - age) if self._offsets else _IDLE_POLL_SECONDS
             # For large records one poll at a time beats consume() of many.
             message = self._consumer.poll(wait)
-            self._heard(message is not None)
+            self._update_probe(message is not None)
             if message is None:
                 break
             for record in checked([message]):
                 if not self._offsets:
-                    taken, began = 0, self._clock.monotonic()
+                    count, began = 0, self._clock.monotonic()
                 self._outs += self._outputs(record)
-                self._offsets[record.topic, record.partition] = record.offset + 1
-                taken += 1
+                self._offsets[record.topic_partition] = record.offset + 1
+                count += 1
 
-    def _heard(self, something: bool) -> None:
-        if self._reached is not None and (something or not self._offsets):
-            self._reached.came(something)
+    def _update_probe(self, has_message: bool) -> None:
+        if self._probe is not None and (has_message or not self._offsets):
+            self._probe.came(has_message)
 
     def _begin_commit(self) -> None:
-        """Have the batch committed beside the work on the next one."""
+        """Commit the batch in the background, beside the processing of the next one."""
         if not self._offsets:
             return
         outs, offsets = self._outs, self._offsets
         self._outs, self._offsets = [], {}
         state = list(self._processor.state())
         group = self._consumer.consumer_group_metadata()
-        self._under_way = self._beside.submit(self._transact, outs, state, offsets, group)
+        self._pending_commit = self._committer.submit(self._transact, outs, state, offsets, group)
 
-    def _settle(self) -> None:
-        """Wait until what was begun is committed; raises KafkaException when it was not.
+    def _finish_commit(self) -> None:
+        """Wait for the pending commit; raises KafkaException when it failed.
 
-        The state is ahead of what was committed then: the process must end, and its successor
-        start from the committed offset.
+        The state in memory is ahead of the committed offsets then: the process must end, and its
+        successor start from these offsets.
         """
-        begun, self._under_way = self._under_way, None
-        if begun is not None:
-            self._next |= begun.result()
+        pending, self._pending_commit = self._pending_commit, None
+        if pending is not None:
+            self._state_offsets |= pending.result()
 
     def _transact(
         self, outs: list[Out], state: list[Out], offsets: dict[Partition, int], group: object
     ) -> dict[Partition, int]:
-        # All the work came before the transaction, which is open for moments only: a worker that
-        # is killed in it holds up its readers until the broker gives the transaction up.
+        # The transaction is open for moments only, as all processing came before: a worker that is
+        # killed in it holds up its readers until the broker aborts the transaction.
         reach(Place.BEFORE_PRODUCE)
         raw = self._producer.raw
         raw.begin_transaction()
         try:
-            self._producer.send_all(outs)
+            self._producer.send_all(outs)  # 2
             reach(Place.BEFORE_STATE)
-            self._producer.send_all(state)
-            ends = [TopicPartition(*at, offset) for at, offset in offsets.items()]
-            self._insist(
-                lambda: raw.send_offsets_to_transaction(ends, group, _REQUEST_SECONDS),
+            self._producer.send_all(state)  # 3
+            positions = [TopicPartition(*partition, end) for partition, end in offsets.items()]
+            self._retry(
+                lambda: raw.send_offsets_to_transaction(positions, group, _REQUEST_TIMEOUT_SECONDS),
                 self._is_late,
-            )
+            )  # 4
             reach(Place.BEFORE_COMMIT)
             with metrics.STAGE_SECONDS.labels("commit").time():
-                self._insist(lambda: raw.commit_transaction(_REQUEST_SECONDS), self._is_late)
+                self._retry(
+                    lambda: raw.commit_transaction(_REQUEST_TIMEOUT_SECONDS), self._is_late
+                )  # 5
         except BaseException:
             self._abort()
             raise
@@ -229,41 +243,42 @@ class TransformLoop:
         return offsets
 
     def _unless_stopped(self, request: Callable[[], T]) -> T | None:
-        """What is asked of the broker while nothing is begun; None where a stop came first."""
+        """Return the answer to a request made between transactions; None if a stop came first."""
         try:
-            return self._insist(request, lambda: bool(self._stop))
+            return self._retry(request, self._stop.is_set)
         except KafkaException:
-            if self._stop:
+            if self._stop.is_set():
                 return None
             raise
 
-    def _insist(self, request: Callable[[], T], given_up: Callable[[], bool]) -> T:
-        """Ask again where the broker asked is just going away: another one takes its part over."""
-        until = self._clock.monotonic() + _INIT_SECONDS
+    def _retry(self, request: Callable[[], T], is_hopeless: Callable[[], bool]) -> T:
+        """Repeat a request that failed for a moment, as while another broker takes over."""
+        deadline = self._clock.monotonic() + _RETRY_DEADLINE_SECONDS
         while True:
             try:
                 return request()
             except KafkaException as error:
-                late = self._clock.monotonic() > until or given_up()
-                if late or not _may_pass(error.args[0]):
+                is_late = self._clock.monotonic() > deadline or is_hopeless()
+                if is_late or not is_transient(error):
                     raise
-                self._producer.poll(_AGAIN_SECONDS)
+                self._producer.poll(_RETRY_PAUSE_SECONDS)
 
     def _is_late(self) -> bool:
-        """Whether a stop leaves no more time to wait for the broker."""
-        return bool(self._stop) and self._stop.remaining() < _FAREWELL_SECONDS
+        """Return whether a stop leaves no more time to wait for the broker."""
+        return self._stop.is_set() and self._stop.remaining() < _ABORT_TIMEOUT_SECONDS
 
     def _abort(self) -> None:
         try:
-            left = self._stop.remaining()  # what is not aborted, the successor's beginning is
-            self._producer.raw.abort_transaction(min(_FAREWELL_SECONDS, left))
+            # A transaction that is not aborted in time is left to the successor's first request.
+            timeout = min(_ABORT_TIMEOUT_SECONDS, self._stop.remaining())
+            self._producer.raw.abort_transaction(timeout)
         except KafkaException as error:
             log.warning("%s: the transaction was not aborted: %s", self._service, error)
 
     def _outputs(self, record: Record) -> list[Out]:
         took(self._service, record, self._clock.now_us())
         if record.retry_for not in (None, self._service):
-            return []  # a dead letter of somebody else's, who is to try it again
+            return []  # a dead letter that is replayed for another service
         outs: list[Out] = []
         place = about(topic=record.topic, partition=record.partition, offset=record.offset)
         with place, tracing.step(self._service, record) as headers:
@@ -271,67 +286,79 @@ class TransformLoop:
                 for out in self._processor.process(record):
                     outs.append(out)
             except InvalidRecord as error:
-                now = self._clock.now_us()
-                outs.append(give_up(record, self._service, error, now, run=self._run))
+                now_us = self._clock.now_us()
+                outs.append(give_up(record, self._service, error, now_us, run=self._run))
         return with_headers(outs, headers)
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Left unsaid, the client would assign them itself.
-        consumer.assign([] if self._stop else self._take_over(consumer, partitions))
+    def _assigned(self, consumer: ConsumerClient, partitions: list[TopicPartition]) -> None:
+        # Without this call the client would assign all of them itself.
+        consumer.assign([] if self._stop.is_set() else self._take_over(consumer, partitions))
 
     def _take_over(
-        self, consumer: Consumer, partitions: list[TopicPartition]
+        self, consumer: ConsumerClient, partitions: list[TopicPartition]
     ) -> list[TopicPartition]:
-        """Where to go on, with the state as it was there; nowhere once it is to stop."""
+        """Return the offsets to go on from, with the state restored; nothing after a stop."""
         # An eager rebalance takes every partition away and gives most of them back: state that
         # stands exactly at the committed offset is kept.
-        known = self._unless_stopped(
-            lambda: consumer.committed(partitions, timeout=_REQUEST_SECONDS)
+        positions = self._unless_stopped(
+            lambda: consumer.committed(partitions, timeout=_REQUEST_TIMEOUT_SECONDS)
         )
-        if known is None:
+        if positions is None:
             return []
-        committed = {(part.topic, part.partition): part.offset for part in known}
-        stale = {at for at, offset in self._next.items() if committed.get(at) != offset}
+        committed = {(part.topic, part.partition): part.offset for part in positions}
+        stale = {
+            partition
+            for partition, offset in self._state_offsets.items()
+            if committed.get(partition) != offset
+        }
         self._processor.forget(stale)
-        for at in stale:
-            del self._next[at]
-        taken = {at: offset for at, offset in committed.items() if at not in self._next}
-        self._recover(taken)
-        if self._stop:
-            return []  # half of the state is nobody's
+        for partition in stale:
+            del self._state_offsets[partition]
+        starts = {
+            partition: offset
+            for partition, offset in committed.items()
+            if partition not in self._state_offsets
+        }
+        self._restore(starts)
+        if self._stop.is_set():
+            return []  # the state may be incomplete
         reach(Place.IN_RECOVERY)
         # Where no offset is committed the client's own rule says where to begin.
-        self._next |= {at: offset for at, offset in taken.items() if offset >= 0}
-        log.info("%s: %d partitions, %d taken over", self._service, len(partitions), len(taken))
+        self._state_offsets |= {
+            partition: offset for partition, offset in starts.items() if offset >= 0
+        }
+        log.info("%s: %d partitions, %d taken over", self._service, len(partitions), len(starts))
         self._stop.health.ready()
-        return [TopicPartition(*at, offset) for at, offset in committed.items()]
+        return [TopicPartition(*partition, offset) for partition, offset in committed.items()]
 
-    def _recover(self, taken: Mapping[Partition, int]) -> None:
-        """Read the state of partitions at their committed offsets; each has one topic's number."""
-        if self._state_topic is None or not taken:
+    def _restore(self, starts: Mapping[Partition, int]) -> None:
+        """Restore the state of partitions at the offsets that they start from."""
+        if self._state_topic is None or not starts:
             return
-        by_number = {number: (topic, number) for topic, number in taken}
+        # The state topic has the partitions of the one topic that has state.
+        by_number = {number: (topic, number) for topic, number in starts}
         for record in read_to_end(
-            self._reader, self._state_topic, by_number, _INIT_SECONDS, self._stop
+            self._consumer_config,
+            self._state_topic,
+            by_number,
+            _RETRY_DEADLINE_SECONDS,
+            self._stop,
+            self._clients,
+            self._clock,
         ):
-            at = by_number[record.partition]
-            self._processor.restore(at, taken[at], record)
+            partition = by_number[record.partition]
+            self._processor.restore(partition, starts[partition], record)
 
-    def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _revoked(self, _consumer: ConsumerClient, _partitions: list[TopicPartition]) -> None:
         # Called while a batch is being collected: its records may be another worker's now, and
         # are read again from the committed offset where they are not.
-        self._settle()
+        self._finish_commit()
         self._processor.forget(self._offsets)
-        for at in self._offsets:
-            self._next.pop(at, None)
+        for partition in self._offsets:
+            self._state_offsets.pop(partition, None)
         self._outs, self._offsets = [], {}
 
-    def _lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        if self._over:
-            return  # it is leaving, with an error of its own or with none
+    def _lost(self, _consumer: ConsumerClient, _partitions: list[TopicPartition]) -> None:
+        if self._is_closing:
+            return  # the loop ends already, with an error of its own or without
         raise InfrastructureError(f"{self._service}: the group went on without this worker")
-
-
-def _may_pass(error: KafkaError) -> bool:
-    """Whether the same request may be made again; not all that time out say so."""
-    return error.retriable() or error.code() == KafkaError._TIMED_OUT

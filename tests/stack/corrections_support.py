@@ -13,9 +13,9 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.encryption import Sealing
 from sightline.storage.objects import FolderStore, SealedStore
-from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
+from sinks.runtime.postgres import PostgresSink
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 from tests.stack.sinks_support import World, write
@@ -59,7 +59,7 @@ class Logs:
         self.store = SealedStore(FolderStore(folder), Sealing(settings))
         self._told: list[Message] = []
 
-    def sinks(self) -> list[Sink]:
+    def sinks(self) -> list[PostgresSink]:
         """All four."""
         return [
             AccessLog(self.settings),

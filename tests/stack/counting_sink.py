@@ -12,12 +12,14 @@ from schemas import sightline_pb2 as pb
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
-from sightline.storage.db import Connection
-from sightline.streaming.sink_loop import Cursor, SinkLoop, Taken
+from sightline.storage.db import Cursor
+from sinks.runtime.loop import SinkLoop
+from sinks.runtime.postgres import RowWriter
+from sinks.runtime.sink import DecodedRecord
 
 
-class CountingSink:
-    """Writes a row for each template id; its vector is a number that has to be below 100."""
+class CountingSink(RowWriter):
+    """Writes a row for each template id; the quality has to be below 100."""
 
     batch_seconds = 0.3
 
@@ -25,23 +27,16 @@ class CountingSink:
         self.name = name
         self.topics: Mapping[str, type[Message]] = {topic: pb.Template}
 
-    def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
-        for taken in batch:
-            assert isinstance(taken.message, pb.Template)
-            if taken.message.pack == "refused":
+    def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
+        for decoded in batch:
+            assert isinstance(decoded.message, pb.Template)
+            if decoded.message.pack == "refused":
                 raise InvalidRecord("refused", "as the test wants it")
             cursor.execute(
                 "INSERT INTO counted (sink, id, quality, batch) VALUES (%s, %s, %s, %s)"
                 " ON CONFLICT (sink, id) DO UPDATE SET times = counted.times + 1",
-                (self.name, taken.message.template_id, taken.message.quality, len(batch)),
+                (self.name, decoded.message.template_id, decoded.message.quality, len(batch)),
             )
-
-    def idle(self, cursor: Cursor) -> None:
-        """Nothing is due."""
-
-    def maintain(self, db: Connection) -> bool:
-        """Nothing is due."""
-        return False
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from sightline.streaming.transform_loop import Stateless, TransformLoop
 
 
 class Echo(Stateless):
-    """Every record becomes one; b"poison" never does."""
+    """Copies every record but b"poison"."""
 
     def __init__(self, target: str) -> None:
         self._target = target

@@ -13,10 +13,10 @@ from schemas.topics import LIVE
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import FolderStore, open_store
-from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
-from sinks.promoted import with_promotions
+from sinks.promotion_router import with_promotions
+from sinks.runtime.postgres import PostgresSink
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 from tests.stack.sinks_support import World, at, write
@@ -46,10 +46,10 @@ class Pass:
         self.world = world
         self.store = FolderStore(folder) if folder else open_store(settings)
 
-    def sinks(self) -> list[Sink]:
+    def sinks(self) -> list[PostgresSink]:
         """All four, as their services run them."""
         store = self.store
-        plain: list[Sink] = [
+        plain: list[PostgresSink] = [
             AccessLog(self.settings),
             VisitorLog(self.settings),
             PersonState(self.settings),

@@ -16,10 +16,12 @@ from schemas.ids import global_id, motion_event_id, sighting_id, track_id
 from sightline.runtime.clock import US, to_datetime, to_us
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, connect
+from sightline.storage.db import Connection, Cursor, connect
 from sightline.streaming.records import Record
-from sightline.streaming.sink_loop import Sink, SinkLoop, Taken
-from sinks.promoted import WithPromotions
+from sinks.promotion_router import WithPromotions
+from sinks.runtime.loop import SinkLoop
+from sinks.runtime.postgres import PostgresSink
+from sinks.runtime.sink import DecodedRecord
 from sinks.snapshots import Snapshots
 from tests.least_rights import as_service
 
@@ -48,12 +50,12 @@ def stamp(seconds: float) -> str:
 
 
 @contextmanager
-def at_work(settings: Settings, sinks: Sequence[Sink]) -> Iterator[None]:
+def at_work(settings: Settings, sinks: Sequence[PostgresSink]) -> Iterator[None]:
     """Sinks at work, each in a thread with its own rights; what ends one of them fails the test."""
     stop = Stop(10)
     ends: list[BaseException] = []
 
-    def work(loop: SinkLoop) -> None:
+    def work(loop: SinkLoop[Connection, Cursor]) -> None:
         try:
             loop.run(stop)
         except BaseException as error:  # noqa: BLE001 - told to the test
@@ -249,7 +251,9 @@ def new_world(settings: Settings) -> Iterator[World]:
         yield World(db)
 
 
-def write(settings: Settings, sink: Sink, *batches: Iterable[Message], idle: bool = False) -> None:
+def write(
+    settings: Settings, sink: PostgresSink, *batches: Iterable[Message], idle: bool = False
+) -> None:
     """Let a sink write batches, each in a transaction of its own, as the runner does.
 
     It has the rights of its service. With `idle` it does all that is due besides.
@@ -267,7 +271,7 @@ def write(settings: Settings, sink: Sink, *batches: Iterable[Message], idle: boo
 
 
 @contextmanager
-def _closing(sink: Sink) -> Iterator[None]:
+def _closing(sink: PostgresSink) -> Iterator[None]:
     """Close the connection that a sink may have of its own; it opens one again when it has to."""
     try:
         yield
@@ -277,11 +281,11 @@ def _closing(sink: Sink) -> Iterator[None]:
             inner.close()
 
 
-def taken(sink: Sink, batch: Iterable[Message]) -> list[Taken]:
+def taken(sink: PostgresSink, batch: Iterable[Message]) -> list[DecodedRecord]:
     """Messages as the runner hands them to a sink."""
-    return [Taken(_record(sink, message), message) for message in batch]
+    return [DecodedRecord(_record(sink, message), message) for message in batch]
 
 
-def _record(sink: Sink, message: Message) -> Record:
+def _record(sink: PostgresSink, message: Message) -> Record:
     (topic,) = (topic for topic, kind in sink.topics.items() if isinstance(message, kind))
     return Record(topic, 0, 0, None, message.SerializeToString(), 0)

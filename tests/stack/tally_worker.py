@@ -15,14 +15,14 @@ from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 from sightline.streaming.client_config import member_config, producer_config, worker_id
-from sightline.streaming.records import Out, Record
-from sightline.streaming.transform_loop import Partition, TransformLoop
+from sightline.streaming.records import Out, Partition, Record
+from sightline.streaming.transform_loop import TransformLoop
 
 Key = tuple[str, int, str]
 
 
 def topics(name: str) -> tuple[Topic, Topic, Topic]:
-    """Where from, where to, and the state."""
+    """Return the source, the target and the state topic."""
     return (
         Topic(f"test-{name}-in", "key", 2),
         Topic(f"test-{name}-out", "key", 2),
@@ -43,8 +43,8 @@ class Tally:
         key = (record.topic, record.partition, (record.key or b"").decode())
         self._counts[key] += 1
         self._touched.add(key)
-        said = f"{key[2]}{self._counts[key]:03}".encode()
-        return [Out(self._target, key[2], said, record.timestamp_ms, record.partition)]
+        value = f"{key[2]}{self._counts[key]:03}".encode()
+        return [Out(self._target, key[2], value, record.timestamp_ms, record.partition)]
 
     def state(self) -> Iterator[Out]:
         for key in sorted(self._touched):
@@ -55,9 +55,9 @@ class Tally:
         self._counts[(*partition, (record.key or b"").decode())] = int(record.value or b"0")
 
     def forget(self, partitions: Iterable[Partition]) -> None:
-        gone = set(partitions)
-        self._counts = Counter({k: n for k, n in self._counts.items() if k[:2] not in gone})
-        self._touched = {key for key in self._touched if key[:2] not in gone}
+        dropped = set(partitions)
+        self._counts = Counter({k: n for k, n in self._counts.items() if k[:2] not in dropped})
+        self._touched = {key for key in self._touched if key[:2] not in dropped}
 
 
 def main(name: str) -> None:

@@ -17,8 +17,8 @@ from sightline.runtime.errors import ConflictError, NotFoundError, SightlineErro
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import open_store
-from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
+from sinks.runtime.postgres import PostgresSink
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 from tests.api_support import client_of, good, problem
@@ -184,7 +184,7 @@ def world(stack: Settings) -> Iterator[World]:
             one.sighting(start=0, decided=1, stranger="x"),
             one.sighting(start=50, decided=51, stranger="y", camera=hall),
         ]
-        sinks: list[tuple[Sink, list[Any]]] = [
+        sinks: list[tuple[PostgresSink, list[Any]]] = [
             (AccessLog(stack), seen),
             (Snapshots(stack, open_store(stack)), [*seen, one.shot(start=0)]),
             (VisitorLog(stack), [

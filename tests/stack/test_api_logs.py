@@ -17,9 +17,9 @@ from sightline.runtime.settings import Settings
 from sightline.storage import cameras
 from sightline.storage.cameras import NewCamera
 from sightline.storage.objects import open_store
-from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
+from sinks.runtime.postgres import PostgresSink
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
 from tests.api_support import client_of, good, problem
@@ -50,7 +50,7 @@ def world(stack: Settings) -> Iterator[World]:
             for number, who in enumerate(people)
         ]
         shots = [one.shot(start=0), one.shot(start=30)]
-        sinks: list[tuple[Sink, list[Any]]] = [
+        sinks: list[tuple[PostgresSink, list[Any]]] = [
             (AccessLog(stack), sightings),
             (Snapshots(stack, open_store(stack)), [*sightings, *shots]),
             (VisitorLog(stack), [

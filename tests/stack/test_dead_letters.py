@@ -134,7 +134,7 @@ def test_the_commands_show_record_origin_reason_and_stack_and_no_face(
     assert told["record"]["template"] == f"({len(FACE)} bytes)"
     assert told["source"].startswith("sightings/")
     assert told["detail"] == f"there is no camera {camera}"
-    assert "sinks/decisions.py" in told["stack"]
+    assert "sinks/sighting_rules.py" in told["stack"]
     assert sightline_json(stack, "dlq", "drop", letter) == {"dropped": [letter]}
 
 

@@ -19,7 +19,7 @@ from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import consumer_config, producer_config
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out
-from sinks.retention import Watch, work
+from sinks.retention import RetentionWatch, work
 from tests.support import eventually
 
 pytestmark = pytest.mark.stack
@@ -62,7 +62,7 @@ def test_a_group_that_lags_is_warned_of_once_and_its_losses_are_counted(
     apply_topics(stack, [Topic(topic, "none", 1, retention_bytes=MIB)])
     fill(stack, topic, 15)
     stand(stack, group, topic, 5)
-    watch = Watch(stack)
+    watch = RetentionWatch(stack)
     caplog.set_level(logging.WARNING, "sinks.retention")
 
     def said() -> list[str]:
@@ -70,11 +70,11 @@ def test_a_group_that_lags_is_warned_of_once_and_its_losses_are_counted(
 
     calm = watch.look()[group, topic]
     assert calm.records == 10
-    assert calm.share == pytest.approx(10 * 10 * KIB / MIB, rel=0.1)
+    assert calm.ratio == pytest.approx(10 * 10 * KIB / MIB, rel=0.1)
     assert said() == []
 
     fill(stack, topic, 60)
-    assert watch.look()[group, topic].share == pytest.approx(70 * 10 * KIB / MIB, rel=0.1)
+    assert watch.look()[group, topic].ratio == pytest.approx(70 * 10 * KIB / MIB, rel=0.1)
     watch.look()
     (warning,) = said()
     assert "70 records of retention-bytes are not read yet" in warning
@@ -96,7 +96,7 @@ def test_a_group_that_lags_is_warned_of_once_and_its_losses_are_counted(
 
     stand(stack, group, topic, 475)
     done = watch.look()[group, topic]
-    assert (done.records, done.share, done.lost) == (0, 0.0, 0)
+    assert (done.records, done.ratio, done.lost) == (0, 0.0, 0)
     assert share(group, topic) == 0.0
     warnings = len(said())
     fill(stack, topic, 90)
@@ -109,10 +109,10 @@ def test_where_days_are_limited_the_age_of_what_is_unread_counts(stack: Settings
     apply_topics(stack, [Topic(topic, "none", 1, retention_ms=DAY_MS)])
     fill(stack, topic, 2, age_ms=DAY_MS // 2)
     fill(stack, topic, 2, age_ms=DAY_MS // 4)
-    watch = Watch(stack)
+    watch = RetentionWatch(stack)
     for offset, expected in [(0, 0.5), (2, 0.25), (4, 0.0)]:
         stand(stack, group, topic, offset)
-        assert watch.look()[group, topic].share == pytest.approx(expected, abs=0.01)
+        assert watch.look()[group, topic].ratio == pytest.approx(expected, abs=0.01)
 
 
 @pytest.fixture
@@ -136,13 +136,13 @@ def test_the_database_says_where_a_sink_stands_and_kafka_while_it_is_away(
     with connect(stack) as db:
         db.execute("INSERT INTO sink_offsets VALUES (%s, %s, 0, 7)", (sink, topic))
         db.execute("INSERT INTO sink_offsets VALUES (%s, 'no-such-topic', 0, 7)", (sink,))
-    found = Watch(stack).look()
+    found = RetentionWatch(stack).look()
     assert found[group, topic].records == 3
     assert (group, kept_for_ever.name) not in found, "what is compacted is never at risk"
     assert (group, "no-such-topic") not in found
 
     away = stack.model_copy(update={"database_url": SecretStr("postgresql://x@127.0.0.1:1/x")})
-    assert Watch(away).look()[group, topic].records == 8
+    assert RetentionWatch(away).look()[group, topic].records == 8
 
 
 def test_the_service_looks_again_and_again_and_stops_when_told(stack: Settings) -> None:

@@ -60,73 +60,73 @@ def send(stack: Settings, name: str, values: list[bytes], partitions: int = 2) -
     producer = SureProducer(producer_config(stack, "test"))
     for rank, value in enumerate(values):
         producer.send(Out(f"test-{name}", "key", value, 1000 + rank, rank % partitions))
-    producer.flush(10)
+    producer.flush(60)
 
 
 def rows(stack: Settings, name: str) -> dict[str, tuple[int, int]]:
-    """Id -> how often it was written, in a batch of how many at first."""
+    """Return the number of writes of each id, and the size of its first batch."""
     with connect(stack) as connection:
-        found = connection.execute("SELECT id, times, batch FROM counted WHERE sink = %s", (name,))
-        return {str(row[0]): (int(row[1]), int(row[2])) for row in found}
+        cursor = connection.execute("SELECT id, times, batch FROM counted WHERE sink = %s", (name,))
+        return {str(row[0]): (int(row[1]), int(row[2])) for row in cursor}
 
 
 def letters(stack: Settings, name: str) -> dict[int, str]:
-    """Offset -> reason of what a sink gave up on."""
-    found = dead_letters(stack)
-    return {letter.source.offset: letter.reason for letter in found if letter.service == name}
+    """Return the reason of each dead letter of a sink, by offset."""
+    every = dead_letters(stack)
+    return {letter.source.offset: letter.reason for letter in every if letter.service == name}
 
 
 def next_offsets(stack: Settings, name: str) -> list[int]:
     with connect(stack) as connection:
-        found = connection.execute(
+        cursor = connection.execute(
             "SELECT next_offset FROM sink_offsets WHERE sink = %s ORDER BY partition", (name,)
         )
-        return [int(row[0]) for row in found]
+        return [int(row[0]) for row in cursor]
 
 
 def members(stack: Settings, name: str) -> set[str]:
-    """The ids of the workers that the group of a sink has."""
+    """Return the member ids of a sink's group."""
     group = sink_group(name, LIVE)
     admin = AdminClient(client_config(stack, "test"))
-    found = admin.describe_consumer_groups([group])[group].result(10).members
-    return {member.member_id for member in found}
+    description = admin.describe_consumer_groups([group])[group].result(10)
+    return {member.member_id for member in description.members}
 
 
 def lag(stack: Settings, name: str, sent: int) -> int:
-    """How far a sink is behind, as Kafka's own tools see it."""
+    """Return the lag of a sink as Kafka's own tools see it."""
     group = ConsumerGroupTopicPartitions(sink_group(name, LIVE))
     admin = AdminClient(client_config(stack, "test"))
-    found = admin.list_consumer_group_offsets([group])[group.group_id].result(10)
-    return sent - sum(max(0, int(at.offset)) for at in found.topic_partitions)
+    committed = admin.list_consumer_group_offsets([group])[group.group_id].result(10)
+    return sent - sum(max(0, int(part.offset)) for part in committed.topic_partitions)
 
 
 def waits(port: int, name: str) -> bool:
-    """Whether a sink says that it waits for the database."""
+    """Return whether a sink reports that it waits for the database."""
     return f'sightline_sink_waiting{{sink="{name}"}} 1.0' in shown(port)
 
 
 def shown_lag(port: int, name: str) -> float:
-    """Records that a sink says it is behind by."""
+    """Return the lag in records that a sink shows."""
     labels = f'{{group="{sink_group(name, LIVE)}",topic="test-{name}"}}'
     [line] = [line for line in shown(port) if line.startswith(f"{_LAG}{labels}")]
     return float(line.split()[-1])
 
 
 def unready(port: int) -> list[str]:
-    """What a sink waits for before it serves."""
-    said = httpx2.get(f"http://127.0.0.1:{port}/readyz").json()
-    return list(said.get("waits_for", []))
+    """Return the dependencies that a sink waits for before it serves."""
+    answer = httpx2.get(f"http://127.0.0.1:{port}/readyz").json()
+    return list(answer.get("waits_for", []))
 
 
 def shown(port: int) -> list[str]:
-    """The lines of a process's metrics."""
+    """Return the lines of a process's metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         return str(answer.read().decode()).splitlines()
 
 
 @contextmanager
 def no_database(stack: Settings) -> Iterator[None]:
-    """PostgreSQL is stopped, and started again."""
+    """Stop PostgreSQL, and start it again."""
     Database(stack.home).stop()
     try:
         yield

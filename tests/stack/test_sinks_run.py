@@ -14,9 +14,9 @@ from sightline.storage.objects import open_store
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out
-from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
+from sinks.runtime.postgres import PostgresSink
 from sinks.settings import SinkSettings
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
@@ -25,7 +25,7 @@ from tests.support import dead_letters, eventually
 
 pytestmark = pytest.mark.stack
 
-SINKS: dict[str, Callable[[Settings], Sink]] = {
+SINKS: dict[str, Callable[[Settings], PostgresSink]] = {
     "access-log": AccessLog,
     "visitor-log": VisitorLog,
     "snapshots": lambda settings: Snapshots(settings, open_store(settings)),

@@ -16,8 +16,8 @@ from sightline.runtime.errors import InfrastructureError, InvalidRecord
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import FolderStore, ObjectStore, open_store
-from sightline.streaming.sink_loop import Sink
 from sinks.access_log import AccessLog
+from sinks.runtime.postgres import PostgresSink
 from sinks.snapshots import Snapshots
 from tests.stack.sinks_support import World, new_world, stamp, taken, write
 from tests.support import eventually
@@ -103,7 +103,7 @@ def test_of_two_sinks_at_once_the_second_fills_in_the_path(
     stack: Settings, world: World, sink: Snapshots, first: str
 ) -> None:
     decision = world.sighting(stranger="x")
-    works: list[tuple[Sink, list[Message]]] = [
+    works: list[tuple[PostgresSink, list[Message]]] = [
         (AccessLog(stack), [decision]),
         (sink, [decision, world.shot()]),
     ]

@@ -44,7 +44,7 @@ def send(stack: Settings, topic: str, values: list[str]) -> None:
     producer = SureProducer(producer_config(stack, "test"))
     for rank, value in enumerate(values):
         producer.send(Out(topic, "key", value.encode(), 1000 + rank, rank % 2))
-    producer.flush(10)
+    producer.flush(60)
 
 
 def values(stack: Settings, topic: str, *, committed: bool = True) -> list[str]:
@@ -66,8 +66,8 @@ def test_a_record_that_cannot_be_processed_is_a_dead_letter_and_the_rest_goes_on
         eventually(lambda: values(stack, target) == ["1", "2", "3"], 30)
 
     def letters() -> list[pb.DeadLetter]:
-        found = dead_letters(stack)
-        return [letter for letter in found if letter.source.topic == source]
+        letters = dead_letters(stack)
+        return [letter for letter in letters if letter.source.topic == source]
 
     (letter,) = eventually(letters)
     assert (letter.source.partition, letter.source.offset) == (0, 1)

@@ -9,7 +9,7 @@ from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.headers import Headers
 from sightline.streaming.dead_letters import give_up
 from sightline.streaming.records import RETRY_FOR, RETRY_OF, Out, Record
-from sightline.streaming.sink_loop import topics_of
+from sinks.runtime.sink import topics_of
 from sinks.visitor_log import frames_by_event
 
 NOW_US = 1_790_000_000_000_000

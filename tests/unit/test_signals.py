@@ -13,7 +13,7 @@ from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 stop = start_service("retention", load_settings())
 print("ready", flush=True)
-while not stop:
+while not stop.is_set():
     stop.wait(0.0001)
 for _ in range(3000):
     stop.request()

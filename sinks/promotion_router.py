@@ -1,7 +1,7 @@
-"""Where the live pass writes once a run has become the truth of some motion events.
+"""Routing of live records to replaced rows, once a run was promoted for some motion events.
 
-What it still says of them, a name that it finds later say, goes to the rows that were replaced:
-they stay what the live pass would have, and nobody's truth is overwritten.
+Later live records of these events, such as a name found afterwards, go to the replaced rows: those
+stay as the live run would have them, and the promoted rows are not overwritten.
 """
 
 from collections import defaultdict
@@ -17,15 +17,17 @@ from schemas.topics import LIVE
 from sightline.people import identity_corrections
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection
-from sightline.streaming.sink_loop import Cursor, Sink, Taken
+from sightline.storage.db import Connection, Cursor
+from sinks.runtime.postgres import PostgresSink
+from sinks.runtime.sink import DecodedRecord
+from sinks.runtime.target import SinkTarget
 
 _OF_EVENTS = """
 SELECT event_id::text, promotion_id FROM promoted_events WHERE event_id = ANY(%s::uuid[])
 """
 
-# A picture does not say of which event it is. A camera has one at a time.
-_OF_SHOTS = """
+# A snapshot does not state its event. A camera has one event at a time.
+_OF_SNAPSHOTS = """
 SELECT shot.number, promotion_id
 FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY AS shot(camera_id, at, number)
 JOIN promoted_events event ON event.camera_id = shot.camera_id
@@ -44,29 +46,33 @@ _STALE_PICTURES = """
 INSERT INTO public.stale_objects (key)
 SELECT DISTINCT key FROM unnest(%s::text[]) AS key
 WHERE NOT EXISTS (SELECT FROM public.snapshots shown WHERE shown.path = key)
-    AND NOT EXISTS (SELECT FROM {snapshots} kept WHERE kept.path = key)
+    AND NOT EXISTS (SELECT FROM {snapshots} replaced WHERE replaced.path = key)
 ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
 """
 
 
 class WithPromotions:
-    """A sink of the live pass that leaves the rows of promoted runs alone."""
+    """A sink of the live run that leaves the rows of promoted runs alone."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: PostgresSink) -> None:
         self._sink = sink
         self.name = sink.name
         self.topics: Mapping[str, type[Message]] = sink.topics
         self.batch_seconds = sink.batch_seconds
 
-    def write(self, cursor: Cursor, batch: Sequence[Taken]) -> None:
-        """Write a batch, each record where its motion event's live rows are."""
+    def target(self, settings: Settings) -> SinkTarget[Connection, Cursor]:
+        """Return the store that the sink writes to."""
+        return self._sink.target(settings)
+
+    def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
+        """Write a batch, each record to the schema of its motion event's live rows."""
         identity_corrections.share(
             cursor
         )  # nothing is promoted from here to the end of the transaction
-        places = _promotions(cursor, batch)
-        parts: dict[int, list[Taken]] = defaultdict(list)
-        for number, taken in enumerate(batch):
-            parts[places.get(number, 0)].append(taken)
+        promotions = _promotions(cursor, batch)
+        parts: dict[int, list[DecodedRecord]] = defaultdict(list)
+        for number, decoded in enumerate(batch):
+            parts[promotions.get(number, 0)].append(decoded)
         for promotion, part in parts.items():
             if promotion:
                 self._write_aside(cursor, part, replaced_schema(promotion))
@@ -74,27 +80,27 @@ class WithPromotions:
                 self._sink.write(cursor, part)
 
     def idle(self, cursor: Cursor) -> None:
-        """What is due by time in the rows that people read."""
+        """Do the sink's work that is due by time, in the live schema."""
         self._sink.idle(cursor)
 
-    def maintain(self, db: Connection) -> bool:
-        """Do a slice of what the sink has to do outside of its transactions."""
-        return self._sink.maintain(db)
+    def maintain(self, connection: Connection) -> bool:
+        """Do a slice of the sink's work that is part of no batch."""
+        return self._sink.maintain(connection)
 
-    def _write_aside(self, cursor: Cursor, part: Sequence[Taken], schema: str) -> None:
+    def _write_aside(self, cursor: Cursor, part: Sequence[DecodedRecord], schema: str) -> None:
         path = sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(schema))
         cursor.execute(path)
         self._sink.write(cursor, part)
         cursor.execute("SET LOCAL search_path = public")
 
 
-def with_promotions(sink: Sink, settings: Settings) -> Sink:
-    """The sink as it works in a run: only the live pass can be replaced by another."""
+def with_promotions(sink: PostgresSink, settings: Settings) -> PostgresSink:
+    """Return the sink as it works in a run: only live rows can be replaced by a promotion."""
     return WithPromotions(sink) if settings.run == LIVE else sink
 
 
 def forget_replaced(cursor: Cursor, events: Sequence[UUID]) -> None:
-    """Delete what promoted runs have replaced of motion events: taking back leaves them alone."""
+    """Delete the replaced rows of motion events, which no rollback can bring back then."""
     cursor.execute(
         "DELETE FROM promoted_events WHERE event_id = ANY(%s) RETURNING promotion_id",
         (list(events),),
@@ -116,29 +122,29 @@ def _forget(cursor: Cursor, schema: str, events: list[UUID]) -> None:
         cursor.execute(delete.format(sql.Identifier(schema, table)), (events,))
 
 
-def _promotions(cursor: Cursor, batch: Sequence[Taken]) -> dict[int, int]:
-    """The promotion that each record of a batch falls under, by its number; few do."""
-    events = {number: _event(one.message) for number, one in enumerate(batch)}
+def _promotions(cursor: Cursor, batch: Sequence[DecodedRecord]) -> dict[int, int]:
+    """Return the promotion of each record of a batch that has one, by its number in the batch."""
+    events = {number: _event(decoded.message) for number, decoded in enumerate(batch)}
     cursor.execute(_OF_EVENTS, (sorted({event for event in events.values() if event}),))
     promoted: dict[str, int] = dict(cursor.fetchall())
-    found = {number: promoted[event] for number, event in events.items() if event in promoted}
-    shots = [
-        (number, one.message)
-        for number, one in enumerate(batch)
-        if isinstance(one.message, pb.Snapshot)
+    promotions = {number: promoted[event] for number, event in events.items() if event in promoted}
+    snapshots = [
+        (number, decoded.message)
+        for number, decoded in enumerate(batch)
+        if isinstance(decoded.message, pb.Snapshot)
     ]
     cursor.execute(
-        _OF_SHOTS,
+        _OF_SNAPSHOTS,
         (
-            [shot.camera_id for _number, shot in shots],
-            [to_datetime(shot.captured_at_us) for _number, shot in shots],
+            [snapshot.camera_id for _number, snapshot in snapshots],
+            [to_datetime(snapshot.captured_at_us) for _number, snapshot in snapshots],
         ),
     )
-    return found | {shots[ordinal - 1][0]: promotion for ordinal, promotion in cursor}
+    return promotions | {snapshots[ordinal - 1][0]: promotion for ordinal, promotion in cursor}
 
 
 def _event(message: Message) -> str | None:
-    """The motion event whose rows a record is about."""
+    """Return the motion event of a message; None where it states none."""
     if isinstance(message, pb.Sighting | pb.FrameTracks):
         return message.motion_event_id
     return None

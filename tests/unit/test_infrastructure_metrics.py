@@ -12,7 +12,7 @@ from ops.rights.keyring_setup import prepare
 from sightline.runtime.keyring import Keyring
 from sightline.runtime.private_files import Pair
 from sightline.runtime.settings import KafkaSettings, Settings
-from sinks.surroundings import ends_at, show_certificates, show_disks
+from sinks.infrastructure_metrics import ends_at, show_certificates, show_disks
 
 
 def ends(name: str) -> float | None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from schemas import sightline_pb2 as pb
 from sightline.runtime.errors import InvalidRecord
 from sinks.access_log import foot_point
-from sinks.decisions import decided
 from sinks.person_state import add_up
-from sinks.snapshot_rows import Owner
-from sinks.snapshots import best_shots
+from sinks.sighting_rules import in_force
+from sinks.snapshot_rows import SnapshotOwner
+from sinks.snapshots import best_snapshots
 from sinks.visitor_log import frames_by_event
 
 PROVISIONAL, CONFIRMED = pb.Sighting.PROVISIONAL, pb.Sighting.CONFIRMED
@@ -28,7 +28,7 @@ def sighting(status: "pb.Sighting.Status", person: int, at_us: int = 1, **more: 
 
 
 def persons(sightings: Sequence[pb.Sighting]) -> list[int]:
-    return [one.global_id for one in decided(sightings)]
+    return [one.global_id for one in in_force(sightings)]
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_a_part_decided_before_decides_the_same(
     told: list[pb.Sighting], data: st.DataObject
 ) -> None:
     middle = data.draw(st.integers(0, len(told)))
-    before = decided(told[:middle])
+    before = in_force(told[:middle])
     # An ended track alone fills in and yields to any decision, in a batch as in the table.
     assert persons([*before, *told[middle:]]) == persons(told)
 
 
 def test_a_sure_decision_on_nobody_is_invalid() -> None:
     with pytest.raises(InvalidRecord, match="no_identity"):
-        decided([sighting(CONFIRMED, 0)])
+        in_force([sighting(CONFIRMED, 0)])
 
 
 def test_where_a_person_stands_is_a_fraction_of_the_frame() -> None:
@@ -105,7 +105,7 @@ def test_the_best_shot_of_a_track_and_epoch_is_kept_the_first_of_equals() -> Non
     def shot(epoch: int, quality: float, jpeg: bytes) -> pb.Snapshot:
         return pb.Snapshot(track_id="t", epoch=epoch, quality=quality, jpeg=jpeg)
 
-    best = best_shots(
+    best = best_snapshots(
         [shot(0, 0.5, b"a"), shot(0, 0.7, b"b"), shot(0, 0.7, b"c"), shot(1, 0.1, b"d")]
     )
     assert [one.jpeg for one in best.values()] == [b"b", b"d"]
@@ -114,7 +114,7 @@ def test_the_best_shot_of_a_track_and_epoch_is_kept_the_first_of_equals() -> Non
 def test_two_tracks_of_one_instant_have_keys_of_their_own() -> None:
     def key(sighting_id: str, name: str | None) -> str:
         at = datetime(2026, 11, 21, 10, 15, 30, 250_999, UTC)
-        return Owner(sighting_id, "track", 0, "camera", 1, name, at, "").key
+        return SnapshotOwner(sighting_id, "track", 0, "camera", 1, name, at, "").key
 
     assert key("0123456789", None) == "unknown/2026-11-21/10-15-30.250_01234567.jpg"
     assert key("0123456789", "Joe Biden") == "known/Joe_Biden_2026-11-21_10-15-30.250_01234567.jpg"

@@ -17,7 +17,7 @@ from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import RetentionSettings, Settings
 from sightline.storage.objects import open_store
 from sightline.storage.run_schemas import ROWS
-from sinks import expired
+from sinks import row_retention
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
@@ -32,7 +32,7 @@ LONG_AGO = timedelta(days=400)
 
 @pytest.fixture
 def world(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(expired, "_BATCH", 1)  # several batches
+    monkeypatch.setattr(row_retention, "_BATCH_ROWS", 1)  # several batches
     expire(stack)  # of other tests
     with new_world(stack) as world:
         yield world
@@ -42,7 +42,7 @@ def expire(stack: Settings, **days: float) -> dict[str, int]:
     """What the service does, for the rows of a year ago where nothing else is said."""
     wanted = RetentionSettings(**({"picture_days": 365} | days))
     settings = stack.model_copy(update={"retention": wanted})
-    gone = expired.expire(as_service(settings, "retention"), SystemClock(), Stop(10))
+    gone = row_retention.expire(as_service(settings, "retention"), SystemClock(), Stop(10))
     write(stack, Snapshots(stack, open_store(stack)), [], idle=True)  # deletes objects
     return gone
 

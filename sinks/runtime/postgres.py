@@ -1,0 +1,131 @@
+"""PostgreSQL as a sink's target: rows, notes of dead letters and offsets in one transaction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from sightline.runtime.errors import InvalidRecord, UnreachableError
+from sightline.runtime.health import DATABASE
+from sightline.runtime.settings import Settings
+from sightline.storage.db import Connection, Cursor, connect
+from sightline.streaming.records import Partition, Record
+from sinks.runtime import offset_store
+from sinks.runtime.sink import Sink
+
+PostgresSink = Sink[Connection, Cursor]
+"""A sink that writes rows."""
+
+_IDLE_TRANSACTION_TIMEOUT_SECONDS = 60
+"""A worker that is frozen within a transaction locks its rows against its successor."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTransaction:
+    """An open transaction of one sink."""
+
+    cursor: Cursor
+    sink: str
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is written within the block when it raises, and nothing before it."""
+        with self.cursor.connection.transaction():
+            yield
+
+    def next_offsets(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """Return the offset to go on from in each partition, 0 in one never read before."""
+        return offset_store.next_offsets(self.cursor, self.sink, partitions)
+
+    def unwritten(self, records: Sequence[Record]) -> list[Record]:
+        """Return the records past the stored offsets, which stay locked until the commit."""
+        return offset_store.unwritten(self.cursor, self.sink, records)
+
+    def save_offsets(self, records: Sequence[Record]) -> None:
+        """Store the offset behind the last record of each partition."""
+        offset_store.save(self.cursor, self.sink, records)
+
+    def reset(self, partition: Partition) -> None:
+        """Start a partition over whose topic was created anew."""
+        offset_store.reset(self.cursor, self.sink, partition)
+
+    def note_dead_letter(self, record: Record) -> None:
+        """Note that a record became a dead letter."""
+        offset_store.note_dead_letter(self.cursor, self.sink, record)
+
+    def claim_retry(self, record: Record) -> bool:
+        """Return whether a replayed dead letter is to be written."""
+        return offset_store.claim_retry(self.cursor, self.sink, record)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSession:
+    """A connection, for one sink."""
+
+    connection: Connection
+    sink: str
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresTransaction]:
+        """Commit at the end of the block, roll back when it raises."""
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            yield PostgresTransaction(cursor, self.sink)
+
+
+class PostgresTarget:
+    """The database of the settings, in the schema of their run."""
+
+    name = DATABASE
+    unavailable: tuple[type[Exception], ...] = (UnreachableError, psycopg.OperationalError)
+    refusals: tuple[type[Exception], ...] = (
+        InvalidRecord,
+        psycopg.DataError,
+        psycopg.IntegrityError,
+    )
+
+    def __init__(self, sink: str, settings: Settings) -> None:
+        self._sink = sink
+        self._settings = settings
+
+    @contextmanager
+    def connect(self) -> Iterator[PostgresSession]:
+        """Open a connection for the length of the block.
+
+        Raises UnreachableError when there is no database, SightlineError when it is empty.
+        """
+        with closing(connect(self._settings)) as connection:
+            with connection.transaction():
+                connection.execute(
+                    "SET idle_in_transaction_session_timeout ="
+                    f" '{_IDLE_TRANSACTION_TIMEOUT_SECONDS}s'"
+                )
+            yield PostgresSession(connection, self._sink)
+
+    def as_invalid(self, refusal: Exception) -> InvalidRecord:
+        """Return the reason of a refusal as a dead letter states it."""
+        if isinstance(refusal, InvalidRecord):
+            return refusal
+        is_reference = isinstance(refusal, psycopg.errors.ForeignKeyViolation)
+        reason = "unknown_reference" if is_reference else "row"
+        # The other fields of PostgreSQL's message quote the row, which may hold a face.
+        detail = refusal.diag.message_primary if isinstance(refusal, psycopg.Error) else None
+        invalid = InvalidRecord(reason, detail or type(refusal).__name__)
+        return invalid.with_traceback(refusal.__traceback__)
+
+
+class RowWriter:
+    """Base of sinks that write rows: no work is due by time or outside of batches."""
+
+    name: str
+
+    def target(self, settings: Settings) -> PostgresTarget:
+        """Return the database of the settings."""
+        return PostgresTarget(self.name, settings)
+
+    def idle(self, cursor: Cursor) -> None:
+        """Do nothing."""
+
+    def maintain(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Do nothing; return False."""
+        return False
