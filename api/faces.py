@@ -1,6 +1,7 @@
 """The model pack of the API: loaded when the first photo comes, one call in it at a time."""
 
 import threading
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -49,9 +50,9 @@ class _Detector:
         self._inner = inner
         self._turn = turn
 
-    def detect(self, image: BGRImage) -> list[Face]:
+    def detect(self, images: Sequence[BGRImage]) -> list[list[Face]]:
         with self._turn:
-            return self._inner.detect(image)
+            return self._inner.detect(images)
 
 
 class _Embedder:
@@ -60,9 +61,9 @@ class _Embedder:
         self._turn = turn
         self.dimension = inner.dimension
 
-    def embed(self, image: BGRImage, face: Face) -> Floats:
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
         with self._turn:
-            return self._inner.embed(image, face)
+            return self._inner.embed(faces)
 
 
 def pixels_of(photo: Photo) -> BGRImage:
@@ -78,7 +79,8 @@ def face_of_crop(image: BGRImage, label: str, pack: ModelPack, settings: Setting
 
     Raises PhotoError.
     """
-    faces = pack.faces.detect(image) or _in_the_middle(image, pack.faces)
+    [faces] = pack.faces.detect([image])
+    faces = faces or _in_the_middle(image, pack.faces)
     if not faces:
         raise PhotoError(Reason.NO_FACE, f"{label}: no face found")
     face = max(faces, key=lambda one: float(np.prod(one.box[2:] - one.box[:2])))
@@ -91,4 +93,5 @@ def _in_the_middle(image: BGRImage, detector: FaceDetector) -> list[Face]:
     margin = max(height, width) // 2
     framed = np.full((height + 2 * margin, width + 2 * margin, 3), 127, np.uint8)
     framed[margin : margin + height, margin : margin + width] = image
-    return [face.moved(-margin, -margin) for face in detector.detect(framed)]
+    [faces] = detector.detect([framed])
+    return [face.moved(-margin, -margin) for face in faces]

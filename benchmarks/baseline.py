@@ -55,7 +55,9 @@ class Loop:
 
     def _enrol(self, path: Path) -> Floats:
         image = np.asarray(cv2.imread(str(path)), np.uint8)
-        return self._pack.embedder.embed(image, self._pack.faces.detect(image)[0])
+        [faces] = self._pack.faces.detect([image])
+        [embedding] = self._pack.embedder.embed([(image, faces[0])])
+        return embedding
 
     def _name(self, vector: Floats) -> str:
         """Return the best enrolled person of a brute-force search, or an empty name."""
@@ -76,11 +78,14 @@ class Loop:
             if not readable:
                 break
             image = np.asarray(frame, np.uint8)
-            faces = self._pack.faces.detect(image)
-            people = self._pack.persons.detect(image) if self._pack.persons else _boxes(faces)
+            [faces] = self._pack.faces.detect([image])
+            people = _boxes(faces)
+            if self._pack.persons:
+                [people] = self._pack.persons.detect([image])
             numbers, boxes = _follow(tracker, *people)
             for face in faces:
-                name = self._name(self._pack.embedder.embed(image, face))
+                [embedding] = self._pack.embedder.embed([(image, face)])
+                name = self._name(embedding)
                 number = _owner(face, numbers, boxes)
                 if name and number is not None:
                     votes[number][name] += 1

@@ -94,12 +94,12 @@ def _checked(
         return result
     pixels = np.asarray(image, np.uint8)
     face_columns = [
-        (overlap(face, observation.face_box), face) for face in pack.faces.detect(pixels)
+        (overlap(face, observation.face_box), face) for face in pack.faces.detect([pixels])[0]
     ]
     best, face = max(face_columns, key=lambda one: one[0], default=(0.0, None))
     if face is None or best < _OVERLAP:
         return result | {"overlap": best}
-    vector = pack.embedder.embed(pixels, face)
+    [vector] = pack.embedder.embed([(pixels, face)])
     alike = {
         candidate: template_similarity.score(vector, person_templates)
         for candidate, person_templates in templates.items()

@@ -113,13 +113,13 @@ def _measured(
     rows = []
     for person, number in product(range(1, PEOPLE + 1), range(1, PORTRAITS + 1)):
         picture = framed(ORL / f"s{person}_{number}.pgm", canvas)
-        for face in pack.faces.detect(picture)[:1]:
+        for face in pack.faces.detect([picture])[0][:1]:
             quality = assess(picture, face)
             track_refusal = quality.refusal(
                 settings.evidence.min_face_px, settings.evidence.min_quality
             )
             photo_refusal = photos.refusal(quality)
-            vector = pack.embedder.embed(picture, face)
+            [vector] = pack.embedder.embed([(picture, face)])
             overall = float(quality.overall)
             rows.append(
                 (

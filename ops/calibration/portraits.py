@@ -71,7 +71,8 @@ def _observation(path: Path, label: str, pack: ModelPack, settings: Settings) ->
     refused = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refused is not None:
         raise PhotoError(refused, f"{label}: the face is {refused}")
-    return Shot(label, pack.embedder.embed(image, face), float(quality.overall))
+    [embedding] = pack.embedder.embed([(image, face)])
+    return Shot(label, embedding, float(quality.overall))
 
 
 def _photos(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.local_stack.admin_client import ask_all
-from processors.vision.overload import OVERLOADED_SHARE, percent
+from processors.vision.shed_ratio import OVERLOADED_SHARE, percent
 from sightline.runtime import metrics
 from sightline.runtime.service_discovery import targets
 

@@ -1,1 +1,1 @@
-"""Frames to tracks, faces and snapshots."""
+"""The vision service: frames to tracks, faces and snapshots."""

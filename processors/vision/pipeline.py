@@ -1,51 +1,49 @@
-"""One camera's frames to tracks, shots and snapshots: no clock, no input or output.
+"""Frames of several cameras to tracks, observations and snapshots: no clock, no input or output.
 
-The same frames give the same records. A camera's state lasts for one motion event and is thrown
-away at its end.
+The same frames give the same records, however they are grouped. A camera's state lasts for one
+motion event and is thrown away at its end.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Hashable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import TypeVar
 
 import numpy as np
 
-from processors.vision.cuts import is_cut, outline
-from processors.vision.heads import choose_face, head_region, search_head
+from processors.vision.camera_state import (
+    CameraState,
+    Detections,
+    EventProgress,
+    VisibleTrack,
+    end_all,
+    end_at_cut,
+    end_lost,
+    follow,
+)
+from processors.vision.face_roi import choose_face, detect_in_regions, head_region
+from processors.vision.scene_cut import is_cut, outline
 from processors.vision.settings import VisionSettings
-from processors.vision.tracking import CameraTracker, Seen
+from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
-from schemas.ids import track_id
 from sightline.models import outputs
+from sightline.models.interface import BGRImage, Face, Floats, ModelPack
 from sightline.models.observation_policy import ShotPolicy
-from sightline.models.outputs import Shot, Track, TrackName, portrait
-from sightline.models.packs import BGRImage, Face, Floats, ModelPack
-from sightline.models.quality import assess
+from sightline.models.outputs import Shot, portrait
+from sightline.models.quality import FaceQuality, assess
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.settings import EvidenceSettings
 from sightline.streaming.records import Out
 
-
-@dataclass(slots=True)
-class CameraState:
-    """What one camera's next frame needs to know, within one motion event."""
-
-    site_id: str
-    event_id: str
-    last_us: int
-    tracker: CameraTracker
-    tracks: dict[int, Track] = field(default_factory=dict)
-    """By the tracker's number."""
-    detected_us: int | None = None
-    visible: list["Visible"] = field(default_factory=list)
-    """What the last detection saw."""
-    outline: Floats | None = None
-    """Of the last picture."""
+CameraKey = TypeVar("CameraKey", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A frame and its pixels; None where they could not be decoded, or nobody looks at them."""
+    """A frame and its pixels; None where they could not be decoded, or the frame is skipped."""
 
     frame: pb.Frame
     position: pb.Position
@@ -53,19 +51,50 @@ class Picture:
     skipped: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Visible:
-    """A confirmed track in the present frame."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Decisions on a frame that need its pixels and no model."""
 
-    track: Track
-    box: Floats
-    score: float
+    progress: EventProgress
+    begins_event: bool
+    is_in_order: bool
+    """The frame is later than all before it."""
+    is_cut: bool
+    detects: bool
+    last_us: int
+    """Capture time of the latest frame up to this one."""
+
+
+@dataclass(slots=True, eq=False)
+class _ObservationAttempt:
+    """The attempt to observe the face of one track in one frame."""
+
+    visible: VisibleTrack
+    image: BGRImage
+    boxes: dict[int, Floats]
+    """The boxes of all tracks in the frame, by track number."""
     face: Face | None
-    """Known already where faces are what is followed."""
+    quality: FaceQuality | None = None
+    embedding: Floats | None = None
+    is_used: bool = False
+    """The face is good enough for an embedding."""
+    turned: bool = False
+    """The face is turned away, and is used because there is no better one."""
+
+
+@dataclass(slots=True, eq=False)
+class _Step:
+    """One frame on its way through the pipeline."""
+
+    picture: Picture
+    plan: _Plan
+    detections: Detections | None = None
+    attempts: list[_ObservationAttempt] = field(default_factory=list)
+    outs: list[Out] = field(default_factory=list)
 
 
 class VisionPipeline:
-    """The stage function: a camera's state and its next frame to records and the state after."""
+    """The stage function: the cameras' states and their next frames to records and new states."""
 
     def __init__(
         self, pack: ModelPack, settings: VisionSettings, evidence: EvidenceSettings
@@ -79,163 +108,214 @@ class VisionPipeline:
             rate = min(rate, settings.face_detections_per_second)
         self._detect_every_us = round(0.9 * US / rate)
 
-    def step(
-        self, state: CameraState | None, picture: Picture
-    ) -> tuple[list[Out], CameraState | None]:
-        """One frame's records, and the camera's state after it: None when its event is over.
+    def run(
+        self,
+        cameras: MutableMapping[CameraKey, CameraState],
+        pictures: Sequence[tuple[CameraKey, Picture]],
+    ) -> list[list[Out]]:
+        """Return the records of each frame, and bring the states of its camera up to date.
 
-        A frame that is not later than the one before changes nothing: it has no tracks. A frame
-        that comes too soon after a detection has the boxes of that one.
+        A camera whose motion event is over has no state. A frame that is not later than the one
+        before changes nothing: it has no tracks. A frame that comes too soon after a detection has
+        the boxes of that one.
+
+        Detection takes the frames of all cameras at once. From tracking on the frames of a camera
+        follow one another: round n has the n-th frame of every camera.
         """
-        frame = picture.frame
-        outs: list[Out] = []
-        if state is not None and _begins_anew(state, frame):
-            # The end was never delivered: the camera died within its event, or plays it again.
-            outs += _end_all(state, frame.captured_at_us)
-            state = None
-        if state is None:
-            tracker = CameraTracker(frame.captured_at_us, self._evidence.lost_seconds)
-            state = CameraState(
-                frame.site_id, frame.motion_event_id, frame.captured_at_us - 1, tracker
-            )
-        visible: list[Visible] = []
-        if frame.captured_at_us > state.last_us:
-            state.last_us = frame.captured_at_us
-            if picture.image is not None:
-                outs += _end_at_cut(state, picture.image)
-                if self._detection_due(state):
-                    state.visible = self._follow(state, frame, picture.image)
-                    outs += self._shots(state.visible, picture, picture.image)
-                    outs += _end_lost(state)
-                visible = state.visible
-                for seen in visible:
-                    seen.track.frames += 1
-        boxes = [(seen.track.name, seen.box, seen.score) for seen in visible]
-        outs.append(outputs.frame_tracks(frame, picture.position, boxes, skipped=picture.skipped))
-        if frame.last_in_event:
-            return [*outs, *_end_all(state, state.last_us)], None
-        return outs, state
+        steps: dict[CameraKey, list[_Step]] = {}
+        in_order = []
+        progress: dict[CameraKey, EventProgress | None] = {}
+        for key, picture in pictures:
+            if key not in progress:
+                progress[key] = cameras[key].progress if key in cameras else None
+            plan = self._plan(progress[key], picture)
+            progress[key] = None if picture.frame.last_in_event else plan.progress
+            step = _Step(picture, plan)
+            steps.setdefault(key, []).append(step)
+            in_order.append(step)
+        self._detect([step for step in in_order if step.plan.detects])
+        for frames in zip_longest(*steps.values()):
+            current = [
+                (key, step) for key, step in zip(steps, frames, strict=True) if step is not None
+            ]
+            self._round(cameras, current)
+        return [step.outs for step in in_order]
 
-    def _detection_due(self, state: CameraState) -> bool:
-        before = state.detected_us
-        if before is not None and state.last_us - before < self._detect_every_us:
+    def _plan(self, progress: EventProgress | None, picture: Picture) -> _Plan:
+        """Decide what is done with a frame, and bring the progress of its camera up to date."""
+        frame, image = picture.frame, picture.image
+        begins_event = progress is None or _begins_anew(progress, frame)
+        if progress is None or begins_event:
+            progress = EventProgress(frame.motion_event_id, frame.captured_at_us - 1)
+        is_in_order = frame.captured_at_us > progress.last_us
+        cut = detects = False
+        if is_in_order:
+            progress.last_us = frame.captured_at_us
+            if image is not None:
+                before, progress.outline = progress.outline, outline(image)
+                cut = before is not None and is_cut(before, progress.outline)
+                detects = self._is_detection_due(progress, cut)
+        return _Plan(progress, begins_event, is_in_order, cut, detects, progress.last_us)
+
+    def _is_detection_due(self, progress: EventProgress, is_cut: bool) -> bool:
+        before = None if is_cut else progress.detected_us
+        if before is not None and progress.last_us - before < self._detect_every_us:
             return False
-        state.detected_us = state.last_us
+        progress.detected_us = progress.last_us
         return True
 
-    def _follow(self, state: CameraState, frame: pb.Frame, image: BGRImage) -> list[Visible]:
-        """Detect, match with the tracks and keep count of them."""
-        faces: list[Face] | None = None
-        with metrics.STAGE_SECONDS.labels("detect").time():
+    def _detect(self, steps: Sequence[_Step]) -> None:
+        images = [step.picture.image for step in steps if step.picture.image is not None]
+        with _stage_time("detect", len(images)):
             if self._pack.persons is not None:
-                boxes, scores = self._pack.persons.detect(image)
+                detections = [Detections(*people) for people in self._pack.persons.detect(images)]
             else:
-                faces = self._pack.faces.detect(image)
-                boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
-                scores = np.array([face.score for face in faces], np.float32)
-        with metrics.STAGE_SECONDS.labels("track").time():
-            seen = state.tracker.update(boxes, scores, frame.captured_at_us)
-        _begin_new(state, seen, frame)
-        visible = []
-        for one in seen:
-            track = state.tracks[one.number]
-            track.seen_us = frame.captured_at_us
-            at = one.detection
-            face = faces[at] if faces is not None else None
-            visible.append(Visible(track, boxes[at], float(scores[at]), face))
-        return visible
+                detections = [_as_detections(faces) for faces in self._pack.faces.detect(images)]
+        for step, result in zip(steps, detections, strict=True):
+            step.detections = result
 
-    def _shots(self, visible: list[Visible], picture: Picture, image: BGRImage) -> Iterator[Out]:
-        at_us = picture.frame.captured_at_us
-        boxes = {seen.track.name.number: seen.box for seen in visible}
-        for seen in visible:
-            shots = seen.track.shots
+    def _round(
+        self,
+        cameras: MutableMapping[CameraKey, CameraState],
+        steps: Sequence[tuple[CameraKey, _Step]],
+    ) -> None:
+        """Track, find faces, embed and make the records of one frame of each camera."""
+        for key, step in steps:
+            cameras[key] = self._track(cameras.get(key), step)
+        attempts = [attempt for _, step in steps for attempt in step.attempts]
+        self._find_faces(attempts)
+        for attempt in attempts:
+            self._assess(attempt)
+        self._embed([attempt for attempt in attempts if attempt.is_used])
+        for key, step in steps:
+            self._finish(cameras[key], step)
+            if step.picture.frame.last_in_event:
+                del cameras[key]
+
+    def _track(self, state: CameraState | None, step: _Step) -> CameraState:
+        """Match the detections with the tracks, and list the observations that are due."""
+        plan, frame = step.plan, step.picture.frame
+        if state is None or plan.begins_event:
+            if state is not None:
+                # The end was never delivered: the camera died within its event, or plays it again.
+                step.outs += end_all(state, frame.captured_at_us)
+            tracker = CameraTracker(frame.captured_at_us, self._evidence.lost_seconds)
+            state = CameraState(frame.site_id, plan.progress, tracker)
+        if plan.is_cut:
+            step.outs += end_at_cut(state, plan.last_us)
+        if step.detections is not None and step.picture.image is not None:
+            state.visible = follow(state, frame, step.detections)
+            step.attempts = list(self._due(state.visible, frame.captured_at_us, step.picture.image))
+        return state
+
+    def _due(
+        self, visible: list[VisibleTrack], at_us: int, image: BGRImage
+    ) -> Iterator[_ObservationAttempt]:
+        """Yield an attempt for each track that an observation is due of."""
+        boxes = {shown.track.name.number: shown.box for shown in visible}
+        for shown in visible:
+            shots = shown.track.shots
             if self._policy.settled(shots, at_us):
                 metrics.FACE_SEARCHES_SAVED.inc()
                 metrics.EMBEDDINGS_SAVED.inc()
             elif not self._policy.due(shots, at_us):
                 if shots.total and not shots.misses:
                     metrics.EMBEDDINGS_SAVED.inc()
-                if seen.face is not None:
+                if shown.face is not None:
                     metrics.FACES.labels("spaced").inc()
             else:
-                yield from self._look(seen, boxes, picture, image)
+                metrics.FACE_SEARCHES.inc()
+                yield _ObservationAttempt(shown, image, boxes, shown.face)
 
-    def _look(
-        self, seen: Visible, boxes: dict[int, Floats], picture: Picture, image: BGRImage
-    ) -> Iterator[Out]:
-        """Look at a track's face; a good shot is worth records, and a turned one where none is."""
-        at_us = picture.frame.captured_at_us
-        name, shots = seen.track.name, seen.track.shots
-        metrics.FACE_SEARCHES.inc()
-        face = seen.face or self._search(seen, boxes, image)
-        if face is None:
-            self._policy.missed(shots, at_us)
+    def _find_faces(self, attempts: Sequence[_ObservationAttempt]) -> None:
+        """Detect faces in the heads of the tracks, unless faces are what is followed."""
+        without = [attempt for attempt in attempts if attempt.face is None]
+        regions = [(attempt.image, head_region(attempt.visible.box)) for attempt in without]
+        with _stage_time("faces", len(regions)):
+            results = detect_in_regions(self._pack.faces, regions)
+        for attempt, faces in zip(without, results, strict=True):
+            attempt.face = choose_face(faces, attempt.visible.track.name.number, attempt.boxes)
+
+    def _assess(self, attempt: _ObservationAttempt) -> None:
+        """Decide by the quality of a face; a turned one is used where there is none better."""
+        if attempt.face is None:
             return
-        quality = assess(image, face)
+        quality = attempt.quality = assess(attempt.image, attempt.face)
         refusal = quality.refusal(self._evidence.min_face_px, self._evidence.min_quality)
-        turned = refusal == "turned" and self._policy.turned_wanted(shots)
-        metrics.FACES.labels("embedded" if turned else refusal or "embedded").inc()
-        if refusal is not None and not turned:
-            self._policy.missed(shots, at_us, refused=True)
+        attempt.turned = refusal == "turned" and self._policy.is_turned_useful(
+            attempt.visible.track.shots
+        )
+        attempt.is_used = refusal is None or attempt.turned
+        metrics.FACES.labels("embedded" if attempt.is_used else refusal).inc()
+
+    def _embed(self, attempts: Sequence[_ObservationAttempt]) -> None:
+        faces = [(attempt.image, attempt.face) for attempt in attempts if attempt.face is not None]
+        metrics.EMBEDDINGS.inc(len(faces))
+        if not faces:
             return
-        metrics.EMBEDDINGS.inc()
-        with metrics.STAGE_SECONDS.labels("embed").time():
-            vector = self._pack.embedder.embed(image, face)
-        shot = Shot(face, quality, seen.box, shots.epoch, self._pack.id, vector)
+        with _stage_time("embed", len(faces)):
+            embeddings = self._pack.embedder.embed(faces)
+        for attempt, embedding in zip(attempts, embeddings, strict=True):
+            attempt.embedding = embedding
+
+    def _finish(self, state: CameraState, step: _Step) -> None:
+        """Make the records of a frame."""
+        plan, picture, outs = step.plan, step.picture, step.outs
+        for attempt in step.attempts:
+            outs += self._observed(attempt, picture)
+        if plan.detects:
+            outs += end_lost(state, plan.last_us)
+        visible = state.visible if plan.is_in_order and picture.image is not None else []
+        for shown in visible:
+            shown.track.frames += 1
+        boxes = [(shown.track.name, shown.box, shown.score) for shown in visible]
+        outs.append(
+            outputs.frame_tracks(picture.frame, picture.position, boxes, skipped=picture.skipped)
+        )
+        if picture.frame.last_in_event:
+            outs += end_all(state, plan.last_us)
+
+    def _observed(self, attempt: _ObservationAttempt, picture: Picture) -> Iterator[Out]:
+        """Make the records of a face: an observation, and a snapshot where it is a better one."""
+        at_us = picture.frame.captured_at_us
+        name, shots = attempt.visible.track.name, attempt.visible.track.shots
+        if attempt.face is None or attempt.quality is None or attempt.embedding is None:
+            self._policy.record_miss(shots, at_us, refused=attempt.face is not None)
+            return
+        shot = Shot(
+            attempt.face,
+            attempt.quality,
+            attempt.visible.box,
+            shots.epoch,
+            self._pack.id,
+            attempt.embedding,
+        )
         yield outputs.observation(name, picture.frame, picture.position, shot)
-        if self._policy.taken(shots, at_us, quality.overall, turned=turned):
+        if self._policy.taken(shots, at_us, attempt.quality.overall, turned=attempt.turned):
             best = outputs.snapshot(
-                name, picture.frame, picture.position, shot, portrait(image, face)
+                name, picture.frame, picture.position, shot, portrait(attempt.image, attempt.face)
             )
             if best is not None:
                 yield best
 
-    def _search(self, seen: Visible, boxes: dict[int, Floats], image: BGRImage) -> Face | None:
-        with metrics.STAGE_SECONDS.labels("faces").time():
-            found = search_head(self._pack.faces, image, head_region(seen.box))
-        return choose_face(found, seen.track.name.number, boxes)
+
+@contextmanager
+def _stage_time(stage: str, items: int) -> Iterator[None]:
+    """Observe the time of a stage once for each of its items, as an equal part of the whole."""
+    began = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - began
+    for _ in range(items):
+        metrics.STAGE_SECONDS.labels(stage).observe(seconds / items)
 
 
-def _begins_anew(state: CameraState, frame: pb.Frame) -> bool:
-    """Whether a frame belongs to another pass over an event than the state does."""
-    if frame.motion_event_id != state.event_id:
+def _as_detections(faces: list[Face]) -> Detections:
+    boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+    return Detections(boxes, np.array([face.score for face in faces], np.float32), faces)
+
+
+def _begins_anew(progress: EventProgress, frame: pb.Frame) -> bool:
+    """Return True for a frame of another pass over an event than the progress is of."""
+    if frame.motion_event_id != progress.event_id:
         return True
-    return frame.first_in_event and frame.captured_at_us <= state.last_us
-
-
-def _begin_new(state: CameraState, seen: list[Seen], frame: pb.Frame) -> None:
-    new = [one.number for one in seen if one.number not in state.tracks]
-    for ordinal, number in enumerate(new):
-        name = TrackName(
-            track_id=track_id(frame.camera_id, frame.captured_at_us, ordinal),
-            number=number + 1,
-            camera_id=frame.camera_id,
-            site_id=state.site_id,
-            motion_event_id=frame.motion_event_id,
-            started_us=frame.captured_at_us,
-        )
-        state.tracks[number] = Track(name, frame.captured_at_us)
-
-
-def _end_at_cut(state: CameraState, image: BGRImage) -> list[Out]:
-    """Where the picture is of another place, nobody is who stood there before."""
-    before, state.outline = state.outline, outline(image)
-    if before is None or not is_cut(before, state.outline):
-        return []
-    ended = _end_all(state, state.last_us)
-    state.tracks.clear()
-    state.visible = []
-    state.tracker.begin_anew()
-    state.detected_us = None
-    return ended
-
-
-def _end_lost(state: CameraState) -> list[Out]:
-    alive = state.tracker.alive()
-    lost = [number for number in state.tracks if number not in alive]
-    return [outputs.track_ended(state.tracks.pop(number), state.last_us) for number in lost]
-
-
-def _end_all(state: CameraState, at_us: int) -> list[Out]:
-    return [outputs.track_ended(track, at_us) for track in state.tracks.values()]
+    return frame.first_in_event and frame.captured_at_us <= progress.last_us

@@ -1,14 +1,15 @@
-"""The Kafka side of the pipeline: records in and out, and one state for each camera."""
+"""The Kafka side of the pipeline: records in, records out, and a state for each camera."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from processors.vision.frames import decode_picture
-from processors.vision.overload import Overload
-from processors.vision.pace import KeepUp, Pace
-from processors.vision.pipeline import CameraState, Picture, VisionPipeline
+from processors.vision.camera_state import CameraState
+from processors.vision.frame_decoder import decode_picture
+from processors.vision.load_shedding import LoadShedding, SheddingState
+from processors.vision.pipeline import Picture, VisionPipeline
 from processors.vision.settings import VisionSettings
+from processors.vision.shed_ratio import ShedRatio
 from processors.vision.state import UnusableStateError, read_state, restore_state, save_state
 from schemas import sightline_pb2 as pb
 from schemas.naming import of_run
@@ -23,16 +24,24 @@ from sightline.streaming.records import Out, Partition, Record
 
 log = logging.getLogger(__name__)
 
-_WRITTEN = (TRACKS, FACES, SNAPSHOTS)
+_OUTPUT_TOPICS = (TRACKS, FACES, SNAPSHOTS)
 
 _CameraKey = tuple[str, int, str]
-"""Topic, partition, camera: state goes with its partition to another worker."""
+"""Topic, partition, camera: a state moves with its partition to another worker."""
+
+
+@dataclass(slots=True)
+class _Result:
+    """The outputs of one record, and the error that comes after them."""
+
+    outs: list[Out] = field(default_factory=list)
+    error: InvalidRecord | None = None
 
 
 class VisionProcessor:
     """Frames to tracks, faces and snapshots.
 
-    `belongs` says which records are to be processed at all.
+    `is_included` returns False for records that are not to be processed at all.
     """
 
     def __init__(
@@ -40,55 +49,84 @@ class VisionProcessor:
         pack: ModelPack,
         settings: Settings,
         *,
-        belongs: Callable[[Record], bool] = lambda _: True,
+        is_included: Callable[[Record], bool] = lambda _: True,
         clock: Clock | None = None,
     ) -> None:
         self._pipeline = VisionPipeline(pack, VisionSettings.of(settings), settings.evidence)
         self._settings = settings
-        self._belongs = belongs
+        self._is_included = is_included
         self._clock = clock or SystemClock()
-        self._keep_up = KeepUp(VisionSettings.of(settings))
-        self._paces: dict[_CameraKey, Pace] = {}
-        self._overloads: dict[_CameraKey, Overload] = {}
+        self._load_shedding = LoadShedding(VisionSettings.of(settings))
+        self._shedding: dict[_CameraKey, SheddingState] = {}
+        self._shed_ratios: dict[_CameraKey, ShedRatio] = {}
         self._states: dict[_CameraKey, CameraState] = {}
         self._saved: dict[_CameraKey, tuple[int, bytes]] = {}
-        """By somebody before, for the frame at an offset; not looked at yet."""
+        """States of another worker, not read yet, with the offset that the frames go on at."""
+        self._prepared: dict[tuple[str, int, int], _Result] = {}
+        """Results by topic, partition and offset, until the record is processed."""
         self._touched: dict[_CameraKey, tuple[int, int]] = {}
-        """Cameras whose state has changed: offset behind the last frame, and its milliseconds."""
-        self._names = {one.name: of_run(one, settings.run).name for one in _WRITTEN}
+        """Cameras with new frames: the offset after the last of them, and its time in ms."""
+        self._names = {topic.name: of_run(topic, settings.run).name for topic in _OUTPUT_TOPICS}
         self._state_topic = of_run(vision_state(settings.fleet), settings.run).name
         self._processed = metrics.FRAMES_PROCESSED.labels(settings.fleet)
         self._live = metrics.TRACKS_LIVE.labels(settings.fleet)
 
     def process(self, record: Record) -> Iterator[Out]:
-        """A frame's records.
+        """Yield a frame's records, from `prepare` where the frame was among its records.
 
-        Raises InvalidRecord for one that is no frame. For a frame whose picture is bad it does so
-        after the frame's record in `tracks`: who counts an event's frames misses none.
+        Raises:
+            InvalidRecord: The record is no frame. For a frame whose picture is bad this comes after
+                the frame's record in `tracks`: a count of an event's frames misses none.
         """
-        if not self._belongs(record):
-            return
+        place = (record.topic, record.partition, record.offset)
+        if place not in self._prepared:
+            self.prepare([record])
+        result = self._prepared.pop(place)
+        for out in result.outs:
+            yield replace(out, topic=self._names[out.topic])
+        if result.error is not None:
+            raise result.error
+
+    def prepare(self, records: Sequence[Record]) -> None:
+        """Run the models over the frames of several cameras at once.
+
+        The records are to be processed one by one next, in this order. Their outputs are the same
+        as without this.
+        """
+        pictures: list[tuple[_CameraKey, Picture]] = []
+        frames: list[_Result] = []
+        for record in records:
+            result = _Result()
+            self._prepared[record.topic, record.partition, record.offset] = result
+            try:
+                step = self._read(record, result)
+            except InvalidRecord as error:
+                result.error = error
+                continue
+            if step is not None:
+                pictures.append(step)
+                frames.append(result)
+        for result, outs in zip(frames, self._pipeline.run(self._states, pictures), strict=True):
+            result.outs += outs
+        self._processed.inc(len(frames))
+        self._show_tracks()
+
+    def _read(self, record: Record, result: "_Result") -> tuple[_CameraKey, Picture] | None:
+        """Return a record's picture for the pipeline; None where it has nothing to do."""
+        if not self._is_included(record):
+            return None
         frame = record.decode(pb.Frame)
         if record.retry_for is not None:
-            yield self._tried_again(record, frame)
-            return
+            result.outs.append(self._retried(record, frame))
+            return None
         key = (record.topic, record.partition, frame.camera_id)
-        picture, bad = self._picture(key, record, frame)
-        outs, state = self._pipeline.step(self._state_before(key), picture)
-        if state is None:
-            self._states.pop(key, None)
-        else:
-            self._states[key] = state
+        picture, result.error = self._picture(key, record, frame)
+        self._take_over(key)
         self._touched[key] = (record.offset + 1, frame.captured_at_us // 1000)
-        self._processed.inc()
-        self._show_tracks()
-        for out in outs:
-            yield replace(out, topic=self._names[out.topic])
-        if bad is not None:
-            raise bad
+        return key, picture
 
     def state(self) -> Iterator[Out]:
-        """The state of each camera with a new frame; a tombstone where its event is over."""
+        """Yield the state of each camera with a new frame; a tombstone where its event is over."""
         touched, self._touched = self._touched, {}
         for key, (next_offset, at_ms) in touched.items():
             _, partition, camera_id = key
@@ -107,32 +145,34 @@ class VisionProcessor:
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop the state of the cameras on partitions that another worker has now."""
-        gone = set(partitions)
-        for key in [key for key in self._paces if key[:2] in gone]:
-            del self._paces[key]
+        lost = set(partitions)
+        for key in [key for key in self._shedding if key[:2] in lost]:
+            del self._shedding[key]
             metrics.FRAME_AGE_SECONDS.remove(key[2])
             metrics.VISION_BEHIND.remove(key[2])
-            self._overloads.pop(key).close()
-        self._states = {key: state for key, state in self._states.items() if key[:2] not in gone}
-        self._saved = {key: state for key, state in self._saved.items() if key[:2] not in gone}
-        self._touched = {key: at for key, at in self._touched.items() if key[:2] not in gone}
+            self._shed_ratios.pop(key).close()
+        self._states = {key: state for key, state in self._states.items() if key[:2] not in lost}
+        self._saved = {key: state for key, state in self._saved.items() if key[:2] not in lost}
+        self._touched = {key: at for key, at in self._touched.items() if key[:2] not in lost}
+        self._prepared = {at: result for at, result in self._prepared.items() if at[:2] not in lost}
         self._show_tracks()
 
     def _show_tracks(self) -> None:
         self._live.set(sum(len(camera.tracks) for camera in self._states.values()))
 
-    def _state_before(self, key: _CameraKey) -> CameraState | None:
+    def _take_over(self, key: _CameraKey) -> None:
+        """Restore the state that another worker has saved of a camera, if there is any."""
         saved = self._saved.pop(key, None)
         if saved is None:
-            return self._states.get(key)
+            return
         next_offset, value = saved
+        self._states.pop(key, None)
         try:
             message = read_state(value, next_offset)
-            return restore_state(message, self._settings.evidence.lost_seconds)
+            self._states[key] = restore_state(message, self._settings.evidence.lost_seconds)
         except UnusableStateError as error:
             metrics.DEAD_LETTERS.labels("vision", "unusable_state").inc()
             log.warning("vision: camera %s begins anew: %s", key[2], error)
-            return None
 
     def _picture(
         self, key: _CameraKey, record: Record, frame: pb.Frame
@@ -143,23 +183,22 @@ class VisionProcessor:
         return Picture(frame, record.position, image), bad
 
     def _skips(self, key: _CameraKey, frame: pb.Frame) -> bool:
-        if key not in self._paces:
-            self._paces[key] = Pace()
-            self._overloads[key] = Overload(frame.camera_id, self._clock)
-        pace = self._paces[key]
-        skips = self._keep_up.skips(pace, frame, self._clock.now_us())
-        metrics.FRAME_AGE_SECONDS.labels(frame.camera_id).set(pace.age_seconds)
-        metrics.VISION_BEHIND.labels(frame.camera_id).set(pace.is_behind)
-        self._overloads[key].count(skipped=skips)
+        if key not in self._shedding:
+            self._shedding[key] = SheddingState()
+            self._shed_ratios[key] = ShedRatio(frame.camera_id, self._clock)
+        shedding = self._shedding[key]
+        skips = self._load_shedding.skips(shedding, frame, self._clock.now_us())
+        metrics.FRAME_AGE_SECONDS.labels(frame.camera_id).set(shedding.age_seconds)
+        metrics.VISION_BEHIND.labels(frame.camera_id).set(shedding.is_shedding)
+        self._shed_ratios[key].count(skipped=skips)
         if skips:
             metrics.FRAMES_SKIPPED.labels(frame.camera_id, "behind").inc()
         return skips
 
-    def _tried_again(self, record: Record, frame: pb.Frame) -> Out:
-        """A dead letter's frame, whose moment is over: what its camera's tracks are stays."""
+    def _retried(self, record: Record, frame: pb.Frame) -> Out:
+        """Make the record of a dead letter's frame: too late for the tracks of its camera."""
         decode_picture(frame)
-        out = outputs.frame_tracks(frame, record.position, [], again=True)
-        return replace(out, topic=self._names[out.topic])
+        return outputs.frame_tracks(frame, record.position, [], again=True)
 
     def _decode(self, frame: pb.Frame) -> tuple[BGRImage | None, InvalidRecord | None]:
         try:

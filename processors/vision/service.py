@@ -1,5 +1,23 @@
-"""The vision service: frames of a fleet → detect, follow, pick shots, embed → tracks, faces,
-snapshots. Outputs, state and the input's offsets are one transaction."""
+"""The vision service: frames of a fleet to tracks, faces and snapshots.
+
+A frame on its way, by module:
+
+    frames.<fleet>    records of several cameras, as many as have come already (TransformLoop)
+    run_filter        only of a replay: the frames of its motion events
+    load_shedding     frames of a live camera are skipped when they are too old
+    frame_decoder     JPEG to pixels; a damaged picture is a dead letter
+    scene_cut         a cut ends the tracks of its camera
+    person detector   all frames at once                              (models.detector)
+    tracking          ByteTrack, the frames of a camera in order
+    face_roi          the faces of tracks that need an observation    (models.observation_policy)
+    quality           the face is refused, or worth an embedding      (models.quality)
+    face embedder     all faces at once                               (models.face_models)
+    outputs           tracks, faces, snapshots                        (models.outputs)
+    state             vision-state.<fleet>, for the worker that takes the camera over
+
+`processor` has the Kafka side of it, `pipeline` the rest. Outputs, state and the offsets of the
+frames are one transaction.
+"""
 
 import logging
 
@@ -19,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Work until told to stop; as many processes as wanted share a fleet's cameras."""
+    """Work until told to stop; any number of processes share a fleet's cameras."""
     stop = start_service("vision", settings)
     cv2.setNumThreads(1)  # workers are processes, one for each core
     group = naming.vision_group(settings.fleet, settings.run)
@@ -28,15 +46,18 @@ def run(settings: Settings) -> None:
     apply_topics(settings, [state])
     pack = load_pack(settings)
     log.info("vision: model pack %s on %s", pack.id, settings.provider)
+    processor = _processor(pack, settings)
     loop = TransformLoop(
         "vision",
-        _processor(pack, settings),
+        processor,
         [topics.frames(settings.fleet).name],
         member_config(settings, worker, group),
         producer_config(settings, worker, transactional_id=worker),
         batch_records=VisionSettings.of(settings).batch_frames,
         batch_seconds=VisionSettings.of(settings).batch_seconds,
         state_topic=state.name,
+        prepare=processor.prepare,
+        prepare_records=pack.max_batch,
         run=settings.run,
     )
     loop.run(stop)
@@ -45,6 +66,6 @@ def run(settings: Settings) -> None:
 def _processor(pack: ModelPack, settings: Settings) -> VisionProcessor:
     if settings.run == topics.LIVE:
         return VisionProcessor(pack, settings)
-    from processors.vision.window import Window  # noqa: PLC0415 - nobody else needs the database
+    from processors.vision.run_filter import RunFilter  # noqa: PLC0415 - only a replay has a database
 
-    return VisionProcessor(pack, settings, belongs=Window.of_run(settings).holds)
+    return VisionProcessor(pack, settings, is_included=RunFilter.of_run(settings).includes)

@@ -1,14 +1,14 @@
 """A camera's state as a record of `vision-state`, and back: to the bit.
 
-Whoever takes a camera over in the middle of a motion event goes on as the worker before would
+A worker that takes a camera over in the middle of a motion event goes on as its predecessor would
 have.
 """
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from processors.vision.cuts import OUTLINE_SHAPE
-from processors.vision.pipeline import CameraState, Visible
+from processors.vision.camera_state import CameraState, EventProgress, VisibleTrack
+from processors.vision.scene_cut import OUTLINE_SHAPE
 from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
 from sightline.models.interface import Floats
@@ -16,36 +16,43 @@ from sightline.models.observation_policy import ShotState
 from sightline.models.outputs import Track, TrackName
 
 _VERSION = 1
-"""Grows with every change of what the fields mean: another version's state is not read."""
+"""Version of the fields' meanings: the state of another version is not read."""
 
 
 class UnusableStateError(ValueError):
-    """No state, another version's, or of another moment."""
+    """A record that holds no state, or the state of another version or of a later offset."""
 
 
 def save_state(camera_id: str, next_offset: int, state: CameraState) -> bytes:
-    """The value of a state's record; `next_offset` is behind the last frame that is in it."""
+    """Return the value of a state's record.
+
+    `next_offset` is the offset after the last frame that the state has taken in.
+    """
+    progress = state.progress
     message = pb.VisionState(
         version=_VERSION,
         camera_id=camera_id,
         site_id=state.site_id,
         next_offset=next_offset,
-        event_id=state.event_id,
-        last_us=state.last_us,
-        detected_us=state.detected_us,
-        outline=b"" if state.outline is None else state.outline.astype(np.uint8).tobytes(),
+        event_id=progress.event_id,
+        last_us=progress.last_us,
+        detected_us=progress.detected_us,
+        outline=b"" if progress.outline is None else progress.outline.astype(np.uint8).tobytes(),
         tracks=[_saved(number, track) for number, track in state.tracks.items()],
-        visible=[_shown(seen) for seen in state.visible],
+        visible=[_visible_message(visible) for visible in state.visible],
     )
     state.tracker.save(message)
     return message.SerializeToString()
 
 
 def read_state(value: bytes, next_offset: int) -> pb.VisionState:
-    """The message in a state's record, for frames that go on at an offset.
+    """Return the message in a state's record, for frames that go on at an offset.
 
-    Raises UnusableStateError. State of an earlier offset is right: since then its partition has
-    had frames of other cameras only.
+    State of an earlier offset is right: since then its partition has had frames of other cameras
+    only.
+
+    Raises:
+        UnusableStateError: The state cannot be used for these frames.
     """
     try:
         message = pb.VisionState.FromString(value)
@@ -54,7 +61,7 @@ def read_state(value: bytes, next_offset: int) -> pb.VisionState:
     if message.version != _VERSION:
         raise UnusableStateError(f"state of version {message.version}")
     if message.next_offset > next_offset:
-        # Somebody has moved the group back, or Kafka has forgotten it: these frames come again.
+        # The group was moved back, or Kafka has forgotten its offsets: these frames come twice.
         raise UnusableStateError(
             f"its state is of offset {message.next_offset}, its frames go on at {next_offset}"
         )
@@ -62,18 +69,24 @@ def read_state(value: bytes, next_offset: int) -> pb.VisionState:
 
 
 def restore_state(message: pb.VisionState, lost_seconds: float) -> CameraState:
-    """The state that was saved. Raises UnusableStateError."""
+    """Make a camera's state from its message.
+
+    Raises:
+        UnusableStateError: The message is damaged.
+    """
     try:
-        tracks = {one.number: _restored(message, one) for one in message.tracks}
+        tracks = {track.number: _restored(message, track) for track in message.tracks}
         return CameraState(
             site_id=message.site_id,
-            event_id=message.event_id,
-            last_us=message.last_us,
+            progress=EventProgress(
+                event_id=message.event_id,
+                last_us=message.last_us,
+                detected_us=message.detected_us if message.HasField("detected_us") else None,
+                outline=_outline(message.outline),
+            ),
             tracker=CameraTracker.restored(message, lost_seconds),
             tracks=tracks,
-            detected_us=message.detected_us if message.HasField("detected_us") else None,
-            visible=[_seen(tracks, one) for one in message.visible],
-            outline=_outline(message.outline),
+            visible=[_visible_from(tracks, track) for track in message.visible],
         )
     except (KeyError, ValueError) as error:
         raise UnusableStateError(f"damaged state: {error}") from error
@@ -120,17 +133,19 @@ def _restored(state: pb.VisionState, saved: pb.FollowedTrack) -> Track:
     return Track(name, saved.seen_us, saved.frames, shots)
 
 
-def _shown(seen: Visible) -> pb.VisibleTrack:
-    x1, y1, x2, y2 = (float(side) for side in seen.box)
+def _visible_message(visible: VisibleTrack) -> pb.VisibleTrack:
+    x1, y1, x2, y2 = (float(side) for side in visible.box)
     return pb.VisibleTrack(
-        number=seen.track.name.number - 1, box=pb.Box(x1=x1, y1=y1, x2=x2, y2=y2), score=seen.score
+        number=visible.track.name.number - 1,
+        box=pb.Box(x1=x1, y1=y1, x2=x2, y2=y2),
+        score=visible.score,
     )
 
 
-def _seen(tracks: dict[int, Track], shown: pb.VisibleTrack) -> Visible:
-    box = np.array([shown.box.x1, shown.box.y1, shown.box.x2, shown.box.y2], np.float32)
-    # A face is looked at in the frame that it was found in, never later.
-    return Visible(tracks[shown.number], box, shown.score, face=None)
+def _visible_from(tracks: dict[int, Track], message: pb.VisibleTrack) -> VisibleTrack:
+    box = np.array([message.box.x1, message.box.y1, message.box.x2, message.box.y2], np.float32)
+    # A face is used in the frame that it was detected in, never later.
+    return VisibleTrack(tracks[message.number], box, message.score, face=None)
 
 
 def _outline(data: bytes) -> Floats | None:

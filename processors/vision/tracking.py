@@ -1,4 +1,9 @@
-"""ByteTrack for one camera, by capture time."""
+"""ByteTrack for one camera, by capture time.
+
+The state of the package's tracker is saved and restored through its private attributes, which it
+has no other access to: its version is pinned by the lock, and a test restores a tracker after every
+frame and compares to the bit.
+"""
 
 from dataclasses import dataclass
 
@@ -13,103 +18,110 @@ from sightline.models.interface import Floats
 from sightline.runtime.clock import US
 
 _NOMINAL_RATE = 25.0
-"""Frames per second that the motion model thinks in; the real times are given to it."""
+"""Frames per second of the motion model; it is given the real capture times."""
 
-_STRONG = 0.4
-"""Boxes from this score are matched first, weaker ones only to a track that has no other."""
+_HIGH_CONF_DET_THRESHOLD = 0.4
+"""Boxes from this score are matched first, others only to tracks that have found no box."""
 
-_BEGIN = 0.5
-"""A track begins with a box of at least this score."""
+_TRACK_ACTIVATION_THRESHOLD = 0.5
+"""Least score of the box that a track begins with."""
 
-_SAME_PLACE = 0.2
-"""A box overlaps with where its track should be by this much; with less, a cut in the film gives
+_MINIMUM_IOU_THRESHOLD = 0.2
+"""Least overlap of a box with the predicted box of its track; with less, a cut in the film gives
 one person's track to another."""
 
-_CONSECUTIVE = 2
-"""Frames in a row until a track counts."""
+_MINIMUM_CONSECUTIVE_FRAMES = 2
+"""Frames in a row with a box before a track is confirmed."""
 
-_MOST_BOXES = 200
-"""Of one frame, the best; a detector that sees ghosts everywhere costs only so much."""
+_TRACKER_FRAMES_PER_SECOND = 30
+"""Unit of `lost_track_buffer` in the tracker, whatever its `frame_rate`."""
 
-_MOST_TRACKS = 400
-"""Those seen last: what a camera's state can grow to."""
+_MAX_BOXES = 200
+"""Boxes of one frame, best first: bounds the cost of a detector with false alarms everywhere."""
+
+_MAX_TRACKS = 400
+"""Tracks of a camera, those seen last: bounds its state."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A confirmed track in the present frame."""
+class TrackMatch:
+    """A confirmed track and its box in the present frame."""
 
     number: int
     """The tracker's own number: counts up from 0, unique until the tracker is thrown away."""
     detection: int
-    """Index of its box among those given."""
+    """Index of the track's box among the boxes of the frame."""
 
 
 class CameraTracker:
-    """Follows the boxes of one camera. Times have to grow."""
+    """Follows the boxes of one camera; capture times have to grow."""
 
     def __init__(self, origin_us: int, lost_seconds: float) -> None:
-        # Seconds from here: a float of seconds since 1970 has no room for microseconds.
+        # Times count from here: a float of seconds since 1970 has no room for microseconds.
         self._origin_us = origin_us
         self._tracker = ByteTrackTracker(
-            lost_track_buffer=max(
-                1, round(lost_seconds * 30)
-            ),  # it counts in frames of 30 a second
+            lost_track_buffer=max(1, round(lost_seconds * _TRACKER_FRAMES_PER_SECOND)),
             frame_rate=_NOMINAL_RATE,
-            track_activation_threshold=_BEGIN,
-            high_conf_det_threshold=_STRONG,
-            minimum_consecutive_frames=_CONSECUTIVE,
-            minimum_iou_threshold=_SAME_PLACE,
+            track_activation_threshold=_TRACK_ACTIVATION_THRESHOLD,
+            high_conf_det_threshold=_HIGH_CONF_DET_THRESHOLD,
+            minimum_consecutive_frames=_MINIMUM_CONSECUTIVE_FRAMES,
+            minimum_iou_threshold=_MINIMUM_IOU_THRESHOLD,
         )
 
-    def update(self, boxes: Floats, scores: Floats, at_us: int) -> list[Seen]:
-        """Match boxes (n, 4) with scores (n,) of a frame; its confirmed tracks by number."""
-        best = np.sort(np.argsort(-scores, kind="stable")[:_MOST_BOXES])
+    def update(self, boxes: Floats, scores: Floats, at_us: int) -> list[TrackMatch]:
+        """Match boxes (n, 4) with scores (n,) of a frame; return its confirmed tracks by number."""
+        best = np.sort(np.argsort(-scores, kind="stable")[:_MAX_BOXES])
         detections = sv.Detections(xyxy=boxes[best], confidence=scores[best], data={"index": best})
         tracked = self._tracker.update(detections, timestamp=(at_us - self._origin_us) / US)
-        self._keep_the_latest()
+        self._drop_oldest_tracks()
         if tracked.tracker_id is None or not len(tracked):
             return []
         pairs = zip(tracked.tracker_id, tracked.data["index"], strict=True)
-        return [Seen(int(number), int(at)) for number, at in sorted(pairs) if number >= 0]
+        return [
+            TrackMatch(int(number), int(index)) for number, index in sorted(pairs) if number >= 0
+        ]
 
     def begin_anew(self) -> None:
-        """Forget all tracks: the camera shows another place. Numbers go on."""
+        """Forget all tracks after a scene cut; numbers go on."""
         self._tracker.tracks.clear()
 
     def alive(self) -> set[int]:
-        """Numbers of the tracks that are seen or may come back."""
+        """Return the numbers of the tracks that are seen or may be seen again."""
         return {track.tracker_id for track in self._tracker.tracks}
 
     def save(self, into: pb.VisionState) -> None:
-        """Write what `restored` needs: it then goes on to the bit as this one would."""
+        """Write the state from which `restored` makes a tracker that goes on to the bit."""
         into.origin_us = self._origin_us
         into.next_number = self._tracker._next_track_id
         if self._tracker._last_timestamp is not None:
             into.tracker_seconds = self._tracker._last_timestamp
-        into.tracklets.extend(_saved(track) for track in self._tracker.tracks)
+        into.tracklets.extend(_to_message(track) for track in self._tracker.tracks)
 
     @classmethod
     def restored(cls, state: pb.VisionState, lost_seconds: float) -> "CameraTracker":
-        """A tracker as it was saved. Raises ValueError for what is none."""
+        """Make a tracker from its saved state.
+
+        Raises:
+            ValueError: The state is damaged.
+        """
         camera = cls(state.origin_us, lost_seconds)
         tracker = camera._tracker
         tracker._next_track_id = state.next_number
         if state.HasField("tracker_seconds"):
             tracker._last_timestamp = state.tracker_seconds
-        tracker.tracks = [_restored(tracklet) for tracklet in state.tracklets]
+        tracker.tracks = [_from_message(tracklet) for tracklet in state.tracklets]
         return camera
 
-    def _keep_the_latest(self) -> None:
+    def _drop_oldest_tracks(self) -> None:
         tracks = self._tracker.tracks
-        if len(tracks) > _MOST_TRACKS:
+        if len(tracks) > _MAX_TRACKS:
             by_time = sorted(tracks, key=lambda track: track.time_since_update)
-            latest = set(by_time[:_MOST_TRACKS])
-            self._tracker.tracks = [track for track in tracks if track in latest]
+            newest = set(by_time[:_MAX_TRACKS])
+            self._tracker.tracks = [track for track in tracks if track in newest]
 
 
-def _saved(track: ByteTrackTracklet) -> pb.Tracklet:
-    # The other matrices of the filter are constant, or made anew before they are used.
+def _to_message(track: ByteTrackTracklet) -> pb.Tracklet:
+    # The other matrices of the filter are constant, or computed before they are used.
     kalman = track.state_estimator.kf
     return pb.Tracklet(
         number=track.tracker_id,
@@ -122,7 +134,7 @@ def _saved(track: ByteTrackTracklet) -> pb.Tracklet:
     )
 
 
-def _restored(saved: pb.Tracklet) -> ByteTrackTracklet:
+def _from_message(saved: pb.Tracklet) -> ByteTrackTracklet:
     track = ByteTrackTracklet(np.zeros(4))
     track.tracker_id = saved.number
     track.age = saved.age

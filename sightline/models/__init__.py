@@ -1,1 +1,1 @@
-"""Models: packs, sessions, detectors, faces and the quality of a shot."""
+"""Models: packs, sessions, detectors, embedders and the quality of a face."""

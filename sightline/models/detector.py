@@ -1,6 +1,7 @@
-"""YOLO11 person detection: ultralytics' ONNX files directly, or its own weights by itself."""
+"""YOLO11 person detection: ultralytics' ONNX files on ONNX Runtime, or ultralytics itself."""
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,27 +9,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.models.interface import BGRImage, Floats
-from sightline.models.onnx_session import make_session
+from sightline.models.interface import BGRImage, Floats, PersonBoxes
+from sightline.models.onnx_session import batch_limit, batches, make_session, max_batch
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 
 MIN_SCORE = 0.1
-"""Boxes from here: ByteTrack takes weak ones to keep a track going, not to begin one."""
+"""Least score of a box: ByteTrack continues tracks with weak boxes, and begins none with them."""
 
-_OVERLAP = 0.7
-"""Intersection over union above which two boxes are one person, as ultralytics has it."""
+_NMS_IOU_THRESHOLD = 0.7
+"""Intersection over union above which two boxes are one person, as in ultralytics."""
 
 _MAX_BOXES = 300
-_GREY = 114
-_DEFAULT_SIZE = 640
+_PADDING_GREY = 114
+_DEFAULT_SIDE_PX = 640
 
 
 class YoloDetector:
-    """People in an image by a YOLO11 exported by ultralytics, of fixed or dynamic input size."""
+    """Person detector with a YOLO11 exported by ultralytics, of fixed or dynamic input size."""
 
     def __init__(self, path: Path, settings: Settings, min_score: float = MIN_SCORE) -> None:
         self._session: Any = make_session(path, settings)
+        self._max_batch = max_batch(self._session, settings)
         self._min_score = min_score
         [first, *_] = self._session.get_inputs()
         self._input = first.name
@@ -39,52 +41,60 @@ class YoloDetector:
         self._height, self._width = height, width
         self._dynamic = not all(isinstance(side, int) for side in first.shape[2:])
 
-    def detect(self, image: BGRImage) -> tuple[Floats, Floats]:
-        """Boxes (n, 4) x1, y1, x2, y2 in pixels, inside the image; scores (n,), best first."""
+    def detect(self, images: Sequence[BGRImage]) -> list[PersonBoxes]:
+        """Return the people in each of the images."""
+        stride = self._stride if self._dynamic else None
+        results: list[PersonBoxes] = []
+        for same_shape in batches(images, self._max_batch):
+            inputs = [letterbox(image, self._width, self._height, stride) for image in same_shape]
+            tensors = [letter.tensor for letter in inputs]
+            tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+            [raw, *_] = self._session.run(None, {self._input: tensor})
+            for row, (image, letter) in enumerate(zip(same_shape, inputs, strict=True)):
+                results.append(self._boxes(raw[row : row + 1], image, letter))
+        return results
+
+    def _boxes(self, raw: Floats, image: BGRImage, letter: "Letterbox") -> PersonBoxes:
         height, width = image.shape[:2]
-        letter = letterbox(
-            image, self._width, self._height, self._stride if self._dynamic else None
-        )
-        [raw, *_] = self._session.run(None, {self._input: letter.tensor})
         boxes, scores = decode(raw, self._person, self._min_score)
         boxes -= np.tile(letter.margin, 2)
         boxes /= np.tile(letter.scale, 2)
         np.clip(boxes[:, 0::2], 0, width, out=boxes[:, 0::2])
         np.clip(boxes[:, 1::2], 0, height, out=boxes[:, 1::2])
-        return boxes, scores
+        return PersonBoxes(boxes, scores)
 
 
 def _sides(shape: list[Any], imgsz: str) -> tuple[int, int]:
-    """Height and width of the input: fixed in the graph, else what it was exported for."""
+    """Return height and width of the input: fixed in the graph, else as it was exported for."""
     height, width = shape[2:4]
     if isinstance(height, int) and isinstance(width, int):
         return height, width
-    given = ast.literal_eval(imgsz) if imgsz else [_DEFAULT_SIZE, _DEFAULT_SIZE]
-    return int(given[0]), int(given[1])
+    exported = ast.literal_eval(imgsz) if imgsz else [_DEFAULT_SIDE_PX, _DEFAULT_SIDE_PX]
+    return int(exported[0]), int(exported[1])
 
 
-def _class_number(names: str, wanted: str, path: Path) -> int:
+def _class_number(names: str, class_name: str, path: Path) -> int:
     if not names:
-        return 0  # COCO's order
+        return 0  # as in COCO
     for number, name in ast.literal_eval(names).items():
-        if name == wanted:
+        if name == class_name:
             return int(number)
-    raise SightlineError(f"detector {path} has no class {wanted!r}")
+    raise SightlineError(f"detector {path} has no class {class_name!r}")
 
 
 class Letterbox(NamedTuple):
-    """An image as the network takes it, and the way back."""
+    """An image as the network takes it, with scale and margin to map boxes back."""
 
     tensor: Floats
     """(1, 3, height, width), RGB, 0 to 1."""
     scale: Floats
-    """(2,): across and down; they differ a little, for both sides are rounded to pixels."""
+    """(2,): x and y; they differ a little, as both sides are rounded to pixels."""
     margin: Floats
-    """(2,): pixels of grey on the left and above."""
+    """(2,): pixels of grey on the left and at the top."""
 
 
 def letterbox(image: BGRImage, width: int, height: int, stride: int | None) -> Letterbox:
-    """An image scaled into width x height and centred on grey.
+    """Scale an image into width x height and centre it on grey.
 
     With a stride the grey is cut to the next multiple of it.
     """
@@ -100,7 +110,7 @@ def letterbox(image: BGRImage, width: int, height: int, stride: int | None) -> L
         image = np.asarray(
             cv2.resize(image, (inner_w, inner_h), interpolation=cv2.INTER_LINEAR), np.uint8
         )
-    canvas = np.full((inner_h + pad_h, inner_w + pad_w, 3), _GREY, np.uint8)
+    canvas = np.full((inner_h + pad_h, inner_w + pad_w, 3), _PADDING_GREY, np.uint8)
     canvas[top : top + inner_h, left : left + inner_w] = image
     tensor = cv2.dnn.blobFromImage(canvas, 1 / 255.0, swapRB=True)
     return Letterbox(
@@ -111,37 +121,37 @@ def letterbox(image: BGRImage, width: int, height: int, stride: int | None) -> L
 
 
 def decode(raw: Floats, label: int, min_score: float) -> tuple[Floats, Floats]:
-    """Boxes (n, 4) as corners in pixels of the input, and scores (n,), best first.
+    """Return boxes (n, 4) as corners in pixels of the input, and scores (n,), best first.
 
     `raw` is the network's output (1, 4 + classes, candidates): centre, size, class scores. A box
-    counts for a class when that is its best one, as with ultralytics.
+    belongs to its best class, as in ultralytics.
     """
     rows = raw[0]
     if rows.ndim != 2 or rows.shape[0] < 5 + label:
         raise SightlineError(f"the person detector's output has the shape {raw.shape}, not YOLO's")
-    kept = np.flatnonzero(rows[4 + label] > min_score)
-    if kept.size == 0:
+    candidates = np.flatnonzero(rows[4 + label] > min_score)
+    if candidates.size == 0:
         return np.empty((0, 4), np.float32), np.empty(0, np.float32)
-    few = rows[:, kept]
-    few = few[:, few[4:].argmax(axis=0) == label]
-    scores = few[4 + label].astype(np.float32)
-    centre, half = few[:2].T, few[2:4].T / 2
+    columns = rows[:, candidates]
+    columns = columns[:, columns[4:].argmax(axis=0) == label]
+    scores = columns[4 + label].astype(np.float32)
+    centre, half = columns[:2].T, columns[2:4].T / 2
     boxes = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
     order = suppress(boxes, scores)
     return boxes[order], scores[order]
 
 
 def suppress(boxes: Floats, scores: Floats) -> NDArray[np.intp]:
-    """Indices of the boxes that no better one covers, best first."""
+    """Return the indices of the boxes (n, 4) that no better box covers, best first."""
     if not len(boxes):
         return np.empty(0, np.intp)
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), 0.0, _OVERLAP)
-    return np.asarray(kept, np.intp).reshape(-1)[:_MAX_BOXES]
+    indices = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), 0.0, _NMS_IOU_THRESHOLD)
+    return np.asarray(indices, np.intp).reshape(-1)[:_MAX_BOXES]
 
 
 class UltralyticsDetector:
-    """People by ultralytics itself, for its `.pt` and `.engine` files; the extra `ultralytics`."""
+    """Person detector by ultralytics itself, for `.pt` and `.engine` files; extra `ultralytics`."""
 
     def __init__(self, path: Path, settings: Settings, min_score: float = MIN_SCORE) -> None:
         try:
@@ -159,16 +169,23 @@ class UltralyticsDetector:
             raise SightlineError(f"model file {path} does not load: {error}") from error
         self._min_score = min_score
         self._device = "cpu" if settings.provider == "cpu" else settings.device
+        # An engine file is built for one batch size, mostly 1.
+        self._max_batch = batch_limit(settings) if path.suffix == ".pt" else 1
 
-    def detect(self, image: BGRImage) -> tuple[Floats, Floats]:
-        """Boxes (n, 4) x1, y1, x2, y2 in pixels, inside the image; scores (n,), best first."""
-        [result] = self._model.predict(
-            image,
-            conf=self._min_score,
-            iou=_OVERLAP,
-            classes=[self._person],
-            device=self._device,
-            verbose=False,
-        )
-        boxes = result.boxes.xyxy.cpu().numpy().astype(np.float32)
-        return boxes, result.boxes.conf.cpu().numpy().astype(np.float32)
+    def detect(self, images: Sequence[BGRImage]) -> list[PersonBoxes]:
+        """Return the people in each of the images."""
+        results: list[PersonBoxes] = []
+        for same_shape in batches(images, self._max_batch):
+            predictions = self._model.predict(
+                list(same_shape),
+                conf=self._min_score,
+                iou=_NMS_IOU_THRESHOLD,
+                classes=[self._person],
+                device=self._device,
+                verbose=False,
+            )
+            for prediction in predictions:
+                boxes = prediction.boxes.xyxy.cpu().numpy().astype(np.float32)
+                scores = prediction.boxes.conf.cpu().numpy().astype(np.float32)
+                results.append(PersonBoxes(boxes, scores))
+        return results

@@ -1,10 +1,11 @@
-"""The pack whose weights come from the package registry: dlib's HOG faces and ResNet vectors.
+"""The pack whose weights come from the package registry: dlib's HOG detector and ResNet embedder.
 
-It finds no people, so faces are what is followed. It sees faces from about 80 px, in small
-images from 40 px.
+It has no person detector, so the tracks are tracks of faces. It detects faces from about 80 px, in
+small images from 40 px.
 """
 
 import math
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from sightline.runtime.errors import SightlineError
 PACK_ID = "dlib"
 
 _UPSAMPLE_BELOW_PX = 400
-"""Images whose longer side is shorter than this are doubled first: it costs four times the time."""
+"""Images whose longer side is shorter are doubled first, which takes four times as long."""
 
 _LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)
 _NOSE, _MOUTH_LEFT, _MOUTH_RIGHT = 30, 48, 54
-"""Of the 68 points."""
+"""Indices among the 68 points."""
 
 
 _LANDMARKS = "shape_predictor_68_face_landmarks.dat"
@@ -32,11 +33,11 @@ WEIGHTS_SHA256 = {
     _LANDMARKS: "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
     _EMBEDDER: "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
 }
-"""As in face_recognition_models 0.3.0; the calibration that comes along was measured with these."""
+"""Hashes of face_recognition_models 0.3.0, which the shipped calibration was measured with."""
 
 
 def _weights(name: str) -> str:
-    # Found without importing the package, which wants pkg_resources.
+    # The package is not imported: it needs pkg_resources.
     spec = find_spec("face_recognition_models")
     for folder in spec.submodule_search_locations or () if spec else ():
         path = Path(folder) / "models" / name
@@ -46,7 +47,7 @@ def _weights(name: str) -> str:
 
 
 def weight_files() -> dict[str, Path]:
-    """The pack's files by what they do."""
+    """Return the pack's files by role: landmarks, embedder."""
     return {
         "landmarks": Path(_weights(_LANDMARKS)),
         "embedder": Path(_weights(_EMBEDDER)),
@@ -58,34 +59,37 @@ def _rgb(image: BGRImage) -> Any:
 
 
 class _Landmarks:
-    """Where the 68 points of a face are."""
+    """The 68 landmarks of a face."""
 
     def __init__(self, dlib: Any, path: Path) -> None:
         self._dlib = dlib
         self._predictor = dlib.shape_predictor(str(path))
 
     def of(self, image: Any, box: Floats) -> Any:
-        """dlib's shape for a face box."""
+        """Return the landmarks of a face box (4,) as a shape of dlib."""
         sides = [round(float(side)) for side in box]
         return self._predictor(image, self._dlib.rectangle(*sides))
 
 
 class DlibFaceDetector:
-    """Frontal faces by HOG."""
+    """Detector of frontal faces by HOG."""
 
     def __init__(self, dlib: Any, landmarks: _Landmarks) -> None:
         self._detector = dlib.get_frontal_face_detector()
         self._landmarks = landmarks
 
-    def detect(self, image: BGRImage) -> list[Face]:
-        """The faces in an image, best first."""
+    def detect(self, images: Sequence[BGRImage]) -> list[list[Face]]:
+        """Return the faces in each of the images, best first."""
+        return [self._faces(image) for image in images]
+
+    def _faces(self, image: BGRImage) -> list[Face]:
         if min(image.shape[:2]) < 2:
             return []
-        # Grey finds the same faces in three quarters of the time.
+        # In grey the same faces are detected in three quarters of the time.
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         upsample = 1 if max(grey.shape) < _UPSAMPLE_BELOW_PX else 0
-        found, scores, _ = self._detector.run(grey, upsample, 0.0)
-        faces = [self._face(grey, rect, score) for rect, score in zip(found, scores, strict=True)]
+        boxes, scores, _ = self._detector.run(grey, upsample, 0.0)
+        faces = [self._face(grey, rect, score) for rect, score in zip(boxes, scores, strict=True)]
         return sorted(faces, key=lambda face: -face.score)
 
     def _face(self, grey: Any, rect: Any, margin: float) -> Face:
@@ -101,12 +105,12 @@ class DlibFaceDetector:
                 points[_MOUTH_RIGHT],
             ]
         )
-        # The detector gives its margin over the threshold, from 0 to about 3.
+        # The detector returns its margin over the threshold, from 0 to about 3.
         return Face(box=box, score=1.0 / (1.0 + math.exp(-1.0 - margin)), landmarks=five)
 
 
 class DlibEmbedder:
-    """dlib's 128 numbers, scaled to unit length so that cosines compare them."""
+    """Embedder by dlib's ResNet; its vectors are scaled to unit length, for cosines."""
 
     dimension = 128
 
@@ -114,8 +118,11 @@ class DlibEmbedder:
         self._model = dlib.face_recognition_model_v1(str(path))
         self._landmarks = landmarks
 
-    def embed(self, image: BGRImage, face: Face) -> Floats:
-        """Vector (128,) of unit length."""
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+        """Return an embedding (128,) of unit length for each face in its image."""
+        return [self._embedding(image, face) for image, face in faces]
+
+    def _embedding(self, image: BGRImage, face: Face) -> Floats:
         rgb = _rgb(image)
         shape = self._landmarks.of(rgb, face.box)
         vector = np.array(self._model.compute_face_descriptor(rgb, shape), np.float32)
@@ -123,7 +130,11 @@ class DlibEmbedder:
 
 
 def load_dlib_pack() -> ModelPack:
-    """The pack. Raises SightlineError when the weights are missing or do not load."""
+    """Load the pack.
+
+    Raises:
+        SightlineError: The weights are missing or do not load.
+    """
     try:
         import _dlib_pybind11 as dlib  # noqa: PLC0415 - heavy
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Fetching the default pack by the packages that own its weights.
+"""Fetching of the default pack by the packages that own its weights.
 
 buffalo_l comes by insightface's own downloader; YOLO11n is exported by ultralytics in an
 environment of its own below the home, so that PyTorch is never in ours.
@@ -24,19 +24,19 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 
 Report = Callable[[str], None]
-"""Takes one line about how far it is."""
+"""Takes one line of progress."""
 
 MANIFEST = "manifest.json"
 """Beside the fetched files: their SHA-256, by name."""
 
-_PROBE_SECONDS = 5.0
-_DOWNLOAD_SECONDS = 1800.0
+_REACHABLE_TIMEOUT_SECONDS = 5.0
+_DOWNLOAD_TIMEOUT_SECONDS = 1800.0
 
 _FACE_FILES = ("det_10g.onnx", "w600k_r50.onnx")
-"""Of buffalo_l: face detector and embedder; its other models are not needed."""
+"""Face detector and embedder of buffalo_l; its other models are not needed."""
 
 _PERSON_FILE = "yolo11n.onnx"
-_PERSON_SIDE = 320
+_PERSON_SIDE_PX = 320
 """Input side of the export: 3.5 times cheaper than 640, and people near a camera are large."""
 
 _EXPORT_PACKAGES = ("ultralytics>=8.4", "onnx", "onnxslim", "onnxruntime")
@@ -48,7 +48,7 @@ _DOWNLOAD_FACES = (
 
 
 def fetch_default(settings: Settings, report: Report) -> bool:
-    """Fetch the default pack unless it is here already; False, and one line, when it cannot be."""
+    """Fetch the default pack unless it is there; report a failure and return False."""
     folder = default_folder(settings)
     if folder.is_dir():
         report(f"the default pack is in {folder}")
@@ -77,7 +77,7 @@ def fetch_default(settings: Settings, report: Report) -> bool:
 
 
 def recorded_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of the files of a fetched pack as they were written; empty for a given folder."""
+    """Return the SHA-256 of a fetched pack's files as they were fetched; empty for another pack."""
     path = folder / MANIFEST
     if not path.is_file():
         return {}
@@ -90,12 +90,12 @@ def recorded_hashes(folder: Path) -> dict[str, str]:
 
 
 def _reachable() -> bool:
-    """Whether the hosts of the weights answer within seconds."""
+    """Return True when the hosts of the weights answer within seconds."""
     answers: list[bool] = []
-    # A thread, because looking up a host's name keeps to no time limit.
-    probe = threading.Thread(target=lambda: answers.append(_answers()), daemon=True)
-    probe.start()
-    probe.join(_PROBE_SECONDS)
+    # The lookup of a host's name has no time limit, so it needs a thread.
+    request = threading.Thread(target=lambda: answers.append(_answers()), daemon=True)
+    request.start()
+    request.join(_REACHABLE_TIMEOUT_SECONDS)
     return answers == [True]
 
 
@@ -104,7 +104,7 @@ def _answers() -> bool:
 
     request = urllib.request.Request(model_zoo_download_url("buffalo_l.zip"), method="HEAD")  # noqa: S310 - https
     try:
-        with urllib.request.urlopen(request, timeout=_PROBE_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_REACHABLE_TIMEOUT_SECONDS) as answer:  # noqa: S310
             return int(answer.status) == HTTPStatus.OK
     except (urllib.error.URLError, OSError, ValueError):
         return False
@@ -114,10 +114,10 @@ def _fetch_faces(draft: Path, ready: Path, report: Report) -> None:
     report("fetching buffalo_l (280 MB; for non-commercial research) by insightface")
     _run("insightface's download", [sys.executable, "-c", _DOWNLOAD_FACES, str(draft)], draft)
     for name in _FACE_FILES:
-        [*found] = draft.glob(f"models/buffalo_l/**/{name}")
-        if not found:
+        [*paths] = draft.glob(f"models/buffalo_l/**/{name}")
+        if not paths:
             raise SightlineError(f"insightface's buffalo_l has no {name}")
-        found[0].rename(ready / name)
+        paths[0].rename(ready / name)
 
 
 def _export_persons(draft: Path, ready: Path, report: Report) -> None:
@@ -126,7 +126,7 @@ def _export_persons(draft: Path, ready: Path, report: Report) -> None:
     python = make_export_environment(environment)
     report("exporting YOLO11n by ultralytics")
     yolo = python.with_name("yolo")
-    command = [str(yolo), "export", "model=yolo11n.pt", "format=onnx", f"imgsz={_PERSON_SIDE}"]
+    command = [str(yolo), "export", "model=yolo11n.pt", "format=onnx", f"imgsz={_PERSON_SIDE_PX}"]
     _run("ultralytics' export", command, draft)
     exported = draft / _PERSON_FILE
     if not exported.is_file():
@@ -134,24 +134,30 @@ def _export_persons(draft: Path, ready: Path, report: Report) -> None:
     exported.rename(ready / _PERSON_FILE)
 
 
-def make_export_environment(folder: Path, seconds: float = _DOWNLOAD_SECONDS) -> Path:
-    """A virtual environment with ultralytics and PyTorch; its Python. Raises SightlineError."""
+def make_export_environment(folder: Path, seconds: float = _DOWNLOAD_TIMEOUT_SECONDS) -> Path:
+    """Make a virtual environment with ultralytics and PyTorch; return its Python.
+
+    Raises:
+        SightlineError: An installation failed or took too long.
+    """
     venv.create(folder, with_pip=True, clear=True)
     python = folder / "bin" / "python"
     _run("pip", [str(python), "-m", "pip", "install", "-q", "uv"], folder, seconds)
     install = [str(python), "-m", "uv", "pip", "install", "-q", *_EXPORT_PACKAGES]
     try:
-        # uv knows where PyTorch's builds without CUDA are, which save gigabytes.
+        # uv finds PyTorch's builds without CUDA, which save gigabytes.
         _run("uv", [*install, "--torch-backend=cpu"], folder, seconds)
     except SightlineError:
         _run("the installation of ultralytics", install, folder, seconds)
     return python
 
 
-def _run(what: str, command: list[str], folder: Path, seconds: float = _DOWNLOAD_SECONDS) -> None:
-    # What it prints is progress: stdout is for results.
+def _run(
+    description: str, command: list[str], folder: Path, seconds: float = _DOWNLOAD_TIMEOUT_SECONDS
+) -> None:
+    # Its output is progress: stdout is for results.
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=folder,
             env=os.environ | {"YOLO_CONFIG_DIR": str(folder), "YOLO_AUTOINSTALL": "false"},
@@ -160,6 +166,6 @@ def _run(what: str, command: list[str], folder: Path, seconds: float = _DOWNLOAD
             check=False,
         )
     except (subprocess.TimeoutExpired, OSError) as error:
-        raise SightlineError(f"{what} failed ({error})") from error
-    if done.returncode:
-        raise SightlineError(f"{what} failed with status {done.returncode}")
+        raise SightlineError(f"{description} failed ({error})") from error
+    if process.returncode:
+        raise SightlineError(f"{description} failed with status {process.returncode}")

@@ -1,4 +1,4 @@
-"""Files on disk and what they should be."""
+"""Hashes of model files."""
 
 import hashlib
 from functools import partial
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(
             stream, partial(hashlib.sha256, usedforsecurity=False)

@@ -1,34 +1,36 @@
-"""What a model pack can do, whatever stands behind it."""
+"""Interfaces of the models in a pack, and the types of their inputs and results."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 BGRImage = NDArray[np.uint8]
-"""H x W x 3, blue first, as OpenCV reads it."""
+"""Shape (height, width, 3), blue first, as OpenCV reads it."""
 
 Floats = NDArray[np.float32]
+"""Boxes, scores, landmarks, embeddings."""
 
 MIN_FRONTALITY = 0.25
-"""A face turned further away (`quality.frontality`) shows who somebody may be, not who they are."""
+"""Frontality (`quality.frontality`) below which a face suggests a name and cannot confirm one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face found in an image; coordinates are pixels of that image."""
+    """A face detected in an image; coordinates are pixels of that image."""
 
     box: Floats
     """(4,): x1, y1, x2, y2; may reach over the edge of the image."""
     score: float
-    """How sure the detector is, 0 to 1."""
+    """Score of the detector, 0 to 1."""
     landmarks: Floats
-    """(5, 2): the eye on the image's left, the one on its right, nose tip, left and right
-    corner of the mouth."""
+    """(5, 2): eye on the image's left, eye on its right, tip of the nose, left and right corner of
+    the mouth."""
 
     def moved(self, x: float, y: float, scale: float = 1.0) -> "Face":
-        """The same face in an image where this one is a part, scaled and put at (x, y)."""
+        """Return the face in pixels of an image that has this image, scaled, at (x, y)."""
         offset = np.array([x, y], np.float32)
         return Face(
             box=(self.box.reshape(2, 2) * scale + offset).reshape(4).astype(np.float32),
@@ -37,39 +39,58 @@ class Face:
         )
 
 
-class PersonDetector(Protocol):
-    """Finds people."""
+class PersonBoxes(NamedTuple):
+    """The people detected in one image, best first."""
 
-    def detect(self, image: BGRImage) -> tuple[Floats, Floats]:
-        """Boxes (n, 4) x1, y1, x2, y2 in pixels, inside the image; scores (n,), best first."""
+    boxes: Floats
+    """(n, 4): x1, y1, x2, y2 in pixels, inside the image."""
+    scores: Floats
+    """(n,): 0 to 1."""
+
+
+class PersonDetector(Protocol):
+    """Finds people in images."""
+
+    def detect(self, images: Sequence[BGRImage]) -> list[PersonBoxes]:
+        """Return the people in each of the images."""
         ...
 
 
 class FaceDetector(Protocol):
-    """Finds faces with their landmarks."""
+    """Finds faces with their landmarks in images."""
 
-    def detect(self, image: BGRImage) -> list[Face]:
-        """The faces in an image, best first."""
+    def detect(self, images: Sequence[BGRImage]) -> list[list[Face]]:
+        """Return the faces in each of the images, best first."""
         ...
 
 
 class FaceEmbedder(Protocol):
-    """Says who a face is, as a vector."""
+    """Computes the embeddings of faces."""
 
     dimension: int
 
-    def embed(self, image: BGRImage, face: Face) -> Floats:
-        """Vector (dimension,) of unit length: the cosine of two says how alike they are."""
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+        """Return an embedding (dimension,) of unit length for each face in its image.
+
+        The cosine of two embeddings is a similarity.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelPack:
-    """The models that work together, and the name under which their vectors are kept."""
+    """The models that work together, and the name under which their embeddings are stored.
+
+    The models take lists. On the CPU each item of a list is an inference call of its own, so that
+    the bits of a result do not depend on its neighbours. With CUDA `max_batch` items are one call
+    where the batch axis of the network is free.
+    """
 
     id: str
-    """Names the embedder: vectors of two ids are never compared."""
+    """Names the embedder: embeddings of two ids are never compared."""
     persons: PersonDetector | None
-    """None: this pack finds faces only, and faces are what is followed."""
+    """None: the pack detects faces only, and the tracks are tracks of faces."""
     faces: FaceDetector
     embedder: FaceEmbedder
+    max_batch: int = 1
+    """Frames that are worth collecting for one call of the models."""

@@ -1,4 +1,4 @@
-"""What the models run on, shown as metrics."""
+"""Metrics of the models: files, provider, memory of a GPU."""
 
 import logging
 import math
@@ -13,15 +13,15 @@ GPU_PROVIDERS = ("cuda", "tensorrt")
 
 
 def show_models(pack: str, provider: str, files: Iterable[Path]) -> None:
-    """Show which models are in use, and on what they run."""
+    """Show the models in use and the provider that they run on."""
     for path in files:
         metrics.MODEL_INFO.labels(pack, provider, path.stem).set(1)
 
 
 def show_memory(device: int) -> None:
-    """Show a GPU's memory from now on, as it is whenever it is asked for.
+    """Show a GPU's memory from now on, read whenever the metrics are.
 
-    Shows nothing where NVIDIA's library is not there.
+    Show nothing where NVIDIA's library is missing.
     """
     try:
         import pynvml  # noqa: PLC0415 - belongs to the extra `gpu`
@@ -39,7 +39,7 @@ def show_memory(device: int) -> None:
     def used() -> float:
         try:
             return float(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
-        except pynvml.NVMLError:  # the GPU is gone: the other metrics are wanted all the more
+        except pynvml.NVMLError:  # a lost GPU must not hide the other metrics
             return math.nan
 
     labels = metrics.GPU_MEMORY_BYTES.labels

@@ -1,10 +1,12 @@
-"""ONNX Runtime sessions, made in one place: provider, threads, and errors that say what to do."""
+"""ONNX Runtime sessions: provider, threads, batches, and errors with a remedy."""
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from sightline.models.interface import BGRImage
 from sightline.runtime.errors import SightlineError, first_line
 from sightline.runtime.settings import Provider, Settings
 
@@ -15,7 +17,10 @@ _EXECUTION_PROVIDER: dict[Provider, str] = {
     "openvino": "OpenVINOExecutionProvider",
 }
 
-_HOW_TO_GET: dict[Provider, str] = {
+CUDA_BATCH_FRAMES = 16
+"""Default of `vision.model_batch_frames` with CUDA."""
+
+_INSTALL_HINT: dict[Provider, str] = {
     "cpu": "install sightline[cpu]",
     "cuda": "install sightline[gpu]",
     "tensorrt": "install sightline[gpu] and TensorRT",
@@ -32,7 +37,11 @@ def _installed(name: str) -> bool:
 
 
 def require_insightface() -> None:
-    """Raises SightlineError when insightface is not installed."""
+    """Check that insightface is installed.
+
+    Raises:
+        SightlineError: It is not.
+    """
     if not _installed("insightface"):
         raise SightlineError(
             "insightface is missing: install sightline[cpu], or beside onnxruntime-gpu "
@@ -42,7 +51,11 @@ def require_insightface() -> None:
 
 @cache
 def _onnxruntime() -> Any:
-    """The module. Raises SightlineError when none or both builds of it are installed."""
+    """Import onnxruntime.
+
+    Raises:
+        SightlineError: None of its builds is installed, or both are.
+    """
     if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
         raise SightlineError(
             "onnxruntime and onnxruntime-gpu overwrite each other's files: uninstall both, "
@@ -59,27 +72,28 @@ def _onnxruntime() -> Any:
 
 
 def _providers(settings: Settings, available: list[str]) -> list[Any]:
-    wanted = _EXECUTION_PROVIDER[settings.provider]
-    if wanted not in available:
+    name = _EXECUTION_PROVIDER[settings.provider]
+    if name not in available:
         raise SightlineError(
             f"provider {settings.provider} is not in this onnxruntime: "
-            f"{_HOW_TO_GET[settings.provider]}"
+            f"{_INSTALL_HINT[settings.provider]}"
         )
     if settings.provider == "cpu":
-        return [wanted]
+        return [name]
     if settings.provider == "openvino":
-        return [wanted, "CPUExecutionProvider"]
+        return [name, "CPUExecutionProvider"]
     device = {"device_id": settings.device}
-    chain: list[Any] = [(wanted, device)]
+    chain: list[Any] = [(name, device)]
     if settings.provider == "tensorrt":
         chain.append(("CUDAExecutionProvider", device))
     return [*chain, "CPUExecutionProvider"]
 
 
 def make_session(path: Path, settings: Settings) -> Any:
-    """An `onnxruntime.InferenceSession` with the provider and the threads of the settings.
+    """Make an `onnxruntime.InferenceSession` with the provider and the threads of the settings.
 
-    Raises SightlineError when the file is missing or broken, or the provider does not work.
+    Raises:
+        SightlineError: The file is missing or broken, or the provider does not work.
     """
     runtime = _onnxruntime()
     providers = _providers(settings, runtime.get_available_providers())
@@ -107,9 +121,38 @@ def make_session(path: Path, settings: Settings) -> Any:
     return session
 
 
+def batch_limit(settings: Settings) -> int:
+    """Return the most items of one inference call with the provider of the settings.
+
+    On the CPU 1: with one thread a batch is no faster than its items one after the other, and the
+    kernels that ONNX Runtime chooses for another batch size may round differently. The result of a
+    frame must not depend on the frames that happen to come with it. 1 with TensorRT and OpenVINO
+    as well: they compile a network again for each new batch size.
+    """
+    if settings.provider != "cuda":
+        return 1
+    return settings.model_batch_frames or CUDA_BATCH_FRAMES
+
+
+def max_batch(session: Any, settings: Settings) -> int:
+    """Return the most items of one call of a session: 1 where its batch axis is fixed."""
+    [first, *_] = session.get_inputs()
+    return 1 if isinstance(first.shape[0], int) else batch_limit(settings)
+
+
+def batches(images: Sequence[BGRImage], limit: int) -> Iterator[Sequence[BGRImage]]:
+    """Cut images into runs of one shape, in order, of `limit` images at most."""
+    start = 0
+    for end in range(1, len(images) + 1):
+        is_full = end - start == limit
+        if end == len(images) or is_full or images[end].shape != images[start].shape:
+            yield images[start:end]
+            start = end
+
+
 def _check_provider(session: Any, settings: Settings) -> None:
-    # A provider whose libraries are missing is left out with a warning only: everything
-    # would run on the CPU, and nobody would know.
+    # ONNX Runtime leaves out a provider whose libraries are missing, with a warning only:
+    # everything would run on the CPU unnoticed.
     if _EXECUTION_PROVIDER[settings.provider] not in session.get_providers():
         raise SightlineError(
             f"provider {settings.provider} does not start on this machine: check its driver "

@@ -1,4 +1,4 @@
-"""What vision says, as records: times are capture times."""
+"""Records that vision writes; their times are capture times."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ _SNAPSHOT_JPEG_QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class TrackName:
-    """What stays the same of a track."""
+    """The constant properties of a track."""
 
     track_id: str
     number: int
@@ -30,7 +30,7 @@ class TrackName:
 
 @dataclass(slots=True)
 class Track:
-    """A confirmed track that is seen or may come back."""
+    """A confirmed track that is seen or may be seen again."""
 
     name: TrackName
     seen_us: int
@@ -40,7 +40,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """One shot of a track's face worth having."""
+    """An observation: one face of a track in one frame, with its quality and embedding."""
 
     face: Face
     quality: FaceQuality
@@ -63,9 +63,10 @@ def frame_tracks(
     skipped: bool = False,
     again: bool = False,
 ) -> Out:
-    """The record of a frame: its confirmed tracks with box (4,) and score.
+    """Make the record of a frame: its confirmed tracks with box (4,) and score.
 
-    `skipped`: it was not looked at; `again`: it was a dead letter and has such a record already.
+    `skipped`: vision was too late for the frame; `again`: it was a dead letter and has such a
+    record already.
     """
     message = pb.FrameTracks(
         camera_id=frame.camera_id,
@@ -95,7 +96,7 @@ def frame_tracks(
 
 
 def observation(name: TrackName, frame: pb.Frame, position: pb.Position, shot: Shot) -> Out:
-    """The record of a shot."""
+    """Make the record of an observation."""
     quality = shot.quality
     message = pb.FaceObservation(
         observation_id=observation_id(name.track_id, frame.captured_at_us),
@@ -127,7 +128,7 @@ def observation(name: TrackName, frame: pb.Frame, position: pb.Position, shot: S
 
 
 def track_ended(track: Track, at_us: int) -> Out:
-    """The record that a track is over since `at_us`."""
+    """Make the record that a track has ended at `at_us`."""
     name = track.name
     message = pb.TrackEnded(
         track_id=name.track_id,
@@ -148,7 +149,7 @@ def _face_event(event: pb.FaceEvent, site_id: str, at_us: int) -> Out:
 
 
 def portrait(image: BGRImage, face: Face) -> BGRImage:
-    """Head and shoulders around a face, as far as the image goes."""
+    """Cut head and shoulders around a face out of an image, as far as the image goes."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (float(side) for side in face.box)
     wide, tall = x2 - x1, y2 - y1
@@ -160,7 +161,7 @@ def portrait(image: BGRImage, face: Face) -> BGRImage:
 def snapshot(
     name: TrackName, frame: pb.Frame, position: pb.Position, shot: Shot, picture: BGRImage
 ) -> Out | None:
-    """The record of a track's best picture so far; None where it would not fit into one."""
+    """Make the record of a track's best picture so far; None where it is too large for a record."""
     done, jpeg = cv2.imencode(
         ".jpg",
         np.ascontiguousarray(picture),

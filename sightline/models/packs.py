@@ -1,6 +1,6 @@
 """Model packs: which models work together, where their files are, and loading them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sightline.models.interface import (
     PersonDetector,
 )
 from sightline.models.model_metrics import GPU_PROVIDERS, show_memory, show_models
+from sightline.models.onnx_session import batch_limit
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 
@@ -41,7 +42,7 @@ _NATIVE = (".engine", ".pt")
 
 @dataclass(frozen=True, slots=True)
 class PackFiles:
-    """A pack that would be used, not loaded yet. Without files it is the pack `dlib`."""
+    """The files of a pack that is not loaded yet; the pack `dlib` has none."""
 
     id: str
     persons: Path | None = None
@@ -50,14 +51,15 @@ class PackFiles:
 
 
 def default_folder(settings: Settings) -> Path:
-    """Where `sightline models fetch` puts the default pack."""
+    """Return the folder of the default pack, which `sightline models fetch` fills."""
     return settings.home / "models" / "default"
 
 
 def resolve_pack(settings: Settings) -> PackFiles:
-    """Which pack would be used: the folder given, the default one if it was fetched, else dlib.
+    """Choose the pack: the folder of the settings, the default pack if it was fetched, else dlib.
 
-    Raises SightlineError when what was asked for is not there.
+    Raises:
+        SightlineError: The pack that the settings name is missing.
     """
     if settings.models is not None:
         return _folder_pack(settings.models)
@@ -66,20 +68,21 @@ def resolve_pack(settings: Settings) -> PackFiles:
         return PackFiles("dlib")
     if not fetched.is_dir():
         raise SightlineError("the default pack is not here: run `sightline models fetch`")
-    found = _folder_pack(fetched)
-    return PackFiles(DEFAULT_PACK, found.persons, found.faces, found.embedder)
+    files = _folder_pack(fetched)
+    return PackFiles(DEFAULT_PACK, files.persons, files.faces, files.embedder)
 
 
 def load_pack(settings: Settings) -> ModelPack:
-    """The pack that the settings ask for, ready to run.
+    """Load the pack that the settings name.
 
-    Raises SightlineError when a file is missing or broken, or the provider does not work.
+    Raises:
+        SightlineError: A file is missing or broken, or the provider does not work.
     """
     files = resolve_pack(settings)
     if files.faces is None or files.embedder is None:
         from sightline.models.dlib_pack import load_dlib_pack, weight_files  # noqa: PLC0415 - heavy
 
-        pack = load_dlib_pack()
+        pack = replace(load_dlib_pack(), max_batch=settings.model_batch_frames or 1)
         show_models(pack.id, "cpu", weight_files().values())
         return pack
     from sightline.models.face_models import ArcFaceEmbedder, ScrfdDetector  # noqa: PLC0415 - heavy
@@ -89,9 +92,10 @@ def load_pack(settings: Settings) -> ModelPack:
         persons=_person_detector(files.persons, settings) if files.persons else None,
         faces=ScrfdDetector(files.faces, settings),
         embedder=ArcFaceEmbedder(files.embedder, settings),
+        max_batch=settings.model_batch_frames or batch_limit(settings),
     )
-    used = [path for path in (files.persons, files.faces, files.embedder) if path is not None]
-    show_models(pack.id, settings.provider, used)
+    paths = [path for path in (files.persons, files.faces, files.embedder) if path is not None]
+    show_models(pack.id, settings.provider, paths)
     if settings.provider in GPU_PROVIDERS:
         show_memory(settings.device)
     return pack
@@ -106,25 +110,25 @@ def _person_detector(path: Path, settings: Settings) -> PersonDetector:
 
 
 def _folder_pack(folder: Path) -> PackFiles:
-    """The models of a folder, told apart by what they are and not by their names."""
+    """Identify the models of a folder by their inputs and outputs, not by their names."""
     if not folder.is_dir():
         raise SightlineError(f"there is no folder {folder} with models")
-    found: dict[str, list[tuple[bool, Path]]] = {"persons": [], "faces": [], "embedder": []}
+    paths: dict[str, list[tuple[bool, Path]]] = {"persons": [], "faces": [], "embedder": []}
     for path in sorted(folder.glob("*.onnx")):
         kind, quantized = _inspect(path)
         if kind is not None:
-            found[kind].append((quantized, path))
+            paths[kind].append((quantized, path))
     # Full precision first: int8 kernels need hardware that not every machine has.
-    best = {kind: min(paths)[1] for kind, paths in found.items() if paths}
+    best = {kind: min(files)[1] for kind, files in paths.items() if files}
     if "persons" not in best:
         native = [path for suffix in _NATIVE for path in sorted(folder.glob(f"*{suffix}"))]
         best |= {"persons": native[0]} if native else {}
-    for kind, what in (
+    for kind, description in (
         ("faces", "face detector (SCRFD with landmarks)"),
         ("embedder", "face embedder (ArcFace, 112x112)"),
     ):
         if kind not in best:
-            raise SightlineError(f"no {what} among the ONNX files in {folder}")
+            raise SightlineError(f"no {description} among the ONNX files in {folder}")
     return PackFiles(_embedder_id(best["embedder"]), **best)
 
 
@@ -133,7 +137,7 @@ def _embedder_id(path: Path) -> str:
 
 
 def _inspect(path: Path) -> tuple[str | None, bool]:
-    """What an ONNX file is (persons, faces, embedder or None), and whether it is quantized."""
+    """Return the kind of an ONNX file (persons, faces, embedder, None), and True if quantized."""
     import onnx  # noqa: PLC0415 - heavy
     from google.protobuf.message import DecodeError  # noqa: PLC0415
 
@@ -153,7 +157,7 @@ def _inspect(path: Path) -> tuple[str | None, bool]:
 
 
 def _shape(value: Any) -> list[int]:
-    """The shape of an input or output; -1 where it is free."""
+    """Return the shape of an input or output; -1 for a free axis."""
     dims = value.type.tensor_type.shape.dim
     return [dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims]
 

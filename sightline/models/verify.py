@@ -1,4 +1,4 @@
-"""Does each model file run, and is it what was fetched?"""
+"""Verification of a pack's files: each runs on a picture, and is the file that was fetched."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from sightline.runtime.settings import Settings
 
 
 class FileCheck(TypedDict):
-    """One model file: `intact` is None where nobody recorded what it should be."""
+    """The verification of one model file; `intact` is None where no hash is recorded."""
 
     file: str
     role: str
@@ -32,13 +32,14 @@ class FileCheck(TypedDict):
 def verify_pack(settings: Settings) -> list[FileCheck]:
     """Load and run each file of the pack in use on a picture of six people.
 
-    Raises SightlineError for a file that is missing or broken, or finds nothing there.
+    Raises:
+        SightlineError: A file is missing, broken or changed, or detects nothing in the picture.
     """
-    chosen = resolve_pack(settings)
+    files_of_pack = resolve_pack(settings)
     pack = load_pack(settings)
     picture = sample_picture()
     checks = []
-    for role, path in _model_files(chosen).items():
+    for role, path in _model_files(files_of_pack).items():
         digest = sha256(path)
         intact = _intact(path, digest)
         if intact is False:
@@ -46,15 +47,15 @@ def verify_pack(settings: Settings) -> list[FileCheck]:
                 f"model file {path} is not what was fetched: delete its folder, then run "
                 f"`sightline models fetch`, or install face_recognition_models again"
             )
-        found, ms = _run(_TRIALS[role], pack, picture)
+        result, ms = _run(_TRIALS[role], pack, picture)
         checks.append(
-            FileCheck(file=str(path), role=role, sha256=digest, intact=intact, found=found, ms=ms)
+            FileCheck(file=str(path), role=role, sha256=digest, intact=intact, found=result, ms=ms)
         )
     return checks
 
 
 def sample_picture() -> BGRImage:
-    """Six people, from inside the package insightface: 886 x 1280 x 3."""
+    """Return a picture (886, 1280, 3) of six people from the package insightface."""
     require_insightface()
     with as_file(files("insightface") / "data" / "images" / "t1.jpg") as path:
         picture = cv2.imread(str(path))
@@ -63,11 +64,11 @@ def sample_picture() -> BGRImage:
     return np.asarray(picture, np.uint8)
 
 
-def _model_files(chosen: PackFiles) -> dict[str, Path]:
-    if chosen.faces is None or chosen.embedder is None:
+def _model_files(pack: PackFiles) -> dict[str, Path]:
+    if pack.faces is None or pack.embedder is None:
         return weight_files()
-    persons = {"persons": chosen.persons} if chosen.persons else {}
-    return persons | {"faces": chosen.faces, "embedder": chosen.embedder}
+    persons = {"persons": pack.persons} if pack.persons else {}
+    return persons | {"faces": pack.faces, "embedder": pack.embedder}
 
 
 def _intact(path: Path, digest: str) -> bool | None:
@@ -80,29 +81,29 @@ def _run(
 ) -> tuple[str, float]:
     trial(pack, picture)  # the first run also sets up
     began = time.perf_counter()
-    found = trial(pack, picture)
-    return found, round((time.perf_counter() - began) * 1000, 1)
+    result = trial(pack, picture)
+    return result, round((time.perf_counter() - began) * 1000, 1)
 
 
 def _persons(pack: ModelPack, picture: BGRImage) -> str:
-    people = len(pack.persons.detect(picture)[0]) if pack.persons else 0
+    people = len(pack.persons.detect([picture])[0].boxes) if pack.persons else 0
     if not people:
         raise SightlineError("the person detector finds nobody in a picture of six people")
     return f"{people} people"
 
 
 def _faces(pack: ModelPack, picture: BGRImage) -> str:
-    found = pack.faces.detect(picture)
-    if not found:
+    [faces] = pack.faces.detect([picture])
+    if not faces:
         raise SightlineError("the face detector finds no face in a picture of six people")
-    return f"{len(found)} faces"
+    return f"{len(faces)} faces"
 
 
 def _embedder(pack: ModelPack, picture: BGRImage) -> str:
-    faces = pack.faces.detect(picture)
-    vectors = np.stack([pack.embedder.embed(picture, face) for face in faces])
-    likeness = vectors @ vectors.T - np.eye(len(vectors))
-    return f"{pack.embedder.dimension} numbers; two people at most {likeness.max():.2f} alike"
+    [faces] = pack.faces.detect([picture])
+    embeddings = np.stack(pack.embedder.embed([(picture, face) for face in faces]))
+    similarity = embeddings @ embeddings.T - np.eye(len(embeddings))
+    return f"{pack.embedder.dimension} numbers; two people at most {similarity.max():.2f} alike"
 
 
 _TRIALS: dict[str, Callable[[ModelPack, BGRImage], str]] = {

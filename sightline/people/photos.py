@@ -4,7 +4,7 @@ The checks are stricter than those of observations: a template in the gallery is
 every face for years, and a bad one causes false matches.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sightline.models.interface import BGRImage, Face
 from sightline.models.packs import ModelPack
-from sightline.models.quality import MIN_INSIDE, FaceQuality, assess, flatness
+from sightline.models.quality import FaceQuality, QualityLimits, assess, flatness
 from sightline.people.photo_rejections import Reason
 from sightline.people.picture_files import Photo, normalised, read_photo
 from sightline.runtime.errors import PhotoError
@@ -36,6 +36,36 @@ MAX_FLATNESS = 0.65
 """Fraction of a face's pixels that equal their neighbour: .05 to .3 in photos, .5 in an enlarged
 or nearly black photo, .7 to .8 in drawn and painted faces of plain colours. A pencil sketch is not
 detected."""
+
+_LIMITS = QualityLimits(
+    min_px=MIN_FACE_PX,
+    min_brightness=MIN_BRIGHTNESS,
+    max_brightness=MAX_BRIGHTNESS,
+    min_sharpness=MIN_SHARPNESS,
+    min_score=MIN_SCORE,
+    min_frontality=MIN_FRONTALITY,
+)
+
+REASONS = {
+    "small": Reason.SMALL_BOUNDING_BOX,
+    "cut": Reason.LOW_FACE_QUALITY,
+    "dark": Reason.LOW_BRIGHTNESS,
+    "overexposed": Reason.LOW_FACE_QUALITY,
+    "blurred": Reason.LOW_SHARPNESS,
+    "uncertain": Reason.LOW_CONFIDENCE,
+    "turned": Reason.EXTREME_POSE,
+}
+"""Reason of a PhotoError for each violation of quality limits."""
+
+_ADVICE = {
+    "small": "the face is {px:.0f} pixels wide, {min_px:.0f} are needed; go nearer",
+    "cut": "the edge of the photo cuts the face; give one with some room around it",
+    "dark": "the face is too dark; give a photo with more light on it",
+    "overexposed": "the face is overexposed; give a photo with less light",
+    "blurred": "the face is blurred; give a sharper photo",
+    "uncertain": "it is not certain that this is a face; give another photo",
+    "turned": "the face is turned away; give a photo from the front",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +97,8 @@ def examine(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> Loo
     if rejection is not None:
         reason, remedy = rejection
         raise PhotoError(reason, f"{label}: {remedy}")
-    return Look(jpeg, pack.embedder.embed(image, face), float(quality.overall), label)
+    [embedding] = pack.embedder.embed([(image, face)])
+    return Look(jpeg, embedding, float(quality.overall), label)
 
 
 def only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]:
@@ -79,7 +110,7 @@ def only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]
     if image is None:
         raise PhotoError(Reason.INVALID_IMAGE_FORMAT, f"{label}: the stored photo is damaged")
     pixels = np.asarray(image, dtype=np.uint8)
-    faces = pack.faces.detect(pixels)
+    [faces] = pack.faces.detect([pixels])
     if not faces:
         raise PhotoError(
             Reason.NO_FACE, f"{label}: no face found; give a photo of the face, seen from the front"
@@ -94,20 +125,8 @@ def only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]
 
 def refusal(quality: FaceQuality, min_px: float = MIN_FACE_PX) -> tuple[Reason, str] | None:
     """Return the reason and a remedy for a face too poor for the gallery, or None."""
-    if quality.size_px < min_px:
-        size = f"{quality.size_px:.0f} pixels wide, {min_px:.0f} are needed"
-        return Reason.SMALL_BOUNDING_BOX, f"the face is {size}; go nearer"
-    if quality.inside < MIN_INSIDE:
-        remedy = "the edge of the photo cuts the face; give one with some room around it"
-        return Reason.LOW_FACE_QUALITY, remedy
-    if quality.brightness < MIN_BRIGHTNESS:
-        return Reason.LOW_BRIGHTNESS, "the face is too dark; give a photo with more light on it"
-    if quality.brightness > MAX_BRIGHTNESS:
-        return Reason.LOW_FACE_QUALITY, "the face is overexposed; give a photo with less light"
-    if quality.sharpness < MIN_SHARPNESS:
-        return Reason.LOW_SHARPNESS, "the face is blurred; give a sharper photo"
-    if quality.detector_score < MIN_SCORE:
-        return Reason.LOW_CONFIDENCE, "it is not certain that this is a face; give another photo"
-    if quality.frontality < MIN_FRONTALITY:
-        return Reason.EXTREME_POSE, "the face is turned away; give a photo from the front"
-    return None
+    violation = quality.violation(replace(_LIMITS, min_px=min_px))
+    if violation is None:
+        return None
+    advice = _ADVICE[violation].format(px=quality.size_px, min_px=min_px)
+    return REASONS[violation], advice

@@ -4,21 +4,10 @@ from dataclasses import dataclass
 
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack
 from sightline.models.quality import FaceQuality, assess
-from sightline.people.photo_rejections import Reason
-from sightline.people.photos import only_face
+from sightline.people.photos import REASONS, only_face
 from sightline.people.picture_files import Photo, normalised
 from sightline.runtime.errors import PhotoError
 from sightline.runtime.settings import Settings
-
-_REASONS = {
-    "small": Reason.SMALL_BOUNDING_BOX,
-    "dark": Reason.LOW_BRIGHTNESS,
-    "blurred": Reason.LOW_SHARPNESS,
-    "turned": Reason.EXTREME_POSE,
-    "uncertain": Reason.LOW_CONFIDENCE,
-    "cut": Reason.LOW_FACE_QUALITY,
-}
-"""Reason of a refused photo for each refusal of a face's quality."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,5 +33,6 @@ def good_face(
     refusal = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refusal is not None:
         message = f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
-        raise PhotoError(_REASONS.get(refusal, Reason.LOW_FACE_QUALITY), message)
-    return Found(face, quality, pack.embedder.embed(image, face))
+        raise PhotoError(REASONS[refusal], message)
+    [embedding] = pack.embedder.embed([(image, face)])
+    return Found(face, quality, embedding)

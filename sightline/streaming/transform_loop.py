@@ -21,9 +21,10 @@ where a test kills the worker:
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Protocol, TypeVar
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
 from schemas.topics import LIVE
 from sightline.runtime import metrics, tracing
@@ -114,10 +115,17 @@ class TransformLoop:
         batch_records: int,
         batch_seconds: float,
         state_topic: str | None = None,
+        prepare: Callable[[Sequence[Record]], None] | None = None,
+        prepare_records: int = 1,
         run: str = LIVE,
         clock: Clock | None = None,
         clients: KafkaClients = CONFLUENT,
     ) -> None:
+        """Make the clients; nothing is read yet.
+
+        Where several records have come already, `prepare` is called with them, `prepare_records`
+        at most, before they are processed one by one.
+        """
         self._service = service
         self._run = run
         self._processor = processor
@@ -128,6 +136,8 @@ class TransformLoop:
         self._clients = clients
         self._consumer = clients.consumer(consumer | lag.OPTIONS)
         self._producer = SureProducer(producer, clients)
+        self._prepare = prepare
+        self._prepare_records = prepare_records if prepare else 1
         self._batch_records = batch_records
         self._batch_seconds = batch_seconds
         self._clock = clock or SystemClock()
@@ -135,6 +145,7 @@ class TransformLoop:
         self._state_offsets: dict[Partition, int] = {}
         """The offset that the processor's state of each partition stands at."""
         # The batch that is processed and whose commit has not begun.
+        self._gathered: list[Record] = []  # not processed yet
         self._outs: list[Out] = []
         self._offsets: dict[Partition, int] = {}
         self._committer = ThreadPoolExecutor(1, "commit")
@@ -183,12 +194,28 @@ class TransformLoop:
             self._update_probe(message is not None)
             if message is None:
                 break
-            for record in checked([message]):
-                if not self._offsets:
-                    count, began = 0, self._clock.monotonic()
-                self._outs += self._outputs(record)
-                self._offsets[record.topic_partition] = record.offset + 1
-                count += 1
+            records = self._gather(message, self._batch_records - count)
+            if not self._offsets:
+                count, began = 0, self._clock.monotonic()
+            self._outs += self._outputs(records)
+            self._offsets |= {record.topic_partition: record.offset + 1 for record in records}
+            count += len(records)
+
+    def _gather(self, message: Message, room: int) -> list[Record]:
+        """Return the records that have come already, `message` first, `room` at most."""
+        self._gathered = checked([message])
+        while len(self._gathered) < min(room, self._prepare_records):
+            # A rebalance within the poll drops what is gathered.
+            following = self._consumer.poll(0.0)
+            if following is None:
+                break
+            self._gathered += checked([following])
+        records, self._gathered = self._gathered, []
+        return records
+
+    def _is_ours(self, record: Record) -> bool:
+        """Return False for a dead letter that another service is to try again."""
+        return record.retry_for in (None, self._service)
 
     def _update_probe(self, has_message: bool) -> None:
         if self._probe is not None and (has_message or not self._offsets):
@@ -275,20 +302,30 @@ class TransformLoop:
         except KafkaException as error:
             log.warning("%s: the transaction was not aborted: %s", self._service, error)
 
-    def _outputs(self, record: Record) -> list[Out]:
-        took(self._service, record, self._clock.now_us())
-        if record.retry_for not in (None, self._service):
-            return []  # a dead letter that is replayed for another service
+    def _outputs(self, records: Sequence[Record]) -> list[Out]:
+        """Process records in order; a span of each lasts as long as the work on all of them."""
+        ours = [record for record in records if self._is_ours(record)]
         outs: list[Out] = []
-        place = about(topic=record.topic, partition=record.partition, offset=record.offset)
-        with place, tracing.step(self._service, record) as headers:
+        with ExitStack() as spans:
+            headers = [spans.enter_context(tracing.step(self._service, rec)) for rec in ours]
+            for record in records:
+                took(self._service, record, self._clock.now_us())
+            if self._prepare is not None and len(ours) > 1:
+                self._prepare(ours)
+            for record, carried in zip(ours, headers, strict=True):
+                outs += with_headers(self._process(record), carried)
+        return outs
+
+    def _process(self, record: Record) -> list[Out]:
+        outs: list[Out] = []
+        with about(topic=record.topic, partition=record.partition, offset=record.offset):
             try:
                 for out in self._processor.process(record):
                     outs.append(out)
             except InvalidRecord as error:
                 now_us = self._clock.now_us()
                 outs.append(give_up(record, self._service, error, now_us, run=self._run))
-        return with_headers(outs, headers)
+        return outs
 
     def _assigned(self, consumer: ConsumerClient, partitions: list[TopicPartition]) -> None:
         # Without this call the client would assign all of them itself.
@@ -356,7 +393,7 @@ class TransformLoop:
         self._processor.forget(self._offsets)
         for partition in self._offsets:
             self._state_offsets.pop(partition, None)
-        self._outs, self._offsets = [], {}
+        self._gathered, self._outs, self._offsets = [], [], {}
 
     def _lost(self, _consumer: ConsumerClient, _partitions: list[TopicPartition]) -> None:
         if self._is_closing:

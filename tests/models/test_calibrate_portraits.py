@@ -52,22 +52,22 @@ def folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_no_portrait_is_left_out_and_counted(
     folder: Path, pack: ModelPack, settings: Settings
 ) -> None:
-    told: list[float] = []
-    found = read_portraits(folder, pack, settings, told.append)
-    assert {name: len(own) for name, own in found.people.items()} == {
+    progress: list[float] = []
+    result = read_portraits(folder, pack, settings, progress.append)
+    assert {name: len(own) for name, own in result.people.items()} == {
         f"s{person}": PORTRAITS for person in range(4, 4 + PEOPLE)
     }
-    assert found.reasons == {"INVALID_IMAGE_FORMAT": 3, "NO_FACE": 1}
-    assert len(found.skipped) == 4
-    assert any("broken.jpg" in line for line in found.skipped)
-    assert told == sorted(told) and told[-1] == 1.0
-    fitted = calibrate(pack.id, found.people, "six")
+    assert result.reasons == {"INVALID_IMAGE_FORMAT": 3, "NO_FACE": 1}
+    assert len(result.skipped) == 4
+    assert any("broken.jpg" in line for line in result.skipped)
+    assert progress == sorted(progress) and progress[-1] == 1.0
+    fitted = calibrate(pack.id, result.people, "six")
     assert fitted.calibration.shots == [1, 2, 3]
     assert fitted.calibration.scale(5, 1e-2).threshold(1) > 0.3
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda folder: folder.rmdir(), "No such file"),
         (lambda folder: (folder / "photo.jpg").touch(), "no photos of people"),
@@ -75,12 +75,12 @@ def test_what_is_no_portrait_is_left_out_and_counted(
     ],
 )
 def test_a_folder_without_people_is_an_error(
-    tmp_path: Path, pack: ModelPack, settings: Settings, make: object, said: str
+    tmp_path: Path, pack: ModelPack, settings: Settings, make: object, message: str
 ) -> None:
     folder = tmp_path / "portraits"
     folder.mkdir()
     make(folder)  # type: ignore[operator]
-    with pytest.raises(SightlineError, match=said):
+    with pytest.raises(SightlineError, match=message):
         read_portraits(folder, pack, settings)
 
 
@@ -128,11 +128,11 @@ def parts(settings: Settings) -> list[Split]:
 def test_ten_people_are_enough_to_name_fifteen_others_and_no_stranger(
     parts: list[Split], shots: int
 ) -> None:
-    found = count(parts, GOAL_RATE, shots)
-    assert found.strangers == 450 and found.own == 315
-    assert found.false_names <= found.allowed
-    assert found.mixed_up == 0
-    assert found.tpir >= {1: 0.95, 3: 0.985, 5: 0.985}[shots]
+    result = count(parts, GOAL_RATE, shots)
+    assert result.strangers == 450 and result.own == 315
+    assert result.false_names <= result.allowed
+    assert result.mixed_up == 0
+    assert result.tpir >= {1: 0.95, 3: 0.985, 5: 0.985}[shots]
 
 
 def test_the_calibration_that_comes_along_is_the_one_that_is_measured(settings: Settings) -> None:

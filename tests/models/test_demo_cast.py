@@ -39,8 +39,8 @@ def film() -> list[Frame]:
     frames = []
     for scene in scenes():
         truth: dict[int, list[Appearance]] = {}
-        for one in appearances(scene, cuts):
-            truth.setdefault(one.frame, []).append(one)
+        for appearance in appearances(scene, cuts):
+            truth.setdefault(appearance.frame, []).append(appearance)
         frames += [
             Frame(scene.camera, number, image, truth[number])
             for number, image in enumerate(render(scene, cuts))
@@ -55,10 +55,10 @@ def shots_by_person(pack: ModelPack, film: list[Frame]) -> dict[tuple[str, str],
     for frame in film:
         if frame.number % _EVERY_FACE:
             continue
-        for face in pack.faces.detect(frame.image):
-            inside = [one.who for one in frame.truth if _middle_in(face, one.face)]
+        for face in pack.faces.detect([frame.image])[0]:
+            inside = [person.who for person in frame.truth if _middle_in(face, person.face)]
             if len(inside) == 1 and assess(frame.image, face).refusal(24, 0.25) is None:
-                vector = pack.embedder.embed(frame.image, face)
+                [vector] = pack.embedder.embed([(frame.image, face)])
                 shots.setdefault((frame.camera, inside[0]), []).append(vector)
     return shots
 
@@ -73,17 +73,17 @@ def check(pack: ModelPack, film: list[Frame]) -> None:
     photos = {}
     for member in CAST:
         image = portrait(member)
-        [face] = pack.faces.detect(image)
-        photos[member.name] = pack.embedder.embed(image, face)
+        [[face]] = pack.faces.detect([image])
+        [photos[member.name]] = pack.embedder.embed([(image, face)])
     shots = shots_by_person(pack, film)
     assert len(shots) == 2 * len(CAST)
-    for (camera, who), vectors in shots.items():
-        assert len(vectors) >= 4, (camera, who)
+    for (camera, person), vectors in shots.items():
+        assert len(vectors) >= 4, (camera, person)
         mean = np.mean(vectors, axis=0)
         scores = {name: float(mean @ photo) for name, photo in photos.items()}
-        own = scores.pop(who)
-        assert own > scale.threshold(4), (camera, who)
-        assert max(scores.values()) < scale.newcomer, (camera, who, scores)
+        own = scores.pop(person)
+        assert own > scale.threshold(4), (camera, person)
+        assert max(scores.values()) < scale.newcomer, (camera, person, scores)
 
 
 def test_with_the_pack_of_the_registry(film: list[Frame]) -> None:
@@ -96,6 +96,6 @@ def test_with_the_shared_models(shared: Path, film: list[Frame]) -> None:
     assert pack.persons is not None
     for frame in film:
         if frame.number % _EVERY_BODY == 0 and len(frame.truth) == 1:
-            boxes, scores = pack.persons.detect(frame.image)
+            [(boxes, scores)] = pack.persons.detect([frame.image])
             assert len(boxes), (frame.camera, frame.number)
             assert scores[0] > 0.6

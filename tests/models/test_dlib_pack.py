@@ -22,7 +22,7 @@ def pack() -> ModelPack:
 @pytest.fixture(scope="module")
 def faces(pack: ModelPack) -> list[Face]:
     """Of the six people, from left to right."""
-    return sorted(pack.faces.detect(sample_picture()), key=lambda face: float(face.box[0]))
+    return sorted(pack.faces.detect([sample_picture()])[0], key=lambda face: float(face.box[0]))
 
 
 def changed(image: BGRImage, light: float, blur: float, scale: float) -> BGRImage:
@@ -55,17 +55,17 @@ def test_it_finds_no_people(pack: ModelPack) -> None:
 
 def test_the_same_person_is_above_and_another_below(pack: ModelPack, faces: list[Face]) -> None:
     image = sample_picture()
-    vectors = np.stack([pack.embedder.embed(image, face) for face in faces])
+    vectors = np.stack(pack.embedder.embed([(image, face) for face in faces]))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     scale = builtin(pack.id).scale(6, 1e-3)
     assert (vectors @ vectors.T - np.eye(6)).max() < scale.threshold(1)
 
     for light, blur, size in ((0.7, 0.5, 1.0), (1.2, 1.0, 0.85)):
         other = changed(image, light, blur, size)
-        found = sorted(pack.faces.detect(other), key=lambda face: float(face.box[0]))
-        assert len(found) == 6
-        again = np.stack([pack.embedder.embed(other, face) for face in found])
-        likeness = vectors @ again.T
+        faces_there = sorted(pack.faces.detect([other])[0], key=lambda face: float(face.box[0]))
+        assert len(faces_there) == 6
+        embeddings_there = np.stack(pack.embedder.embed([(other, face) for face in faces_there]))
+        likeness = vectors @ embeddings_there.T
         assert likeness.diagonal().min() > scale.threshold(1)
         assert (likeness - np.eye(6)).max() < scale.threshold(1)
 
@@ -74,7 +74,7 @@ def test_a_small_picture_is_doubled(pack: ModelPack, faces: list[Face]) -> None:
     x1, y1, x2, y2 = (int(side) for side in faces[0].box)
     head = sample_picture()[y1 - 60 : y2 + 60, max(0, x1 - 60) : x2 + 60]
     small = np.asarray(cv2.resize(head, None, fx=0.5, fy=0.5), np.uint8)
-    assert len(pack.faces.detect(small)) == 1
+    assert len(pack.faces.detect([small])[0]) == 1
 
 
 def test_verifying_compares_with_what_the_package_says() -> None:

@@ -24,7 +24,7 @@ DLIB = Settings(pack="dlib")
 
 def person(name: str = "Ana Lima") -> Image.Image:
     """A good portrait, 470 x 550, face of 215 px."""
-    member = next(one for one in CAST if one.name == name)
+    member = next(member for member in CAST if member.name == name)
     return Image.fromarray(cv2.cvtColor(portrait(member), cv2.COLOR_BGR2RGB))
 
 
@@ -156,24 +156,24 @@ BAD: dict[str, tuple[Callable[[], bytes], set[Reason]]] = {
 
 def check(pack: ModelPack, settings: Settings) -> dict[str, str]:
     """Every photo gives a look or its reason; what was found."""
-    found = {}
+    results = {}
     reference = look(Photo("reference", file(person(), "PNG")), pack, settings).vector
     for what, make in GOOD.items():
-        one = look(Photo(f"{what}.heic", make()), pack, settings)
-        assert float(one.vector @ reference) > 0.9, what
-        with Image.open(io.BytesIO(one.jpeg)) as stored:
+        looked_at = look(Photo(f"{what}.heic", make()), pack, settings)
+        assert float(looked_at.vector @ reference) > 0.9, what
+        with Image.open(io.BytesIO(looked_at.jpeg)) as stored:
             assert (stored.format, stored.mode, max(stored.size) <= 1920) == ("JPEG", "RGB", True)
             assert not stored.getexif()
             assert stored.height > stored.width, what
-        found[what] = "taken"
+        results[what] = "taken"
     for what, (make, reasons) in BAD.items():
         with pytest.raises(PhotoError) as caught:
             look(Photo(what, make()), pack, settings)
         assert caught.value.reason in reasons, (what, str(caught.value))
         assert str(caught.value).startswith(f"{what}: "), what
         assert "\n" not in str(caught.value)
-        found[what] = f"{caught.value.reason}: {caught.value}"
-    return found
+        results[what] = f"{caught.value.reason}: {caught.value}"
+    return results
 
 
 def test_with_the_pack_of_the_registry() -> None:

@@ -32,8 +32,9 @@ def read(path: Path) -> BGRImage:
 
 
 def embed_largest(pack: ModelPack, image: BGRImage) -> Floats:
-    face = max(pack.faces.detect(image), key=lambda face: face.box[2] - face.box[0])
-    return pack.embedder.embed(image, face)
+    face = max(pack.faces.detect([image])[0], key=lambda face: face.box[2] - face.box[0])
+    [embedding] = pack.embedder.embed([(image, face)])
+    return embedding
 
 
 def frame_of(shared: Path, number: int) -> BGRImage:
@@ -56,7 +57,7 @@ def test_full_precision_is_preferred_and_the_pack_is_named_after_its_embedder(
 def test_people_are_found_inside_the_picture(shared: Path, pack: ModelPack) -> None:
     assert pack.persons is not None
     for image, people in ((frame_of(shared, 150), 1), (sample_picture(), 6)):
-        boxes, scores = pack.persons.detect(image)
+        [(boxes, scores)] = pack.persons.detect([image])
         assert (scores > 0.5).sum() >= people
         assert (np.diff(scores) <= 0).all()
         height, width = image.shape[:2]
@@ -66,9 +67,9 @@ def test_people_are_found_inside_the_picture(shared: Path, pack: ModelPack) -> N
 
 def test_six_people_have_six_faces_that_differ(pack: ModelPack) -> None:
     image = sample_picture()
-    faces = pack.faces.detect(image)
+    [faces] = pack.faces.detect([image])
     assert len(faces) == 6
-    vectors = np.stack([pack.embedder.embed(image, face) for face in faces])
+    vectors = np.stack(pack.embedder.embed([(image, face) for face in faces]))
     assert vectors.shape == (6, pack.embedder.dimension) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     likeness = vectors @ vectors.T - np.eye(6)
@@ -79,7 +80,7 @@ def test_six_people_have_six_faces_that_differ(pack: ModelPack) -> None:
 def test_a_face_is_found_in_a_crop_of_any_size(shared: Path, pack: ModelPack, side: int) -> None:
     portrait = read(shared / "media" / "photos" / "lin-manuel-miranda.png")
     crop = np.asarray(cv2.resize(portrait, (side, side)), np.uint8)
-    (face,) = pack.faces.detect(crop)
+    [[face]] = pack.faces.detect([crop])
     assert 0.1 * side < face.box[2] - face.box[0] < side
     left, right, nose, mouth, _ = face.landmarks
     assert left[0] < nose[0] < right[0] and left[1] < nose[1] < mouth[1]
@@ -89,7 +90,7 @@ def test_what_the_detector_remembers_stays_small(pack: ModelPack) -> None:
     noise = np.random.default_rng(2)
     for _ in range(60):
         height, width = noise.integers(20, 700, 2)
-        pack.faces.detect(np.zeros((height, width, 3), np.uint8))
+        pack.faces.detect([np.zeros((height, width, 3), np.uint8)])
     model = pack.faces._model  # type: ignore[attr-defined]
     assert len(model.center_cache) <= 100
     assert {id(session) for session in model.resolution_sessions.values()} == {id(model.session)}
@@ -106,9 +107,9 @@ def test_somebody_on_stage_is_the_one_on_the_portrait_and_nobody_else(
     scores: dict[str, list[float]] = {name: [] for name in portraits}
     for number in range(80, 150, 5):
         image = frame_of(shared, number)
-        for face in pack.faces.detect(image):
+        for face in pack.faces.detect([image])[0]:
             if assess(image, face).refusal(24) is None:
-                vector = pack.embedder.embed(image, face)
+                [vector] = pack.embedder.embed([(image, face)])
                 for name, portrait in portraits.items():
                     scores[name].append(float(vector @ portrait))
     scale = builtin(pack.id).scale(len(portraits), 1e-3)

@@ -29,7 +29,7 @@ def build(folder: Path, picture: str) -> Path:
     torch.manual_seed(7)
     yolo = YOLO("yolo11n.yaml")
     network = yolo.model
-    network.names = {0: "person", **{number: f"thing {number}" for number in range(1, 80)}}
+    network.names = {0: "person", **{number: f"class {number}" for number in range(1, 80)}}
     # One look at the picture in training mode gives the normalisations their statistics:
     # without them a random network's signal dies out, and every box is the same.
     for module in network.modules():
@@ -47,7 +47,7 @@ def build(folder: Path, picture: str) -> Path:
     return folder / "random.pt"
 
 
-def found(model: Path, picture: str, **options: int) -> Found:
+def detections(model: Path, picture: str, **options: int) -> Found:
     """Boxes and scores of people as ultralytics gives them."""
     [result] = YOLO(str(model), task="detect").predict(
         picture, conf=MIN_SCORE, iou=OVERLAP, classes=[0], device="cpu", verbose=False, **options
@@ -60,7 +60,7 @@ def found_behind_our_interface(weights: Path, picture: str) -> Found:
     from sightline.models.detector import UltralyticsDetector
     from sightline.runtime.settings import Settings
 
-    boxes, scores = UltralyticsDetector(weights, Settings()).detect(read(picture))
+    [(boxes, scores)] = UltralyticsDetector(weights, Settings()).detect([read(picture)])
     return {"boxes": boxes.tolist(), "scores": scores.tolist()}
 
 
@@ -72,8 +72,8 @@ def main() -> None:
         path = Path(YOLO(str(weights)).export(format="onnx", imgsz=320, dynamic=dynamic))
         exported[name] = path.rename(folder / f"{name}.onnx")
     models = {"native": weights, **exported} | ({} if real == "-" else {"real": Path(real)})
-    answers = {name: found(model, picture, imgsz=320) for name, model in models.items()}
-    answers["as it comes"] = found(weights, picture)
+    answers = {name: detections(model, picture, imgsz=320) for name, model in models.items()}
+    answers["as it comes"] = detections(weights, picture)
     sys.path += sys.argv[4:]
     answers["behind our interface"] = found_behind_our_interface(weights, picture)
     (folder / "answers.json").write_text(json.dumps(answers))

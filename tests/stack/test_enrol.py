@@ -65,7 +65,7 @@ def portraits(pack: ModelPack, tmp_path_factory: pytest.TempPathFactory) -> list
     folder = tmp_path_factory.mktemp("portraits")
     image = np.asarray(cv2.imread(str(group_photo())), np.uint8)
     found = []
-    for rank, one in enumerate(sorted(pack.faces.detect(image), key=lambda face: face.box[0])):
+    for rank, one in enumerate(sorted(pack.faces.detect([image])[0], key=lambda face: face.box[0])):
         x1, y1, x2, y2 = (int(side) for side in one.box)
         pad = (x2 - x1) // 3
         path = folder / f"{rank}.png"

@@ -51,8 +51,12 @@ def film(shared: Path) -> list[bytes]:
 
 @contextmanager
 def worker(stack: Settings, models: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that puts frames of both cameras through the models together."""
     command = sightline_command("run", "vision", "--models", str(models))
-    env = environment(stack.home, SIGHTLINE_FLEET=FLEET, SIGHTLINE_INSTANCE="1")
+    env = environment(
+        stack.home, SIGHTLINE_FLEET=FLEET, SIGHTLINE_INSTANCE="1",
+        SIGHTLINE_VISION__MODEL_BATCH_FRAMES="8",
+    )  # fmt: skip
     with subprocess.Popen(command, cwd=ROOT, env=env) as process:
         try:
             yield process
@@ -92,27 +96,27 @@ def frame_tracks(stack: Settings) -> list[pb.FrameTracks]:
     ]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_killed_worker_is_replaced_and_every_frame_is_there_once(
     stack: Settings, shared: Path, film: list[bytes]
 ) -> None:
     apply_topics(stack, [FRAMES])
     publish(stack, film)
     with worker(stack, shared / "models") as first:
-        eventually(lambda: len(frame_tracks(stack)) > 40, 60, "the first worker begins")
+        eventually(lambda: len(frame_tracks(stack)) > 40, 120, "the first worker begins")
         first.send_signal(signal.SIGKILL)
         first.wait(10)
     done = len(frame_tracks(stack))
     assert done < 2 * len(film), "the first worker was killed too late"
 
     with worker(stack, shared / "models") as second:
-        eventually(lambda: len(frame_tracks(stack)) >= 2 * len(film), 120, "the second goes on")
+        eventually(lambda: len(frame_tracks(stack)) >= 2 * len(film), 240, "the second goes on")
         second.send_signal(signal.SIGTERM)
         assert second.wait(20) == 0
 
-    said = outputs_of(stack)
-    assert said == undisturbed(stack, shared / "models")
-    assert {topic for topic, _ in said} == {"tracks", "faces", "snapshots"}
+    outputs = outputs_of(stack)
+    assert outputs == undisturbed(stack, shared / "models")
+    assert {topic for topic, _ in outputs} == {"tracks", "faces", "snapshots"}
     check_the_dead_letter(stack)
 
 
@@ -129,20 +133,20 @@ def outputs_of(stack: Settings) -> Counter[tuple[str, bytes]]:
 
 
 def undisturbed(stack: Settings, models: Path) -> Counter[tuple[str, bytes]]:
-    """What one worker says that lives from the first frame to the last."""
+    """What one worker says that lives from the first frame to the last, a frame at a time."""
     settings = stack.model_copy(update={"models": models, "fleet": FLEET})
     processor = VisionProcessor(load_pack(settings), settings)
-    said: Counter[tuple[str, bytes]] = Counter()
+    outputs: Counter[tuple[str, bytes]] = Counter()
     for record in read_topic(stack, FRAMES.name):
         outs = processor.process(record)
         with suppress(InvalidRecord):
-            said.update((out.topic, out.value or b"") for out in outs)
-    return said
+            outputs.update((out.topic, out.value or b"") for out in outs)
+    return outputs
 
 
 def check_the_dead_letter(stack: Settings) -> None:
-    found = dead_letters(stack)
-    (letter,) = [one for one in found if one.source.topic == FRAMES.name]
+    letters = dead_letters(stack)
+    (letter,) = [letter for letter in letters if letter.source.topic == FRAMES.name]
     assert (letter.source.partition, letter.source.offset) == (CAMERAS["takeover-1"], CORRUPT)
     assert (letter.service, letter.reason) == ("vision", "bad_jpeg")
     assert pb.Frame.FromString(letter.value).sequence == CORRUPT

@@ -51,8 +51,8 @@ def test_a_blank_picture_is_not_sharp() -> None:
 
 
 def test_a_face_outside_the_picture_is_no_shot() -> None:
-    gone = face().moved(500, 500)
-    assert assess(portrait(), gone).refusal(24) == "cut"
+    outside = face().moved(500, 500)
+    assert assess(portrait(), outside).refusal(24) == "cut"
 
 
 def test_a_face_cut_by_the_edge_is_no_shot() -> None:

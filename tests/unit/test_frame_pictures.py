@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from processors.vision.frames import decode_picture
+from processors.vision.frame_decoder import decode_picture
 from schemas import sightline_pb2 as pb
 from sightline.runtime.errors import InvalidRecord
 

@@ -45,7 +45,7 @@ def test_a_back_of_a_head_costs_less_and_less_but_is_looked_at_every_second() ->
     for frame in range(250):
         at = seconds(frame * 0.04)
         if POLICY.due(state, at):
-            POLICY.missed(state, at)
+            POLICY.record_miss(state, at)
             looks.append(frame * 0.04)
     pauses = [later - sooner for sooner, later in pairwise(looks)]
     assert len(looks) < 20
@@ -56,16 +56,16 @@ def test_a_back_of_a_head_costs_less_and_less_but_is_looked_at_every_second() ->
 def test_a_face_seen_again_is_looked_at_soon() -> None:
     state = ShotState()
     for second in range(10):
-        POLICY.missed(state, seconds(second))
+        POLICY.record_miss(state, seconds(second))
     POLICY.taken(state, seconds(20), 0.5)
-    POLICY.missed(state, seconds(21))
+    POLICY.record_miss(state, seconds(21))
     assert POLICY.due(state, seconds(21.1))
 
 
 def test_a_face_that_was_refused_is_looked_at_as_often_as_shots_are_taken() -> None:
     state = ShotState()
     for second in range(10):
-        POLICY.missed(state, seconds(second), refused=True)
+        POLICY.record_miss(state, seconds(second), refused=True)
     assert not POLICY.due(state, seconds(9.4))
     assert POLICY.due(state, seconds(9.5))
 

@@ -1,18 +1,18 @@
 """Frames to tracks and shots, with detectors that see what the test says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from processors.vision.heads import choose_face, head_region, owner
+from processors.vision.face_roi import choose_face, head_region, owner
 from processors.vision.processor import VisionProcessor
 from schemas import sightline_pb2 as pb
 from schemas.decode import decode
 from schemas.ids import motion_event_id, track_id
-from sightline.models.packs import BGRImage, Face, Floats, ModelPack
+from sightline.models.interface import BGRImage, Face, Floats, ModelPack, PersonBoxes
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import EvidenceSettings, Settings
 from sightline.streaming.records import Out, Record
@@ -30,12 +30,15 @@ def make_face(x: float, y: float, side: float, score: float = 0.9) -> Face:
 
 
 class SeenPeople:
-    """One person standing at the place that the picture's first pixel names."""
+    """One person who stands at the place that the first pixel of the picture names."""
 
     def __init__(self) -> None:
         self.searches = 0
 
-    def detect(self, image: BGRImage) -> tuple[Floats, Floats]:
+    def detect(self, images: Sequence[BGRImage]) -> list[PersonBoxes]:
+        return [PersonBoxes(*self._person(image)) for image in images]
+
+    def _person(self, image: BGRImage) -> tuple[Floats, Floats]:
         self.searches += 1
         left = float(image[0, 0, 0])
         if left > 250:
@@ -51,9 +54,9 @@ class SeenFaces:
         self.whole = whole
         self.turned = 0  # so many of the next faces are turned away
 
-    def detect(self, image: BGRImage) -> list[Face]:
-        self.searches += 1
-        return [self.turn(face) for face in self._seen(image)]
+    def detect(self, images: Sequence[BGRImage]) -> list[list[Face]]:
+        self.searches += len(images)
+        return [[self.turn(face) for face in self._seen(image)] for image in images]
 
     def turn(self, face: Face) -> Face:
         """The face as the n-th search finds it."""
@@ -80,9 +83,9 @@ class Vectors:
     def __init__(self) -> None:
         self.made = 0
 
-    def embed(self, image: BGRImage, face: Face) -> Floats:
-        self.made += 1
-        return np.array([1, 0, 0, 0, 0, 0, 0, 0], np.float32)
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+        self.made += len(faces)
+        return [np.array([1, 0, 0, 0, 0, 0, 0, 0], np.float32) for _ in faces]
 
 
 class Camera:
@@ -220,8 +223,8 @@ def test_a_settled_track_is_not_searched_until_its_time_is_over() -> None:
 
 
 def counted(*names: str) -> dict[str, float]:
-    found = {name: REGISTRY.get_sample_value(f"sightline_{name}_total") for name in names}
-    return {name: value or 0.0 for name, value in found.items()}
+    samples = {name: REGISTRY.get_sample_value(f"sightline_{name}_total") for name in names}
+    return {name: value or 0.0 for name, value in samples.items()}
 
 
 def test_what_the_identity_cache_saves_is_counted_by_person_and_frame() -> None:
@@ -283,14 +286,14 @@ def test_a_face_turned_away_is_a_shot_only_where_there_is_no_better() -> None:
 
 
 def test_tracks_end_at_a_cut_and_never_span_it() -> None:
-    one, other = Camera(), Camera()
-    one.noise = cv2.GaussianBlur(one.noise, (0, 0), 30).astype(np.uint8)
-    one.noise = cv2.normalize(one.noise, one.noise.copy(), 20, 220, cv2.NORM_MINMAX).astype(
-        np.uint8
-    )
-    other.noise = np.ascontiguousarray(one.noise[::-1, ::-1])
-    records = [one.record(number) for number in range(10)]
-    records += [other.record(number, last=number == 19) for number in range(10, 20)]
+    before_cut, after_cut = Camera(), Camera()
+    before_cut.noise = cv2.GaussianBlur(before_cut.noise, (0, 0), 30).astype(np.uint8)
+    before_cut.noise = cv2.normalize(
+        before_cut.noise, before_cut.noise.copy(), 20, 220, cv2.NORM_MINMAX
+    ).astype(np.uint8)
+    after_cut.noise = np.ascontiguousarray(before_cut.noise[::-1, ::-1])
+    records = [before_cut.record(number) for number in range(10)]
+    records += [after_cut.record(number, last=number == 19) for number in range(10, 20)]
     worker = Worker().take(records)
     before, after = worker.ended
     assert before.ended_at_us == START + 9 * STEP

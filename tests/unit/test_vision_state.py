@@ -9,7 +9,7 @@ from processors.vision.processor import VisionProcessor
 from processors.vision.state import UnusableStateError, read_state, restore_state
 from schemas import sightline_pb2 as pb
 from schemas.topics import vision_state
-from sightline.models.packs import BGRImage, Floats, ModelPack
+from sightline.models.interface import BGRImage, Floats, ModelPack, PersonBoxes
 from sightline.runtime import metrics
 from sightline.streaming.records import Out, Record
 from tests.unit.test_vision_pipeline import (
@@ -43,9 +43,9 @@ class Crowd:
             self._boxes.append(np.concatenate([corners, corners + size], axis=1))
             self._scores.append(dice.uniform(0.3, 1, int(seen.sum())).astype(np.float32))
 
-    def detect(self, image: BGRImage) -> tuple[Floats, Floats]:
-        number = round(float(image[0, 0, 0]) / STEP)
-        return self._boxes[number], self._scores[number]
+    def detect(self, images: Sequence[BGRImage]) -> list[PersonBoxes]:
+        numbers = [round(float(image[0, 0, 0]) / STEP) for image in images]
+        return [PersonBoxes(self._boxes[number], self._scores[number]) for number in numbers]
 
 
 def film(camera: Camera, frames: int = FRAMES) -> list[Record]:
@@ -104,9 +104,9 @@ def test_the_state_goes_to_the_number_of_its_frames_once_a_batch() -> None:
     worker = processor(SeenPeople())
     for record in [*film(Camera("door"), 5), *film(Camera("yard"), 3)]:
         list(worker.process(record))
-    found = {out.key: (out.partition, pb.VisionState.FromString(out.value or b"").next_offset)
+    offsets = {out.key: (out.partition, pb.VisionState.FromString(out.value or b"").next_offset)
              for out in worker.state()}  # fmt: skip
-    assert found == {"door": (0, 5), "yard": (0, 3)}
+    assert offsets == {"door": (0, 5), "yard": (0, 3)}
     assert list(worker.state()) == []
 
 

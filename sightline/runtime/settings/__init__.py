@@ -130,6 +130,13 @@ class LibrarySettings(BaseSettings):
     model_threads: int = Field(
         1, ge=1, description="threads of one model; more workers are faster than more threads"
     )
+    model_batch_frames: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="most frames of any cameras that go through the models together, and whose"
+        " pixels are in memory at once; 0 is 16 with CUDA and else 1",
+    )
 
     metrics_host: str = Field(
         "127.0.0.1", description="address that a service's endpoint listens on"

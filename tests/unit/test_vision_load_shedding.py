@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from processors.vision.pace import KeepUp, Pace
+from processors.vision.load_shedding import LoadShedding, SheddingState
 from processors.vision.processor import VisionProcessor
 from processors.vision.settings import VisionSettings
 from schemas import sightline_pb2 as pb
@@ -21,44 +21,44 @@ SETTINGS = VisionSettings(behind_seconds=2, caught_up_seconds=0.5)
 
 
 def looked_at(
-    pace: Pace, ages: Iterable[float], *, live: bool = True, first: int = -1
+    state: SheddingState, ages: Iterable[float], *, live: bool = True, first: int = -1
 ) -> list[int]:
     """Which of frames, each of an age, are looked at."""
-    rule = KeepUp(SETTINGS)
+    rule = LoadShedding(SETTINGS)
     frames = [pb.Frame(captured_at_us=START, live=live, first_in_event=number == first)
               for number, _ in enumerate(ages)]  # fmt: skip
     return [
         number
         for number, (frame, age) in enumerate(zip(frames, ages, strict=True))
-        if not rule.skips(pace, frame, START + round(age * US))
+        if not rule.skips(state, frame, START + round(age * US))
     ]
 
 
 def test_nothing_is_skipped_before_the_limit() -> None:
-    assert looked_at(Pace(), [1.9] * 10) == list(range(10))
+    assert looked_at(SheddingState(), [1.9] * 10) == list(range(10))
 
 
 def test_what_is_skipped_is_spread_evenly_and_grows_with_the_age() -> None:
-    assert looked_at(Pace(), [2.5] * 10) == [1, 3, 5, 7, 9]
-    assert looked_at(Pace(), [4.5] * 12) == [3, 7, 11]
-    assert looked_at(Pace(), [1000.0] * 129) == [63, 127]
+    assert looked_at(SheddingState(), [2.5] * 10) == [1, 3, 5, 7, 9]
+    assert looked_at(SheddingState(), [4.5] * 12) == [3, 7, 11]
+    assert looked_at(SheddingState(), [1000.0] * 129) == [63, 127]
 
 
 def test_skipping_ends_only_when_it_has_caught_up() -> None:
-    assert looked_at(Pace(), [2.0, 1.9, 1.0, 0.6, 0.5, 1.9, 1.9]) == [1, 3, 4, 5, 6]
+    assert looked_at(SheddingState(), [2.0, 1.9, 1.0, 0.6, 0.5, 1.9, 1.9]) == [1, 3, 4, 5, 6]
 
 
 def test_films_and_an_events_first_and_last_frame_are_never_skipped() -> None:
-    assert looked_at(Pace(), [1e6] * 5, live=False) == list(range(5))
-    assert looked_at(Pace(), [2.5] * 6, first=2) == [1, 2, 4]
+    assert looked_at(SheddingState(), [1e6] * 5, live=False) == list(range(5))
+    assert looked_at(SheddingState(), [2.5] * 6, first=2) == [1, 2, 4]
     last = pb.Frame(captured_at_us=START, live=True, last_in_event=True)
-    assert not KeepUp(SETTINGS).skips(Pace(is_behind=True), last, START + 10 * US)
+    assert not LoadShedding(SETTINGS).skips(SheddingState(is_shedding=True), last, START + 10 * US)
 
 
 def test_it_can_be_turned_off() -> None:
-    rule = KeepUp(VisionSettings(behind_seconds=0))
+    rule = LoadShedding(VisionSettings(behind_seconds=0))
     frame = pb.Frame(captured_at_us=START, live=True)
-    assert not rule.skips(Pace(), frame, START + 1000 * US)
+    assert not rule.skips(SheddingState(), frame, START + 1000 * US)
 
 
 class LateClock:

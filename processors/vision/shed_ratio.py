@@ -1,4 +1,4 @@
-"""The share of a live camera's frames that vision skips, and the log lines about it."""
+"""The ratio of a live camera's frames that vision skips, as a metric and as log lines."""
 
 import logging
 from typing import Final
@@ -16,10 +16,11 @@ _INTERVAL_SECONDS: Final = 5.0
 _INTERVALS: Final = 12
 
 WINDOW_SECONDS: Final = _INTERVAL_SECONDS * _INTERVALS
-"""The time that the share is of."""
+"""Length of the time that the ratio is measured over."""
 
-_LASTING: Final = 3
-"""Intervals with skipped frames: a worker that has just started skips what has waited for it."""
+_LASTING_INTERVALS: Final = 3
+"""Intervals with skipped frames before a warning: a worker that has just started skips the frames
+that have waited for it."""
 
 
 def percent(share: float) -> str:
@@ -27,27 +28,27 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
-class Overload:
-    """The frames of one camera within the last minute.
+class ShedRatio:
+    """The processed and skipped frames of one camera within the last minute.
 
-    Counted by one thread; any other may ask for the share.
+    Frames are counted by one thread; any other may ask for the ratio.
     """
 
     def __init__(self, camera_id: str, clock: Clock) -> None:
-        """Show the share as a metric until `close`."""
+        """Show the ratio as a metric until `close`."""
         self._camera_id = camera_id
         self._clock = clock
         self._counts = [(-_INTERVALS, 0, 0)] * _INTERVALS
-        """Number of the interval, its frames, and those of them that were skipped."""
-        self._is_told = False
-        metrics.VISION_SKIPPED_SHARE.labels(camera_id).set_function(self.share)
+        """Number of an interval, its frames, and its skipped frames."""
+        self._is_warned = False
+        metrics.VISION_SKIPPED_SHARE.labels(camera_id).set_function(self.ratio)
 
     def close(self) -> None:
         """Drop the metric."""
         metrics.VISION_SKIPPED_SHARE.remove(self._camera_id)
 
-    def share(self) -> float:
-        """Return the share of 1 that was skipped; 0 where no frame came."""
+    def ratio(self) -> float:
+        """Return the skipped part of the frames, 0 to 1; 0 where no frame came."""
         recent = self._recent()
         frames = sum(frames for _, frames, _ in recent)
         return sum(skipped for *_, skipped in recent) / frames if frames else 0.0
@@ -57,41 +58,41 @@ class Overload:
 
         Between the end of one overload and the line of the next lies a minute at least.
         """
-        now = self._now()
-        number, frames, before = self._counts[now % _INTERVALS]
-        if number != now:
+        current = self._interval()
+        number, frames, before = self._counts[current % _INTERVALS]
+        if number != current:
             frames = before = 0
-        self._counts[now % _INTERVALS] = (now, frames + 1, before + skipped)
-        if skipped != self._is_told:  # nothing else changes what is to be told
-            self._tell()
+        self._counts[current % _INTERVALS] = (current, frames + 1, before + skipped)
+        if skipped != self._is_warned:  # no other frame can change what is logged
+            self._log()
 
-    def _tell(self) -> None:
-        share, about = self.share(), {"camera": self._camera_id}
-        if self._is_told and not share:
-            self._is_told = False
+    def _log(self) -> None:
+        ratio, fields = self.ratio(), {"camera": self._camera_id}
+        if self._is_warned and not ratio:
+            self._is_warned = False
             log.info(
                 "vision: camera %s: no frame was skipped within the last minute: vision keeps up"
                 " again",
                 self._camera_id,
-                extra=about,
+                extra=fields,
             )
-        elif not self._is_told and share > OVERLOADED_SHARE and self._lasts():
-            self._is_told = True
+        elif not self._is_warned and ratio > OVERLOADED_SHARE and self._lasts():
+            self._is_warned = True
             log.warning(
                 "vision: camera %s: %s of the frames of the last minute were skipped: vision is"
                 " too slow for them. Fewer frames (camera add --fps), smaller pictures (--width)"
                 " or more vision workers help: docs/runbook/frames-skipped.md",
                 self._camera_id,
-                percent(share),
-                extra=about,
+                percent(ratio),
+                extra=fields,
             )
 
     def _lasts(self) -> bool:
-        return sum(skipped > 0 for *_, skipped in self._recent()) >= _LASTING
+        return sum(skipped > 0 for *_, skipped in self._recent()) >= _LASTING_INTERVALS
 
     def _recent(self) -> list[tuple[int, int, int]]:
-        oldest = self._now() - _INTERVALS
-        return [one for one in self._counts if one[0] > oldest]
+        oldest = self._interval() - _INTERVALS
+        return [counts for counts in self._counts if counts[0] > oldest]
 
-    def _now(self) -> int:
+    def _interval(self) -> int:
         return int(self._clock.monotonic() // _INTERVAL_SECONDS)

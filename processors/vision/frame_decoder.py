@@ -1,4 +1,4 @@
-"""A frame's JPEG to pixels, refusing what would only look like a picture."""
+"""Decoding of a frame's JPEG to pixels; damaged pictures are refused, not repaired."""
 
 import io
 from typing import NamedTuple
@@ -14,10 +14,11 @@ from sightline.runtime.errors import InvalidRecord
 _MAX_PIXELS = 40_000_000
 """Above an 8K camera: a small file can claim to be a picture that fills the memory."""
 
-_END = b"\xff\xd9"
+_END_OF_IMAGE = b"\xff\xd9"
+"""The last marker of a JPEG."""
 
 
-class Size(NamedTuple):
+class _ImageSize(NamedTuple):
     """Width and height in pixels."""
 
     width: int
@@ -25,10 +26,11 @@ class Size(NamedTuple):
 
 
 def decode_picture(frame: pb.Frame) -> BGRImage:
-    """The frame's picture.
+    """Return the pixels of a frame, (height, width, 3), blue first.
 
-    Raises InvalidRecord: bad_jpeg for one that is corrupt or cut off, bad_size for one that is too
-    large or not as large as the frame says.
+    Raises:
+        InvalidRecord: `bad_jpeg` for a picture that is corrupt or cut off, `bad_size` for one that
+            is too large or has another size than the frame says.
     """
     size = _declared_size(frame.jpeg)
     if size.width * size.height > _MAX_PIXELS:
@@ -38,11 +40,11 @@ def decode_picture(frame: pb.Frame) -> BGRImage:
             "bad_size",
             f"a picture of {size.width}x{size.height} in a frame of {frame.width}x{frame.height}",
         )
-    # OpenCV makes a picture of half a file, grey where nothing came.
-    if not frame.jpeg.rstrip(b"\0").endswith(_END):
+    # OpenCV makes a picture of half a file, grey where data is missing.
+    if not frame.jpeg.rstrip(b"\0").endswith(_END_OF_IMAGE):
         raise InvalidRecord("bad_jpeg", f"{len(frame.jpeg)} bytes without an end")
     try:
-        # As it was taken: a turned picture would not have the size that the frame says.
+        # EXIF orientation is ignored: a turned picture would not have the frame's size.
         picture = cv2.imdecode(
             np.frombuffer(frame.jpeg, np.uint8),
             cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
@@ -54,10 +56,10 @@ def decode_picture(frame: pb.Frame) -> BGRImage:
     return np.asarray(picture, np.uint8)
 
 
-def _declared_size(jpeg: bytes) -> Size:
+def _declared_size(jpeg: bytes) -> _ImageSize:
     try:
         with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-            return Size(*image.size)
+            return _ImageSize(*image.size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InvalidRecord("bad_size", str(error)) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:

@@ -6,9 +6,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ops.local_stack.camera_overload import overload_fields
-from processors.vision.overload import WINDOW_SECONDS, Overload
+from processors.vision.shed_ratio import WINDOW_SECONDS, ShedRatio
 from sightline.runtime.clock import SystemClock
-from tests.unit.test_vision_behind import live_film, worker
+from tests.unit.test_vision_load_shedding import live_film, worker
 
 NAME = "sightline_vision_skipped_share"
 FPS = 10
@@ -30,11 +30,11 @@ class Filmed:
     def __init__(self, camera_id: str) -> None:
         self.camera_id = camera_id
         self.time = Time()
-        self.overload = Overload(camera_id, self.time)
+        self.skipped = ShedRatio(camera_id, self.time)
 
     def goes_on(self, seconds: float, *, skipped_of_ten: float = 0) -> None:
         for number in range(round(seconds * FPS)):
-            self.overload.count(skipped=number % 20 < 2 * skipped_of_ten)
+            self.skipped.count(skipped=number % 20 < 2 * skipped_of_ten)
             self.time.now += 1 / FPS
 
 
@@ -43,7 +43,7 @@ def shown(camera_id: str) -> float | None:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    return [(one.levelname, one.getMessage()) for one in caplog.records]
+    return [(line.levelname, line.getMessage()) for line in caplog.records]
 
 
 def test_the_share_is_that_of_the_last_minute_and_falls_when_no_frame_comes() -> None:
@@ -51,12 +51,12 @@ def test_the_share_is_that_of_the_last_minute_and_falls_when_no_frame_comes() ->
     assert shown("share") == 0
     filmed.goes_on(30)
     filmed.goes_on(30, skipped_of_ten=7)
-    assert filmed.overload.share() == pytest.approx(0.35, abs=0.03)
+    assert filmed.skipped.ratio() == pytest.approx(0.35, abs=0.03)
     filmed.goes_on(60, skipped_of_ten=7)
     assert shown("share") == pytest.approx(0.7, abs=0.02)
     filmed.time.now += WINDOW_SECONDS
     assert shown("share") == 0
-    filmed.overload.close()
+    filmed.skipped.close()
     assert shown("share") is None
 
 
@@ -64,7 +64,7 @@ def test_one_warning_names_the_camera_and_what_helps_and_one_line_ends_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     filmed = Filmed("door")
-    with caplog.at_level(logging.INFO, "processors.vision.overload"):
+    with caplog.at_level(logging.INFO, "processors.vision.shed_ratio"):
         filmed.goes_on(600, skipped_of_ten=7)
         [(level, line)] = lines(caplog)
         assert level == "WARNING"
@@ -92,7 +92,7 @@ def test_a_worker_that_takes_over_what_has_waited_and_a_few_frames_are_no_overlo
 ) -> None:
     filmed = Filmed("start")
     for _ in range(500):
-        filmed.overload.count(skipped=True)
+        filmed.skipped.count(skipped=True)
     filmed.goes_on(300)
     few = Filmed("few")
     few.goes_on(300, skipped_of_ten=0.5)

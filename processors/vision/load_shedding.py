@@ -1,0 +1,50 @@
+"""Load shedding: frames of a live camera are skipped while vision is too late for them."""
+
+from dataclasses import dataclass
+
+from schemas import sightline_pb2 as pb
+from sightline.runtime.clock import US
+from sightline.runtime.settings import VisionSettings
+
+_MAX_DOUBLINGS = 6
+"""One frame of 64 is processed at least: tracks are lost anyway, but a person who stays is seen."""
+
+
+@dataclass(slots=True)
+class SheddingState:
+    """The load shedding of one camera."""
+
+    age_seconds: float = 0.0
+    """Age of the latest frame."""
+    is_shedding: bool = False
+    skipped_frames: int = 0
+    """Skipped since the last frame that was processed."""
+
+
+class LoadShedding:
+    """The rule: frames are skipped evenly, more of them the older they are, with a hysteresis."""
+
+    def __init__(self, settings: VisionSettings) -> None:
+        self._shed_above = settings.behind_seconds
+        self._resume_below = settings.caught_up_seconds
+
+    def skips(self, state: SheddingState, frame: pb.Frame, now_us: int) -> bool:
+        """Return True for a frame to skip; never the first or last of an event, nor of a film."""
+        if not frame.live or not self._shed_above:
+            return False
+        state.age_seconds = (now_us - frame.captured_at_us) / US
+        if state.age_seconds >= self._shed_above:
+            state.is_shedding = True
+        elif state.age_seconds <= self._resume_below:
+            state.is_shedding = False
+        if not state.is_shedding or frame.first_in_event or frame.last_in_event:
+            return False
+        state.skipped_frames += 1
+        if state.skipped_frames >= self._interval(state.age_seconds):
+            state.skipped_frames = 0
+            return False
+        return True
+
+    def _interval(self, age_seconds: float) -> int:
+        """Return n, where every n-th frame is processed: it doubles with every limit passed."""
+        return 1 << min(max(int(age_seconds / self._shed_above), 1), _MAX_DOUBLINGS)
