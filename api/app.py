@@ -1,4 +1,4 @@
-"""The application: routes, errors and what they stand on."""
+"""The application: routes, middleware, error handlers and the context they share."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,23 +6,23 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from api import description, health, problems, viewer
-from api.audited import Trail
-from api.auth.gate import PUBLIC, Gate
-from api.auth.headers import SecureHeaders
-from api.bodies import BodyLimit
-from api.measured import Measured
-from api.origins import same_origin
-from api.parts import Parts
+from api import docs_page, health_checks, openapi_schema, problem_details
+from api.app_context import AppContext
+from api.audit_middleware import AuditMiddleware
+from api.auth.auth_middleware import PUBLIC, AuthMiddleware
+from api.auth.security_headers import SecurityHeaders
+from api.csrf import same_origin
+from api.request_bodies import BodyLimit
+from api.request_metrics import RequestMetrics
 from api.routes import (
     audit,
     calibrations,
     cameras,
-    detected,
+    detected_persons,
     employees,
-    frames,
-    module1,
+    legacy_api,
     persons,
+    process_frame,
     search,
     sightings,
     sign_in,
@@ -34,18 +34,23 @@ from sightline import __version__
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 
-_PHOTOS_IN_A_BODY = 4
-"""As large as may be; of ordinary ones many more fit."""
+_MAX_PHOTOS_PER_BODY = 4
+"""Of the largest size allowed; many more ordinary photos fit."""
 
 
 def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
-    """The application with all its routes. Raises SightlineError where nothing is set up."""
-    parts = Parts.of(settings)
-    until = stop or Stop(settings.shutdown_seconds)
+    """Return the application with all its routes.
+
+    Raises:
+        SightlineError: No database is set up.
+    """
+    context = AppContext.of(settings)
+    # Not `or`: a stop is false until it is requested.
+    service_stop = Stop(settings.shutdown_seconds) if stop is None else stop
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with parts.running(until):
+        async with context.running(service_stop):
             yield
 
     app = FastAPI(
@@ -53,27 +58,27 @@ def make_app(settings: Settings, stop: Stop | None = None) -> FastAPI:
         version=__version__,
         summary="Who was where, when, and were they allowed.",
         lifespan=lifespan,
-        responses=problems.RESPONSES,
+        responses=problem_details.RESPONSES,
         dependencies=[Depends(same_origin)],
         generate_unique_id_function=_operation_id,
-        openapi_url=None, docs_url=None, redoc_url=None,  # ours need a key
+        openapi_url=None, docs_url=None, redoc_url=None,  # they would need no key
     )  # fmt: skip
-    app.state.parts = parts
-    app.state.health = until.health
-    # The last one comes first.
-    app.add_middleware(Trail)
-    most = _PHOTOS_IN_A_BODY * ApiSettings.of(settings).max_photo_bytes
-    app.add_middleware(BodyLimit, limit=most, public=PUBLIC)
-    app.add_middleware(Gate)
-    app.add_middleware(SecureHeaders)
-    app.add_middleware(Measured)
-    problems.install(app)
+    app.state.context = context
+    app.state.health = service_stop.health
+    # A request passes the middleware added last first.
+    app.add_middleware(AuditMiddleware)
+    max_bytes = _MAX_PHOTOS_PER_BODY * ApiSettings.of(settings).max_photo_bytes
+    app.add_middleware(BodyLimit, limit=max_bytes, public=PUBLIC)
+    app.add_middleware(AuthMiddleware)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestMetrics)
+    problem_details.install(app)
     for module in (
-        frames, module1, detected, search, employees, persons, sightings, visits, cameras,
-        calibrations, snapshots, audit, sign_in, health, viewer,
+        process_frame, legacy_api, detected_persons, search, employees, persons, sightings, visits,
+        cameras, calibrations, snapshots, audit, sign_in, health_checks, docs_page,
     ):  # fmt: skip
         app.include_router(module.router)
-    description.install(app)
+    openapi_schema.install(app)
     return app
 
 

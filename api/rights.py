@@ -1,12 +1,12 @@
 """What the service `api` may do in Kafka and PostgreSQL."""
 
 from schemas.naming import client_id
-from schemas.topics import FACES, FACTS, GALLERY, SIGHTINGS
+from schemas.topics import CROP_OUTCOMES, CROPS, FACTS, GALLERY, SIGHTINGS
 from sightline.runtime.rights import EVERY_SERVICE, KEEP, OWN, READ, Rights
 
 API = Rights(
-    reads=(SIGHTINGS.name,),
-    writes=(FACES.name, GALLERY.name, FACTS.name),
+    reads=(SIGHTINGS.name, CROP_OUTCOMES.name),
+    writes=(CROPS.name, GALLERY.name, FACTS.name),
     groups=(client_id("api"),),
     tables=EVERY_SERVICE
     | {

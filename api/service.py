@@ -1,4 +1,4 @@
-"""The service `api`: REST over HTTP until told to stop."""
+"""The service `api`: REST over HTTP until a stop is requested."""
 
 import logging
 import socket
@@ -8,7 +8,7 @@ import uvicorn
 
 from api.app import make_app
 from api.settings import ApiSettings
-from api.tls import Certificate
+from api.tls_certificate import Certificate
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.lifecycle import Stop, start_service
 from sightline.runtime.settings import Settings
@@ -16,11 +16,12 @@ from sightline.storage.vector_indexes import keep_indexed
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
+"""Between two looks at the server and the certificate's files."""
 
 
 def run(settings: Settings) -> None:
-    """Listen, serve, drain: requests under way are answered, tracks ended, Kafka told."""
+    """Listen, serve and drain: requests under way are answered, clients' tracks ended."""
     stop = start_service("api", settings)
     app = make_app(settings, stop)
     certificate = Certificate.of(ApiSettings.of(settings))
@@ -29,11 +30,11 @@ def run(settings: Settings) -> None:
     proxies = ApiSettings.of(settings).trusted_proxies
     config = uvicorn.Config(
         app, lifespan="on", log_config=None, server_header=False,
-        # Lines of its own would hold what people search for, and be written for anybody.
+        # Its lines would have the searches of users in them, for all who may read the log.
         access_log=False,
-        # Who is believed without being set could give any address for its own.
+        # A client that is trusted without being set could give any address for its own.
         proxy_headers=bool(proxies), forwarded_allow_ips=list(proxies),
-        ssl_context_factory=certificate.take if certificate else None,
+        ssl_context_factory=certificate.context if certificate else None,
     )  # fmt: skip
     serve(uvicorn.Server(config), listener, stop, certificate)
 
@@ -42,7 +43,7 @@ def serve(
     server: uvicorn.Server, listener: socket.socket, stop: Stop, certificate: Certificate | None
 ) -> None:
     """Serve until `stop`, then drain before its deadline."""
-    # Not in the main thread: there uvicorn would take the signals over.
+    # In the main thread uvicorn would take the signals over.
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True
     )
@@ -50,7 +51,7 @@ def serve(
     host, port = listener.getsockname()[:2]
     kind = "https" if certificate else "http"
     log.info("api: on %s://%s:%d", kind, f"[{host}]" if ":" in host else host, port)
-    while thread.is_alive() and not stop.wait(_LOOK_SECONDS):
+    while thread.is_alive() and not stop.wait(_POLL_SECONDS):
         if certificate is not None:
             certificate.refresh()
     if not stop.is_set():
@@ -62,7 +63,7 @@ def serve(
 
 def _listen(settings: ApiSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # With the protocol named: asyncio sends small packets at once only where it is, and an
+    # The protocol is named because asyncio sends small packets at once only where it is: else an
     # answer would wait 40 ms for the client's acknowledgement of its head.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -179,6 +179,35 @@ def _snapshot(snapshot: pb.Snapshot) -> None:
         raise InvalidMessageError("empty", "no jpeg in the snapshot")
 
 
+def _crop(crop: pb.Crop) -> None:
+    _source(crop)
+    _uuid(crop.crop_id, "crop_id")
+    _time(crop.captured_at_us, "captured_at_us")
+    if crop.decided_track_id:
+        _uuid(crop.decided_track_id, "decided_track_id")
+    if not crop.jpeg and not crop.track_ended:
+        raise InvalidMessageError("empty", "no jpeg in the crop")
+
+
+def _crop_outcome(outcome: pb.CropOutcome) -> None:
+    _source(outcome)
+    _uuid(outcome.crop_id, "crop_id")
+    _uuid(outcome.track_id, "track_id")
+    _time(outcome.captured_at_us, "captured_at_us")
+    _position(outcome.crop)
+    _amount(outcome.face_px, "face_px")
+    if outcome.observation_id:
+        _uuid(outcome.observation_id, "observation_id")
+
+
+def _crop_track_state(state: pb.CropTrackState) -> None:
+    _source(state)
+    _uuid(state.motion_event_id, "motion_event_id")
+    _uuid(state.track.track_id, "track_id")
+    _time(state.track.started_us, "started_us")
+    _time(state.track.seen_us, "seen_us")
+
+
 def _gallery_person(person: pb.GalleryPerson) -> None:
     _uuid(person.person_id, "person_id")
     if not 0 < len(person.name) <= MAX_NAME:
@@ -265,6 +294,9 @@ _CHECKS: dict[type[Message], Callable[[Any], None]] = {
     pb.FrameTracks: _frame_tracks,
     pb.FaceEvent: _face_event,
     pb.Snapshot: _snapshot,
+    pb.Crop: _crop,
+    pb.CropOutcome: _crop_outcome,
+    pb.CropTrackState: _crop_track_state,
     pb.GalleryPerson: _gallery_person,
     pb.Fact: _fact,
     pb.Sighting: _sighting,

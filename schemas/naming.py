@@ -121,6 +121,11 @@ def vision_group(fleet: str, run: str) -> str:
     return in_run(f"{_OURS}vision-{fleet}", run)
 
 
+def crops_group() -> str:
+    """Return the consumer group of the vision workers that embed crops; a run has none."""
+    return client_id("crops")
+
+
 def match_group(run: str) -> str:
     """Return the consumer group of the matchers in a run; a replay's transactional id too."""
     return in_run(f"{_OURS}match", run)
@@ -207,6 +212,11 @@ class StateKey(NamedTuple):
 
     site_id: str
     subject: str
+
+
+def crop_track_key(camera_id: str, track_number: int) -> str:
+    """Return the key of a track's records on the topic `crop-state`."""
+    return f"{camera_id}|{track_number}"
 
 
 def track_state_key(site_id: str, track_id: str) -> bytes:

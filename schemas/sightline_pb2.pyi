@@ -548,6 +548,70 @@ class VisibleTrack(_message.Message):
     score: float
     def __init__(self, number: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
 
+class Crop(_message.Message):
+    __slots__ = ("crop_id", "camera_id", "site_id", "track_number", "captured_at_us", "jpeg", "track_ended", "decided_track_id", "reply")
+    CROP_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    TRACK_ENDED_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    crop_id: str
+    camera_id: str
+    site_id: str
+    track_number: int
+    captured_at_us: int
+    jpeg: bytes
+    track_ended: bool
+    decided_track_id: str
+    reply: bool
+    def __init__(self, crop_id: _Optional[str] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., track_number: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., jpeg: _Optional[bytes] = ..., track_ended: _Optional[bool] = ..., decided_track_id: _Optional[str] = ..., reply: _Optional[bool] = ...) -> None: ...
+
+class CropOutcome(_message.Message):
+    __slots__ = ("crop_id", "camera_id", "site_id", "captured_at_us", "crop", "track_id", "track_number", "observation_id", "refusal", "face_px", "next_look_us")
+    CROP_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    CROP_FIELD_NUMBER: _ClassVar[int]
+    TRACK_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    FACE_PX_FIELD_NUMBER: _ClassVar[int]
+    NEXT_LOOK_US_FIELD_NUMBER: _ClassVar[int]
+    crop_id: str
+    camera_id: str
+    site_id: str
+    captured_at_us: int
+    crop: Position
+    track_id: str
+    track_number: int
+    observation_id: str
+    refusal: str
+    face_px: float
+    next_look_us: int
+    def __init__(self, crop_id: _Optional[str] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., captured_at_us: _Optional[int] = ..., crop: _Optional[_Union[Position, _Mapping]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., observation_id: _Optional[str] = ..., refusal: _Optional[str] = ..., face_px: _Optional[float] = ..., next_look_us: _Optional[int] = ...) -> None: ...
+
+class CropTrackState(_message.Message):
+    __slots__ = ("version", "camera_id", "site_id", "motion_event_id", "next_offset", "track")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    MOTION_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TRACK_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    camera_id: str
+    site_id: str
+    motion_event_id: str
+    next_offset: int
+    track: FollowedTrack
+    def __init__(self, version: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., next_offset: _Optional[int] = ..., track: _Optional[_Union[FollowedTrack, _Mapping]] = ...) -> None: ...
+
 class TrackState(_message.Message):
     __slots__ = ("track_id", "site_id", "shots", "decided", "holds", "holds_by", "waits_for", "ended_at_us", "face")
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]

@@ -74,6 +74,25 @@ MOTION_EVENTS = Topic("motion-events", key="camera id", partitions=4)
 TRACKS = Topic("tracks", key="camera id", partitions=4, precious=False)
 FACES = Topic("faces", key="site id", partitions=4)
 SNAPSHOTS = Topic("snapshots", key="track id", partitions=4, max_record_bytes=2 * MIB)
+CROPS = Topic(
+    "crops",
+    key="camera id",
+    partitions=4,
+    retention_bytes=1024 * MIB,
+    max_record_bytes=MAX_RECORD_BYTES - 64 * KIB,  # a dead letter wraps the record
+    precious=False,
+)
+CROP_OUTCOMES = Topic(
+    "crop-outcomes", key="camera id", partitions=4, retention_bytes=128 * MIB, precious=False
+)
+CROP_STATE = Topic(
+    "crop-state",
+    key="camera id and track number",
+    partitions=CROPS.partitions,  # a track's state has the partition of its crops
+    compacted=True,
+    # Written with every crop, read at every take-over: compacted soon and in small pieces.
+    extra={"segment.bytes": str(4 * MIB), "segment.ms": str(10 * 60_000)},
+)
 GALLERY = Topic("gallery", key="person id", partitions=1, compacted=True)
 FACTS = Topic(
     "facts",
@@ -144,6 +163,9 @@ def all_topics(fleets: tuple[str, ...] = (DEFAULT_FLEET,)) -> list[Topic]:
         TRACKS,
         FACES,
         SNAPSHOTS,
+        CROPS,
+        CROP_OUTCOMES,
+        CROP_STATE,
         GALLERY,
         FACTS,
         SIGHTINGS,

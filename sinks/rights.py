@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from schemas import topics
 from schemas.naming import client_id, sink_group
 from schemas.topics import (
+    CROP_OUTCOMES,
+    CROP_STATE,
+    CROPS,
     DEAD_LETTERS,
     FACTS,
     GALLERY,
@@ -25,6 +28,9 @@ _EVERY_TOPIC = (
     _VISION_STATE,
     *(topic.name + ANY for topic in topics.OF_A_RUN),  # and those of runs
     MOTION_EVENTS.name,
+    CROPS.name,
+    CROP_OUTCOMES.name,
+    CROP_STATE.name,
     DEAD_LETTERS.name,
     GALLERY.name,
     FACTS.name,

@@ -58,6 +58,13 @@ def crop_of(member: int, shot: int = 0) -> bytes:
     return jpeg(np.clip(crop + noise, 0, 255).astype(np.uint8))
 
 
+def blurred_crop_of(member: int) -> bytes:
+    """The face of one of the cast, too blurred for an embedding."""
+    picture = cv2.imdecode(np.frombuffer(crop_of(member), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return jpeg(np.asarray(cv2.GaussianBlur(picture, (31, 31), 0), np.uint8))
+
+
 def problem(response: Any, status: int, reason: str | None = None) -> dict[str, Any]:
     """The problem that a request was answered with."""
     assert response.status_code == status, response.text

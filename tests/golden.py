@@ -20,6 +20,7 @@ FOLDER = ALL / "v5"
 _AT = 1_760_000_000_000_000
 _EVENT = ids.motion_event_id("door", _AT)
 _TRACK = ids.track_id("door", _AT, 1)
+_CROP = "5b7d1c52-3f0e-4c5f-9a53-7a1c6f0e2d41"
 _PERSON = "0f3c2a10-9a55-4a54-8a29-0d6c1f1f2b3c"
 _FRAME = pb.Position(topic="frames.default", partition=3, offset=1234)
 _BOX = pb.Box(x1=10.5, y1=20, x2=110.25, y2=220)
@@ -31,6 +32,22 @@ _TEMPLATE = pb.Template(
     template_id=_PERSON, pack="buffalo_l", vector=_VECTOR, quality=0.75, track_id=_TRACK,
     kind=pb.EVIDENCE_KIND_BODY,
 )  # fmt: skip
+
+_FOLLOWED = pb.FollowedTrack(
+    number=6,
+    track_id=_TRACK,
+    started_us=_AT - 1_000_000,
+    seen_us=_AT,
+    frames=10,
+    epoch=1,
+    shots=5,
+    turned=1,
+    total=11,
+    misses=2,
+    next_look_us=_AT + 300_000,
+    settled_until_us=_AT + 300_000_000,
+    snapshot_quality=0.75,
+)
 
 _OBSERVATION = pb.FaceObservation(
     observation_id=ids.observation_id(_TRACK, _AT),
@@ -156,6 +173,54 @@ MESSAGES: dict[str, Message] = {
         jpeg=b"\xff\xd8\xff\xd9",
         quality=0.8125,
     ),
+    "Crop": pb.Crop(
+        crop_id=_CROP,
+        camera_id="door",
+        site_id="office",
+        track_number=7,
+        captured_at_us=_AT,
+        jpeg=b"\xff\xd8\xff\xd9",
+        decided_track_id=_TRACK,
+        reply=True,
+    ),
+    "Crop.track_ended": pb.Crop(
+        crop_id=_CROP,
+        camera_id="door",
+        site_id="office",
+        track_number=7,
+        captured_at_us=_AT,
+        track_ended=True,
+    ),
+    "CropOutcome.observed": pb.CropOutcome(
+        crop_id=_CROP,
+        camera_id="door",
+        site_id="office",
+        captured_at_us=_AT,
+        crop=pb.Position(topic="crops", partition=3, offset=1234),
+        track_id=_TRACK,
+        track_number=7,
+        observation_id=ids.observation_id(_TRACK, _AT),
+        next_look_us=_AT + 300_000,
+    ),
+    "CropOutcome.refused": pb.CropOutcome(
+        crop_id=_CROP,
+        camera_id="door",
+        site_id="office",
+        captured_at_us=_AT,
+        crop=pb.Position(topic="crops", partition=3, offset=1234),
+        track_id=_TRACK,
+        track_number=7,
+        refusal="small",
+        face_px=17.5,
+    ),
+    "CropTrackState": pb.CropTrackState(
+        version=1,
+        camera_id="door",
+        site_id="office",
+        motion_event_id=_EVENT,
+        next_offset=1235,
+        track=_FOLLOWED,
+    ),
     "GalleryPerson": pb.GalleryPerson(
         person_id=_PERSON,
         name="Zoë Ødegård",
@@ -225,23 +290,7 @@ MESSAGES: dict[str, Message] = {
                 covariance=bytes(range(16)),
             )
         ],
-        tracks=[
-            pb.FollowedTrack(
-                number=6,
-                track_id=_TRACK,
-                started_us=_AT - 1_000_000,
-                seen_us=_AT,
-                frames=10,
-                epoch=1,
-                shots=5,
-                turned=1,
-                total=11,
-                misses=2,
-                next_look_us=_AT + 300_000,
-                settled_until_us=_AT + 300_000_000,
-                snapshot_quality=0.75,
-            )
-        ],
+        tracks=[_FOLLOWED],
         visible=[pb.VisibleTrack(number=6, box=_BOX, score=0.5)],
         site_id="office",
     ),

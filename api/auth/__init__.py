@@ -1,1 +1,1 @@
-"""Who may use the API: the gate that everything passes, and what each route needs."""
+"""Access to the API: authentication of every request, and the permission of each route."""

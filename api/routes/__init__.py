@@ -1,1 +1,1 @@
-"""Routes, one file for each kind of thing."""
+"""Routes, one file for each kind of resource."""

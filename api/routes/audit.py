@@ -1,4 +1,4 @@
-"""The audit trail, for auditors: who did what with whose data."""
+"""The audit trail, for auditors."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -6,20 +6,20 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from api.audited import audited
-from api.auth.needs import needs
-from api.export import utc
-from api.paging import Limit
-from api.parts import Given
-from api.routes.sightings import GlobalId
+from api.app_context import Context
+from api.audit_middleware import audited
+from api.auth.permissions import requires
+from api.csv_export import utc
+from api.pagination import Limit
+from api.routes.log_query import GlobalId
 from sightline.audit import read
 from sightline.audit.roles import Permission
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
 
-class Line(BaseModel):
-    """One thing that somebody did. Ids, no names of the people that it is about."""
+class AuditLine(BaseModel):
+    """One action of an actor, with the ids and no names of the persons that it was about."""
 
     line: int
     at: datetime
@@ -34,19 +34,19 @@ class Line(BaseModel):
     outcome: Literal["done", "refused", "failed"]
 
 
-class Lines(BaseModel):
+class AuditPage(BaseModel):
     """Lines in order; `next` is `before` of the following page, null after one that is not full."""
 
-    items: list[Line]
+    items: list[AuditLine]
     next: int | None
 
 
 @router.get(
     "", summary="Who did what with whose data, latest first",
-    dependencies=[audited("audit.list"), needs(Permission.AUDIT_READ)],
+    dependencies=[audited("audit.list"), requires(Permission.AUDIT_READ)],
 )  # fmt: skip
 def list_lines(
-    parts: Given,
+    context: Context,
     global_id: GlobalId = None,
     actor: Annotated[str | None, Query(description="an id or a name")] = None,
     action: Annotated[str | None, Query(description="or what it begins with: people")] = None,
@@ -54,10 +54,10 @@ def list_lines(
     until: datetime | None = None,
     before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="a line")] = None,
     limit: Limit = 100,
-) -> Lines:
-    """`until` is not included. Whether nobody has touched it `sightline audit verify` says."""
-    asked = read.Asked(utc(since), utc(until), actor, action, global_id, before, limit)
-    with parts.db() as db:
-        rows = read.listed(db, asked)
-    following = rows[-1]["line"] if len(rows) == limit else None
-    return Lines(items=[Line.model_validate(row) for row in rows], next=following)
+) -> AuditPage:
+    """List lines; `until` is not included. `sightline audit verify` checks the chain."""
+    query = read.Asked(utc(since), utc(until), actor, action, global_id, before, limit)
+    with context.db() as db:
+        rows = read.listed(db, query)
+    next_line = rows[-1]["line"] if len(rows) == limit else None
+    return AuditPage(items=[AuditLine.model_validate(row) for row in rows], next=next_line)

@@ -1,4 +1,4 @@
-"""Calibrations: what the scores of model packs mean."""
+"""Calibrations: false-match rates of the scores of model packs."""
 
 import math
 from datetime import datetime
@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from api.auth.needs import needs
-from api.parts import Given
+from api.app_context import Context
+from api.auth.permissions import requires
 from sightline.audit.roles import Permission
 from sightline.identity import calibration_store
 from sightline.identity.calibration import Calibration
@@ -17,7 +17,7 @@ from sightline.people import employees
 router = APIRouter(prefix="/api/v1/calibrations", tags=["calibrations"])
 
 
-class Stored(BaseModel):
+class StoredCalibration(BaseModel):
     """A calibration that was measured here."""
 
     calibration_id: str
@@ -29,61 +29,61 @@ class Stored(BaseModel):
     source: str | None
 
 
-class Threshold(BaseModel):
-    """From where a track of so many agreeing shots gets a name; null: it gets none."""
+class TrackThreshold(BaseModel):
+    """The score that names a track of so many agreeing shots; null: no score does."""
 
     shots: int
     score: float | None
 
 
-class InForce(BaseModel):
-    """What decisions with a pack go by now."""
+class CalibrationInForce(BaseModel):
+    """The calibration and the thresholds of decisions with a pack now."""
 
     pack: str
     wanted_false_name_rate: float
     enrolled_people: int
-    thresholds: list[Threshold]
-    newcomer: float = Field(description="below this against everybody: a person nobody knows")
+    thresholds: list[TrackThreshold]
+    newcomer: float = Field(description="below this against everybody: an unknown person")
     refusal: str | None = Field(description="why the wanted rate cannot be promised")
     calibration: Calibration
 
 
 @router.get(
     "", summary="The calibrations that were measured here",
-    dependencies=[needs(Permission.CAMERAS_READ, scoped=True)],
+    dependencies=[requires(Permission.CAMERAS_READ, scoped=True)],
 )  # fmt: skip
-def list_calibrations(parts: Given) -> list[Stored]:
-    """By pack and time."""
-    with parts.db() as db:
-        return [Stored.model_validate(row) for row in calibration_store.listed(db)]
+def list_calibrations(context: Context) -> list[StoredCalibration]:
+    """List them by pack and time."""
+    with context.db() as db:
+        return [StoredCalibration.model_validate(row) for row in calibration_store.listed(db)]
 
 
 @router.get(
     "/{pack}", summary="The calibration of a pack that is in force",
-    dependencies=[needs(Permission.CAMERAS_READ, scoped=True)],
+    dependencies=[requires(Permission.CAMERAS_READ, scoped=True)],
 )  # fmt: skip
 def get_calibration(
-    parts: Given, pack: Annotated[str, Path(max_length=200, description="its id")]
-) -> InForce:
-    """With the thresholds that follow for the people enrolled now.
+    context: Context, pack: Annotated[str, Path(max_length=200, description="its id")]
+) -> CalibrationInForce:
+    """Return it with the thresholds that follow for the number of people enrolled now.
 
     A pack that was never measured has a cautious one.
     """
-    wanted = parts.settings.match.wanted_false_name_rate
-    with parts.db() as db:
+    wanted_rate = context.settings.match.wanted_false_name_rate
+    with context.db() as db:
         calibration = calibration_store.in_force(db, pack)
         people = employees.count(db)
-    scale = calibration.scale(people, wanted)
+    scale = calibration.scale(people, wanted_rate)
     scores = {shots: scale.threshold(shots) for shots in range(1, len(scale.names) + 1)}
-    return InForce(
+    return CalibrationInForce(
         pack=pack,
-        wanted_false_name_rate=wanted,
+        wanted_false_name_rate=wanted_rate,
         enrolled_people=people,
         thresholds=[
-            Threshold(shots=shots, score=score if math.isfinite(score) else None)
+            TrackThreshold(shots=shots, score=score if math.isfinite(score) else None)
             for shots, score in scores.items()
         ],
         newcomer=scale.newcomer,
-        refusal=calibration.refusal(people, wanted),
+        refusal=calibration.refusal(people, wanted_rate),
         calibration=calibration,
     )

@@ -1,19 +1,19 @@
-"""Cameras: which there are and how they fare."""
+"""Cameras and their status."""
 
 from datetime import datetime
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from api.auth.needs import Acting, needs
-from api.parts import Given
+from api.app_context import Context
+from api.auth.permissions import CurrentActor, requires
 from sightline.audit.roles import Permission
 from sightline.storage import cameras
 
 router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
 
 
-class Camera(BaseModel):
+class CameraRow(BaseModel):
     """A camera; its address without user, password and other secrets."""
 
     camera_id: str
@@ -28,12 +28,12 @@ class Camera(BaseModel):
     status_at: datetime | None
 
     @classmethod
-    def of(cls, camera: cameras.Camera) -> "Camera":
-        """As it may be shown."""
-        shown = {name: getattr(camera, name) for name in cls.model_fields}
+    def of(cls, camera: cameras.Camera) -> "CameraRow":
+        """Return a camera with secrets masked."""
+        fields = {name: getattr(camera, name) for name in cls.model_fields}
         detail = camera.status_detail
         return cls(
-            **shown
+            **fields
             | {
                 "uri": camera.shown_uri,
                 "status_detail": cameras.mask_uri(detail) if detail else None,
@@ -41,21 +41,21 @@ class Camera(BaseModel):
         )
 
 
-_MAY_READ = needs(Permission.CAMERAS_READ, scoped=True)
+_MAY_READ = requires(Permission.CAMERAS_READ, scoped=True)
 
 
 @router.get("", summary="All cameras, by name", dependencies=[_MAY_READ])
-def list_cameras(parts: Given, actor: Acting) -> list[Camera]:
-    """Those that have not been removed."""
-    with parts.db() as db:
-        found = cameras.list_cameras(db)
-    return [Camera.of(one) for one in found if actor.sees(one.camera_id)]
+def list_cameras(context: Context, actor: CurrentActor) -> list[CameraRow]:
+    """List the cameras that have not been removed."""
+    with context.db() as db:
+        rows = cameras.list_cameras(db)
+    return [CameraRow.of(camera) for camera in rows if actor.sees(camera.camera_id)]
 
 
 @router.get("/{camera_id}", summary="One camera", dependencies=[_MAY_READ])
-def get_camera(parts: Given, actor: Acting, camera_id: str) -> Camera:
-    """The camera of a name."""
+def get_camera(context: Context, actor: CurrentActor, camera_id: str) -> CameraRow:
+    """Return the camera of a name."""
     if not actor.sees(camera_id):
         raise cameras.unknown(camera_id)
-    with parts.db() as db:
-        return Camera.of(cameras.get(db, camera_id))
+    with context.db() as db:
+        return CameraRow.of(cameras.get(db, camera_id))

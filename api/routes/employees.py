@@ -1,4 +1,4 @@
-"""Employees: the people who are enrolled."""
+"""Employees: enrolled people."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,14 +9,14 @@ from fastapi.concurrency import run_in_threadpool
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
-from api import bodies
-from api.audited import audited
-from api.auth.needs import needs
-from api.paging import After, Limit, Page, Table, read_page
-from api.parts import Given, Parts
-from api.photos import from_upload
+from api import request_bodies
+from api.app_context import AppContext, Context
+from api.audit_middleware import audited
+from api.auth.permissions import requires
+from api.pagination import After, Limit, Page, Table, read_page
+from api.photo_uploads import from_upload
+from api.response_models import Employee, EmployeeDetails, Status, StrictBody
 from api.settings import ApiSettings
-from api.shapes import Employee, EmployeeShown, Status, Strict
 from sightline.audit.roles import Permission
 from sightline.people import employee_changes, employees
 from sightline.people.employees import Details
@@ -26,33 +26,33 @@ from sightline.runtime.errors import NotFoundError, SightlineError
 
 router = APIRouter(prefix="/api/v1/employees", tags=["employees"])
 
-_MOST_PHOTOS = 20
+_MAX_PHOTOS = 20
 
-_OWN = [name for name in Employee.model_fields if name not in ("photos", "packs")]
+_EMPLOYEE_COLUMNS = [name for name in Employee.model_fields if name not in ("photos", "packs")]
 
 _TABLE = Table(
     "employees LEFT JOIN LATERAL (SELECT count(*) AS photos,"
     " coalesce(array_agg(DISTINCT pack ORDER BY pack), '{}') AS packs"
-    " FROM face_templates WHERE employee_id = employees.id) AS looks ON true",
-    ", ".join([*(f"employees.{name}" for name in _OWN), "looks.photos", "looks.packs"]),
+    " FROM face_templates WHERE employee_id = employees.id) AS faces ON true",
+    ", ".join([*(f"employees.{name}" for name in _EMPLOYEE_COLUMNS), "faces.*"]),
     "employees.name", "text", "employees.id", "uuid", descending=False,
 )  # fmt: skip
 
-_LOOKS = """
+_TEMPLATES = """
 SELECT template_id, pack, face_dimension(embedding, embedding_sealed) AS dimension, quality,
     photo_url, source, created_at
 FROM face_templates WHERE employee_id = %s ORDER BY created_at, template_id
 """
 
 
-_MAY_READ, _MAY_WRITE = needs(Permission.PEOPLE_READ), needs(Permission.PEOPLE_WRITE)
+_MAY_READ, _MAY_WRITE = requires(Permission.PEOPLE_READ), requires(Permission.PEOPLE_WRITE)
 
 
 @router.get(
     "", summary="Everybody enrolled, by name", dependencies=[audited("employees.list"), _MAY_READ]
 )
 def list_employees(
-    parts: Given,
+    context: Context,
     status: Status | None = None,
     authorized: bool | None = None,
     department: str | None = None,
@@ -60,36 +60,36 @@ def list_employees(
     limit: Limit = 100,
     cursor: After = None,
 ) -> Page[Employee]:
-    """Only active people are ever authorised, whatever `is_authorized` says."""
+    """List employees. Only active ones are authorised, whatever `is_authorized` says."""
     conditions = [
         ("status = %s", status),
         ("is_authorized = %s", authorized),
         ("department = %s", department),
         ("strpos(lower(name), lower(%s)) > 0", search),
     ]
-    with parts.db() as db:
-        rows, following = read_page(db, _TABLE, conditions, limit, cursor)
-    return Page(items=[Employee.model_validate(row) for row in rows], next=following)
+    with context.db() as db:
+        rows, next_cursor = read_page(db, _TABLE, conditions, limit, cursor)
+    return Page(items=[Employee.model_validate(row) for row in rows], next=next_cursor)
 
 
 @router.get(
     "/{employee_id}",
-    summary="One enrolled person with their looks",
+    summary="One enrolled person with their templates",
     dependencies=[audited("employees.show"), _MAY_READ],
 )
-def get_employee(parts: Given, employee_id: UUID) -> EmployeeShown:
-    """Vectors stay inside."""
-    with parts.db() as db:
+def get_employee(context: Context, employee_id: UUID) -> EmployeeDetails:
+    """Return an employee; templates come without their vectors."""
+    with context.db() as db:
         rows, _ = read_page(db, _TABLE, [("employees.id = %s", employee_id)], 1, None)
         if not rows:
             raise NotFoundError(f"nobody is enrolled with the id {employee_id}")
         with db.cursor(row_factory=dict_row) as cursor:
-            looks = cursor.execute(_LOOKS, (employee_id,)).fetchall()
-    return EmployeeShown.model_validate(rows[0] | {"templates": looks})
+            templates = cursor.execute(_TEMPLATES, (employee_id,)).fetchall()
+    return EmployeeDetails.model_validate(rows[0] | {"templates": templates})
 
 
-class EnrolmentDone(BaseModel):
-    """What enrolling has done."""
+class EnrolmentResult(BaseModel):
+    """The result of an enrolment."""
 
     employee_id: UUID
     global_id: int
@@ -97,18 +97,18 @@ class EnrolmentDone(BaseModel):
     name: str
     photos_added: int
     linked: list[int]
-    """Global ids of strangers who turned out to be this person."""
+    """Global ids of unknown persons who turned out to be this one."""
 
     @classmethod
-    def of(cls, done: Enrolled) -> "EnrolmentDone":
-        """As it is told."""
+    def of(cls, enrolled: Enrolled) -> "EnrolmentResult":
+        """Return the answer for an enrolment."""
         return cls(
-            employee_id=done.person_id,
-            global_id=done.global_id,
-            face_id=done.face_id,
-            name=done.name,
-            photos_added=done.added,
-            linked=done.linked,
+            employee_id=enrolled.person_id,
+            global_id=enrolled.global_id,
+            face_id=enrolled.face_id,
+            name=enrolled.name,
+            photos_added=enrolled.added,
+            linked=enrolled.linked,
         )
 
 
@@ -117,7 +117,7 @@ class EnrolmentDone(BaseModel):
     dependencies=[audited("enrol"), _MAY_WRITE],
 )  # fmt: skip
 async def add_employee(
-    parts: Given,
+    context: Context,
     response: Response,
     after: BackgroundTasks,
     name: Annotated[str, Form()],
@@ -126,19 +126,19 @@ async def add_employee(
     email: Annotated[str | None, Form()] = None,
     employee_id_code: Annotated[str | None, Form()] = None,
     is_authorized: Annotated[bool | None, Form()] = None,
-) -> EnrolmentDone:
-    """All photos are taken or none. A name that is there already is a conflict."""
+) -> EnrolmentResult:
+    """Enrol a person with all photos or none. A name that is there already is a conflict."""
     details = Details(
         department=department,
         email=email,
         employee_id_code=employee_id_code,
         is_authorized=is_authorized,
     )
-    taken = await _photos(parts, photos)
-    done = await run_in_threadpool(_enrol, parts, name, taken, details, new_only=True)
-    after.add_task(parts.deliver)
-    response.headers["Location"] = f"{router.prefix}/{done.person_id}"
-    return EnrolmentDone.of(done)
+    uploads = await _photos(context, photos)
+    enrolled = await run_in_threadpool(_enrol, context, name, uploads, details, new_only=True)
+    after.add_task(context.deliver)
+    response.headers["Location"] = f"{router.prefix}/{enrolled.person_id}"
+    return EnrolmentResult.of(enrolled)
 
 
 @router.post(
@@ -146,38 +146,39 @@ async def add_employee(
     dependencies=[audited("enrol.photos"), _MAY_WRITE],
 )  # fmt: skip
 async def add_photos(
-    parts: Given, employee_id: UUID, photos: list[UploadFile], after: BackgroundTasks
-) -> EnrolmentDone:
-    """All photos are taken or none; one that is there already is not added again."""
-    taken = await _photos(parts, photos)
-    name = await run_in_threadpool(_name_of, parts, employee_id)
-    done = await run_in_threadpool(_enrol, parts, name, taken, Details(), new_only=False)
-    after.add_task(parts.deliver)
-    return EnrolmentDone.of(done)
+    context: Context, employee_id: UUID, photos: list[UploadFile], after: BackgroundTasks
+) -> EnrolmentResult:
+    """Add all photos or none; one that is there already is not added again."""
+    uploads = await _photos(context, photos)
+    name = await run_in_threadpool(_name_of, context, employee_id)
+    enrolled = await run_in_threadpool(_enrol, context, name, uploads, Details(), new_only=False)
+    after.add_task(context.deliver)
+    return EnrolmentResult.of(enrolled)
 
 
-async def _photos(parts: Parts, photos: Sequence[UploadFile]) -> list[Photo]:
-    if len(photos) > _MOST_PHOTOS:
-        raise SightlineError(f"{len(photos)} photos at once; {_MOST_PHOTOS} are possible")
+async def _photos(context: AppContext, photos: Sequence[UploadFile]) -> list[Photo]:
+    if len(photos) > _MAX_PHOTOS:
+        raise SightlineError(f"{len(photos)} photos at once; {_MAX_PHOTOS} are possible")
     return [
-        await from_upload(one, ApiSettings.of(parts.settings).max_photo_bytes) for one in photos
+        await from_upload(photo, ApiSettings.of(context.settings).max_photo_bytes)
+        for photo in photos
     ]
 
 
-def _name_of(parts: Parts, employee_id: UUID) -> str:
-    with parts.db() as db:
+def _name_of(context: AppContext, employee_id: UUID) -> str:
+    with context.db() as db:
         return employees.lock_id(db.cursor(), employee_id)
 
 
 def _enrol(
-    parts: Parts, name: str, photos: Sequence[Photo], details: Details, *, new_only: bool
+    context: AppContext, name: str, photos: Sequence[Photo], details: Details, *, new_only: bool
 ) -> Enrolled:
-    pack = parts.faces.pack()
-    return enrol(parts.settings, pack, name, photos, details, new_only=new_only)
+    pack = context.models.get()
+    return enrol(context.settings, pack, name, photos, details, new_only=new_only)
 
 
-class Change(Strict):
-    """What is to change; what is left out or null stays."""
+class EmployeeChange(StrictBody):
+    """The values to change; a value that is left out or null stays."""
 
     status: Status | None = None
     is_authorized: bool | None = None
@@ -187,30 +188,30 @@ class Change(Strict):
 
 
 @router.patch(
-    "/{employee_id}", summary="Change what is kept of a person",
-    openapi_extra=bodies.described(json=Change),
+    "/{employee_id}", summary="Change the record of a person",
+    openapi_extra=request_bodies.described(json=EmployeeChange),
     dependencies=[audited("employees.set"), _MAY_WRITE],
 )  # fmt: skip
 def change_employee(
-    parts: Given,
+    context: Context,
     employee_id: UUID,
-    body: Annotated[Change, bodies.json_of(Change)],
+    body: Annotated[EmployeeChange, request_bodies.json_of(EmployeeChange)],
     after: BackgroundTasks,
-) -> EmployeeShown:
-    """Running matchers know it within two seconds."""
+) -> EmployeeDetails:
+    """Change an employee; running matchers know it within two seconds."""
     details = Details(**body.model_dump())
     if not details.given():
         raise SightlineError("nothing to change")
-    if employee_changes.change(parts.settings, employee_id, details):
-        after.add_task(parts.deliver)
-    return get_employee(parts, employee_id)
+    if employee_changes.change(context.settings, employee_id, details):
+        after.add_task(context.deliver)
+    return get_employee(context, employee_id)
 
 
 @router.delete(
     "/{employee_id}", summary="Remove a person", status_code=204,
-    dependencies=[audited("employees.remove"), needs(Permission.PEOPLE_REMOVE)],
+    dependencies=[audited("employees.remove"), requires(Permission.PEOPLE_REMOVE)],
 )  # fmt: skip
-def remove_employee(parts: Given, employee_id: UUID, after: BackgroundTasks) -> None:
-    """Their record, templates, photos, and their name on snapshots."""
-    employee_changes.remove(parts.settings, employee_id)
-    after.add_task(parts.deliver)
+def remove_employee(context: Context, employee_id: UUID, after: BackgroundTasks) -> None:
+    """Remove an employee's record, templates, photos, and their name on snapshots."""
+    employee_changes.remove(context.settings, employee_id)
+    after.add_task(context.deliver)

@@ -1,4 +1,4 @@
-"""Persons: everybody whom the cameras have met, and what people say of them."""
+"""Persons that the cameras have met, and operators' corrections of their identities."""
 
 from typing import Annotated
 from uuid import UUID
@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, BackgroundTasks, Path, Query
 from pydantic import BaseModel, Field
 
-from api import bodies
-from api.audited import audited
-from api.auth.needs import needs
-from api.paging import After, Limit, Page, Table, read_page
-from api.parts import Given
-from api.shapes import Person, PersonShown, Strict
+from api import request_bodies
+from api.app_context import Context
+from api.audit_middleware import audited
+from api.auth.permissions import requires
+from api.pagination import After, Limit, Page, Table, read_page
+from api.response_models import Person, PersonDetails, StrictBody
 from sightline.audit import trail
 from sightline.audit.roles import Permission
 from sightline.people import corrections
@@ -25,29 +25,29 @@ TABLE = Table(
 )  # fmt: skip
 
 PersonId = Annotated[int, Path(ge=1, le=2**63 - 1, description="a person's global id")]
-_MAY_READ, _MAY_WRITE = needs(Permission.PERSONS_READ), needs(Permission.PERSONS_WRITE)
+_MAY_READ, _MAY_WRITE = requires(Permission.PERSONS_READ), requires(Permission.PERSONS_WRITE)
 
 
-class Name(Strict):
-    """What somebody is to be called."""
+class PersonName(StrictBody):
+    """A name for an unknown person."""
 
     name: str
 
 
-class Into(Strict):
-    """Whom somebody is the same as."""
+class MergeTarget(StrictBody):
+    """The person to merge another into."""
 
     into: int = Field(ge=1, le=2**63 - 1, description="a global id")
 
 
-class Tracks(Strict):
-    """Tracks that were somebody else."""
+class SplitTracks(StrictBody):
+    """The tracks of another person."""
 
     tracks: list[UUID] = Field(min_length=1, max_length=1000)
 
 
-class Who(BaseModel):
-    """Whose the tracks are now."""
+class PersonReference(BaseModel):
+    """The person that the tracks belong to now."""
 
     global_id: int
 
@@ -57,113 +57,113 @@ class Who(BaseModel):
     dependencies=[audited("persons.list"), _MAY_READ],
 )  # fmt: skip
 def list_persons(
-    parts: Given,
+    context: Context,
     active: Annotated[bool | None, Query(description="here now, or not")] = None,
     name: Annotated[str | None, Query(description="as enrolled or as given")] = None,
-    camera: Annotated[str | None, Query(description="who was seen there")] = None,
+    camera: Annotated[str | None, Query(description="of persons that were seen there")] = None,
     enrolled: bool | None = None,
     limit: Limit = 100,
     cursor: After = None,
 ) -> Page[Person]:
-    """Enrolled or not; vectors stay inside."""
+    """List persons, enrolled or not, without vectors."""
     conditions = [
         ("is_active = %s", active),
         ("assigned_name = %s", name),
         ("cameras_visited ? %s", camera),
         ("(person_id IS NOT NULL) = %s", enrolled),
     ]
-    with parts.db() as db:
-        rows, following = read_page(db, TABLE, conditions, limit, cursor)
-    return Page(items=[Person.model_validate(row) for row in rows], next=following)
+    with context.db() as db:
+        rows, next_cursor = read_page(db, TABLE, conditions, limit, cursor)
+    return Page(items=[Person.model_validate(row) for row in rows], next=next_cursor)
 
 
 @router.get(
     "/persons/{global_id}", summary="One person",
     dependencies=[audited("persons.show"), _MAY_READ],
 )  # fmt: skip
-def get_person(parts: Given, global_id: PersonId) -> PersonShown:
-    """By their global id; who was merged into another is found as that one."""
-    with parts.db() as db:
-        return PersonShown.model_validate(shown(db, global_id))
+def get_person(context: Context, global_id: PersonId) -> PersonDetails:
+    """Return a person by their global id, or the one that they were merged into."""
+    with context.db() as db:
+        return PersonDetails.model_validate(shown(db, global_id))
 
 
 @router.put(
-    "/persons/{global_id}/name", summary="Give somebody unknown a name", status_code=204,
-    openapi_extra=bodies.described(json=Name),
+    "/persons/{global_id}/name", summary="Name an unknown person", status_code=204,
+    openapi_extra=request_bodies.described(json=PersonName),
     dependencies=[audited("persons.name"), _MAY_WRITE],
 )  # fmt: skip
 def name_person(
-    parts: Given,
+    context: Context,
     global_id: PersonId,
-    body: Annotated[Name, bodies.json_of(Name)],
+    body: Annotated[PersonName, request_bodies.json_of(PersonName)],
     after: BackgroundTasks,
 ) -> None:
-    """The past logs say it at once."""
-    with parts.db() as db, db.cursor() as cursor:
+    """Name a person, in past rows of all logs too."""
+    with context.db() as db, db.cursor() as cursor:
         corrections.name_person(cursor, global_id, body.name)
         trail.seal(cursor, global_id)
-    after.add_task(parts.deliver)
+    after.add_task(context.deliver)
 
 
 @router.post(
-    "/persons/{global_id}/merge", summary="Say that two are one person",
-    openapi_extra=bodies.described(json=Into),
+    "/persons/{global_id}/merge", summary="Merge a person into another",
+    openapi_extra=request_bodies.described(json=MergeTarget),
     dependencies=[audited("persons.merge"), _MAY_WRITE],
 )  # fmt: skip
 def merge(
-    parts: Given,
+    context: Context,
     global_id: PersonId,
-    body: Annotated[Into, bodies.json_of(Into)],
+    body: Annotated[MergeTarget, request_bodies.json_of(MergeTarget)],
     after: BackgroundTasks,
-) -> Who:
-    """All that was this person is the other from now on, in the past logs too."""
-    with parts.db() as db, db.cursor() as cursor:
+) -> PersonReference:
+    """Merge a person into another, in past rows of all logs too."""
+    with context.db() as db, db.cursor() as cursor:
         corrections.merge(cursor, global_id, body.into)
         trail.seal(cursor, global_id, body.into)
-    after.add_task(parts.deliver)
-    return Who(global_id=body.into)
+    after.add_task(context.deliver)
+    return PersonReference(global_id=body.into)
 
 
 @router.post(
-    "/persons/{global_id}/split", summary="Say that some of a person's tracks were somebody else",
-    openapi_extra=bodies.described(json=Tracks),
+    "/persons/{global_id}/split", summary="Split tracks off a person",
+    openapi_extra=request_bodies.described(json=SplitTracks),
     dependencies=[audited("persons.split"), _MAY_WRITE],
 )  # fmt: skip
 def split(
-    parts: Given,
+    context: Context,
     global_id: PersonId,
-    body: Annotated[Tracks, bodies.json_of(Tracks)],
+    body: Annotated[SplitTracks, request_bodies.json_of(SplitTracks)],
     after: BackgroundTasks,
-) -> Who:
-    """They become a person of their own, who is not taken for this one again."""
-    with parts.db() as db, db.cursor() as cursor:
+) -> PersonReference:
+    """Make a person of their own of some tracks, with a cannot-link to this one."""
+    with context.db() as db, db.cursor() as cursor:
         new = corrections.split(cursor, global_id, body.tracks)
         trail.about(tracks=body.tracks)
         trail.seal(cursor, global_id, new)
-    after.add_task(parts.deliver)
-    return Who(global_id=new)
+    after.add_task(context.deliver)
+    return PersonReference(global_id=new)
 
 
 @router.post(
-    "/tracks/{track}/not-this-person", summary="Say that a track was not that person",
+    "/tracks/{track}/not-this-person", summary="Reject the identity of a track",
     dependencies=[audited("persons.reject"), _MAY_WRITE],
 )  # fmt: skip
-def not_this_person(parts: Given, track: UUID, after: BackgroundTasks) -> Who:
-    """It becomes a person of its own, who is not taken for the other again."""
-    with parts.db() as db, db.cursor() as cursor:
+def not_this_person(context: Context, track: UUID, after: BackgroundTasks) -> PersonReference:
+    """Make a person of its own of a track, with a cannot-link to the one it was taken for."""
+    with context.db() as db, db.cursor() as cursor:
         new = corrections.not_this_person(cursor, track)
         trail.seal(cursor, new)
-    after.add_task(parts.deliver)
-    return Who(global_id=new)
+    after.add_task(context.deliver)
+    return PersonReference(global_id=new)
 
 
 @router.delete(
-    "/persons/{global_id}", summary="Forget somebody unknown", status_code=204,
-    dependencies=[audited("persons.forget"), needs(Permission.PEOPLE_REMOVE)],
+    "/persons/{global_id}", summary="Forget an unknown person", status_code=204,
+    dependencies=[audited("persons.forget"), requires(Permission.PEOPLE_REMOVE)],
 )  # fmt: skip
-def forget(parts: Given, global_id: PersonId, after: BackgroundTasks) -> None:
-    """How they look and what they were called; the logs keep what happened."""
-    with parts.db() as db, db.cursor() as cursor:
+def forget(context: Context, global_id: PersonId, after: BackgroundTasks) -> None:
+    """Delete an unknown person's templates and name; the rows of the logs stay."""
+    with context.db() as db, db.cursor() as cursor:
         corrections.forget(cursor, global_id)
         trail.seal(cursor, global_id)
-    after.add_task(parts.deliver)
+    after.add_task(context.deliver)

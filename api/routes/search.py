@@ -1,4 +1,4 @@
-"""Search by face: has this person ever been here?"""
+"""Search by face in the tracks and persons of all time."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from api import bodies
-from api.audited import audited
-from api.auth.needs import needs
-from api.export import utc
-from api.parts import Given, Parts
-from api.probes import FORM, Face, Probe, read_probe
+from api import request_bodies
+from api.app_context import AppContext, Context
+from api.audit_middleware import audited
+from api.auth.permissions import requires
+from api.csv_export import utc
+from api.query_face import FORM, FaceQuery, QueryFace, read_query_face
 from api.routes import snapshots
 from sightline.audit import trail
 from sightline.audit.roles import Permission
@@ -25,14 +25,15 @@ from sightline.people.face_search import search_persons, search_tracks
 
 router = APIRouter(tags=["search"])
 
-_KEPT_THRESHOLD = 0.6
+_LEGACY_THRESHOLD = 0.6
+"""Cosine; that of the systems that Sightline replaces."""
 
-_MAY_SEARCH = needs(Permission.FACES_SEARCH)
-_BODY = bodies.described(json=Probe, form=FORM)
+_MAY_SEARCH = requires(Permission.FACES_SEARCH)
+_BODY = request_bodies.described(json=FaceQuery, form=FORM)
 
 
-class Match(BaseModel):
-    """A track that looks like it."""
+class TrackMatch(BaseModel):
+    """A track that looks like the query face."""
 
     global_id: int | None
     person_id: UUID | None = Field(description="the employee")
@@ -47,16 +48,16 @@ class Match(BaseModel):
 
 
 class CameraDay(BaseModel):
-    """What one camera saw on one day (UTC), the most alike first."""
+    """The matches of one camera on one day (UTC), the most alike first."""
 
     camera_id: str
     day: date
     best_score: float
-    sightings: list[Match]
+    sightings: list[TrackMatch]
 
 
-class Found(BaseModel):
-    """Who looks like it, the most alike first; `safe` is the score of one shot that names."""
+class SearchResult(BaseModel):
+    """The matches, the most alike first; `safe` is the score at which one shot names."""
 
     pack: str
     threshold: float
@@ -66,26 +67,26 @@ class Found(BaseModel):
 
 
 @router.post(
-    "/api/v1/search", summary="Where and when somebody who looks like this was seen",
+    "/api/v1/search", summary="Tracks that look like a query face",
     openapi_extra=_BODY, dependencies=[audited("search"), _MAY_SEARCH],
 )  # fmt: skip
 async def search(
-    parts: Given,
+    context: Context,
     request: Request,
     camera: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> Found:
-    """Over all time, enrolled or not. Without a threshold: from where on somebody comes near."""
-    face = await read_probe(request, parts)
+) -> SearchResult:
+    """Search all tracks. Without a threshold: from the score at which a person is a candidate."""
+    face = await read_query_face(request, context)
     where = {"camera": camera, "since": utc(since), "until": utc(until)}
-    return await run_in_threadpool(_search, parts, face, where)
+    return await run_in_threadpool(_search, context, face, where)
 
 
-def _search(parts: Parts, face: Face, where: dict[str, Any]) -> Found:
-    wanted = parts.settings.match.wanted_false_name_rate
-    with parts.db() as db:
-        scale = calibration_store.in_force(db, face.pack).scale(employees.count(db), wanted)
+def _search(context: AppContext, face: QueryFace, where: dict[str, Any]) -> SearchResult:
+    wanted_rate = context.settings.match.wanted_false_name_rate
+    with context.db() as db:
+        scale = calibration_store.in_force(db, face.pack).scale(employees.count(db), wanted_rate)
         threshold = scale.newcomer if face.threshold is None else face.threshold
         rows = search_tracks(
             db, face.pack, face.vector, limit=face.limit, min_score=threshold, **where
@@ -93,7 +94,7 @@ def _search(parts: Parts, face: Face, where: dict[str, Any]) -> Found:
     trail.seen(rows)
     safe = scale.threshold(1)
     matches = [_match(row) for row in rows]
-    return Found(
+    return SearchResult(
         pack=face.pack,
         threshold=threshold,
         safe=safe if safe <= 1 else None,
@@ -102,48 +103,52 @@ def _search(parts: Parts, face: Face, where: dict[str, Any]) -> Found:
     )
 
 
-def _match(row: dict[str, Any]) -> Match:
+def _match(row: dict[str, Any]) -> TrackMatch:
     path = row["snapshot_path"]
     url = f"{snapshots.router.prefix}/{quote(path)}" if path else None
-    return Match.model_validate(row | {"snapshot_url": url})
+    return TrackMatch.model_validate(row | {"snapshot_url": url})
 
 
-def _by_day(matches: Iterable[Match]) -> list[CameraDay]:
+def _by_day(matches: Iterable[TrackMatch]) -> list[CameraDay]:
     days: dict[tuple[str, date], CameraDay] = {}
-    for one in matches:
-        key = (one.camera_id, one.day)
+    for match in matches:
+        key = (match.camera_id, match.day)
         if key not in days:
-            days[key] = CameraDay(camera_id=key[0], day=key[1], best_score=one.score, sightings=[])
-        days[key].sightings.append(one)
+            days[key] = CameraDay(
+                camera_id=key[0], day=key[1], best_score=match.score, sightings=[]
+            )
+        days[key].sightings.append(match)
     return list(days.values())
 
 
-class Alike(BaseModel):
-    """A person, and the cosine to their best look."""
+class PersonMatch(BaseModel):
+    """A person, and the cosine to their best template."""
 
     global_id: int
     similarity: float
 
 
-class Matches(BaseModel):
-    """The people who look like it, the most alike first."""
+class PersonMatches(BaseModel):
+    """The persons who look like the query face, the most alike first."""
 
-    matches: list[Alike]
+    matches: list[PersonMatch]
 
 
 @router.post(
-    "/api/detected-persons/search-by-face", summary="People who look like this",
+    "/api/detected-persons/search-by-face", summary="Persons who look like a query face",
     openapi_extra=_BODY, dependencies=[audited("search"), _MAY_SEARCH],
 )  # fmt: skip
-async def search_by_face(parts: Given, request: Request) -> Matches:
-    """Among all whom the cameras have met; `threshold` is 0.6 where none is given."""
-    face = await read_probe(request, parts)
-    return await run_in_threadpool(_persons, parts, face)
+async def search_by_face(context: Context, request: Request) -> PersonMatches:
+    """Search all persons that the cameras have met; the default `threshold` is 0.6."""
+    face = await read_query_face(request, context)
+    return await run_in_threadpool(_persons, context, face)
 
 
-def _persons(parts: Parts, face: Face) -> Matches:
-    threshold = _KEPT_THRESHOLD if face.threshold is None else face.threshold
-    with parts.db() as db:
-        found = search_persons(db, face.pack, face.vector, threshold=threshold, limit=face.limit)
-    trail.seen([{"global_id": person} for person, _score in found])
-    return Matches(matches=[Alike(global_id=person, similarity=score) for person, score in found])
+def _persons(context: AppContext, face: QueryFace) -> PersonMatches:
+    threshold = _LEGACY_THRESHOLD if face.threshold is None else face.threshold
+    with context.db() as db:
+        rows = search_persons(db, face.pack, face.vector, threshold=threshold, limit=face.limit)
+    trail.seen([{"global_id": global_id} for global_id, _score in rows])
+    return PersonMatches(
+        matches=[PersonMatch(global_id=global_id, similarity=score) for global_id, score in rows]
+    )

@@ -1,75 +1,54 @@
-"""Sightings: the access log, with why each row says what it says."""
+"""Sightings: the access log, with the reasons of each decision."""
 
-from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from api import export
-from api.audited import audited
-from api.auth.needs import Acting, needs
-from api.export import WantsCsv, utc
-from api.paging import After, Limit, Page, Table, read_page
-from api.parts import Given
-from api.shapes import AccessLog, AccessStatus
-from sightline.audit.roles import Permission
+from api import csv_export
+from api.app_context import Context
+from api.audit_middleware import audited
+from api.auth.permissions import CurrentActor
+from api.pagination import Page, Table, read_page
+from api.response_models import AccessLogRow, AccessStatus
+from api.routes.log_query import MAY_READ, Log
 from sightline.runtime.errors import NotFoundError
 
 router = APIRouter(prefix="/api/v1/sightings", tags=["sightings"])
 
 TABLE = Table(
-    "access_logs", ", ".join(AccessLog.model_fields), "timestamp", "timestamptz", "id", "uuid"
+    "access_logs", ", ".join(AccessLogRow.model_fields), "timestamp", "timestamptz", "id", "uuid"
 )
-
-MAY_READ = needs(Permission.LOGS_READ, scoped=True)
-
-GlobalId = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="a person's global id")]
 
 
 @router.get(
-    "", summary="The access log, newest first; as CSV whole", response_model=Page[AccessLog],
-    responses=export.DESCRIBED, dependencies=[audited("logs.access"), MAY_READ],
+    "", summary="The access log, newest first; as CSV whole", response_model=Page[AccessLogRow],
+    responses=csv_export.DESCRIBED, dependencies=[audited("logs.access"), MAY_READ],
 )  # fmt: skip
 def list_sightings(
-    parts: Given,
-    actor: Acting,
-    as_csv: WantsCsv,
-    person: Annotated[str | None, Query(description="a name as the log has it")] = None,
-    global_id: GlobalId = None,
-    camera: str | None = None,
+    context: Context,
+    actor: CurrentActor,
+    log: Log,
     site: str | None = None,
     status: AccessStatus | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: Limit = 100,
-    cursor: After = None,
-) -> Page[AccessLog] | StreamingResponse:
-    """Rows by the time of the frame that decided; `until` is not included."""
+) -> Page[AccessLogRow] | StreamingResponse:
+    """List rows by the time of the frame that decided; `until` is not included."""
     conditions = [
-        ("person_name = %s", person),
-        ("global_id = %s", global_id),
-        ("camera_id = ANY(%s)", actor.only()),
-        ("camera_id = %s", camera),
+        *log.conditions(actor, name="person_name", camera="camera_id", time="timestamp"),
         ("site_id = %s", site),
         ("access_status = %s", status),
-        ("timestamp >= %s", utc(since)),
-        ("timestamp < %s", utc(until)),
     ]
-    return export.answer(
-        parts, AccessLog, TABLE, conditions, limit=limit, after=cursor, as_csv=as_csv
-    )
+    return log.answer(context, AccessLogRow, TABLE, conditions)
 
 
 @router.get(
     "/{sighting_id}", summary="One sighting", dependencies=[audited("logs.access"), MAY_READ]
 )
-def get_sighting(parts: Given, actor: Acting, sighting_id: UUID) -> AccessLog:
-    """The row of a decision."""
+def get_sighting(context: Context, actor: CurrentActor, sighting_id: UUID) -> AccessLogRow:
+    """Return the row of a decision."""
     conditions = [("id = %s", sighting_id), ("camera_id = ANY(%s)", actor.only())]
-    with parts.db() as db:
+    with context.db() as db:
         rows, _ = read_page(db, TABLE, conditions, 1, None)
     if not rows:
         raise NotFoundError(f"there is no sighting {sighting_id}")
-    return AccessLog.model_validate(rows[0])
+    return AccessLogRow.model_validate(rows[0])

@@ -1,4 +1,4 @@
-"""People sign in, with a password or by a provider, and out."""
+"""Sign-in of users, with a password or by a provider, and sign-out."""
 
 import logging
 from datetime import datetime, timedelta
@@ -10,16 +10,16 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from api import bodies
-from api.auth import page, sessions, users
-from api.auth.door import COOKIE, address_of, refused
-from api.auth.needs import Acting, needs
-from api.auth.provider import Provider, Way
+from api import request_bodies
+from api.app_context import AppContext, Context
+from api.auth import sessions, sign_in_pages, users
+from api.auth.authenticator import COOKIE, address_of, refused
+from api.auth.oidc_provider import OidcProvider, PendingSignIn
+from api.auth.permissions import CurrentActor, requires
 from api.auth.sessions import Session
-from api.parts import Given, Parts
-from api.problems import unsupported
+from api.problem_details import unsupported
+from api.response_models import StrictBody
 from api.settings import ApiSettings
-from api.shapes import Strict
 from sightline.audit.roles import PERMISSIONS, Permission, Role
 
 log = logging.getLogger(__name__)
@@ -27,19 +27,19 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["sign-in"])
 
 HOME = "/docs"
-"""Where people come to when they have signed in."""
+"""The page after a sign-in."""
 
 _PROVIDER = "/sign-in/provider"
-_BACK = f"{_PROVIDER}/callback"
-_WAY = "sightline_sign_in"
-_WAY_SECONDS = 600
+_CALLBACK = f"{_PROVIDER}/callback"
+_PENDING_COOKIE = "sightline_sign_in"
+_PENDING_SECONDS = 600
 
-_ANYBODY = needs(Permission.DESCRIPTION_READ, scoped=True)
-"""Every role has it."""
+_ANY_ROLE = requires(Permission.DESCRIPTION_READ, scoped=True)
+"""A permission of every role."""
 
 
-class Credentials(Strict):
-    """What somebody signs in with."""
+class Credentials(StrictBody):
+    """The name and password of a user."""
 
     name: str = Field(max_length=200)
     password: str = Field(max_length=1024)
@@ -51,8 +51,8 @@ class SignedIn(BaseModel):
     expires_at: datetime
 
 
-class Who(BaseModel):
-    """Who you are to the API, and what you may do."""
+class CurrentUser(BaseModel):
+    """The actor of the request, and their permissions."""
 
     kind: str
     id: str
@@ -63,126 +63,126 @@ class Who(BaseModel):
 
 
 @router.get("/sign-in", summary="A page to sign in on", include_in_schema=False)
-def sign_in_page(parts: Given) -> HTMLResponse:
-    """For people."""
-    return page.sign_in(_at(parts))
+def sign_in_page(context: Context) -> HTMLResponse:
+    """Return the form."""
+    return sign_in_pages.sign_in(_provider_path(context))
 
 
 @router.post(
     "/sign-in", summary="Sign in with a password",
-    response_model=SignedIn, openapi_extra=bodies.described(json=Credentials),
+    response_model=SignedIn, openapi_extra=request_bodies.described(json=Credentials),
 )  # fmt: skip
-async def sign_in(parts: Given, request: Request) -> Response:
-    """As JSON, or by the page's form. Sets a cookie that browsers send nobody else."""
-    kind = bodies.media_type(request)
-    if kind not in (bodies.JSON, bodies.FIELDS):
-        raise unsupported(f"{bodies.JSON} or {bodies.FIELDS}")
-    is_form = kind == bodies.FIELDS
+async def sign_in(context: Context, request: Request) -> Response:
+    """Sign in by JSON or by the page's form; sets a cookie that browsers send to us alone."""
+    kind = request_bodies.media_type(request)
+    if kind not in (request_bodies.JSON, request_bodies.FIELDS):
+        raise unsupported(f"{request_bodies.JSON} or {request_bodies.FIELDS}")
+    is_form = kind == request_bodies.FIELDS
     try:
-        parts.door.limits.sign_in(address_of(request))
-        given = dict(await request.form()) if is_form else await bodies.read_json(request)
-        wish = bodies.checked(Credentials, given)
-        session = await run_in_threadpool(_begin, parts, address_of(request), wish)
+        context.authenticator.limits.sign_in(address_of(request))
+        body = dict(await request.form()) if is_form else await request_bodies.read_json(request)
+        credentials = request_bodies.checked(Credentials, body)
+        session = await run_in_threadpool(_begin, context, address_of(request), credentials)
     except HTTPException as error:
         if is_form:
-            return page.sign_in(_at(parts), error)
+            return sign_in_pages.sign_in(_provider_path(context), error)
         raise
     if is_form:
-        answer: Response = RedirectResponse(HOME, 303)
+        response: Response = RedirectResponse(HOME, 303)
     else:
-        told = SignedIn(expires_at=session.expires_at)
-        answer = JSONResponse(told.model_dump(mode="json"))
-    _keep(answer, request, session)
-    return answer
+        signed_in = SignedIn(expires_at=session.expires_at)
+        response = JSONResponse(signed_in.model_dump(mode="json"))
+    _set_session(response, request, session)
+    return response
 
 
-def _begin(parts: Parts, address: str, wish: Credentials) -> Session:
-    limits = parts.door.limits
-    limits.password(wish.name)
-    with parts.db() as db:
-        user = users.sign_in(db, wish.name, wish.password)
+def _begin(context: AppContext, address: str, credentials: Credentials) -> Session:
+    limits = context.authenticator.limits
+    limits.password(credentials.name)
+    with context.db() as db:
+        user = users.sign_in(db, credentials.name, credentials.password)
         if user is None:
             log.warning("api: a wrong name or password from %s", address)
             raise refused("name or password is wrong")
-        session = sessions.begin(db, user, _lasts(parts))
-    limits.right_password(address, wish.name)
+        session = sessions.begin(db, user, _session_time(context))
+    limits.right_password(address, credentials.name)
     log.info("api: user %s has signed in from %s", user, address)
     return session
 
 
 @router.get(_PROVIDER, summary="Sign in by the provider", include_in_schema=False)
-async def begin_at_provider(parts: Given, request: Request) -> Response:
-    """Sends the browser there."""
-    parts.door.limits.provider(address_of(request))
+async def begin_at_provider(context: Context, request: Request) -> Response:
+    """Send the browser to the provider."""
+    context.authenticator.limits.provider(address_of(request))
     provider = await run_in_threadpool(
-        Provider, ApiSettings.of(parts.settings).oidc, parts.settings.secrets
+        OidcProvider, ApiSettings.of(context.settings).oidc, context.settings.secrets
     )
-    url, way = await provider.begin(_back(parts, request))
-    answer = RedirectResponse(url, 302)
+    url, pending = await provider.begin(_callback(context, request))
+    response = RedirectResponse(url, 302)
     # Lax: the browser comes back from another site.
-    answer.set_cookie(
-        _WAY, way.packed(), max_age=_WAY_SECONDS, path=_PROVIDER, httponly=True, samesite="lax",
-        secure=_is_secure(request),
+    response.set_cookie(
+        _PENDING_COOKIE, pending.packed(), max_age=_PENDING_SECONDS, path=_PROVIDER, httponly=True,
+        samesite="lax", secure=_is_secure(request),
     )  # fmt: skip
-    return answer
+    return response
 
 
-@router.get(_BACK, summary="Back from the provider", include_in_schema=False)
+@router.get(_CALLBACK, summary="Back from the provider", include_in_schema=False)
 async def back_from_provider(
-    parts: Given, request: Request, code: str = "", state: str = ""
+    context: Context, request: Request, code: str = "", state: str = ""
 ) -> Response:
-    """Signs in whom it vouches for."""
-    way = Way.unpacked(request.cookies.get(_WAY, ""))
-    if way is None or not compare_digest(way.state.encode(), state.encode()) or not code:
+    """Sign in the user that the provider knows."""
+    pending = PendingSignIn.unpacked(request.cookies.get(_PENDING_COOKIE, ""))
+    if pending is None or not compare_digest(pending.state.encode(), state.encode()) or not code:
         raise refused()
-    parts.door.limits.provider(address_of(request))
-    settings = ApiSettings.of(parts.settings).oidc
-    provider = await run_in_threadpool(Provider, settings, parts.settings.secrets)
-    who = await provider.end(way, code, _back(parts, request))
-    if who is None:
+    context.authenticator.limits.provider(address_of(request))
+    settings = ApiSettings.of(context.settings).oidc
+    provider = await run_in_threadpool(OidcProvider, settings, context.settings.secrets)
+    identity = await provider.end(pending, code, _callback(context, request))
+    if identity is None:
         raise refused("the provider does not vouch for you, or you have no role here")
 
     def begin() -> Session:
-        with parts.db() as db:
+        with context.db() as db:
             issuer = settings.issuer or ""
-            user = users.vouched(db, issuer, who.subject, who.name, who.role)
-            session = sessions.begin(db, user, _lasts(parts))
+            user = users.vouched(db, issuer, identity.subject, identity.name, identity.role)
+            session = sessions.begin(db, user, _session_time(context))
         log.info("api: user %s has signed in by the provider from %s", user, address_of(request))
         return session
 
     # A page that goes on by itself: after a redirect that another site began, the browser would
     # not send the session's cookie.
-    answer = page.onwards(HOME)
-    _keep(answer, request, await run_in_threadpool(begin))
-    answer.delete_cookie(_WAY, path=_PROVIDER)
-    return answer
+    response = sign_in_pages.redirecting(HOME)
+    _set_session(response, request, await run_in_threadpool(begin))
+    response.delete_cookie(_PENDING_COOKIE, path=_PROVIDER)
+    return response
 
 
-@router.get("/api/v1/session", summary="Who you are", dependencies=[_ANYBODY])
-def get_session(actor: Acting) -> Who:
-    """And what you may do."""
+@router.get("/api/v1/session", summary="Who you are", dependencies=[_ANY_ROLE])
+def get_session(actor: CurrentActor) -> CurrentUser:
+    """Return the actor of the request with their permissions."""
     allowed = sorted(PERMISSIONS[actor.role])
-    return Who(
+    return CurrentUser(
         kind=actor.kind, id=actor.id, name=actor.name, role=actor.role, permissions=allowed,
         cameras=actor.only(),
     )  # fmt: skip
 
 
-@router.delete("/api/v1/session", summary="Sign out", status_code=204, dependencies=[_ANYBODY])
-def sign_out(parts: Given, request: Request, response: Response) -> None:
-    """Ends the session of the cookie."""
-    with parts.db() as db:
+@router.delete("/api/v1/session", summary="Sign out", status_code=204, dependencies=[_ANY_ROLE])
+def sign_out(context: Context, request: Request, response: Response) -> None:
+    """End the session of the cookie."""
+    with context.db() as db:
         sessions.end(db, request.cookies.get(COOKIE, ""))
     response.delete_cookie(COOKIE)
 
 
-def _at(parts: Parts) -> str | None:
-    """Where one signs in by a provider, if there is one."""
-    return _PROVIDER if ApiSettings.of(parts.settings).oidc.issuer else None
+def _provider_path(context: AppContext) -> str | None:
+    """Return the path of the sign-in by a provider, if there is one."""
+    return _PROVIDER if ApiSettings.of(context.settings).oidc.issuer else None
 
 
-def _keep(answer: Response, request: Request, session: Session) -> None:
-    answer.set_cookie(
+def _set_session(response: Response, request: Request, session: Session) -> None:
+    response.set_cookie(
         COOKIE, session.token, expires=session.expires_at, httponly=True, samesite="strict",
         secure=_is_secure(request),
     )  # fmt: skip
@@ -192,10 +192,10 @@ def _is_secure(request: Request) -> bool:
     return request.url.scheme == "https"
 
 
-def _back(parts: Parts, request: Request) -> str:
-    base = ApiSettings.of(parts.settings).public_url or str(request.base_url)
-    return base.rstrip("/") + _BACK
+def _callback(context: AppContext, request: Request) -> str:
+    base = ApiSettings.of(context.settings).public_url or str(request.base_url)
+    return base.rstrip("/") + _CALLBACK
 
 
-def _lasts(parts: Parts) -> timedelta:
-    return timedelta(hours=ApiSettings.of(parts.settings).session_hours)
+def _session_time(context: AppContext) -> timedelta:
+    return timedelta(hours=ApiSettings.of(context.settings).session_hours)

@@ -15,6 +15,9 @@ from benchmarks.fuzz.seeds import CAMERA, of_topics
 from benchmarks.fuzz.services import Service, wait_for
 from schemas import sightline_pb2 as pb
 from schemas.topics import (
+    CROP_OUTCOMES,
+    CROP_STATE,
+    CROPS,
     DEAD_LETTERS,
     FACES,
     FACTS,
@@ -39,16 +42,27 @@ READERS: dict[str, tuple[str, ...]] = {
     TRACKS.name: ("visitor-log", "person-state"),
     FACES.name: ("match",),
     SNAPSHOTS.name: ("snapshots",),
+    CROPS.name: ("vision",),
+    CROP_OUTCOMES.name: ("api",),
     GALLERY.name: ("match",),
     FACTS.name: ("match",),
     SIGHTINGS.name: ("access-log", "visitor-log", "snapshots", "person-state", "api"),
 }
 """Services that consume a topic; state and dead letters are read in other ways."""
 
-STATES = {vision_state().name: "vision", MATCH_STATE.name: "match"}
-"""Services by topic of their state, which is read at a start."""
+STATES = {
+    vision_state().name: ("vision", frames().name),
+    CROP_STATE.name: ("vision", CROPS.name),
+    MATCH_STATE.name: ("match", FACES.name),
+}
+"""The service that reads a topic of state when it starts, and the topic that it goes on with."""
 
-_SILENT = {(GALLERY.name, "match"), (FACTS.name, "match"), (SIGHTINGS.name, "api")}
+_SILENT = {
+    (GALLERY.name, "match"),
+    (FACTS.name, "match"),
+    (SIGHTINGS.name, "api"),
+    (CROP_OUTCOMES.name, "api"),
+}
 """Readers that count and skip poison records without a dead letter: topics that are read at every
 start, and a reader beside others."""
 
@@ -100,9 +114,9 @@ class Records:
         environ = {"SIGHTLINE_API__PORT": "0"}
         self.readers = {topic: names for topic, names in READERS.items() if is_selected(topic)}
         names = {name for names in self.readers.values() for name in names}
-        names |= {name for topic, name in STATES.items() if is_selected(topic)}
+        names |= {name for topic, (name, _) in STATES.items() if is_selected(topic)}
         if "api" in names:
-            names.add("match")  # the matcher answers the API
+            names |= {"vision", "match"}  # they answer the API
         self.services = {name: Service(name, settings.home, **environ) for name in sorted(names)}
 
     def _link_api(self) -> None:
@@ -115,7 +129,7 @@ class Records:
             timeout=_START_SECONDS,
         )
         if not answer.ok:
-            raise RuntimeError(f"the API does not decide: {answer.text}")
+            raise RuntimeError(f"the API gives no decision: {answer.text}")
 
     def close(self) -> None:
         """Kill all services."""
@@ -168,12 +182,12 @@ class Records:
 
     def state(self, topic: str, count: int) -> Row:
         """Mutate a service's own state, restart it on that, and check that it works."""
-        name = STATES[topic]
-        process, source = self.services[name], FACES.name if name == "match" else frames().name
+        name, source = STATES[topic]
+        process = self.services[name]
         process.stop()
         began = time.monotonic()
         mutated = list(self._mutator(topic).records(count))
-        if topic == vision_state().name:
+        if topic != MATCH_STATE.name:
             mutated = [
                 MutatedRecord(f"{CAMERA}-{number}".encode(), each.value) for number, each in
                 enumerate(mutated)
@@ -212,6 +226,8 @@ class Records:
         """Return good records that meet the state."""
         if topic == MATCH_STATE.name:
             return self._seeds[FACES.name] * 5
+        if topic == CROP_STATE.name:
+            return [_numbered(self._seeds[CROPS.name][0], number) for number in range(count)]
         frame = self._seeds[frames().name][1][1]
         met = []
         for number in range(count):
@@ -251,6 +267,12 @@ class Records:
             self._producer.poll(0)
         if self._producer.flush(60) or lost:
             raise RuntimeError(f"{topic} does not take {len(lost)} records: {lost[:1]}")
+
+
+def _numbered(seed: Seed, number: int) -> Seed:
+    crop = pb.Crop.FromString(seed[1].SerializeToString())
+    crop.track_number = number
+    return seed[0], crop
 
 
 def _good(seed: Seed) -> MutatedRecord:

@@ -10,6 +10,9 @@ from ops.demo.portrait_sources import CAST, portrait
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import (
+    CROP_OUTCOMES,
+    CROP_STATE,
+    CROPS,
     DEAD_LETTERS,
     FACES,
     FACTS,
@@ -42,6 +45,11 @@ def of_topics() -> dict[str, list[Seed]]:
     return {
         frames().name: [(camera, _frame(first, number, jpeg)) for number in range(5)],
         vision_state().name: [(camera, _of("VisionState"))],
+        CROPS.name: [(camera, _crop(walk, jpeg)) for walk in walks],
+        CROP_OUTCOMES.name: [
+            (camera, _of(name)) for name in MESSAGES if name.startswith("CropOutcome.")
+        ],
+        CROP_STATE.name: [(b"door|7", _of("CropTrackState"))],
         MOTION_EVENTS.name: [(camera, _motion(walk)) for walk in walks],
         TRACKS.name: [(camera, _tracks(walk, number)) for walk in walks for number in range(3)],
         FACES.name: [(site_key, event) for event in events],
@@ -102,6 +110,14 @@ def _snapshot(walk: Walk, jpeg: bytes) -> pb.Snapshot:
     return pb.Snapshot(
         track_id=walk.track_id, camera_id=CAMERA, site_id=SITE, frame=observation.frame, jpeg=jpeg,
         captured_at_us=observation.captured_at_us, quality=0.8,
+    )  # fmt: skip
+
+
+def _crop(walk: Walk, jpeg: bytes) -> pb.Crop:
+    shot = walk.shot(1).observation
+    return pb.Crop(
+        crop_id=shot.observation_id, camera_id=CAMERA, site_id=SITE, track_number=walk.person,
+        captured_at_us=shot.captured_at_us, jpeg=jpeg, reply=True,
     )  # fmt: skip
 
 

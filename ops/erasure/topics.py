@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from ops.erasure.id_scanner import Needles
 from schemas import sightline_pb2 as pb
 from schemas.naming import client_id, live_name, topic_kind
-from schemas.topics import FACES, SIGHTINGS, SNAPSHOTS, TRACKS, all_topics
+from schemas.topics import CROP_OUTCOMES, FACES, SIGHTINGS, SNAPSHOTS, TRACKS, all_topics
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config
@@ -129,6 +129,9 @@ def frames_in(record: Record, tracks: set[str]) -> list[pb.Position]:
         if kind == SIGHTINGS.name:
             sighting = pb.Sighting.FromString(value)
             return [sighting.frame] if sighting.track_id in tracks else []
+        if kind == CROP_OUTCOMES.name:
+            outcome = pb.CropOutcome.FromString(value)
+            return [outcome.crop] if outcome.track_id in tracks else []
         if kind == SNAPSHOTS.name:
             snapshot = pb.Snapshot.FromString(value)
             return [snapshot.frame] if snapshot.track_id in tracks else []

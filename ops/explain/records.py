@@ -7,7 +7,7 @@ from datetime import datetime
 
 from schemas import sightline_pb2 as pb
 from schemas.naming import of_run, topic_kind
-from schemas.topics import FACES, SIGHTINGS, Topic
+from schemas.topics import CROPS, FACES, SIGHTINGS, Topic
 from sightline.runtime.clock import to_us
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
@@ -15,7 +15,7 @@ from sightline.streaming.records import Record
 from sightline.streaming.topic_reader import at_time, records_from, retained
 
 _FRAMES_KIND = "frames"
-"""Kind of the topics of frames. Pictures that clients send to the API are in none."""
+"""Kind of the topics of frames. Crops that clients send are in a topic of their own."""
 
 
 @dataclass(slots=True)
@@ -44,9 +44,13 @@ def track_records(settings: Settings, run: str, track: str, since: datetime | No
 
 
 def frame_at(settings: Settings, position: pb.Position, camera: str) -> pb.Frame | None:
-    """Return a camera's frame; None if Kafka has deleted it. Raises InfrastructureError."""
+    """Return a camera's frame or, from the topic `crops`, a client's crop as a frame.
+
+    None if Kafka has deleted it. Raises InfrastructureError.
+    """
     partition, offset = position.partition, position.offset
-    if topic_kind(position.topic) != _FRAMES_KIND:
+    is_crop = position.topic == CROPS.name
+    if topic_kind(position.topic) != _FRAMES_KIND and not is_crop:
         return None
     watermarks = retained(settings, position.topic).get(partition, (0, 0))
     if not watermarks[0] <= offset < watermarks[1]:
@@ -56,10 +60,19 @@ def frame_at(settings: Settings, position: pb.Position, camera: str) -> pb.Frame
     if record is None or record.offset != offset:
         return None
     try:
-        frame = record.decode(pb.Frame)
+        frame = _as_frame(record.decode(pb.Crop)) if is_crop else record.decode(pb.Frame)
     except InvalidRecord:
         return None
     return frame if frame.camera_id == camera else None  # otherwise the topic was created anew
+
+
+def _as_frame(crop: pb.Crop) -> pb.Frame:
+    return pb.Frame(
+        camera_id=crop.camera_id,
+        site_id=crop.site_id,
+        captured_at_us=crop.captured_at_us,
+        jpeg=crop.jpeg,
+    )
 
 
 def _records_since(

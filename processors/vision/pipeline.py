@@ -4,9 +4,7 @@ The same frames give the same records, however they are grouped. A camera's stat
 motion event and is thrown away at its end.
 """
 
-import time
 from collections.abc import Hashable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TypeVar
@@ -23,16 +21,16 @@ from processors.vision.camera_state import (
     end_lost,
     follow,
 )
+from processors.vision.embedding import CropEmbedder, CropResult, FaceCrop
 from processors.vision.face_roi import choose_face, detect_in_regions, head_region
 from processors.vision.scene_cut import is_cut, outline
 from processors.vision.settings import VisionSettings
+from processors.vision.stage_time import stage_time
 from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack
 from sightline.models.observation_policy import ShotPolicy
-from sightline.models.outputs import Shot, portrait
-from sightline.models.quality import FaceQuality, assess
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.settings import EvidenceSettings
@@ -74,12 +72,8 @@ class _ObservationAttempt:
     boxes: dict[int, Floats]
     """The boxes of all tracks in the frame, by track number."""
     face: Face | None
-    quality: FaceQuality | None = None
-    embedding: Floats | None = None
-    is_used: bool = False
-    """The face is good enough for an embedding."""
-    turned: bool = False
-    """The face is turned away, and is used because there is no better one."""
+    result: CropResult | None = None
+    """The answer of the second half of vision; None without a face."""
 
 
 @dataclass(slots=True, eq=False)
@@ -102,6 +96,7 @@ class VisionPipeline:
         self._pack = pack
         self._evidence = evidence
         self._policy = ShotPolicy(evidence)
+        self._embedder = CropEmbedder(pack, evidence)
         # A tenth less, or a frame that comes a microsecond early would wait for the next.
         rate = settings.detections_per_second
         if pack.persons is None:
@@ -166,7 +161,7 @@ class VisionPipeline:
 
     def _detect(self, steps: Sequence[_Step]) -> None:
         images = [step.picture.image for step in steps if step.picture.image is not None]
-        with _stage_time("detect", len(images)):
+        with stage_time("detect", len(images)):
             if self._pack.persons is not None:
                 detections = [Detections(*people) for people in self._pack.persons.detect(images)]
             else:
@@ -182,11 +177,9 @@ class VisionPipeline:
         """Track, find faces, embed and make the records of one frame of each camera."""
         for key, step in steps:
             cameras[key] = self._track(cameras.get(key), step)
-        attempts = [attempt for _, step in steps for attempt in step.attempts]
-        self._find_faces(attempts)
-        for attempt in attempts:
-            self._assess(attempt)
-        self._embed([attempt for attempt in attempts if attempt.is_used])
+        attempts = [(step.picture, attempt) for _, step in steps for attempt in step.attempts]
+        self._find_faces([attempt for _, attempt in attempts])
+        self._observe(attempts)
         for key, step in steps:
             self._finish(cameras[key], step)
             if step.picture.frame.last_in_event:
@@ -231,38 +224,38 @@ class VisionPipeline:
         """Detect faces in the heads of the tracks, unless faces are what is followed."""
         without = [attempt for attempt in attempts if attempt.face is None]
         regions = [(attempt.image, head_region(attempt.visible.box)) for attempt in without]
-        with _stage_time("faces", len(regions)):
+        with stage_time("faces", len(regions)):
             results = detect_in_regions(self._pack.faces, regions)
         for attempt, faces in zip(without, results, strict=True):
             attempt.face = choose_face(faces, attempt.visible.track.name.number, attempt.boxes)
 
-    def _assess(self, attempt: _ObservationAttempt) -> None:
-        """Decide by the quality of a face; a turned one is used where there is none better."""
-        if attempt.face is None:
-            return
-        quality = attempt.quality = assess(attempt.image, attempt.face)
-        refusal = quality.refusal(self._evidence.min_face_px, self._evidence.min_quality)
-        attempt.turned = refusal == "turned" and self._policy.is_turned_useful(
-            attempt.visible.track.shots
-        )
-        attempt.is_used = refusal is None or attempt.turned
-        metrics.FACES.labels("embedded" if attempt.is_used else refusal).inc()
-
-    def _embed(self, attempts: Sequence[_ObservationAttempt]) -> None:
-        faces = [(attempt.image, attempt.face) for attempt in attempts if attempt.face is not None]
-        metrics.EMBEDDINGS.inc(len(faces))
-        if not faces:
-            return
-        with _stage_time("embed", len(faces)):
-            embeddings = self._pack.embedder.embed(faces)
-        for attempt, embedding in zip(attempts, embeddings, strict=True):
-            attempt.embedding = embedding
+    def _observe(self, attempts: Sequence[tuple[Picture, _ObservationAttempt]]) -> None:
+        """Hand the faces to the second half of vision."""
+        with_face = [
+            (picture, attempt, attempt.face)
+            for picture, attempt in attempts
+            if attempt.face is not None
+        ]
+        crops = [
+            FaceCrop(
+                attempt.visible.track,
+                picture.frame,
+                picture.position,
+                attempt.image,
+                face,
+                attempt.visible.box,
+            )
+            for picture, attempt, face in with_face
+        ]
+        results = self._embedder.observe(crops)
+        for (_, attempt, _), result in zip(with_face, results, strict=True):
+            attempt.result = result
 
     def _finish(self, state: CameraState, step: _Step) -> None:
         """Make the records of a frame."""
         plan, picture, outs = step.plan, step.picture, step.outs
         for attempt in step.attempts:
-            outs += self._observed(attempt, picture)
+            outs += self._records(attempt, picture.frame.captured_at_us)
         if plan.detects:
             outs += end_lost(state, plan.last_us)
         visible = state.visible if plan.is_in_order and picture.image is not None else []
@@ -275,38 +268,14 @@ class VisionPipeline:
         if picture.frame.last_in_event:
             outs += end_all(state, plan.last_us)
 
-    def _observed(self, attempt: _ObservationAttempt, picture: Picture) -> Iterator[Out]:
-        """Make the records of a face: an observation, and a snapshot where it is a better one."""
-        at_us = picture.frame.captured_at_us
-        name, shots = attempt.visible.track.name, attempt.visible.track.shots
-        if attempt.face is None or attempt.quality is None or attempt.embedding is None:
-            self._policy.record_miss(shots, at_us, refused=attempt.face is not None)
-            return
-        shot = Shot(
-            attempt.face,
-            attempt.quality,
-            attempt.visible.box,
-            shots.epoch,
-            self._pack.id,
-            attempt.embedding,
-        )
-        yield outputs.observation(name, picture.frame, picture.position, shot)
-        if self._policy.taken(shots, at_us, attempt.quality.overall, turned=attempt.turned):
-            best = outputs.snapshot(
-                name, picture.frame, picture.position, shot, portrait(attempt.image, attempt.face)
-            )
-            if best is not None:
-                yield best
-
-
-@contextmanager
-def _stage_time(stage: str, items: int) -> Iterator[None]:
-    """Observe the time of a stage once for each of its items, as an equal part of the whole."""
-    began = time.perf_counter()
-    yield
-    seconds = time.perf_counter() - began
-    for _ in range(items):
-        metrics.STAGE_SECONDS.labels(stage).observe(seconds / items)
+    def _records(self, attempt: _ObservationAttempt, at_us: int) -> Iterator[Out]:
+        """Yield the records of an attempt; a vain one puts off the next."""
+        result = attempt.result
+        if result is None or result.refusal is not None:
+            shots = attempt.visible.track.shots
+            self._policy.record_miss(shots, at_us, refused=result is not None)
+        else:
+            yield from result.records
 
 
 def _as_detections(faces: list[Face]) -> Detections:

@@ -23,6 +23,7 @@ import logging
 
 import cv2
 
+from processors.vision.crop_service import embedding_crops
 from processors.vision.processor import VisionProcessor
 from processors.vision.settings import VisionSettings
 from schemas import naming, topics
@@ -60,7 +61,8 @@ def run(settings: Settings) -> None:
         prepare_records=pack.max_batch,
         run=settings.run,
     )
-    loop.run(stop)
+    with embedding_crops(settings, stop):
+        loop.run(stop)
 
 
 def _processor(pack: ModelPack, settings: Settings) -> VisionProcessor:

@@ -8,11 +8,11 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from processors.vision.camera_state import CameraState, EventProgress, VisibleTrack
+from processors.vision.followed_track import restore_track, save_track
 from processors.vision.scene_cut import OUTLINE_SHAPE
 from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
 from sightline.models.interface import Floats
-from sightline.models.observation_policy import ShotState
 from sightline.models.outputs import Track, TrackName
 
 _VERSION = 1
@@ -38,7 +38,7 @@ def save_state(camera_id: str, next_offset: int, state: CameraState) -> bytes:
         last_us=progress.last_us,
         detected_us=progress.detected_us,
         outline=b"" if progress.outline is None else progress.outline.astype(np.uint8).tobytes(),
-        tracks=[_saved(number, track) for number, track in state.tracks.items()],
+        tracks=[save_track(number, track) for number, track in state.tracks.items()],
         visible=[_visible_message(visible) for visible in state.visible],
     )
     state.tracker.save(message)
@@ -92,25 +92,6 @@ def restore_state(message: pb.VisionState, lost_seconds: float) -> CameraState:
         raise UnusableStateError(f"damaged state: {error}") from error
 
 
-def _saved(number: int, track: Track) -> pb.FollowedTrack:
-    shots = track.shots
-    return pb.FollowedTrack(
-        number=number,
-        track_id=track.name.track_id,
-        started_us=track.name.started_us,
-        seen_us=track.seen_us,
-        frames=track.frames,
-        epoch=shots.epoch,
-        shots=shots.shots,
-        turned=shots.turned,
-        total=shots.total,
-        misses=shots.misses,
-        next_look_us=shots.next_look_us,
-        settled_until_us=shots.settled_until_us,
-        snapshot_quality=shots.snapshot_quality,
-    )
-
-
 def _restored(state: pb.VisionState, saved: pb.FollowedTrack) -> Track:
     name = TrackName(
         track_id=saved.track_id,
@@ -120,17 +101,7 @@ def _restored(state: pb.VisionState, saved: pb.FollowedTrack) -> Track:
         motion_event_id=state.event_id,
         started_us=saved.started_us,
     )
-    shots = ShotState(
-        epoch=saved.epoch,
-        shots=saved.shots,
-        turned=saved.turned,
-        total=saved.total,
-        misses=saved.misses,
-        next_look_us=saved.next_look_us,
-        settled_until_us=saved.settled_until_us if saved.HasField("settled_until_us") else None,
-        snapshot_quality=saved.snapshot_quality if saved.HasField("snapshot_quality") else None,
-    )
-    return Track(name, saved.seen_us, saved.frames, shots)
+    return restore_track(name, saved)
 
 
 def _visible_message(visible: VisibleTrack) -> pb.VisibleTrack:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack
 from sightline.models.quality import FaceQuality, assess
+from sightline.people.photo_rejections import Reason
 from sightline.people.photos import REASONS, only_face
 from sightline.people.picture_files import Photo, normalised
 from sightline.runtime.errors import PhotoError
@@ -32,7 +33,20 @@ def good_face(
     quality = assess(image, face)
     refusal = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refusal is not None:
-        message = f"{label}: the face is not good enough: {refusal}, {quality.size_px:.0f} px"
-        raise PhotoError(REASONS[refusal], message)
+        raise refused_face(label, refusal, quality.size_px)
     [embedding] = pack.embedder.embed([(image, face)])
     return Found(face, quality, embedding)
+
+
+def refused_face(label: str, refusal: str, face_px: float) -> PhotoError:
+    """Return the error for a picture that vision has refused.
+
+    `refusal` is one of the codes of `FaceQuality.refusal` or of the outcome of a crop, `face_px`
+    the shorter side of the face.
+    """
+    if refusal == "no_face":
+        return PhotoError(Reason.NO_FACE, f"{label}: no face found")
+    if refusal in ("bad_jpeg", "bad_size"):
+        return PhotoError(Reason.INVALID_IMAGE_FORMAT, f"{label}: the picture is damaged")
+    detail = f"{label}: the face is not good enough: {refusal}, {face_px:.0f} px"
+    return PhotoError(REASONS.get(refusal, Reason.LOW_FACE_QUALITY), detail)

@@ -74,7 +74,7 @@ def test_any_grouping_gives_the_bits_of_one_at_a_time(
     faces = [
         (image, face) for image, detected in zip(images, results, strict=True) for face in detected
     ]
-    assert len(faces) > 3
+    assert len(faces) >= 3
     compare(pack.embedder.embed, faces)
     assert pack.embedder.embed([]) == []
 

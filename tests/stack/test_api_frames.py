@@ -1,37 +1,55 @@
-"""`process-frame`: the matching stream itself decides, as for a camera."""
+"""`process-frame`: vision embeds and the matching stream decides, as for a camera."""
 
-import time
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from api.live import LiveTracks
-from api.parts import Parts
+from api.app_context import AppContext
+from api.crop_decisions import CropDecisions
 from api.settings import ApiSettings
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, SIGHTINGS, SNAPSHOTS
 from sightline.runtime.clock import US, SystemClock
-from sightline.runtime.settings import EvidenceSettings, Settings
+from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sinks.access_log import AccessLog
-from tests.api_support import base64_of, client_of, crop_of, good, photo_of, problem
+from tests.api_support import (
+    base64_of,
+    blurred_crop_of,
+    client_of,
+    crop_of,
+    good,
+    jpeg,
+    photo_of,
+    problem,
+)
 from tests.match_support import Worker, worker
+from tests.stack import crops_support
+from tests.stack.crops_support import SHOTS, URL, of_camera, settings_of, vision_worker
 from tests.stack.sinks_support import write
-from tests.support import eventually, read_messages, read_topic
+from tests.support import eventually, read_topic
 
 pytestmark = pytest.mark.stack
 
-URL = "/api/module1/process-frame"
-SHOTS = 3
 CAMERA = "api-frames"
 
 
-def settings_of(stack: Settings, **more: Any) -> Settings:
-    evidence = EvidenceSettings(observations=SHOTS, interval_seconds=0)
-    return stack.model_copy(update={"evidence": evidence} | more)
+def ask(client: TestClient, *crops: tuple[int, bytes], camera: str = CAMERA) -> dict[str, Any]:
+    return crops_support.ask(client, *crops, camera=camera)
+
+
+@pytest.fixture(scope="module")
+def vision(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    log = tmp_path_factory.mktemp("vision") / "vision.log"
+    with vision_worker(stack, log) as process:
+        yield
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +72,10 @@ def employee(client: TestClient) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def matcher(
-    stack: Settings, employee: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    stack: Settings,
+    vision: None,
+    employee: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Worker]:
     with worker(stack, tmp_path_factory.mktemp("match")) as one:
         eventually(lambda: "match: ready" in one.log(), 60, "the matcher is ready")
@@ -62,29 +83,24 @@ def matcher(
         assert one.stop() == 0, one.log()
 
 
-def ask(client: TestClient, *crops: tuple[int, bytes], camera: str = CAMERA) -> dict[str, Any]:
-    tracks = [{"track_id": number, "face_crop": base64_of(crop)} for number, crop in crops]
-    told: dict[str, Any] = good(
-        client.post(URL, json={"frame": "", "track_ids": tracks, "camera_id": camera})
-    )
-    assert set(told) == {"identities", "unknown_count", "processing_time_ms", "errors"}
-    return told
-
-
-def of_camera(stack: Settings, topic: str, kind: type[Any], camera: str) -> list[Any]:
-    found = read_messages(stack, topic, kind)
-    return [one for one in found if getattr(one, "camera_id", "") == camera]
-
-
-def test_without_a_matcher_it_is_worth_another_try(stack: Settings) -> None:
+def test_without_vision_or_a_matcher_it_is_worth_another_try(
+    stack: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracks = [{"track_id": 1, "face_crop": base64_of(crop_of(0))}]
+    body = {"track_ids": tracks, "camera_id": "api-none"}
     with client_of(settings_of(stack, api=ApiSettings(decision_seconds=0.3))) as impatient:
-        tracks = [{"track_id": 1, "face_crop": base64_of(crop_of(0))}]
-        began = time.monotonic()
-        told = problem(
-            impatient.post(URL, json={"track_ids": tracks, "camera_id": "api-none"}), 503
-        )
+        told = problem(impatient.post(URL, json=body), 503)
         assert "matching stream" in told["detail"]
-        assert time.monotonic() - began < 20
+        assert "does `vision` run?" in caplog.text
+    patient = settings_of(stack, api=ApiSettings(decision_seconds=15))
+    with client_of(patient) as client, vision_worker(stack, tmp_path / "vision.log"):
+        eventually(
+            lambda: (
+                problem(client.post(URL, json=body), 503) and "does `match` run?" in caplog.text
+            ),
+            90,
+            "the API tells that it is the matcher",
+        )
 
 
 def test_an_enrolled_face_is_named_and_then_known_without_looking(
@@ -134,9 +150,14 @@ def test_strangers_are_unknown_and_bad_crops_are_told_apart(
 
 def test_two_faces_of_one_frame_are_never_one_person(client: TestClient, matcher: Worker) -> None:
     for shot in range(SHOTS):
-        told = ask(client, (41, crop_of(0, shot)), (42, crop_of(0, shot)))
-    told = ask(client, (41, crop_of(0)), (42, crop_of(0)))
-    assert sorted(one["name"] for one in told["identities"]) == ["Frame Ana", "Unknown"]
+        ask(client, (41, crop_of(0, shot)), (42, crop_of(0, shot)))
+
+    def names() -> list[str]:
+        told = ask(client, (41, crop_of(0)), (42, crop_of(0)))
+        return sorted(one["name"] for one in told["identities"])
+
+    # The name may have gone from one to the other with the last crop, which is two decisions.
+    eventually(lambda: names() == ["Frame Ana", "Unknown"], 30, "one of them is Ana")
 
 
 def test_a_frame_alone_and_a_wall_tell_nothing(client: TestClient, matcher: Worker) -> None:
@@ -192,16 +213,28 @@ def test_tracks_end_when_nobody_asks_for_them_and_when_the_api_ends(
 
     with client_of(settings_of(stack)) as client:
         ask(client, (next(numbers), crop_of(0)), camera="api-ends")
-    [end] = ended("api-ends")
+    [end] = eventually(lambda: ended("api-ends"), 60, "the end of the tracks of an API that ends")
     assert (end.observations, end.frames) == (1, 1)
 
     clock = Hours()
     with client_of(settings_of(stack)) as client:
-        parts: Parts = client.app.state.parts  # type: ignore[attr-defined]
-        live = LiveTracks(parts.settings, parts.faces, clock)
-        object.__setattr__(parts, "live", live)
+        context: AppContext = client.app.state.context  # type: ignore[attr-defined]
+        crops = CropDecisions(context.settings, clock)
+        object.__setattr__(context, "crops", crops)
         ask(client, (next(numbers), crop_of(0)), camera="api-idle")
         clock.ahead_us = 3600 * US
-        live.end_now()
-        eventually(lambda: ended("api-idle"), 20, "the end of an idle track")
-        live.close(5)
+        crops.end_idle_now()
+        eventually(lambda: ended("api-idle"), 60, "the end of an idle track")
+        crops.close(5)
+
+
+def test_a_crop_without_a_good_face_is_an_error_with_its_reason(
+    client: TestClient, matcher: Worker
+) -> None:
+    wall = jpeg(np.full((120, 120, 3), 127, np.uint8))
+    told = ask(client, (51, wall), (52, blurred_crop_of(0)))
+    assert told["identities"] == []
+    assert [(one["track_id"], one["reason"]) for one in told["errors"]] == [
+        (51, "NO_FACE"), (52, "LOW_SHARPNESS"),
+    ]  # fmt: skip
+    assert told["errors"][0]["message"] == "track 51: no face found"

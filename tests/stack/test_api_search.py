@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from api.faces import face_of_crop, pixels_of
+from processors.vision.crop_faces import find_face
 from schemas.ids import global_id
-from sightline.models.interface import Floats
+from sightline.models.interface import Floats, ModelPack
 from sightline.models.packs import load_pack
-from sightline.people.picture_files import Photo
+from sightline.people.picture_files import Photo, normalised
+from sightline.people.query_face import good_face
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.settings import Settings
 from sightline.storage.objects import open_store
@@ -42,7 +44,16 @@ def vectors(stack: Settings) -> list[Floats]:
     settings = stack.model_copy(update={"pack": "dlib"})
     pack = load_pack(settings)
     photos = [Photo(f"{member}", crop_of(member)) for member in range(5)]
-    return [face_of_crop(pixels_of(one), one.label, pack, settings).vector for one in photos]
+    return [_embedding(photo, pack, settings) for photo in photos]
+
+
+def _embedding(photo: Photo, pack: ModelPack, settings: Settings) -> Floats:
+    image = cv2.imdecode(np.frombuffer(normalised(photo), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    pixels = np.asarray(image, np.uint8)
+    face = find_face(pixels, pack.faces)
+    assert face is not None
+    return good_face(pixels, face, photo.label, pack, settings).vector
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,11 @@ import httpx2
 import pytest
 
 from api.app import make_app
-from schemas.topics import FACES
+from schemas.topics import CROPS
 from sightline.runtime.settings import Settings
 from tests.api_support import base64_of, crop_of, photo_of
 from tests.match_support import worker
+from tests.stack.crops_support import vision_worker
 from tests.support import (
     ROOT,
     api_key,
@@ -55,7 +56,7 @@ def service(stack: Settings, folder: Path, **extra: str) -> Iterator[tuple[str, 
 def named(url: str, mine: dict[str, str], track: int) -> str:
     """Whom `process-frame` sees in her photo, in a track that begins with it."""
     body = {"frame": "", "track_ids": [{"track_id": track, "face_crop": base64_of(photo_of(5))}]}
-    done = httpx2.post(f"{url}/api/module1/process-frame", json=body, headers=mine)
+    done = httpx2.post(f"{url}/api/module1/process-frame", json=body, headers=mine, timeout=120)
     [one] = done.json()["identities"]
     return str(one["name"])
 
@@ -80,12 +81,17 @@ def test_the_examples_of_the_page_work_as_they_stand(
     folder = tmp_path_factory.mktemp("service")
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     mine = bearer(api_key(stack))
-    with worker(stack, folder) as matcher, service(stack, folder) as (url, process):
+    patient = {"SIGHTLINE_API__DECISION_SECONDS": "90"}
+    with (
+        worker(stack, folder) as matcher,
+        vision_worker(stack, folder / "vision.log"),
+        service(stack, folder, **patient) as (url, process),
+    ):
         eventually(lambda: "match: ready" in matcher.log(), 60)
         script.write_text(examples.replace("http://127.0.0.1:8080", url))
         done = subprocess.run(
             ["bash", "-eux", "-o", "pipefail", script], env=environment(stack.home, PATH=programs),
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         assert '"identities":[{' in done.stdout
@@ -109,7 +115,7 @@ def test_a_request_under_way_is_answered_before_the_service_ends(
 ) -> None:
     def asked() -> bool:
         # Read as bytes: other tests leave records that are none.
-        return any(b"api-drain" in (one.value or b"") for one in read_topic(stack, FACES.name))
+        return any(b"api-drain" in (one.value or b"") for one in read_topic(stack, CROPS.name))
 
     answers: list[int] = []
     mine = bearer(api_key(stack))
@@ -126,7 +132,7 @@ def test_a_request_under_way_is_answered_before_the_service_ends(
 
         thread = threading.Thread(target=ask)
         thread.start()
-        eventually(asked, 30, "the shot is published; nobody answers")
+        eventually(asked, 30, "the crop is published; nobody answers")
         process.terminate()
         assert process.wait(20) == 0
         thread.join(10)

@@ -15,7 +15,7 @@ from ops.explain.explanation import way
 from ops.runs.promote import promote, take_back
 from schemas import sightline_pb2 as pb
 from schemas.ids import observation_id, visitor_log_id
-from schemas.topics import FACES, LIVE, SIGHTINGS, frames
+from schemas.topics import CROPS, FACES, LIVE, SIGHTINGS, frames
 from sightline.people.corrections import name_person
 from sightline.runtime.errors import NotFoundError
 from sightline.runtime.settings import Settings
@@ -139,6 +139,26 @@ def test_a_frame_that_kafka_no_longer_holds_is_said_to_be_gone(
     out = run(stack, "explain", later.sighting_id, "--output", str(picture))
     assert "gone, Kafka does not hold it" in out
     assert not picture.exists()
+
+
+def test_a_row_of_a_clients_crop_leads_to_the_crop(
+    stack: Settings, world: World, tmp_path: Path
+) -> None:
+    jpeg = cv2.imencode(".jpg", np.full((90, 60, 3), 128, np.uint8))[1].tobytes()
+    crop = pb.Crop(
+        crop_id=str(uuid4()), camera_id=world.camera, site_id=world.site, track_number=1,
+        captured_at_us=at(71), jpeg=jpeg, reply=True,
+    )  # fmt: skip
+    offset = send(stack, CROPS.name, world.camera, crop.SerializeToString(), at(71))
+    sighting = world.sighting(stranger="crop", start=70, decided=71, pack="dlib")
+    sighting.frame.CopyFrom(pb.Position(topic=CROPS.name, partition=0, offset=offset))
+    Pass(stack, world, LIVE, None).tell(sighting)
+    with connect(stack) as db:
+        found = way(stack, db, UUID(sighting.sighting_id))
+    assert found.told["frame"]["retained"]
+    assert found.write_frame(tmp_path / "crop.jpg")
+    image = cv2.imread(str(tmp_path / "crop.jpg"))
+    assert image is not None and image.shape == (90, 60, 3)
 
 
 def test_corrections_and_promotions_that_touched_a_row_are_told(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from api.paging import Conditions, Table, read_page
+from api.pagination import Conditions, Table, read_page
 from api.routes import persons, sightings, visits
 from ops.database.migrate import downgrade, upgrade
 from sightline.runtime.settings import Settings

@@ -15,11 +15,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.app import make_app
 from api.auth import passwords
-from api.auth.gate import PUBLIC
-from api.auth.headers import HEADERS
-from api.auth.limits import Limits
-from api.auth.needs import Needs, needs
-from api.auth.provider import role_of
+from api.auth.auth_middleware import PUBLIC
+from api.auth.oidc_provider import role_of
+from api.auth.permissions import RequiredPermission, requires
+from api.auth.rate_limits import RateLimits
+from api.auth.security_headers import HEADERS
 from api.settings import ApiSettings, OidcSettings
 from sightline.audit.actor import Actor, command_actor
 from sightline.audit.roles import PERMISSIONS, Permission, Role
@@ -40,7 +40,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
         )
     )
 
-    @made.websocket("/live", dependencies=[needs(Permission.LOGS_READ)])
+    @made.websocket("/live", dependencies=[requires(Permission.LOGS_READ)])
     async def live(socket: WebSocket) -> None:
         await socket.accept()
         await socket.send_text("who is here")
@@ -54,14 +54,16 @@ def outsider(app: FastAPI) -> Iterator[TestClient]:
         yield one
 
 
-def routes(app: FastAPI) -> dict[str, list[Needs]]:
-    """What each route that there is needs, by its path and methods."""
+def routes(app: FastAPI) -> dict[str, list[RequiredPermission]]:
+    """What each route that there is requires, by its path and methods."""
     found = {}
     for context in iter_route_contexts(app.routes):
         route: Any = context.original_route
         given = [one.dependency for one in getattr(route, "dependencies", ())]
         what = " ".join(sorted(getattr(route, "methods", None) or ["WEBSOCKET"]))
-        found[f"{what} {context.path}"] = [one for one in given if isinstance(one, Needs)]
+        found[f"{what} {context.path}"] = [
+            one for one in given if isinstance(one, RequiredPermission)
+        ]
     return found
 
 
@@ -163,25 +165,25 @@ NEARLY = (3, 4)
 
 
 def test_who_asks_too_often_is_told_when_to_come_again() -> None:
-    limits = Limits(ApiSettings(requests_per_minute=3))
+    limits = RateLimits(ApiSettings(requests_per_minute=3))
     times, refused = allowed(lambda: limits.request("key a"))
     assert times in NEARLY
     assert refused.status_code == 429
     assert 1 <= int((refused.headers or {})["Retry-After"]) <= 120
     limits.request("key b")
-    unlimited = Limits(ApiSettings(requests_per_minute=0))
+    unlimited = RateLimits(ApiSettings(requests_per_minute=0))
     for _ in range(100):
         unlimited.request("key a")
 
 
-def attempt(limits: Limits, address: str, name: str) -> None:
+def attempt(limits: RateLimits, address: str, name: str) -> None:
     """One try at a password, as the route counts it."""
     limits.sign_in(address)
     limits.password(name)
 
 
 def test_passwords_cannot_be_tried_on_and_on() -> None:
-    limits = Limits(ApiSettings(failed_sign_ins=3))
+    limits = RateLimits(ApiSettings(failed_sign_ins=3))
     times, _ = allowed(lambda: attempt(limits, "192.0.2.1", "ada"))
     assert times in NEARLY
     allowed(lambda: attempt(limits, "192.0.2.1", "grace"), 1)  # from there nobody any more

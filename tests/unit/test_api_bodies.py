@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message
 
-from api import bodies
+from api import request_bodies
 from api.app import make_app
-from api.auth.door import Door
+from api.auth.authenticator import Authenticator
 from api.settings import ApiSettings
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Role
@@ -46,10 +46,10 @@ OF_KEYS = [
 ]
 
 
-class ByName(Door):
+class ByName(Authenticator):
     """Takes everybody for the role that they say they have."""
 
-    def who(self, connection: HTTPConnection) -> Actor:
+    def actor_of(self, connection: HTTPConnection) -> Actor:
         return Actor("key", "open", "open", Role(connection.headers["x-role"]))
 
 
@@ -60,8 +60,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
         database_url=SecretStr("postgresql://nobody@127.0.0.1:9/none"),  # nobody listens there
     )
     made = make_app(settings)
-    made.state.parts = replace(
-        made.state.parts, door=ByName(ApiSettings.of(settings), made.state.parts.pool)
+    made.state.context = replace(
+        made.state.context, authenticator=ByName(ApiSettings.of(settings), made.state.context.pool)
     )
     return made
 
@@ -190,7 +190,7 @@ def test_a_try_is_counted_before_its_body_is_read(client: TestClient) -> None:
 def test_a_body_without_a_key_has_to_come_in_time(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "PUBLIC_SECONDS", 0.2)
+    monkeypatch.setattr(request_bodies, "PUBLIC_SECONDS", 0.2)
     slow = Exchange("POST", "/sign-in", [b'{"name": ', b""], address="192.0.2.3")
     within(client, partial(slow, client.app))
     assert slow.status == 408

@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
-from api.measured import Measured
+from api.request_metrics import RequestMetrics
 
 
 def test_requests_are_counted_by_route_and_status() -> None:
@@ -20,7 +20,7 @@ def test_requests_are_counted_by_route_and_status() -> None:
 
     app = FastAPI()
     app.include_router(router)
-    app.add_middleware(Measured)
+    app.add_middleware(RequestMetrics)
     client = TestClient(app, raise_server_exceptions=False)
     for name in ("ada", "bob", "none", "broken"):
         client.get(f"/measured/{name}/things")

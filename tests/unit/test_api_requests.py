@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
 from api.app import make_app
-from api.auth.door import Door
-from api.paging import Table
-from api.photos import from_base64
+from api.auth.authenticator import Authenticator
+from api.pagination import Table
+from api.photo_uploads import from_base64
 from api.settings import ApiSettings
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Role
@@ -29,10 +29,10 @@ from sightline.runtime.settings import Settings
 KIB = 1024
 
 
-class Open(Door):
+class Open(Authenticator):
     """Takes everybody for an administrator."""
 
-    def who(self, connection: HTTPConnection) -> Actor:
+    def actor_of(self, connection: HTTPConnection) -> Actor:
         return Actor("key", "open", "open", Role.ADMIN)
 
 
@@ -45,8 +45,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     )
     made = make_app(settings)
     # Who asks is in the database; what is tested here comes after that.
-    made.state.parts = replace(
-        made.state.parts, door=Open(ApiSettings.of(settings), made.state.parts.pool)
+    made.state.context = replace(
+        made.state.context, authenticator=Open(ApiSettings.of(settings), made.state.context.pool)
     )
 
     @made.get("/fails", summary="For the test of what nobody has foreseen")
@@ -250,5 +250,5 @@ def test_a_cursor_of_ours_or_a_refusal(cursor: str) -> None:
 
 
 def test_the_home_is_left_alone(app: FastAPI) -> None:
-    settings: Settings = app.state.parts.settings
+    settings: Settings = app.state.context.settings
     assert list(Path(settings.home).iterdir()) == []

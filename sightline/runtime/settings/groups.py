@@ -6,6 +6,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from schemas.topics import (
+    CROP_OUTCOMES,
+    CROPS,
     DAY_MS,
     DEAD_LETTERS,
     FACES,
@@ -147,6 +149,10 @@ class RetentionSettings(Group):
     faces_days: float = _days_of(FACES)
     snapshots_bytes: int = _bytes_of(SNAPSHOTS)
     snapshots_days: float = _days_of(SNAPSHOTS)
+    crops_bytes: int = _bytes_of(CROPS)
+    crops_days: float = _days_of(CROPS)
+    crop_outcomes_bytes: int = _bytes_of(CROP_OUTCOMES)
+    crop_outcomes_days: float = _days_of(CROP_OUTCOMES)
     sightings_bytes: int = _bytes_of(SIGHTINGS)
     sightings_days: float = _days_of(SIGHTINGS)
     dead_letters_bytes: int = _bytes_of(DEAD_LETTERS)

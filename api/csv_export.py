@@ -1,0 +1,120 @@
+"""Logs as pages of JSON, or whole as CSV."""
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import Depends, Header, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from api.app_context import AppContext
+from api.pagination import Conditions, Page, Table, read_all, read_page
+from sightline.audit import trail
+
+M = TypeVar("M", bound=BaseModel)
+
+CSV = "text/csv"
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of cells that spreadsheets run as formulas: an apostrophe is put before them."""
+
+_CHUNK_CHARACTERS = 32 * 1024
+
+DESCRIBED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page, or all rows as CSV",
+        "content": {CSV: {"schema": {"type": "string"}}},
+    }
+}
+
+
+def _wants_csv(
+    accept: Annotated[str, Header(description="`text/csv` for all rows as CSV")] = "",
+    kind: Annotated[
+        Literal["json", "csv"] | None, Query(alias="format", description="instead of Accept")
+    ] = None,
+) -> bool:
+    return kind == "csv" or (kind is None and CSV in accept.lower())
+
+
+WantsCsv = Annotated[bool, Depends(_wants_csv)]
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """Return a moment of a request; one without a time zone is UTC."""
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
+
+def page_or_csv(
+    context: AppContext,
+    kind: type[M],
+    table: Table,
+    conditions: Conditions,
+    *,
+    limit: int,
+    after: str | None,
+    as_csv: bool,
+) -> Page[M] | StreamingResponse:
+    """Return a page of rows; as CSV all rows that meet the conditions, streamed."""
+    if as_csv:
+        return _exported(context, kind, table, conditions, after)
+    with context.db() as db:
+        rows, following = read_page(db, table, conditions, limit, after)
+    return Page[M](items=[kind.model_validate(row) for row in rows], next=following)
+
+
+def _exported(
+    context: AppContext,
+    kind: type[BaseModel],
+    table: Table,
+    conditions: Conditions,
+    after: str | None,
+) -> StreamingResponse:
+    columns = list(kind.model_fields)
+    trail.about(everybody="export")
+    with ExitStack() as opening:
+        rows = read_all(opening.enter_context(context.db()), table, conditions, after)
+        first = next(rows, None)  # a query that fails does so before the answer has begun
+        closing = opening.pop_all()
+    return StreamingResponse(
+        _lines(columns, first, rows, closing),
+        media_type=CSV,
+        headers={"Content-Disposition": f'attachment; filename="{table.source}.csv"'},
+    )
+
+
+def _lines(
+    columns: list[str],
+    first: dict[str, Any] | None,
+    rows: Iterator[dict[str, Any]],
+    closing: ExitStack,
+) -> Iterator[str]:
+    with closing:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        row = first
+        while row is not None:
+            writer.writerow([_cell(row[column]) for column in columns])
+            if text.tell() > _CHUNK_CHARACTERS:
+                yield text.getvalue()
+                text.seek(0)
+                text.truncate()
+            row = next(rows, None)
+        yield text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value

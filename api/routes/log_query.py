@@ -1,0 +1,69 @@
+"""The query of a log: the filters and pages that the access log and the visitor log share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from api import csv_export
+from api.app_context import AppContext
+from api.auth.permissions import requires
+from api.csv_export import WantsCsv, utc
+from api.pagination import After, Conditions, Limit, Page, Table
+from sightline.audit.actor import Actor
+from sightline.audit.roles import Permission
+
+M = TypeVar("M", bound=BaseModel)
+
+MAY_READ = requires(Permission.LOGS_READ, scoped=True)
+
+GlobalId = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="a person's global id")]
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """The query parameters of a log."""
+
+    as_csv: WantsCsv
+    person: Annotated[str | None, Query(description="a name as the log has it")] = None
+    global_id: GlobalId = None
+    camera: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: Limit = 100
+    cursor: After = None
+
+    def conditions(self, actor: Actor, *, name: str, camera: str, time: str) -> Conditions:
+        """Return the conditions of the query and of the actor's key.
+
+        `name`, `camera` and `time` are the columns of the log that the query is about.
+        """
+        return [
+            (f"{name} = %s", self.person),
+            ("global_id = %s", self.global_id),
+            (f"{camera} = ANY(%s)", actor.only()),
+            (f"{camera} = %s", self.camera),
+            (f"{time} >= %s", utc(self.since)),
+            (f"{time} < %s", utc(self.until)),
+        ]
+
+    def answer(
+        self, context: AppContext, kind: type[M], table: Table, conditions: Conditions
+    ) -> Page[M] | StreamingResponse:
+        """Return the page that is asked for, or all rows as CSV."""
+        return csv_export.page_or_csv(
+            context,
+            kind,
+            table,
+            conditions,
+            limit=self.limit,
+            after=self.cursor,
+            as_csv=self.as_csv,
+        )
+
+
+Log = Annotated[LogQuery, Depends()]
+"""The type of a route's parameter that takes the query."""
