@@ -227,6 +227,18 @@ def test_an_answer_is_what_the_contract_says(
     assert list(answer.unknown.candidates) == []
 
 
+def test_people_who_are_always_wanted_follow_however_many_come_nearer() -> None:
+    people = [gallery_person(person, f"P{person}") for person in range(12)]
+    search = search_of(Site(*people))
+    far = people[9].person_id
+    nearest = search.search(query(Site(), 1)).enrolled.candidates
+    assert len(nearest) == 5
+    assert far not in {candidate.key for candidate in nearest}
+    wanted = search.search(query(Site(), 1, always=(far, "nobody"))).enrolled.candidates
+    assert list(wanted[:5]) == list(nearest)
+    assert [candidate.key for candidate in wanted[5:]] == [far]
+
+
 def test_a_template_of_the_track_itself_does_not_count() -> None:
     site, met = Site(), walk(1)
     person = site.take(*met.whole())[-1].global_id
@@ -283,8 +295,13 @@ def test_the_kind_travels_and_old_payloads_are_of_faces() -> None:
     assert [template.kind for template in pb.UnknownPerson.FromString(person).templates] == [0]
 
 
-def test_an_embedding_of_another_length_is_refused_before_the_step() -> None:
+@pytest.mark.parametrize("length", [1.0, 0.5])
+def test_an_embedding_of_another_dimension_is_refused_before_the_step(length: float) -> None:
     site = Site(gallery_person(1, "Ann"))
     with pytest.raises(InvalidRecord) as caught:
-        decided(site, walk(1).shot(0, vector=face(1)[:64]), search_of(site))
+        decided(site, walk(1).shot(0, vector=length * face(1)[:64]), search_of(site))
     assert caught.value.reason == "bad_dimension"
+    late = walk(1).shot(0, vector=face(1)[:64])  # of an epoch that is decided and over
+    site.take(*(walk(1).shot(number, epoch=1) for number in range(3)))
+    with pytest.raises(InvalidRecord):
+        decided(site, late, search_of(site))
