@@ -1,15 +1,31 @@
-.PHONY: demo test bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain chart site
+.PHONY: demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain chart site
 
 demo:
 	@deploy/bootstrap demo
 	@.venv/bin/sightline demo
 
-test: lint
+# What needs no broker, no database and no models: less than half a minute on two cores.
+unit:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m pytest -q -n 2 --dist worksteal \
+		-m "not slow and not stack and not models" tests/unit $(wildcard tests/contract)
+
+# Everything. Types and style are looked at beside the tests, which wait much of their time.
+test:
+	@deploy/bootstrap dev
 	@deploy/install-test-tools
-	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(MAKE) --no-print-directory -j 2 lint-only test-only
+
+# Workers of the tests: they wait a third of their time, for a broker or for each other.
+WORKERS ?= 3
+test-only:
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint:
 	@deploy/bootstrap dev
+	@$(MAKE) --no-print-directory lint-only
+
+lint-only:
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy

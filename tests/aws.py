@@ -46,6 +46,10 @@ def aws() -> Iterator[Aws]:
         for name, value in environment.items():
             patch.setenv(name, value)
         try:
-            yield Aws(environment, server)
+            found = Aws(environment, server)
+            # It loads what it answers with at the first request: ours wait for seconds only.
+            found.secrets.list_secrets()
+            found.parameters.describe_parameters()
+            yield found
         finally:
             server.stop()

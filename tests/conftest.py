@@ -8,6 +8,10 @@ import hypothesis
 import pytest
 
 from sightline.runtime.settings import Settings, load_settings
+from tests.required import (  # noqa: F401 - hooks of pytest
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+)
 from tests.sealed import all_sealed
 from tests.support import FOREIGN, ROOT, own_home, run_sightline
 

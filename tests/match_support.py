@@ -1,7 +1,6 @@
 """People made of numbers, and what cameras would say of them, for tests of the matcher."""
 
 import signal
-import subprocess
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.outbox import deliver
 from sightline.streaming.client_config import producer_config
-from tests.support import ROOT, environment, eventually, read_topic, sightline_command
+from tests.support import environment, eventually, read_topic, sightline_command, start
 
 PACK = "test-numbers"
 """Never measured: the matcher takes it for a small ArcFace, whose strangers it never meets."""
@@ -268,7 +267,7 @@ def produce(
     for event in events:
         inner = getattr(event, event.WhichOneof("event") or "observation")
         producer.produce(FACES.name, event.SerializeToString(), key=inner.site_id)
-    producer.flush(30)
+    producer.flush(60)
     if commit:
         producer.commit_transaction(30)
     else:
@@ -309,14 +308,9 @@ class Worker:
     def __init__(self, home: Path, log: Path, **environ: str) -> None:
         """`environ`: more of its environment."""
         self._log = log
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(
-                sightline_command("run", "match"),
-                cwd=ROOT,
-                env=environment(home, **environ),
-                stdout=out,
-                stderr=out,
-            )
+        self.process = start(
+            sightline_command("run", "match"), log, env=environment(home, **environ)
+        )
 
     def log(self) -> str:
         """What it has said."""
@@ -325,7 +319,7 @@ class Worker:
     def kill(self) -> None:
         """Kill -9."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(120)
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -338,7 +332,7 @@ class Worker:
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.process.terminate()
-        return self.process.wait(40)
+        return self.process.wait(120)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def running() -> Iterator[Provider]:
         yield provider
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
         server.server_close()
 
 

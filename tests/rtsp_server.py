@@ -3,8 +3,8 @@
 Run by Debian's own Python, which has GStreamer's bindings:
     /usr/bin/python3 tests/rtsp_server.py --port 8554 --mount door=film.mp4 [--mount NAME=FILE ...]
 gives rtsp://127.0.0.1:8554/door. `--port 0` takes a free one. When it serves, it prints
-"ready PORT". H.264 films go out as they are; others are encoded once at the start. Every viewer
-sees a film from its first frame on.
+"ready PORT"; where it cannot, it ends with one line that says why. H.264 films go out as they are;
+others are encoded once at the start. Every viewer sees a film from its first frame on.
 """
 
 # mypy: ignore-errors
@@ -12,6 +12,7 @@ sees a film from its first frame on.
 
 import argparse
 import sys
+import time
 
 import gi
 
@@ -21,7 +22,7 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstApp, GstRtspServer  # noqa: E402, F401
 
 SINK = "video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=sink sync=false"
-WAYS = (
+PIPELINES = (
     "filesrc name=file ! parsebin ! h264parse config-interval=-1 ! " + SINK,
     "filesrc name=file ! decodebin ! videoconvert ! x264enc tune=zerolatency bitrate=4000"
     " key-int-max=30 sliced-threads=false threads=1 ! h264parse config-interval=-1 ! " + SINK,
@@ -32,33 +33,61 @@ PLAYER = (
 )
 
 
-def failed(pipeline):
-    """Whether a pipeline has said that it cannot go on."""
-    return pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR) is not None
+SAMPLE_SECONDS = 30
+"""The longest wait for the next frame of a film: a pipeline may also stop without a word."""
 
 
-def load(path):
-    """A film's encoded frames: caps, [(bytes, decoding time, showing time, duration)], length."""
-    for way in WAYS:
-        pipeline = Gst.parse_launch(way)
-        pipeline.get_by_name("file").set_property("location", path)
-        sink = pipeline.get_by_name("sink")
-        pipeline.set_state(Gst.State.PLAYING)
-        caps, units = None, []
-        while not failed(pipeline):
-            sample = sink.emit("try-pull-sample", 200 * Gst.MSECOND)
-            if sample is None:
-                if sink.get_property("eos"):
-                    break
-                continue
+def failure(pipeline):
+    """The words of a pipeline that cannot go on, or None.
+
+    A pad that could not be linked late, as of a film that is not H.264, is a warning to
+    GStreamer: whether an error follows depends on who comes first.
+    """
+    bus = pipeline.get_bus()
+    while message := bus.pop_filtered(Gst.MessageType.ERROR | Gst.MessageType.WARNING):
+        if message.type == Gst.MessageType.ERROR:
+            return message.parse_error()[0].message
+        warning, _ = message.parse_warning()
+        if warning.matches(Gst.ParseError.quark(), Gst.ParseError.DELAYED_LINK):
+            return warning.message
+    return None
+
+
+def frames_of(pipeline):
+    """The frames of a pipeline: caps, [(bytes, decoding time, showing time, duration)], failure."""
+    sink = pipeline.get_by_name("sink")
+    caps, units = None, []
+    deadline = time.monotonic() + SAMPLE_SECONDS
+    while True:
+        reason = failure(pipeline)
+        if reason is not None:
+            return caps, units, reason
+        sample = sink.emit("try-pull-sample", 200 * Gst.MSECOND)
+        if sample is not None:
+            deadline = time.monotonic() + SAMPLE_SECONDS
             caps = sample.get_caps()
             buffer = sample.get_buffer()
             data = buffer.extract_dup(0, buffer.get_size())
             units.append((data, buffer.dts, buffer.pts, buffer.duration))
+        elif sink.get_property("eos"):
+            return caps, units, None if units else "it has no frame"
+        elif time.monotonic() > deadline:
+            return caps, units, f"no frame within {SAMPLE_SECONDS} s"
+
+
+def load(path):
+    """A film's encoded frames: caps, [(bytes, decoding time, showing time, duration)]."""
+    reasons = []
+    for description in PIPELINES:
+        pipeline = Gst.parse_launch(description)
+        pipeline.get_by_name("file").set_property("location", path)
+        pipeline.set_state(Gst.State.PLAYING)
+        caps, units, reason = frames_of(pipeline)
         pipeline.set_state(Gst.State.NULL)
-        if units:
+        if reason is None:
             return caps, from_zero(units)
-    sys.exit(f"rtsp_server: {path} is no film that can be read")
+        reasons.append(reason)
+    sys.exit(f"rtsp_server: {path} is no film that can be read: {'; '.join(reasons)}")
 
 
 def from_zero(units):

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ from sightline.storage.db import connect
 from sightline.streaming.client_config import consumer_config
 from sightline.streaming.messages import checked
 from sightline.streaming.records import Record
+from tests.forked import Program, fork
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -35,16 +38,95 @@ FOREIGN = ("SIGHTLINE_", "KAFKA_", "DATABASE_", "DB_SECRET_", "ENCRYPTION_KEY_",
 """The tests' installation is not the one that the caller's environment points to."""
 
 
-def eventually(condition: Callable[[], T], seconds: float = 30.0, what: str = "") -> T:
-    """The first true value of a condition; fails when there is none within `seconds`."""
-    until = time.monotonic() + seconds
+PATIENCE = 120.0
+"""Seconds that a test waits for what has to come: far more than it takes on a loaded machine."""
+
+
+def eventually(condition: Callable[[], T], seconds: float = PATIENCE, what: str = "") -> T:
+    """The first true value of a condition; fails when there is none for long.
+
+    `seconds` is for what takes longer than `PATIENCE`. A shorter wait proves nothing but that the
+    machine is busy, so there is none.
+    """
+    patience = max(seconds, PATIENCE)
+    until = time.monotonic() + patience
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > until:
-            raise AssertionError(f"not within {seconds:.0f} s: {what or condition}")
+            raise AssertionError(f"not within {patience:.0f} s: {what or condition}")
         time.sleep(0.05)
+
+
+def days_ago(days: int, hour: int = 0) -> datetime:
+    """The hour of a day so many days ago, UTC: a fixed date grows older than some retention."""
+    day = datetime.now(UTC) - timedelta(days=days)
+    return day.replace(hour=hour, minute=0, second=0, microsecond=0)
+
+
+Running = subprocess.Popen[bytes] | Program
+
+
+def start(
+    command: Sequence[str | Path],
+    log: Path | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    errors: Path | None = None,
+) -> Running:
+    """Start a program in the repository's root; what it prints is appended to `log`.
+
+    Its errors go to another file if there is one. `python -m MODULE` is forked (`tests.forked`).
+    """
+    output = log or Path(os.devnull)
+    words = [str(word) for word in command]
+    if words[:2] == [sys.executable, "-m"] and env is not None:
+        return fork(words[2:], env, ROOT, output, errors or output)
+    with output.open("ab") as out, (errors or output).open("ab") as err:
+        return subprocess.Popen(words, cwd=ROOT, env=env, stdout=out, stderr=err)
+
+
+@contextmanager
+def program(
+    command: Sequence[str | Path],
+    log: Path | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """A program as `start` starts it; whatever happens, it is killed in the end.
+
+    `subprocess.Popen` alone waits without end for a program that a failing test has not stopped.
+    What is printed is shown when the test fails.
+    """
+    with ExitStack() as parts:
+        if log is None:
+            log = Path(parts.enter_context(tempfile.NamedTemporaryFile()).name)
+        process = start(command, log, env=env)
+        parts.callback(process.wait, PATIENCE)
+        parts.callback(process.kill)
+        try:
+            yield process
+        except BaseException:
+            sys.stderr.write(log.read_text(errors="replace")[-20_000:])
+            raise
+
+
+def says(process: Running, log: Path, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
+    """The first match of a pattern in a program's log; fails with the log when it ends before."""
+
+    def match() -> re.Match[str] | None:
+        found = re.search(pattern, log.read_text(errors="replace"), re.MULTILINE)
+        if found is None and process.poll() is not None:
+            raise AssertionError(f"ended with {process.returncode}: {log.read_text()}")
+        return found
+
+    try:
+        found = eventually(match, seconds, pattern)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{log.read_text(errors='replace')}") from None
+    assert found is not None
+    return found
 
 
 @contextmanager
@@ -94,25 +176,26 @@ def run_sightline(
     home: Path,
     *arguments: str,
     check: bool = True,
-    seconds: float = 120.0,
+    seconds: float = 300.0,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `sightline ARGUMENTS` on a home; with `check` it has to succeed."""
-    result = subprocess.run(
-        sightline_command(*arguments),
-        cwd=ROOT,
-        env=environment(home, **(env or {})),
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+    command = sightline_command(*arguments)
+    with tempfile.TemporaryDirectory(prefix="sightline-said-") as folder:
+        stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
+        process = start(command, stdout, env=environment(home, **(env or {})), errors=stderr)
+        try:
+            status = process.wait(seconds)
+        finally:
+            process.kill()
+        said = stdout.read_text(), stderr.read_text()
+    result = subprocess.CompletedProcess(command, status, *said)
     if check:
         assert result.returncode == 0, f"{arguments}: {result.stderr}"
     return result
 
 
-def benchmark_json(name: str, *arguments: str, seconds: float = 280.0) -> Any:
+def benchmark_json(name: str, *arguments: str, seconds: float = 560.0) -> Any:
     """What `python -m benchmarks.NAME` prints: its numbers. It has a stack of its own."""
     with own_home() as home:
         result = subprocess.run(
@@ -160,11 +243,11 @@ def read_topic(settings: Settings, topic: str, *, committed: bool = True) -> lis
     config |= {"enable.partition.eof": True}
     consumer = Consumer(config)
     try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        partitions = consumer.list_topics(topic, timeout=PATIENCE).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         records: list[Record] = []
         ended = 0
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE
         while ended < len(partitions):
             assert time.monotonic() < until, f"{topic} has no end"
             message = consumer.poll(1.0)

@@ -18,7 +18,7 @@ _EXECUTION_PROVIDER: dict[Provider, str] = {
 }
 
 CUDA_BATCH_FRAMES = 16
-"""Default of `vision.model_batch_frames` with CUDA."""
+"""Default of `model_batch_frames` with CUDA."""
 
 _INSTALL_HINT: dict[Provider, str] = {
     "cpu": "install sightline[cpu]",

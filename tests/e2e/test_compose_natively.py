@@ -86,7 +86,7 @@ class Composed:
             env=self.environment(service),
             stderr=self._ending.enter_context(self.log(service).open("wb")),
         )  # fmt: skip
-        self._ending.callback(process.wait)
+        self._ending.callback(process.wait, 60)
         self._ending.callback(process.kill)
         return process
 
@@ -146,18 +146,18 @@ def test_its_services_find_who_is_in_the_film(composed: Composed, tmp_path: Path
         composed.run("enrol", person.name, str(tmp_path / f"{person.name}.jpg"))
     running = {name: composed.start(name) for name in names}
     ports = {
-        name: eventually(lambda: composed.port(name), 120, name)  # noqa: B023
+        name: eventually(lambda: composed.port(name), what=name)  # noqa: B023
         for name in names
     }
     for name, port in ports.items():
-        eventually(lambda: is_ready(f"127.0.0.1:{port}"), 120, f"{name} is ready")  # noqa: B023
+        eventually(lambda: is_ready(f"127.0.0.1:{port}"), what=f"{name} is ready")  # noqa: B023
     assert all(is_healthy(port) for port in list(ports.values())[:2])
     assert not is_healthy("9"), "where nothing listens"
     composed.run("camera", "add", scene.camera, str(film))
     assert seen(composed, truth).passed
     for process in running.values():
         process.send_signal(signal.SIGTERM)
-    ended = {name: process.wait(20) for name, process in running.items()}
+    ended = {name: process.wait(120) for name, process in running.items()}
     said = {name: composed.log(name).read_text() for name, status in ended.items() if status}
     assert not said, "\n".join(said.values())
 
@@ -174,11 +174,11 @@ def seen(composed: Composed, truth: Truth) -> Any:
     )
     with connect(settings, autocommit=True) as db:
         eventually(
-            lambda: read_progress(db).through(1) and read_progress(db).events, 120, "the film"
+            lambda: read_progress(db).through(1) and read_progress(db).events, what="the film"
         )
 
         def passed() -> Any:
             verdict = compare(truth, read_found(settings, db).tracks)
             return verdict if verdict.passed else None
 
-        return eventually(passed, 20, "both are found")
+        return eventually(passed, what="both are found")

@@ -176,8 +176,8 @@ def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(
 def test_ctrl_c_leaves_no_process_behind(folder: Path) -> None:
     process = start(folder, SIGHTLINE_PACK="dlib")
     try:
-        eventually((folder / "services.log").exists, 120, "the services start")
-        eventually(lambda: len(processes_of(folder)) > 2, 60, "broker and database run")
+        eventually((folder / "services.log").exists, what="the services start")
+        eventually(lambda: len(processes_of(folder)) > 2, what="broker and database run")
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=120)

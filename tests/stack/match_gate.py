@@ -191,12 +191,12 @@ def gate(
             load.round()
             began = time.monotonic()
             pool.scale(2 if what in TWO else 1)
-            eventually(lambda: _sighting_count(settings) > before, 90)  # noqa: B023 - called at once
+            eventually(lambda: _sighting_count(settings) > before)  # noqa: B023 - called at once
             if died and what not in TWO:
                 back[died].append(time.monotonic() - began)
             # In the middle of it.
             enough = before + chance.randrange(5, 60)
-            eventually(lambda: _sighting_count(settings) >= enough, 90)  # noqa: B023
+            eventually(lambda: _sighting_count(settings) >= enough)  # noqa: B023
             died = _hit(settings, pool, what, survived)
         pool.scale(1)
         _in_time(lambda: not _unseen(settings, load), 60)
@@ -223,14 +223,14 @@ def _hit(settings: Settings, pool: Pool, what: str, survived: list[str]) -> str:
         case "freeze":
             # One that is still joining has no place to lose, and would rightly go on.
             eventually(
-                lambda: all("match: ready" in worker.log() for worker in pool.workers.values()), 90
+                lambda: all("match: ready" in worker.log() for worker in pool.workers.values())
             )
             _wait_for_members(settings, 2)
             first.freeze()
             _wait_for_members(settings, 1)
             first.thaw()
             with suppress(subprocess.TimeoutExpired):
-                first.process.wait(60)
+                first.process.wait(120)
             if first.process.poll() != 1:
                 survived.append(f"{first.process.poll()} instead of 1")
             pool.workers.pop(1).kill()
@@ -257,19 +257,19 @@ def _wait_for_members(settings: Settings, count: int) -> None:
 
     def is_so() -> bool:
         time.sleep(0.2)
-        found = admin.describe_consumer_groups([group])[group].result(30)
+        found = admin.describe_consumer_groups([group])[group].result(60)
         return found.state == ConsumerGroupState.STABLE and len(found.members) == count
 
-    eventually(is_so, 90)
+    eventually(is_so)
 
 
 def _sighting_count(settings: Settings) -> int:
     """How many sightings there are."""
     consumer = Consumer(consumer_config(settings, "gate", "gate"))
     try:
-        numbers = consumer.list_topics(SIGHTINGS.name, timeout=10).topics[SIGHTINGS.name].partitions
+        numbers = consumer.list_topics(SIGHTINGS.name, timeout=60).topics[SIGHTINGS.name].partitions
         return sum(
-            consumer.get_watermark_offsets(TopicPartition(SIGHTINGS.name, number), timeout=10)[1]
+            consumer.get_watermark_offsets(TopicPartition(SIGHTINGS.name, number), timeout=60)[1]
             for number in numbers
         )
     finally:

@@ -70,7 +70,7 @@ def at_work(settings: Settings, sinks: Sequence[PostgresSink]) -> Iterator[None]
     finally:
         stop.request()
         for thread, sink in zip(threads, sinks, strict=True):
-            thread.join(20)
+            thread.join(60)
             with _closing(sink):
                 pass
     assert not ends

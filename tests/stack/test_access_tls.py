@@ -67,7 +67,7 @@ def test_over_tls_an_outsider_gets_health_and_nothing_else(stack: Settings, tmp_
     with service(stack, tmp_path, SIGHTLINE_API__TLS_CERT=str(one)) as (url, _):
         assert url.startswith("https://")
         with httpx2.Client(verify=False, base_url=url) as client:
-            eventually(lambda: client.get("/readyz").status_code == 200, 30, "the API is ready")
+            eventually(lambda: client.get("/readyz").status_code == 200, what="the API is ready")
             assert client.get("/healthz").status_code == 200
             for path in ("/", "/metrics", "/docs", "/openapi.json", "/api/v1/sightings"):
                 told = client.get(path)
@@ -86,7 +86,7 @@ def test_over_tls_an_outsider_gets_health_and_nothing_else(stack: Settings, tmp_
             httpx2.get(url.replace("https:", "http:") + "/healthz")
         before = served(url)
         certificate(tmp_path)
-        eventually(lambda: served(url) != before, 20, "the renewed certificate")
+        eventually(lambda: served(url) != before, what="the renewed certificate")
     with connect(stack) as db:
         users.remove(db, "access-tls")
 

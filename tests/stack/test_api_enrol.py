@@ -69,14 +69,15 @@ def test_of_two_who_enrol_one_name_at_once_one_wins(client: TestClient) -> None:
     barrier = threading.Barrier(2)
 
     def enrol(photo: bytes) -> None:
-        barrier.wait()
+        barrier.wait(60)
         answers.append(form(client, "Api Twice", photo).status_code)
 
     threads = [threading.Thread(target=enrol, args=(photo_of(3),)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(120)
+        assert not thread.is_alive()
     assert sorted(answers) == [200, 409]
 
 

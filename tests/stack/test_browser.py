@@ -47,7 +47,7 @@ def shown(browser: Chrome, css: str) -> WebElement:
         found = browser.find_elements(By.CSS_SELECTOR, css)
         return found[0] if found and found[0].is_displayed() else None
 
-    element = eventually(look, 60, css)
+    element = eventually(look, what=css)
     assert element is not None
     return element
 
@@ -63,10 +63,10 @@ def sign_in(browser: Chrome, password: str) -> None:
 def test_somebody_signs_in_reads_and_tries_the_api_and_signs_out(url: str, browser: Chrome) -> None:
     browser.get(f"{url}/sign-in")
     sign_in(browser, "wrong horse battery")
-    eventually(lambda: "name or password is wrong" in browser.page_source, 30, "a refusal")
+    eventually(lambda: "name or password is wrong" in browser.page_source, what="a refusal")
     assert "401" in " ".join(complaints(browser))
     sign_in(browser, PASSWORD)
-    eventually(lambda: urlsplit(browser.current_url).path == "/docs", 30, "the API's page")
+    eventually(lambda: urlsplit(browser.current_url).path == "/docs", what="the API's page")
 
     operation = shown(browser, "#operations-sign-in-sign-in-get_session")
     assert len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) > 25
@@ -79,7 +79,7 @@ def test_somebody_signs_in_reads_and_tries_the_api_and_signs_out(url: str, brows
     assert complaints(browser) == []
 
     shown(browser, "#sign-out").click()
-    eventually(lambda: urlsplit(browser.current_url).path == "/sign-in", 30, "the sign-in")
+    eventually(lambda: urlsplit(browser.current_url).path == "/sign-in", what="the sign-in")
     browser.get(f"{url}/docs")
     assert '"status":401' in browser.page_source
     assert browser.get_cookies() == []

@@ -1,7 +1,6 @@
 """Films and folders into a real broker: the same records every time, nothing lost uncounted."""
 
 import signal
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -35,7 +34,7 @@ from tests.stack.camera_support import (
     status,
 )
 from tests.stack.commands_support import run
-from tests.support import ROOT, environment, eventually, sightline_command
+from tests.support import environment, eventually, program, sightline_command
 
 pytestmark = pytest.mark.stack
 
@@ -45,7 +44,7 @@ START = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
 
 def play(stack: Settings, camera: Camera) -> None:
     with serving(stack):
-        eventually(lambda: status(stack, camera.camera_id) == "ended", 30, "the film has ended")
+        eventually(lambda: status(stack, camera.camera_id) == "ended", what="the film has ended")
 
 
 def plain(record: Record) -> tuple[bytes | None, bytes | None, int, int]:
@@ -116,11 +115,11 @@ def test_an_ended_film_stays_ended_until_it_is_restarted(stack: Settings, tmp_pa
     with serving(stack):
         # Another film that starts and ends meanwhile shows that the service has looked.
         other = add_camera(stack, "films-end-2", str(film), "films", pace="fast", start_time=START)
-        eventually(lambda: status(stack, other.camera_id) == "ended", 20)
+        eventually(lambda: status(stack, other.camera_id) == "ended")
         assert captured("films-end") == 5
         run(stack, "camera", "restart", "films-end")
-        eventually(lambda: captured("films-end") == 10, 20)
-        eventually(lambda: status(stack, "films-end") == "ended", 20)
+        eventually(lambda: captured("films-end") == 10)
+        eventually(lambda: status(stack, "films-end") == "ended")
     for name in ("films-end", "films-end-2"):
         remove_camera(stack, name)
 
@@ -128,20 +127,13 @@ def test_an_ended_film_stays_ended_until_it_is_restarted(stack: Settings, tmp_pa
 def test_sigterm_ends_events_and_delivers_everything(stack: Settings, tmp_path: Path) -> None:
     film = make_film(tmp_path / "a.avi", frames=50)
     camera = add_camera(stack, "films-term", str(film), "films-term", loop=True, motion=False)
-    process = subprocess.Popen(
-        sightline_command("run", "cameras"),
-        cwd=ROOT,
-        env=environment(stack.home),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        eventually(lambda: len(frames_of(stack, camera)) >= 5, 30)
+    path = tmp_path / "cameras.log"
+    command = sightline_command("run", "cameras")
+    with program(command, path, env=environment(stack.home)) as process:
+        eventually(lambda: len(frames_of(stack, camera)) >= 5)
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=15)
-    finally:
-        process.kill()
-    assert process.returncode == 0, log
+        assert process.wait(120) == 0
+    log = path.read_text()
     found = check_events(stack, camera)
     assert (
         f"films-term: {len(found)} captured, {len(found)} delivered, dropped {{}}, 0 waiting" in log
@@ -166,10 +158,10 @@ def test_when_the_broker_hangs_live_frames_are_dropped_and_counted(
     small = stack.model_copy(update={"capture": CaptureSettings(buffer_bytes=4 * MIB)})
     with pytest.MonkeyPatch.context() as patch, serving(small):
         patch.setattr("producers.file_source.FileSource.is_live", True)
-        eventually(lambda: delivered("films-hang") > 3, 20)
+        eventually(lambda: delivered("films-hang") > 3)
         broker.suspend()
         try:
-            eventually(lambda: dropped("films-hang").get("broker", 0) > 3, 20)
+            eventually(lambda: dropped("films-hang").get("broker", 0) > 3)
         finally:
             broker.resume()
     found = check_events(stack, camera)

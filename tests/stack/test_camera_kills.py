@@ -1,7 +1,6 @@
 """The service of the cameras dies anywhere: its films' records and every account are right."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,7 +26,7 @@ from tests.stack.camera_support import (
     serving,
     status,
 )
-from tests.support import ROOT, environment, eventually, sightline_command
+from tests.support import Running, environment, eventually, program, sightline_command
 
 pytestmark = pytest.mark.stack
 
@@ -43,22 +42,15 @@ PLACES = (
 
 
 @contextmanager
-def living(stack: Settings, faults: Path) -> Iterator[subprocess.Popen[bytes]]:
+def living(stack: Settings, faults: Path) -> Iterator[Running]:
     """The service in a process of its own, killed at the end."""
-    with subprocess.Popen(
-        sightline_command("run", "cameras"),
-        cwd=ROOT,
-        env=environment(stack.home, SIGHTLINE_FAULTS=str(faults)),
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    env = environment(stack.home, SIGHTLINE_FAULTS=str(faults))
+    with program(sightline_command("run", "cameras"), env=env) as process:
+        yield process
 
 
 def wait_for_frames(stack: Settings, camera: Camera, number: int) -> None:
-    eventually(lambda: len(frames_of(stack, camera)) >= number, 30, f"{number} frames")
+    eventually(lambda: len(frames_of(stack, camera)) >= number, what=f"{number} frames")
 
 
 def account(stack: Settings, camera: Camera) -> Account:
@@ -88,12 +80,12 @@ def test_a_film_killed_anywhere_gives_the_records_of_an_undisturbed_one(
             if place is not Place.IN_RECOVERY:  # which comes first
                 wait_for_frames(stack, camera, before + 3)
             (tmp_path / f"cameras.{place}").touch()
-            assert process.wait(30) == -signal.SIGKILL
+            assert process.wait(120) == -signal.SIGKILL
         found = account(stack, camera)
         kafka = len(frames_of(stack, camera))
         assert found.delivered <= kafka <= found.delivered + found.waiting
     with living(stack, tmp_path):
-        eventually(lambda: status(stack, camera.camera_id) == "ended", 30)
+        eventually(lambda: status(stack, camera.camera_id) == "ended")
     assert (account(stack, camera).captured, account(stack, camera).waiting) == (60, 0)
     disturbed = told(stack, camera)
 
@@ -102,7 +94,7 @@ def test_a_film_killed_anywhere_gives_the_records_of_an_undisturbed_one(
         pace="fast",
     )  # fmt: skip
     with serving(stack):
-        eventually(lambda: status(stack, camera.camera_id) == "ended", 30)
+        eventually(lambda: status(stack, camera.camera_id) == "ended")
     remove_camera(stack, "kills-film")
     one, two = (
         [(record.value, record.timestamp_ms, record.partition) for record in frames_of(stack, of)]
@@ -129,7 +121,7 @@ def test_a_live_camera_loses_nothing_while_the_broker_is_away(
         broker.suspend()
         try:
             with serving(quick):
-                eventually(lambda: account(stack, camera).waiting >= 5, 20)
+                eventually(lambda: account(stack, camera).waiting >= 5)
             waiting = account(stack, camera).waiting
             assert waiting >= 5
         finally:

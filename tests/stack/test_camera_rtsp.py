@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.local_stack.ports import free_port
 from sightline.runtime.settings import Settings
 from sightline.storage import cameras
 from sightline.storage.db import connect
@@ -22,7 +23,7 @@ from tests.stack.camera_support import (
     serving,
     status,
 )
-from tests.support import ROOT, eventually
+from tests.support import ROOT, eventually, program, says
 
 pytestmark = pytest.mark.stack
 
@@ -48,21 +49,12 @@ def debian_python() -> Path:
 
 
 @contextmanager
-def rtsp_server(python: Path, film: Path, port: int = 0) -> Iterator[int]:
-    """A server that plays the film at /door; killed at the end. Gives its port."""
-    server = subprocess.Popen(
-        [python, ROOT / "tests" / "rtsp_server.py", "--port", str(port), "--mount", f"door={film}"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    with server:
-        try:
-            ready = server.stdout.readline().split()
-            assert ready[:1] == ["ready"]
-            yield int(ready[1])
-        finally:
-            server.kill()
+def rtsp_server(python: Path, film: Path, port: int, log: Path) -> Iterator[None]:
+    """A server that plays the film at /door of a port; killed at the end."""
+    command: list[str | Path] = [python, ROOT / "tests" / "rtsp_server.py", "--port", str(port)]
+    with program([*command, "--mount", f"door={film}"], log) as server:
+        says(server, log, rf"^ready {port}$", 120)
+        yield
 
 
 def test_a_camera_that_dies_and_comes_back(
@@ -70,26 +62,28 @@ def test_a_camera_that_dies_and_comes_back(
 ) -> None:
     film = make_film(tmp_path / "a.avi", frames=60, fps=20)
     name = "rtsp-1"
-    with rtsp_server(debian_python, film) as port:
-        camera = add_camera(
-            stack, name, f"rtsp://me:secret@127.0.0.1:{port}/door", "rtsp", motion=False, fps=10
-        )
+    log = tmp_path / "rtsp.log"
+    # Not from the ports of outgoing connections, any of which may take it between two servers.
+    port = free_port(set())
+    camera = add_camera(
+        stack, name, f"rtsp://me:secret@127.0.0.1:{port}/door", "rtsp", motion=False, fps=10
+    )
     with serving(stack):
-        eventually(lambda: status(stack, name) == "down", 10, "nothing there yet: down")
-        with rtsp_server(debian_python, film, port):
-            eventually(lambda: delivered(name) >= 15, 30, "frames come")
-            assert status(stack, name) == "up"
+        eventually(lambda: status(stack, name) == "down", what="nothing there yet: down")
+        with rtsp_server(debian_python, film, port, log):
+            eventually(lambda: delivered(name) >= 15, what="frames come")
+            eventually(lambda: status(stack, name) == "up", what="up")
             assert counted("sightline_camera_up", name) == 1
-        eventually(lambda: status(stack, name) == "down", 10, "the loss is seen")
+        eventually(lambda: status(stack, name) == "down", what="the loss is seen")
         assert counted("sightline_camera_up", name) == 0
         with connect(stack) as connection:
             lost = cameras.get(connection, name)
         assert lost.status_detail is not None
         assert "secret" not in lost.status_detail
         before = delivered(name)
-        with rtsp_server(debian_python, film, port):
-            eventually(lambda: delivered(name) >= before + 15, 30, "frames come again")
-            assert status(stack, name) == "up"
+        with rtsp_server(debian_python, film, port, log):
+            eventually(lambda: delivered(name) >= before + 15, what="frames come again")
+            eventually(lambda: status(stack, name) == "up", what="up")
     assert counted("sightline_camera_reconnects_total", name) >= 2
     found = check_events(stack, camera)
     remove_camera(stack, name)

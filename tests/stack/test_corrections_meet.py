@@ -62,7 +62,7 @@ def test_a_correction_waits_for_a_sink_that_is_writing(
             sink.write(cursor, taken(sink, [late]))
             merging = threading.Thread(target=logs.correct, args=(merge, x, y))
             merging.start()
-            eventually(lambda: waits_for_a_lock(world), 10)
+            eventually(lambda: waits_for_a_lock(world))
         merging.join(10)
     assert {row[1] for row in logs.said()["access"]} == {y}
 
@@ -78,7 +78,7 @@ def test_a_sink_waits_for_a_correction_that_is_made(
             merge(cursor, x, y)
             writing = threading.Thread(target=write, args=(stack, AccessLog(stack), [late]))
             writing.start()
-            eventually(lambda: waits_for_a_lock(world), 10)
+            eventually(lambda: waits_for_a_lock(world))
         writing.join(10)
     assert {row[1] for row in logs.said()["access"]} == {y}
 

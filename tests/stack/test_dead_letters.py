@@ -46,7 +46,7 @@ def world(stack: Settings) -> Iterator[World]:
 def send(stack: Settings, *outs: Out) -> None:
     producer = SureProducer(producer_config(stack, "test"))
     producer.send_all(outs)
-    producer.flush(10)
+    producer.flush(60)
 
 
 def record(topic: str, key: str, message: Message) -> Out:

@@ -228,7 +228,7 @@ def letter(stack: Settings) -> str:
     )
     producer = SureProducer(producer_config(stack, "docs"))
     producer.send_all([Out(DEAD_LETTERS.name, source.topic, message.SerializeToString(), 1)])
-    producer.flush(10)
+    producer.flush(60)
     listed = json.loads(well(stack, "dlq list --service vision --reason bad_jpeg --json"))
     return str(next(one["id"] for one in listed if one["key"] == "docs"))
 

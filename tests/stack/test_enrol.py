@@ -1,6 +1,5 @@
 """Enrolment with real photos: what enters, what is refused, and what the gallery hears of it."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -29,10 +28,11 @@ from sightline.storage.outbox import Relay, deliver
 from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import nobody_of
 from tests.support import (
-    ROOT,
+    Running,
     cut_off_at,
     environment,
     eventually,
+    program,
     read_topic,
     sightline_command,
 )
@@ -219,14 +219,9 @@ def test_refreshing_embeds_the_stored_photos_with_the_pack_of_today(
 
 
 @contextmanager
-def outbox_service(stack: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        sightline_command("run", "outbox"), cwd=ROOT, env=environment(stack.home)
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def outbox_service(stack: Settings) -> Iterator[Running]:
+    with program(sightline_command("run", "outbox"), env=environment(stack.home)) as process:
+        yield process
 
 
 def test_the_outbox_service_waits_for_a_database_that_goes_away(stack: Settings) -> None:
@@ -235,7 +230,7 @@ def test_the_outbox_service_waits_for_a_database_that_goes_away(stack: Settings)
             pass
         with connect(stack) as db, db.cursor() as cursor:
             employees.publish(cursor, employees.find_or_add(cursor, "Enrol Hal", Details())[0])
-        eventually(lambda: waiting(stack) == 0, 15)
+        eventually(lambda: waiting(stack) == 0)
         assert process.poll() is None, "the same process, never restarted"
 
 
@@ -258,9 +253,9 @@ def test_the_outbox_service_delivers_what_a_command_could_not(
     assert waiting(stack) == 2
 
     with outbox_service(stack) as process:
-        eventually(lambda: waiting(stack) == 0, 15)
+        eventually(lambda: waiting(stack) == 0)
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     revisions = [one.revision for one in gallery(stack, str(person)) if one is not None]
     assert revisions == sorted(revisions)
     assert len(revisions) == 2

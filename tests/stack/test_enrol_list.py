@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,7 @@ from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from tests.stack.people_support import encoded, gallery, nobody_of, photo, rows, saved
-from tests.support import (
-    ROOT,
-    environment,
-    eventually,
-    run_sightline,
-    sightline_command,
-)
+from tests.support import environment, eventually, program, run_sightline, sightline_command
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]
 
@@ -176,11 +169,9 @@ def test_a_run_that_is_killed_goes_on(stack: Settings, tmp_path: Path) -> None:
     people = listed(folder, text)
     report = tmp_path / "people-report.csv"
     command = sightline_command("enrol", "--csv", str(people), "--photos", str(folder))
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment(stack.home), stderr=subprocess.DEVNULL
-    ) as process:
-        eventually(lambda: report.exists() and report.read_text().count("\n") > 2, 60)
-        process.kill()
+    log = report.with_suffix(".log")
+    with program(command, log, env=environment(stack.home)):
+        eventually(lambda: report.exists() and report.read_text().count("\n") > 2)
     done = rows(stack, "SELECT count(*) FROM employees WHERE name LIKE 'List %%'")[0][0]
     assert 0 < done < len(CAST)
     status, said, _ = enrol_list(stack, people)

@@ -19,6 +19,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import open_store
 from sightline.storage.outbox import deliver
+from tests.loaded import load_dlib_pack
 from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import encoded, gallery, met, nobody_of, photo, rows
@@ -105,7 +106,7 @@ def at_once(*actions: Callable[[], Enrolled]) -> list[Enrolled | SightlineError]
     barrier = Barrier(len(actions))
 
     def run(action: Callable[[], Enrolled]) -> Enrolled | SightlineError:
-        barrier.wait(30)
+        barrier.wait(120)
         try:
             return action()
         except SightlineError as error:
@@ -116,9 +117,9 @@ def at_once(*actions: Callable[[], Enrolled]) -> list[Enrolled | SightlineError]
 
 
 @pytest.fixture(scope="module")
-def second(stack: Settings) -> ModelPack:
-    """Models are of one thread each, as of one process."""
-    return load_pack(stack.model_copy(update={"pack": "dlib"}))
+def second() -> ModelPack:
+    """Models are of one thread each, as of one process: not those that all tests share."""
+    return load_dlib_pack.__wrapped__()
 
 
 def test_of_two_who_take_one_name_at_once_one_gets_it(
@@ -153,7 +154,7 @@ def test_of_two_names_for_one_face_at_once_one_is_refused(
 def test_nothing_is_left_of_an_enrolment_that_fails_late(
     stack: Settings, pack: ModelPack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sightline.people.employees.MAX_LOOKS", 1)
+    monkeypatch.setattr("sightline.people.employees.MAX_TEMPLATES", 1)
     two = [photo("Ana Lima"), photo("Ana Lima", light=0.7)]
     refused(Reason.TOO_MANY_PHOTOS, lambda: enrol(stack, pack, "Rules Fay", two, Details()))
     assert "Rules Fay" not in names(stack)
@@ -166,7 +167,7 @@ def test_a_photo_whose_enrolment_was_killed_is_found_and_deleted(
     """As kill -9 leaves it: the object is there, and the transaction never came to its end."""
     with monkeypatch.context() as patch:
         patch.setattr("sightline.storage.objects.FolderStore.delete", lambda self, key: None)
-        patch.setattr("sightline.people.employees.MAX_LOOKS", 0)
+        patch.setattr("sightline.people.employees.MAX_TEMPLATES", 0)
         with pytest.raises(PhotoError):
             enrol(stack, pack, "Rules Liv", [photo("Ana Lima")], Details())
     assert len(photos_of(stack, "Rules Liv")) == 1

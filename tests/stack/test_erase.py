@@ -145,7 +145,7 @@ def scene(stack: Settings) -> Iterator[Scene]:
 def publish(stack: Settings, topic: str, key: str, message: Message) -> None:
     producer = Producer(producer_config(stack, "erase-test"))
     producer.produce(topic, message.SerializeToString(), key=key)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def frame_of(stack: Settings, camera: str) -> int:
@@ -156,7 +156,7 @@ def frame_of(stack: Settings, camera: str) -> int:
         frames().name, pb.Frame(camera_id=camera, jpeg=b"a frame").SerializeToString(), key=camera,
         partition=1, on_delivery=lambda _error, message: offsets.append(message.offset() or 0),
     )  # fmt: skip
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     return offsets[0]
 
 
@@ -176,7 +176,7 @@ def test_nothing_of_an_erased_person_is_left_but_what_the_report_lists(
     stack: Settings, tmp_path: Path
 ) -> None:
     with scene(stack) as one, worker(stack, tmp_path) as matcher:
-        eventually(lambda: "match: ready" in matcher.log(), 120, "the matcher")
+        eventually(lambda: "match: ready" in matcher.log(), what="the matcher")
         employee = enrol_numbers(stack, one.name, 41)
         photo = f"enrollment_photos/{one.name}.jpg"
         open_store(stack).put(photo, PHOTO)
@@ -186,7 +186,7 @@ def test_nothing_of_an_erased_person_is_left_but_what_the_report_lists(
         produce(stack, [*named.whole(), *other.whole(), *(last.shot(n) for n in range(3))])
         assert said(stack, named).person_id == employee
         stranger = said(stack, other).global_id
-        eventually(lambda: whose(stack, last) == employee, 40, "the live track is named")
+        eventually(lambda: whose(stack, last) == employee, what="the live track is named")
         one.write_down(named, other, last)
         with connect(stack) as db, db.cursor() as cursor:
             person = ids.global_id(employee)

@@ -46,7 +46,7 @@ def send(stack: Settings, topic: str, key: str, value: bytes, at_us: int) -> int
         topic, value, key, partition=0, timestamp=at_us // 1000,
         on_delivery=lambda _error, message: offsets.append(message.offset() or 0),
     )  # fmt: skip
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     return offsets[0]
 
 

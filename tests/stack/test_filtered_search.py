@@ -1,7 +1,7 @@
 """A search by face with a filter finds what comparing with everybody finds."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage import vector_indexes
 from sightline.storage.db import Connection, connect
 from tests.sealed import beside
+from tests.support import days_ago
 
 pytestmark = pytest.mark.stack
 
@@ -24,7 +25,7 @@ TRACKS = 25_000
 DAYS = 365
 D = 32
 PACK = "pack"
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
+T0 = days_ago(331)
 END = T0 + timedelta(days=DAYS)
 LIMIT = 50
 PROBES = 10
@@ -130,7 +131,7 @@ def test_a_search_that_takes_too_long_says_what_to_do(
     year: Year, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(face_search, "_LONGEST_SECONDS", 0.001)
+        patch.setattr(face_search, "_STATEMENT_TIMEOUT_SECONDS", 0.001)
         with pytest.raises(SightlineError, match=r"took longer than .* a shorter time"):
             year.found(year.probes[0], camera="camera-1")
     assert year.found(year.probes[0], camera="nowhere") == []

@@ -39,7 +39,7 @@ def test_kcat_lists_and_reads_topics(stack: Settings) -> None:
     apply_topics(stack, [Topic("test-kcat", "camera id", 1)])
     producer = SureProducer(producer_config(stack, "test"))
     producer.send(Out("test-kcat", "door", b"a frame", 1234))
-    producer.flush(10)
+    producer.flush(60)
     read = run("kcat", "-b", servers, "-C", "-t", "test-kcat", "-e", "-q", "-f", "%k|%s|%T")
     assert read == "door|a frame|1234"
 

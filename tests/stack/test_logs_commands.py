@@ -1,7 +1,8 @@
 """`sightline logs`: what the sinks wrote, for people and as JSON."""
 
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from sinks.person_state import PersonState
 from sinks.visitor_log import VisitorLog
 from tests.stack.commands_support import sightline_json
 from tests.stack.sinks_support import World, at, new_world, write
-from tests.support import cut_off_at, environment, run_sightline, sightline_command
+from tests.support import cut_off_at, environment, program, run_sightline, sightline_command
 
 pytestmark = pytest.mark.stack
 
@@ -83,13 +84,17 @@ def test_a_time_that_is_none_is_one_line(stack: Settings, world: World) -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_a_database_that_goes_away_amid_a_command_is_one_line(stack: Settings) -> None:
-    with cut_off_at(stack, "access_logs"):
-        command = subprocess.Popen(
-            sightline_command("logs", "access"), env=environment(stack.home),
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-    _, said = command.communicate(timeout=20)
-    assert command.returncode == 1
+def test_a_database_that_goes_away_amid_a_command_is_one_line(
+    stack: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    env = environment(stack.home)
+    with ExitStack() as parts:
+        with cut_off_at(stack, "access_logs"):
+            command = parts.enter_context(
+                program(sightline_command("logs", "access"), log, env=env)
+            )
+        assert command.wait(120) == 1
+    said = log.read_text()
     assert said.startswith("sightline: the database failed amid the work: terminating connection")
     assert said.count("\n") == 1

@@ -25,7 +25,7 @@ def test_a_stranger_keeps_one_id_over_a_kill_and_on_another_camera(
         assert unknown.person_id == ""
         under_way = Walk(9, "match-5", site)
         produce(stack, [under_way.shot(0), under_way.shot(1)])
-        eventually(lambda: last_of(sightings(stack, site), under_way), 30)
+        eventually(lambda: last_of(sightings(stack, site), under_way))
         first.kill()
     with worker(stack, tmp_path) as second:
         returned = Walk(8, "match-6", site, at_s=60)

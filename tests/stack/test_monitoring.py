@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,7 +21,15 @@ from sightline.runtime.settings import Settings
 from tests.http_camera import camera_server
 from tests.monitoring_support import PROMETHEUS, RUNBOOK, faster
 from tests.stack.camera_support import add_camera
-from tests.support import ROOT, environment, eventually, own_home, run_sightline, sightline_command
+from tests.support import (
+    Running,
+    environment,
+    eventually,
+    own_home,
+    program,
+    run_sightline,
+    sightline_command,
+)
 
 pytestmark = [
     pytest.mark.stack,
@@ -58,16 +65,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @contextmanager
-def running(home: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(home: Path, name: str) -> Iterator[Running]:
     """A service without a supervisor; its log goes to a file of the home."""
-    with (home / f"{name}.log").open("wb") as output, subprocess.Popen(
-        sightline_command("run", name), cwd=ROOT, stderr=output,
-        env=environment(home),
-    ) as process:  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.kill()  # how they drain is told elsewhere
+    log = home / f"{name}.log"
+    with program(sightline_command("run", name), log, env=environment(home)) as process:
+        yield process  # how they drain is told elsewhere
 
 
 def port(home: Path) -> int:
@@ -98,7 +100,7 @@ def test_what_is_killed_is_told_in_time_and_the_run_book_helps(watched: Path) ->
         worker = parts.enter_context(running(home, "visitor-log"))
         for name in ("cameras", "access-log"):
             parts.enter_context(running(home, name))
-        eventually(lambda: value(home, "sum(up)") == 3, 90, "all are found")
+        eventually(lambda: value(home, "sum(up)") == 3, what="all are found")
         eventually(lambda: value(home, "sightline_camera_up") == 1, _SECONDS)
         eventually(lambda: not firing(home), _SECONDS, "all is well")
 
@@ -130,12 +132,9 @@ def test_a_service_that_cannot_start_and_frames_that_are_skipped_are_told(watche
             "SIGHTLINE_API__PORT": str(taken.getsockname()[1]),
             "SIGHTLINE_VISION__BEHIND_SECONDS": "0.001",  # every frame is too old
         }
-        output = parts.enter_context(log.open("wb"))
-        supervisor = parts.enter_context(subprocess.Popen(
-            sightline_command("run", "all", "--vision-workers", "1"), cwd=ROOT, stderr=output,
-            env=environment(home, **extra),
-        ))  # fmt: skip
-        parts.callback(supervisor.wait)
+        everything = sightline_command("run", "all", "--vision-workers", "1")
+        supervisor = parts.enter_context(program(everything, log, env=environment(home, **extra)))
+        parts.callback(supervisor.wait, 60)
         parts.callback(supervisor.terminate)
         eventually(lambda: API in firing(home), _PATIENCE, "the supervisor tells of the API")
         eventually(lambda: skipping(home, "gate"), _PATIENCE, "the alert names the camera")
@@ -180,7 +179,7 @@ def test_monitoring_is_on_loopback_stays_with_its_home_and_goes(watched: Path) -
 
     settings = Settings(home=home)
     process.kill()
-    process.wait(10)
+    process.wait(120)
     assert {"prometheus": "down"}.items() <= parts(settings).items()
     run_sightline(home, "up", seconds=_PATIENCE)
     assert len(Prometheus(home).running()) == 1

@@ -2,10 +2,9 @@
 live's, although its coordinator is killed and all that was seen before the window is left out."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,21 @@ from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out
 from tests.match_support import worker as matcher
 from tests.stack.test_sinks_run import running as sinks_running
-from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
+from tests.support import (
+    days_ago,
+    environment,
+    eventually,
+    program,
+    run_sightline,
+    sightline_command,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]
 
 FLEET = "replayed"
 SITE = "replayed"
 CAMERAS = ("replayed-in", "replayed-out")
-START = datetime(2026, 11, 20, 8, tzinfo=UTC)
+START = days_ago(8, hour=8)
 FPS, FRAMES = 5, 8
 
 # Who is before which camera, and when (s). The first event is before the window: the stranger of
@@ -94,7 +100,7 @@ def publish(stack: Settings) -> None:
             frames=FRAMES,
         )
         producer.send(Out(MOTION_EVENTS.name, camera, over.SerializeToString(), at // 1000))
-    producer.flush(20)
+    producer.flush(60)
 
 
 def pictures(member: Member) -> Iterator[bytes]:
@@ -123,7 +129,7 @@ def live(stack: Settings, folder: Path) -> Iterator[None]:
     env = environment(stack.home, SIGHTLINE_FLEET=FLEET, SIGHTLINE_PACK="dlib")
     command = sightline_command("run", "vision")
     with (
-        subprocess.Popen(command, cwd=ROOT, env=env) as vision,
+        program(command, env=env) as vision,
         matcher(stack, folder),
         sinks_running(stack.model_copy(update={"sinks": quick(stack)}), 1),
     ):
@@ -131,7 +137,7 @@ def live(stack: Settings, folder: Path) -> Iterator[None]:
             yield
         finally:
             vision.terminate()
-            assert vision.wait(20) == 0
+            assert vision.wait(120) == 0
 
 
 def quick(stack: Settings) -> Any:
@@ -191,7 +197,7 @@ def test_a_window_seen_again_gives_the_rows_of_live_though_its_coordinator_is_ki
     asked = ["replay", "--from", since, "--to", until, "--run", "again", "--workers", "1", "--wait"]
     asked += [word for camera in CAMERAS for word in ("--camera", camera)]
     env = environment(seen.home, SIGHTLINE_PACK="dlib")
-    with subprocess.Popen(sightline_command(*asked), cwd=ROOT, env=env) as first:
+    with program(sightline_command(*asked), env=env) as first:
         eventually(lambda: stage(seen, "again") == "matching", 150, "vision is done")
         first.send_signal(signal.SIGKILL)
     told = run_sightline(seen.home, *asked, "--json", seconds=300, env={"SIGHTLINE_PACK": "dlib"})
@@ -264,4 +270,4 @@ def forget(stack: Settings, *, slot: int, before: int) -> None:
     admin = AdminClient(client_config(stack, "replay-test"))
     at = TopicPartition(frames(FLEET).name, slot, before)
     for future in admin.delete_records([at]).values():
-        future.result(20)
+        future.result(60)

@@ -33,7 +33,7 @@ def fill(stack: Settings, topic: str, count: int, age_ms: int = 0) -> None:
     at = time.time_ns() // 1_000_000 - age_ms
     for _ in range(count):
         producer.send(Out(topic, "key", os.urandom(10 * KIB), at))
-    producer.flush(20)
+    producer.flush(60)
 
 
 def stand(stack: Settings, group: str, topic: str, offset: int) -> None:
@@ -85,7 +85,7 @@ def test_a_group_that_lags_is_warned_of_once_and_its_losses_are_counted(
     assert kept("records", "__consumer_offsets") is None
 
     fill(stack, topic, 400)
-    eventually(lambda: watch.look()[group, topic].lost, 30, "the broker deletes the oldest")
+    eventually(lambda: watch.look()[group, topic].lost, what="the broker deletes the oldest")
     # The broker may have deleted more meanwhile, but each record is counted once.
     left = watch.look()[group, topic]
     assert lost(group, topic) == 475 - 5 - left.records
@@ -158,10 +158,10 @@ def test_the_service_looks_again_and_again_and_stops_when_told(stack: Settings) 
     )
     service.start()
     try:
-        eventually(lambda: share(group, topic), 20)
+        eventually(lambda: share(group, topic))
         first = share(group, topic) or 0.0
         fill(stack, topic, 9)
-        eventually(lambda: (share(group, topic) or 0) > 5 * first, 20)
+        eventually(lambda: (share(group, topic) or 0) > 5 * first)
     finally:
         stop.request()
         service.join(10)

@@ -38,8 +38,8 @@ def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> No
         env=environment(home, SIGHTLINE_PACK="dlib", SIGHTLINE_API__PORT="0"), stderr=output,
     ) as supervisor:  # fmt: skip
         try:
-            eventually(lambda: services(home).keys() == names | {SUPERVISOR}, 60)
-            eventually(lambda: count(home, "vision") == 2, 60)
+            eventually(lambda: services(home).keys() == names | {SUPERVISOR})
+            eventually(lambda: count(home, "vision") == 2)
 
             again = run_sightline(home, "run", "all", check=False)
             assert again.returncode == 1
@@ -47,11 +47,11 @@ def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> No
 
             killed = services(home)["outbox"]
             killed.process.send_signal(signal.SIGKILL)
-            eventually(lambda: services(home).get("outbox", killed).pid != killed.pid, 60)
+            eventually(lambda: services(home).get("outbox", killed).pid != killed.pid)
 
             down = run_sightline(home, "down")
             assert down.stdout.startswith("stopped: all")
-            assert supervisor.wait(10) == 0, log.read_text()
+            assert supervisor.wait(120) == 0, log.read_text()
         finally:
             supervisor.kill()
     assert services(home) == {}
@@ -110,7 +110,7 @@ def test_a_service_that_cannot_start_is_in_health_and_status(home: Path) -> None
                 names | {SUPERVISOR}
             ) - {"api"}
 
-        eventually(well, 120, "the others serve")
+        eventually(well, what="the others serve")
         why = f"cannot listen on 127.0.0.1 port {port} (Address already in use)"
         for command, instance in (("health", f"api {socket.gethostname()}-1"), ("status", "api")):
             [row] = eventually(partial(failing_api, home, command))

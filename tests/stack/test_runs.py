@@ -287,15 +287,15 @@ def test_a_deleted_run_touches_only_what_is_its_own(
     try:
         done = delete(stack, name)
         assert (done.topics, done.groups) == (1, 1)
-        left = admin.list_topics(timeout=10).topics
+        left = admin.list_topics(timeout=60).topics
         assert {topic.name for topic in theirs} <= left.keys()
-        found = {one.group_id for one in admin.list_consumer_groups().result(10).valid}
+        found = {one.group_id for one in admin.list_consumer_groups().result(60).valid}
         assert groups[0] in found
         assert groups[1] not in found
     finally:
-        admin.delete_consumer_groups(groups[:1])[groups[0]].result(10)
+        admin.delete_consumer_groups(groups[:1])[groups[0]].result(60)
         for deleted in admin.delete_topics([topic.name for topic in theirs]).values():
-            deleted.result(10)
+            deleted.result(60)
 
 
 def test_a_deleted_run_leaves_nothing_behind(
@@ -315,7 +315,7 @@ def test_a_deleted_run_leaves_nothing_behind(
     with pytest.raises(NoSuchObjectError):
         run.store.get(pictures[0])
     admin = AdminClient(client_config(stack, "test-runs"))
-    assert not [topic for topic in admin.list_topics(timeout=10).topics if topic.endswith(name)]
+    assert not [topic for topic in admin.list_topics(timeout=60).topics if topic.endswith(name)]
     assert not world.rows("SELECT FROM pg_namespace WHERE nspname = %s", f"run_{name}")
     assert live.shown() == before
     with pytest.raises(NotFoundError):

@@ -1,7 +1,6 @@
 """A database password that changes while a service runs, kept in AWS Secrets Manager over HTTP."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from sightline.runtime.connection_urls import database_url, kafka_servers
 from sightline.runtime.settings import Settings
 from tests.aws import aws
 from tests.metrics_support import is_ready, processes
-from tests.support import environment, eventually, run_sightline, sightline_command
+from tests.support import environment, eventually, program, run_sightline, sightline_command
 
 pytestmark = pytest.mark.stack
 
@@ -50,7 +49,7 @@ def test_a_running_service_takes_the_new_password(
     def written(password: str) -> str:
         return json.dumps(secret | {"username": ROLE, "password": password})
 
-    with aws() as cloud, log.open("wb") as said:
+    with aws() as cloud:
         cloud.secrets.create_secret(Name="site/database", SecretString=written(OLD))
         given = cloud.environment | {
             "DB_SECRET_NAME": "site/database",
@@ -58,15 +57,12 @@ def test_a_running_service_takes_the_new_password(
             "SIGHTLINE_SECRETS__REFRESH_SECONDS": "3600",  # only a refusal makes it look again
         }
         run_sightline(tmp_path, "db", "upgrade", env=given)
-        service = subprocess.Popen(
-            sightline_command("run", "cameras"), env=environment(tmp_path, **given), stderr=said
-        )
-        try:
+        command = sightline_command("run", "cameras")
+        with program(command, log, env=environment(tmp_path, **given)) as service:
             # Not at its first connection: it may still read there what is in the database.
             eventually(
                 lambda: any(is_ready(one.address) for one in processes(tmp_path, "cameras")),
-                60,
-                "it serves",
+                what="it serves",
             )
             (before,) = backends(server)
             server.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(ROLE), NEW))
@@ -79,8 +75,7 @@ def test_a_running_service_takes_the_new_password(
             cloud.secrets.put_secret_value(SecretId="site/database", SecretString=written(NEW))
             eventually(lambda: backends(server), what="a connection with the new password")
             assert service.poll() is None, "the same process, never restarted"
-        finally:
             service.terminate()
-            assert service.wait(20) == 0, log.read_text()
+            assert service.wait(120) == 0
     assert OLD not in log.read_text()
     assert NEW not in log.read_text()

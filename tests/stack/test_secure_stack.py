@@ -137,7 +137,7 @@ def groups_seen(settings: Settings) -> set[str]:
     admin = AdminClient(client_config(settings, "test"))
     for name, future in admin.describe_consumer_groups(names).items():
         try:
-            future.result()
+            future.result(60)
         except KafkaException as error:
             assert error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
         else:
@@ -166,7 +166,7 @@ def test_the_command_line_alone_makes_topics(secure: Settings) -> None:
         admin = AdminClient(client_config(as_service(secure, service), "test"))
         future = admin.create_topics([NewTopic("made-by-a-test", 1, 1)], validate_only=True)
         try:
-            future["made-by-a-test"].result()
+            future["made-by-a-test"].result(60)
         except KafkaException as error:
             outcomes[service] = error.args[0].code()
         else:

@@ -80,13 +80,13 @@ def test_what_is_good_becomes_rows_and_what_is_bad_a_letter_of_every_sink(
             producer.send(Out(TOPICS[type(message)].name, key, value, now_ms))
         for key, (value, _reason) in bad.items():
             producer.send(Out(SIGHTINGS.name, key, value, now_ms))
-        producer.flush(10)
+        producer.flush(60)
         wanted = {
             (service, key, reason) for service in SINKS for key, (_value, reason) in bad.items()
         }
         with running(settings, workers=2):
-            eventually(lambda: counts(world) == (2, 2, 2, 2, 1), 60, "rows of every table")
-            eventually(lambda: letters(stack, set(bad)) == wanted, 60, "letters of every sink")
+            eventually(lambda: counts(world) == (2, 2, 2, 2, 1), what="rows of every table")
+            eventually(lambda: letters(stack, set(bad)) == wanted, what="letters of every sink")
         assert counts(world) == (2, 2, 2, 2, 1)
         detections = world.rows(
             "SELECT total_detections FROM detected_persons JOIN access_logs USING (global_id)"

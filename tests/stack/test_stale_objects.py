@@ -108,7 +108,7 @@ def at_work(settings: Settings, sink: Snapshots, stop: Stop) -> Iterator[None]:
         yield
     finally:
         stop.request()
-        thread.join(30)
+        thread.join(60)
     assert not ends
     assert not thread.is_alive()
 
@@ -135,7 +135,7 @@ def send(settings: Settings, world: World, start: float) -> None:
     seen = world.sighting(stranger=f"at {start}", start=start, decided=start + 1)
     for topic, message in ((SNAPSHOTS, world.shot(start=start)), (SIGHTINGS, seen)):
         producer.send(Out(topic.name, world.site, message.SerializeToString(), T0 // 1000, None))
-    producer.flush(10)
+    producer.flush(60)
 
 
 def put_aside() -> float:
@@ -200,7 +200,7 @@ def test_pictures_are_written_while_a_backlog_is_deleted(
             (3 * AT_ONCE,),
         )
         written.set()
-        eventually(lambda: not left(world), 60)
+        eventually(lambda: not left(world))
 
 
 def test_an_object_that_cannot_be_deleted_is_put_aside(

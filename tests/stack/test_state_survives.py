@@ -1,7 +1,6 @@
 """State in Kafka, wherever a worker dies: nothing lost, nothing doubled, nobody writes twice."""
 
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from sightline.streaming.client_config import client_config, producer_config
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import RETRY_FOR, Out
 from tests.stack.tally_worker import topics
-from tests.support import ROOT, environment, eventually, read_topic
+from tests.support import Running, environment, eventually, program, read_topic
 
 pytestmark = pytest.mark.stack
 
@@ -27,16 +26,11 @@ KEYS = ("a", "b", "c", "d")
 
 
 @contextmanager
-def worker(stack: Settings, name: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
+def worker(stack: Settings, name: str, log: Path | None = None, **extra: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "tests.stack.tally_worker", name]
     env = environment(stack.home, SIGHTLINE_INSTANCE="1", **extra)
-    with subprocess.Popen(
-        command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True
-    ) as process:  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.kill()
+    with program(command, log, env=env) as process:
+        yield process
 
 
 def send(stack: Settings, name: str, rounds: int, *, headers: bool = False) -> None:
@@ -46,7 +40,7 @@ def send(stack: Settings, name: str, rounds: int, *, headers: bool = False) -> N
     for _ in range(rounds):
         for number, key in enumerate(KEYS):
             producer.send(Out(source.name, key, b"x", 1000, number % 2, said))
-    producer.flush(10)
+    producer.flush(60)
 
 
 def counted(stack: Settings, name: str, *, committed: bool = True) -> list[str]:
@@ -59,9 +53,9 @@ def expected(rounds: int) -> list[str]:
     return [f"{key}{number:03}" for key in KEYS for number in range(1, rounds + 1)]
 
 
-def finish(process: "subprocess.Popen[str]") -> None:
+def finish(process: Running) -> None:
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(120) == 0
 
 
 def test_a_worker_may_die_at_every_place_and_each_record_counts_once(
@@ -79,10 +73,10 @@ def test_a_worker_may_die_at_every_place_and_each_record_counts_once(
             assert counted(stack, "places") == []
     assert 0 < len(counted(stack, "places")) < 4 * 10, "the last one died too late"
     with worker(stack, "places") as last:
-        eventually(lambda: len(counted(stack, "places")) >= 4 * 10, 30)
+        eventually(lambda: len(counted(stack, "places")) >= 4 * 10)
         send(stack, "places", 1, headers=True)  # not for this service
         send(stack, "places", 2)
-        eventually(lambda: len(counted(stack, "places")) >= 4 * 12, 30)
+        eventually(lambda: len(counted(stack, "places")) >= 4 * 12)
         finish(last)
     assert counted(stack, "places") == expected(12)
 
@@ -95,14 +89,14 @@ def test_who_waits_for_the_state_of_a_predecessor_can_be_stopped(stack: Settings
     before.init_transactions(30)
     before.begin_transaction()
     before.produce(state.name, b"7", b"a", 0)
-    before.flush(10)
+    before.flush(60)
     with worker(stack, "waits") as waiting:
-        eventually(lambda: _members(stack, "waits"), 30)
+        eventually(lambda: _members(stack, "waits"))
         finish(waiting)
     assert counted(stack, "waits") == []
     before.abort_transaction(30)
     with worker(stack, "waits") as last:
-        eventually(lambda: len(counted(stack, "waits")) >= 4 * 2, 30)
+        eventually(lambda: len(counted(stack, "waits")) >= 4 * 2)
         finish(last)
     assert counted(stack, "waits") == expected(2)
 
@@ -111,22 +105,25 @@ def _members(stack: Settings, name: str) -> int:
     """How many workers have partitions, or are about to take them over."""
     client = AdminClient(client_config(stack, "test"))
     (group,) = client.describe_consumer_groups([f"tally-{name}"]).values()
-    return len(group.result(10).members)
+    return len(group.result(60).members)
 
 
-def test_who_comes_back_fences_the_one_that_was_only_asleep(stack: Settings) -> None:
+def test_who_comes_back_fences_the_one_that_was_only_asleep(
+    stack: Settings, tmp_path: Path
+) -> None:
     apply_topics(stack, topics("zombie"))
     send(stack, "zombie", 2)
-    with worker(stack, "zombie") as asleep:
-        eventually(lambda: len(counted(stack, "zombie")) >= 4 * 2, 30)
+    log = tmp_path / "asleep.log"
+    with worker(stack, "zombie", log) as asleep:
+        eventually(lambda: len(counted(stack, "zombie")) >= 4 * 2)
         asleep.send_signal(signal.SIGSTOP)
         send(stack, "zombie", 3)
         with worker(stack, "zombie") as awake:
-            eventually(lambda: len(counted(stack, "zombie")) >= 4 * 5, 30)
+            eventually(lambda: len(counted(stack, "zombie")) >= 4 * 5)
             asleep.send_signal(signal.SIGCONT)
             send(stack, "zombie", 3)
-            assert asleep.wait(30) == 1
-            assert asleep.stderr is not None and "fenced" in asleep.stderr.read().lower()
-            eventually(lambda: len(counted(stack, "zombie")) >= 4 * 8, 30)
+            assert asleep.wait(120) == 1
+            assert "fenced" in log.read_text().lower()
+            eventually(lambda: len(counted(stack, "zombie")) >= 4 * 8)
             finish(awake)
     assert counted(stack, "zombie") == expected(8)

@@ -37,7 +37,7 @@ class Writer(threading.Thread):
             out = Out(FACES.name, "site", str(number).encode(), 1000, number % FACES.partitions)
             self._producer.send(out, self._taker(number))
             number += 1
-        self._producer.flush(20)
+        self._producer.flush(60)
 
     def _taker(self, number: int) -> OnDelivery:
         def taken(error: KafkaError | None) -> None:
@@ -53,13 +53,13 @@ def states(settings: Settings) -> dict[str, str]:
 
 def in_sync(settings: Settings) -> set[int]:
     """How many nodes have all of a partition, over the partitions of every topic."""
-    topics = AdminClient(client_config(settings, "test")).list_topics(timeout=10).topics
+    topics = AdminClient(client_config(settings, "test")).list_topics(timeout=60).topics
     return {len(part.isrs) for topic in topics.values() for part in topic.partitions.values()}
 
 
 def leader(settings: Settings) -> int:
     admin = AdminClient(client_config(settings, "test"))
-    return int(admin.list_topics(FACES.name, timeout=10).topics[FACES.name].partitions[0].leader)
+    return int(admin.list_topics(FACES.name, timeout=60).topics[FACES.name].partitions[0].leader)
 
 
 def test_a_node_killed_amid_writing_loses_nothing_and_comes_back_with_up(home: Path) -> None:
@@ -90,7 +90,8 @@ def test_a_node_killed_amid_writing_loses_nothing_and_comes_back_with_up(home: P
         eventually(lambda: in_sync(settings) == {3})
     finally:
         writer.stop.set()
-        writer.join()
+        writer.join(60)
+        assert not writer.is_alive()
     assert states(settings) == everybody
     found = sorted(int(record.value or b"") for record in read_topic(settings, FACES.name))
     assert found == sorted(writer.acknowledged)

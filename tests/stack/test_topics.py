@@ -49,7 +49,7 @@ def test_a_registry_topic_is_put_back_by_the_command(stack: Settings) -> None:
         for name, value in settings.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, SIGHTINGS.name, incremental_configs=entries)
-    admin.incremental_alter_configs([resource])[resource].result(10)
+    admin.incremental_alter_configs([resource])[resource].result(60)
     (state,) = topic_states(stack, [SIGHTINGS])
     assert state.differs == settings
     changes = sightline_json(stack, "topics", "apply")

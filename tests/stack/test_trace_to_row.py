@@ -1,6 +1,5 @@
 """One trace from a camera's frame to the row that rests on it, through real services."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.collector import Collector, collecting
 from tests.match_support import Walk, worker
 from tests.stack.camera_support import add_camera, frames_of, make_film, remove_camera, serving
 from tests.stack.sinks_support import at_work
-from tests.support import ROOT, environment, eventually, read_topic, sightline_command
+from tests.support import environment, eventually, program, read_topic, sightline_command
 
 pytestmark = pytest.mark.stack
 
@@ -41,15 +40,13 @@ def collector(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Coll
 @contextmanager
 def vision(stack: Settings, log: Path, **env: str) -> Iterator[None]:
     """The fleet's vision worker."""
-    with log.open("wb") as out, subprocess.Popen(
-        sightline_command("run", "vision"), cwd=ROOT, stderr=out,
-        env=environment(stack.home, SIGHTLINE_FLEET="trace", SIGHTLINE_PACK="dlib", **env),
-    ) as process:  # fmt: skip
+    env = environment(stack.home, SIGHTLINE_FLEET="trace", SIGHTLINE_PACK="dlib", **env)
+    with program(sightline_command("run", "vision"), log, env=env) as process:
         try:
             yield
         finally:
             process.terminate()
-            assert process.wait(40) == 0, log.read_text()
+            assert process.wait(120) == 0, log.read_text()
 
 
 def parent_of(record: Record) -> list[str]:
@@ -79,15 +76,15 @@ def test_one_trace_goes_from_capture_to_row(
             frames = eventually(lambda: frames_of(stack, camera))
         assert len({parent_of(frame)[1] for frame in frames}) == len(frames)
         trace = parent_of(frames[0])[1]
-        seen = eventually(lambda: mine(TRACKS.name, CAMERA), 60)[0]
+        seen = eventually(lambda: mine(TRACKS.name, CAMERA))[0]
         assert parent_of(seen)[1] == trace
         # Nobody is in the film: what vision would say of somebody, with the headers it gave.
         producer = SureProducer(producer_config(stack, "test"))
         for event in walk.whole():
             headers = (("retry-for", b"match"), *seen.headers)
             producer.send(Out(FACES.name, SITE, event.SerializeToString(), 0, headers=headers))
-        producer.flush(30)
-        sightings = eventually(lambda: mine(SIGHTINGS.name, SITE), 60)
+        producer.flush(60)
+        sightings = eventually(lambda: mine(SIGHTINGS.name, SITE))
         assert {parent_of(one)[1] for one in sightings} == {trace}
         with at_work(stack, [AccessLog(stack)]):
             eventually(lambda: rows(stack))

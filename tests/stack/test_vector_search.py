@@ -1,7 +1,7 @@
 """Search by face in PostgreSQL: everybody who was here, by index as by comparing with all."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Thread
 from uuid import UUID, uuid4
 
@@ -17,14 +17,14 @@ from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.storage import vector_indexes
 from sightline.storage.db import Connection, connect
-from tests.support import eventually
+from tests.support import days_ago, eventually
 
 pytestmark = pytest.mark.stack
 
 TRACKS = 3000
 PEOPLE = 600
 D = 128
-T0 = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
+T0 = days_ago(27, hour=8)
 
 
 def unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -242,10 +242,11 @@ def test_a_new_pack_is_indexed_by_those_who_answer_searches(past: Past, stack: S
     keeper = Thread(target=vector_indexes.keep_indexed, args=(stack, stop))
     keeper.start()
     try:
-        eventually(lambda: _oid(past.db, name), 20, "an index for the new pack")
+        eventually(lambda: _oid(past.db, name), what="an index for the new pack")
     finally:
         stop.request()
-        keeper.join()
+        keeper.join(60)
+        assert not keeper.is_alive()
     past.db.execute("DELETE FROM detected_persons WHERE global_id = %s", (past.first_id - 1,))
     for table in vector_indexes.TABLES:
         past.db.execute(f"DROP INDEX {vector_indexes.index_name(table, pack, 8)}".encode())

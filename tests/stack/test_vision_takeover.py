@@ -4,7 +4,6 @@ What is in Kafka afterwards is what a worker that nobody disturbs says of the sa
 """
 
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +24,15 @@ from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out
-from tests.support import ROOT, dead_letters, environment, eventually, read_topic, sightline_command
+from tests.support import (
+    Running,
+    dead_letters,
+    environment,
+    eventually,
+    program,
+    read_topic,
+    sightline_command,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.models]
 
@@ -50,18 +57,15 @@ def film(shared: Path) -> list[bytes]:
 
 
 @contextmanager
-def worker(stack: Settings, models: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(stack: Settings, models: Path) -> Iterator[Running]:
     """A worker that puts frames of both cameras through the models together."""
     command = sightline_command("run", "vision", "--models", str(models))
     env = environment(
         stack.home, SIGHTLINE_FLEET=FLEET, SIGHTLINE_INSTANCE="1",
-        SIGHTLINE_VISION__MODEL_BATCH_FRAMES="8",
+        SIGHTLINE_MODEL_BATCH_FRAMES="8",
     )  # fmt: skip
-    with subprocess.Popen(command, cwd=ROOT, env=env) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with program(command, env=env) as process:
+        yield process
 
 
 def publish(stack: Settings, film: list[bytes]) -> None:

@@ -1,6 +1,5 @@
 """Two vision workers share a fleet: each counts for itself, and the sums are those of the fleet."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +18,7 @@ from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out
 from tests.metrics_support import is_ready, processes, shown, total
-from tests.support import ROOT, environment, eventually, sightline_command
+from tests.support import Running, environment, eventually, program, sightline_command
 
 pytestmark = pytest.mark.stack
 
@@ -33,15 +32,12 @@ CORRUPT = 7
 
 
 @contextmanager
-def worker(stack: Settings, number: int) -> Iterator[subprocess.Popen[bytes]]:
+def worker(stack: Settings, number: int) -> Iterator[Running]:
     env = environment(
         stack.home, SIGHTLINE_FLEET=FLEET, SIGHTLINE_INSTANCE=str(number), SIGHTLINE_PACK="dlib"
     )
-    with subprocess.Popen(sightline_command("run", "vision"), cwd=ROOT, env=env) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with program(sightline_command("run", "vision"), env=env) as process:
+        yield process
 
 
 def publish(stack: Settings, frames: int) -> None:
@@ -64,7 +60,7 @@ def publish(stack: Settings, frames: int) -> None:
             )
             value = frame.SerializeToString()
             producer.send(Out(FRAMES.name, camera, value, at // 1000, partition))
-    producer.flush(10)
+    producer.flush(60)
 
 
 def test_what_two_workers_show_adds_up(stack: Settings) -> None:
@@ -74,11 +70,9 @@ def test_what_two_workers_show_adds_up(stack: Settings) -> None:
 
     ensure_fleet_topic(stack, FLEET)
     with worker(stack, 0), worker(stack, 1):
-        both = eventually(ready, 120)
+        both = eventually(ready)
         publish(stack, EACH)
-        eventually(
-            lambda: total(both, "sightline_frames_processed_total", fleet=FLEET) >= 2 * EACH, 60
-        )
+        eventually(lambda: total(both, "sightline_frames_processed_total", fleet=FLEET) >= 2 * EACH)
         of_each = [total([one], "sightline_frames_processed_total", fleet=FLEET) for one in both]
         taken = total(both, "sightline_records_total", service="vision", topic=FRAMES.name)
         waits = total(both, "sightline_record_wait_seconds_count", topic=FRAMES.name)

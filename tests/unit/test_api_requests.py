@@ -192,6 +192,7 @@ def test_a_frame_that_is_no_picture_is_refused(client: TestClient, frame: str) -
     assert told["reason"] == "INVALID_IMAGE_FORMAT"
 
 
+@pytest.mark.slow
 def test_the_description_is_valid_and_complete(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
     validate(described)

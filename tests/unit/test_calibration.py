@@ -69,18 +69,24 @@ def test_newcomers_stay_below_every_name_and_rise_with_the_gallery(ten: Calibrat
     assert newcomers[-1] < 1.0
 
 
-@pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-4])
-def test_the_tail_of_random_directions_is_found(rate: float) -> None:
+@pytest.fixture(scope="module")
+def sixty() -> Calibration:
     people = population(60, seed=3, portraits=4, mood=0.02)
-    found = calibrate("test", people, "random directions").calibration
+    return calibrate("test", people, "random directions").calibration
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-4])
+def test_the_tail_of_random_directions_is_found(sixty: Calibration, rate: float) -> None:
     half = (DIMENSION - 1) / 2
     exact = 1 - 2 * beta.ppf(rate, half, half)
-    (one,) = [one for one in found.impostors if (one.shots, one.photos) == (1, 1)]
-    estimate = float(np.interp(-math.log(rate), -np.log(found.rates), one.estimate))
+    (one,) = [one for one in sixty.impostors if (one.shots, one.photos) == (1, 1)]
+    estimate = float(np.interp(-math.log(rate), -np.log(sixty.rates), one.estimate))
     assert estimate == pytest.approx(exact, abs=0.03)
     assert one.shape == pytest.approx(-1 / half, rel=0.2)
 
 
+@pytest.mark.slow
 def test_more_people_are_less_caution() -> None:
     everybody = population(40, seed=4)
 
@@ -94,6 +100,7 @@ def test_more_people_are_less_caution() -> None:
     assert by_number[-1] > 0
 
 
+@pytest.mark.slow
 def test_strangers_get_names_no_more_often_than_wanted() -> None:
     """Calibrated on twenty, tried on many others of the same population."""
     found = calibrate("test", population(20, seed=5), "random directions").calibration
@@ -128,6 +135,7 @@ def test_a_promise_ends_where_the_measured_people_say(ten: Calibration) -> None:
     assert (ten.refusal(1, just), ten.refusal(1, beyond) is None) == (None, False)
 
 
+@pytest.mark.slow
 def test_one_person_in_two_folders_is_found_and_never_promised_away() -> None:
     people = population(12, seed=8)
     people["again"] = [Shot(f"{shot.id} again", shot.vector, shot.quality) for shot in people["p3"]]
@@ -178,6 +186,7 @@ def test_too_few_others_are_an_error(others: dict[str, list[Shot]]) -> None:
         calibrate("test", population(6, seed=10), "folder", impostors=others)
 
 
+@pytest.mark.slow
 def test_measuring_again_gives_the_same(ten: Calibration) -> None:
     again = calibrate("test", population(10, seed=1), "random directions").calibration
     assert again == ten
@@ -288,6 +297,7 @@ def test_confidence_grows_with_the_score(pack: str) -> None:
         assert scale.confidence(scale.threshold(shots), shots) == pytest.approx(0.9)
 
 
+@pytest.mark.slow
 def test_the_report_says_what_is_extrapolated_and_draws_it(
     five: Calibration, tmp_path: Path
 ) -> None:

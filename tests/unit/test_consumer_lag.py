@@ -38,6 +38,7 @@ def test_a_topic_made_anew_begins_anew() -> None:
     assert ends.waited(0, 3, 51.0) == 1.0
 
 
+@pytest.mark.slow
 @given(st.integers(1, 50), st.integers(2000, 4000))
 def test_a_backlog_that_grows_for_long_is_remembered_in_little(rate: int, seconds: int) -> None:
     ends = Ends()

@@ -65,6 +65,7 @@ def test_the_picture_changes_where_the_truth_has_a_face_and_nowhere_without() ->
             assert not changed.any()
 
 
+@pytest.mark.slow
 def test_a_film_is_the_same_every_time() -> None:
     scene = short(Walk("Ben Archer", 0.0, 3.0, False, (110, 110), blur=0.7, gain=0.8))
     for once, again in zip(render(scene, CUTS), render(scene, CUTS), strict=True):

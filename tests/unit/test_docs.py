@@ -68,6 +68,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_site_builds_strictly_and_has_every_page(site: Path) -> None:
     for page in PAGES:
         if page.startswith("docs/"):
@@ -76,6 +77,7 @@ def test_the_site_builds_strictly_and_has_every_page(site: Path) -> None:
     assert (site / "search/search_index.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert pages
@@ -117,10 +119,11 @@ def test_the_data_model_has_every_table_once() -> None:
 def test_commands_exist_with_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "app", typer.Typer())
     cli._assemble()
+    program = get_command(cli.app)
     for page in PAGES:
         hidden = re.findall(r"^(?:sightline|make|docker) .*$", "\n".join(other_blocks(page)), re.M)
         assert not hidden, f"{page}: a block of commands is ```sh"
         blocks = [line for line in commands(page) if line.startswith("sightline ")]
         for line in blocks + shown_in_prose(page):
             words = shlex.split(line.partition(" | ")[0])[1:]
-            assert_exists(get_command(cli.app), words, f"{page}: {line}")
+            assert_exists(program, words, f"{page}: {line}")

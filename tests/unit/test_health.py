@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from sightline.runtime.health import DATABASE, KAFKA, Health
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.streaming.broker_probe import Reached
-from tests.support import ROOT, eventually
+from tests.support import eventually, program, says
 
 
 class Time(SystemClock):
@@ -186,19 +185,18 @@ from sightline import targets
 from sightline.runtime.settings import Settings
 settings = Settings(home=Path(sys.argv[1]), instance="east-2", fleet="yard")
 targets.announce("vision", "127.0.0.1", 9101, settings)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 print("said", flush=True)
-sys.stdin.read()
+signal.pause()
 """
 
 
 def test_a_process_is_a_target_of_prometheus_while_it_lives(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROCESS, str(tmp_path)]
     for is_killed in (False, True):
-        with subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"said\n"
+        log = tmp_path / f"killed-{is_killed}.log"
+        with program(command, log) as process:
+            says(process, log, "^said$")
             [found] = service_discovery.targets(tmp_path)
             assert (found.service, found.instance, found.fleet) == ("vision", "east-2", "yard")
             assert found.address == found.near == "127.0.0.1:9101"
@@ -213,6 +211,9 @@ def test_a_process_is_a_target_of_prometheus_while_it_lives(tmp_path: Path) -> N
             }]  # fmt: skip
             if is_killed:
                 process.kill()
+            else:
+                process.terminate()
+            process.wait(120)
         assert service_discovery.targets(tmp_path) == []
         assert path.exists() == is_killed
     service_discovery.announce("match", "0.0.0.0", 9102, Settings(home=tmp_path))
@@ -235,7 +236,7 @@ def test_a_line_sums_up_what_was_counted(health: Health, caplog: pytest.LogCaptu
     stop = Stop(1.0, health)
     with caplog.at_level(logging.INFO, "sightline.runtime.heartbeat"):
         heartbeat.beat("vision", 0.05, health, stop.wait)
-        eventually(lambda: caplog.records, 5)
+        eventually(lambda: caplog.records)
         stop.request()
     assert "waits for start" in caplog.records[0].getMessage()
     assert hasattr(caplog.records[0], "counters")

@@ -22,6 +22,8 @@ from sightline.runtime.settings.sources import variables_of
 from sightline.streaming.admin import config_of
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 CHART = ROOT / "deploy" / "helm" / "sightline"
 KUBERNETES = "1.31"
 GIVEN = (

@@ -272,6 +272,7 @@ corrections_made = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(corrections_made, st.randoms(use_true_random=False))
 def test_it_does_not_matter_whether_facts_or_sightings_come_first(

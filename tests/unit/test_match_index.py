@@ -198,6 +198,7 @@ def clustered(
     return shots[:, :-1], shots[:, -1]
 
 
+@pytest.mark.slow
 def test_a_large_gallery_finds_the_best_person_nearly_always() -> None:
     templates, shots = clustered(people=3000, count=3, seed=5)
     index = TemplateIndex(128)

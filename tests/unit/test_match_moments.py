@@ -221,6 +221,7 @@ def one_person_twice(site: Site, tracks_with_events: list[tuple[Seen, list[pb.Fa
     return False
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(tracks, st.randoms(use_true_random=False))
 def test_no_two_tracks_of_a_moment_end_as_one_person(
@@ -232,6 +233,7 @@ def test_no_two_tracks_of_a_moment_end_as_one_person(
     assert not one_person_twice(site, tracks_with_events)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(tracks, st.randoms(use_true_random=False))
 def test_names_do_not_depend_on_the_order_of_shots(
@@ -249,6 +251,7 @@ def test_names_do_not_depend_on_the_order_of_shots(
     assert names_by_order[0] == names_by_order[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(tracks, st.randoms(use_true_random=False))
 def test_a_crash_before_the_state_is_stored_changes_nothing(
@@ -265,6 +268,7 @@ def test_a_crash_before_the_state_is_stored_changes_nothing(
     assert shaken.changelog == calm.changelog
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(tracks, st.randoms(use_true_random=False))
 def test_a_crash_before_or_after_storing_loses_nobody_and_doubles_nobody(

@@ -350,6 +350,7 @@ def test_a_stranger_keeps_the_looks_that_differ_most() -> None:
     assert len(with_template(person, other).templates) == MAX_TEMPLATES
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(

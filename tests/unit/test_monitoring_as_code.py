@@ -69,6 +69,7 @@ def test_rules_and_configuration_are_as_prometheus_wants_them(
     run(promtool, "check", "rules", *(tmp_path / "rules").glob("*.yml"))
 
 
+@pytest.mark.slow
 def test_every_alert_fires_when_it_should_and_only_then(promtool: str) -> None:
     files = list((PROMETHEUS / "tests").glob("*.yml"))
     run(promtool, "test", "rules", *files)

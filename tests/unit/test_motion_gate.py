@@ -11,9 +11,18 @@ START = 1_700_000_000 * US
 FPS = 10
 
 
-def room(second: float, noise: np.random.Generator) -> BGRImage:
-    """A noisy room, 640x360, that somebody 40 px wide crosses from second 6 to second 9."""
-    image = noise.normal(110, 4, (360, 640, 3)).clip(0, 255).astype(np.uint8)
+def still_rooms(count: int) -> list[BGRImage]:
+    """Pictures of a noisy room, 640x360."""
+    noise = np.random.default_rng(1)
+    shape = (360, 640, 3)
+    return [
+        (noise.standard_normal(shape, np.float32) * 4 + 110).astype(np.uint8) for _ in range(count)
+    ]
+
+
+def room(second: float, still: BGRImage) -> BGRImage:
+    """A room that somebody 40 px wide crosses from second 6 to second 9."""
+    image = still.copy()
     if 6 <= second < 9:
         left = int(40 + (second - 6) * 180)
         image[120:240, left : left + 40] = (40, 60, 200)
@@ -21,13 +30,18 @@ def room(second: float, noise: np.random.Generator) -> BGRImage:
 
 
 def steps(seconds: int) -> list[tuple[float, Step]]:
-    noise = np.random.default_rng(1)
+    still = still_rooms(17)
     detector, gate = MotionDetector(), EventGate()
     found = []
     for number in range(seconds * FPS):
         second = number / FPS
         at_us = START + number * US // FPS
-        found.append((second, gate.feed(detector.moving(room(second, noise), at_us), at_us)))
+        found.append(
+            (
+                second,
+                gate.feed(detector.moving(room(second, still[number % len(still)]), at_us), at_us),
+            )
+        )
     return found
 
 

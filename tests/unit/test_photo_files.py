@@ -29,6 +29,7 @@ def whole(kind: str) -> bytes:
 WHOLE = {kind: whole(kind) for kind in KINDS}
 
 
+@pytest.mark.slow
 @given(
     kind=st.sampled_from(KINDS),
     cut=st.floats(0, 1),

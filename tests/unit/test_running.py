@@ -1,14 +1,15 @@
 """Which services run is known by locks that die with their holders."""
 
 import os
-import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from ops.local_stack.process_registry import registered, running_services
 from sightline.runtime.settings import Settings
-from tests.support import ROOT, eventually
+from tests.support import eventually, program
 
 HOLDER = """
 import signal, sys
@@ -34,12 +35,9 @@ for _ in range(300):
 def test_a_service_is_known_while_it_lives_and_no_longer(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     assert running_services(settings) == []
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT) as holder:
-        try:
-            (found,) = eventually(lambda: running_services(settings))
-            assert (found.name, found.pid, found.is_here) == ("vision", holder.pid, True)
-        finally:
-            holder.send_signal(signal.SIGKILL)
+    with program([sys.executable, "-c", HOLDER, str(tmp_path)]) as holder:
+        (found,) = eventually(lambda: running_services(settings))
+        assert (found.name, found.pid, found.is_here) == ("vision", holder.pid, True)
     assert running_services(settings) == []
     assert list((tmp_path / "run").iterdir()) == []
 
@@ -51,9 +49,12 @@ def test_a_process_finds_itself_and_leaves_no_file(tmp_path: Path) -> None:
     assert list((tmp_path / "run").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_looking_never_disturbs_a_service_that_starts(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    with subprocess.Popen([sys.executable, "-c", REGISTER_OFTEN, str(tmp_path)], cwd=ROOT) as often:
+    with program([sys.executable, "-c", REGISTER_OFTEN, str(tmp_path)]) as often:
+        until = time.monotonic() + 120
         while often.poll() is None:
+            assert time.monotonic() < until
             running_services(settings)
-    assert often.returncode == 0
+        assert often.returncode == 0

@@ -40,6 +40,7 @@ def test_it_comes_back_and_is_never_sealed_twice_alike(data: bytes, name: str) -
     assert ring.open(one, name) == ring.open(other, name) == data
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60), st.data())
 def test_no_bit_can_be_changed(data: bytes, more: st.DataObject) -> None:
     sealed = bytearray(read_keys(KEY).seal(data, "a/b"))

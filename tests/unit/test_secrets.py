@@ -58,6 +58,7 @@ def test_a_file_is_read_at_every_use(tmp_path: Path) -> None:
         reveal(secret, KEPT)
 
 
+@pytest.mark.slow
 def test_aws_gives_secrets_their_keys_and_parameters(cloud: Aws) -> None:
     cloud.secrets.create_secret(Name="given/whole", SecretString="swordfish")
     cloud.secrets.create_secret(Name="given/json", SecretString='{"password": "pike", "port": 1}')
@@ -68,6 +69,7 @@ def test_aws_gives_secrets_their_keys_and_parameters(cloud: Aws) -> None:
     assert reveal(SecretStr("ssm:/given/one"), KEPT) == "perch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
@@ -93,6 +95,7 @@ def test_what_is_not_there_is_one_line_without_the_secret(
     assert "swordfish" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_secret_is_kept_until_it_is_refused(cloud: Aws) -> None:
     secret = SecretStr("secretsmanager:kept")
     cloud.secrets.create_secret(Name="kept", SecretString="old")
@@ -115,6 +118,7 @@ def test_a_secret_is_fetched_again_when_the_clock_says_that_it_is_old(cloud: Aws
     assert reveal(secret, KEPT, clock) == "new"
 
 
+@pytest.mark.slow
 def test_an_old_secret_is_fetched_again_and_used_while_aws_is_away(
     monkeypatch: pytest.MonkeyPatch, cloud: Aws
 ) -> None:
@@ -143,6 +147,7 @@ def test_the_database_password_may_be_a_file_and_hold_any_character(tmp_path: Pa
     )
 
 
+@pytest.mark.slow
 def test_the_database_is_where_rds_writes_that_it_is(cloud: Aws) -> None:
     rds = {"engine": "postgres", "username": "ann", "password": "a/b", "host": "db", "port": 5433}
     cloud.secrets.create_secret(Name="rds", SecretString=json.dumps(rds | {"dbname": "site"}))
@@ -158,6 +163,7 @@ def test_the_database_is_where_rds_writes_that_it_is(cloud: Aws) -> None:
     assert database_url(settings) == "postgresql://ann:c@db:5433/sightline"
 
 
+@pytest.mark.slow
 def test_a_secret_that_rds_has_not_written_is_one_line(cloud: Aws) -> None:
     cloud.secrets.create_secret(Name="not-rds", SecretString='{"username": "ann"}')
     with pytest.raises(SightlineError, match="not-rds is not as RDS writes it") as caught:

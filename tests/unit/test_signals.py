@@ -1,11 +1,10 @@
 """A service that is told to stop again and again, as by a service manager and its supervisor."""
 
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
-from tests.support import ROOT, environment
+from tests.support import environment, program, says
 
 SERVICE = """
 import sys
@@ -21,15 +20,10 @@ for _ in range(3000):
 
 
 def test_signals_that_come_close_upon_each_other_do_not_hold_a_service_up(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVICE], cwd=ROOT, env=environment(tmp_path),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        try:
-            process.stdout.readline()
-            for _ in range(5000):
-                process.send_signal(signal.SIGTERM)
-            assert process.wait(20) in (0, -signal.SIGTERM)
-        finally:
-            process.kill()
+    log = tmp_path / "service.log"
+    command = [sys.executable, "-c", SERVICE]
+    with program(command, log, env=environment(tmp_path)) as process:
+        says(process, log, "^ready$")
+        for _ in range(5000):
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(120) in (0, -signal.SIGTERM)

@@ -4,7 +4,6 @@ import itertools
 import os
 import signal
 import socket
-import subprocess
 import sys
 import textwrap
 import threading
@@ -21,7 +20,7 @@ from prometheus_client import REGISTRY
 from ops.local_stack import supervisor
 from ops.local_stack.supervisor import Child, Supervisor
 from sightline.runtime.lifecycle import Stop
-from tests.support import ROOT, environment, eventually
+from tests.support import environment, eventually, program
 
 
 def child(folder: Path, kind: str) -> Child:
@@ -126,7 +125,7 @@ def test_pauses_grow_and_are_reset_after_health(
             stop.request()
         real_start(self, slot, now)
         assert slot.process is not None
-        slot.process.join()
+        slot.process.join(60)
         if len(starts) == 7:
             Time.now += supervisor.HEALTHY_SECONDS
 
@@ -156,7 +155,8 @@ def supervised(folder: Path, kind: str, time: Time) -> Iterator[Supervisor]:
         yield found
     finally:
         stop.request()
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def told(one: Supervisor, state: str, times: int = 0) -> str:
@@ -242,6 +242,7 @@ def test_a_child_that_does_not_drain_is_killed_at_the_deadline(tmp_path: Path) -
     assert living(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
@@ -254,9 +255,8 @@ def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
         Supervisor([child(folder, "steady"), child(folder, "stubborn")]).run(Stop(5))
         """
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, env=environment(tmp_path)
-    ) as process:
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with program(command, env=environment(tmp_path)) as process:
         eventually(lambda: started(tmp_path, "steady") and started(tmp_path, "stubborn"))
         process.kill()
-    eventually(lambda: living(tmp_path) == [], 10)
+    eventually(lambda: living(tmp_path) == [])

@@ -88,6 +88,7 @@ def died_after_each_frame(
     return outs, states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("people", [Crowd(12), SeenPeople(), None], ids=["crowd", "one", "faces"])
 def test_a_worker_that_takes_over_at_any_frame_goes_on_to_the_bit(
     people: SeenPeople | Crowd | None,
@@ -110,6 +111,7 @@ def test_the_state_goes_to_the_number_of_its_frames_once_a_batch() -> None:
     assert list(worker.state()) == []
 
 
+@pytest.mark.slow
 def test_the_state_of_a_camera_is_small_and_bounded_whatever_is_seen() -> None:
     sizes = {}
     for people in (1, 10, 2000):
