@@ -91,7 +91,7 @@ class CameraLoop:
             self._report_status("down", "not being read: the service has stopped")
         finally:
             self._stop.request()  # the shutdown deadline starts, whatever ended the loop
-            self._publisher.close(self._stop.is_set())
+            self._publisher.close(self._stop)
 
     def _restore_position(self) -> None:
         """Restore an earlier process's position; end its open event unless it is resumed."""

@@ -127,7 +127,7 @@ def cameras(cursor: Cursor, camera_ids: Collection[str]) -> dict[str, CameraLoca
     return locations
 
 
-def lock(cursor: Cursor, kind: LockKind, names: Iterable[str]) -> None:
+def lock(cursor: Cursor, kind: str, names: Iterable[str]) -> None:
     """Take the locks of names of a kind, waiting for them, until the transaction ends.
 
     All transactions take them in one order, so that two workers never wait for each other.

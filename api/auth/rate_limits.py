@@ -9,7 +9,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from sightline.runtime.settings.groups import ApiSettings
+from api.settings import ApiSettings
 
 _WINDOW_MINUTES = 15
 _ADDRESSES_PER_NAME = 10

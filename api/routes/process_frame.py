@@ -23,6 +23,7 @@ from sightline.people import identity_corrections
 from sightline.people.picture_files import normalised
 from sightline.runtime.errors import PhotoError
 from sightline.storage import cameras
+from sightline.storage.db import Cursor
 
 router = APIRouter(prefix="/api/module1", tags=["module1"])
 
@@ -182,7 +183,7 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
 
 
 def _face_ids(
-    cursor: identity_corrections.Cursor, pack: str, people: Iterable[identity_corrections.Who]
+    cursor: Cursor, pack: str, people: Iterable[identity_corrections.Who]
 ) -> dict[str, UUID]:
     """Return the id of the best template of each enrolled person, by employee id."""
     employees = [person.employee_id for person in people if person.employee_id]

@@ -51,10 +51,10 @@ def in_force(cursor: Cursor) -> dict[int, str]:
 
 def common_events(db: Connection, run: str, other_run: str) -> list[str]:
     """Return the ids of motion events that two runs share. Raises as `finished`."""
-    runs = [finished(db, name).name for name in (run, other_run) if name != LIVE]
-    if not runs or run == other_run:
+    names = [finished(db, name).name for name in (run, other_run) if name != LIVE]
+    if not names or run == other_run:
         raise ConflictError("give two different passes: two runs, or a run and `live`")
-    return sorted(frozenset.intersection(*(runs.events(db, name) for name in runs)))
+    return sorted(frozenset.intersection(*(runs.events(db, name) for name in names)))
 
 
 def read(

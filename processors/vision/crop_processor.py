@@ -26,8 +26,7 @@ from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import EvidenceSettings
-from sightline.streaming.records import Out, Record
-from sightline.streaming.transform_loop import Partition
+from sightline.streaming.records import Out, Partition, Record
 
 log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from processors.vision.settings import VisionSettings
 from schemas import sightline_pb2 as pb
 from sightline.runtime.clock import US
-from sightline.runtime.settings import VisionSettings
 
 _MAX_DOUBLINGS = 6
 """One frame of 64 is processed at least: tracks are lost anyway, but a person who stays is seen."""

@@ -6,7 +6,8 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from schemas.topics import LIVE, OF_A_RUN, Topic, of_run
+from schemas.naming import of_run
+from schemas.topics import LIVE, OF_A_RUN, Topic
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import Record
 from sinks.runtime.target import SinkTarget

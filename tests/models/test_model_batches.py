@@ -19,7 +19,7 @@ from sightline.models.face_models import ArcFaceEmbedder
 from sightline.models.interface import BGRImage, Face, FaceEmbedder, ModelPack
 from sightline.models.packs import load_pack
 from sightline.models.verify import sample_picture
-from sightline.runtime.settings import Settings, VisionSettings
+from sightline.runtime.settings import EvidenceSettings, Settings
 from sightline.streaming.records import Out, Record
 
 pytestmark = pytest.mark.models
@@ -83,7 +83,8 @@ def test_a_worker_on_the_cpu_writes_the_same_bytes_for_any_grouping(shared: Path
     records = film(shared, cameras=2, frames=10)
     settings = Settings(
         models=shared / "models",
-        vision=VisionSettings(model_batch_frames=5, shot_interval_seconds=0.05),
+        model_batch_frames=5,
+        evidence=EvidenceSettings(interval_seconds=0.05),
     )
     pack = load_pack(settings)
     assert pack.max_batch == 5

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from sightline.runtime.settings import ApiSettings, Settings, VisionSettings
+from api.settings import ApiSettings
+from sightline.runtime.settings import EvidenceSettings, Settings
 from tests.api_support import base64_of, good
 from tests.support import ROOT, environment, read_messages, sightline_command
 
@@ -18,8 +19,8 @@ PATIENT = ApiSettings(decision_seconds=120)
 
 
 def settings_of(stack: Settings, **more: Any) -> Settings:
-    vision = VisionSettings(shots=SHOTS, shot_interval_seconds=0)
-    return stack.model_copy(update={"vision": vision, "api": PATIENT} | more)
+    evidence = EvidenceSettings(observations=SHOTS, interval_seconds=0)
+    return stack.model_copy(update={"evidence": evidence, "api": PATIENT} | more)
 
 
 @contextmanager
@@ -32,8 +33,8 @@ def vision_worker(stack: Settings, log: Path, **environ: str) -> Iterator[subpro
         stack.home,
         SIGHTLINE_PACK="dlib",
         SIGHTLINE_INSTANCE="1",
-        SIGHTLINE_VISION__SHOTS=str(SHOTS),
-        SIGHTLINE_VISION__SHOT_INTERVAL_SECONDS="0",
+        SIGHTLINE_EVIDENCE__OBSERVATIONS=str(SHOTS),
+        SIGHTLINE_EVIDENCE__INTERVAL_SECONDS="0",
         **environ,
     )
     command = sightline_command("run", "vision")

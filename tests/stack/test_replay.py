@@ -30,6 +30,7 @@ from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import client_config, producer_config
 from sightline.streaming.producer import SureProducer
 from sightline.streaming.records import Out
+from sinks.settings import SinkSettings
 from tests.match_support import worker as matcher
 from tests.stack.test_sinks_run import running as sinks_running
 from tests.support import (
@@ -141,7 +142,7 @@ def live(stack: Settings, folder: Path) -> Iterator[None]:
 
 
 def quick(stack: Settings) -> Any:
-    return stack.sinks.model_copy(update={"person_state_seconds": 0.5})
+    return SinkSettings.of(stack).model_copy(update={"person_state_seconds": 0.5})
 
 
 def rows(stack: Settings, table: str, schema: str, events: list[str]) -> list[dict[str, Any]]:

@@ -15,14 +15,14 @@ from schemas.ids import motion_event_id, observation_id, track_id
 from sightline.models.interface import BGRImage, Face, ModelPack
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import VisionSettings
+from sightline.runtime.settings import EvidenceSettings
 from sightline.streaming.records import RETRY_FOR, Out, Record
 from tests.unit.test_vision_pipeline import SeenFaces, Vectors, make_face
 
 T0 = 1_700_000_000 * US
 SIDE = 160
 HALF_SECOND = US // 2
-SETTINGS = VisionSettings(shots=2, shot_interval_seconds=0.5, settled_seconds=10)
+SETTINGS = EvidenceSettings(observations=2, interval_seconds=0.5, reverify_seconds=10)
 
 
 class OneFace:

@@ -4,9 +4,9 @@ from concurrent.futures import Future
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from sightline.errors import InfrastructureError, SightlineError
-from sightline.kafka.errors import code_of, is_transient, result_of, translated
 
+from sightline.runtime.errors import InfrastructureError, SightlineError
+from sightline.streaming.errors import code_of, is_transient, result_of, translated
 from tests.memory_kafka.errors import failure
 
 

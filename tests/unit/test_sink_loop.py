@@ -12,11 +12,11 @@ from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.fault_injection import Place
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.groups import SinkSettings
 from sightline.streaming.client_config import consumer_config
 from sightline.streaming.records import RETRY_FOR, RETRY_OF, Partition
 from sinks.runtime import loop as sink_loop
 from sinks.runtime.loop import SinkLoop
+from sinks.settings import SinkSettings
 from tests.memory_kafka.broker import MemoryBroker
 from tests.memory_kafka.clients import MemoryClients
 from tests.memory_kafka.consumer import MemoryConsumer

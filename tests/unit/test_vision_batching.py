@@ -9,9 +9,10 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from processors.vision.processor import VisionProcessor
+from processors.vision.settings import VisionSettings
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack, PersonBoxes
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import Settings, VisionSettings
+from sightline.runtime.settings import EvidenceSettings, Settings
 from sightline.streaming.records import Out, Record
 from tests.unit.test_vision_pipeline import START, Camera, make_face
 
@@ -78,11 +79,9 @@ def faces_alone() -> ModelPack:
 
 
 def worker(models: ModelPack) -> VisionProcessor:
-    vision = VisionSettings(
-        shots=3, shot_interval_seconds=0.08, settled_seconds=0.2, detections_per_second=20,
-        face_detections_per_second=20,
-    )  # fmt: skip
-    return VisionProcessor(models, Settings(vision=vision))
+    vision = VisionSettings(detections_per_second=20, face_detections_per_second=20)
+    evidence = EvidenceSettings(observations=3, interval_seconds=0.08, reverify_seconds=0.2)
+    return VisionProcessor(models, Settings(vision=vision, evidence=evidence))
 
 
 @cache

@@ -29,6 +29,7 @@ from sightline.runtime import tracing
 from sightline.runtime.clock import Clock
 from sightline.runtime.errors import InfrastructureError, InvalidRecord
 from sightline.runtime.fault_injection import Place, reach
+from sightline.runtime.headers import Headers
 from sightline.runtime.health import KAFKA, Health
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.log import about
@@ -36,7 +37,7 @@ from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import AioKafka, worker_id
 from sightline.streaming.consumer_metrics import expect, took
 from sightline.streaming.dead_letters import give_up
-from sightline.streaming.records import Headers, Out, Record, with_headers
+from sightline.streaming.records import Out, Record, with_headers
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class FaustWorker:
         await self._writer.start()
         await self.app.start()
         log.info("match: ready")
-        while not stop:
+        while not stop.is_set():
             await asyncio.sleep(_POLL_SECONDS)
             self._report_health(stop)
             on_poll()
@@ -219,7 +220,7 @@ class FaustWorker:
 async def done_before_stop(work: Coroutine[Any, Any, None], stop: Stop) -> bool:
     """Await a coroutine; False where `stop` came first and it was cancelled."""
     task = asyncio.create_task(work)
-    while not task.done() and not stop:
+    while not task.done() and not stop.is_set():
         stop.beat()
         await asyncio.wait({task}, timeout=_POLL_SECONDS)
     if task.done():
