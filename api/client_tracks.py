@@ -14,7 +14,7 @@ _MAX_TRACKS = 10_000
 
 @dataclass(slots=True, eq=False)
 class ClientTrack:
-    """One track of one client."""
+    """A track of a client."""
 
     camera_id: str
     site_id: str

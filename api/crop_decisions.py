@@ -64,7 +64,7 @@ class TrackDecision:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    """One crop of a request; without `pending` the decision is known already."""
+    """A crop of a request; without `pending` the decision is known already."""
 
     crop: ClientCrop
     track: ClientTrack

@@ -193,7 +193,7 @@ class _Answers:
 
 
 class _Link:
-    """One connection, until it fails."""
+    """A connection, until it fails."""
 
     def __init__(self, settings: Settings, on_outcome: OnOutcome, on_sighting: OnSighting) -> None:
         self.failure: InfrastructureError | None = None

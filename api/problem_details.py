@@ -31,7 +31,7 @@ _RETRY_SECONDS = 5
 
 
 class FieldError(BaseModel):
-    """One wrong value of a request; the value is not repeated."""
+    """A wrong value of a request; the value is not repeated."""
 
     where: str
     message: str

@@ -55,7 +55,7 @@ class AccessLogRow(BaseModel):
 
 
 class VisitRow(BaseModel):
-    """One person during one motion event of a camera."""
+    """A person during a motion event of a camera."""
 
     visitor_log_id: UUID
     camera_name: str
@@ -94,7 +94,7 @@ class Person(BaseModel):
 
 
 class PersonTrack(BaseModel):
-    """One track of a person past a camera."""
+    """A track of a person past a camera."""
 
     track_uuid: UUID
     camera_id: str
@@ -137,7 +137,7 @@ class Employee(BaseModel):
 
 
 class EmployeeTemplate(BaseModel):
-    """One template of an employee, without its vector."""
+    """A template of an employee, without its vector."""
 
     template_id: UUID
     pack: str

@@ -1,4 +1,4 @@
-"""What the service `api` may do in Kafka and PostgreSQL."""
+"""Rights of the service `api` in Kafka and PostgreSQL."""
 
 from schemas.naming import client_id
 from schemas.topics import CROP_OUTCOMES, CROPS, FACTS, GALLERY, SIGHTINGS

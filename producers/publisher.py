@@ -23,7 +23,7 @@ from schemas import topics
 from sightline.runtime import tracing
 from sightline.runtime.clock import SystemClock
 from sightline.runtime.errors import InfrastructureError
-from sightline.runtime.fault_injection import Place, reach
+from sightline.runtime.fault_injection import FaultPoint, reach
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
@@ -145,7 +145,7 @@ class Publisher:
 
         All of it is stored and the tally emptied, or nothing: then it raises DiskError.
         """
-        reach(Place.BEFORE_STATE)
+        reach(FaultPoint.BEFORE_STATE)
         self._spool.put(frames, event, tally, position)
         self._has_announcements |= event is not None
 
@@ -205,7 +205,7 @@ class Publisher:
 
     def _reconciled(self) -> Reconciliation | None:
         if self._reconciliation is None and (result := self._reconciling.result()) is not None:
-            reach(Place.IN_RECOVERY)
+            reach(FaultPoint.IN_RECOVERY)
             numbers = [
                 number for key, number in self._unconfirmed.items() if key in result.in_kafka
             ]
@@ -231,7 +231,7 @@ class Publisher:
                     return
 
     def _send(self, frame: SpooledFrame, tail: Tail) -> bool:
-        reach(Place.BEFORE_PRODUCE)
+        reach(FaultPoint.BEFORE_PRODUCE)
         number, size = frame.number, len(frame.value)
 
         def confirm(error: KafkaError | None, offset: int) -> None:
@@ -269,7 +269,7 @@ class Publisher:
         if confirmations.delivered or not self._in_flight:
             self._confirmed_at = self._clock.monotonic()
         if confirmations.delivered and self._reconciliation:
-            reach(Place.BEFORE_COMMIT)
+            reach(FaultPoint.BEFORE_COMMIT)
             newest = max(confirmations.delivered.values())
             self._spool.deliver(
                 list(confirmations.delivered),
@@ -279,7 +279,7 @@ class Publisher:
                 self._in_flight_bytes -= self._in_flight.pop(number)
             confirmations.delivered.clear()
             self._has_announcements = True
-            reach(Place.AFTER_COMMIT)
+            reach(FaultPoint.AFTER_COMMIT)
         while confirmations.rejected:
             number, reason = next(iter(confirmations.rejected.items()))
             self._spool.drop([number], reason)

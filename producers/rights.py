@@ -1,4 +1,4 @@
-"""What the producers may do in Kafka and PostgreSQL."""
+"""Rights of the producers in Kafka and PostgreSQL."""
 
 from schemas import topics
 from schemas.naming import camera_group

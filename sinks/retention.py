@@ -20,7 +20,7 @@ from sightline.runtime.lifecycle import Stop, start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.records import Partition
-from sightline.streaming.topic_inspector import Held, Holdings
+from sightline.streaming.topic_inspector import Held, TopicInspector
 from sinks.infrastructure_metrics import show_certificates, show_disks, show_topics
 from sinks.retention_headroom import UnreadRecords, unread_records
 from sinks.row_retention import expire
@@ -39,7 +39,7 @@ class RetentionWatch:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._inspector = Holdings(settings)
+        self._inspector = TopicInspector(settings)
         self._warned: set[Lag] = set()
         self._counted: dict[tuple[str, Partition], int] = {}
         """The offset before which losses are counted, by group and partition."""

@@ -1,4 +1,4 @@
-"""What each sink, and the service `retention`, may do in Kafka and PostgreSQL."""
+"""Rights of each sink, and of the service `retention`, in Kafka and PostgreSQL."""
 
 from collections.abc import Mapping
 

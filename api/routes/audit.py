@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
 
 class AuditLine(BaseModel):
-    """One action of an actor, with the ids and no names of the persons that it was about."""
+    """An action of an actor, with the ids and no names of the persons that it was about."""
 
     line: int
     at: datetime

@@ -11,7 +11,7 @@ from benchmarks.chaos.infrastructure import Infrastructure
 from benchmarks.chaos.plan import SCALE, SIGNALS, STOP, TERM, WORKERS, Fault
 from benchmarks.chaos.rig import Rig
 from benchmarks.chaos.services import Services, service_of
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 
 _REACH_TIMEOUT_SECONDS = 20.0
 """A fault point that was not reached in this time is withdrawn: this load does not reach it."""
@@ -59,7 +59,7 @@ class Trouble:
             return DONE if self.infrastructure.hit(fault) else NOBODY
         if fault.how in SIGNALS:
             return self._signal(fault)
-        return self._place(fault, Place(fault.how))
+        return self._place(fault, FaultPoint(fault.how))
 
     def _scale(self, fault: Fault) -> str:
         usual = WORKERS["vision"]
@@ -89,13 +89,13 @@ class Trouble:
             time.sleep(_LOOK_SECONDS)
         return True
 
-    def _place(self, fault: Fault, place: Place) -> str:
+    def _place(self, fault: Fault, place: FaultPoint) -> str:
         """Kill the service's first process that reaches a fault point in its code."""
         service = service_of(fault.target)
         file = self.rig.faults / f"{service}.{place}"
         file.touch()
         before = self.services.pids()
-        if place is Place.IN_RECOVERY:
+        if place is FaultPoint.IN_RECOVERY:
             self.services.send(fault.target, signal.SIGKILL)
             self._has_ended(fault.target, before.get(fault.target, 0), _DRAIN_SECONDS)
         return DONE if _vanished(file) else NOT_REACHED

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.chaos.rig import CAMERAS, DATABASE, OBJECTS, broker_name
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 
 KILL, TERM, STOP = "SIGKILL", "SIGTERM", "SIGSTOP"
 SIGNALS = (KILL, TERM, STOP)
@@ -21,26 +21,26 @@ _SLOTS = tuple(f"{service}-{number}" for service, count in WORKERS.items()
                for number in range(1, count + 1))  # fmt: skip
 
 _OF_TRANSACTIONS = (
-    Place.BEFORE_PRODUCE, Place.BEFORE_STATE, Place.BEFORE_COMMIT, Place.AFTER_COMMIT,
-    Place.IN_RECOVERY,
+    FaultPoint.BEFORE_PRODUCE, FaultPoint.BEFORE_STATE, FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT,
+    FaultPoint.IN_RECOVERY,
 )  # fmt: skip
 
-PLACES: dict[str, tuple[Place, ...]] = {
+PLACES: dict[str, tuple[FaultPoint, ...]] = {
     "cameras": _OF_TRANSACTIONS,
     "vision": _OF_TRANSACTIONS,
     "match": (
-        Place.BEFORE_PRODUCE, Place.BEFORE_STATE, Place.BEFORE_COMMIT, Place.IN_RECOVERY,
+        FaultPoint.BEFORE_PRODUCE, FaultPoint.BEFORE_STATE, FaultPoint.BEFORE_COMMIT, FaultPoint.IN_RECOVERY,
     ),
     **dict.fromkeys(
         SINKS,
-        (Place.BEFORE_OFFSET, Place.BEFORE_COMMIT, Place.AFTER_COMMIT, Place.IN_RECOVERY),
+        (FaultPoint.BEFORE_OFFSET, FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT, FaultPoint.IN_RECOVERY),
     ),
 }  # fmt: skip
 """Fault points in the code by service."""
 
 SHORT = (
-    ("cameras-1", KILL), ("vision-1", KILL), ("vision-2", str(Place.BEFORE_COMMIT)),
-    ("match-1", KILL), ("person-state-1", str(Place.BEFORE_OFFSET)), ("database", KILL),
+    ("cameras-1", KILL), ("vision-1", KILL), ("vision-2", str(FaultPoint.BEFORE_COMMIT)),
+    ("match-1", KILL), ("person-state-1", str(FaultPoint.BEFORE_OFFSET)), ("database", KILL),
 )  # fmt: skip
 """Faults of a short round."""
 

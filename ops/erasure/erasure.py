@@ -19,14 +19,14 @@ from sightline.audit.keys import signer
 from sightline.people import identity_corrections
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.fault_injection import Place as Fault
+from sightline.runtime.fault_injection import FaultPoint as Fault
 from sightline.runtime.fault_injection import reach
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Cursor, connect
 from sightline.storage.fleets import known_fleets
 from sightline.storage.objects import open_store
 from sightline.storage.outbox import deliver
-from sightline.streaming.topic_inspector import Holdings
+from sightline.streaming.topic_inspector import TopicInspector
 
 _COMPACTED_WITHIN = timedelta(milliseconds=COMPACTED_WITHIN_MS)
 
@@ -115,7 +115,7 @@ def _continue(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, A
     reach(Fault.MATCHERS_FORGOT)
     search = topics.search(settings, scanner, plan.tracks, known_fleets(settings))
     now = to_datetime(clock.now_us())
-    inspected = Holdings(settings).held(search.logs)
+    inspected = TopicInspector(settings).held(search.logs)
     content = {
         "version": report.VERSION,
         "erasure": str(erasure.erasure_id),

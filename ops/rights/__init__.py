@@ -1,1 +1,1 @@
-"""What each service may do in Kafka, and the certificates of a secure home."""
+"""Rights of the services in Kafka, and the certificates of a secure home."""

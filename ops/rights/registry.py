@@ -1,4 +1,4 @@
-"""What every service may do, collected from where each service declares it."""
+"""Rights of every service, collected from the declarations beside the services."""
 
 from collections.abc import Mapping
 

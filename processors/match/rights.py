@@ -1,4 +1,4 @@
-"""What the service `match` may do in Kafka; it has no way into the database."""
+"""Rights of the service `match` in Kafka; it has none in the database."""
 
 from schemas.naming import match_group
 from schemas.topics import DEAD_LETTERS, FACES, FACTS, GALLERY, LIVE, MATCH_STATE, SIGHTINGS

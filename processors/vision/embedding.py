@@ -26,7 +26,7 @@ class FaceCrop:
 
     track: Track
     frame: pb.Frame
-    """Where the observation's capture time, sequence and frame size come from."""
+    """Source of the observation's capture time, sequence number and frame size."""
     position: pb.Position
     """Of the record that the picture came in."""
     image: BGRImage
@@ -45,7 +45,7 @@ class CropResult:
 
     quality: FaceQuality
     refusal: str | None = None
-    """One of the codes of `FaceQuality.refusal`."""
+    """Code of `FaceQuality.refusal`."""
     observation: Out | None = None
     snapshot: Out | None = None
     """Only where the picture is the best of the track's epoch so far."""

@@ -7,7 +7,7 @@ from schemas import sightline_pb2 as pb
 from sightline.runtime.clock import US
 
 _MAX_DOUBLINGS = 6
-"""One frame of 64 is processed at least: tracks are lost anyway, but a person who stays is seen."""
+"""At least one frame of 64 is processed: tracks are lost anyway, but a person who stays is seen."""
 
 
 @dataclass(slots=True)

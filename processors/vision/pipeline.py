@@ -78,7 +78,7 @@ class _ObservationAttempt:
 
 @dataclass(slots=True, eq=False)
 class _Step:
-    """One frame on its way through the pipeline."""
+    """A frame on its way through the pipeline."""
 
     picture: Picture
     plan: _Plan

@@ -1,4 +1,4 @@
-"""What the service `vision` may do in Kafka; it has no way into the database."""
+"""Rights of the service `vision` in Kafka; it has none in the database."""
 
 from schemas import topics
 from schemas.naming import crops_group, vision_group

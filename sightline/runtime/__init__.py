@@ -1,1 +1,1 @@
-"""What every process needs: settings, errors, clock, log, metrics, health, secrets, tracing."""
+"""Base of every process: settings, errors, clock, log, metrics, health, secrets, tracing."""

@@ -13,7 +13,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-class Place(StrEnum):
+class FaultPoint(StrEnum):
     """Fault-injection points."""
 
     BEFORE_PRODUCE = "before-produce"
@@ -45,7 +45,7 @@ def arm(folder: Path | None, service: str) -> None:
     _armed = None if folder is None else (folder, service)
 
 
-def reach(place: Place) -> None:
+def reach(place: FaultPoint) -> None:
     """Kill the process if a fault is armed at this point."""
     if _armed is None:
         return

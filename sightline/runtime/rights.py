@@ -1,4 +1,4 @@
-"""What a service may do in Kafka and PostgreSQL, and as whom: declared beside each service.
+"""Rights of a service in Kafka and PostgreSQL, and its principal: declared beside each service.
 
 `ops/rights/registry.py` collects the declarations; a secure home's ACLs and grants are made from
 them. Nothing else is allowed to anybody but the operator at the command line (`CLI`), who may do

@@ -48,7 +48,7 @@ class TopicContents:
     size: int  # bytes
 
 
-class Holdings:
+class TopicInspector:
     """Requests to the brokers. Every method raises InfrastructureError when they do not answer."""
 
     def __init__(self, settings: Settings) -> None:

@@ -30,7 +30,7 @@ from schemas.topics import LIVE
 from sightline.runtime import metrics, tracing
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, InvalidRecord
-from sightline.runtime.fault_injection import Place, reach
+from sightline.runtime.fault_injection import FaultPoint, reach
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.log import about
 from sightline.streaming import lag
@@ -246,19 +246,19 @@ class TransformLoop:
     ) -> dict[Partition, int]:
         # The transaction is open for moments only, as all processing came before: a worker that is
         # killed in it holds up its readers until the broker aborts the transaction.
-        reach(Place.BEFORE_PRODUCE)
+        reach(FaultPoint.BEFORE_PRODUCE)
         raw = self._producer.raw
         raw.begin_transaction()
         try:
             self._producer.send_all(outs)  # 2
-            reach(Place.BEFORE_STATE)
+            reach(FaultPoint.BEFORE_STATE)
             self._producer.send_all(state)  # 3
             positions = [TopicPartition(*partition, end) for partition, end in offsets.items()]
             self._retry(
                 lambda: raw.send_offsets_to_transaction(positions, group, _REQUEST_TIMEOUT_SECONDS),
                 self._is_late,
             )  # 4
-            reach(Place.BEFORE_COMMIT)
+            reach(FaultPoint.BEFORE_COMMIT)
             with metrics.STAGE_SECONDS.labels("commit").time():
                 self._retry(
                     lambda: raw.commit_transaction(_REQUEST_TIMEOUT_SECONDS), self._is_late
@@ -266,7 +266,7 @@ class TransformLoop:
         except BaseException:
             self._abort()
             raise
-        reach(Place.AFTER_COMMIT)
+        reach(FaultPoint.AFTER_COMMIT)
         return offsets
 
     def _unless_stopped(self, request: Callable[[], T]) -> T | None:
@@ -359,7 +359,7 @@ class TransformLoop:
         self._restore(starts)
         if self._stop.is_set():
             return []  # the state may be incomplete
-        reach(Place.IN_RECOVERY)
+        reach(FaultPoint.IN_RECOVERY)
         # Where no offset is committed the client's own rule says where to begin.
         self._state_offsets |= {
             partition: offset for partition, offset in starts.items() if offset >= 0

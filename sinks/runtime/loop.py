@@ -31,7 +31,7 @@ from schemas.naming import sink_group
 from sightline.runtime import metrics, tracing
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, InvalidRecord, first_line
-from sightline.runtime.fault_injection import Place, reach
+from sightline.runtime.fault_injection import FaultPoint, reach
 from sightline.runtime.health import Health
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
@@ -162,15 +162,15 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
                 self._write(transaction, batch)  # 2
             self._sink.idle(transaction.cursor)
             self._producer.flush(_DELIVERY_SECONDS)  # 3
-            _reach(Place.BEFORE_OFFSET, fresh)
+            _reach(FaultPoint.BEFORE_OFFSET, fresh)
             transaction.save_offsets(fresh)  # 4
-            _reach(Place.BEFORE_COMMIT, fresh)
+            _reach(FaultPoint.BEFORE_COMMIT, fresh)
         # 5: the end of the block has committed.
         self._lag.done()
         if records:
             elapsed = self._clock.monotonic() - began
             metrics.BATCH_SECONDS.labels(self._sink.name).observe(elapsed)
-            _reach(Place.AFTER_COMMIT, fresh)
+            _reach(FaultPoint.AFTER_COMMIT, fresh)
             for record in fresh:
                 tracing.written(self._sink.name, record, began_us, self._clock.now_us())
             self._commit_to_kafka(end_offsets(records))  # 6
@@ -260,7 +260,7 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
         self._commit_to_kafka(offsets)  # a worker that died after step 5 has not done so
         self._health.ready()
         log.info("%s: %d partitions", name, len(partitions))
-        _reach(Place.IN_RECOVERY, partitions)
+        _reach(FaultPoint.IN_RECOVERY, partitions)
 
     def _commit_to_kafka(self, offsets: Mapping[Partition, int]) -> None:
         """Commit the target's offsets to Kafka, for its tools to show the lag."""
@@ -303,7 +303,7 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
             log.info("%s: the %s is back", self._sink.name, self._target.name)
 
 
-def _reach(place: Place, work: Sequence[object]) -> None:
+def _reach(place: FaultPoint, work: Sequence[object]) -> None:
     """Inject a fault at a place, where there is work that it can interrupt."""
     if work:
         reach(place)

@@ -11,7 +11,7 @@ import pytest
 from producers import frame_accounting
 from producers.frame_accounting import Account
 from schemas import sightline_pb2 as pb
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.settings import Settings
 from sightline.storage.cameras import Camera
 from tests.http_camera import camera_server
@@ -33,11 +33,11 @@ pytestmark = pytest.mark.stack
 START = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
 
 PLACES = (
-    Place.BEFORE_STATE,
-    Place.BEFORE_PRODUCE,
-    Place.BEFORE_COMMIT,
-    Place.AFTER_COMMIT,
-    Place.IN_RECOVERY,
+    FaultPoint.BEFORE_STATE,
+    FaultPoint.BEFORE_PRODUCE,
+    FaultPoint.BEFORE_COMMIT,
+    FaultPoint.AFTER_COMMIT,
+    FaultPoint.IN_RECOVERY,
 )
 
 
@@ -77,7 +77,7 @@ def test_a_film_killed_anywhere_gives_the_records_of_an_undisturbed_one(
     for place in PLACES:
         before = len(frames_of(stack, camera))
         with living(stack, tmp_path) as process:
-            if place is not Place.IN_RECOVERY:  # which comes first
+            if place is not FaultPoint.IN_RECOVERY:  # which comes first
                 wait_for_frames(stack, camera, before + 3)
             (tmp_path / f"cameras.{place}").touch()
             assert process.wait(120) == -signal.SIGKILL

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.settings import Settings
 from tests.api_support import client_of, crop_of, good, photo_of
 from tests.match_support import worker
@@ -49,7 +49,7 @@ def test_a_vision_worker_that_is_killed_loses_no_crop_and_no_track(
             first = ask(client, (1, crop_of(0, 0)), camera=CAMERA)
         assert first["errors"] == []
         before = {observation.track_id for observation in observations(stack)}
-        fault = tmp_path / f"vision.{Place.BEFORE_COMMIT}"
+        fault = tmp_path / f"vision.{FaultPoint.BEFORE_COMMIT}"
         fault.touch()
         with ThreadPoolExecutor(1) as executor:
             # This crop's request waits while the worker that has taken it dies, and the next comes.

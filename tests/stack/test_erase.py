@@ -33,7 +33,7 @@ from schemas.topics import (
 )
 from sightline.people import corrections
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.fault_injection import Place as Fault
+from sightline.runtime.fault_injection import FaultPoint as Fault
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import open_store

@@ -18,7 +18,7 @@ from ops.local_stack.ports import free_port
 from schemas import sightline_pb2 as pb
 from schemas.naming import sink_group
 from schemas.topics import LIVE, Topic
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.admin import apply_topics
@@ -243,7 +243,7 @@ def test_a_sink_that_dies_anywhere_writes_every_record_once(
 ) -> None:
     """A named worker: who comes back has the work again at once."""
     own = {"SIGHTLINE_FAULTS": str(tmp_path), "SIGHTLINE_INSTANCE": "1"}
-    places = [Place.IN_RECOVERY, Place.BEFORE_OFFSET, Place.BEFORE_COMMIT, Place.AFTER_COMMIT]
+    places = [FaultPoint.IN_RECOVERY, FaultPoint.BEFORE_OFFSET, FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT]
     for rank, place in enumerate(places):
         send(stack, "dies", [template(rank * 20 + more) for more in range(20)])
         (tmp_path / f"dies.{place}").touch()

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import client_config, producer_config
@@ -63,13 +63,13 @@ def test_a_worker_may_die_at_every_place_and_each_record_counts_once(
 ) -> None:
     apply_topics(stack, topics("places"))
     send(stack, "places", 10)
-    before_commit = tmp_path / f"tally.{Place.BEFORE_COMMIT}"
-    places = [Place.IN_RECOVERY, Place.BEFORE_PRODUCE, Place.BEFORE_STATE, Place.BEFORE_COMMIT]
-    for place in [*places, Place.AFTER_COMMIT]:
+    before_commit = tmp_path / f"tally.{FaultPoint.BEFORE_COMMIT}"
+    places = [FaultPoint.IN_RECOVERY, FaultPoint.BEFORE_PRODUCE, FaultPoint.BEFORE_STATE, FaultPoint.BEFORE_COMMIT]
+    for place in [*places, FaultPoint.AFTER_COMMIT]:
         (tmp_path / f"tally.{place}").touch()
         with worker(stack, "places", SIGHTLINE_FAULTS=str(tmp_path)) as dying:
             assert dying.wait(30) == -signal.SIGKILL
-        if not before_commit.exists() and place is Place.BEFORE_COMMIT:
+        if not before_commit.exists() and place is FaultPoint.BEFORE_COMMIT:
             assert counted(stack, "places") == []
     assert 0 < len(counted(stack, "places")) < 4 * 10, "the last one died too late"
     with worker(stack, "places") as last:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 from tests.memory_kafka.broker import MemoryBroker
 from tests.memory_kafka.clients import MemoryClients
 
@@ -23,10 +23,10 @@ def dies(process: MemoryClients) -> Callable[[], None]:
     return die
 
 
-def dies_at(place: Place, process: MemoryClients) -> Callable[[Place], None]:
+def dies_at(place: FaultPoint, process: MemoryClients) -> Callable[[FaultPoint], None]:
     """Return a stand-in for `fault_injection.reach` that kills a process at a place."""
 
-    def reach(reached: Place) -> None:
+    def reach(reached: FaultPoint) -> None:
         if reached == place:
             dies(process)()
 

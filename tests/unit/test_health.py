@@ -181,10 +181,10 @@ def test_the_level_is_changed_from_this_machine_alone(url: str, health: Health) 
 PROCESS = """
 import os, signal, sys
 from pathlib import Path
-from sightline import targets
+from sightline.runtime import service_discovery
 from sightline.runtime.settings import Settings
 settings = Settings(home=Path(sys.argv[1]), instance="east-2", fleet="yard")
-targets.announce("vision", "127.0.0.1", 9101, settings)
+service_discovery.announce("vision", "127.0.0.1", 9101, settings)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 print("said", flush=True)
 signal.pause()

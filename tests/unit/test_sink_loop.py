@@ -9,7 +9,7 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import sink_group
 from schemas.topics import LIVE
 from sightline.runtime.errors import InfrastructureError
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import consumer_config
@@ -183,13 +183,13 @@ def test_a_worker_that_lost_its_partition_unawares_writes_nothing_twice(
 
 
 @pytest.mark.parametrize(
-    "place", [Place.IN_RECOVERY, Place.BEFORE_OFFSET, Place.BEFORE_COMMIT, Place.AFTER_COMMIT]
+    "place", [FaultPoint.IN_RECOVERY, FaultPoint.BEFORE_OFFSET, FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT]
 )
 def test_a_crash_at_a_place_loses_and_doubles_nothing(
     settings: Settings,
     broker: MemoryBroker,
     target: MemoryTarget,
-    place: Place,
+    place: FaultPoint,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     send(broker, "a", "b")

@@ -109,7 +109,7 @@ def test_a_share_of_frames_is_traced(collector: Collector) -> None:
 OFF = """
 import sys
 from pathlib import Path
-from sightline import tracing
+from sightline.runtime import tracing
 from sightline.streaming.records import Record
 from sightline.runtime.settings import load_settings
 tracing.configure(load_settings(), "vision", "")

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from sightline.runtime.errors import InfrastructureError, InvalidRecord
-from sightline.runtime.fault_injection import Place
+from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.streaming import transform_loop
@@ -256,15 +256,15 @@ def test_a_worker_that_lost_its_partitions_ends(worker: Worker, broker: MemoryBr
 @pytest.mark.parametrize(
     "place",
     [
-        Place.IN_RECOVERY,
-        Place.BEFORE_PRODUCE,
-        Place.BEFORE_STATE,
-        Place.BEFORE_COMMIT,
-        Place.AFTER_COMMIT,
+        FaultPoint.IN_RECOVERY,
+        FaultPoint.BEFORE_PRODUCE,
+        FaultPoint.BEFORE_STATE,
+        FaultPoint.BEFORE_COMMIT,
+        FaultPoint.AFTER_COMMIT,
     ],
 )
 def test_a_crash_at_a_place_leaves_an_undisturbed_run(
-    settings: Settings, broker: MemoryBroker, place: Place, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, broker: MemoryBroker, place: FaultPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(broker, "a", "b")
     Worker(settings, broker).run()
@@ -276,7 +276,7 @@ def test_a_crash_at_a_place_leaves_an_undisturbed_run(
         with pytest.raises((CrashError, InfrastructureError)):
             dead.run()
     before = outputs(broker)
-    assert before == numbered("a", "b", *(["c", "d"] if place == Place.AFTER_COMMIT else []))
+    assert before == numbered("a", "b", *(["c", "d"] if place == FaultPoint.AFTER_COMMIT else []))
     check_successor(settings, broker)
 
 
@@ -328,7 +328,7 @@ def test_a_transaction_that_nobody_ends_is_waited_for_by_another_worker(
     send(broker, "a")
     dead, other = Worker(settings, broker, "dead"), Worker(settings, broker, "other")
     with monkeypatch.context() as patch:
-        patch.setattr(transform_loop, "reach", dies_at(Place.BEFORE_COMMIT, dead.process))
+        patch.setattr(transform_loop, "reach", dies_at(FaultPoint.BEFORE_COMMIT, dead.process))
         with pytest.raises((CrashError, InfrastructureError)):
             dead.run()
     for member in list(broker.groups[GROUP].members.values()):

@@ -400,7 +400,7 @@ def test_what_another_worker_has_now_is_forgotten() -> None:
 
 
 def test_without_a_person_detector_faces_are_followed() -> None:
-    worker = Worker(faces_only=True, shots=3).take(Camera().film(60))
+    worker = Worker(faces_only=True, observations=3).take(Camera().film(60))
     (name,) = {track.track_id for frame in worker.tracks for track in frame.tracks}
     assert len(worker.observations) == worker.vectors.made == 3
     for shot in worker.observations:

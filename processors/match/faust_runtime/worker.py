@@ -28,7 +28,7 @@ from schemas.topics import FACES, LIVE, MATCH_STATE
 from sightline.runtime import tracing
 from sightline.runtime.clock import Clock
 from sightline.runtime.errors import InfrastructureError, InvalidRecord
-from sightline.runtime.fault_injection import Place, reach
+from sightline.runtime.fault_injection import FaultPoint, reach
 from sightline.runtime.headers import Headers
 from sightline.runtime.health import KAFKA, Health
 from sightline.runtime.lifecycle import Stop
@@ -163,10 +163,10 @@ class FaustWorker:
             InvalidRecord: Kafka refuses the outputs or entries, however often they are sent.
             KafkaError: Not delivered.
         """
-        reach(Place.BEFORE_PRODUCE)
+        reach(FaultPoint.BEFORE_PRODUCE)
         try:
             await self._writer.send(with_headers(list(outs), headers))
-            reach(Place.BEFORE_STATE)
+            reach(FaultPoint.BEFORE_STATE)
             await self.table.store(record.partition, entries)
         except _REFUSALS as error:
             raise InvalidRecord(
@@ -198,12 +198,12 @@ class FaustWorker:
             except InvalidRecord as error:
                 letter = give_up(record, SERVICE, error, self._clock.now_us())
                 await self._writer.send(with_headers([letter], headers))
-        reach(Place.BEFORE_COMMIT)
+        reach(FaultPoint.BEFORE_COMMIT)
 
     async def _assigned(self, *_: Any, **__: Any) -> None:
         self._on_assigned()
         self._health.ready()
-        reach(Place.IN_RECOVERY)
+        reach(FaultPoint.IN_RECOVERY)
 
     def _report_health(self, stop: Stop) -> None:
         if not self._is_processing:  # else the end of the event is the sign of life

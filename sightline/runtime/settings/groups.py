@@ -27,7 +27,7 @@ class Group(BaseModel):
 
 
 class EvidenceSettings(Group):
-    """Which observations of faces count, of a track as of a photo."""
+    """Choice of the observations of faces that count, of a track as of a photo."""
 
     min_face_px: float = Field(
         24.0, gt=0, description="least shorter side of a face in pixels; smaller ones are misnamed"
