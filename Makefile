@@ -1,4 +1,4 @@
-.PHONY: demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain chart site
+.PHONY: layout demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain chart site
 
 demo:
 	@deploy/bootstrap demo
@@ -78,6 +78,11 @@ soak:
 bench-explain:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.explain
+
+# The packages of the library: lines, and which programs reach each.
+layout:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m tests.layout
 
 # The messages' Python, from the contract.
 proto:

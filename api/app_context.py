@@ -19,7 +19,7 @@ from sightline.runtime.connection_urls import database_url
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, Opened
+from sightline.storage.db import Connection, SettingsConnection
 from sightline.storage.objects import ObjectStore, open_store
 from sightline.storage.outbox import deliver
 
@@ -89,7 +89,7 @@ class AppContext:
 def _pool(settings: Settings) -> "ConnectionPool[Connection]":
     database_url(settings)  # a missing one is an error at once
     return ConnectionPool(
-        connection_class=Opened,
+        connection_class=SettingsConnection,
         kwargs={"settings": settings, "options": "-c timezone=UTC"},
         min_size=1,
         max_size=_MAX_CONNECTIONS,
@@ -103,7 +103,7 @@ def _pool(settings: Settings) -> "ConnectionPool[Connection]":
 
 
 def _configure(connection: Connection) -> None:
-    cast(Opened, connection).prepare()
+    cast(SettingsConnection, connection).prepare()
     connection.commit()
 
 

@@ -20,7 +20,7 @@ class ClientTrack:
     site_id: str
     number: int
     """The client's own."""
-    asked_us: int
+    requested_us: int
     """Time of the latest request for it."""
     track_id: str = ""
     """Vision's; empty until it has taken a crop of the track."""
@@ -54,7 +54,7 @@ class ClientTracks:
         key = (camera_id, number)
         track = self._tracks.setdefault(key, ClientTrack(camera_id, site_id, number, at_us))
         self._tracks.move_to_end(key)
-        track.asked_us = at_us
+        track.requested_us = at_us
         return track
 
     def take_outcome(self, outcome: pb.CropOutcome) -> None:
@@ -80,7 +80,7 @@ class ClientTracks:
         idle = []
         while self._tracks:
             track = next(iter(self._tracks.values()))
-            if len(self._tracks) <= _MAX_TRACKS and track.asked_us >= now_us - self._idle_us:
+            if len(self._tracks) <= _MAX_TRACKS and track.requested_us >= now_us - self._idle_us:
                 break
             idle.append(self._remove(track))
         return idle

@@ -22,7 +22,7 @@ from sightline.people.query_face import refused_face
 from sightline.runtime.clock import US, Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, PhotoError
 from sightline.runtime.settings import Settings
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class CropDecisions:
                 camera_id=track.camera_id,
                 site_id=track.site_id,
                 track_number=track.number,
-                captured_at_us=track.asked_us,
+                captured_at_us=track.requested_us,
                 track_ended=True,
             )
             for track in tracks
@@ -213,8 +213,10 @@ def _upright_jpeg(photo: Photo) -> bytes:
     return jpeg
 
 
-def _record(crop: pb.Crop) -> Out:
-    return Out(CROPS.name, crop.camera_id, crop.SerializeToString(), crop.captured_at_us // 1000)
+def _record(crop: pb.Crop) -> OutputRecord:
+    return OutputRecord(
+        CROPS.name, crop.camera_id, crop.SerializeToString(), crop.captured_at_us // 1000
+    )
 
 
 def _silence(requests: Sequence[_Request]) -> InfrastructureError:

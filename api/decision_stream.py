@@ -26,11 +26,11 @@ from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import ConfigValue, consumer_config, producer_config
-from sightline.streaming.consumer_metrics import took
+from sightline.streaming.consumer_metrics import count_consumed
 from sightline.streaming.lag import OPTIONS, ConsumerLag
 from sightline.streaming.messages import checked
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out, Record
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord, Record
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ OnOutcome = Callable[[pb.CropOutcome], None]
 OnSighting = Callable[[pb.Sighting], None]
 
 
-class Decision(NamedTuple):
+class StreamDecision(NamedTuple):
     """Vision's and the matching stream's answers to a crop."""
 
     outcome: pb.CropOutcome
@@ -72,9 +72,9 @@ class PendingDecision:
     camera_id: str
     outcome: pb.CropOutcome | None = None
     """Vision's part of the answer, as soon as it is there."""
-    decision: "Future[Decision]" = field(default_factory=Future)
+    decision: "Future[StreamDecision]" = field(default_factory=Future)
 
-    def result(self) -> Decision | None:
+    def result(self) -> StreamDecision | None:
         """Return the answer; None where it has not come."""
         if self.decision.done() and not self.decision.cancelled():
             return self.decision.result()
@@ -95,7 +95,7 @@ class DecisionStream:
         self._lock = threading.Lock()
         self._link: _Link | None = None
 
-    def ask(self, record: Out, crop: pb.Crop) -> PendingDecision:
+    def ask(self, record: OutputRecord, crop: pb.Crop) -> PendingDecision:
         """Send a crop's record and return its answer to come, which fails when Kafka goes away.
 
         Raises:
@@ -103,7 +103,7 @@ class DecisionStream:
         """
         return self._connected().ask(record, crop)
 
-    def send(self, records: Sequence[Out]) -> None:
+    def send(self, records: Sequence[OutputRecord]) -> None:
         """Send records that have no answer. Raises InfrastructureError."""
         if records:
             self._connected().send(records)
@@ -162,7 +162,7 @@ class _Answers:
                 return
         if sighting is not None:
             self._on_sighting(sighting)  # only now its track is known
-        _resolve(pending, Decision(outcome, sighting))
+        _resolve(pending, StreamDecision(outcome, sighting))
 
     def take_sighting(self, sighting: pb.Sighting) -> None:
         self._on_sighting(sighting)
@@ -173,7 +173,7 @@ class _Answers:
                 return
             outcome = pending.outcome
         if outcome is not None:
-            _resolve(pending, Decision(outcome, sighting))
+            _resolve(pending, StreamDecision(outcome, sighting))
 
     def _keep_early(self, sighting: pb.Sighting) -> None:
         """Keep a sighting whose outcome may follow, if a crop of its camera is waited for."""
@@ -201,7 +201,7 @@ class _Link:
         self._answers = _Answers(on_outcome, on_sighting)
         self._closing = threading.Event()
         # A crop whose request is over must not come late.
-        self._producer = SureProducer(
+        self._producer = CheckedProducer(
             producer_config(settings, _CLIENT)
             | _SLOW_RECONNECT
             | {
@@ -213,7 +213,7 @@ class _Link:
         self._thread = threading.Thread(target=self._run, name="decisions", daemon=True)
         self._thread.start()
 
-    def ask(self, record: Out, crop: pb.Crop) -> PendingDecision:
+    def ask(self, record: OutputRecord, crop: pb.Crop) -> PendingDecision:
         pending = self._answers.expect(crop)
         try:
             self.send([record])
@@ -224,7 +224,7 @@ class _Link:
             _fail(pending, self.failure)
         return pending
 
-    def send(self, records: Sequence[Out]) -> None:
+    def send(self, records: Sequence[OutputRecord]) -> None:
         for record in records:
             self._producer.send(record, _log_failure)
 
@@ -254,7 +254,7 @@ class _Link:
 
     def _take(self, message: Message | None) -> None:
         for record in checked([message] if message is not None else []):
-            took(_SERVICE, record, self._clock.now_us())
+            count_consumed(_SERVICE, record, self._clock.now_us())
             try:
                 self._answer(record)
             except InvalidMessageError as error:
@@ -299,7 +299,7 @@ def _log_failure(error: KafkaError | None) -> None:
         log.warning("api: Kafka has not taken a record: %s", error.str())
 
 
-def _resolve(pending: PendingDecision, decision: Decision) -> None:
+def _resolve(pending: PendingDecision, decision: StreamDecision) -> None:
     with suppress(InvalidStateError):  # the request is over
         pending.decision.set_result(decision)
 

@@ -57,7 +57,7 @@ FORM = {
 
 
 @dataclass(frozen=True, slots=True)
-class QueryFace:
+class QueryFaceBody:
     """The face to search for."""
 
     pack: str
@@ -67,7 +67,7 @@ class QueryFace:
     limit: int
 
 
-async def read_query_face(request: Request, context: AppContext) -> QueryFace:
+async def read_query_face(request: Request, context: AppContext) -> QueryFaceBody:
     """Read the query face of a JSON body or a form.
 
     Raises:
@@ -91,7 +91,7 @@ async def read_query_face(request: Request, context: AppContext) -> QueryFace:
     return await run_in_threadpool(_query_face, context, query, photo)
 
 
-def _query_face(context: AppContext, query: FaceQuery, photo: Photo | None) -> QueryFace:
+def _query_face(context: AppContext, query: FaceQuery, photo: Photo | None) -> QueryFaceBody:
     pack = context.models.get()
     if photo is not None:
         vector = face_of_photo(photo, pack, context.settings).vector.tolist()
@@ -102,4 +102,4 @@ def _query_face(context: AppContext, query: FaceQuery, photo: Photo | None) -> Q
             f"the vector has {len(vector)} numbers; those of the pack {pack.id} have"
             f" {pack.embedder.dimension}"
         )
-    return QueryFace(pack.id, vector, query.threshold, query.limit)
+    return QueryFaceBody(pack.id, vector, query.threshold, query.limit)

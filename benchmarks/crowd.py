@@ -19,9 +19,9 @@ from scipy.stats import binom
 
 from benchmarks.portraits import Portraits
 from processors.match.candidates import Candidate
-from processors.match.decision.identification import Choice, Rules, decide
+from processors.match.decision.identification import CandidateSet, Rules, decide
 from sightline.identity.calibration import Calibration, builtin
-from sightline.identity.evidence import Evidence, Shot
+from sightline.identity.evidence import Evidence, Observation
 from sightline.identity.scale import Scale
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -99,7 +99,7 @@ def crowd_of(observations: Matrix) -> Crowd:
     return Crowd(observations, _unit(observations.sum(axis=1)))
 
 
-def faces_like(people: Sequence[Sequence[Shot]], calibration: Calibration) -> Faces:
+def faces_like(people: Sequence[Sequence[Observation]], calibration: Calibration) -> Faces:
     """Fit faces whose scores against real people's tracks match the calibration at 1e-3."""
     centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
     moods = np.concatenate(
@@ -112,7 +112,7 @@ def faces_like(people: Sequence[Sequence[Shot]], calibration: Calibration) -> Fa
     values, axes = np.linalg.eigh(np.cov((centres - mean).T))
     values = np.maximum(values, 0.0)
     queries = _unit(centres)
-    target_score = calibration.reached(OBSERVATIONS, _FITTED_RATE)
+    target_score = calibration.threshold_at(OBSERVATIONS, _FITTED_RATE)
 
     def faces(fraction: float) -> Faces:
         # Forty people differ in 39 directions only: the others get a fraction of the spread.
@@ -171,7 +171,7 @@ def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]
 
 
 def _enrolled(
-    people: Sequence[Sequence[Shot]], random: np.random.Generator
+    people: Sequence[Sequence[Observation]], random: np.random.Generator
 ) -> tuple[Crowd, Matrix]:
     """Enrol the real people with three photos; return them and a track of three others each."""
     orders = [random.permutation(len(own)) for own in people]
@@ -202,6 +202,6 @@ def _named(scores: NDArray[Any], places: NDArray[Any], scale: Scale) -> int | No
     best.sort(key=lambda candidate: -candidate.score)
     evidence = Evidence(np.zeros(0, np.float32), _OBSERVATION_IDS, _OBSERVATION_IDS[0])
     decision = decide(
-        evidence, Choice(best, scale), Choice([], scale), Rules(wanted_rate=TARGET_FPIR)
+        evidence, CandidateSet(best, scale), CandidateSet([], scale), Rules(target_rate=TARGET_FPIR)
     )
     return int(decision.key) if decision.status == "enrolled" else None

@@ -22,7 +22,7 @@ from uuid import UUID
 import cv2
 import numpy as np
 
-from ops.explain.explanation import Way, way
+from ops.explain.explanation import Explanation, way
 from ops.local_stack.postgres_user import discard
 from schemas.naming import template_context, track_context
 from sightline.identity.evidence import Vector
@@ -71,7 +71,7 @@ def templates_by_person(db: Connection, pack: str) -> dict[int, list[Vector]]:
 
 
 def _checked(
-    explanation: Way,
+    explanation: Explanation,
     row: UUID,
     person: int,
     templates: dict[int, list[Vector]],

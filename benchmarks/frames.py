@@ -29,8 +29,8 @@ from sightline.runtime.settings import Settings
 from sightline.streaming.admin import ensure_fleet_topic
 from sightline.streaming.client_config import client_config, consumer_config, producer_config
 from sightline.streaming.messages import checked
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 
 CAMERAS = 4
 FRAMES = 150
@@ -52,7 +52,7 @@ class Bench:
         self._film = film
         self._clock = SystemClock()
         self.workers: list[psutil.Process] = []
-        self._producer = SureProducer(producer_config(settings, "bench"))
+        self._producer = CheckedProducer(producer_config(settings, "bench"))
         self._cameras = [f"{fleet}-{number}" for number in range(CAMERAS)]
         self._reader = Consumer(consumer_config(settings, "bench", "bench"), logger=LIBRDKAFKA)
         tracks = topics.TRACKS
@@ -118,7 +118,7 @@ class Bench:
             )
             name = topics.frames(self._fleet).name
             value = frame.SerializeToString()
-            self._producer.send(Out(name, camera, value, at_us // 1000, partition))
+            self._producer.send(OutputRecord(name, camera, value, at_us // 1000, partition))
 
     def _settled_members(self, admin: AdminClient) -> int:
         group = vision_group(self._fleet, LIVE)

@@ -23,9 +23,9 @@ from benchmarks import crowd
 from benchmarks.portraits import ORL, Portraits, orl_portraits, packs
 from ops.calibration.fit import calibrate
 from processors.match.candidates import Candidate
-from processors.match.decision.identification import Choice, Rules, decide
+from processors.match.decision.identification import CandidateSet, Rules, decide
 from sightline.identity.calibration import Calibration
-from sightline.identity.evidence import Shot, Vector, combine, mean_of, score_of
+from sightline.identity.evidence import Observation, Vector, combine, mean_of, score_of
 from sightline.identity.scale import Scale
 from sightline.runtime.errors import SightlineError
 
@@ -40,7 +40,7 @@ GOALS = {1: 0.97, 3: 0.995, 5: 0.995}
 
 _CONFIDENCE = 0.95
 
-Track = list[Shot]
+Track = list[Observation]
 console = Console()
 
 
@@ -114,7 +114,7 @@ def split(portraits: Portraits, seed: int) -> Split:
 
 
 def _tracks(
-    observations: Sequence[Shot], number: int, random: np.random.Generator
+    observations: Sequence[Observation], number: int, random: np.random.Generator
 ) -> Iterator[Track]:
     """Yield as many tracks as there are observations."""
     for first in range(len(observations)):
@@ -134,8 +134,8 @@ def named(track: Track, part: Split, scale: Scale) -> str:
         for name, templates in part.gallery.items()
     ]
     best = sorted(scores, key=lambda candidate: (-candidate.score, candidate.key))
-    rules = Rules(wanted_rate=scale.wanted_rate)
-    decision = decide(evidence, Choice(best, scale), Choice([], scale), rules)
+    rules = Rules(target_rate=scale.target_rate)
+    decision = decide(evidence, CandidateSet(best, scale), CandidateSet([], scale), rules)
     return decision.key if decision.status == "enrolled" else ""
 
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.crowd_numbers import PACK, SAME_PERSON_COSINE, BruteForce, Crowd, Vectors, record
 from benchmarks.match_postgres import measure_postgres
 from processors.match.candidates import MAX_CANDIDATES, Candidate
-from processors.match.decision.identification import Choice, Decision, Rules, decide
+from processors.match.decision.identification import CandidateSet, Decision, Rules, decide
 from processors.match.index.gallery import Gallery
 from sightline.identity.calibration import builtin
 from sightline.identity.evidence import Evidence
@@ -164,7 +164,7 @@ def _brute_force(plain: BruteForce, query: Vectors, scale: Scale) -> Decision:
 
 def _decide(candidates: list[Candidate], query: Vectors, scale: Scale) -> Decision:
     evidence = Evidence(query, ("a", "b", "c"), "a")
-    return decide(evidence, Choice(candidates, scale), Choice([], scale), Rules())
+    return decide(evidence, CandidateSet(candidates, scale), CandidateSet([], scale), Rules())
 
 
 def _recall(gallery: Gallery, plain: BruteForce, queries: Vectors) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from benchmarks.baseline import Result
 from benchmarks.material import Material, material
 from benchmarks.rig import add_cameras, own_folder, own_stack
 from ops.demo import installation
-from ops.demo.results import Found, read_found
+from ops.demo.results import PipelineOutput, read_found
 from schemas import sightline_pb2 as pb
 from schemas.naming import client_id, vision_group
 from schemas.topics import FACES, LIVE, frames
@@ -52,7 +52,7 @@ class Throughput:
     frames: int  # of them, not committed when the clock started
     seconds: float
     embeddings: int
-    found: Found
+    found: PipelineOutput
 
     @property
     def fps(self) -> float:
@@ -140,7 +140,7 @@ def _number(db: psycopg.Connection[Any], query: str) -> float:
     return float(row[0]) if row else 0.0
 
 
-def names_by_frame(found: Found, camera: str) -> dict[int, set[str]]:
+def names_by_frame(found: PipelineOutput, camera: str) -> dict[int, set[str]]:
     """Return the names of the tracks in each frame of a camera, by frame number from 0."""
     names: dict[int, set[str]] = defaultdict(set)
     for track in found.tracks:
@@ -160,7 +160,7 @@ class Agreement:
     same_named: int
 
     @classmethod
-    def of(cls, loop: Result, found: Found) -> "Agreement":
+    def of(cls, loop: Result, found: PipelineOutput) -> "Agreement":
         """Compare over all cameras: each has shown the film of the loop."""
         frames = same = named = same_named = 0
         for number in range(CAMERAS):
@@ -174,7 +174,7 @@ class Agreement:
         return cls(frames, same, named, same_named)
 
 
-def truths(loop: Result, found: Found) -> tuple[float, float]:
+def truths(loop: Result, found: PipelineOutput) -> tuple[float, float]:
     """Return the fractions of frames with exactly the right names: of the loop, of the pipeline."""
     truth = stage_clip.read_truth()
     frames = range(len(loop.names))

@@ -19,7 +19,7 @@ from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 from sightline.streaming.client_config import consumer_config, producer_config
 from sightline.streaming.messages import checked
-from sightline.streaming.producer import SureProducer
+from sightline.streaming.producer import CheckedProducer
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     group = vision_group(settings.fleet, LIVE)
     processor = VisionProcessor(load_pack(settings), settings)
-    producer = SureProducer(producer_config(settings, group) | {"enable.idempotence": False})
+    producer = CheckedProducer(producer_config(settings, group) | {"enable.idempotence": False})
     config = consumer_config(settings, group, group)
     consumer = Consumer(config | {"enable.auto.commit": True, "enable.auto.offset.store": True})
     consumer.subscribe([topics.frames(settings.fleet).name])

@@ -10,7 +10,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from benchmarks.material import SHARED
-from sightline.identity.evidence import Shot
+from sightline.identity.evidence import Observation
 from sightline.models.interface import BGRImage
 from sightline.models.packs import ModelPack, load_pack, resolve_pack
 from sightline.models.quality import assess
@@ -69,14 +69,14 @@ class Portraits:
     """A pack's observations of the portraits, by person."""
 
     pack: str
-    observations: dict[str, list[Shot]]
+    observations: dict[str, list[Observation]]
     """All portraits with a detected face."""
     usable: frozenset[str]
     """Ids of observations that are good enough for a track."""
     photos: frozenset[str]
     """Ids of observations that are good enough to enrol."""
 
-    def good(self) -> dict[str, list[Shot]]:
+    def good(self) -> dict[str, list[Observation]]:
         """Return the observations that are good enough for a track."""
         return {
             name: [observation for observation in observations if observation.id in self.usable]
@@ -97,10 +97,10 @@ def orl_portraits(settings: Settings) -> Portraits:
         folder.mkdir(parents=True, exist_ok=True)
         np.savez(cache_file, **_measured(load_pack(settings), canvas, settings))  # type: ignore[arg-type]
     with np.load(cache_file) as stored:
-        observations: dict[str, list[Shot]] = {}
+        observations: dict[str, list[Observation]] = {}
         rows = zip(stored["ids"], stored["vectors"], stored["qualities"], strict=True)
         for id_, vector, quality in rows:
-            observation = Shot(str(id_), vector, float(quality))
+            observation = Observation(str(id_), vector, float(quality))
             observations.setdefault(observation.id.partition("_")[0], []).append(observation)
         usable, photos = stored["ids"][stored["shots"]], stored["ids"][stored["photos"]]
     return Portraits(pack, observations, frozenset(usable.tolist()), frozenset(photos.tolist()))

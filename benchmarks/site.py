@@ -29,8 +29,8 @@ from benchmarks.rig import add_cameras, own_folder, own_stack
 from benchmarks.walks import Site
 from ops.demo import installation
 from ops.demo.film import write_film
-from ops.demo.results import Found, read_found
-from ops.demo.truth import Appearance, Box, Identity, Track
+from ops.demo.results import PipelineOutput, read_found
+from ops.demo.truth import Appearance, Box, Identity, TrackBoxes
 from ops.local_stack.process_registry import running_services
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES
@@ -92,7 +92,7 @@ def missing() -> str | None:
     return f"no {absent[0].relative_to(SHARED.parent)} next to the project" if absent else None
 
 
-def judge(site: Site, tracks: Iterable[Track]) -> Verdict:
+def judge(site: Site, tracks: Iterable[TrackBoxes]) -> Verdict:
     """Compare tracks and their identities with the truth of the films."""
     truth, edges = _truth(site), _truth(site, partly=True)
     appeared = sum(map(len, truth.values()))
@@ -156,12 +156,14 @@ def _misnamed(person: str, identity: Identity) -> list[str]:
     return [f"{person} named {identity.name}"] if named else []
 
 
-def _people_in_box(track: Track, truth: dict[tuple[str, int], list[Appearance]]) -> Iterable[str]:
+def _people_in_box(
+    track: TrackBoxes, truth: dict[tuple[str, int], list[Appearance]]
+) -> Iterable[str]:
     """Yield the person in a track's box, for every frame with a person."""
     for frame, box in track.boxes.items():
         for appearance in truth.get((track.camera, frame), ()):
             if _holds(box, appearance.face):
-                yield appearance.who
+                yield appearance.name
                 break
 
 
@@ -209,7 +211,9 @@ def measure(site: Site, material: Material, *, disturbed: bool) -> Result:
         return Result(verdict, results.frames, boxes, _embeddings(settings), seconds)
 
 
-def _run(settings: Settings, films: dict[str, Path], frames: int, disturbed: bool) -> Found:
+def _run(
+    settings: Settings, films: dict[str, Path], frames: int, disturbed: bool
+) -> PipelineOutput:
     camera_settings = CameraSettings(pace="fast", motion=False)
     cameras = [
         NewCamera(camera_id=name, uri=str(film), settings=camera_settings)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from producers.camera_metrics import CameraMetrics
-from producers.event_cutter import Event, EventCutter, Shot
+from producers.event_cutter import Event, EventCutter, EventFrame
 from producers.file_source import ResumePoint
 from producers.frame_accounting import Tally
 from producers.frame_messages import frames_of
@@ -186,7 +186,7 @@ class CameraLoop:
             self._publish(cutter.finish(), source, cutter, pictures=0)
 
     def _publish(
-        self, event_frames: list[Shot], source: Source, cutter: EventCutter, *, pictures: int
+        self, event_frames: list[EventFrame], source: Source, cutter: EventCutter, *, pictures: int
     ) -> None:
         stored = self._publisher.position
         position = replace(

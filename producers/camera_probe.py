@@ -4,7 +4,7 @@ import time
 from typing import Any, Final
 
 from producers.camera_credentials import DEFAULT_SECRETS
-from producers.source_interface import Picture, Source, SourceLostError
+from producers.source_interface import CapturedPicture, Source, SourceLostError
 from producers.sources import open_source
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import SightlineError
@@ -51,8 +51,8 @@ def probe_camera(
     }
 
 
-def _read(source: Source, clock: Clock, started_at: float) -> tuple[list[Picture], float]:
-    pictures: list[Picture] = []
+def _read(source: Source, clock: Clock, started_at: float) -> tuple[list[CapturedPicture], float]:
+    pictures: list[CapturedPicture] = []
     first_after = 0.0
     while (
         len(pictures) < _MAX_PICTURES
@@ -68,7 +68,7 @@ def _read(source: Source, clock: Clock, started_at: float) -> tuple[list[Picture
     return pictures, first_after
 
 
-def _rate(pictures: list[Picture]) -> float | None:
+def _rate(pictures: list[CapturedPicture]) -> float | None:
     if len(pictures) < 2:
         return None
     captured = sum(1 + picture.skipped for picture in pictures[1:])

@@ -23,7 +23,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from producers.spool import FrameKey, Tail
+from producers.spool import FrameKey, UnconfirmedOffset
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.naming import camera_group
@@ -47,7 +47,7 @@ class Reconciliation:
     """The destination of a camera's frames, and the frames that it has already."""
 
     cluster: str
-    tail: Tail  # partition of the camera's frames and its next offset
+    tail: UnconfirmedOffset  # partition of the camera's frames and its next offset
     in_kafka: frozenset[FrameKey]  # the unconfirmed frames that Kafka has
 
 
@@ -84,7 +84,7 @@ def reconcile(
     settings: Settings,
     camera: NewCamera,
     slot: int,
-    tail: Tail | None,
+    tail: UnconfirmedOffset | None,
     unconfirmed: frozenset[FrameKey],
 ) -> Reconciliation:
     """Look up the partition of a camera's frames, and the unconfirmed ones in Kafka after `tail`.
@@ -110,7 +110,7 @@ def reconcile(
             TopicPartition(topic, partition), timeout=_REQUEST_TIMEOUT_SECONDS
         )
         cluster = consumer.list_topics(topic, timeout=_REQUEST_TIMEOUT_SECONDS).cluster_id
-        return Reconciliation(str(cluster), Tail(topic, partition, high), in_kafka)
+        return Reconciliation(str(cluster), UnconfirmedOffset(topic, partition, high), in_kafka)
     except KafkaException as error:
         raise translate(error, "Kafka does not answer") from error
     finally:
@@ -125,7 +125,9 @@ def _partitions(consumer: Consumer, topic: str) -> int:
 class _TailReader:
     """A reader of one partition's end for one camera."""
 
-    def __init__(self, settings: Settings, consumer: Consumer, camera_id: str, tail: Tail) -> None:
+    def __init__(
+        self, settings: Settings, consumer: Consumer, camera_id: str, tail: UnconfirmedOffset
+    ) -> None:
         self._settings = settings
         self._consumer = consumer
         self._camera_id = camera_id

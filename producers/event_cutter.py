@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from producers.frame_accounting import Tally
-from producers.motion_detection import EventGate, MotionDetector, Step
-from producers.source_interface import Picture
+from producers.motion_detection import EventGate, EventPhase, MotionDetector
+from producers.source_interface import CapturedPicture
 from schemas import ids
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US
@@ -39,7 +39,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class EventFrame:
     """A picture of an event, to be published as a frame."""
 
     image: BGRImage
@@ -86,7 +86,7 @@ class EventCutter:
         self._tally = tally
         self._sequence = sequence
         self._pending: deque[_Candidate] = deque()
-        self._last: Shot | None = None  # of the open event
+        self._last: EventFrame | None = None  # of the open event
         self._fps = settings.fps
         self._cap = RateCap(settings.fps)
         self._detector = MotionDetector() if settings.motion else None
@@ -102,7 +102,7 @@ class EventCutter:
         """Number of pictures that are published if a motion begins soon, else dropped."""
         return len(self._pending)
 
-    def take(self, picture: Picture) -> list[Shot]:
+    def take(self, picture: CapturedPicture) -> list[EventFrame]:
         """Process a captured picture; return the frames to publish now."""
         self._count(picture.skipped, "overrun")
         self._count(1)
@@ -120,12 +120,12 @@ class EventCutter:
         )
         step = self._gate.feed(moving, picture.captured_at_us)
         self._pending.append(_Candidate(picture.image, picture.captured_at_us, self._sequence))
-        if step is Step.IDLE:
+        if step is EventPhase.IDLE:
             self._drop_pending(0 if picture.last else _PRE_ROLL)
             return []
-        return self._publish(last=step is Step.ENDED or picture.last)
+        return self._publish(last=step is EventPhase.ENDED or picture.last)
 
-    def finish(self) -> list[Shot]:
+    def finish(self) -> list[EventFrame]:
         """End the open event by publishing its last picture again as the last one."""
         self._drop_pending(0)
         last_shot = self._last
@@ -154,7 +154,7 @@ class EventCutter:
             self._pending.popleft()
             self._tally.drop("no_motion")
 
-    def _publish(self, *, last: bool) -> list[Shot]:
+    def _publish(self, *, last: bool) -> list[EventFrame]:
         opens = self._last is None
         newest = self._pending[-1]
         event = replace(
@@ -164,7 +164,7 @@ class EventCutter:
             ended=last,
         )
         event_frames = [
-            Shot(
+            EventFrame(
                 image=candidate.image,
                 captured_at_us=candidate.captured_at_us,
                 sequence=candidate.sequence,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from producers.opencv_capture import open_capture, require_open
-from producers.source_interface import Picture, SourceLostError, as_image
+from producers.source_interface import CapturedPicture, SourceLostError, as_image
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US, Clock, to_us
 from sightline.storage.cameras import CameraSettings
@@ -178,7 +178,7 @@ class FileSource:
             length = length or number
             skip = max(0, skip - number) % length
 
-    def read(self) -> Picture | None:
+    def read(self) -> CapturedPicture | None:
         """Return the next picture once it is due, else None. Raises EOFError after the last one."""
         if isinstance(self._next_image, _End):
             raise EOFError  # noqa: TRY004 - not about types
@@ -193,7 +193,9 @@ class FileSource:
                     return None
         image, self._next_image = self._next_image, next(self._images, _END)
         self._number += 1
-        return Picture(image, self._start_us + offset_us, last=isinstance(self._next_image, _End))
+        return CapturedPicture(
+            image, self._start_us + offset_us, last=isinstance(self._next_image, _End)
+        )
 
     def close(self) -> None:
         """Release the file."""

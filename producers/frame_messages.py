@@ -6,7 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from producers.event_cutter import Event, Shot
+from producers.event_cutter import Event, EventFrame
 from producers.frame_accounting import Tally
 from schemas import sightline_pb2 as pb
 from schemas import topics
@@ -14,21 +14,23 @@ from sightline.models.interface import BGRImage
 from sightline.runtime import metrics
 from sightline.runtime.errors import InfrastructureError
 from sightline.storage.cameras import CameraSettings, NewCamera
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 _OVERHEAD_BYTES: Final = 1024
 """Upper bound of the bytes that Kafka adds to a record: key, headers, batch."""
 
 
 def frames_of(
-    camera: NewCamera, event_frames: Sequence[Shot], tally: Tally, *, live: bool
+    camera: NewCamera, event_frames: Sequence[EventFrame], tally: Tally, *, live: bool
 ) -> list[pb.Frame]:
     """Encode shots as frames; a frame that can never be sent is counted as dropped."""
     frames = [_frame(camera, event_frame, tally, live=live) for event_frame in event_frames]
     return [frame for frame in frames if frame is not None]
 
 
-def _frame(camera: NewCamera, event_frame: Shot, tally: Tally, *, live: bool) -> pb.Frame | None:
+def _frame(
+    camera: NewCamera, event_frame: EventFrame, tally: Tally, *, live: bool
+) -> pb.Frame | None:
     try:
         with metrics.STAGE_SECONDS.labels("encode").time():
             jpeg, width, height = encode(event_frame.image, camera.settings)
@@ -54,7 +56,7 @@ def _frame(camera: NewCamera, event_frame: Shot, tally: Tally, *, live: bool) ->
     return frame
 
 
-def announcement(camera: NewCamera, kind: pb.MotionEvent.Kind, event: Event) -> Out:
+def announcement(camera: NewCamera, kind: pb.MotionEvent.Kind, event: Event) -> OutputRecord:
     """Build the record of an event's start or end."""
     message = pb.MotionEvent(
         event_id=event.event_id,
@@ -69,7 +71,7 @@ def announcement(camera: NewCamera, kind: pb.MotionEvent.Kind, event: Event) -> 
         message.at_us = event.last_at_us
         message.last_sequence = event.last_sequence
         message.frames = event.delivered
-    return Out(
+    return OutputRecord(
         topics.MOTION_EVENTS.name,
         camera.camera_id,
         message.SerializeToString(),

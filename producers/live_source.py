@@ -5,7 +5,7 @@ from typing import Final
 
 import cv2
 
-from producers.source_interface import Picture, SourceLostError, as_image
+from producers.source_interface import CapturedPicture, SourceLostError, as_image
 from sightline.runtime.clock import US, Clock
 
 _POLL_SECONDS: Final = 0.2
@@ -53,7 +53,7 @@ class LiveSource:
         self._shown = shown
         self._clock = clock
         self._changed = threading.Condition()
-        self._newest: Picture | None = None
+        self._newest: CapturedPicture | None = None
         self._is_lost = False
         self._is_closed = False
         self._thread = threading.Thread(target=self._grab_all, name="grab", daemon=True)
@@ -69,7 +69,7 @@ class LiveSource:
                 if (unread := self._newest) is not None:
                     skipped = unread.skipped + 1
                     clock_set |= unread.clock_set
-                self._newest = Picture(image, captured_at_us, skipped, clock_set=clock_set)
+                self._newest = CapturedPicture(image, captured_at_us, skipped, clock_set=clock_set)
                 self._changed.notify()
         # Not in close(): a capture must not be released while it is being read.
         self._capture.release()
@@ -77,7 +77,7 @@ class LiveSource:
             self._is_lost = True
             self._changed.notify()
 
-    def read(self) -> Picture | None:
+    def read(self) -> CapturedPicture | None:
         """Return the newest unread picture, or None if there is none yet."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest or self._is_lost, _POLL_SECONDS)

@@ -59,7 +59,7 @@ class MotionDetector:
         return min(1.0, max(1.0 / self._pictures, elapsed_seconds / _LEARNING_SECONDS))
 
 
-class Step(Enum):
+class EventPhase(Enum):
     """Position of a picture within the motion event around it."""
 
     IDLE = auto()  # no event
@@ -94,7 +94,7 @@ class EventGate:
         """True while an event has started and not ended."""
         return self._started_us is not None
 
-    def feed(self, share: float, at_us: int) -> Step:
+    def feed(self, share: float, at_us: int) -> EventPhase:
         """Process the next picture's moving fraction (0 to 1) and its increasing time (µs)."""
         rules = self._rules
         if self._first_us is None:
@@ -112,17 +112,17 @@ class EventGate:
             # A motion that lasts starts the next event with the very next picture.
             self._in_a_row = rules.open_pictures
             return self._end()
-        return Step.CONTINUED
+        return EventPhase.CONTINUED
 
-    def _try_start(self, at_us: int, *, at_once: bool) -> Step:
+    def _try_start(self, at_us: int, *, at_once: bool) -> EventPhase:
         if not at_once and self._in_a_row < self._rules.open_pictures:
-            return Step.IDLE
+            return EventPhase.IDLE
         self._started_us = at_us
-        return Step.STARTED
+        return EventPhase.STARTED
 
-    def _end(self) -> Step:
+    def _end(self) -> EventPhase:
         self._started_us = None
-        return Step.ENDED
+        return EventPhase.ENDED
 
     def end(self) -> None:
         """End the open event: the film, the camera or the service has ended."""

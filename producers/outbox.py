@@ -7,7 +7,7 @@ from sightline.runtime.errors import UnreachableError, first_line
 from sightline.runtime.health import DATABASE
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
-from sightline.storage.outbox import Relay
+from sightline.storage.outbox import OutboxRelay
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def run(settings: Settings) -> None:
     stop = start_service("outbox", settings)
     while not stop.is_set():
         try:
-            with closing(Relay(settings)) as relay:
+            with closing(OutboxRelay(settings)) as relay:
                 relay.run(stop)
         except UnreachableError as error:
             stop.health.waits_for(DATABASE)

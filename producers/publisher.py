@@ -17,7 +17,7 @@ from producers.event_cutter import Event
 from producers.frame_accounting import Tally
 from producers.frame_messages import announcement
 from producers.settings import CaptureSettings
-from producers.spool import DiskError, Kind, Position, Spool, SpooledFrame, Tail
+from producers.spool import DiskError, Kind, Position, Spool, SpooledFrame, UnconfirmedOffset
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from sightline.runtime import tracing
@@ -30,7 +30,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage.cameras import Camera
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import produce
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class Publisher:
                 if not self._send(frame, reconciliation.tail):
                     return
 
-    def _send(self, frame: SpooledFrame, tail: Tail) -> bool:
+    def _send(self, frame: SpooledFrame, tail: UnconfirmedOffset) -> bool:
         reach(FaultPoint.BEFORE_PRODUCE)
         number, size = frame.number, len(frame.value)
 
@@ -240,7 +240,7 @@ class Publisher:
             elif (reason := _FRAME_ERRORS.get(error.code())) is not None:
                 self._confirmations.rejected[number] = reason
 
-        out = Out(
+        out = OutputRecord(
             tail.topic,
             self._camera.camera_id,
             frame.value,
@@ -255,7 +255,7 @@ class Publisher:
         self._in_flight_bytes += size
         return True
 
-    def _produce(self, out: Out, confirm: OnConfirmation) -> bool:
+    def _produce(self, out: OutputRecord, confirm: OnConfirmation) -> bool:
         def delivered(error: KafkaError | None, message: Message) -> None:
             confirm(error, message.offset() or 0)
             if error is not None and error.code() not in _PURGED | _FRAME_ERRORS.keys():
@@ -288,7 +288,7 @@ class Publisher:
             self._has_announcements = True
         while confirmations.announced:
             kind, event_id = confirmations.announced[-1]
-            self._spool.said(kind, event_id)
+            self._spool.mark_published(kind, event_id)
             log.info(
                 "%s: motion %s", self._camera.camera_id, pb.MotionEvent.Kind.Name(kind).lower(),
                 extra={"event": event_id},

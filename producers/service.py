@@ -86,9 +86,9 @@ class CameraService:
     def _report_health(self) -> None:
         health = self.stop.health
         health.ready()
-        health.tell(DATABASE, self._connection is not None)
+        health.report(DATABASE, self._connection is not None)
         publishers = [running.publisher for running in self._threads.values() if running.publisher]
-        health.tell(KAFKA, not any(publisher.is_waiting for publisher in publishers))
+        health.report(KAFKA, not any(publisher.is_waiting for publisher in publishers))
 
     def _with_database(self, work: Callable[[Connection], None]) -> None:
         try:

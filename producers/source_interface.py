@@ -14,7 +14,7 @@ class SourceLostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CapturedPicture:
     """A captured picture with its capture time (µs since the epoch)."""
 
     image: BGRImage | None  # None if it could not be decoded
@@ -33,7 +33,7 @@ class Source(Protocol):
     start_us: int | None
     """Capture time of a film's first picture."""
 
-    def read(self) -> Picture | None:
+    def read(self) -> CapturedPicture | None:
         """Return the next picture, or None if there is none yet.
 
         Raises EOFError at the end, SourceLostError when the source fails.

@@ -42,7 +42,7 @@ class FrameKey(NamedTuple):
     captured_at_us: int
 
 
-class Tail(NamedTuple):
+class UnconfirmedOffset(NamedTuple):
     """The offset of a partition from which on it may hold frames that are not confirmed here."""
 
     topic: str
@@ -102,7 +102,7 @@ class Spool:
         )
         self.position = Position(*row[:6])
         self._kept_number: int = row[6]
-        self.tail = None if row[7] is None else Tail(*row[7:])
+        self.tail = None if row[7] is None else UnconfirmedOffset(*row[7:])
         # Sizes in bytes of the frames that wait, by number, oldest first.
         self._sizes: dict[int, int] = dict(
             self._query("SELECT id, size FROM frames WHERE id <> ? ORDER BY id", self._kept_number)
@@ -166,7 +166,7 @@ class Spool:
             SpooledFrame(*row) for row in self._query(sql.AFTER, number, self._kept_number, frames)
         ]
 
-    def deliver(self, numbers: Sequence[int], tail: Tail) -> None:
+    def deliver(self, numbers: Sequence[int], tail: UnconfirmedOffset) -> None:
         """Count frames as delivered and delete them; `tail` is the new unconfirmed offset.
 
         The newest frame of an open event is kept: it may have to be published again as the last.
@@ -230,7 +230,7 @@ class Spool:
         rows = self._query(sql.UNSAID, self._kept_number)
         return [(kind, _event(row)) for kind, *row in rows]
 
-    def said(self, kind: Kind, event_id: str) -> None:
+    def mark_published(self, kind: Kind, event_id: str) -> None:
         """Mark an event's announcement as confirmed by Kafka."""
         with self._transaction():
             self._db.execute(

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from sightline.runtime import metrics
 from sightline.runtime.connection_urls import objects_folder
-from sightline.runtime.keyring import Keyring
+from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.provenance import leaves, value_of
 from sightline.streaming.topic_inspector import TopicContents
@@ -66,7 +66,7 @@ def _certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
         value = value_of(settings, name)
         if isinstance(value, Path) and name[-1].endswith(_CERTIFICATE_SUFFIXES):
             yield ".".join(name), value
-    authority = Keyring(settings.home).authority
+    authority = CredentialFiles(settings.home).authority
     if authority.exists():
         yield "home", authority
         for path in authority.parent.glob("*/tls.crt"):

@@ -139,7 +139,7 @@ class PersonState(RowWriter):
         if self._is_live:
             # Matchers get the template of a track that was corrected before it had one.
             with_template = [sighting.track_id for sighting in sightings if sighting.template]
-            reference_facts.tell_tracks(cursor, with_template)
+            reference_facts.publish_tracks(cursor, with_template)
         metrics.ROWS.labels(self.name, "person_tracks").inc(len(tracks))
 
     def idle(self, cursor: Cursor) -> None:

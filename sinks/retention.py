@@ -22,7 +22,7 @@ from sightline.storage.db import connect
 from sightline.streaming.records import Partition
 from sightline.streaming.topic_inspector import Held, TopicInspector
 from sinks.infrastructure_metrics import show_certificates, show_disks, show_topics
-from sinks.retention_headroom import UnreadRecords, unread_records
+from sinks.retention_headroom import GroupBacklog, group_backlogs
 from sinks.row_retention import expire
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class RetentionWatch:
         self._counted: dict[tuple[str, Partition], int] = {}
         """The offset before which losses are counted, by group and partition."""
 
-    def look(self) -> dict[Lag, UnreadRecords]:
+    def look(self) -> dict[Lag, GroupBacklog]:
         """Measure, count and warn; return the unread records of each group by topic.
 
         Raises InfrastructureError when Kafka does not answer.
@@ -54,13 +54,13 @@ class RetentionWatch:
             positions[group] = positions.get(group, {}) | offsets
         partitions = {partition for offsets in positions.values() for partition in offsets}
         held = self._inspector.held(partitions)
-        lags: dict[Lag, UnreadRecords] = defaultdict(UnreadRecords)
+        lags: dict[Lag, GroupBacklog] = defaultdict(GroupBacklog)
         for group, offsets in positions.items():
             limited = {part: offset for part, offset in offsets.items() if part in held}
             ages = self._ages(limited, held)
             for partition, offset in limited.items():
                 counted = max(offset, self._counted.get((group, partition), 0))
-                unread = unread_records(counted, held[partition], ages.get(partition))
+                unread = group_backlogs(counted, held[partition], ages.get(partition))
                 self._counted[group, partition] = max(counted, held[partition].low)
                 lags[group, partition[0]] += unread
         self._report(lags)
@@ -80,8 +80,10 @@ class RetentionWatch:
         times = self._inspector.times(oldest)
         return {partition: now_ms - time_ms for partition, time_ms in times.items()}
 
-    def _report(self, lags: Mapping[Lag, UnreadRecords]) -> None:
-        metrics.show(metrics.UNREAD_SHARE, {lag: unread.ratio for lag, unread in lags.items()})
+    def _report(self, lags: Mapping[Lag, GroupBacklog]) -> None:
+        metrics.show(
+            metrics.RETENTION_USED_RATIO, {lag: unread.ratio for lag, unread in lags.items()}
+        )
         for (group, topic), unread in lags.items():
             metrics.RECORDS_LOST.labels(group, topic).inc(unread.lost)
             if unread.lost:
@@ -121,10 +123,10 @@ def work(settings: Settings, stop: Stop, clock: Clock | None = None) -> None:
         stop.beat()
         show_disks(settings)
         show_certificates(settings)
-        stop.health.tell(KAFKA, _succeeds(watch.look))
+        stop.health.report(KAFKA, _succeeds(watch.look))
         if clock.monotonic() >= due_at:
             is_expired = _succeeds(lambda: expire(settings, clock, stop))
-            stop.health.tell(DATABASE, is_expired)
+            stop.health.report(DATABASE, is_expired)
             if is_expired:
                 due_at = clock.monotonic() + settings.retention.expire_seconds
         stop.health.ready()

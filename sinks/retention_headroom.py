@@ -6,7 +6,7 @@ from sightline.streaming.topic_inspector import Held
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadRecords:
+class GroupBacklog:
     """Records of a partition, or of several, that a group has yet to read."""
 
     records: int = 0
@@ -15,16 +15,16 @@ class UnreadRecords:
     lost: int = 0
     """Records that were deleted before they were read."""
 
-    def __add__(self, other: "UnreadRecords") -> "UnreadRecords":
+    def __add__(self, other: "GroupBacklog") -> "GroupBacklog":
         """Return the sum over two partitions, with the higher of their ratios."""
-        return UnreadRecords(
+        return GroupBacklog(
             self.records + other.records,
             max(self.ratio, other.ratio),
             self.lost + other.lost,
         )
 
 
-def unread_records(position: int, held: Held, age_ms: int | None = None) -> UnreadRecords:
+def group_backlogs(position: int, held: Held, age_ms: int | None = None) -> GroupBacklog:
     """Return the records that a group at offset `position` has yet to read of a partition.
 
     `age_ms` is the age of the record at that offset; None where no time limit applies. Sizes are
@@ -37,4 +37,4 @@ def unread_records(position: int, held: Held, age_ms: int | None = None) -> Unre
         ratio = held.size * records / (held.high - held.low) / held.limit_bytes
     if held.limit_ms > 0 and records and age_ms is not None:
         ratio = max(ratio, age_ms / held.limit_ms)
-    return UnreadRecords(records, ratio, lost=max(0, held.low - position))
+    return GroupBacklog(records, ratio, lost=max(0, held.low - position))

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.naming import LockKind, lock_number
 from sightline.people import identity_corrections, suppression_list
-from sightline.people.identity_corrections import Who
+from sightline.people.identity_corrections import PersonIdentity
 from sightline.runtime.errors import InvalidRecord
 from sightline.storage.db import Cursor
 from sinks.runtime.sink import DecodedRecord
@@ -83,7 +83,7 @@ def with_corrections(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[p
     decisions = [(sighting.track_id, sighting.global_id) for sighting in sightings]
     persons = identity_corrections.effective(cursor, decisions) if decisions else []
     identities = [(track, person) for (track, _), person in zip(decisions, persons, strict=True)]
-    erased = suppression_list.said_of(cursor, identities) if decisions else set()
+    erased = suppression_list.erased_tracks_of(cursor, identities) if decisions else set()
     people = identity_corrections.people(cursor, [person for person in persons if person])
     return [
         _with_identity(sighting, people[person]) if person else sighting
@@ -92,7 +92,7 @@ def with_corrections(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[p
     ]
 
 
-def _with_identity(sighting: pb.Sighting, identity: Who) -> pb.Sighting:
+def _with_identity(sighting: pb.Sighting, identity: PersonIdentity) -> pb.Sighting:
     if sighting.person_id and sighting.global_id == identity.global_id:
         return sighting  # with the name and the authorisation of its own time
     corrected = pb.Sighting()

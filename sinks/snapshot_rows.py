@@ -126,7 +126,7 @@ def store_pending(cursor: Cursor, snapshots: Mapping[str, pb.Snapshot]) -> None:
     cursor.executemany(_PENDING, rows)
 
 
-def store_again(cursor: Cursor, sighting: str, written: SnapshotRow, jpeg: bytes) -> None:
+def store_as_pending(cursor: Cursor, sighting: str, written: SnapshotRow, jpeg: bytes) -> None:
     """Store the picture of a revoked snapshot as pending."""
     stored = sealing_of(cursor).seal(jpeg, pending_snapshot_context(sighting))
     cursor.execute(_PENDING, (sighting, written.captured_at, written.quality, stored))

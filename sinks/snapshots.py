@@ -231,7 +231,7 @@ class Snapshots(RowWriter):
             # The picture was removed or exchanged: there is none to store again.
             log.warning("snapshots: %s", error)
         else:
-            rows.store_again(cursor, sighting, written, jpeg)
+            rows.store_as_pending(cursor, sighting, written, jpeg)
         self._notes.release(cursor, written.path)
         return rows.orphans_of(cursor, written.path)
 

@@ -28,7 +28,7 @@ from sightline.identity.evidence import Vector
 from sightline.identity.scale import Scale
 from sightline.people import employees
 from sightline.people.employees import Details
-from sightline.people.photos import Look
+from sightline.people.photos import PhotoTemplate
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.outbox import deliver
@@ -248,7 +248,7 @@ def gallery_person(person: int, name: str, revision: int = 1, **more: object) ->
 
 def enrol_numbers(settings: Settings, name: str, person: int) -> str:
     """Enrol a person by their numbers through the database and the outbox; their id."""
-    look = Look(b"", face(person), 0.9)
+    look = PhotoTemplate(b"", face(person), 0.9)
     with connect(settings) as db, db.cursor() as cursor:
         employee, _ = employees.find_or_add(cursor, name, Details())
         employees.add_look(cursor, employee, PACK, f"enrollment_photos/{name}.jpg", look)

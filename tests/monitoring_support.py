@@ -11,7 +11,7 @@ import yaml
 
 from ops.local_stack.monitoring import ask
 from ops.pages.dashboards import Panel, read
-from sightline.runtime.connection_urls import StackPorts
+from sightline.runtime.connection_urls import StackState
 from tests.support import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -52,7 +52,7 @@ def as_grafana_asks(expr: str) -> str:
 
 def without_data(home: Path, seconds: float) -> Iterator[str]:
     """The queries of panels that gave nothing at any moment of the last `seconds`."""
-    ports = StackPorts.load(home)
+    ports = StackState.load(home)
     assert ports is not None and ports.prometheus is not None
     end = time.time()
     for name, panel in panels():

@@ -56,7 +56,7 @@ def list_lines(
     limit: Limit = 100,
 ) -> AuditPage:
     """List lines; `until` is not included. `sightline audit verify` checks the chain."""
-    query = read.Asked(utc(since), utc(until), actor, action, global_id, before, limit)
+    query = read.TrailQuery(utc(since), utc(until), actor, action, global_id, before, limit)
     with context.db() as db:
         rows = read.listed(db, query)
     next_line = rows[-1]["line"] if len(rows) == limit else None

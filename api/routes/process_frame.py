@@ -147,7 +147,7 @@ def _crops(tracks: Sequence[TrackCrop], limit: int) -> tuple[list[ClientCrop], l
 
 def _site(context: AppContext, camera_id: str) -> str:
     with context.db() as db:
-        return cameras.stand_in(db, camera_id)
+        return cameras.replace_camera(db, camera_id)
 
 
 def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list[TrackIdentity]:
@@ -183,7 +183,7 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
 
 
 def _face_ids(
-    cursor: Cursor, pack: str, people: Iterable[identity_corrections.Who]
+    cursor: Cursor, pack: str, people: Iterable[identity_corrections.PersonIdentity]
 ) -> dict[str, UUID]:
     """Return the id of the best template of each enrolled person, by employee id."""
     employees = [person.employee_id for person in people if person.employee_id]

@@ -15,7 +15,7 @@ from api.app_context import AppContext, Context
 from api.audit_middleware import audited
 from api.auth.permissions import requires
 from api.csv_export import utc
-from api.query_face import FORM, FaceQuery, QueryFace, read_query_face
+from api.query_face import FORM, FaceQuery, QueryFaceBody, read_query_face
 from api.routes import snapshots
 from sightline.audit import trail
 from sightline.audit.roles import Permission
@@ -32,7 +32,7 @@ _MAY_SEARCH = requires(Permission.FACES_SEARCH)
 _BODY = request_bodies.described(json=FaceQuery, form=FORM)
 
 
-class TrackMatch(BaseModel):
+class TrackSearchMatch(BaseModel):
     """A track that looks like the query face."""
 
     global_id: int | None
@@ -53,7 +53,7 @@ class CameraDay(BaseModel):
     camera_id: str
     day: date
     best_score: float
-    sightings: list[TrackMatch]
+    sightings: list[TrackSearchMatch]
 
 
 class SearchResult(BaseModel):
@@ -83,7 +83,7 @@ async def search(
     return await run_in_threadpool(_search, context, face, where)
 
 
-def _search(context: AppContext, face: QueryFace, where: dict[str, Any]) -> SearchResult:
+def _search(context: AppContext, face: QueryFaceBody, where: dict[str, Any]) -> SearchResult:
     wanted_rate = context.settings.match.wanted_false_name_rate
     with context.db() as db:
         scale = calibration_store.in_force(db, face.pack).scale(employees.count(db), wanted_rate)
@@ -103,13 +103,13 @@ def _search(context: AppContext, face: QueryFace, where: dict[str, Any]) -> Sear
     )
 
 
-def _match(row: dict[str, Any]) -> TrackMatch:
+def _match(row: dict[str, Any]) -> TrackSearchMatch:
     path = row["snapshot_path"]
     url = f"{snapshots.router.prefix}/{quote(path)}" if path else None
-    return TrackMatch.model_validate(row | {"snapshot_url": url})
+    return TrackSearchMatch.model_validate(row | {"snapshot_url": url})
 
 
-def _by_day(matches: Iterable[TrackMatch]) -> list[CameraDay]:
+def _by_day(matches: Iterable[TrackSearchMatch]) -> list[CameraDay]:
     days: dict[tuple[str, date], CameraDay] = {}
     for match in matches:
         key = (match.camera_id, match.day)
@@ -144,7 +144,7 @@ async def search_by_face(context: Context, request: Request) -> PersonMatches:
     return await run_in_threadpool(_persons, context, face)
 
 
-def _persons(context: AppContext, face: QueryFace) -> PersonMatches:
+def _persons(context: AppContext, face: QueryFaceBody) -> PersonMatches:
     threshold = _LEGACY_THRESHOLD if face.threshold is None else face.threshold
     with context.db() as db:
         rows = search_persons(db, face.pack, face.vector, threshold=threshold, limit=face.limit)

@@ -21,21 +21,32 @@ _SLOTS = tuple(f"{service}-{number}" for service, count in WORKERS.items()
                for number in range(1, count + 1))  # fmt: skip
 
 _OF_TRANSACTIONS = (
-    FaultPoint.BEFORE_PRODUCE, FaultPoint.BEFORE_STATE, FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT,
+    FaultPoint.BEFORE_PRODUCE,
+    FaultPoint.BEFORE_STATE,
+    FaultPoint.BEFORE_COMMIT,
+    FaultPoint.AFTER_COMMIT,
     FaultPoint.IN_RECOVERY,
-)  # fmt: skip
+)
 
 PLACES: dict[str, tuple[FaultPoint, ...]] = {
     "cameras": _OF_TRANSACTIONS,
     "vision": _OF_TRANSACTIONS,
     "match": (
-        FaultPoint.BEFORE_PRODUCE, FaultPoint.BEFORE_STATE, FaultPoint.BEFORE_COMMIT, FaultPoint.IN_RECOVERY,
+        FaultPoint.BEFORE_PRODUCE,
+        FaultPoint.BEFORE_STATE,
+        FaultPoint.BEFORE_COMMIT,
+        FaultPoint.IN_RECOVERY,
     ),
     **dict.fromkeys(
         SINKS,
-        (FaultPoint.BEFORE_OFFSET, FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT, FaultPoint.IN_RECOVERY),
+        (
+            FaultPoint.BEFORE_OFFSET,
+            FaultPoint.BEFORE_COMMIT,
+            FaultPoint.AFTER_COMMIT,
+            FaultPoint.IN_RECOVERY,
+        ),
     ),
-}  # fmt: skip
+}
 """Fault points in the code by service."""
 
 SHORT = (

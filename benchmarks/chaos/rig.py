@@ -20,7 +20,7 @@ from sightline.models.packs import load_pack
 from sightline.people.employees import Details
 from sightline.people.enrol import enrol
 from sightline.people.photos import read_photo
-from sightline.runtime.connection_urls import LOOPBACK, StackPorts
+from sightline.runtime.connection_urls import LOOPBACK, StackState
 from sightline.runtime.settings import Settings
 from sightline.storage import cameras
 from sightline.storage.db import connect
@@ -71,7 +71,7 @@ class Rig:
     """Settings of the services: through the proxies."""
     behind: Settings
     """Settings without proxies, for observers."""
-    ports: StackPorts
+    ports: StackState
     proxies: Proxies
     proxies_by_target: dict[str, Proxy]
     """Proxies by target."""
@@ -128,7 +128,7 @@ def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]
         yield made
 
 
-def _prepare(home: Path, brokers: int, proxies: Proxies) -> tuple[StackPorts, dict[str, Proxy]]:
+def _prepare(home: Path, brokers: int, proxies: Proxies) -> tuple[StackState, dict[str, Proxy]]:
     """Choose ports, and let brokers advertise those of the proxies."""
     ports = first_ports(brokers)
     used_ports = set(ports.taken)
@@ -148,7 +148,7 @@ def _prepare(home: Path, brokers: int, proxies: Proxies) -> tuple[StackPorts, di
 
 def _made(
     own_settings: Settings,
-    ports: StackPorts,
+    ports: StackState,
     proxies: Proxies,
     proxies_by_target: dict[str, Proxy],
     small_disks: dict[str, Disk],

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from ops.backup import employee_archive
-from ops.erasure.restore_filter import leave_out
+from ops.erasure.restore_filter import exclude_erased
 from schemas import sightline_pb2 as pb
 from schemas.naming import track_fact_key
 from schemas.topics import FACTS, GALLERY
@@ -198,7 +198,7 @@ def _refuse_people(cursor: Cursor) -> None:
 def _apply(cursor: Cursor, file: zipfile.ZipFile, published: Mapping[str, int]) -> None:
     columns = {table: _load(cursor, file, table) for table in _TABLES}
     _encrypt_restored(cursor)
-    leave_out(cursor)
+    exclude_erased(cursor)
     corrected_persons, corrected_tracks = _corrected_persons(cursor), _corrected_tracks(cursor)
     removed_employees = _remove_others(cursor)
     for table in _REPLACED:
@@ -296,8 +296,8 @@ def _publish(cursor: Cursor, published: Mapping[str, int]) -> list[str]:
 def _publish_facts(cursor: Cursor, corrected_persons: set[int], corrected_tracks: set[str]) -> None:
     """Publish the facts of persons and tracks, and tombstones for facts that no longer hold."""
     current_tracks = _corrected_tracks(cursor)
-    reference_facts.tell_persons(cursor, corrected_persons | _corrected_persons(cursor))
-    reference_facts.tell_tracks(cursor, sorted(current_tracks))
+    reference_facts.publish_persons(cursor, corrected_persons | _corrected_persons(cursor))
+    reference_facts.publish_tracks(cursor, sorted(current_tracks))
     cursor.execute(_UNKNOWN_PERSON_TRACKS, (_TEMPLATES_PER_UNKNOWN_PERSON,))
     track_facts = {
         track_fact_key(row[0]): reference_facts.track_fact(cursor, *row)
@@ -323,7 +323,7 @@ def _identifiers(names: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
-def tell_everything(settings: Settings) -> None:
+def publish_all(settings: Settings) -> None:
     """Publish all employees and facts of the database: the matchers' state may be outdated.
 
     The records are put into the outbox. Raises SightlineError.

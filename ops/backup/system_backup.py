@@ -11,7 +11,7 @@ from pathlib import Path
 from psycopg import sql
 
 from ops.backup import dump, folder
-from ops.backup.employee_backup import tell_everything
+from ops.backup.employee_backup import publish_all
 from ops.backup.folder import BackupManifest
 from ops.database.migrate import revisions
 from ops.local_stack.process_registry import running_services
@@ -64,7 +64,7 @@ def restore(settings: Settings, place: Path, *, replace: bool = False) -> Backup
     _restore_home(settings.home, place / folder.HOME)
     dump.load(settings, place / folder.DUMP)
     _restore_objects(settings, place / folder.OBJECTS)
-    tell_everything(settings)
+    publish_all(settings)
     deliver(settings)
     return manifest
 

@@ -32,8 +32,13 @@ from ops.calibration.measure import (
     pair_scores,
     quantiles,
 )
-from ops.calibration.tail import Doubles, Tail, tail_of
-from sightline.identity.calibration import NEWCOMER_SHOTS, Calibration, Genuine, Impostors
+from ops.calibration.tail import Doubles, ScoreTail, tail_of
+from sightline.identity.calibration import (
+    UNKNOWN_PERSON_OBSERVATIONS,
+    Calibration,
+    Genuine,
+    Impostors,
+)
 from sightline.runtime.errors import SightlineError
 
 OBSERVATIONS = (1, 2, 3, 5)
@@ -145,7 +150,9 @@ def _assembled(
 ) -> Calibration:
     if not mated or not any(case.shots == 1 for case in non_mated):
         raise SightlineError("too few of the portraits agree with each other to measure anything")
-    observations = max(case.shots for case in non_mated if case.shots <= NEWCOMER_SHOTS)
+    observations = max(
+        case.shots for case in non_mated if case.shots <= UNKNOWN_PERSON_OBSERVATIONS
+    )
     cases = [case for case in mated if case.shots == observations] or mated[-1:]
     draft = Calibration(
         id="draft",
@@ -162,8 +169,8 @@ def _assembled(
         lead=1.0,
         agree=agree,
     )
-    lower_rate_score = draft.reached(observations, _LEAD_RATE / _LEAD_FACTOR)
-    lead = lower_rate_score - draft.reached(observations, _LEAD_RATE)
+    lower_rate_score = draft.threshold_at(observations, _LEAD_RATE / _LEAD_FACTOR)
+    lead = lower_rate_score - draft.threshold_at(observations, _LEAD_RATE)
     draft = draft.model_copy(update={"lead": round(lead, _DIGITS)})
     digest = hashlib.sha256(draft.to_json().encode()).hexdigest()[:8]
     return Calibration.from_json(draft.model_copy(update={"id": f"measured-{digest}"}).to_json())
@@ -210,7 +217,7 @@ def _bootstrap_counts(people: int, random: np.random.Generator) -> Doubles:
     return np.asarray(counts[(counts > 0).sum(axis=1) >= 3], np.float64)
 
 
-def _tail(pairs: PairScores, counts: Doubles) -> Tail:
+def _tail(pairs: PairScores, counts: Doubles) -> ScoreTail:
     """Fit the tail to each bootstrap sample; `counts` has the shape (samples, people)."""
     weights = counts.sum(axis=1) ** 2 - (counts**2).sum(axis=1)
     mean = ((counts @ pairs.mean) * counts).sum(axis=1) / weights

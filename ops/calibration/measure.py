@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.calibration.tail import Doubles
-from sightline.identity.evidence import Shot, Vector, combine, mean_of, score_of
+from sightline.identity.evidence import Observation, Vector, combine, mean_of, score_of
 
-People = Mapping[str, Sequence[Shot]]
+People = Mapping[str, Sequence[Observation]]
 """Portraits by person."""
 
 MAX_PEOPLE = 400
@@ -130,7 +130,7 @@ def mated_scores(
 
 
 def _tracks(
-    portraits: Sequence[Shot], observations: int, agree: float, random: np.random.Generator
+    portraits: Sequence[Observation], observations: int, agree: float, random: np.random.Generator
 ) -> list[Vector]:
     if observations == 1:
         return [observation.vector for observation in portraits]
@@ -143,7 +143,7 @@ def _tracks(
 
 
 def _enrolments(
-    portraits: Sequence[Shot], photos: int, random: np.random.Generator
+    portraits: Sequence[Observation], photos: int, random: np.random.Generator
 ) -> list[NDArray[np.float32]]:
     """Return the templates (photos + 1, d) of random enrolments; the last one is their mean."""
     drawn = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ops.calibration.measure import People
 from schemas.naming import template_context
-from sightline.identity.evidence import Shot
+from sightline.identity.evidence import Observation
 from sightline.models.packs import ModelPack
 from sightline.models.quality import assess
 from sightline.people.photos import normalised, only_face, read_photo
@@ -24,7 +24,7 @@ Progress = Callable[[float], None]
 class Portraits:
     """Portraits of a folder by person, and the photos left out."""
 
-    people: dict[str, list[Shot]] = field(default_factory=dict)
+    people: dict[str, list[Observation]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     """Unusable photos, each with the reason."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -60,7 +60,7 @@ def read_portraits(
     return portraits
 
 
-def _observation(path: Path, label: str, pack: ModelPack, settings: Settings) -> Shot:
+def _observation(path: Path, label: str, pack: ModelPack, settings: Settings) -> Observation:
     """Check and embed a photo. Raises SightlineError.
 
     The checks are those of a track's observations, not those of enrolment, because scores of
@@ -72,7 +72,7 @@ def _observation(path: Path, label: str, pack: ModelPack, settings: Settings) ->
     if refused is not None:
         raise PhotoError(refused, f"{label}: the face is {refused}")
     [embedding] = pack.embedder.embed([(image, face)])
-    return Shot(label, embedding, float(quality.overall))
+    return Observation(label, embedding, float(quality.overall))
 
 
 def _photos(folder: Path) -> list[Path]:
@@ -102,10 +102,10 @@ WHERE pack = %s AND source = 'photo' ORDER BY employee_id, template_id
 
 def enrolled(db: Connection, pack: str) -> People:
     """Return the templates of enrolled people's photos of a pack, by employee id."""
-    people: dict[str, list[Shot]] = {}
+    people: dict[str, list[Observation]] = {}
     cursor = db.execute(_TEMPLATES, (pack,))
     for person, template, quality, *columns in cursor:
         face = face_columns.from_columns(cursor, template_context(template), *columns)
         if face is not None:
-            people.setdefault(person, []).append(Shot(template, face, quality))
+            people.setdefault(person, []).append(Observation(template, face, quality))
     return people

@@ -28,7 +28,7 @@ Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tail:
+class ScoreTail:
     """Distributions of non-mated scores, parameters (n,) each."""
 
     alpha: Doubles
@@ -50,8 +50,8 @@ class Tail:
         return np.asarray(betainc(self.alpha[:, None], self.beta[:, None], (1 - score) / 2))
 
 
-def tail_of(mean: Doubles, variance: Doubles) -> Tail:
+def tail_of(mean: Doubles, variance: Doubles) -> ScoreTail:
     """Fit tails to means (n,) and variances (n,) of scores, by the method of moments."""
     middle = (1 - mean) / 2
     concentration = middle * (1 - middle) / (variance / 4) - 1
-    return Tail(middle * concentration, (1 - middle) * concentration)
+    return ScoreTail(middle * concentration, (1 - middle) * concentration)

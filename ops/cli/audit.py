@@ -11,7 +11,7 @@ from ops.cli.audited import audited
 from ops.cli.logs import LimitOption, SinceOption, parse_time
 from ops.terminal import JsonOption, console, print_json, print_rows
 from sightline.audit import keys, read, trail
-from sightline.audit.read import Asked, Checked
+from sightline.audit.read import Checked, TrailQuery
 from sightline.people import persons
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
@@ -43,7 +43,7 @@ def list_lines(
     """List audited actions, latest first: time, actor, address, action and purpose."""
     with connect(load_settings()) as db, db.cursor() as cursor:
         person_id = persons.find(cursor, person) if person else None
-        query = Asked(
+        query = TrailQuery(
             parse_time(since), parse_time(until, "--until"), actor, action, person_id, limit=limit
         )
         rows = read.listed(db, query)
@@ -129,4 +129,4 @@ def export(
 @app.command()
 def key() -> None:
     """Print the public key that signs the trail and erasure reports: keep a copy elsewhere."""
-    typer.echo(keys.told(keys.signer(load_settings()).public))
+    typer.echo(keys.public_text(keys.signer(load_settings()).public))

@@ -16,7 +16,7 @@ import typer
 
 from sightline.audit.actor import Actor, command_actor
 from sightline.audit.trail import Recording, checked_purpose, recorded
-from sightline.runtime.connection_urls import StackPorts, is_database_given
+from sightline.runtime.connection_urls import StackState, is_database_given
 from sightline.runtime.settings import Settings, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -83,7 +83,7 @@ def audited(action: str) -> Callable[[Command], Command]:
 
 
 def _is_set_up(settings: Settings) -> bool:
-    return is_database_given(settings) or StackPorts.load(settings.home) is not None
+    return is_database_given(settings) or StackState.load(settings.home) is not None
 
 
 def operator() -> Actor:

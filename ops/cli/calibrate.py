@@ -231,7 +231,7 @@ def _report_skipped(portraits: "Portraits") -> None:
 def _report_most_alike(fitted: "Fitted", by_id: bool) -> None:
     first, second, score = fitted.most_alike
     calibration = fitted.calibration
-    middle = calibration.reached(1, 0.5)
+    middle = calibration.threshold_at(1, 0.5)
     if score - middle < _SAME_PERSON_SHARE * (1 - middle):
         return
     label = "people" if by_id else "the folders"

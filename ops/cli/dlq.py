@@ -11,7 +11,7 @@ import typer
 from ops.cli.audited import audited
 from ops.cli.caller import operator_name
 from ops.dead_letters import letters
-from ops.dead_letters.letters import Choice, Letter, LetterId
+from ops.dead_letters.letters import DeadLetterFilter, Letter, LetterId
 from ops.dead_letters.record_preview import readable
 from ops.terminal import (
     JsonOption,
@@ -55,7 +55,7 @@ def list_letters(
 ) -> None:
     """List dead letters without a decision, latest first."""
     rows: deque[dict[str, Any]] = deque(maxlen=limit)
-    for letter in letters.read(load_settings(), Choice(service=service, reason=reason)):
+    for letter in letters.read(load_settings(), DeadLetterFilter(service=service, reason=reason)):
         if decided or letter.fate is None:
             rows.append(_row(letter) if as_json else _brief(letter, decided))
     trail.shown(rows=len(rows))
@@ -127,16 +127,16 @@ def drop(
 
 def _choice(
     ids: list[str] | None, service: str | None, reason: str | None, everything: bool
-) -> Choice:
+) -> DeadLetterFilter:
     selections = [bool(ids), bool(service or reason), everything]
     if sum(selections) != 1:
         raise SightlineError("say which: ids, or --service and --reason, or --all")
-    return Choice(frozenset(map(LetterId.parse, ids or [])), service, reason)
+    return DeadLetterFilter(frozenset(map(LetterId.parse, ids or [])), service, reason)
 
 
 def _decide(
-    decide: Callable[[Settings, Choice, str], Iterator[LetterId]],
-    choice: Choice,
+    decide: Callable[[Settings, DeadLetterFilter, str], Iterator[LetterId]],
+    choice: DeadLetterFilter,
     outcome: str,
     as_json: bool,
 ) -> None:

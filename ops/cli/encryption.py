@@ -75,7 +75,7 @@ def rotate(as_json: JsonOption = False) -> None:
 
 
 def _title() -> str:
-    from sightline.storage.encryption import Sealing  # noqa: PLC0415
+    from sightline.storage.encryption import Encryption  # noqa: PLC0415
 
-    keyring = Sealing(load_settings()).ring()
+    keyring = Encryption(load_settings()).ring()
     return f"Encrypted with {keyring.current.hex()}" if keyring else "Encryption is off"

@@ -47,12 +47,12 @@ def erase_person(
 
     Records that only retention removes are listed in a signed report, each with its time.
     """
-    from ops.erasure.erasure import Asked, erase  # noqa: PLC0415 - loads Kafka's clients
+    from ops.erasure.erasure import ErasureRequest, erase  # noqa: PLC0415 - loads Kafka's clients
 
     settings = load_settings()
     fault_injection.arm(settings.faults, "erase")
     with progress_console.status("erasing"):
-        report = erase(settings, Asked(person, operator_name(), trail.purpose()))
+        report = erase(settings, ErasureRequest(person, operator_name(), trail.purpose()))
     _print_report(report, _write(settings, report, report_path), as_json)
 
 

@@ -44,14 +44,14 @@ def _explain(
     row_id = _parse_id(row)
     with connect(settings) as db:
         origin = way(settings, db, row_id)
-    trail.shown([origin.told["sighting"] or {}], row=row_id)
+    trail.shown([origin.fields["sighting"] or {}], row=row_id)
     path = output or Path(f"explain-{row_id}.jpg")
     written = str(path) if origin.write_frame(path) else None
     if as_json:
-        print_json(origin.told | {"picture": written})
+        print_json(origin.fields | {"picture": written})
         return
-    _print_result(origin.told)
-    _print_frame(origin.told["frame"], written)
+    _print_result(origin.fields)
+    _print_frame(origin.fields["frame"], written)
 
 
 def _parse_id(text: str) -> UUID:

@@ -52,7 +52,7 @@ def diff(a: RunOrLive, b: RunOrLive, as_json: JsonOption = False) -> None:
         comparison = compare_runs(db, a, b)
     trail.shown(comparison.by_person, runs=[a, b])
     if as_json:
-        print_json(comparison.told())
+        print_json(comparison.fields())
     else:
         _print_diff(comparison)
     raise typer.Exit(0 if comparison.empty else 1)

@@ -43,9 +43,9 @@ def _run(
     settings = with_models(load_settings(), models)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        from ops.local_stack.parent_watchdog import hold_on  # noqa: PLC0415
+        from ops.local_stack.parent_watchdog import watch_parent  # noqa: PLC0415
 
-        hold_on(parent, settings.shutdown_seconds)
+        watch_parent(parent, settings.shutdown_seconds)
     if name == SUPERVISOR:
         _run_all(settings, vision_workers or usable_cores())
         return

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from ops.rights.registry import RIGHTS
 from schemas.naming import AdvisoryLock, principal
-from sightline.runtime.keyring import Keyring
+from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.secrets import reveal_local
 from sightline.storage.db import Connection, row_schemas
 
@@ -65,7 +65,7 @@ def _grants(
     return statements
 
 
-def let_in(db: Connection, keyring: Keyring) -> None:
+def set_passwords(db: Connection, keyring: CredentialFiles) -> None:
     """Set the password of every role with rights on tables; no other role may connect."""
     with db.transaction():
         name = sql.Identifier(db.info.dbname)

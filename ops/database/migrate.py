@@ -17,7 +17,7 @@ import schemas.migrations
 from ops.database.grants import apply_grants
 from sightline.runtime.errors import SightlineError, first_line
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Opened
+from sightline.storage.db import SettingsConnection
 from sightline.storage.vector_indexes import ensure_all
 
 
@@ -25,7 +25,7 @@ from sightline.storage.vector_indexes import ensure_all
 def _alembic(settings: Settings) -> Iterator[Config]:
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://",
-        creator=lambda: Opened.connect(settings=settings),
+        creator=lambda: SettingsConnection.connect(settings=settings),
         poolclass=sqlalchemy.pool.NullPool,
     )
     try:
@@ -51,7 +51,7 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
             apply_grants(connection)
             connection.commit()
     if revision == "head":
-        with Opened.connect(settings=settings, autocommit=True) as owner:
+        with SettingsConnection.connect(settings=settings, autocommit=True) as owner:
             ensure_all(owner)
 
 

@@ -26,8 +26,8 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
 from sightline.streaming import topic_reader
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import RETRY_FOR, RETRY_OF, Out, Record
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import RETRY_FOR, RETRY_OF, OutputRecord, Record
 
 _ID = re.compile(r"(\d{1,9})@(\d{1,18})")
 _DELIVERY_SECONDS = 30.0
@@ -78,7 +78,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DeadLetterFilter:
     """A selection of dead letters: by id, else all of a service or a reason."""
 
     ids: frozenset[LetterId] = frozenset()
@@ -94,7 +94,7 @@ class Choice:
         )
 
 
-def read(settings: Settings, choice: Choice) -> Iterator[Letter]:
+def read(settings: Settings, choice: DeadLetterFilter) -> Iterator[Letter]:
     """Yield the selected dead letters that exist at the call, oldest first, with their fates.
 
     Raises InfrastructureError.
@@ -123,7 +123,7 @@ def find(settings: Settings, letter_id: LetterId) -> Letter:
     raise NotFoundError(f"there is no dead letter {letter_id}: see `sightline dlq list --decided`")
 
 
-def replay(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterId]:
+def replay(settings: Settings, choice: DeadLetterFilter, made_by: str) -> Iterator[LetterId]:
     """Produce records to their source partitions again, for the service that failed alone.
 
     Each is delivered before its fate is written; the services process a record that arrives twice
@@ -131,7 +131,7 @@ def replay(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterI
     or belongs to a run, InfrastructureError when Kafka does not take a record: the dead letters
     before it have been replayed.
     """
-    producer = SureProducer(producer_config(settings, client_id("dlq")))
+    producer = CheckedProducer(producer_config(settings, client_id("dlq")))
     with _deciding(settings) as db:
         for letter in _undecided(settings, choice):
             reason = _obstacle(letter)
@@ -139,7 +139,7 @@ def replay(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterI
                 raise ConflictError(reason)
             if reason:
                 continue
-            producer.send(again(letter.message))
+            producer.send(replay_record(letter.message))
             try:
                 producer.flush(_DELIVERY_SECONDS)
             except InfrastructureError as error:
@@ -148,7 +148,7 @@ def replay(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterI
             yield letter.id
 
 
-def drop(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterId]:
+def drop(settings: Settings, choice: DeadLetterFilter, made_by: str) -> Iterator[LetterId]:
     """Drop dead letters: they are listed no more. Raises as `replay` does."""
     with _deciding(settings) as db:
         for letter in _undecided(settings, choice):
@@ -156,7 +156,7 @@ def drop(settings: Settings, choice: Choice, made_by: str) -> Iterator[LetterId]
             yield letter.id
 
 
-def again(letter: pb.DeadLetter) -> Out:
+def replay_record(letter: pb.DeadLetter) -> OutputRecord:
     """Return the record of a dead letter for its source partition and the service that failed."""
     original = [(header.key, header.value) for header in letter.headers]
     headers: Headers = tuple(
@@ -166,7 +166,7 @@ def again(letter: pb.DeadLetter) -> Out:
     if letter.stack:  # earlier versions kept no note of records that they gave up
         first = next((value for key, value in original if key == RETRY_OF), None)
         headers += ((RETRY_OF, first or str(letter.source.offset).encode()),)
-    return Out(
+    return OutputRecord(
         letter.source.topic,
         letter.key.decode(errors="surrogateescape"),
         letter.value,
@@ -203,7 +203,7 @@ def _retained(settings: Settings) -> dict[int, tuple[int, int]]:
     return topic_reader.retained(settings, DEAD_LETTERS.name)
 
 
-def _undecided(settings: Settings, choice: Choice) -> Iterator[Letter]:
+def _undecided(settings: Settings, choice: DeadLetterFilter) -> Iterator[Letter]:
     """Yield the selected dead letters without a fate.
 
     Raises ConflictError for an id whose dead letter has one.

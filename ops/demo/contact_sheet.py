@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
-from ops.demo.report import UNKNOWN, said
-from ops.demo.results import Found, Row
+from ops.demo.report import UNKNOWN, identity_text
+from ops.demo.results import AccessLogOutput, PipelineOutput
 from ops.demo.truth import Verdict
 from sightline.runtime.errors import SightlineError
 from sightline.storage.objects import ObjectStore
@@ -23,7 +23,9 @@ _PAPER, _INK, _GREY = "#ffffff", "#202020", "#d0d0d0"
 _RIGHT, _WRONG = "#1b8a3a", "#c62828"
 
 
-def write_sheet(path: Path, output: Found, verdict: Verdict | None, store: ObjectStore) -> None:
+def write_sheet(
+    path: Path, output: PipelineOutput, verdict: Verdict | None, store: ObjectStore
+) -> None:
     """Write a JPEG with a tile for each row; with a verdict, framed green or red."""
     rows = max(1, ceil(len(output.rows) / _COLUMNS))
     width, height = _FACE_PX + _GAP_PX, _FACE_PX + _TEXT_PX + _GAP_PX
@@ -35,7 +37,7 @@ def write_sheet(path: Path, output: Found, verdict: Verdict | None, store: Objec
     sheet.save(path, quality=90)
 
 
-def _picture(row: Row, store: ObjectStore) -> Image.Image:
+def _picture(row: AccessLogOutput, store: ObjectStore) -> Image.Image:
     if row.snapshot:
         try:
             with Image.open(io.BytesIO(store.get(row.snapshot))) as picture:
@@ -46,12 +48,12 @@ def _picture(row: Row, store: ObjectStore) -> Image.Image:
     return Image.new("RGB", (_FACE_PX, _FACE_PX), _GREY)
 
 
-def _tile(row: Row, verdict: Verdict | None, picture: Image.Image) -> Image.Image:
+def _tile(row: AccessLogOutput, verdict: Verdict | None, picture: Image.Image) -> Image.Image:
     tile = Image.new("RGB", (_FACE_PX, _FACE_PX + _TEXT_PX), _PAPER)
     tile.paste(picture, ((_FACE_PX - picture.width) // 2, (_FACE_PX - picture.height) // 2))
     draw = ImageDraw.Draw(tile)
     at = datetime.fromtimestamp(row.seen_at, UTC).astimezone()
-    lines = [said(row.identity), f"{row.camera}, {at:%H:%M:%S}"]
+    lines = [identity_text(row.identity), f"{row.camera}, {at:%H:%M:%S}"]
     colour = _GREY
     if verdict is not None:
         owner = verdict.owners.get(row.track_id)

@@ -30,7 +30,7 @@ _MIN_VISIBLE_SHARE = 0.5  # share of a face's area inside the picture that makes
 class Walk:
     """A person's walk through a room."""
 
-    who: str
+    name: str
     starts: float  # seconds of the film
     seconds: float
     to_right: bool
@@ -98,10 +98,10 @@ def appearances(scene: Scene, cuts: dict[str, CutOut]) -> Iterator[Appearance]:
     for frame in range(frames_of(scene)):
         at = frame / FPS
         for walk in _active_walks(scene, at):
-            cut = cuts[walk.who]
+            cut = cuts[walk.name]
             face = _moved(cut.face, _pose(walk, cut, at - walk.starts))
             if _visible_share(face) >= _MIN_VISIBLE_SHARE:
-                yield Appearance(scene.camera, frame, walk.who, face)
+                yield Appearance(scene.camera, frame, walk.name, face)
 
 
 def frames_of(scene: Scene) -> int:
@@ -113,12 +113,12 @@ def render(scene: Scene, cuts: dict[str, CutOut]) -> Iterator[NDArray[np.uint8]]
     """Yield the frames of a scene, (HEIGHT, WIDTH, 3) BGR; equal in every call."""
     random = np.random.default_rng(len(scene.walks))
     grains = [random.normal(0, _NOISE, (HEIGHT, WIDTH, 1)).astype(np.float32) for _ in range(4)]
-    lit = {walk: _with_light(cuts[walk.who], walk) for walk in scene.walks}
+    lit = {walk: _with_light(cuts[walk.name], walk) for walk in scene.walks}
     for frame in range(frames_of(scene)):
         at = frame / FPS
         canvas = scene.room.astype(np.float32)
         for walk in _active_walks(scene, at):
-            _paste(canvas, *lit[walk], _pose(walk, cuts[walk.who], at - walk.starts), walk.blur)
+            _paste(canvas, *lit[walk], _pose(walk, cuts[walk.name], at - walk.starts), walk.blur)
         yield np.clip(canvas + grains[frame % len(grains)], 0, 255).astype(np.uint8)
 
 

@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PackagePicture:
     """Picture file inside a package, with its height and width: outlines fit no other."""
 
     package: str
@@ -52,14 +52,14 @@ class Member:
 
     name: str
     enrolled: bool
-    picture: Picture
+    picture: PackagePicture
     face: tuple[int, int, int, int]  # x1, y1, x2, y2
     outline: tuple[Point, ...]
 
 
-_GROUP = Picture("insightface", "data/images/t1.jpg", (886, 1280))
-_ASTRONAUT = Picture("skimage", "data/astronaut.png", (512, 512))
-_OFFICER = Picture("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", (600, 512))
+_GROUP = PackagePicture("insightface", "data/images/t1.jpg", (886, 1280))
+_ASTRONAUT = PackagePicture("skimage", "data/astronaut.png", (512, 512))
+_OFFICER = PackagePicture("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", (600, 512))
 
 CAST = (
     Member(

@@ -8,14 +8,16 @@ from typing import Any
 
 from rich.table import Table
 
-from ops.demo.results import Found, Nearest
+from ops.demo.results import Nearest, PipelineOutput
 from ops.demo.truth import Identity, Verdict
 from ops.terminal import console
 
 UNKNOWN = "unknown"
 
 
-def as_json(output: Found, cameras: Sequence[str], verdict: Verdict | None) -> dict[str, Any]:
+def as_json(
+    output: PipelineOutput, cameras: Sequence[str], verdict: Verdict | None
+) -> dict[str, Any]:
     """Return all counts; those that need a ground truth are None without one."""
     latencies = [row.latency for row in output.rows]
     names = {row.identity.name for row in output.rows if row.identity.name}
@@ -70,13 +72,13 @@ def print_verdict(verdict: Verdict) -> None:
         table.add_column(column)
     for line in sorted(verdict.lines, key=lambda line: (line.camera, line.person.name)):
         expected = line.person.name if line.person.enrolled else f"{UNKNOWN} ({line.person.name})"
-        identities = ", ".join(sorted(map(said, line.found))) or "nobody"
+        identities = ", ".join(sorted(map(identity_text, line.found))) or "nobody"
         mark = "[green]right[/]" if line.right else "[red]wrong[/]"
         table.add_row(line.camera, expected, identities, mark)
     console.print(table)
 
 
-def print_rows(output: Found) -> None:
+def print_rows(output: PipelineOutput) -> None:
     """Print the access log: time, camera, track, person, latency."""
     table = Table(title="Access log")
     for column in ("time", "camera", "track", "person", "capture to row"):
@@ -84,13 +86,13 @@ def print_rows(output: Found) -> None:
     for row in output.rows:
         at = datetime.fromtimestamp(row.seen_at, UTC).astimezone()
         table.add_row(
-            at.strftime("%H:%M:%S"), row.camera, str(row.track_number), said(row.identity),
+            at.strftime("%H:%M:%S"), row.camera, str(row.track_number), identity_text(row.identity),
             f"{row.latency * 1000:.0f} ms",
         )  # fmt: skip
     console.print(table)
 
 
-def print_nearest(output: Found) -> None:
+def print_nearest(output: PipelineOutput) -> None:
     """Print the nearest employee of each track, and the reason of the decision."""
     table = Table(title="Nearest of the enrolled people")
     for column in ("camera", "track", "nearest", "score", "threshold", "named", "why"):
@@ -125,6 +127,6 @@ def print_summary(summary: dict[str, Any]) -> None:
         )
 
 
-def said(identity: Identity) -> str:
+def identity_text(identity: Identity) -> str:
     """Format an identity for readers."""
     return identity.name or f"{UNKNOWN} {identity.global_id % 100_000:05d}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from psycopg.rows import dict_row
 
-from ops.demo.truth import Box, Identity, Track
+from ops.demo.truth import Box, Identity, TrackBoxes
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS, TRACKS
 from sightline.runtime.settings import Settings
@@ -24,7 +24,7 @@ FROM access_logs AS log ORDER BY log.timestamp, log.id
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AccessLogOutput:
     """Columns of a row of `access_logs` that the demo reads."""
 
     camera: str
@@ -50,18 +50,18 @@ class Nearest:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PipelineOutput:
     """Output of the pipeline."""
 
     frames: int  # processed by vision
-    tracks: tuple[Track, ...]
-    rows: tuple[Row, ...]
+    tracks: tuple[TrackBoxes, ...]
+    rows: tuple[AccessLogOutput, ...]
     visitor_logs: int
     snapshots: int  # stored pictures
     nearest: tuple[Nearest, ...] = ()
 
 
-def read_found(settings: Settings, db: Connection) -> Found:
+def read_found(settings: Settings, db: Connection) -> PipelineOutput:
     """Read the pipeline's output. Raises SightlineError if Kafka fails."""
     rows = tuple(_rows(db))
     identities: dict[str, set[Identity]] = defaultdict(set)
@@ -77,10 +77,10 @@ def read_found(settings: Settings, db: Connection) -> Found:
             # A camera counts its frames from 1.
             boxes[message.camera_id, track.track_id][message.sequence - 1] = box
     tracks = tuple(
-        Track(track_id, camera, boxes_by_frame, frozenset(identities[track_id]))
+        TrackBoxes(track_id, camera, boxes_by_frame, frozenset(identities[track_id]))
         for (camera, track_id), boxes_by_frame in boxes.items()
     )
-    return Found(
+    return PipelineOutput(
         frames=frames,
         tracks=tracks,
         rows=rows,
@@ -112,11 +112,11 @@ def _nearest(settings: Settings, db: Connection) -> Iterator[Nearest]:
             )
 
 
-def _rows(db: Connection) -> Iterator[Row]:
+def _rows(db: Connection) -> Iterator[AccessLogOutput]:
     with db.cursor(row_factory=dict_row) as cursor:
         for row in cursor.execute(_ACCESS_LOG):
             identity = Identity(row.pop("name"), row.pop("global_id"))
-            yield Row(identity=identity, seen_at=row.pop("seen_at").timestamp(), **row)
+            yield AccessLogOutput(identity=identity, seen_at=row.pop("seen_at").timestamp(), **row)
 
 
 def _count(db: Connection, query: str) -> int:

@@ -14,8 +14,8 @@ from ops.demo import installation, report, scenario
 from ops.demo.contact_sheet import write_sheet
 from ops.demo.film import appearances, render, write_film
 from ops.demo.portrait_sources import CAST, cut_out, portrait
-from ops.demo.results import Found, read_found
-from ops.demo.truth import Person, Truth, Verdict, compare
+from ops.demo.results import PipelineOutput, read_found
+from ops.demo.truth import FilmPerson, Truth, Verdict, compare
 from ops.local_stack.postgres_user import discard, homes
 from ops.terminal import progress_console
 from sightline.models.packs import ModelPack, load_pack
@@ -63,7 +63,7 @@ class Material:
 class DemoResult:
     """Result of the demo."""
 
-    found: Found
+    found: PipelineOutput
     verdict: Verdict | None
     summary: dict[str, Any]
     home: Path
@@ -180,7 +180,7 @@ def _own_films(request: DemoRequest, home: Path) -> Material:
                 raise SightlineError(f"{photo} cannot be written: is there space?")
             photos.append((member.name, photo))
     truth = Truth(
-        people=tuple(Person(member.name, member.enrolled) for member in CAST),
+        people=tuple(FilmPerson(member.name, member.enrolled) for member in CAST),
         appearances=tuple(
             appearance for scene in scenes for appearance in appearances(scene, cuts)
         ),

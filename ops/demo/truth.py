@@ -14,12 +14,12 @@ class Appearance:
 
     camera: str
     frame: int  # number in the film, from 0
-    who: str
+    name: str
     face: Box
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class FilmPerson:
     """Person in the films."""
 
     name: str
@@ -30,13 +30,13 @@ class Person:
 class Truth:
     """Ground truth: the persons of the films, with their faces by frame."""
 
-    people: tuple[Person, ...]
+    people: tuple[FilmPerson, ...]
     appearances: tuple[Appearance, ...]
 
-    def cameras_of(self, person: Person) -> list[str]:
+    def cameras_of(self, person: FilmPerson) -> list[str]:
         """Return the cameras that a person walks by, sorted by name."""
         return sorted(
-            {appearance.camera for appearance in self.appearances if appearance.who == person.name}
+            {appearance.camera for appearance in self.appearances if appearance.name == person.name}
         )
 
 
@@ -49,7 +49,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class TrackBoxes:
     """Track: its box (a person's or a face's) by frame, and its identities."""
 
     track_id: str
@@ -62,7 +62,7 @@ class Track:
 class PersonAtCamera:
     """Result for one person at one camera, with the identities of the tracks there."""
 
-    person: Person
+    person: FilmPerson
     camera: str
     found: frozenset[Identity]
     right: bool
@@ -93,7 +93,7 @@ class Verdict:
         )
 
 
-def compare(truth: Truth, tracks: Iterable[Track]) -> Verdict:
+def compare(truth: Truth, tracks: Iterable[TrackBoxes]) -> Verdict:
     """Match tracks to persons by camera, frame and place, and check their identities."""
     index = _by_frame(truth.appearances)
     identities: dict[tuple[str, str], set[Identity]] = defaultdict(set)
@@ -150,7 +150,7 @@ def _by_frame(appearances: Iterable[Appearance]) -> Index:
     return index
 
 
-def owner(track: Track, index: Index) -> str | None:
+def owner(track: TrackBoxes, index: Index) -> str | None:
     """Return the person whose face is in a track's boxes in most frames; None if there is none."""
     votes: Counter[str] = Counter()
     for frame, box in track.boxes.items():
@@ -160,7 +160,7 @@ def owner(track: Track, index: Index) -> str | None:
             if _contains_middle(box, appearance.face)
         ]
         if len(inside) == 1:  # two faces in one box decide nothing
-            votes[inside[0].who] += 1
+            votes[inside[0].name] += 1
     return votes.most_common(1)[0][0] if votes else None
 
 
@@ -169,11 +169,11 @@ def _contains_middle(box: Box, face: Box) -> bool:
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
-def _line(person: Person, camera: str, identities: frozenset[Identity]) -> PersonAtCamera:
+def _line(person: FilmPerson, camera: str, identities: frozenset[Identity]) -> PersonAtCamera:
     expected = person.name if person.enrolled else ""
     right = bool(identities) and all(identity.name == expected for identity in identities)
     return PersonAtCamera(person, camera, identities, right)
 
 
-def _shares_id(person: Person, ids: dict[Person, set[int]]) -> bool:
+def _shares_id(person: FilmPerson, ids: dict[FilmPerson, set[int]]) -> bool:
     return any(ids[person] & other_ids for other, other_ids in ids.items() if other != person)

@@ -21,8 +21,8 @@ from sightline.runtime.settings import Settings
 from sightline.storage import encryption_keys, vector_indexes
 from sightline.storage.db import Connection, connect
 from sightline.storage.encryption import (
-    Ring,
-    Sealing,
+    Encryption,
+    KeyRing,
     TamperedError,
     is_sealed,
     key_of,
@@ -81,7 +81,7 @@ def reseal(settings: Settings, progress: Progress = lambda _: None) -> Resealed:
     Services may run meanwhile with the same keys. Raises SightlineError if encryption is off, and
     MissingKeyError for data of a key that is not set.
     """
-    ring = Sealing(settings).ring()
+    ring = Encryption(settings).ring()
     if ring is None:
         raise SightlineError(
             "encryption is off: set encryption.keys; `sightline encryption new-key` makes one"
@@ -124,7 +124,7 @@ def kept(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _reseal_rows(
-    db: Connection, ring: Ring, column: Column, table: tuple[str, str], result: Resealed
+    db: Connection, ring: KeyRing, column: Column, table: tuple[str, str], result: Resealed
 ) -> None:
     identifier = sql.Identifier(*table)
     query = sql.SQL("SELECT {} {}").format(
@@ -139,7 +139,7 @@ def _reseal_rows(
         result.sealed[".".join(table)] += len(batch) - len(refused)
 
 
-def _reseal_objects(db: Connection, ring: Ring, store: ObjectStore, result: Resealed) -> None:
+def _reseal_objects(db: Connection, ring: KeyRing, store: ObjectStore, result: Resealed) -> None:
     stale_keys = (key for key in store.keys("") if _is_stale(ring, store, key))
     for batch in _batches(list(stale_keys), _BATCH_OBJECTS):
         with db.transaction(), db.cursor() as cursor:
@@ -150,7 +150,7 @@ def _reseal_objects(db: Connection, ring: Ring, store: ObjectStore, result: Rese
                     _reseal_object(ring, store, key, result)
 
 
-def _reseal_object(ring: Ring, store: ObjectStore, key: str, result: Resealed) -> None:
+def _reseal_object(ring: KeyRing, store: ObjectStore, key: str, result: Resealed) -> None:
     name = object_context(key)
     try:
         data = store.get(key)
@@ -165,7 +165,7 @@ def _reseal_object(ring: Ring, store: ObjectStore, key: str, result: Resealed) -
     result.sealed[OBJECTS] += 1
 
 
-def _is_stale(ring: Ring, store: ObjectStore, key: str) -> bool:
+def _is_stale(ring: KeyRing, store: ObjectStore, key: str) -> bool:
     try:
         data = store.get(key)
     except NoSuchObjectError:

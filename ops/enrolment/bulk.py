@@ -16,7 +16,7 @@ from typing import Literal
 
 import psycopg
 
-from ops.enrolment.csv_import import Row
+from ops.enrolment.csv_import import CsvPerson
 from sightline.models.packs import ModelPack
 from sightline.people import employee_changes, employees
 from sightline.people.enrol import enrol
@@ -97,7 +97,7 @@ class Report:
 def enrol_all(
     settings: Settings,
     pack: ModelPack,
-    rows: Sequence[Row],
+    rows: Sequence[CsvPerson],
     folder: Path,
     report: Report,
     *,
@@ -128,7 +128,7 @@ def enrol_all(
 def _row(
     settings: Settings,
     pack: ModelPack,
-    row: Row,
+    row: CsvPerson,
     album: "Album",
     report: Report,
     enrolled_names: set[str],
@@ -152,7 +152,7 @@ def _row(
 
 
 def _enrol(
-    settings: Settings, pack: ModelPack, row: Row, photos: Sequence[Photo], anyway: bool
+    settings: Settings, pack: ModelPack, row: CsvPerson, photos: Sequence[Photo], anyway: bool
 ) -> Outcome:
     if not photos:
         try:
@@ -185,7 +185,7 @@ class Album:
                 if unnumbered := _NUMBER.sub("", path.stem):
                     self._by_name[_normalised(unnumbered)].append(path)
 
-    def of(self, row: Row) -> list[Path]:
+    def of(self, row: CsvPerson) -> list[Path]:
         """Return the photos that a row names, else NAME.jpg, NAME-2.jpg, ... and a folder NAME's.
 
         Raises PhotoError for a photo that is missing or outside the folder.
@@ -220,7 +220,7 @@ def _normalised(name: str) -> str:
     return " ".join(spaced.split()).casefold()
 
 
-def _key(row: Row, photos: Iterable[Photo], pack: str, anyway: bool) -> str:
+def _key(row: CsvPerson, photos: Iterable[Photo], pack: str, anyway: bool) -> str:
     hashes = [hashlib.sha256(photo.data).hexdigest() for photo in photos]
     content = json.dumps([row.name, asdict(row.details), hashes, pack, anyway], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -17,7 +17,7 @@ _YES, _NO = {"yes", "true", "1"}, {"no", "false", "0"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvPerson:
     """A person of the list."""
 
     line: int
@@ -27,7 +27,7 @@ class Row:
     details: Details
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[CsvPerson]:
     """Read the people of a CSV file.
 
     Encodings are UTF-8 with or without a byte order mark and UTF-16 with one, delimiters commas,
@@ -55,7 +55,7 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-16" if has_utf16_mark else "utf-8-sig")
 
 
-def _rows(text: str) -> Iterator[Row]:
+def _rows(text: str) -> Iterator[CsvPerson]:
     head = text.split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -93,7 +93,7 @@ def _columns(head: Iterable[str]) -> list[str]:
     return columns
 
 
-def _row(line: int, cells: dict[str, str]) -> Row:
+def _row(line: int, cells: dict[str, str]) -> CsvPerson:
     details = Details(
         department=cells.get("department") or None,
         email=cells.get("email") or None,
@@ -102,7 +102,7 @@ def _row(line: int, cells: dict[str, str]) -> Row:
         is_authorized=_authorized(cells.get("authorized", "")),
     )
     photos = [part.strip() for part in cells.get("photos", "").split(";")]
-    return Row(
+    return CsvPerson(
         line, checked_name(cells.get("name", "")), tuple(filter(None, photos)), details.checked()
     )
 

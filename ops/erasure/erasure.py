@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ops.erasure import erasure_record, matchers, pictures, report, rows, subject, topics
 from ops.erasure.erasure_record import Erasure, Plan
-from ops.erasure.id_scanner import Needles
+from ops.erasure.id_scanner import IdScanner
 from ops.erasure.subject import Subject
 from schemas.topics import COMPACTED_WITHIN_MS
 from sightline.audit import trail
@@ -38,7 +38,7 @@ ORDER BY line
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ErasureRequest:
     """Request for an erasure."""
 
     person: str  # a name, a person id, or a global id
@@ -46,7 +46,9 @@ class Asked:
     purpose: str | None = None
 
 
-def erase(settings: Settings, request: Asked, clock: Clock | None = None) -> dict[str, Any]:
+def erase(
+    settings: Settings, request: ErasureRequest, clock: Clock | None = None
+) -> dict[str, Any]:
     """Erase a person, or continue an interrupted erasure; return the signed report.
 
     Raises NotFoundError, ConflictError, and InfrastructureError if it has to be continued later.
@@ -65,7 +67,7 @@ def resume(settings: Settings, clock: Clock | None = None) -> list[dict[str, Any
     return [_continue(settings, erasure, clock or SystemClock()) for erasure in unfinished]
 
 
-def _begin(settings: Settings, request: Asked, clock: Clock) -> Erasure:
+def _begin(settings: Settings, request: ErasureRequest, clock: Clock) -> Erasure:
     """Delete the rows, and enqueue the tombstones and facts for the topics."""
     with connect(settings) as db, db.cursor() as cursor:
         names = subject.find(cursor, request.person).names
@@ -108,7 +110,7 @@ def _continue(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, A
     pictures.delete(settings, plan.objects)
     reach(Fault.OBJECTS_ERASED)
     deliver(settings)
-    scanner = Needles(plan.uuids, erasure.global_ids)
+    scanner = IdScanner(plan.uuids, erasure.global_ids)
     markers = [rows.marker(person)[0] for person in erasure.global_ids]
     matchers.delete_remnants(settings, scanner, markers)
     deleted = matchers.forget(settings, scanner, erasure.global_ids[0], plan.tracks)

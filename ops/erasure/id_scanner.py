@@ -18,7 +18,7 @@ _TAGS = (0x08, 0x10, 0x18, 0x28, 0x48)
 """Tags of the fields that hold a global id: numbers 1, 2, 3, 5 and 9."""
 
 
-class Needles:
+class IdScanner:
     """Scanner for ids in records."""
 
     def __init__(self, uuids: Iterable[str], persons: Iterable[int]) -> None:

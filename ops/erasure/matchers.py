@@ -12,7 +12,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ops.erasure import topics
-from ops.erasure.id_scanner import Needles
+from ops.erasure.id_scanner import IdScanner
 from ops.erasure.rows import marker
 from schemas.naming import client_id, match_group, parse_state_key
 from schemas.topics import FACTS, GALLERY, LIVE, MATCH_STATE
@@ -22,8 +22,8 @@ from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config, producer_config
 from sightline.streaming.errors import code_of, translate
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out, Record
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord, Record
 
 GROUP = match_group(LIVE)
 
@@ -37,7 +37,7 @@ Pause = Callable[[float], None]
 
 def forget(
     settings: Settings,
-    scanner: Needles,
+    scanner: IdScanner,
     person: int,
     tracks: Iterable[str],
     pause: Pause = time.sleep,
@@ -53,7 +53,9 @@ def forget(
             deleted += _delete(settings, entries)
         elif unreported := own_tracks & set(map(_track_of, entries)) - reported:
             reported |= unreported
-            _publish(settings, [Out(FACTS.name, *marker(person, sorted(reported)), _now_ms())])
+            _publish(
+                settings, [OutputRecord(FACTS.name, *marker(person, sorted(reported)), _now_ms())]
+            )
         elif time.monotonic() > deadline:
             raise InfrastructureError(
                 "a matcher runs and does not forget; see its log, then run `sightline erase resume`"
@@ -61,7 +63,7 @@ def forget(
         else:
             pause(_POLL_SECONDS)
     if reported:
-        _publish(settings, [Out(FACTS.name, *marker(person), _now_ms())])
+        _publish(settings, [OutputRecord(FACTS.name, *marker(person), _now_ms())])
     return deleted
 
 
@@ -70,7 +72,7 @@ def _track_of(record: Record) -> str:
     return parse_state_key(record.key or b"").subject
 
 
-def delete_remnants(settings: Settings, scanner: Needles, markers: Iterable[str]) -> None:
+def delete_remnants(settings: Settings, scanner: IdScanner, markers: Iterable[str]) -> None:
     """Delete the remaining records of the person in `gallery` and `facts`."""
     kept_keys = [key.encode() for key in markers]
     for topic in (GALLERY, FACTS):
@@ -95,7 +97,10 @@ def _delete(settings: Settings, records: list[Record]) -> int:
         now_ms = _now_ms()
         _publish(
             settings,
-            [Out(record.topic, _key(record), None, now_ms, record.partition) for record in records],
+            [
+                OutputRecord(record.topic, _key(record), None, now_ms, record.partition)
+                for record in records
+            ],
         )
     return len(records)
 
@@ -104,8 +109,8 @@ def _key(record: Record) -> str:
     return (record.key or b"").decode(errors="surrogateescape")
 
 
-def _publish(settings: Settings, outs: Sequence[Out]) -> None:
-    producer = SureProducer(producer_config(settings, client_id("erase")))
+def _publish(settings: Settings, outs: Sequence[OutputRecord]) -> None:
+    producer = CheckedProducer(producer_config(settings, client_id("erase")))
     producer.send_all(outs)
     producer.flush(_DELIVERY_TIMEOUT_SECONDS)
 

@@ -26,7 +26,7 @@ _DELETIONS: tuple[LiteralString, ...] = (
 """Statements for the tables that a backup is read into, which have no references."""
 
 
-def leave_out(cursor: Cursor) -> None:
+def exclude_erased(cursor: Cursor) -> None:
     """Delete erased persons from the tables of a backup, before it becomes the truth."""
     persons = [row[0] for row in cursor.execute("SELECT global_id FROM erased_persons")]
     if not persons:

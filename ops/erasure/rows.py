@@ -151,7 +151,7 @@ def _delete_corrections(
         )
     _delete_from_outbox(cursor, FACTS.name, [track_fact_key(track) for track in subject.tracks])
     enqueue_all(cursor, FACTS.name, [(key, None) for key in fact_keys])
-    reference_facts.tell_persons(cursor, other_persons)
+    reference_facts.publish_persons(cursor, other_persons)
     return deleted
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from confluent_kafka.admin import AdminClient
 from google.protobuf.message import DecodeError
 
-from ops.erasure.id_scanner import Needles
+from ops.erasure.id_scanner import IdScanner
 from schemas import sightline_pb2 as pb
 from schemas.naming import client_id, live_name, topic_kind
 from schemas.topics import CROP_OUTCOMES, FACES, SIGHTINGS, SNAPSHOTS, TRACKS, all_topics
@@ -68,7 +68,7 @@ def names(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
 
 
 def search(
-    settings: Settings, scanner: Needles, tracks: Iterable[str], fleets: tuple[str, ...]
+    settings: Settings, scanner: IdScanner, tracks: Iterable[str], fleets: tuple[str, ...]
 ) -> Search:
     """Search all topics. Frames are found by the records about what was seen in them.
 
@@ -100,7 +100,7 @@ def search(
 
 
 def live(
-    settings: Settings, topic: str, scanner: Needles, *, keys: Iterable[bytes] = ()
+    settings: Settings, topic: str, scanner: IdScanner, *, keys: Iterable[bytes] = ()
 ) -> list[Record]:
     """Return the person's records in a compacted topic that no later record has replaced.
 
@@ -142,7 +142,7 @@ def _search_compacted(
     settings: Settings,
     topic: str,
     watermarks: Mapping[int, tuple[int, int]],
-    scanner: Needles,
+    scanner: IdScanner,
     result: Search,
 ) -> None:
     latest: dict[tuple[int, bytes | None], Record | None] = {}
@@ -163,7 +163,7 @@ def _search_compacted(
 
 
 def _matching_records(
-    settings: Settings, topic: str, watermarks: Mapping[int, tuple[int, int]], scanner: Needles
+    settings: Settings, topic: str, watermarks: Mapping[int, tuple[int, int]], scanner: IdScanner
 ) -> Iterator[Record]:
     return (record for record in _records(settings, topic, watermarks) if scanner.are_in(record))
 

@@ -41,10 +41,10 @@ class AnnotatedFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Explanation:
     """Explanation of a row, back to its frame."""
 
-    told: Row
+    fields: Row
     """Fields for JSON: all but the picture."""
     seen: AnnotatedFrame | None
 
@@ -56,7 +56,7 @@ class Way:
         return True
 
 
-def way(settings: Settings, db: Connection, row_id: UUID) -> Way:
+def way(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
     """Explain a row. Raises NotFoundError, InfrastructureError."""
     origin = rows.origin(db, row_id, settings.run)
     track_records = records.track_records(
@@ -86,7 +86,7 @@ def way(settings: Settings, db: Connection, row_id: UUID) -> Way:
         "promotions": rows.promotions(db, origin),
         "frame": _frame_fields(frame),
     }
-    return Way(fields, frame)
+    return Explanation(fields, frame)
 
 
 def _sighting(db: Connection, origin: Origin) -> Row | None:

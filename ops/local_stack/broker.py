@@ -14,9 +14,9 @@ from ops.local_stack.ports import is_listening
 from ops.local_stack.tools import ensure_program
 from schemas.naming import principal
 from schemas.topics import MAX_RECORD_BYTES, MIB
-from sightline.runtime.connection_urls import LOOPBACK, StackPorts
+from sightline.runtime.connection_urls import LOOPBACK, StackState
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.keyring import Keyring, node_name
+from sightline.runtime.keyring import CredentialFiles, node_name
 from sightline.runtime.private_files import PRIVATE_UMASK, close_to_others, write_secret
 from sightline.runtime.rights import CLI
 
@@ -79,7 +79,7 @@ class Broker:
         self._folder = home / ("kafka" if node == 1 else f"kafka-{node}")
         self._properties = self._folder / "server.properties"
         self._data = self._folder / "data"
-        self._keyring = Keyring(home)
+        self._keyring = CredentialFiles(home)
         self.log = self._folder / "kafka.log"
 
     @property
@@ -96,7 +96,7 @@ class Broker:
         properties = str(self._properties)
         return processes.find(lambda command: command[-2:] == ["kafka.Kafka", properties])
 
-    def start(self, ports: StackPorts, cluster_id: str | None = None) -> None:
+    def start(self, ports: StackState, cluster_id: str | None = None) -> None:
         """Start the node if it does not run; the id is needed if it has no data yet.
 
         It answers once most of the home's nodes run. Raises SightlineError if it does not answer in
@@ -115,7 +115,7 @@ class Broker:
         processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
         return bool(running)
 
-    def _spawn(self, ports: StackPorts, cluster_id: str | None) -> psutil.Process:
+    def _spawn(self, ports: StackState, cluster_id: str | None) -> psutil.Process:
         java, path = [_java(), *_JVM], ["-cp", f"{kafka_jars()}/*"]
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         close_to_others(self._folder)  # an earlier version left the folder open
@@ -130,7 +130,7 @@ class Broker:
             [*java, *heap, logging, *path, "kafka.Kafka", str(self._properties)], self.log
         )
 
-    def _write_properties(self, path: Path, data: Path, ports: StackPorts) -> None:
+    def _write_properties(self, path: Path, data: Path, ports: StackState) -> None:
         node = ports.kafka[self.node - 1]
         nodes = f"NODES://{LOOPBACK}:{node.nodes}"
         properties = _PROPERTIES | _replicas(len(ports.kafka)) | {
@@ -165,7 +165,7 @@ class Broker:
             "super.users": ";".join(f"User:{name}" for name in super_users),
         }
 
-    def _format(self, java: list[str], ports: StackPorts, cluster_id: str | None) -> None:
+    def _format(self, java: list[str], ports: StackState, cluster_id: str | None) -> None:
         """Make the data folder, whole or not at all."""
         if cluster_id is None:
             raise SightlineError(f"Kafka's node {self.node} has no data: run `sightline up`")

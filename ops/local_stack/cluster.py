@@ -10,7 +10,7 @@ import psutil
 
 from ops.local_stack.broker import Broker
 from ops.local_stack.ports import free_port, is_free
-from sightline.runtime.connection_urls import KafkaNode, StackPorts
+from sightline.runtime.connection_urls import BrokerPorts, StackState
 from sightline.runtime.errors import SightlineError
 
 SIZES = (1, 3)
@@ -30,7 +30,7 @@ class Cluster:
         """Return the processes of all nodes."""
         return [process for broker in self._brokers for process in broker.running()]
 
-    def settle(self, ports: StackPorts) -> StackPorts:
+    def settle(self, ports: StackState) -> StackState:
         """Return ports for the next start; a port that is taken is replaced by a free one.
 
         Raises SightlineError if running nodes would not learn of the new port.
@@ -44,7 +44,7 @@ class Cluster:
                 ports = replace(ports, kafka=nodes)
         return ports
 
-    def start(self, ports: StackPorts) -> None:
+    def start(self, ports: StackState) -> None:
         """Start the nodes that do not run. Raises SightlineError if one does not start."""
         brokers = self._brokers[: len(ports.kafka)]
         ids = [broker.cluster_id for broker in brokers]
@@ -58,7 +58,7 @@ class Cluster:
             return any(list(pool.map(Broker.stop, self._brokers)))
 
 
-def _settled(node: KafkaNode, ports: StackPorts, *, some_run: bool) -> KafkaNode:
+def _settled(node: BrokerPorts, ports: StackState, *, some_run: bool) -> BrokerPorts:
     if some_run and not is_free(node.controller):
         raise SightlineError(
             f"port {node.controller} of a Kafka node is taken: `sightline down`, then `up`"
@@ -68,7 +68,7 @@ def _settled(node: KafkaNode, ports: StackPorts, *, some_run: bool) -> KafkaNode
         if not port or not is_free(port):
             taken = ports.taken | set(chosen.values())
             chosen[name] = free_port(taken)
-    return KafkaNode(**chosen, advertised=node.advertised)
+    return BrokerPorts(**chosen, advertised=node.advertised)
 
 
 def _new_id() -> str:

@@ -19,9 +19,9 @@ from ops.local_stack import processes
 from ops.local_stack.ports import free_port, is_free, is_listening
 from ops.local_stack.postgres_tls import tls_server
 from ops.local_stack.postgres_user import data_folder, own_copy, settle, system_user
-from sightline.runtime.connection_urls import LOOPBACK, StackPorts, admin_url
+from sightline.runtime.connection_urls import LOOPBACK, StackState, admin_url
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.keyring import DATABASE, Keyring
+from sightline.runtime.keyring import DATABASE, CredentialFiles
 from sightline.runtime.private_files import PRIVATE_UMASK, write_secret
 
 
@@ -60,7 +60,7 @@ class Database:
     def __init__(self, home: Path) -> None:
         self._entry = home / "postgres"
         self._home = home
-        self._keyring = Keyring(home)
+        self._keyring = CredentialFiles(home)
         self.log = self._entry / "postgres.log"
 
     @property
@@ -78,7 +78,7 @@ class Database:
             lambda command: command[1:3] == arguments and Path(command[0]).name == "postgres"
         )
 
-    def start(self, ports: StackPorts) -> StackPorts:
+    def start(self, ports: StackState) -> StackState:
         """Start the server if it does not run, with an empty database; return its ports of now.
 
         Raises SightlineError if it does not start.
@@ -112,7 +112,7 @@ class Database:
         processes.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
         return bool(running)
 
-    def _program(self, ports: StackPorts, user: str | None) -> list[str]:
+    def _program(self, ports: StackState, user: str | None) -> list[str]:
         if ports.secure:
             server = tls_server(_INSTALLED)
             server = own_copy(server.name, server, ["."]) if user else server
@@ -120,7 +120,7 @@ class Database:
             server = _plain_server(user)
         return [str(server / "bin" / "postgres"), "-D", str(self._data)]
 
-    def _options(self, ports: StackPorts) -> list[str]:
+    def _options(self, ports: StackState) -> list[str]:
         options = {
             "listen_addresses": LOOPBACK,
             "port": str(ports.postgres),
@@ -157,7 +157,7 @@ class Database:
             if user:
                 shutil.chown(path, user, user)
 
-    def _wait(self, process: psutil.Process, ports: StackPorts) -> None:
+    def _wait(self, process: psutil.Process, ports: StackState) -> None:
         processes.wait_until(
             lambda: is_listening(ports.postgres) and self._accepts(ports),
             process, _START_SECONDS, self.log, "PostgreSQL",
@@ -189,12 +189,12 @@ class Database:
             raise SightlineError(f"PostgreSQL's data folder was not made: {reason}")
         draft.rename(self._data)
 
-    def _admin(self, ports: StackPorts) -> "psycopg.Connection[tuple[object, ...]]":
+    def _admin(self, ports: StackState) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
             admin_url(self._home, ports), dbname="postgres", autocommit=True, connect_timeout=5
         )
 
-    def _accepts(self, ports: StackPorts) -> bool:
+    def _accepts(self, ports: StackState) -> bool:
         try:
             self._admin(ports).close()
         except psycopg.OperationalError as error:
@@ -207,7 +207,7 @@ class Database:
             return False
         return True
 
-    def _create_database(self, ports: StackPorts) -> None:
+    def _create_database(self, ports: StackState) -> None:
         with self._admin(ports) as connection:
             existing = connection.execute(
                 "SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE_NAME,)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from ops.database.grants import let_in
+from ops.database.grants import set_passwords
 from ops.database.migrate import upgrade
 from ops.local_stack import processes
 from ops.local_stack.cluster import SIZES, Cluster
@@ -19,10 +19,10 @@ from ops.local_stack.process_registry import SUPERVISOR, running_services
 from ops.rights.kafka_admission import admit
 from ops.rights.keyring_setup import prepare
 from ops.terminal import progress_console
-from sightline.runtime.connection_urls import StackPorts, is_database_given, objects_folder
+from sightline.runtime.connection_urls import StackState, is_database_given, objects_folder
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.file_locks import locked
-from sightline.runtime.keyring import Keyring
+from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.private_files import close_to_others
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
@@ -84,10 +84,10 @@ def _up(
         return changes
 
 
-def _ports(home: Path, brokers: int | None) -> StackPorts:
+def _ports(home: Path, brokers: int | None) -> StackState:
     if brokers is not None and brokers not in SIZES:
         raise SightlineError(f"--brokers is one of {', '.join(map(str, SIZES))}")
-    ports = StackPorts.load(home)
+    ports = StackState.load(home)
     if ports is None:
         return first_ports(brokers or 1)
     if brokers not in (None, len(ports.kafka)):
@@ -98,7 +98,7 @@ def _ports(home: Path, brokers: int | None) -> StackPorts:
     return ports
 
 
-def _with_security(settings: Settings, ports: StackPorts) -> StackPorts:
+def _with_security(settings: Settings, ports: StackState) -> StackState:
     home = settings.home
     if Cluster(home).running() or Database(home).running():
         raise SightlineError("what runs is not secure: `sightline down`, then `up --secure`")
@@ -110,12 +110,12 @@ def _with_security(settings: Settings, ports: StackPorts) -> StackPorts:
     return replace(ports, secure=True)
 
 
-def _grant_access(settings: Settings, ports: StackPorts) -> None:
+def _grant_access(settings: Settings, ports: StackState) -> None:
     """Write passwords and rights of every service to Kafka and PostgreSQL."""
-    keyring = Keyring(settings.home)
+    keyring = CredentialFiles(settings.home)
     admit(keyring, ports)
     with connect(settings, autocommit=True) as db:
-        let_in(db, keyring)
+        set_passwords(db, keyring)
 
 
 def down(settings: Settings) -> list[str]:
@@ -137,7 +137,7 @@ def down(settings: Settings) -> list[str]:
         return stopped
 
 
-def _start(settings: Settings, ports: StackPorts) -> StackPorts:
+def _start(settings: Settings, ports: StackState) -> StackState:
     """Start Kafka and PostgreSQL at once; return the ports that they have now.
 
     Ports are saved before another home could choose them.
@@ -148,7 +148,7 @@ def _start(settings: Settings, ports: StackPorts) -> StackPorts:
         ports = cluster.settle(ports)
     ports.save(home)
     if ports.secure:
-        prepare(Keyring(home), len(ports.kafka))
+        prepare(CredentialFiles(home), len(ports.kafka))
     with ThreadPoolExecutor() as pool:
         brokers = None if cluster is None else pool.submit(cluster.start, ports)
         database = None if is_database_given(settings) else pool.submit(Database(home).start, ports)

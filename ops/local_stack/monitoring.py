@@ -17,7 +17,7 @@ from ops.local_stack import processes
 from ops.local_stack.ports import free_port, is_free
 from ops.local_stack.settings import MonitoringSettings
 from sightline.runtime import service_discovery
-from sightline.runtime.connection_urls import LOOPBACK, StackPorts
+from sightline.runtime.connection_urls import LOOPBACK, StackState
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 
@@ -44,7 +44,7 @@ class Prometheus:
         argument = f"--config.file={self._config}"
         return processes.find(lambda command: argument in command[1:2])
 
-    def start(self, ports: StackPorts, settings: Settings) -> StackPorts:
+    def start(self, ports: StackState, settings: Settings) -> StackState:
         """Start the server, or reload the settings of a running one; return its ports of now.
 
         Raises SightlineError if it is not installed or does not start.
@@ -104,7 +104,7 @@ def monitor(settings: Settings, enabled: bool | None) -> None:
     Raises SightlineError if Prometheus is not installed or does not start.
     """
     home = settings.home
-    ports = StackPorts.load(home)
+    ports = StackState.load(home)
     if ports is None:
         raise SightlineError(f"nothing is set up in {home}: run `sightline up` first")
     if enabled is None and ports.prometheus is None:

@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 _GRACE_SECONDS = 2.0
 
 
-def hold_on(parent: BaseProcess, shutdown_seconds: float) -> None:
+def watch_parent(parent: BaseProcess, shutdown_seconds: float) -> None:
     """Drain this process when its parent has ended, and kill it if that hangs.
 
     The process leads its own session, so the processes that it has started end with it.

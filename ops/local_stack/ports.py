@@ -3,7 +3,7 @@
 import secrets
 import socket
 
-from sightline.runtime.connection_urls import LOOPBACK, KafkaNode, StackPorts
+from sightline.runtime.connection_urls import LOOPBACK, BrokerPorts, StackState
 from sightline.runtime.errors import SightlineError
 
 _FIRST, _LAST = 20_000, 32_000
@@ -40,10 +40,10 @@ def free_port(taken: set[int]) -> int:
     raise SightlineError(f"no free port between {_FIRST} and {_LAST} on {LOOPBACK}")
 
 
-def first_ports(brokers: int) -> StackPorts:
+def first_ports(brokers: int) -> StackState:
     """Return ports and a password for a new home with this number of brokers."""
     ports: list[int] = []
     for _ in range(3 * brokers + 1):
         ports.append(free_port(set(ports)))
-    nodes = tuple(KafkaNode(*ports[index : index + 3]) for index in range(0, 3 * brokers, 3))
-    return StackPorts(nodes, ports[-1], secrets.token_urlsafe(24))
+    nodes = tuple(BrokerPorts(*ports[index : index + 3]) for index in range(0, 3 * brokers, 3))
+    return StackState(nodes, ports[-1], secrets.token_urlsafe(24))

@@ -14,7 +14,7 @@ from ops.local_stack.process_registry import running_services
 from ops.local_stack.supervised import UP, supervised_processes
 from sightline.runtime.connection_urls import (
     LOOPBACK,
-    StackPorts,
+    StackState,
     database_url,
     is_database_given,
     objects_folder,
@@ -68,7 +68,7 @@ def _part(name: str, address: str, state: str, *, embedded: bool) -> dict[str, A
 
 def _brokers(settings: Settings) -> list[dict[str, Any]]:
     """Return Kafka as one part, or a part for each node of several."""
-    ports = StackPorts.load(settings.home)
+    ports = StackState.load(settings.home)
     if settings.kafka_bootstrap_servers:
         return [_broker("kafka", settings.kafka_bootstrap_servers, settings, embedded=False)]
     if ports is None:
@@ -90,7 +90,7 @@ def _broker(name: str, address: str, settings: Settings, *, embedded: bool) -> d
 
 def _database(settings: Settings) -> dict[str, Any]:
     embedded = not is_database_given(settings)
-    if embedded and StackPorts.load(settings.home) is None:
+    if embedded and StackState.load(settings.home) is None:
         return _part(_DATABASE, "", "not set up", embedded=True)
     parts = urlsplit(database_url(settings))
     address = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
@@ -112,7 +112,7 @@ def _objects(settings: Settings) -> dict[str, Any]:
 
 def _monitoring(settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Prometheus as a part, where the home has one, and the alerts that fire."""
-    ports = StackPorts.load(settings.home)
+    ports = StackState.load(settings.home)
     if ports is None or ports.prometheus is None:
         return [], []
     address = f"http://{LOOPBACK}:{ports.prometheus}"

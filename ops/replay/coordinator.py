@@ -15,7 +15,7 @@ from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
-from sightline.storage.db import Connection, connect, failure_told
+from sightline.storage.db import Connection, connect, translated_failures
 from sightline.storage.run_progress import SINKS, frames_missing, is_written
 from sightline.storage.runs import Run, Stage
 from sightline.streaming import topic_reader
@@ -41,7 +41,7 @@ class Coordinator:
         Raises ConflictError if another process carries it out, InfrastructureError if the broker or
         the database fails: the run can be continued then.
         """
-        with failure_told(), connect(self._settings, autocommit=True) as db:
+        with translated_failures(), connect(self._settings, autocommit=True) as db:
             runs.claim(db, self._name)
             run = runs.get(db, self._name)
             self._check_models(run)
@@ -131,7 +131,7 @@ class Coordinator:
             return None
         missing = frames_missing(db, run.name)
         if missing:
-            runs.remark(db, run.name, f"{missing} frames of its motion events were not there")
+            runs.set_detail(db, run.name, f"{missing} frames of its motion events were not there")
         return "done"
 
     def _run_services(

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sightline.runtime.private_files import Pair, write_secret
+from sightline.runtime.private_files import CertificateFiles, write_secret
 
 _SERVER_ADDRESS = IPv4Address("127.0.0.1")
 
@@ -28,7 +28,7 @@ class Authority:
 
     def __init__(self, folder: Path, now: datetime) -> None:
         self._now = now
-        self._pair = Pair(folder / "ca.crt", folder / "ca.key")
+        self._pair = CertificateFiles(folder / "ca.crt", folder / "ca.key")
         if not self._pair.certificate.exists():
             self._create()
         self._certificate = x509.load_pem_x509_certificate(self._pair.certificate.read_bytes())
@@ -37,7 +37,7 @@ class Authority:
             raise TypeError("the authority's key is not one of ours")
         self._key = key
 
-    def ensure(self, name: str, pair: Pair) -> bool:
+    def ensure(self, name: str, pair: CertificateFiles) -> bool:
         """Issue a certificate for a name if it is missing or expires; return whether it was issued.
 
         It is valid for clients, and for servers on loopback.
@@ -111,7 +111,9 @@ def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _write(pair: Pair, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+def _write(
+    pair: CertificateFiles, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+) -> None:
     """Write the key before the certificate, so that a certificate never lacks its key."""
     pair.certificate.unlink(missing_ok=True)
     write_secret(

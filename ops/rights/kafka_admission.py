@@ -21,9 +21,9 @@ from confluent_kafka.admin._scram import (
 
 from ops.rights.registry import RIGHTS
 from schemas.naming import client_id, principal
-from sightline.runtime.connection_urls import LOOPBACK, StackPorts
+from sightline.runtime.connection_urls import LOOPBACK, StackState
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.keyring import Keyring
+from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.rights import ANY, CLI, Rights
 from sightline.runtime.secrets import reveal_local
@@ -42,7 +42,7 @@ _CLUSTER = "kafka-cluster"
 _ANY_HOST = "*"  # listeners are on loopback
 
 
-def admit(keyring: Keyring, ports: StackPorts) -> None:
+def admit(keyring: CredentialFiles, ports: StackState) -> None:
     """Set the password and the ACLs of every service, and delete all other ACLs.
 
     Connects to the brokers' listener with the administrator's certificate, because before the
@@ -65,7 +65,7 @@ def admit(keyring: Keyring, ports: StackPorts) -> None:
         _set_rights(admin)
 
 
-def _set_passwords(admin: AdminClient, keyring: Keyring) -> None:
+def _set_passwords(admin: AdminClient, keyring: CredentialFiles) -> None:
     alterations: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(
             principal(service), _SCRAM, reveal_local(keyring.kafka_password(service)).encode()

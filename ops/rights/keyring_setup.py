@@ -5,13 +5,13 @@ from pathlib import Path
 
 from ops.rights.registry import RIGHTS
 from schemas.naming import principal
-from sightline.runtime.keyring import DATABASE, SUPERUSER, Keyring, node_name
+from sightline.runtime.keyring import DATABASE, SUPERUSER, CredentialFiles, node_name
 from sightline.runtime.private_files import write_secret
 from sightline.runtime.rights import CLI
 from sightline.runtime.secrets import FILE
 
 
-def prepare(keyring: Keyring, brokers: int) -> None:
+def prepare(keyring: CredentialFiles, brokers: int) -> None:
     """Create missing credentials, and renew certificates that expire soon."""
     from ops.rights.certificate_authority import Authority, now  # noqa: PLC0415 - slow to import
 

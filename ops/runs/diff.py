@@ -85,7 +85,7 @@ class Diff:
         """True if the two runs are equal."""
         return not self.differences and not self.visit_differences
 
-    def told(self) -> Row:
+    def fields(self) -> Row:
         """Return all fields for JSON."""
         return {"empty": self.empty} | asdict(self)
 

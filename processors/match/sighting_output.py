@@ -5,7 +5,7 @@ import logging
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
 from sightline.runtime import metrics
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 log = logging.getLogger(__name__)
 
@@ -13,9 +13,9 @@ _LOGGED_STATUSES = (pb.Sighting.CONFIRMED, pb.Sighting.CHANGED)
 """Statuses of sightings that become rows."""
 
 
-def record_of(sighting: pb.Sighting) -> Out:
+def record_of(sighting: pb.Sighting) -> OutputRecord:
     """Return the record of a sighting for the topic `sightings`."""
-    return Out(
+    return OutputRecord(
         SIGHTINGS.name,
         sighting.site_id,
         sighting.SerializeToString(deterministic=True),

@@ -9,7 +9,7 @@ from sightline.models import outputs
 from sightline.models.interface import Face, Floats
 from sightline.models.outputs import Track, TrackName
 from sightline.runtime import metrics
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ def _begin_new(state: CameraState, matches: list[TrackMatch], frame: pb.Frame) -
         state.tracks[number] = Track(name, frame.captured_at_us)
 
 
-def end_at_cut(state: CameraState, at_us: int) -> list[Out]:
+def end_at_cut(state: CameraState, at_us: int) -> list[OutputRecord]:
     """End and forget all tracks: the picture is of another place, with other people in it."""
     ended = end_all(state, at_us)
     state.tracks.clear()
@@ -104,13 +104,13 @@ def end_at_cut(state: CameraState, at_us: int) -> list[Out]:
     return ended
 
 
-def end_lost(state: CameraState, at_us: int) -> list[Out]:
+def end_lost(state: CameraState, at_us: int) -> list[OutputRecord]:
     """End the tracks that the tracker has given up; return their records."""
     alive = state.tracker.alive()
     lost = [number for number in state.tracks if number not in alive]
     return [outputs.track_ended(state.tracks.pop(number), at_us) for number in lost]
 
 
-def end_all(state: CameraState, at_us: int) -> list[Out]:
+def end_all(state: CameraState, at_us: int) -> list[OutputRecord]:
     """Return the records that all tracks end, and keep the tracks."""
     return [outputs.track_ended(track, at_us) for track in state.tracks.values()]

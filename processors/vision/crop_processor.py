@@ -20,13 +20,13 @@ from schemas.naming import crop_track_key
 from schemas.topics import CROP_OUTCOMES, CROP_STATE
 from sightline.models import outputs
 from sightline.models.interface import ModelPack
-from sightline.models.observation_policy import ShotPolicy
+from sightline.models.observation_policy import ObservationPolicy
 from sightline.models.outputs import Track
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import EvidenceSettings
-from sightline.streaming.records import Out, Partition, Record
+from sightline.streaming.records import OutputRecord, Partition, Record
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class CropProcessor:
         """Make the stage; `load` is called with the first crop at the latest."""
         self._load_pack = load
         self._settings = settings
-        self._policy = ShotPolicy(settings)
+        self._policy = ObservationPolicy(settings)
         self._idle_us = round(_IDLE_FACTOR * settings.reverify_seconds * US)
         self._models: tuple[ModelPack, CropEmbedder] | None = None
         self._tracks: dict[Partition, CropTracks] = {}
@@ -63,7 +63,7 @@ class CropProcessor:
             self._models = (pack, CropEmbedder(pack, self._settings))
         return self._models
 
-    def process(self, record: Record) -> Iterator[Out]:
+    def process(self, record: Record) -> Iterator[OutputRecord]:
         """Yield the records of a crop.
 
         Raises:
@@ -85,14 +85,14 @@ class CropProcessor:
         for surplus in tracks.surplus():
             yield from self._ended(record, crop, surplus)
 
-    def state(self) -> Iterator[Out]:
+    def state(self) -> Iterator[OutputRecord]:
         """Yield the state of each track with a new crop; a tombstone where the track is over."""
         touched, self._touched = self._touched, {}
         for (partition, camera_id, number), (next_offset, at_ms) in touched.items():
             track = self._tracks_of(partition).find(camera_id, number)
             value = None if track is None else save_crop_track(track, next_offset)
             key = crop_track_key(camera_id, number)
-            yield Out(CROP_STATE.name, key, value, at_ms, partition[1])
+            yield OutputRecord(CROP_STATE.name, key, value, at_ms, partition[1])
 
     def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
         """Take over a track that another worker has followed."""
@@ -116,7 +116,7 @@ class CropProcessor:
             self._tracks.pop(partition, None)
         self._touched = {key: at for key, at in self._touched.items() if key[0] not in lost}
 
-    def _look(self, tracks: CropTracks, record: Record, crop: pb.Crop) -> Iterator[Out]:
+    def _look(self, tracks: CropTracks, record: Record, crop: pb.Crop) -> Iterator[OutputRecord]:
         before = tracks.find(crop.camera_id, crop.track_number)
         if before is not None and crop.captured_at_us <= before.seen_us:
             # The sender's clock was set back, or two senders use one number.
@@ -126,7 +126,7 @@ class CropProcessor:
         track.seen_us = crop.captured_at_us
         track.frames += 1
         self._touch(record, crop, track)
-        if not self._is_wanted(track, crop):
+        if not self._is_due(track, crop):
             metrics.EMBEDDINGS_SAVED.inc()
             yield _outcome(record, crop, track)
             return
@@ -150,12 +150,12 @@ class CropProcessor:
             yield result.observation
         yield _outcome(record, crop, track, observation_id=result.observation_id)
 
-    def _is_wanted(self, track: Track, crop: pb.Crop) -> bool:
+    def _is_due(self, track: Track, crop: pb.Crop) -> bool:
         """Return whether a crop is looked at: a sender without a decision gets one."""
         at_us = crop.captured_at_us
-        settled = self._policy.settled(track.shots, at_us)  # may begin the next epoch
+        settled = self._policy.settled(track.observations, at_us)  # may begin the next epoch
         has_decision = not crop.reply or crop.decided_track_id == track.name.track_id
-        return not has_decision or (not settled and self._policy.due(track.shots, at_us))
+        return not has_decision or (not settled and self._policy.due(track.observations, at_us))
 
     def _observe(self, track: Track, record: Record, crop: pb.Crop) -> CropResult | None:
         """Return what the crop's face gave; None where it has none."""
@@ -178,7 +178,7 @@ class CropProcessor:
         [result] = embedder.observe([face_crop])
         return result
 
-    def _end(self, tracks: CropTracks, record: Record, crop: pb.Crop) -> Iterator[Out]:
+    def _end(self, tracks: CropTracks, record: Record, crop: pb.Crop) -> Iterator[OutputRecord]:
         track = tracks.find(crop.camera_id, crop.track_number)
         if track is None or crop.captured_at_us < track.seen_us:
             return  # another sender follows the track
@@ -186,9 +186,9 @@ class CropProcessor:
         track.seen_us = crop.captured_at_us
         yield from self._ended(record, crop, track)
 
-    def _ended(self, record: Record, crop: pb.Crop, track: Track) -> Iterator[Out]:
+    def _ended(self, record: Record, crop: pb.Crop, track: Track) -> Iterator[OutputRecord]:
         self._touch(record, crop, track)
-        if track.shots.total:  # else the matcher has never heard of it
+        if track.observations.total:  # else the matcher has never heard of it
             yield outputs.track_ended(track, crop.captured_at_us)
 
     def _touch(self, record: Record, crop: pb.Crop, track: Track) -> None:
@@ -207,8 +207,8 @@ def _outcome(
     refusal: str = "",
     face_px: float = 0.0,
     observation_id: str = "",
-) -> Out:
-    shots = track.shots
+) -> OutputRecord:
+    shots = track.observations
     message = pb.CropOutcome(
         crop_id=crop.crop_id,
         camera_id=crop.camera_id,
@@ -223,4 +223,4 @@ def _outcome(
         next_look_us=shots.settled_until_us or shots.next_look_us,
     )
     at_ms = crop.captured_at_us // 1000
-    return Out(CROP_OUTCOMES.name, crop.camera_id, message.SerializeToString(), at_ms)
+    return OutputRecord(CROP_OUTCOMES.name, crop.camera_id, message.SerializeToString(), at_ms)

@@ -12,12 +12,12 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import observation_id
 from sightline.models import outputs
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack
-from sightline.models.observation_policy import ShotPolicy
-from sightline.models.outputs import Shot, Track
+from sightline.models.observation_policy import ObservationPolicy
+from sightline.models.outputs import ObservationData, Track
 from sightline.models.quality import FaceQuality, assess
 from sightline.runtime import metrics
 from sightline.runtime.settings import EvidenceSettings
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,13 +46,13 @@ class CropResult:
     quality: FaceQuality
     refusal: str | None = None
     """Code of `FaceQuality.refusal`."""
-    observation: Out | None = None
-    snapshot: Out | None = None
+    observation: OutputRecord | None = None
+    snapshot: OutputRecord | None = None
     """Only where the picture is the best of the track's epoch so far."""
     observation_id: str = ""
 
     @property
-    def records(self) -> list[Out]:
+    def records(self) -> list[OutputRecord]:
         """The observation and the snapshot, as far as there are any."""
         return [out for out in (self.observation, self.snapshot) if out is not None]
 
@@ -62,7 +62,7 @@ class CropEmbedder:
 
     def __init__(self, pack: ModelPack, settings: EvidenceSettings) -> None:
         self._pack = pack
-        self._policy = ShotPolicy(settings)
+        self._policy = ObservationPolicy(settings)
         self._min_px = settings.min_face_px
         self._min_quality = settings.min_quality
 
@@ -73,7 +73,7 @@ class CropEmbedder:
         caller knows how soon another look is worth it.
         """
         qualities = [assess(crop.image, crop.face) for crop in crops]
-        turned = [self._is_wanted_turned(*pair) for pair in zip(crops, qualities, strict=True)]
+        turned = [self._is_turned_accepted(*pair) for pair in zip(crops, qualities, strict=True)]
         refusals = [
             None if is_turned else self._refusal(quality)
             for quality, is_turned in zip(qualities, turned, strict=True)
@@ -94,11 +94,11 @@ class CropEmbedder:
     def _refusal(self, quality: FaceQuality) -> str | None:
         return quality.refusal(self._min_px, self._min_quality)
 
-    def _is_wanted_turned(self, crop: FaceCrop, quality: FaceQuality) -> bool:
+    def _is_turned_accepted(self, crop: FaceCrop, quality: FaceQuality) -> bool:
         return (
             crop.accepts_turned
             and self._refusal(quality) == "turned"
-            and self._policy.is_turned_useful(crop.track.shots)
+            and self._policy.is_turned_useful(crop.track.observations)
         )
 
     def _embed(self, crops: Sequence[FaceCrop]) -> list[Floats]:
@@ -111,9 +111,11 @@ class CropEmbedder:
     def _observed(
         self, crop: FaceCrop, quality: FaceQuality, vector: Floats, is_turned: bool
     ) -> CropResult:
-        name, shots = crop.track.name, crop.track.shots
+        name, shots = crop.track.name, crop.track.observations
         at_us = crop.frame.captured_at_us
-        shot = Shot(crop.face, quality, crop.track_box, shots.epoch, self._pack.id, vector)
+        shot = ObservationData(
+            crop.face, quality, crop.track_box, shots.epoch, self._pack.id, vector
+        )
         observation = outputs.observation(name, crop.frame, crop.position, shot)
         snapshot = None
         if self._policy.taken(shots, at_us, quality.overall, turned=is_turned):

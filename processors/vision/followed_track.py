@@ -1,13 +1,13 @@
 """A track as a part of saved state, and back: to the bit."""
 
 from schemas import sightline_pb2 as pb
-from sightline.models.observation_policy import ShotState
+from sightline.models.observation_policy import ObservationState
 from sightline.models.outputs import Track, TrackName
 
 
 def save_track(number: int, track: Track) -> pb.FollowedTrack:
     """Return the message of a track that has a number among those that it is saved with."""
-    shots = track.shots
+    shots = track.observations
     return pb.FollowedTrack(
         number=number,
         track_id=track.name.track_id,
@@ -15,7 +15,7 @@ def save_track(number: int, track: Track) -> pb.FollowedTrack:
         seen_us=track.seen_us,
         frames=track.frames,
         epoch=shots.epoch,
-        shots=shots.shots,
+        shots=shots.count,
         turned=shots.turned,
         total=shots.total,
         misses=shots.misses,
@@ -27,9 +27,9 @@ def save_track(number: int, track: Track) -> pb.FollowedTrack:
 
 def restore_track(name: TrackName, saved: pb.FollowedTrack) -> Track:
     """Return the track that was saved, under its name."""
-    shots = ShotState(
+    shots = ObservationState(
         epoch=saved.epoch,
-        shots=saved.shots,
+        count=saved.shots,
         turned=saved.turned,
         total=saved.total,
         misses=saved.misses,

@@ -30,17 +30,17 @@ from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack
-from sightline.models.observation_policy import ShotPolicy
+from sightline.models.observation_policy import ObservationPolicy
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.settings import EvidenceSettings
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 CameraKey = TypeVar("CameraKey", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DecodedFrame:
     """A frame and its pixels; None where they could not be decoded, or the frame is skipped."""
 
     frame: pb.Frame
@@ -80,11 +80,11 @@ class _ObservationAttempt:
 class _Step:
     """A frame on its way through the pipeline."""
 
-    picture: Picture
+    picture: DecodedFrame
     plan: _Plan
     detections: Detections | None = None
     attempts: list[_ObservationAttempt] = field(default_factory=list)
-    outs: list[Out] = field(default_factory=list)
+    outs: list[OutputRecord] = field(default_factory=list)
 
 
 class VisionPipeline:
@@ -95,7 +95,7 @@ class VisionPipeline:
     ) -> None:
         self._pack = pack
         self._evidence = evidence
-        self._policy = ShotPolicy(evidence)
+        self._policy = ObservationPolicy(evidence)
         self._embedder = CropEmbedder(pack, evidence)
         # A tenth less, or a frame that comes a microsecond early would wait for the next.
         rate = settings.detections_per_second
@@ -106,8 +106,8 @@ class VisionPipeline:
     def run(
         self,
         cameras: MutableMapping[CameraKey, CameraState],
-        pictures: Sequence[tuple[CameraKey, Picture]],
-    ) -> list[list[Out]]:
+        pictures: Sequence[tuple[CameraKey, DecodedFrame]],
+    ) -> list[list[OutputRecord]]:
         """Return the records of each frame, and bring the states of its camera up to date.
 
         A camera whose motion event is over has no state. A frame that is not later than the one
@@ -136,7 +136,7 @@ class VisionPipeline:
             self._round(cameras, current)
         return [step.outs for step in in_order]
 
-    def _plan(self, progress: EventProgress | None, picture: Picture) -> _Plan:
+    def _plan(self, progress: EventProgress | None, picture: DecodedFrame) -> _Plan:
         """Decide what is done with a frame, and bring the progress of its camera up to date."""
         frame, image = picture.frame, picture.image
         begins_event = progress is None or _begins_anew(progress, frame)
@@ -207,7 +207,7 @@ class VisionPipeline:
         """Yield an attempt for each track that an observation is due of."""
         boxes = {shown.track.name.number: shown.box for shown in visible}
         for shown in visible:
-            shots = shown.track.shots
+            shots = shown.track.observations
             if self._policy.settled(shots, at_us):
                 metrics.FACE_SEARCHES_SAVED.inc()
                 metrics.EMBEDDINGS_SAVED.inc()
@@ -229,7 +229,7 @@ class VisionPipeline:
         for attempt, faces in zip(without, results, strict=True):
             attempt.face = choose_face(faces, attempt.visible.track.name.number, attempt.boxes)
 
-    def _observe(self, attempts: Sequence[tuple[Picture, _ObservationAttempt]]) -> None:
+    def _observe(self, attempts: Sequence[tuple[DecodedFrame, _ObservationAttempt]]) -> None:
         """Hand the faces to the second half of vision."""
         with_face = [
             (picture, attempt, attempt.face)
@@ -268,11 +268,11 @@ class VisionPipeline:
         if picture.frame.last_in_event:
             outs += end_all(state, plan.last_us)
 
-    def _records(self, attempt: _ObservationAttempt, at_us: int) -> Iterator[Out]:
+    def _records(self, attempt: _ObservationAttempt, at_us: int) -> Iterator[OutputRecord]:
         """Yield the records of an attempt; a vain one puts off the next."""
         result = attempt.result
         if result is None or result.refusal is not None:
-            shots = attempt.visible.track.shots
+            shots = attempt.visible.track.observations
             self._policy.record_miss(shots, at_us, refused=result is not None)
         else:
             yield from result.records

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from processors.vision.camera_state import CameraState
 from processors.vision.frame_decoder import decode_picture
 from processors.vision.load_shedding import LoadShedding, SheddingState
-from processors.vision.pipeline import Picture, VisionPipeline
+from processors.vision.pipeline import DecodedFrame, VisionPipeline
 from processors.vision.settings import VisionSettings
 from processors.vision.shed_ratio import ShedRatio
 from processors.vision.state import UnusableStateError, read_state, restore_state, save_state
@@ -20,7 +20,7 @@ from sightline.runtime import metrics
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
-from sightline.streaming.records import Out, Partition, Record
+from sightline.streaming.records import OutputRecord, Partition, Record
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _CameraKey = tuple[str, int, str]
 class _Result:
     """The outputs of one record, and the error that comes after them."""
 
-    outs: list[Out] = field(default_factory=list)
+    outs: list[OutputRecord] = field(default_factory=list)
     error: InvalidRecord | None = None
 
 
@@ -71,7 +71,7 @@ class VisionProcessor:
         self._processed = metrics.FRAMES_PROCESSED.labels(settings.fleet)
         self._live = metrics.TRACKS_LIVE.labels(settings.fleet)
 
-    def process(self, record: Record) -> Iterator[Out]:
+    def process(self, record: Record) -> Iterator[OutputRecord]:
         """Yield a frame's records, from `prepare` where the frame was among its records.
 
         Raises:
@@ -93,7 +93,7 @@ class VisionProcessor:
         The records are to be processed one by one next, in this order. Their outputs are the same
         as without this.
         """
-        pictures: list[tuple[_CameraKey, Picture]] = []
+        pictures: list[tuple[_CameraKey, DecodedFrame]] = []
         frames: list[_Result] = []
         for record in records:
             result = _Result()
@@ -111,7 +111,7 @@ class VisionProcessor:
         self._processed.inc(len(frames))
         self._show_tracks()
 
-    def _read(self, record: Record, result: "_Result") -> tuple[_CameraKey, Picture] | None:
+    def _read(self, record: Record, result: "_Result") -> tuple[_CameraKey, DecodedFrame] | None:
         """Return a record's picture for the pipeline; None where it has nothing to do."""
         if not self._is_included(record):
             return None
@@ -125,7 +125,7 @@ class VisionProcessor:
         self._touched[key] = (record.offset + 1, frame.captured_at_us // 1000)
         return key, picture
 
-    def state(self) -> Iterator[Out]:
+    def state(self) -> Iterator[OutputRecord]:
         """Yield the state of each camera with a new frame; a tombstone where its event is over."""
         touched, self._touched = self._touched, {}
         for key, (next_offset, at_ms) in touched.items():
@@ -133,7 +133,7 @@ class VisionProcessor:
             state = self._states.get(key)
             value = None if state is None else save_state(camera_id, next_offset, state)
             metrics.VISION_STATE_BYTES.observe(len(value or b""))
-            yield Out(self._state_topic, camera_id, value, at_ms, partition)
+            yield OutputRecord(self._state_topic, camera_id, value, at_ms, partition)
 
     def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
         """Keep a camera's state until its next frame comes."""
@@ -176,11 +176,11 @@ class VisionProcessor:
 
     def _picture(
         self, key: _CameraKey, record: Record, frame: pb.Frame
-    ) -> tuple[Picture, InvalidRecord | None]:
+    ) -> tuple[DecodedFrame, InvalidRecord | None]:
         if frame.live and self._settings.run == LIVE and self._skips(key, frame):
-            return Picture(frame, record.position, None, skipped=True), None
+            return DecodedFrame(frame, record.position, None, skipped=True), None
         image, bad = self._decode(frame)
-        return Picture(frame, record.position, image), bad
+        return DecodedFrame(frame, record.position, image), bad
 
     def _skips(self, key: _CameraKey, frame: pb.Frame) -> bool:
         if key not in self._shedding:
@@ -195,7 +195,7 @@ class VisionProcessor:
             metrics.FRAMES_SKIPPED.labels(frame.camera_id, "behind").inc()
         return skips
 
-    def _retried(self, record: Record, frame: pb.Frame) -> Out:
+    def _retried(self, record: Record, frame: pb.Frame) -> OutputRecord:
         """Make the record of a dead letter's frame: too late for the tracks of its camera."""
         decode_picture(frame)
         return outputs.frame_tracks(frame, record.position, [], again=True)

@@ -20,7 +20,7 @@ FIRST = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Entry:
     """Content of a line."""
 
     at: datetime
@@ -48,7 +48,7 @@ class Line:
     """A line of the trail, chained and signed."""
 
     line: int
-    said: Said
+    entry: Entry
     previous: bytes
     hash: bytes
     key_id: str
@@ -77,7 +77,7 @@ class Signatures(Protocol):
         ...
 
 
-def hash_of(line: int, content: Said, previous: bytes) -> bytes:
+def hash_of(line: int, content: Entry, previous: bytes) -> bytes:
     """Return the SHA-256 of a line's number and content and the hash of the line before it."""
     hashed = {
         "line": line,
@@ -114,7 +114,7 @@ def flaws(lines: Iterable[Line], heads: Iterable[Head], signatures: Signatures) 
             yield Flaw(number + 1, "removed", _span(number + 1, line.line - 1))
         elif line.previous != previous:
             yield Flaw(line.line, "inserted", "it does not follow the line before it")
-        if hash_of(line.line, line.said, line.previous) != line.hash:
+        if hash_of(line.line, line.entry, line.previous) != line.hash:
             yield Flaw(line.line, "changed", "it does not say what it said when it was written")
         if not signatures.holds(line.key_id, line.hash, line.signature):
             yield Flaw(line.line, "forged", "none of this installation's keys has signed it")

@@ -58,7 +58,7 @@ def key_id_of(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(_raw(key)).hexdigest()[:16]
 
 
-def told(key: Ed25519PublicKey) -> str:
+def public_text(key: Ed25519PublicKey) -> str:
     """Return a public key for `audit.former_keys`: base64 of its 32 bytes."""
     return base64.b64encode(_raw(key)).decode()
 

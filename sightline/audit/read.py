@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from psycopg.rows import TupleRow, dict_row
 
 from sightline.audit.anchor import heads
-from sightline.audit.chain import Flaw, Line, Said, Signatures, flaws
+from sightline.audit.chain import Entry, Flaw, Line, Signatures, flaws
 from sightline.audit.keys import trusted
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
@@ -37,7 +37,7 @@ ORDER BY line DESC LIMIT %(limit)s
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TrailQuery:
     """A filter of lines; None is any."""
 
     since: datetime | None = None
@@ -58,7 +58,7 @@ class Checked:
     flaws: Sequence[Flaw]
 
 
-def listed(db: Connection, query: Asked) -> list[dict[str, Any]]:
+def listed(db: Connection, query: TrailQuery) -> list[dict[str, Any]]:
     """Return lines of the trail, the latest first."""
     with db.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_LIST, asdict(query)).fetchall()
@@ -109,14 +109,14 @@ def _lines(db: Connection) -> Iterator[Line]:
 
 def _of_row(row: TupleRow) -> Line:
     line, at, *content, previous, digest, key_id, signature = row
-    return Line(line, Said(at, *content), bytes(previous), bytes(digest), key_id, bytes(signature))
+    return Line(line, Entry(at, *content), bytes(previous), bytes(digest), key_id, bytes(signature))
 
 
 def _as_json(line: Line) -> dict[str, Any]:
     return {
         "line": line.line,
-        **asdict(line.said),
-        "at": line.said.at.astimezone(UTC).isoformat(),
+        **asdict(line.entry),
+        "at": line.entry.at.astimezone(UTC).isoformat(),
         "previous": line.previous.hex(),
         "hash": line.hash.hex(),
         "key_id": line.key_id,
@@ -126,9 +126,9 @@ def _as_json(line: Line) -> dict[str, Any]:
 
 def _line(values: Mapping[str, Any]) -> Line:
     try:
-        content = Said(
+        content = Entry(
             at=datetime.fromisoformat(values["at"]),
-            **{name: values[name] for name in Said.__dataclass_fields__ if name != "at"},
+            **{name: values[name] for name in Entry.__dataclass_fields__ if name != "at"},
         )
         return Line(
             values["line"],

@@ -18,7 +18,7 @@ from schemas.ids import global_id
 from schemas.naming import AdvisoryLock
 from sightline.audit.actor import Actor
 from sightline.audit.anchor import Anchor, has
-from sightline.audit.chain import FIRST, Line, Outcome, Said, Scalar, Value, hash_of
+from sightline.audit.chain import FIRST, Entry, Line, Outcome, Scalar, Value, hash_of
 from sightline.audit.keys import Signer, signer
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
@@ -131,7 +131,7 @@ class Recording:
         self._finished = outcome
 
     def _append(self, cursor: Cursor, outcome: Outcome) -> Line:
-        content = Said(
+        content = Entry(
             at=to_datetime(self._clock.now_us()),
             actor_kind=self._actor.kind,
             actor_id=self._actor.id,
@@ -150,7 +150,7 @@ class Recording:
         return self._key
 
 
-def append(cursor: Cursor, content: Said, key: Signer) -> Line:
+def append(cursor: Cursor, content: Entry, key: Signer) -> Line:
     """Append a line to the trail, which is locked until the transaction ends."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (AdvisoryLock.AUDIT_TRAIL,))
     cursor.execute("SELECT line, hash FROM public.audit ORDER BY line DESC LIMIT 1")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sightline.identity.scale import Scale
 
-NEWCOMER_SHOTS = 3
+UNKNOWN_PERSON_OBSERVATIONS = 3
 """Number of observations that the threshold for new unknown persons is taken at."""
 
 _NEAR_RATE = 0.1
@@ -176,7 +176,7 @@ class Calibration(_Checked):
             return math.inf
         return max(self._at(rate, curve.bound) for curve in curves)
 
-    def reached(self, shots: int, rate: float) -> float:
+    def threshold_at(self, shots: int, rate: float) -> float:
         """Return the estimated score that a non-mated track reaches at a rate."""
         return max(self._at(rate, curve.estimate) for curve in self._curves_for(shots))
 
@@ -212,7 +212,7 @@ def _scale(calibration: Calibration, people: int, wanted_rate: float) -> Scale:
     # In a large gallery every face is near to some candidate, so the limit moves with its size.
     # It is as low as most new people allow, so that a known person's poor track does not become
     # a second person.
-    near = calibration.reached(NEWCOMER_SHOTS, _NEAR_RATE / people)
+    near = calibration.threshold_at(UNKNOWN_PERSON_OBSERVATIONS, _NEAR_RATE / people)
     return Scale(
         names=names,
         newcomer=min(max(calibration.newcomer, near), min(names) - calibration.lead),
@@ -220,7 +220,7 @@ def _scale(calibration: Calibration, people: int, wanted_rate: float) -> Scale:
         tie=calibration.lead,
         agree=calibration.agree,
         calibration=calibration.id,
-        wanted_rate=wanted_rate,
+        target_rate=wanted_rate,
         people=people,
     )
 

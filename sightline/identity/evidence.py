@@ -26,7 +26,7 @@ class EvidenceKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class Observation:
     """An observation of a track in one frame."""
 
     id: str
@@ -40,17 +40,17 @@ class Evidence:
     """The agreeing observations of a track as one template."""
 
     template: Vector
-    shots: tuple[str, ...]  # ids of the observations that agree, sorted
+    observation_ids: tuple[str, ...]  # ids of the observations that agree, sorted
     best: str  # id of the best of them
     kind: EvidenceKind = EvidenceKind.FACE
 
     @property
     def count(self) -> int:
         """Number of agreeing observations."""
-        return len(self.shots)
+        return len(self.observation_ids)
 
 
-def combine(shots: Sequence[Shot], agree: float) -> Evidence:
+def combine(shots: Sequence[Observation], agree: float) -> Evidence:
     """Combine one or more observations of one kind into the evidence of their track.
 
     The template is the quality-weighted mean of the largest group of observations that agree with
@@ -80,7 +80,7 @@ def combine(shots: Sequence[Shot], agree: float) -> Evidence:
     best = max(chosen.tolist(), key=lambda index: (weights[index], ordered[index].id))
     return Evidence(
         template=np.asarray(total / np.linalg.norm(total), np.float32),
-        shots=tuple(ordered[index].id for index in chosen),
+        observation_ids=tuple(ordered[index].id for index in chosen),
         best=ordered[best].id,
         kind=ordered[best].kind,
     )

@@ -21,7 +21,7 @@ class Scale:
     """Lowest cosine between two observations of one person."""
     calibration: str
     """Id of the calibration that the scale follows from."""
-    wanted_rate: float
+    target_rate: float
     """Target rate of false names for one track (FPIR), 0 to 1."""
     people: int
     """Number of people that are searched."""

@@ -20,11 +20,11 @@ _SNAPSHOT_QUALITY_GAIN = 0.05
 
 
 @dataclass(slots=True)
-class ShotState:
+class ObservationState:
     """The observations of one track in numbers; a new epoch begins when a settled time is over."""
 
     epoch: int = 0
-    shots: int = 0
+    count: int = 0
     """Good observations in this epoch."""
     turned: int = 0
     """Observations of a turned face in this epoch."""
@@ -38,7 +38,7 @@ class ShotState:
     """Quality of the epoch's last snapshot."""
 
 
-class ShotPolicy:
+class ObservationPolicy:
     """The rules; time is capture time."""
 
     def __init__(self, settings: EvidenceSettings) -> None:
@@ -46,14 +46,14 @@ class ShotPolicy:
         self._interval_us = round(settings.interval_seconds * US)
         self._settled_us = round(settings.reverify_seconds * US)
 
-    def settled(self, state: ShotState, at_us: int) -> bool:
+    def settled(self, state: ObservationState, at_us: int) -> bool:
         """Return True for a settled track; begin its next epoch when the settled time is over."""
         if state.settled_until_us is None:
             return False
         if at_us < state.settled_until_us:
             return True
         state.epoch += 1
-        state.shots = 0
+        state.count = 0
         state.turned = 0
         state.misses = 0
         state.next_look_us = at_us
@@ -61,11 +61,11 @@ class ShotPolicy:
         state.snapshot_quality = None
         return False
 
-    def due(self, state: ShotState, at_us: int) -> bool:
+    def due(self, state: ObservationState, at_us: int) -> bool:
         """Return True when an observation of an unsettled track is due."""
         return at_us >= state.next_look_us
 
-    def record_miss(self, state: ShotState, at_us: int, *, refused: bool = False) -> None:
+    def record_miss(self, state: ObservationState, at_us: int, *, refused: bool = False) -> None:
         """Note an attempt without an observation: the pause grows each time.
 
         After a refused face, which may be good in a moment, the pause is never longer than between
@@ -76,11 +76,13 @@ class ShotPolicy:
         state.misses += 1
         state.next_look_us = at_us + round(pause)
 
-    def is_turned_useful(self, state: ShotState) -> bool:
+    def is_turned_useful(self, state: ObservationState) -> bool:
         """Return True while a turned face is worth an observation: there is no better one yet."""
-        return state.shots == 0 and state.turned < _MAX_TURNED
+        return state.count == 0 and state.turned < _MAX_TURNED
 
-    def taken(self, state: ShotState, at_us: int, quality: float, *, turned: bool = False) -> bool:
+    def taken(
+        self, state: ObservationState, at_us: int, quality: float, *, turned: bool = False
+    ) -> bool:
         """Note an observation; return True when its picture should be the track's snapshot.
 
         An observation of a turned face does not settle a track.
@@ -88,11 +90,11 @@ class ShotPolicy:
         if turned:
             state.turned += 1
         else:
-            state.shots += 1
+            state.count += 1
         state.total += 1
         state.misses = 0
         state.next_look_us = at_us + self._interval_us
-        if state.shots >= self._settling:
+        if state.count >= self._settling:
             state.settled_until_us = at_us + self._settled_us
         before = state.snapshot_quality
         if before is not None and quality < before + _SNAPSHOT_QUALITY_GAIN:

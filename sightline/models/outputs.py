@@ -9,9 +9,9 @@ from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.ids import observation_id
 from sightline.models.interface import BGRImage, Face, Floats
-from sightline.models.observation_policy import ShotState
+from sightline.models.observation_policy import ObservationState
 from sightline.models.quality import FaceQuality
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 _SNAPSHOT_JPEG_QUALITY = 90
 
@@ -35,11 +35,11 @@ class Track:
     name: TrackName
     seen_us: int
     frames: int = 0
-    shots: ShotState = field(default_factory=ShotState)
+    observations: ObservationState = field(default_factory=ObservationState)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class ObservationData:
     """An observation: one face of a track in one frame, with its quality and embedding."""
 
     face: Face
@@ -62,7 +62,7 @@ def frame_tracks(
     *,
     skipped: bool = False,
     again: bool = False,
-) -> Out:
+) -> OutputRecord:
     """Make the record of a frame: its confirmed tracks with box (4,) and score.
 
     `skipped`: vision was too late for the frame; `again`: it was a dead letter and has such a
@@ -87,7 +87,7 @@ def frame_tracks(
         skipped=skipped,
         again=again,
     )
-    return Out(
+    return OutputRecord(
         topics.TRACKS.name,
         frame.camera_id,
         message.SerializeToString(),
@@ -95,7 +95,9 @@ def frame_tracks(
     )
 
 
-def observation(name: TrackName, frame: pb.Frame, position: pb.Position, shot: Shot) -> Out:
+def observation(
+    name: TrackName, frame: pb.Frame, position: pb.Position, shot: ObservationData
+) -> OutputRecord:
     """Make the record of an observation."""
     quality = shot.quality
     message = pb.FaceObservation(
@@ -127,7 +129,7 @@ def observation(name: TrackName, frame: pb.Frame, position: pb.Position, shot: S
     return _face_event(pb.FaceEvent(observation=message), name.site_id, frame.captured_at_us)
 
 
-def track_ended(track: Track, at_us: int) -> Out:
+def track_ended(track: Track, at_us: int) -> OutputRecord:
     """Make the record that a track has ended at `at_us`."""
     name = track.name
     message = pb.TrackEnded(
@@ -139,13 +141,13 @@ def track_ended(track: Track, at_us: int) -> Out:
         started_at_us=name.started_us,
         ended_at_us=track.seen_us,
         frames=track.frames,
-        observations=track.shots.total,
+        observations=track.observations.total,
     )
     return _face_event(pb.FaceEvent(track_ended=message), name.site_id, at_us)
 
 
-def _face_event(event: pb.FaceEvent, site_id: str, at_us: int) -> Out:
-    return Out(topics.FACES.name, site_id, event.SerializeToString(), at_us // 1000)
+def _face_event(event: pb.FaceEvent, site_id: str, at_us: int) -> OutputRecord:
+    return OutputRecord(topics.FACES.name, site_id, event.SerializeToString(), at_us // 1000)
 
 
 def portrait(image: BGRImage, face: Face) -> BGRImage:
@@ -159,8 +161,12 @@ def portrait(image: BGRImage, face: Face) -> BGRImage:
 
 
 def snapshot(
-    name: TrackName, frame: pb.Frame, position: pb.Position, shot: Shot, picture: BGRImage
-) -> Out | None:
+    name: TrackName,
+    frame: pb.Frame,
+    position: pb.Position,
+    shot: ObservationData,
+    picture: BGRImage,
+) -> OutputRecord | None:
     """Make the record of a track's best picture so far; None where it is too large for a record."""
     done, jpeg = cv2.imencode(
         ".jpg",
@@ -179,7 +185,7 @@ def snapshot(
         jpeg=jpeg.tobytes(),
         quality=shot.quality.overall,
     )
-    return Out(
+    return OutputRecord(
         topics.SNAPSHOTS.name,
         name.track_id,
         message.SerializeToString(),

@@ -22,7 +22,7 @@ from sightline.people import (
     reference_facts,
     relabel,
 )
-from sightline.people.identity_corrections import Who
+from sightline.people.identity_corrections import PersonIdentity
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage.db import Cursor
 from sightline.storage.run_schemas import forget_faces
@@ -80,7 +80,7 @@ def name_person(cursor: Cursor, global_id: int, name: str, made_by: str | None =
     correction_id = _record(cursor, "name", made_by, global_id=global_id, name=name)
     _set_name(cursor, global_id, name, correction_id)
     relabel.person(cursor, global_id, _identity(cursor, global_id))
-    reference_facts.tell_persons(cursor, [global_id])
+    reference_facts.publish_persons(cursor, [global_id])
 
 
 def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) -> None:
@@ -111,7 +111,7 @@ def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) 
     if merged_identity != into_identity:
         relabel.person(cursor, target, merged_identity)
     relabel.person(cursor, source, merged_identity)
-    reference_facts.tell_persons(cursor, touched)
+    reference_facts.publish_persons(cursor, touched)
 
 
 def split(
@@ -177,8 +177,8 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
     if identity.name:
         relabel.person(cursor, global_id, _identity(cursor, global_id))
     relabel.recompute(cursor, [global_id])
-    reference_facts.tell_tracks(cursor, tracks)
-    reference_facts.tell_persons(cursor, [global_id])
+    reference_facts.publish_tracks(cursor, tracks)
+    reference_facts.publish_persons(cursor, [global_id])
 
 
 def _separate(
@@ -209,12 +209,12 @@ def _separate(
     relabel.tracks(cursor, tracks, _identity(cursor, new))
     relabel.recompute(cursor, {*affected, new})
     learned_templates.unlearn(cursor, tracks)
-    reference_facts.tell_tracks(cursor, tracks)
-    reference_facts.tell_persons(cursor, {*different, new})
+    reference_facts.publish_tracks(cursor, tracks)
+    reference_facts.publish_persons(cursor, {*different, new})
     return new
 
 
-def _person(cursor: Cursor, global_id: int) -> Who:
+def _person(cursor: Cursor, global_id: int) -> PersonIdentity:
     """Return the identity of a person who is neither merged nor forgotten."""
     current_id = resolve(cursor, global_id)
     if current_id != global_id:
@@ -225,7 +225,7 @@ def _person(cursor: Cursor, global_id: int) -> Who:
     return identity
 
 
-def _identity(cursor: Cursor, global_id: int) -> Who:
+def _identity(cursor: Cursor, global_id: int) -> PersonIdentity:
     return identity_corrections.people(cursor, [global_id])[global_id]
 
 
@@ -275,7 +275,9 @@ def _redirect(cursor: Cursor, source: int, target: int, correction_id: UUID) -> 
     return redirected
 
 
-def _move_name(cursor: Cursor, source: Who, target: Who, correction_id: UUID) -> None:
+def _move_name(
+    cursor: Cursor, source: PersonIdentity, target: PersonIdentity, correction_id: UUID
+) -> None:
     """Move the name of the merged person to the target if that has none."""
     cursor.execute("DELETE FROM person_names WHERE global_id = %s", (source.global_id,))
     if source.name and not target.name:

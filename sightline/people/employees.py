@@ -23,7 +23,7 @@ from schemas.naming import AdvisoryLock, template_context
 from schemas.topics import GALLERY
 from sightline.people import identity_corrections
 from sightline.people.photo_rejections import Reason
-from sightline.people.photos import Look
+from sightline.people.photos import PhotoTemplate
 from sightline.people.template_similarity import templates_by_id
 from sightline.runtime.errors import ConflictError, NotFoundError, PhotoError, SightlineError
 from sightline.storage import face_columns
@@ -153,7 +153,7 @@ def update(cursor: Cursor, person: UUID, details: Details) -> bool:
     return cursor.rowcount > 0
 
 
-def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look) -> None:
+def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: PhotoTemplate) -> None:
     """Add a template. Raises PhotoError TOO_MANY_PHOTOS."""
     cursor.execute(
         "SELECT count(*) FROM face_templates WHERE employee_id = %s AND pack = %s", (person, pack)
@@ -177,7 +177,7 @@ def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Look
 
 
 def nearest_template(
-    cursor: Cursor, person: UUID, pack: str, look: Look, max_distance: float
+    cursor: Cursor, person: UUID, pack: str, look: PhotoTemplate, max_distance: float
 ) -> UUID | None:
     """Return the id of the person's template nearest to a photo's, within a cosine distance."""
     distances = {
@@ -191,10 +191,10 @@ def nearest_template(
 def publish(cursor: Cursor, person: UUID) -> None:
     """Raise the employee's revision and enqueue their gallery record."""
     cursor.execute("UPDATE employees SET revision = revision + 1 WHERE id = %s", (person,))
-    enqueue(cursor, GALLERY.name, str(person), told(cursor, person).SerializeToString())
+    enqueue(cursor, GALLERY.name, str(person), gallery_message(cursor, person).SerializeToString())
 
 
-def told(cursor: Cursor, person: UUID) -> pb.GalleryPerson:
+def gallery_message(cursor: Cursor, person: UUID) -> pb.GalleryPerson:
     """Build an employee's gallery record. Raises NotFoundError."""
     cursor.execute(
         "SELECT name, status, is_authorized, revision FROM employees WHERE id = %s", (person,)

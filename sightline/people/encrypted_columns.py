@@ -12,9 +12,9 @@ from psycopg import sql
 from schemas.naming import context_row, outbox_context, pending_snapshot_context
 from sightline.storage import face_columns
 from sightline.storage.db import Cursor
-from sightline.storage.encryption import ID_BYTES, MARK, Ring, TamperedError, is_sealed
+from sightline.storage.encryption import ID_BYTES, MARK, KeyRing, TamperedError, is_sealed
 from sightline.storage.encryption_keys import PLAIN
-from sightline.storage.face_columns import Place
+from sightline.storage.face_columns import TemplateColumns
 
 StoredValue = tuple[Any, str, bytes]
 """Key of a row, encryption context of its value, and the value, encrypted or plain."""
@@ -56,7 +56,7 @@ class Column(Protocol):
 class EmbeddingColumns:
     """An embedding, plain in one column or encrypted in another."""
 
-    place: Place
+    place: TemplateColumns
 
     @property
     def table(self) -> str:
@@ -163,7 +163,7 @@ def count_keys(
     yield from db.execute(query)
 
 
-def stale(ring: Ring, column: Column, table: sql.Identifier) -> sql.Composable:
+def stale(ring: KeyRing, column: Column, table: sql.Identifier) -> sql.Composable:
     """Return `FROM table WHERE ...` of the rows not encrypted with the ring's current key."""
     head = MARK + ring.current
     return sql.SQL("FROM {} WHERE ({} OR substring({}, 1, {}) <> {})").format(
@@ -172,7 +172,7 @@ def stale(ring: Ring, column: Column, table: sql.Identifier) -> sql.Composable:
 
 
 def seal(
-    cursor: Cursor, ring: Ring, column: Column, table: sql.Identifier, keys: list[Any]
+    cursor: Cursor, ring: KeyRing, column: Column, table: sql.Identifier, keys: list[Any]
 ) -> list[str]:
     """Encrypt rows with the current key in the caller's transaction; return undecryptable ones.
 

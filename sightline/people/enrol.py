@@ -15,7 +15,7 @@ from sightline.models.packs import ModelPack
 from sightline.people import employees, template_similarity
 from sightline.people.employees import Details
 from sightline.people.enrolment_linking import link_unknown_persons
-from sightline.people.photos import Look, Photo, examine, look
+from sightline.people.photos import Photo, PhotoTemplate, examine, look
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor, connect
@@ -129,7 +129,7 @@ def _check(
     cursor: Cursor,
     pack: str,
     person: UUID,
-    templates: Sequence[Look],
+    templates: Sequence[PhotoTemplate],
     calibration: Calibration,
     people: int,
 ) -> None:
@@ -143,7 +143,7 @@ def _check(
     template_similarity.check_not_enrolled(cursor, pack, person, templates, threshold)
 
 
-def _face_id(cursor: Cursor, person: UUID, pack: str, templates: Sequence[Look]) -> UUID:
+def _face_id(cursor: Cursor, person: UUID, pack: str, templates: Sequence[PhotoTemplate]) -> UUID:
     best = max(templates, key=lambda template: template.quality)
     face = employees.nearest_template(cursor, person, pack, best, _SAME_PHOTO_DISTANCE)
     if face is None:
@@ -193,7 +193,7 @@ def _add(
     person: UUID,
     name: str,
     pack: str,
-    template: Look,
+    template: PhotoTemplate,
 ) -> bool:
     """Add a photo unless the person has it; return True if it was added."""
     if employees.nearest_template(cursor, person, pack, template, _SAME_PHOTO_DISTANCE) is not None:

@@ -32,7 +32,7 @@ def lock(cursor: Cursor) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class PersonIdentity:
     """A person's name and authorization as written to the logs."""
 
     global_id: int
@@ -82,9 +82,9 @@ def effective(cursor: Cursor, decided: Sequence[tuple[str, int]]) -> list[int]:
     return [row[0] for row in cursor]
 
 
-def people(cursor: Cursor, persons: Iterable[int]) -> dict[int, Who]:
+def people(cursor: Cursor, persons: Iterable[int]) -> dict[int, PersonIdentity]:
     """Return persons' current names and authorization by global id."""
-    with cursor.connection.cursor(row_factory=class_row(Who)) as rows:
+    with cursor.connection.cursor(row_factory=class_row(PersonIdentity)) as rows:
         identities = rows.execute(_IDENTITIES, (sorted(set(persons)),)).fetchall()
     return {identity.global_id: identity for identity in identities}
 

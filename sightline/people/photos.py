@@ -18,7 +18,16 @@ from sightline.people.picture_files import Photo, normalised, read_photo
 from sightline.runtime.errors import PhotoError
 from sightline.runtime.settings import Settings
 
-__all__ = ["Look", "Photo", "Reason", "examine", "look", "normalised", "only_face", "read_photo"]
+__all__ = [
+    "Photo",
+    "PhotoTemplate",
+    "Reason",
+    "examine",
+    "look",
+    "normalised",
+    "only_face",
+    "read_photo",
+]
 
 # Measured on 400 ORL portraits and four photos of celebrities, with SCRFD and with dlib: of
 # these portraits 99% have a sharpness over .51, a frontality over .53, a detector score over .67,
@@ -69,7 +78,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class PhotoTemplate:
     """An enrolment photo as JPEG, with its embedding and quality."""
 
     jpeg: bytes
@@ -79,7 +88,7 @@ class Look:
     """Name of the photo in messages."""
 
 
-def look(photo: Photo, pack: ModelPack, settings: Settings) -> Look:
+def look(photo: Photo, pack: ModelPack, settings: Settings) -> PhotoTemplate:
     """Check and embed a photo of exactly one face.
 
     Raises PhotoError with the photo's label and a remedy.
@@ -87,7 +96,7 @@ def look(photo: Photo, pack: ModelPack, settings: Settings) -> Look:
     return examine(normalised(photo), photo.label, pack, settings)
 
 
-def examine(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> Look:
+def examine(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> PhotoTemplate:
     """Check and embed a photo that is normalised already. Raises PhotoError."""
     image, face = only_face(jpeg, label, pack)
     quality = assess(image, face)
@@ -98,7 +107,7 @@ def examine(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> Loo
         reason, remedy = rejection
         raise PhotoError(reason, f"{label}: {remedy}")
     [embedding] = pack.embedder.embed([(image, face)])
-    return Look(jpeg, embedding, float(quality.overall), label)
+    return PhotoTemplate(jpeg, embedding, float(quality.overall), label)
 
 
 def only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]:

@@ -12,7 +12,7 @@ from sightline.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class QueryFace:
     """A query face with its quality and its embedding (d,) of unit length."""
 
     face: Face
@@ -20,7 +20,7 @@ class Found:
     vector: Floats
 
 
-def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> Found:
+def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> QueryFace:
     """Return the query face of a photo of exactly one face. Raises PhotoError."""
     image, face = only_face(normalised(photo), photo.label, pack)
     return good_face(image, face, photo.label, pack, settings)
@@ -28,14 +28,14 @@ def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> Found:
 
 def good_face(
     image: BGRImage, face: Face, label: str, pack: ModelPack, settings: Settings
-) -> Found:
+) -> QueryFace:
     """Check and embed a face of an image (H x W x 3, BGR). Raises PhotoError."""
     quality = assess(image, face)
     refusal = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refusal is not None:
         raise refused_face(label, refusal, quality.size_px)
     [embedding] = pack.embedder.embed([(image, face)])
-    return Found(face, quality, embedding)
+    return QueryFace(face, quality, embedding)
 
 
 def refused_face(label: str, refusal: str, face_px: float) -> PhotoError:

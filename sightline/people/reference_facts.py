@@ -52,7 +52,7 @@ ORDER BY correction.track_uuid
 """
 
 
-def tell_persons(cursor: Cursor, persons: Iterable[int]) -> None:
+def publish_persons(cursor: Cursor, persons: Iterable[int]) -> None:
     """Publish the corrections of persons, or a tombstone for a person without any."""
     cursor.execute(_PERSONS, (sorted(set(persons)),))
     enqueue_all(
@@ -60,7 +60,7 @@ def tell_persons(cursor: Cursor, persons: Iterable[int]) -> None:
     )
 
 
-def tell_tracks(cursor: Cursor, tracks: Sequence[str | UUID]) -> None:
+def publish_tracks(cursor: Cursor, tracks: Sequence[str | UUID]) -> None:
     """Publish the person and template of each corrected track among these."""
     with cursor.connection.cursor(binary=True) as vectors:
         corrected = vectors.execute(_TRACKS, (list(map(str, tracks)),)).fetchall()

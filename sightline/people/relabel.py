@@ -7,7 +7,7 @@ from uuid import UUID
 
 from schemas.ids import sighting_id, visitor_log_id
 from sightline.people import person_rows, visit_rows
-from sightline.people.identity_corrections import Who
+from sightline.people.identity_corrections import PersonIdentity
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.storage.db import Cursor, settings_of
 
@@ -57,13 +57,15 @@ _OF_TRACKS = {
 }
 
 
-def person(cursor: Cursor, former: int, identity: Who, clock: Clock = _SYSTEM_CLOCK) -> None:
+def person(
+    cursor: Cursor, former: int, identity: PersonIdentity, clock: Clock = _SYSTEM_CLOCK
+) -> None:
     """Give all rows of a person to an identity: another person, or the same by another name."""
     _relabel(cursor, _OF_PERSON, {"was": former}, identity)
     recompute(cursor, {former, identity.global_id}, clock)
 
 
-def tracks(cursor: Cursor, chosen: Sequence[UUID], identity: Who) -> None:
+def tracks(cursor: Cursor, chosen: Sequence[UUID], identity: PersonIdentity) -> None:
     """Give all rows of tracks to an identity; the caller recomputes the former persons."""
     values = {"tracks": list(chosen), "sightings": sightings_of(cursor, chosen)}
     _relabel(cursor, _OF_TRACKS, values, identity)
@@ -91,7 +93,9 @@ def sightings_of(cursor: Cursor, chosen: Sequence[UUID]) -> list[str]:
     return [sighting_id(str(track), epoch) for track in chosen for epoch in range(last + 3)]
 
 
-def _relabel(cursor: Cursor, rows: dict[str, str], values: dict[str, Any], identity: Who) -> None:
+def _relabel(
+    cursor: Cursor, rows: dict[str, str], values: dict[str, Any], identity: PersonIdentity
+) -> None:
     values = values | _values(identity)
     cursor.execute(_ACCESS.format(rows=rows["others"]), values)
     _visits(cursor, rows["evidence"], values)
@@ -112,7 +116,7 @@ def _visits(cursor: Cursor, rows: str, values: dict[str, Any]) -> None:
     visit_rows.compute(cursor, events)
 
 
-def _values(identity: Who) -> dict[str, Any]:
+def _values(identity: PersonIdentity) -> dict[str, Any]:
     return {
         "to": identity.global_id,
         "name": identity.name or None,

@@ -23,7 +23,9 @@ def tracks(cursor: psycopg.Cursor[Any], candidates: Iterable[str]) -> set[str]:
     return {row[0] for row in rows}
 
 
-def said_of(cursor: psycopg.Cursor[Any], identities: Sequence[tuple[str, int]]) -> set[str]:
+def erased_tracks_of(
+    cursor: psycopg.Cursor[Any], identities: Sequence[tuple[str, int]]
+) -> set[str]:
     """Return the tracks of (track, global id) pairs that belong to an erased person.
 
     Tracks that are not on the list yet are added.

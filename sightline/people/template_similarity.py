@@ -10,7 +10,7 @@ from psycopg import sql
 from schemas.naming import template_context
 from sightline.identity.evidence import Vector, mean_of, score_of
 from sightline.people.photo_rejections import Reason
-from sightline.people.photos import Look
+from sightline.people.photos import PhotoTemplate
 from sightline.runtime.errors import PhotoError
 from sightline.storage import encrypted_search, face_columns, vector_indexes
 from sightline.storage.db import Cursor, sealing_of
@@ -62,7 +62,9 @@ def chains(vectors: Sequence[Vector], agree: float) -> list[set[int]]:
     return clusters
 
 
-def check_agreement(enrolled: Sequence[Vector], photos: Sequence[Look], agree: float) -> None:
+def check_agreement(
+    enrolled: Sequence[Vector], photos: Sequence[PhotoTemplate], agree: float
+) -> None:
     """Raise PhotoError FACES_DISAGREE for photos that show another person than the rest.
 
     `enrolled` are the person's stored templates: they are right, however many photos disagree.
@@ -86,7 +88,11 @@ def check_agreement(enrolled: Sequence[Vector], photos: Sequence[Look], agree: f
 
 
 def check_not_enrolled(
-    cursor: Cursor, pack: str, person: UUID | None, photos: Sequence[Look], threshold: float
+    cursor: Cursor,
+    pack: str,
+    person: UUID | None,
+    photos: Sequence[PhotoTemplate],
+    threshold: float,
 ) -> None:
     """Raise PhotoError ALREADY_ENROLLED if another person scores `threshold` or more.
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from schemas.naming import principal
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.keyring import SUPERUSER, Keyring
+from sightline.runtime.keyring import SUPERUSER, CredentialFiles
 from sightline.runtime.private_files import write_secret
 from sightline.runtime.rights import CLI
 from sightline.runtime.secrets import SECRETS_MANAGER, forget, reveal, reveal_local
@@ -20,7 +20,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class KafkaNode:
+class BrokerPorts:
     """Loopback ports of a broker; 0 until a port is chosen."""
 
     clients: int
@@ -37,10 +37,10 @@ class KafkaNode:
 
 
 @dataclass(frozen=True, slots=True)
-class StackPorts:
+class StackState:
     """Loopback ports and the database's password of an embedded stack, kept in its home."""
 
-    kafka: tuple[KafkaNode, ...]
+    kafka: tuple[BrokerPorts, ...]
     postgres: int
     postgres_password: str
     prometheus: int | None = None
@@ -60,7 +60,7 @@ class StackPorts:
         return home / "stack.json"
 
     @classmethod
-    def load(cls, home: Path) -> "StackPorts | None":
+    def load(cls, home: Path) -> "StackState | None":
         """Load the ports of a home; None before its first `up`. Raises SightlineError."""
         path = cls.path(home)
         if not path.exists():
@@ -77,15 +77,15 @@ class StackPorts:
         write_secret(self.path(home), json.dumps(asdict(self), indent=2).encode())
 
 
-def _ports(node: KafkaNode) -> tuple[int, ...]:
+def _ports(node: BrokerPorts) -> tuple[int, ...]:
     return node.clients, node.nodes, node.controller, node.advertised or node.clients
 
 
-def _parsed(saved: dict[str, Any]) -> StackPorts:
+def _parsed(saved: dict[str, Any]) -> StackState:
     kafka = saved.pop("kafka")
     if isinstance(kafka, int):  # written before a stack could have several nodes
         kafka = [{"clients": kafka, "nodes": 0, "controller": saved.pop("kafka_controller")}]
-    return StackPorts(kafka=tuple(KafkaNode(**node) for node in kafka), **saved)
+    return StackState(kafka=tuple(BrokerPorts(**node) for node in kafka), **saved)
 
 
 _UP_FIRST = "nothing is set up in {home}: run `sightline up` first, or give {variable}"
@@ -95,7 +95,7 @@ def kafka_servers(settings: Settings) -> str:
     """Return Kafka's bootstrap servers. Raises SightlineError without any."""
     if settings.kafka_bootstrap_servers:
         return settings.kafka_bootstrap_servers
-    ports = StackPorts.load(settings.home)
+    ports = StackState.load(settings.home)
     if ports is None:
         raise SightlineError(
             _UP_FIRST.format(home=settings.home, variable="KAFKA_BOOTSTRAP_SERVERS")
@@ -114,22 +114,22 @@ def database_url(settings: Settings) -> str:
         return _with_credentials(
             url, urlsplit(url).username or "", reveal(settings.database_password, settings.secrets)
         )
-    ports = StackPorts.load(settings.home)
+    ports = StackState.load(settings.home)
     if ports is None:
         raise SightlineError(_UP_FIRST.format(home=settings.home, variable="DATABASE_URL"))
     if not ports.secure or settings.identity == CLI:
         return admin_url(settings.home, ports)
-    keyring, service = Keyring(settings.home), settings.identity
+    keyring, service = CredentialFiles(settings.home), settings.identity
     password = reveal_local(keyring.database_password(service))
     return _with_certificate(
         keyring, service, _with_credentials(_embedded(ports), principal(service), password)
     )
 
 
-def admin_url(home: Path, ports: StackPorts) -> str:
+def admin_url(home: Path, ports: StackState) -> str:
     """Return the embedded database's URL for its superuser."""
     url = _with_credentials(_embedded(ports), SUPERUSER, ports.postgres_password)
-    return _with_certificate(Keyring(home), SUPERUSER, url) if ports.secure else url
+    return _with_certificate(CredentialFiles(home), SUPERUSER, url) if ports.secure else url
 
 
 def forget_database_url(settings: Settings) -> bool:
@@ -168,11 +168,11 @@ def _rds_url(settings: Settings) -> str:
     return _with_credentials(url, user, password)
 
 
-def _embedded(ports: StackPorts) -> str:
+def _embedded(ports: StackState) -> str:
     return f"postgresql://{LOOPBACK}:{ports.postgres}/sightline"
 
 
-def _with_certificate(keyring: Keyring, name: str, url: str) -> str:
+def _with_certificate(keyring: CredentialFiles, name: str, url: str) -> str:
     """Return a URL with a client certificate that verifies the home's own server."""
     pair = keyring.pair(name)
     tls = {

@@ -55,7 +55,7 @@ class Health:
         """Note that a dependency is available."""
         self._waits.discard(dependency)
 
-    def tell(self, dependency: str, is_available: bool) -> None:
+    def report(self, dependency: str, is_available: bool) -> None:
         """Note whether a dependency is available."""
         if is_available:
             self.has(dependency)

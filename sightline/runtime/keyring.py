@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from sightline.runtime.private_files import Pair
+from sightline.runtime.private_files import CertificateFiles
 from sightline.runtime.secrets import FILE
 
 SUPERUSER = "postgres"
@@ -14,16 +14,16 @@ DATABASE = "postgresql"
 """Name of the database server's certificate."""
 
 
-class Keyring:
+class CredentialFiles:
     """Files of a home's credentials."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "secure"
         self.authority = self.folder / "ca.crt"
 
-    def pair(self, name: str) -> Pair:
+    def pair(self, name: str) -> CertificateFiles:
         """Return the certificate and key of a service, a server or an administrator."""
-        return Pair(self.folder / name / "tls.crt", self.folder / name / "tls.key")
+        return CertificateFiles(self.folder / name / "tls.crt", self.folder / name / "tls.key")
 
     def kafka_password(self, service: str) -> SecretStr:
         """Return the reference to a service's password for Kafka."""

@@ -128,7 +128,9 @@ SEEN_TO_NAME_SECONDS = Histogram(
 )
 GALLERY_TEMPLATES = Gauge("sightline_gallery_templates", "Templates that a matcher holds")
 GALLERY_PEOPLE = Gauge("sightline_gallery_people", "Enrolled people that a matcher holds")
-STRANGERS = Gauge("sightline_strangers", "Unknown persons in the galleries of a matcher's sites")
+UNKNOWN_PERSONS = Gauge(
+    "sightline_strangers", "Unknown persons in the galleries of a matcher's sites"
+)
 INDEX_BYTES = Gauge(
     "sightline_index_bytes",
     "Memory of a matcher's search index in bytes, of enrolled and unknown persons",
@@ -171,7 +173,7 @@ CAPTURE_TO_ROW_SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64),
 )
 
-UNREAD_SHARE = Gauge(
+RETENTION_USED_RATIO = Gauge(
     "sightline_unread_share",
     "Records that a group has yet to read, as a share of those that the topic retains, in its"
     " worst partition: from 1 on records are deleted unread",

@@ -12,7 +12,7 @@ PRIVATE_UMASK = 0o077
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class CertificateFiles:
     """Paths of a certificate and its key."""
 
     certificate: Path

@@ -212,7 +212,7 @@ def _free_slot(connection: Connection, fleet: str) -> int:
     return int(row[0])
 
 
-def stand_in(connection: Connection, camera_id: str) -> str:
+def replace_camera(connection: Connection, camera_id: str) -> str:
     """Return the site of a camera; add the camera, without a source, if it does not exist.
 
     Frames sent to the API need a camera that logs can refer to.

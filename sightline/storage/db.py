@@ -15,7 +15,7 @@ from sightline.runtime.connection_urls import database_url, forget_database_url
 from sightline.runtime.errors import SightlineError, UnreachableError, first_line
 from sightline.runtime.settings import Settings
 from sightline.storage import encryption_keys
-from sightline.storage.encryption import Sealing
+from sightline.storage.encryption import Encryption
 
 Connection = psycopg.Connection[TupleRow]
 Cursor = psycopg.Cursor[TupleRow]
@@ -32,11 +32,11 @@ _ROW_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname LIKE ANY(%s) ORDE
 _CONNECT_SECONDS = 10
 
 
-class Opened(psycopg.Connection[TupleRow]):
+class SettingsConnection(psycopg.Connection[TupleRow]):
     """A connection that is opened with the present password, and encrypts what it stores."""
 
     settings: Settings
-    sealing: Sealing
+    sealing: Encryption
     _vectors: AdaptersMap | None = None
 
     @property
@@ -52,7 +52,7 @@ class Opened(psycopg.Connection[TupleRow]):
         """
         connection = cls._connect(settings, options)
         connection.settings = settings
-        connection.sealing = Sealing(settings)
+        connection.sealing = Encryption(settings)
         return connection
 
     @classmethod
@@ -81,7 +81,7 @@ class Opened(psycopg.Connection[TupleRow]):
         encryption_keys.check(self, self.sealing.ring())
 
 
-def sealing_of(cursor: psycopg.Cursor[Any]) -> Sealing:
+def sealing_of(cursor: psycopg.Cursor[Any]) -> Encryption:
     """Return the encryption of a cursor's connection."""
     return _opened(cursor).sealing
 
@@ -91,9 +91,9 @@ def settings_of(cursor: psycopg.Cursor[Any]) -> Settings:
     return _opened(cursor).settings
 
 
-def _opened(cursor: psycopg.Cursor[Any]) -> Opened:
+def _opened(cursor: psycopg.Cursor[Any]) -> SettingsConnection:
     connection = cursor.connection
-    if not isinstance(connection, Opened):
+    if not isinstance(connection, SettingsConnection):
         raise TypeError("this connection was not opened by `connect` and has no settings")
     return connection
 
@@ -116,7 +116,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
     an empty database.
     """
     try:
-        connection = Opened.connect(
+        connection = SettingsConnection.connect(
             settings=settings,
             autocommit=autocommit,
             connect_timeout=_CONNECT_SECONDS,
@@ -136,7 +136,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
 
 
 @contextmanager
-def failure_told() -> Iterator[None]:
+def translated_failures() -> Iterator[None]:
     """Turn psycopg's OperationalError into an UnreachableError while inside."""
     try:
         yield

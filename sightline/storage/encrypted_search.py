@@ -18,7 +18,7 @@ from psycopg import sql
 from sightline.storage import face_columns
 from sightline.storage.db import sealing_of
 from sightline.storage.encryption import HEAD_BYTES, OVERHEAD, TamperedError
-from sightline.storage.face_columns import Floats, Place
+from sightline.storage.face_columns import Floats, TemplateColumns
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ _lock = Lock()
 
 def nearest(
     cursor: psycopg.Cursor[Any],
-    place: Place,
+    place: TemplateColumns,
     pack: str,
     query: Floats,
     count: int,
@@ -108,14 +108,16 @@ def nearest(
     return [(rows[at][0], float(cosines[at])) for at in best if np.isfinite(cosines[at])]
 
 
-def _cache_of(cursor: psycopg.Cursor[Any], place: Place, pack: str, dimension: int) -> _Cache:
+def _cache_of(
+    cursor: psycopg.Cursor[Any], place: TemplateColumns, pack: str, dimension: int
+) -> _Cache:
     name = (cursor.connection.info.dsn, place.table, pack, dimension)
     with _lock:
         return _caches.setdefault(name, _Cache(dimension))
 
 
 def _fill(
-    reader: psycopg.Cursor[Any], place: Place, cache: _Cache, keys: Sequence[TemplateKey]
+    reader: psycopg.Cursor[Any], place: TemplateColumns, cache: _Cache, keys: Sequence[TemplateKey]
 ) -> None:
     missing_ids = [row_id for row_id, _head in cache.missing(keys)]
     query = sql.SQL(_SEALED).format(**_identifiers(place))
@@ -138,7 +140,7 @@ def _decrypted(reader: psycopg.Cursor[Any], sealed: bytes, name: str) -> Floats 
         return None
 
 
-def _identifiers(place: Place) -> dict[str, sql.Composable]:
+def _identifiers(place: TemplateColumns) -> dict[str, sql.Composable]:
     names = ("table", "owner", "known_as", "pack", "sealed")
     identifiers: dict[str, sql.Composable] = {
         name: sql.Identifier(getattr(place, name)) for name in names

@@ -46,7 +46,7 @@ class TamperedError(SightlineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
+class KeyRing:
     """Encryption keys by id, and the id of the key that encrypts."""
 
     keys: Mapping[bytes, AESGCM]
@@ -78,7 +78,7 @@ class Ring:
             ) from None
 
 
-class Sealing:
+class Encryption:
     """Encryption as the settings say, with the keys that are set at the moment of a call."""
 
     def __init__(self, settings: Settings) -> None:
@@ -91,7 +91,7 @@ class Sealing:
         """True while written data are encrypted."""
         return self._keys is not None
 
-    def ring(self) -> Ring | None:
+    def ring(self) -> KeyRing | None:
         """Return the present keys; None with encryption off.
 
         Raises SightlineError for invalid keys, and for required keys that are not set.
@@ -117,7 +117,7 @@ class Sealing:
             return data
         return self.ring_for(key_of(data), name).open(data, name)
 
-    def ring_for(self, key: bytes, name: str) -> Ring:
+    def ring_for(self, key: bytes, name: str) -> KeyRing:
         """Return the present keys, with this key among them. Raises MissingKeyError."""
         ring = self.ring()
         if self._keys and not (ring and key in ring.keys) and forget(self._keys, self._secrets):
@@ -152,7 +152,7 @@ def new_key() -> str:
 
 
 @lru_cache(maxsize=8)
-def read_keys(text: str) -> Ring:
+def read_keys(text: str) -> KeyRing:
     """Parse keys in base64, separated by commas or spaces; the first key encrypts.
 
     Raises SightlineError for anything else, without quoting the text.
@@ -161,7 +161,7 @@ def read_keys(text: str) -> Ring:
     if not keys:
         raise SightlineError("encryption.keys is empty; `sightline encryption new-key` makes one")
     rings = {hashlib.sha256(b"sightline key " + key).digest()[:ID_BYTES]: key for key in keys}
-    return Ring({name: AESGCM(key) for name, key in rings.items()}, next(iter(rings)))
+    return KeyRing({name: AESGCM(key) for name, key in rings.items()}, next(iter(rings)))
 
 
 def _decoded(text: str) -> bytes:

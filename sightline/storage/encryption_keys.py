@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from sightline.storage.encryption import MissingKeyError, Ring
+from sightline.storage.encryption import KeyRing, MissingKeyError
 
 PLAIN = "plain"
 """Listed among the keys while unencrypted rows or objects may exist."""
@@ -16,7 +16,7 @@ PLAIN = "plain"
 _checked: set[tuple[str, ...]] = set()
 
 
-def check(db: psycopg.Connection[Any], ring: Ring | None) -> None:
+def check(db: psycopg.Connection[Any], ring: KeyRing | None) -> None:
     """Note the key that encrypts from now on. Raises MissingKeyError if a key in use is not set.
 
     Queries the database once for each process and each set of keys.

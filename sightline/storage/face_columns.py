@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TemplateColumns:
     """A table with templates, by the names of its columns."""
 
     table: str
@@ -32,15 +32,15 @@ class Place:
     name: Callable[[UUID | str], str]
 
 
-TEMPLATES = Place(
+TEMPLATES = TemplateColumns(
     "face_templates", "template_id", "employee_id", "template_id", "pack", "embedding",
     "embedding_sealed", template_context,
 )  # fmt: skip
-TRACKS = Place(
+TRACKS = TemplateColumns(
     "person_tracks", "track_uuid", "track_uuid", "track_uuid", "pack", "embedding",
     "embedding_sealed", track_context,
 )  # fmt: skip
-PERSONS = Place(
+PERSONS = TemplateColumns(
     "detected_persons", "global_id", "global_id", "face_track", "embedding_pack", "face_embedding",
     "face_embedding_sealed", track_context,
 )  # fmt: skip

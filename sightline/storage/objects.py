@@ -13,7 +13,7 @@ from schemas.naming import object_context
 from sightline.runtime.connection_urls import objects_folder
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings
-from sightline.storage.encryption import Sealing, is_sealed
+from sightline.storage.encryption import Encryption, is_sealed
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -229,10 +229,10 @@ class S3Store:
         return self._prefix + _checked(key)
 
 
-class SealedStore:
+class EncryptedStore:
     """A store that encrypts objects on `put` and decrypts them on `get`, as the settings say."""
 
-    def __init__(self, store: ObjectStore, sealing: Sealing) -> None:
+    def __init__(self, store: ObjectStore, sealing: Encryption) -> None:
         self._store = store
         self._sealing = sealing
 
@@ -263,7 +263,7 @@ class SealedStore:
 
 def open_store(settings: Settings) -> ObjectStore:
     """Return the store of the settings: a bucket, else the embedded stack's folder; encrypted."""
-    return SealedStore(open_raw_store(settings), Sealing(settings))
+    return EncryptedStore(open_raw_store(settings), Encryption(settings))
 
 
 def open_raw_store(settings: Settings) -> ObjectStore:

@@ -17,12 +17,12 @@ from sightline.runtime.clock import to_us
 from sightline.runtime.health import DATABASE
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, Cursor, connect, failure_told, sealing_of
+from sightline.storage.db import Connection, Cursor, connect, sealing_of, translated_failures
 from sightline.storage.encryption import TamperedError
-from sightline.streaming.broker_probe import Reached
+from sightline.streaming.broker_probe import BrokerProbe
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def enqueue_all(cursor: Cursor, topic: str, records: Iterable[tuple[str, bytes |
         cursor.execute(f"NOTIFY {_CHANNEL}")
 
 
-class Relay:
+class OutboxRelay:
     """Delivers the records of the outbox."""
 
     def __init__(self, settings: Settings) -> None:
@@ -64,7 +64,7 @@ class Relay:
             "linger.ms": 0,
             "delivery.timeout.ms": int(_DELIVERY_TIMEOUT_SECONDS * 1000),
         }
-        self._producer = SureProducer(config)
+        self._producer = CheckedProducer(config)
         self._refused: list[int] = []
         """Ids of rows that cannot be decrypted: they stay, and do not block later rows."""
 
@@ -75,7 +75,7 @@ class Relay:
         when the database does; records that were not delivered stay.
         """
         total = 0
-        with failure_told():
+        with translated_failures():
             while sent := self._deliver_some():
                 total += sent
         return total
@@ -111,16 +111,16 @@ class Relay:
             log.warning("outbox: row %d stays: %s", row, error)
             self._refused.append(row)
             return False
-        self._producer.send(Out(topic, name, value, to_us(at) // 1000))
+        self._producer.send(OutputRecord(topic, name, value, to_us(at) // 1000))
         return True
 
     def run(self, stop: Stop) -> None:
         """Deliver records until `stop`. Raises as `drain` does."""
-        with failure_told():
+        with translated_failures():
             self._db.execute(f"LISTEN {_CHANNEL}")
         stop.health.has(DATABASE)
         stop.health.ready()
-        reached = Reached(self._producer.raw, GALLERY.name, stop.health)
+        reached = BrokerProbe(self._producer.raw, GALLERY.name, stop.health)
         while not stop.is_set():
             stop.beat()
             if sent := self.drain():
@@ -130,7 +130,7 @@ class Relay:
 
     def _wait(self) -> None:
         """Wait for a notification, or for the poll interval: a notification can be missed."""
-        with failure_told():
+        with translated_failures():
             for _ in self._db.notifies(timeout=_POLL_SECONDS, stop_after=1):
                 return
 
@@ -144,5 +144,5 @@ def deliver(settings: Settings) -> None:
 
     Raises InfrastructureError when Kafka does not take them: then the service `outbox` will.
     """
-    with closing(Relay(settings)) as relay:
+    with closing(OutboxRelay(settings)) as relay:
         relay.drain()

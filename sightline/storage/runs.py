@@ -107,7 +107,7 @@ def set_stage(db: Connection, name: str, stage: Stage) -> None:
     )
 
 
-def remark(db: Connection, name: str, reason: str) -> None:
+def set_detail(db: Connection, name: str, reason: str) -> None:
     """Add a reason why a run is not exact; each reason is stored once."""
     db.execute(
         "UPDATE runs SET detail = concat_ws('; ', detail, %(reason)s::text) WHERE name = %(name)s"

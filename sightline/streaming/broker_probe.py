@@ -22,7 +22,7 @@ class Client(Protocol):
         ...
 
 
-class Reached:
+class BrokerProbe:
     """Keeps the service's readiness true about Kafka; used by one loop."""
 
     def __init__(

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from schemas.naming import member_id, principal
 from schemas.topics import MAX_RECORD_BYTES
-from sightline.runtime.connection_urls import StackPorts, kafka_servers
+from sightline.runtime.connection_urls import StackState, kafka_servers
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.keyring import Keyring
+from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.secrets import reveal
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import KafkaSettings, SecretsSettings
@@ -32,10 +32,10 @@ def kafka_access(settings: Settings) -> KafkaSettings:
     access = settings.kafka
     if settings.kafka_bootstrap_servers or access.security_protocol != "PLAINTEXT":
         return access
-    ports = StackPorts.load(settings.home)
+    ports = StackState.load(settings.home)
     if ports is None or not ports.secure:
         return access
-    keyring, service = Keyring(settings.home), settings.identity
+    keyring, service = CredentialFiles(settings.home), settings.identity
     pair = keyring.pair(service)
     return KafkaSettings(
         security_protocol="SASL_SSL",

@@ -8,7 +8,7 @@ from sightline.streaming.records import Record
 _MS_PER_SECOND = 1000
 
 
-def expect(service: str, topics: Iterable[str]) -> None:
+def register_topics(service: str, topics: Iterable[str]) -> None:
     """Show 0 for a service's counters, so that the first record or dead letter is an increase."""
     for topic in topics:
         metrics.RECORDS.labels(service, topic)
@@ -17,7 +17,7 @@ def expect(service: str, topics: Iterable[str]) -> None:
         metrics.DEAD_LETTERS.labels(service, reason)
 
 
-def took(service: str, record: Record, now_us: int) -> None:
+def count_consumed(service: str, record: Record, now_us: int) -> None:
     """Count a record that a service consumes now, and the time since its timestamp."""
     metrics.RECORDS.labels(service, record.topic).inc()
     age_ms = now_us / 1000 - record.timestamp_ms

@@ -7,7 +7,7 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, LIVE
 from sightline.runtime import metrics
 from sightline.runtime.errors import InvalidRecord
-from sightline.streaming.records import Out, Record
+from sightline.streaming.records import OutputRecord, Record
 
 log = logging.getLogger(__name__)
 
@@ -16,9 +16,9 @@ _STACK_CHARACTERS = 8_000
 """A letter has to fit into its topic, whose limit is 64 KiB above the largest record."""
 
 
-def give_up(
+def dead_letter(
     record: Record, service: str, error: InvalidRecord, now_us: int, *, run: str = LIVE
-) -> Out:
+) -> OutputRecord:
     """Count and log a record that `service` gives up; return its dead letter for sending."""
     metrics.DEAD_LETTERS.labels(service, error.reason).inc()
     log.warning(
@@ -39,4 +39,4 @@ def give_up(
         timestamp_ms=record.timestamp_ms,
         run=run,
     )
-    return Out(DEAD_LETTERS.name, record.topic, letter.SerializeToString(), now_us // 1000)
+    return OutputRecord(DEAD_LETTERS.name, record.topic, letter.SerializeToString(), now_us // 1000)

@@ -6,13 +6,15 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from sightline.runtime.errors import InfrastructureError
 from sightline.streaming.clients import CONFLUENT, ClientConfig, KafkaClients, ProducerClient
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 OnDelivery = Callable[[KafkaError | None], None]
 
 
 def produce(
-    producer: ProducerClient, out: Out, on_delivery: Callable[[KafkaError | None, Message], None]
+    producer: ProducerClient,
+    out: OutputRecord,
+    on_delivery: Callable[[KafkaError | None, Message], None],
 ) -> bool:
     """Queue one record; return False if the producer's queue is full.
 
@@ -35,7 +37,7 @@ def produce(
     return True
 
 
-class SureProducer:
+class CheckedProducer:
     """Sends records, and raises at the next call when one of them was not delivered."""
 
     def __init__(self, config: ClientConfig, clients: KafkaClients = CONFLUENT) -> None:
@@ -47,7 +49,7 @@ class SureProducer:
         """The producer below, for transactions."""
         return self._producer
 
-    def send(self, out: Out, on_delivery: OnDelivery | None = None) -> None:
+    def send(self, out: OutputRecord, on_delivery: OnDelivery | None = None) -> None:
         """Queue one record; blocks while the queue is full.
 
         Raises InfrastructureError when an earlier record was not delivered.
@@ -55,7 +57,7 @@ class SureProducer:
         while not self.offer(out, on_delivery):
             self._producer.poll(0.1)
 
-    def offer(self, out: Out, on_delivery: OnDelivery | None = None) -> bool:
+    def offer(self, out: OutputRecord, on_delivery: OnDelivery | None = None) -> bool:
         """Queue one record and return True, or False when the queue is full.
 
         Raises InfrastructureError when an earlier record was not delivered.
@@ -73,7 +75,7 @@ class SureProducer:
         self._producer.poll(0)
         return True
 
-    def send_all(self, outs: Iterable[Out]) -> None:
+    def send_all(self, outs: Iterable[OutputRecord]) -> None:
         """Queue several records."""
         for out in outs:
             self.send(out)

@@ -65,7 +65,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Out:
+class OutputRecord:
     """A record to be produced; its time is the capture time, in milliseconds."""
 
     topic: str
@@ -76,6 +76,6 @@ class Out:
     headers: Headers = ()
 
 
-def with_headers(outs: list[Out], headers: Headers) -> list[Out]:
+def with_headers(outs: list[OutputRecord], headers: Headers) -> list[OutputRecord]:
     """Return the records with further headers; often there are none."""
     return [replace(out, headers=out.headers + headers) for out in outs] if headers else outs

@@ -34,15 +34,15 @@ from sightline.runtime.fault_injection import FaultPoint, reach
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.log import about
 from sightline.streaming import lag
-from sightline.streaming.broker_probe import Reached
+from sightline.streaming.broker_probe import BrokerProbe
 from sightline.streaming.changelog_restore import read_to_end
 from sightline.streaming.clients import CONFLUENT, ClientConfig, ConsumerClient, KafkaClients
-from sightline.streaming.consumer_metrics import expect, took
-from sightline.streaming.dead_letters import give_up
+from sightline.streaming.consumer_metrics import count_consumed, register_topics
+from sightline.streaming.dead_letters import dead_letter
 from sightline.streaming.errors import is_transient
 from sightline.streaming.messages import checked
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out, Partition, Record, with_headers
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord, Partition, Record, with_headers
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ T = TypeVar("T")
 class Processor(Protocol):
     """A stage: records in, records out, with state of its own for each partition."""
 
-    def process(self, record: Record) -> Iterable[Out]:
+    def process(self, record: Record) -> Iterable[OutputRecord]:
         """Return the outputs of one record.
 
         Raises InvalidRecord for a record that can never be processed; what a generator has
@@ -74,7 +74,7 @@ class Processor(Protocol):
         """
         ...
 
-    def state(self) -> Iterable[Out]:
+    def state(self) -> Iterable[OutputRecord]:
         """Return the state that has changed since the last call, as records of the state topic."""
         ...
 
@@ -90,7 +90,7 @@ class Processor(Protocol):
 class Stateless:
     """The state of a processor that has none."""
 
-    def state(self) -> Iterable[Out]:
+    def state(self) -> Iterable[OutputRecord]:
         """Return nothing."""
         return ()
 
@@ -129,13 +129,13 @@ class TransformLoop:
         self._service = service
         self._run = run
         self._processor = processor
-        expect(service, topics)
+        register_topics(service, topics)
         self._topics = list(topics)
         self._state_topic = state_topic
         self._consumer_config = consumer
         self._clients = clients
         self._consumer = clients.consumer(consumer | lag.OPTIONS)
-        self._producer = SureProducer(producer, clients)
+        self._producer = CheckedProducer(producer, clients)
         self._prepare = prepare
         self._prepare_records = prepare_records if prepare else 1
         self._batch_records = batch_records
@@ -146,18 +146,18 @@ class TransformLoop:
         """The offset that the processor's state of each partition stands at."""
         # The batch that is processed and whose commit has not begun.
         self._gathered: list[Record] = []  # not processed yet
-        self._outs: list[Out] = []
+        self._outs: list[OutputRecord] = []
         self._offsets: dict[Partition, int] = {}
         self._committer = ThreadPoolExecutor(1, "commit")
         self._pending_commit: Future[dict[Partition, int]] | None = None
         self._stop = Stop(0.0)  # until `run`
         self._is_closing = False
-        self._probe: Reached | None = None
+        self._probe: BrokerProbe | None = None
 
     def run(self, stop: Stop) -> None:
         """Process records until `stop`. Raises InfrastructureError when Kafka fails."""
         self._stop = stop
-        self._probe = Reached(self._consumer, self._topics[0], stop.health, self._clock)
+        self._probe = BrokerProbe(self._consumer, self._topics[0], stop.health, self._clock)
         try:
             raw = self._producer.raw
             self._unless_stopped(lambda: raw.init_transactions(_REQUEST_TIMEOUT_SECONDS))
@@ -242,7 +242,11 @@ class TransformLoop:
             self._state_offsets |= pending.result()
 
     def _transact(
-        self, outs: list[Out], state: list[Out], offsets: dict[Partition, int], group: object
+        self,
+        outs: list[OutputRecord],
+        state: list[OutputRecord],
+        offsets: dict[Partition, int],
+        group: object,
     ) -> dict[Partition, int]:
         # The transaction is open for moments only, as all processing came before: a worker that is
         # killed in it holds up its readers until the broker aborts the transaction.
@@ -302,29 +306,29 @@ class TransformLoop:
         except KafkaException as error:
             log.warning("%s: the transaction was not aborted: %s", self._service, error)
 
-    def _outputs(self, records: Sequence[Record]) -> list[Out]:
+    def _outputs(self, records: Sequence[Record]) -> list[OutputRecord]:
         """Process records in order; a span of each lasts as long as the work on all of them."""
         ours = [record for record in records if self._is_ours(record)]
-        outs: list[Out] = []
+        outs: list[OutputRecord] = []
         with ExitStack() as spans:
             headers = [spans.enter_context(tracing.step(self._service, rec)) for rec in ours]
             for record in records:
-                took(self._service, record, self._clock.now_us())
+                count_consumed(self._service, record, self._clock.now_us())
             if self._prepare is not None and len(ours) > 1:
                 self._prepare(ours)
             for record, carried in zip(ours, headers, strict=True):
                 outs += with_headers(self._process(record), carried)
         return outs
 
-    def _process(self, record: Record) -> list[Out]:
-        outs: list[Out] = []
+    def _process(self, record: Record) -> list[OutputRecord]:
+        outs: list[OutputRecord] = []
         with about(topic=record.topic, partition=record.partition, offset=record.offset):
             try:
                 for out in self._processor.process(record):
                     outs.append(out)
             except InvalidRecord as error:
                 now_us = self._clock.now_us()
-                outs.append(give_up(record, self._service, error, now_us, run=self._run))
+                outs.append(dead_letter(record, self._service, error, now_us, run=self._run))
         return outs
 
     def _assigned(self, consumer: ConsumerClient, partitions: list[TopicPartition]) -> None:

@@ -36,14 +36,14 @@ from sightline.runtime.health import Health
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.streaming import lag
-from sightline.streaming.broker_probe import Reached
+from sightline.streaming.broker_probe import BrokerProbe
 from sightline.streaming.client_config import member_config, producer_config
 from sightline.streaming.clients import CONFLUENT, ConsumerClient, KafkaClients
-from sightline.streaming.consumer_metrics import expect, took
-from sightline.streaming.dead_letters import give_up
+from sightline.streaming.consumer_metrics import count_consumed, register_topics
+from sightline.streaming.dead_letters import dead_letter
 from sightline.streaming.errors import kafka_error
 from sightline.streaming.messages import checked
-from sightline.streaming.producer import SureProducer
+from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import Partition, Record
 from sinks.runtime.offset_store import end_offsets
 from sinks.runtime.sink import DecodedRecord, Sink
@@ -81,8 +81,8 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
         group = sink_group(sink.name, settings.run)
         self._consumer = clients.consumer(member_config(settings, group, group) | lag.OPTIONS)
         self._lag = lag.ConsumerLag(self._consumer, group, sink.topics, self._clock)
-        self._producer = SureProducer(producer_config(settings, group), clients)
-        expect(sink.name, sink.topics)
+        self._producer = CheckedProducer(producer_config(settings, group), clients)
+        register_topics(sink.name, sink.topics)
         metrics.SINK_WAITING.labels(sink.name).set(0)
         self._partitions: list[TopicPartition] = []
         self._is_placed = True
@@ -115,7 +115,9 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
 
     def _work(self, session: SinkSession[ConnectionT, CursorT], stop: Stop) -> None:
         """Write batches until `stop`. Raises the target's errors when it becomes unavailable."""
-        probe = Reached(self._consumer, next(iter(self._sink.topics)), self._health, self._clock)
+        probe = BrokerProbe(
+            self._consumer, next(iter(self._sink.topics)), self._health, self._clock
+        )
         while not stop.is_set():
             stop.beat()
             if not self._is_placed:
@@ -180,7 +182,7 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
     ) -> list[DecodedRecord]:
         batch: list[DecodedRecord] = []
         for record in records:
-            took(self._sink.name, record, self._clock.now_us())
+            count_consumed(self._sink.name, record, self._clock.now_us())
             if not self._is_addressed(transaction, record):
                 continue
             try:
@@ -218,7 +220,7 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
         self, transaction: SinkTransaction[CursorT], record: Record, error: InvalidRecord
     ) -> None:
         name, run = self._sink.name, self._settings.run
-        self._producer.send(give_up(record, name, error, self._clock.now_us(), run=run))
+        self._producer.send(dead_letter(record, name, error, self._clock.now_us(), run=run))
         transaction.note_dead_letter(record)
 
     def _assigned(self, consumer: ConsumerClient, partitions: list[TopicPartition]) -> None:

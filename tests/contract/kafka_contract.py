@@ -20,8 +20,8 @@ from sightline.streaming.changelog_restore import read_to_end
 from sightline.streaming.client_config import ConfigValue, consumer_config, producer_config
 from sightline.streaming.clients import ConsumerClient, KafkaClients, ProducerClient
 from sightline.streaming.errors import code_of, kafka_error
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 
 _REQUEST_TIMEOUT_SECONDS = 30.0
 
@@ -379,7 +379,7 @@ class KafkaContract:
 
     def test_a_sure_producer_raises_what_was_not_delivered(self, kafka: Kafka) -> None:
         config = producer_config(kafka.settings, "contract") | {"message.timeout.ms": 1000}
-        producer = SureProducer(config, kafka.clients)
-        producer.send(Out(f"none-{uuid4().hex}", "key", b"value", 0, partition=0))
+        producer = CheckedProducer(config, kafka.clients)
+        producer.send(OutputRecord(f"none-{uuid4().hex}", "key", b"value", 0, partition=0))
         with pytest.raises(InfrastructureError, match="refused"):
             producer.flush(_REQUEST_TIMEOUT_SECONDS)

@@ -23,8 +23,8 @@ from ops.demo.installation import read_progress
 from ops.demo.portrait_sources import CAST, cut_out, portrait
 from ops.demo.results import read_found
 from ops.demo.scenario import scenes
-from ops.demo.truth import Person, Truth, compare
-from sightline.runtime.connection_urls import StackPorts, database_url, kafka_servers
+from ops.demo.truth import FilmPerson, Truth, compare
+from sightline.runtime.connection_urls import StackState, database_url, kafka_servers
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from tests.metrics_support import is_ready
@@ -44,7 +44,7 @@ class Composed:
     """The compose file's services of one installation, here."""
 
     def __init__(self, servers: Settings, folder: Path, ending: ExitStack) -> None:
-        ports = StackPorts.load(servers.home)
+        ports = StackState.load(servers.home)
         assert ports is not None
         self.home = folder
         self.password = ports.postgres_password
@@ -126,14 +126,14 @@ def played(folder: Path) -> tuple[Scene, Truth, Path]:
     whole = scenes()[0]
     walks = tuple(one for one in whole.walks if one.starts + one.seconds < SECONDS)
     scene = Scene(whole.camera, whole.room, SECONDS, walks)
-    cast = [member for member in CAST if member.name in {walk.who for walk in walks}]
+    cast = [member for member in CAST if member.name in {walk.name for walk in walks}]
     assert len(cast) == 2 and all(member.enrolled for member in cast)
     cuts = {member.name: cut_out(member) for member in cast}
     film = folder / "film.mp4"
     write_film(film, render(scene, cuts))
     for member in cast:
         assert cv2.imwrite(str(folder / f"{member.name}.jpg"), portrait(member))
-    people = tuple(Person(member.name, member.enrolled) for member in cast)
+    people = tuple(FilmPerson(member.name, member.enrolled) for member in cast)
     return scene, Truth(people, tuple(appearances(scene, cuts))), film
 
 

@@ -56,7 +56,7 @@ def shots_by_person(pack: ModelPack, film: list[Frame]) -> dict[tuple[str, str],
         if frame.number % _EVERY_FACE:
             continue
         for face in pack.faces.detect([frame.image])[0]:
-            inside = [person.who for person in frame.truth if _middle_in(face, person.face)]
+            inside = [person.name for person in frame.truth if _middle_in(face, person.face)]
             if len(inside) == 1 and assess(frame.image, face).refusal(24, 0.25) is None:
                 [vector] = pack.embedder.embed([(frame.image, face)])
                 shots.setdefault((frame.camera, inside[0]), []).append(vector)

@@ -20,7 +20,7 @@ from sightline.models.interface import BGRImage, Face, FaceEmbedder, ModelPack
 from sightline.models.packs import load_pack
 from sightline.models.verify import sample_picture
 from sightline.runtime.settings import EvidenceSettings, Settings
-from sightline.streaming.records import Out, Record
+from sightline.streaming.records import OutputRecord, Record
 
 pytestmark = pytest.mark.models
 
@@ -94,8 +94,8 @@ def test_a_worker_on_the_cpu_writes_the_same_bytes_for_any_grouping(shared: Path
     assert outputs(VisionProcessor(pack, settings), records, len(records)) == alone
 
 
-def outputs(processor: VisionProcessor, records: list[Record], size: int) -> list[Out]:
-    outs: list[Out] = []
+def outputs(processor: VisionProcessor, records: list[Record], size: int) -> list[OutputRecord]:
+    outs: list[OutputRecord] = []
     for start in range(0, len(records), size):
         group = records[start : start + size]
         processor.prepare(group)

@@ -11,8 +11,8 @@ from schemas.naming import outbox_context
 from schemas.topics import FACTS
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.storage.encryption import Sealing
-from sightline.storage.objects import FolderStore, SealedStore
+from sightline.storage.encryption import Encryption
+from sightline.storage.objects import EncryptedStore, FolderStore
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.runtime.postgres import PostgresSink
@@ -56,7 +56,7 @@ class Logs:
     def __init__(self, settings: Settings, world: World, folder: Path) -> None:
         self.settings = settings
         self.world = world
-        self.store = SealedStore(FolderStore(folder), Sealing(settings))
+        self.store = EncryptedStore(FolderStore(folder), Encryption(settings))
         self._told: list[Message] = []
 
     def sinks(self) -> list[PostgresSink]:
@@ -137,7 +137,7 @@ class Logs:
             return None
         sealed = row[0] or b""
         return pb.Fact.FromString(
-            Sealing(self.settings).open(sealed, outbox_context(FACTS.name, key))
+            Encryption(self.settings).open(sealed, outbox_context(FACTS.name, key))
         )
 
     def person_fact(self, global_id: int) -> pb.PersonCorrection:

@@ -12,7 +12,7 @@ from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 from sightline.streaming.client_config import consumer_config, producer_config
-from sightline.streaming.records import Out, Record
+from sightline.streaming.records import OutputRecord, Record
 from sightline.streaming.transform_loop import Stateless, TransformLoop
 
 
@@ -22,10 +22,12 @@ class Echo(Stateless):
     def __init__(self, target: str) -> None:
         self._target = target
 
-    def process(self, record: Record) -> Iterable[Out]:
+    def process(self, record: Record) -> Iterable[OutputRecord]:
         if record.value == b"poison":
             raise InvalidRecord("poisoned", "as the test wants it")
-        return [Out(self._target, "key", record.value, record.timestamp_ms, record.partition)]
+        return [
+            OutputRecord(self._target, "key", record.value, record.timestamp_ms, record.partition)
+        ]
 
 
 def main(source: str, target: str, name: str) -> None:

@@ -15,7 +15,7 @@ from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 from sightline.streaming.client_config import member_config, producer_config, worker_id
-from sightline.streaming.records import Out, Partition, Record
+from sightline.streaming.records import OutputRecord, Partition, Record
 from sightline.streaming.transform_loop import TransformLoop
 
 Key = tuple[str, int, str]
@@ -39,16 +39,16 @@ class Tally:
         self._counts: Counter[Key] = Counter()
         self._touched: set[Key] = set()
 
-    def process(self, record: Record) -> Iterable[Out]:
+    def process(self, record: Record) -> Iterable[OutputRecord]:
         key = (record.topic, record.partition, (record.key or b"").decode())
         self._counts[key] += 1
         self._touched.add(key)
         value = f"{key[2]}{self._counts[key]:03}".encode()
-        return [Out(self._target, key[2], value, record.timestamp_ms, record.partition)]
+        return [OutputRecord(self._target, key[2], value, record.timestamp_ms, record.partition)]
 
-    def state(self) -> Iterator[Out]:
+    def state(self) -> Iterator[OutputRecord]:
         for key in sorted(self._touched):
-            yield Out(self._state, key[2], str(self._counts[key]).encode(), 0, key[1])
+            yield OutputRecord(self._state, key[2], str(self._counts[key]).encode(), 0, key[1])
         self._touched = set()
 
     def restore(self, partition: Partition, next_offset: int, record: Record) -> None:

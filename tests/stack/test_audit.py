@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from schemas.ids import global_id
 from sightline.audit import read
-from sightline.audit.read import Asked
+from sightline.audit.read import TrailQuery
 from sightline.audit.roles import Role
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import AuditSettings
@@ -47,13 +47,13 @@ def client(stack: Settings) -> Iterator[TestClient]:
 def lines(stack: Settings, person: int, action: str) -> list[dict[str, Any]]:
     """Those that are about a person, the latest first."""
     with connect(stack) as db:
-        found = read.listed(db, Asked(person=person, action=action, limit=100))
+        found = read.listed(db, TrailQuery(person=person, action=action, limit=100))
     return [one for one in found if person in one["about"].get("persons", [])]
 
 
 def last(stack: Settings) -> dict[str, Any]:
     with connect(stack) as db:
-        (line,) = read.listed(db, Asked(limit=1))
+        (line,) = read.listed(db, TrailQuery(limit=1))
     return line
 
 

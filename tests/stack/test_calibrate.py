@@ -16,10 +16,10 @@ from schemas.decode import InvalidMessageError
 from schemas.topics import FACTS
 from sightline.identity import calibration_store
 from sightline.identity.calibration import builtin
-from sightline.identity.evidence import Shot
+from sightline.identity.evidence import Observation
 from sightline.people import employees
 from sightline.people.employees import Details
-from sightline.people.photos import Look
+from sightline.people.photos import PhotoTemplate
 from sightline.runtime.errors import NotFoundError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.stack
 PACK = "calibrated-pack"
 
 
-def people(seed: int, count: int = 6) -> dict[str, list[Shot]]:
+def people(seed: int, count: int = 6) -> dict[str, list[Observation]]:
     random = np.random.default_rng(seed)
     centres = random.standard_normal((count, 64))
     return {
         f"p{person}": [
-            Shot(f"{person}-{number}", unit(centre + 0.4 * random.standard_normal(64)), 0.9)
+            Observation(f"{person}-{number}", unit(centre + 0.4 * random.standard_normal(64)), 0.9)
             for number in range(4)
         ]
         for person, centre in enumerate(centres)
@@ -166,7 +166,7 @@ def test_enrolled_people_can_be_the_strangers(restored: Settings) -> None:
                 for name, own in zip(names, people(4).values(), strict=True):
                     person, _ = employees.find_or_add(cursor, name, Details())
                     for shot in own:
-                        look = Look(b"", shot.vector, shot.quality)
+                        look = PhotoTemplate(b"", shot.vector, shot.quality)
                         employees.add_look(cursor, person, PACK, f"photos/{shot.id}", look)
                 found = enrolled(db, PACK)
                 assert sorted(map(len, found.values())) == [4] * 6

@@ -15,8 +15,8 @@ from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import consumer_config, producer_config
 from sightline.streaming.lag import OPTIONS, ConsumerLag
 from sightline.streaming.messages import checked
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from tests.support import eventually
 
 pytestmark = pytest.mark.stack
@@ -37,7 +37,7 @@ class Ticking(SystemClock):
 
 def test_lag_is_what_is_not_taken_and_nothing_else(stack: Settings) -> None:
     apply_topics(stack, [Topic(TOPIC, "none", 2)])
-    producer = SureProducer(producer_config(stack, GROUP, transactional_id=GROUP))
+    producer = CheckedProducer(producer_config(stack, GROUP, transactional_id=GROUP))
     producer.raw.init_transactions(30)
     clock = Ticking()
     consumer = Consumer(consumer_config(stack, GROUP, GROUP) | OPTIONS)
@@ -46,7 +46,7 @@ def test_lag_is_what_is_not_taken_and_nothing_else(stack: Settings) -> None:
 
     def send(records: int, partition: int) -> None:
         producer.raw.begin_transaction()
-        producer.send_all(Out(TOPIC, "key", b"x", 1000, partition) for _ in range(records))
+        producer.send_all(OutputRecord(TOPIC, "key", b"x", 1000, partition) for _ in range(records))
         producer.raw.commit_transaction(30)
 
     def take(seconds: float = 0.1) -> int:

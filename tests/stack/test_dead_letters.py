@@ -8,14 +8,14 @@ import pytest
 from google.protobuf.message import Message
 
 from ops.dead_letters import letters
-from ops.dead_letters.letters import Choice, Letter
+from ops.dead_letters.letters import DeadLetterFilter, Letter
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, SIGHTINGS, TRACKS
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.settings import SinkSettings
@@ -43,21 +43,21 @@ def world(stack: Settings) -> Iterator[World]:
         yield found
 
 
-def send(stack: Settings, *outs: Out) -> None:
-    producer = SureProducer(producer_config(stack, "test"))
+def send(stack: Settings, *outs: OutputRecord) -> None:
+    producer = CheckedProducer(producer_config(stack, "test"))
     producer.send_all(outs)
     producer.flush(60)
 
 
-def record(topic: str, key: str, message: Message) -> Out:
-    return Out(topic, key, message.SerializeToString(), T0 // 1000)
+def record(topic: str, key: str, message: Message) -> OutputRecord:
+    return OutputRecord(topic, key, message.SerializeToString(), T0 // 1000)
 
 
 def open_letters(stack: Settings, key: str) -> dict[str, Letter]:
     """The letters about records of a key that nobody has decided on, by service."""
     return {
         one.message.service: one
-        for one in letters.read(stack, Choice())
+        for one in letters.read(stack, DeadLetterFilter())
         if one.message.key.decode() == key and one.fate is None
     }
 
@@ -68,7 +68,7 @@ def wait_for_letters(stack: Settings, key: str, *services: str) -> dict[str, Let
 
 
 def replay(stack: Settings, letter: Letter) -> None:
-    choice = Choice(frozenset([letter.id]))
+    choice = DeadLetterFilter(frozenset([letter.id]))
     assert list(letters.replay(stack, choice, "test")) == [letter.id]
 
 
@@ -93,12 +93,12 @@ def test_a_replayed_letter_is_taken_by_its_service_alone_and_once(
         replay(stack, letter)
 
     # As after a crash between the delivery and the fate: it is in the topic a second time.
-    send(stack, letters.again(letter.message))
+    send(stack, letters.replay_record(letter.message))
     send(stack, record(TRACKS.name, camera, world.frame(1, camera=camera)))
     eventually(lambda: world.one(frames, camera)["frames_seen"] > 1)
     assert world.one(frames, camera) == {"frames_seen": 2}
 
-    by_reason = Choice(service="person-state", reason="unknown_camera")
+    by_reason = DeadLetterFilter(service="person-state", reason="unknown_camera")
     assert found["person-state"].id in list(letters.replay(stack, by_reason, "test"))
     tracks = "SELECT detections FROM person_tracks WHERE camera_id = %s"
     eventually(lambda: world.rows(tracks, camera))
@@ -148,10 +148,10 @@ def test_what_is_no_letter_can_only_be_dropped(stack: Settings) -> None:
         failed_at_us=2**62,
         run="a",
     )
-    send(stack, Out(DEAD_LETTERS.name, "x", b"\xff no letter", T0 // 1000))
-    send(stack, Out(DEAD_LETTERS.name, "x", of_a_run.SerializeToString(), T0 // 1000))
-    unread = list(letters.read(stack, Choice(reason="no_letter")))[-1]
-    (of_run,) = letters.read(stack, Choice(reason=reason))
+    send(stack, OutputRecord(DEAD_LETTERS.name, "x", b"\xff no letter", T0 // 1000))
+    send(stack, OutputRecord(DEAD_LETTERS.name, "x", of_a_run.SerializeToString(), T0 // 1000))
+    unread = list(letters.read(stack, DeadLetterFilter(reason="no_letter")))[-1]
+    (of_run,) = letters.read(stack, DeadLetterFilter(reason=reason))
     with pytest.raises(ConflictError, match="cannot be read"):
         replay(stack, unread)
     with pytest.raises(ConflictError, match="is of the run a"):
@@ -159,4 +159,4 @@ def test_what_is_no_letter_can_only_be_dropped(stack: Settings) -> None:
     with pytest.raises(NotFoundError):
         letters.find(stack, letters.LetterId(0, 10**6))
     ids = frozenset([unread.id, of_run.id])
-    assert set(letters.drop(stack, Choice(ids), "test")) == ids
+    assert set(letters.drop(stack, DeadLetterFilter(ids), "test")) == ids

@@ -19,8 +19,8 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.admin import ensure_fleet_topic
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from tests.api_support import photo_of
 from tests.docs_support import PAGES, commands
 from tests.stack.camera_support import make_film
@@ -226,8 +226,10 @@ def letter(stack: Settings) -> str:
     message = pb.DeadLetter(
         source=source, key=b"docs", value=b"no frame", service="vision", reason="bad_jpeg"
     )
-    producer = SureProducer(producer_config(stack, "docs"))
-    producer.send_all([Out(DEAD_LETTERS.name, source.topic, message.SerializeToString(), 1)])
+    producer = CheckedProducer(producer_config(stack, "docs"))
+    producer.send_all(
+        [OutputRecord(DEAD_LETTERS.name, source.topic, message.SerializeToString(), 1)]
+    )
     producer.flush(60)
     listed = json.loads(well(stack, "dlq list --service vision --reason bad_jpeg --json"))
     return str(next(one["id"] for one in listed if one["key"] == "docs"))

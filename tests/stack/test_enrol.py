@@ -24,7 +24,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage import outbox
 from sightline.storage.db import connect
 from sightline.storage.objects import open_store
-from sightline.storage.outbox import Relay, deliver
+from sightline.storage.outbox import OutboxRelay, deliver
 from tests.stack.commands_support import run, sightline_json
 from tests.stack.people_support import nobody_of
 from tests.support import (
@@ -246,7 +246,7 @@ def test_the_outbox_service_delivers_what_a_command_could_not(
 
     monkeypatch.setattr(outbox, "_DELIVERY_TIMEOUT_SECONDS", 1.0)
     away = stack.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
-    relay = Relay(away)
+    relay = OutboxRelay(away)
     with pytest.raises(InfrastructureError):
         relay.drain()
     relay.close()

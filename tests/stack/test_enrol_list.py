@@ -11,7 +11,7 @@ from PIL import Image
 
 from ops.demo.portrait_sources import CAST
 from ops.enrolment.bulk import Album, Outcome, Report, enrol_all
-from ops.enrolment.csv_import import Row, read_rows
+from ops.enrolment.csv_import import CsvPerson, read_rows
 from sightline.models.packs import ModelPack, load_pack
 from sightline.people import employee_changes
 from sightline.people.employees import Details
@@ -224,9 +224,9 @@ def test_photos_are_found_by_name(tmp_path: Path) -> None:
     for name in ("José_Peña.JPG", "jose\u0301 pen\u0303a (2).png", "Ann 1.jpg", "Ann.txt", "7.jpg"):
         (tmp_path / name).write_bytes(b"x")
     album = Album(tmp_path)
-    assert len(album.of(Row(2, "José Peña", (), Details()))) == 2
-    assert [path.name for path in album.of(Row(2, "Ann", (), Details()))] == ["Ann 1.jpg"]
-    assert album.of(Row(2, "Nobody", (), Details())) == []
-    assert [path.name for path in album.of(Row(2, "Bob", ("7.jpg", "?.jpg"), Details()))] == [
+    assert len(album.of(CsvPerson(2, "José Peña", (), Details()))) == 2
+    assert [path.name for path in album.of(CsvPerson(2, "Ann", (), Details()))] == ["Ann 1.jpg"]
+    assert album.of(CsvPerson(2, "Nobody", (), Details())) == []
+    assert [path.name for path in album.of(CsvPerson(2, "Bob", ("7.jpg", "?.jpg"), Details()))] == [
         "7.jpg"
     ]

@@ -14,8 +14,8 @@ from confluent_kafka import Producer
 from google.protobuf.message import Message
 from psycopg import sql
 
-from ops.erasure.erasure import Asked, erase
-from ops.erasure.id_scanner import Needles
+from ops.erasure.erasure import ErasureRequest, erase
+from ops.erasure.id_scanner import IdScanner
 from ops.erasure.report import ranges
 from ops.erasure.topics import live
 from ops.runs.tables import create_schema, drop_schema
@@ -398,13 +398,13 @@ def test_an_erasure_that_is_killed_goes_on_where_it_was(stack: Settings, tmp_pat
         for place in (Fault.OBJECTS_ERASED, Fault.MATCHERS_FORGOT):
             # By its name, which no row has any more.
             with cut_off_at(place), pytest.raises(CutOffError):
-                erase(stack, Asked(name, "a test"))
+                erase(stack, ErasureRequest(name, "a test"))
         report = json.loads(run(stack, "erase", "person", name, "--json"))
 
         assert report["person"] == {"global_ids": [person], "person_id": None}
         assert report["deleted"]["rows"]["public.access_logs"] == 1
         assert picture["path"] not in set(store.keys(""))
-        hay = Needles([track, sighting.sighting_id], [person])
+        hay = IdScanner([track, sighting.sighting_id], [person])
         assert live(stack, MATCH_STATE.name, hay) == []
         assert {one["topic"] for one in report["kept"]["topics"]} >= {SIGHTINGS.name, FACTS.name}
         assert world.rows("SELECT FROM erasures WHERE plan IS NOT NULL") == []
@@ -441,5 +441,5 @@ def test_a_purpose_that_names_the_person_is_refused(stack: Settings) -> None:
         employee = world.add_employee("Nora Named")
         name = world.name_of(employee)
         with pytest.raises(SightlineError, match="names the person"):
-            erase(stack, Asked(name, "a test", f"{name.upper()} asked for it"))
+            erase(stack, ErasureRequest(name, "a test", f"{name.upper()} asked for it"))
         assert world.name_of(employee) == name

@@ -87,7 +87,7 @@ def told(stack: Settings, world: World) -> pb.Sighting:
 
 def explained(stack: Settings, given: str) -> dict[str, Any]:
     with connect(stack) as db:
-        return way(stack, db, UUID(given)).told
+        return way(stack, db, UUID(given)).fields
 
 
 def test_every_id_of_a_row_leads_to_its_frame(
@@ -134,7 +134,7 @@ def test_a_frame_that_kafka_no_longer_holds_is_said_to_be_gone(
     with connect(stack) as db:
         for sighting in (later, api):
             found = way(stack, db, UUID(sighting.sighting_id))
-            assert not found.told["frame"]["retained"]
+            assert not found.fields["frame"]["retained"]
             assert not found.write_frame(picture)
     out = run(stack, "explain", later.sighting_id, "--output", str(picture))
     assert "gone, Kafka does not hold it" in out
@@ -155,7 +155,7 @@ def test_a_row_of_a_clients_crop_leads_to_the_crop(
     Pass(stack, world, LIVE, None).tell(sighting)
     with connect(stack) as db:
         found = way(stack, db, UUID(sighting.sighting_id))
-    assert found.told["frame"]["retained"]
+    assert found.fields["frame"]["retained"]
     assert found.write_frame(tmp_path / "crop.jpg")
     image = cv2.imread(str(tmp_path / "crop.jpg"))
     assert image is not None and image.shape == (90, 60, 3)

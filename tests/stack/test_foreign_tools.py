@@ -11,8 +11,8 @@ from sightline.runtime.connection_urls import kafka_servers
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from tests.support import run_sightline
 
 pytestmark = pytest.mark.stack
@@ -37,8 +37,8 @@ def test_kcat_lists_and_reads_topics(stack: Settings) -> None:
         assert found[topic.name] == topic.partitions
 
     apply_topics(stack, [Topic("test-kcat", "camera id", 1)])
-    producer = SureProducer(producer_config(stack, "test"))
-    producer.send(Out("test-kcat", "door", b"a frame", 1234))
+    producer = CheckedProducer(producer_config(stack, "test"))
+    producer.send(OutputRecord("test-kcat", "door", b"a frame", 1234))
     producer.flush(60)
     read = run("kcat", "-b", servers, "-C", "-t", "test-kcat", "-e", "-q", "-f", "%k|%s|%T")
     assert read == "door|a frame|1234"

@@ -16,7 +16,7 @@ from ops.local_stack.database import Database
 from ops.local_stack.embedded import down
 from ops.local_stack.monitoring import Prometheus, alerts, ask, monitor
 from ops.local_stack.status import status
-from sightline.runtime.connection_urls import StackPorts
+from sightline.runtime.connection_urls import StackState
 from sightline.runtime.settings import Settings
 from tests.http_camera import camera_server
 from tests.monitoring_support import PROMETHEUS, RUNBOOK, faster
@@ -73,7 +73,7 @@ def running(home: Path, name: str) -> Iterator[Running]:
 
 
 def port(home: Path) -> int:
-    ports = StackPorts.load(home)
+    ports = StackState.load(home)
     assert ports is not None and ports.prometheus is not None
     return ports.prometheus
 

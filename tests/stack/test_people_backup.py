@@ -19,12 +19,12 @@ from schemas.naming import outbox_context
 from schemas.topics import FACTS
 from sightline.people import corrections, employees
 from sightline.people.employees import Details
-from sightline.people.photos import Look
+from sightline.people.photos import PhotoTemplate
 from sightline.runtime.connection_urls import database_url
 from sightline.runtime.errors import ConflictError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.storage.encryption import Sealing
+from sightline.storage.encryption import Encryption
 from sightline.storage.outbox import deliver
 from tests.sealed import PLAIN_AND_SEALED
 from tests.stack.commands_support import run, sightline_json
@@ -42,7 +42,9 @@ def unit(seed: int) -> Any:
 def enrolled(stack: Settings, name: str, seed: int) -> str:
     with connect(stack) as db, db.cursor() as cursor:
         person, _ = employees.find_or_add(cursor, name, Details(department='Löb, "x"\n'[:6]))
-        employees.add_look(cursor, person, "backup-pack", f"{name}.jpg", Look(b"", unit(seed), 0.7))
+        employees.add_look(
+            cursor, person, "backup-pack", f"{name}.jpg", PhotoTemplate(b"", unit(seed), 0.7)
+        )
         employees.publish(cursor, person)
     deliver(stack)
     return str(person)
@@ -163,7 +165,7 @@ def test_an_empty_installation_takes_everybody(stack: Settings, tmp_path: Path) 
     restore(empty, file)
     assert everything(empty) == everything(stack)
     waiting = {
-        key.decode(): Sealing(empty).open(value, outbox_context(topic, key.decode()))
+        key.decode(): Encryption(empty).open(value, outbox_context(topic, key.decode()))
         for topic, key, value in rows(
             empty, "SELECT topic, key, value FROM outbox WHERE value IS NOT NULL ORDER BY id"
         )

@@ -28,8 +28,8 @@ from sightline.storage import runs
 from sightline.storage.db import connect
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import client_config, producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from sinks.settings import SinkSettings
 from tests.match_support import worker as matcher
 from tests.stack.test_sinks_run import running as sinks_running
@@ -68,7 +68,7 @@ def publish(stack: Settings) -> None:
     topic = frames(FLEET)
     apply_topics(stack, [topic])
     members = {member.name: member for member in CAST}
-    producer = SureProducer(producer_config(stack, "replay-test"))
+    producer = CheckedProducer(producer_config(stack, "replay-test"))
     sequences = dict.fromkeys(CAMERAS, 0)
     for slot, seconds, who in SEEN:
         camera, started = CAMERAS[slot], to_us(START) + seconds * US
@@ -88,7 +88,9 @@ def publish(stack: Settings) -> None:
                 last_in_event=number == FRAMES - 1,
             )
             sequences[camera] += 1
-            producer.send(Out(topic.name, camera, frame.SerializeToString(), at // 1000, slot))
+            producer.send(
+                OutputRecord(topic.name, camera, frame.SerializeToString(), at // 1000, slot)
+            )
         over = pb.MotionEvent(
             event_id=event,
             camera_id=camera,
@@ -100,7 +102,9 @@ def publish(stack: Settings) -> None:
             last_sequence=sequences[camera] - 1,
             frames=FRAMES,
         )
-        producer.send(Out(MOTION_EVENTS.name, camera, over.SerializeToString(), at // 1000))
+        producer.send(
+            OutputRecord(MOTION_EVENTS.name, camera, over.SerializeToString(), at // 1000)
+        )
     producer.flush(60)
 
 

@@ -17,8 +17,8 @@ from sightline.runtime.settings import RetentionSettings, Settings
 from sightline.storage.db import connect
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import consumer_config, producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from sinks.retention import RetentionWatch, work
 from tests.support import eventually
 
@@ -29,10 +29,10 @@ KIB = 1024
 
 def fill(stack: Settings, topic: str, count: int, age_ms: int = 0) -> None:
     """Records of 10 KiB."""
-    producer = SureProducer(producer_config(stack, "retention-test"))
+    producer = CheckedProducer(producer_config(stack, "retention-test"))
     at = time.time_ns() // 1_000_000 - age_ms
     for _ in range(count):
-        producer.send(Out(topic, "key", os.urandom(10 * KIB), at))
+        producer.send(OutputRecord(topic, "key", os.urandom(10 * KIB), at))
     producer.flush(60)
 
 

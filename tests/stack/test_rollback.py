@@ -11,7 +11,7 @@ from sightline.audit.actor import command_actor
 from sightline.audit.trail import Recording, recorded
 from sightline.people import employees
 from sightline.people.employees import Details
-from sightline.people.photos import Look
+from sightline.people.photos import PhotoTemplate
 from sightline.runtime.connection_urls import database_url
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
@@ -52,7 +52,9 @@ def fill(own: Settings) -> None:
     """Somebody enrolled, somebody met, and a line in the trail."""
     with connect(own) as db, db.cursor() as cursor:
         person, _ = employees.find_or_add(cursor, "Rolled Ann", Details())
-        employees.add_look(cursor, person, "backup-pack", "ann.jpg", Look(b"", unit(31), 0.7))
+        employees.add_look(
+            cursor, person, "backup-pack", "ann.jpg", PhotoTemplate(b"", unit(31), 0.7)
+        )
     met(own, unit(32))
     with recorded(Recording(own, "employees.list", command_actor())):
         pass

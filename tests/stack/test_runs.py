@@ -146,7 +146,7 @@ def test_a_diff_tells_tracks_and_names_by_person_and_camera(
 def test_a_promoted_run_is_what_people_query_until_it_is_taken_back(
     stack: Settings, live: Pass, run: Pass, world: World, ann: str, name: str
 ) -> None:
-    before, differs = live.shown(), compared(stack, LIVE, name).told()
+    before, differs = live.shown(), compared(stack, LIVE, name).fields()
     told = command(stack, "runs", "promote", name)
     assert "1 motion events" in told
     after = live.shown()
@@ -162,14 +162,14 @@ def test_a_promoted_run_is_what_people_query_until_it_is_taken_back(
     assert all(run.store.get(row["snapshot_path"]) for row in after["access"])
     assert after["employees"] != before["employees"]  # she was there later
     # The passes themselves are what they were.
-    assert compared(stack, LIVE, name).told() == differs
+    assert compared(stack, LIVE, name).fields() == differs
     live.tell()  # the sinks have nothing to put right
     assert live.shown() == after
 
     command(stack, "runs", "rollback")
     live.tell()
     assert live.shown() == before
-    assert compared(stack, LIVE, name).told() == differs
+    assert compared(stack, LIVE, name).fields() == differs
     with pytest.raises(NotFoundError):
         in_one(stack, take_back, name)
 

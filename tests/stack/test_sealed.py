@@ -18,7 +18,7 @@ from sightline.identity.evidence import Vector
 from sightline.people import corrections, employees
 from sightline.people.employees import Details
 from sightline.people.face_search import search_persons, search_tracks
-from sightline.people.photos import Look
+from sightline.people.photos import PhotoTemplate
 from sightline.people.template_similarity import nearest
 from sightline.runtime import metrics
 from sightline.runtime.errors import SightlineError
@@ -33,7 +33,7 @@ from sightline.storage.encryption import (
     read_keys,
 )
 from sightline.storage.objects import open_raw_store, open_store
-from sightline.storage.outbox import Relay
+from sightline.storage.outbox import OutboxRelay
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
@@ -79,7 +79,9 @@ class Traces:
             self.person, _ = employees.find_or_add(cursor, name, Details())
             self.photo = f"enrollment_photos/{world.id}.jpg"
             open_store(self.settings).put(self.photo, self.pictures[0])
-            employees.add_look(cursor, self.person, PACK, self.photo, Look(b"", enrolled, 0.9))
+            employees.add_look(
+                cursor, self.person, PACK, self.photo, PhotoTemplate(b"", enrolled, 0.9)
+            )
             employees.publish(cursor, self.person)
         said = [
             world.sighting(stranger="x", template=as_sent(stranger)),
@@ -143,7 +145,7 @@ def test_files_hold_no_picture_and_no_face(stack: Settings, sealed: Settings) ->
     # And everything is there.
     with connect(sealed, autocommit=True) as db:
         assert search_tracks(db, PACK, traces.faces[2])[0]["track_uuid"] == traces.tracks[1]
-        told = employees.told(db.cursor(), traces.person)
+        told = employees.gallery_message(db.cursor(), traces.person)
     assert told.templates[0].vector == as_sent(traces.faces[0])
     assert open_store(sealed).get(traces.photo) == traces.pictures[0]
     assert len(list((sealed.home / "objects").rglob("*.jpg"))) == 2
@@ -266,7 +268,7 @@ def test_what_was_tampered_with_is_refused(sealed: Settings) -> None:
         assert [row["track_uuid"] for row in found] == [traces.tracks[0]], "not the other"
         db.execute("UPDATE face_templates SET embedding_sealed = embedding_sealed || '\\x00'")
         with pytest.raises(TamperedError, match="face_templates"):
-            employees.told(db.cursor(), traces.person)
+            employees.gallery_message(db.cursor(), traces.person)
         db.execute("UPDATE pending_snapshots SET jpeg = jpeg || '\\x00'")
 
     with new_world(sealed) as world:  # the sink drops the picture, and goes on with the others
@@ -301,7 +303,7 @@ def test_a_record_that_does_not_open_stays_and_keeps_no_other_waiting(
         ((first,),) = db.execute("SELECT min(id) FROM outbox").fetchall()
         ((total,),) = db.execute("SELECT count(*) FROM outbox").fetchall()
         db.execute("UPDATE outbox SET value = value || '\\x00' WHERE id = %s", (first,))
-    with closing(Relay(sealed)) as relay:
+    with closing(OutboxRelay(sealed)) as relay:
         relay.drain()
     assert rows(sealed, "SELECT id FROM outbox") == [(first,)]
     assert total > 1

@@ -15,8 +15,8 @@ from ops.rights.keyring_setup import prepare
 from ops.rights.registry import RIGHTS
 from schemas.naming import principal
 from schemas.topics import FACES, all_topics
-from sightline.runtime.connection_urls import StackPorts, admin_url, database_url
-from sightline.runtime.keyring import Keyring
+from sightline.runtime.connection_urls import StackState, admin_url, database_url
+from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.rights import ANY, CLI
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
@@ -245,15 +245,15 @@ def test_who_has_no_tables_does_not_get_in(secure: Settings, service: str) -> No
 
 
 @pytest.fixture(scope="module")
-def stranger() -> Iterator[Keyring]:
+def stranger() -> Iterator[CredentialFiles]:
     """The certificates of another home."""
     with tempfile.TemporaryDirectory() as folder:
-        keyring = Keyring(Path(folder))
+        keyring = CredentialFiles(Path(folder))
         prepare(keyring, brokers=1)
         yield keyring
 
 
-Change = Callable[[Settings, Keyring], dict[str, object]]
+Change = Callable[[Settings, CredentialFiles], dict[str, object]]
 
 
 def with_access(settings: Settings, changed: dict[str, object]) -> dict[str, ConfigValue]:
@@ -283,7 +283,7 @@ def refused_by_kafka(config: dict[str, ConfigValue]) -> KafkaError | None:
 
 
 def port(settings: Settings) -> int:
-    ports = StackPorts.load(settings.home)
+    ports = StackState.load(settings.home)
     assert ports is not None
     return ports.kafka[0].clients
 
@@ -296,7 +296,7 @@ WRONG: dict[str, Change] = {
     "no certificate": lambda _own, _other: {"ssl_cert": None, "ssl_key": None},
     "trust in another home": lambda _own, other: {"ssl_ca": other.authority},
     "password of another service": lambda own, _other: {
-        "sasl_password": Keyring(own.home).kafka_password("vision")
+        "sasl_password": CredentialFiles(own.home).kafka_password("vision")
     },
     "password of another home": lambda _own, other: {
         "sasl_password": other.kafka_password("match")
@@ -311,7 +311,7 @@ WRONG: dict[str, Change] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_kafka_gives_nothing_to_whoever_comes_with(
-    secure: Settings, stranger: Keyring, wrong: str
+    secure: Settings, stranger: CredentialFiles, wrong: str
 ) -> None:
     match = as_service(secure, "match")
     assert refused_by_kafka(with_access(match, {})) is None
@@ -319,24 +319,24 @@ def test_kafka_gives_nothing_to_whoever_comes_with(
 
 
 def test_nobody_without_a_node_s_certificate_speaks_as_a_broker(
-    secure: Settings, stranger: Keyring
+    secure: Settings, stranger: CredentialFiles
 ) -> None:
-    ports = StackPorts.load(secure.home)
+    ports = StackState.load(secure.home)
     assert ports is not None
 
     listener = f"127.0.0.1:{ports.kafka[0].nodes}"
 
-    def config(keyring: Keyring, name: str) -> dict[str, ConfigValue]:
+    def config(keyring: CredentialFiles, name: str) -> dict[str, ConfigValue]:
         pair = keyring.pair(name)
         return {
             "bootstrap.servers": listener,
             "security.protocol": "SSL",
-            "ssl.ca.location": str(Keyring(secure.home).authority),
+            "ssl.ca.location": str(CredentialFiles(secure.home).authority),
             "ssl.certificate.location": str(pair.certificate),
             "ssl.key.location": str(pair.key),
         }
 
-    own = Keyring(secure.home)
+    own = CredentialFiles(secure.home)
     node = AdminClient(config(own, "kafka-1"))
     assert set(TOPICS) <= set(node.list_topics(timeout=SECONDS).topics)
     service = AdminClient(config(own, "match"))  # by its certificate alone it is nobody
@@ -351,10 +351,10 @@ def url_with(settings: Settings, service: str, **changed: str) -> str:
 
 
 def test_postgresql_gives_nothing_to_whoever_comes_with_the_wrong_thing(
-    secure: Settings, stranger: Keyring
+    secure: Settings, stranger: CredentialFiles
 ) -> None:
-    own, other = Keyring(secure.home).pair("cameras"), stranger.pair("api")
-    ports = StackPorts.load(secure.home)
+    own, other = CredentialFiles(secure.home).pair("cameras"), stranger.pair("api")
+    ports = StackState.load(secure.home)
     assert ports is not None
     secret = psycopg.conninfo.conninfo_to_dict(database_url(as_service(secure, "cameras")))
     wrong = {

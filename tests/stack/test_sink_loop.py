@@ -23,8 +23,8 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import client_config, producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from tests.support import ROOT, dead_letters, environment, eventually, run_sightline
 
 pytestmark = pytest.mark.stack
@@ -57,9 +57,9 @@ def template(number: int, quality: float = 1.0, pack: str = "") -> bytes:
 
 def send(stack: Settings, name: str, values: list[bytes], partitions: int = 2) -> None:
     apply_topics(stack, [Topic(f"test-{name}", "none", partitions)])
-    producer = SureProducer(producer_config(stack, "test"))
+    producer = CheckedProducer(producer_config(stack, "test"))
     for rank, value in enumerate(values):
-        producer.send(Out(f"test-{name}", "key", value, 1000 + rank, rank % partitions))
+        producer.send(OutputRecord(f"test-{name}", "key", value, 1000 + rank, rank % partitions))
     producer.flush(60)
 
 
@@ -243,7 +243,12 @@ def test_a_sink_that_dies_anywhere_writes_every_record_once(
 ) -> None:
     """A named worker: who comes back has the work again at once."""
     own = {"SIGHTLINE_FAULTS": str(tmp_path), "SIGHTLINE_INSTANCE": "1"}
-    places = [FaultPoint.IN_RECOVERY, FaultPoint.BEFORE_OFFSET, FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT]
+    places = [
+        FaultPoint.IN_RECOVERY,
+        FaultPoint.BEFORE_OFFSET,
+        FaultPoint.BEFORE_COMMIT,
+        FaultPoint.AFTER_COMMIT,
+    ]
     for rank, place in enumerate(places):
         send(stack, "dies", [template(rank * 20 + more) for more in range(20)])
         (tmp_path / f"dies.{place}").touch()

@@ -12,8 +12,8 @@ from sightline.runtime.clock import SystemClock
 from sightline.runtime.settings import Settings
 from sightline.storage.objects import open_store
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.runtime.postgres import PostgresSink
@@ -73,13 +73,13 @@ def test_what_is_good_becomes_rows_and_what_is_bad_a_letter_of_every_sink(
             (world.camera, world.motion(pb.MotionEvent.ENDED, 0, 6.1)),
         ]
         bad = bad_sightings(world)
-        producer = SureProducer(producer_config(stack, "test"))
+        producer = CheckedProducer(producer_config(stack, "test"))
         now_ms = SystemClock().now_us() // 1000
         for key, message in good:
             value = message.SerializeToString()
-            producer.send(Out(TOPICS[type(message)].name, key, value, now_ms))
+            producer.send(OutputRecord(TOPICS[type(message)].name, key, value, now_ms))
         for key, (value, _reason) in bad.items():
-            producer.send(Out(SIGHTINGS.name, key, value, now_ms))
+            producer.send(OutputRecord(SIGHTINGS.name, key, value, now_ms))
         producer.flush(60)
         wanted = {
             (service, key, reason) for service in SINKS for key, (_value, reason) in bad.items()

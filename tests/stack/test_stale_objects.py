@@ -18,11 +18,11 @@ from schemas.topics import SIGHTINGS, SNAPSHOTS
 from sightline.runtime.errors import InfrastructureError, UnreachableError
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, Opened, connect
+from sightline.storage.db import Connection, SettingsConnection, connect
 from sightline.storage.objects import FolderStore
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from sinks.runtime.loop import SinkLoop
 from sinks.snapshots import Snapshots
 from tests.sealed import beside
@@ -131,10 +131,12 @@ def noted(world: World, key: str) -> dict[str, Any]:
 
 def send(settings: Settings, world: World, start: float) -> None:
     """A track with its picture, to the topics."""
-    producer = SureProducer(producer_config(settings, "test"))
+    producer = CheckedProducer(producer_config(settings, "test"))
     seen = world.sighting(stranger=f"at {start}", start=start, decided=start + 1)
     for topic, message in ((SNAPSHOTS, world.shot(start=start)), (SIGHTINGS, seen)):
-        producer.send(Out(topic.name, world.site, message.SerializeToString(), T0 // 1000, None))
+        producer.send(
+            OutputRecord(topic.name, world.site, message.SerializeToString(), T0 // 1000, None)
+        )
     producer.flush(60)
 
 
@@ -276,14 +278,14 @@ def test_pictures_of_a_batch_take_one_connection_and_one_note(
     own: Settings, world: World, sink: Snapshots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[object] = []
-    open_one = Opened.connect.__func__  # type: ignore[attr-defined]
+    open_one = SettingsConnection.connect.__func__  # type: ignore[attr-defined]
 
-    def counted(cls: type[Opened], *args: Any, **options: Any) -> Opened:
+    def counted(cls: type[SettingsConnection], *args: Any, **options: Any) -> SettingsConnection:
         opened.append(cls)
-        connection: Opened = open_one(cls, *args, **options)
+        connection: SettingsConnection = open_one(cls, *args, **options)
         return connection
 
-    monkeypatch.setattr(Opened, "connect", classmethod(counted))
+    monkeypatch.setattr(SettingsConnection, "connect", classmethod(counted))
     with connect(own) as db:
         for batch in range(3):
             write(sink, db, *tracks(world, batch, 20))

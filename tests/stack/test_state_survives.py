@@ -14,8 +14,8 @@ from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import client_config, producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import RETRY_FOR, Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import RETRY_FOR, OutputRecord
 from tests.stack.tally_worker import topics
 from tests.support import Running, environment, eventually, program, read_topic
 
@@ -36,10 +36,10 @@ def worker(stack: Settings, name: str, log: Path | None = None, **extra: str) ->
 def send(stack: Settings, name: str, rounds: int, *, headers: bool = False) -> None:
     source, _, _ = topics(name)
     said = ((RETRY_FOR, b"somebody-else"),) if headers else ()
-    producer = SureProducer(producer_config(stack, "test"))
+    producer = CheckedProducer(producer_config(stack, "test"))
     for _ in range(rounds):
         for number, key in enumerate(KEYS):
-            producer.send(Out(source.name, key, b"x", 1000, number % 2, said))
+            producer.send(OutputRecord(source.name, key, b"x", 1000, number % 2, said))
     producer.flush(60)
 
 
@@ -64,7 +64,12 @@ def test_a_worker_may_die_at_every_place_and_each_record_counts_once(
     apply_topics(stack, topics("places"))
     send(stack, "places", 10)
     before_commit = tmp_path / f"tally.{FaultPoint.BEFORE_COMMIT}"
-    places = [FaultPoint.IN_RECOVERY, FaultPoint.BEFORE_PRODUCE, FaultPoint.BEFORE_STATE, FaultPoint.BEFORE_COMMIT]
+    places = [
+        FaultPoint.IN_RECOVERY,
+        FaultPoint.BEFORE_PRODUCE,
+        FaultPoint.BEFORE_STATE,
+        FaultPoint.BEFORE_COMMIT,
+    ]
     for place in [*places, FaultPoint.AFTER_COMMIT]:
         (tmp_path / f"tally.{place}").touch()
         with worker(stack, "places", SIGHTLINE_FAULTS=str(tmp_path)) as dying:

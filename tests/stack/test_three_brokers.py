@@ -15,8 +15,8 @@ from schemas.topics import FACES, all_topics
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import topic_states
 from sightline.streaming.client_config import client_config, producer_config
-from sightline.streaming.producer import OnDelivery, SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer, OnDelivery
+from sightline.streaming.records import OutputRecord
 from tests.support import eventually, read_topic, run_sightline
 
 pytestmark = pytest.mark.stack
@@ -29,12 +29,14 @@ class Writer(threading.Thread):
         super().__init__()
         self.acknowledged: list[int] = []
         self.stop = threading.Event()
-        self._producer = SureProducer(producer_config(settings, "test-writer"))
+        self._producer = CheckedProducer(producer_config(settings, "test-writer"))
 
     def run(self) -> None:
         number = 0
         while not self.stop.wait(0.01):
-            out = Out(FACES.name, "site", str(number).encode(), 1000, number % FACES.partitions)
+            out = OutputRecord(
+                FACES.name, "site", str(number).encode(), 1000, number % FACES.partitions
+            )
             self._producer.send(out, self._taker(number))
             number += 1
         self._producer.flush(60)

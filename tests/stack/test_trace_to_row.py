@@ -12,8 +12,8 @@ from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import TracingSettings
 from sightline.storage.db import connect
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out, Record
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord, Record
 from sinks.access_log import AccessLog
 from tests.collector import Collector, collecting
 from tests.match_support import Walk, worker
@@ -79,10 +79,12 @@ def test_one_trace_goes_from_capture_to_row(
         seen = eventually(lambda: mine(TRACKS.name, CAMERA))[0]
         assert parent_of(seen)[1] == trace
         # Nobody is in the film: what vision would say of somebody, with the headers it gave.
-        producer = SureProducer(producer_config(stack, "test"))
+        producer = CheckedProducer(producer_config(stack, "test"))
         for event in walk.whole():
             headers = (("retry-for", b"match"), *seen.headers)
-            producer.send(Out(FACES.name, SITE, event.SerializeToString(), 0, headers=headers))
+            producer.send(
+                OutputRecord(FACES.name, SITE, event.SerializeToString(), 0, headers=headers)
+            )
         producer.flush(60)
         sightings = eventually(lambda: mine(SIGHTINGS.name, SITE))
         assert {parent_of(one)[1] for one in sightings} == {trace}

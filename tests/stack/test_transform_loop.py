@@ -15,8 +15,8 @@ from sightline.runtime.service_discovery import folder
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from tests.support import ROOT, dead_letters, environment, eventually, read_topic
 
 pytestmark = pytest.mark.stack
@@ -41,9 +41,9 @@ def topics(stack: Settings, name: str) -> tuple[str, str]:
 
 
 def send(stack: Settings, topic: str, values: list[str]) -> None:
-    producer = SureProducer(producer_config(stack, "test"))
+    producer = CheckedProducer(producer_config(stack, "test"))
     for rank, value in enumerate(values):
-        producer.send(Out(topic, "key", value.encode(), 1000 + rank, rank % 2))
+        producer.send(OutputRecord(topic, "key", value.encode(), 1000 + rank, rank % 2))
     producer.flush(60)
 
 

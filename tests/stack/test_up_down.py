@@ -12,7 +12,7 @@ import pytest
 from ops.local_stack.cluster import Cluster
 from ops.local_stack.database import Database
 from ops.local_stack.ports import is_free
-from sightline.runtime.connection_urls import StackPorts
+from sightline.runtime.connection_urls import StackState
 from sightline.runtime.settings import Settings
 from tests.stack.commands_support import sightline_json
 from tests.support import eventually, run_sightline
@@ -48,9 +48,9 @@ def marker(home: Path, text: str | None = None) -> str:
 
 def test_up_again_changes_nothing(stack: Settings) -> None:
     before = {process.pid for process in processes(stack.home)}
-    ports = StackPorts.load(stack.home)
+    ports = StackState.load(stack.home)
     run_sightline(stack.home, "up")
-    assert StackPorts.load(stack.home) == ports
+    assert StackState.load(stack.home) == ports
     kept = {
         process.pid for process in Cluster(stack.home).running() + Database(stack.home).running()
     }
@@ -84,7 +84,7 @@ def test_a_second_home_beside_the_first_survives_a_power_cut_and_taken_ports(
     for process in killed:
         process.kill()
     psutil.wait_procs(killed, timeout=10)
-    before = StackPorts.load(home)
+    before = StackState.load(home)
     assert before is not None
     with ExitStack() as strangers:
         for port in before.taken:
@@ -94,7 +94,7 @@ def test_a_second_home_beside_the_first_survives_a_power_cut_and_taken_ports(
             stranger.bind(("127.0.0.1", port))
             stranger.listen()
         run_sightline(home, "up")
-    after = StackPorts.load(home)
+    after = StackState.load(home)
     assert after is not None
     assert not before.taken & after.taken
     assert parts(home) == {"kafka": "up", "database": "up", "objects": "up"}

@@ -22,8 +22,8 @@ from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from tests.support import (
     Running,
     dead_letters,
@@ -69,7 +69,7 @@ def worker(stack: Settings, models: Path) -> Iterator[Running]:
 
 
 def publish(stack: Settings, film: list[bytes]) -> None:
-    producer = SureProducer(producer_config(stack, "takeover-test"))
+    producer = CheckedProducer(producer_config(stack, "takeover-test"))
     for sequence, picture in enumerate(film):
         for camera, partition in CAMERAS.items():
             corrupt = (sequence, camera) == (CORRUPT, "takeover-1")
@@ -87,7 +87,7 @@ def publish(stack: Settings, film: list[bytes]) -> None:
                 last_in_event=sequence == len(film) - 1,
             )
             value = frame.SerializeToString()
-            producer.send(Out(FRAMES.name, camera, value, at // 1000, partition))
+            producer.send(OutputRecord(FRAMES.name, camera, value, at // 1000, partition))
     producer.flush(20)
 
 

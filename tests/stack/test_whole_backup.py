@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from ops.backup import folder
-from ops.backup.employee_backup import tell_everything
+from ops.backup.employee_backup import publish_all
 from ops.backup.system_backup import backup, restore
 from ops.database.migrate import upgrade
 from ops.runs.tables import create_replaced, drop
@@ -51,7 +51,7 @@ def other(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
         yield made
         server.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
     # The gallery has heard of later revisions than the database knows of.
-    tell_everything(stack)
+    publish_all(stack)
     deliver(stack)
 
 

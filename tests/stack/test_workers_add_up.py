@@ -15,8 +15,8 @@ from sightline.runtime.service_discovery import Target
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import ensure_fleet_topic
 from sightline.streaming.client_config import producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from tests.metrics_support import is_ready, processes, shown, total
 from tests.support import Running, environment, eventually, program, sightline_command
 
@@ -42,7 +42,7 @@ def worker(stack: Settings, number: int) -> Iterator[Running]:
 
 def publish(stack: Settings, frames: int) -> None:
     """So many frames of each camera, of now; one of the first camera's is no picture."""
-    producer = SureProducer(producer_config(stack, "addup-test"))
+    producer = CheckedProducer(producer_config(stack, "addup-test"))
     jpeg = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
     start = SystemClock().now_us()
     for camera, partition in CAMERAS.items():
@@ -59,7 +59,7 @@ def publish(stack: Settings, frames: int) -> None:
                 last_in_event=sequence == frames - 1,
             )
             value = frame.SerializeToString()
-            producer.send(Out(FRAMES.name, camera, value, at // 1000, partition))
+            producer.send(OutputRecord(FRAMES.name, camera, value, at // 1000, partition))
     producer.flush(60)
 
 

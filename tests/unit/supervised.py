@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from ops.local_stack.parent_watchdog import hold_on
+from ops.local_stack.parent_watchdog import watch_parent
 
 
 def main(folder: Path, kind: str) -> None:
@@ -21,7 +21,7 @@ def main(folder: Path, kind: str) -> None:
         raise KeyError("the port")
     parent = multiprocessing.parent_process()
     assert parent is not None
-    hold_on(parent, 0.5)
+    watch_parent(parent, 0.5)
     drain = kind != "stubborn"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if drain else None)
     while True:

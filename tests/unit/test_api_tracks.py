@@ -31,7 +31,7 @@ def test_a_number_is_one_track_of_one_camera() -> None:
     tracks = ClientTracks(IDLE)
     track = tracks.ask("a", "site", 5, T0)
     assert tracks.ask("a", "site", 5, T0 + US) is track
-    assert track.asked_us == T0 + US
+    assert track.requested_us == T0 + US
     assert tracks.ask("b", "site", 5, T0) is not track
     assert tracks.ask("a", "site", 6, T0) is not track
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sightline.audit.chain import FIRST, Head, Line, Said, flaws, hash_of
+from sightline.audit.chain import FIRST, Entry, Head, Line, flaws, hash_of
 from sightline.audit.keys import Signer, Trusted
 
 KEY = Signer(Ed25519PrivateKey.generate())
@@ -15,15 +15,15 @@ FORGER = Signer(Ed25519PrivateKey.generate())
 OURS = Trusted([KEY.public])
 
 
-def said(number: int) -> Said:
-    return Said(
+def said(number: int) -> Entry:
+    return Entry(
         at=datetime(2026, 11, 21, 10, 0, number, 123, UTC), actor_kind="user", actor_id="u1",
         actor_name="Zoë", role="guard", address="192.0.2.7", action="persons.show",
         about={"persons": [number, 17], "camera": "door"}, purpose="a visit", outcome="done",
     )  # fmt: skip
 
 
-def line(number: int, previous: bytes, what: Said | None = None, key: Signer = KEY) -> Line:
+def line(number: int, previous: bytes, what: Entry | None = None, key: Signer = KEY) -> Line:
     told = what or said(number)
     digest = hash_of(number, told, previous)
     return Line(number, told, previous, digest, key.key_id, key.sign(digest))
@@ -63,9 +63,9 @@ def test_a_trail_that_nobody_has_touched_has_no_flaws() -> None:
     ],
 )
 @pytest.mark.parametrize("place", [0, 3, 5])
-def test_a_changed_line_is_found(place: int, change: Callable[[Said], Said]) -> None:
+def test_a_changed_line_is_found(place: int, change: Callable[[Entry], Entry]) -> None:
     lines = trail()
-    lines[place] = replace(lines[place], said=change(lines[place].said))
+    lines[place] = replace(lines[place], said=change(lines[place].entry))
     assert found(lines) == [(place + 1, "changed")]
 
 

@@ -16,7 +16,7 @@ from ops.calibration.det_curve import draw
 from ops.calibration.fit import MIN_PEOPLE, calibrate
 from ops.calibration.report import measured, thresholds
 from sightline.identity.calibration import Calibration, builtin
-from sightline.identity.evidence import Shot, mean_of, score_of
+from sightline.identity.evidence import Observation, mean_of, score_of
 from sightline.runtime.errors import SightlineError
 
 DIMENSION = 64
@@ -29,7 +29,7 @@ def unit(vector: Any) -> Any:
 
 def population(
     count: int, seed: int, portraits: int = 8, mood: float = 0.4
-) -> dict[str, list[Shot]]:
+) -> dict[str, list[Observation]]:
     """People in random directions; their portraits differ by noise of length `mood`."""
     random = np.random.default_rng(seed)
     people = {}
@@ -37,7 +37,8 @@ def population(
         own = random.standard_normal(DIMENSION) / math.sqrt(DIMENSION)
         noise = random.standard_normal((portraits, DIMENSION)) * mood / math.sqrt(DIMENSION)
         people[f"p{person}"] = [
-            Shot(f"{person}-{number}", unit(own + one), 0.8) for number, one in enumerate(noise)
+            Observation(f"{person}-{number}", unit(own + one), 0.8)
+            for number, one in enumerate(noise)
         ]
     return people
 
@@ -138,7 +139,9 @@ def test_a_promise_ends_where_the_measured_people_say(ten: Calibration) -> None:
 @pytest.mark.slow
 def test_one_person_in_two_folders_is_found_and_never_promised_away() -> None:
     people = population(12, seed=8)
-    people["again"] = [Shot(f"{shot.id} again", shot.vector, shot.quality) for shot in people["p3"]]
+    people["again"] = [
+        Observation(f"{shot.id} again", shot.vector, shot.quality) for shot in people["p3"]
+    ]
     fitted = calibrate("test", people, "random directions")
     assert set(fitted.most_alike[:2]) == {"p3", "again"}
     assert fitted.calibration.scale(100, 1e-3).threshold(1) > 0.7
@@ -152,7 +155,7 @@ def test_one_person_in_two_folders_is_found_and_never_promised_away() -> None:
         ({}, "0 people"),
     ],
 )
-def test_too_few_people_are_an_error(people: dict[str, list[Shot]], said: str) -> None:
+def test_too_few_people_are_an_error(people: dict[str, list[Observation]], said: str) -> None:
     with pytest.raises(SightlineError, match=said):
         calibrate("test", people, "nobody")
 
@@ -181,7 +184,7 @@ def test_others_can_be_the_strangers() -> None:
 
 
 @pytest.mark.parametrize("others", [{}, population(3, seed=1)])
-def test_too_few_others_are_an_error(others: dict[str, list[Shot]]) -> None:
+def test_too_few_others_are_an_error(others: dict[str, list[Observation]]) -> None:
     with pytest.raises(SightlineError, match="people who are strangers to each other"):
         calibrate("test", population(6, seed=10), "folder", impostors=others)
 
@@ -269,7 +272,7 @@ def test_every_pack_has_a_calibration(pack: str) -> None:
     assert all(0.4 < score < 1.0 for score in scale.names)
     assert scale.newcomer < min(scale.names)
     assert 0 < scale.lead < 0.1
-    assert (scale.people, scale.wanted_rate, scale.calibration) == (100, 1e-3, found.id)
+    assert (scale.people, scale.target_rate, scale.calibration) == (100, 1e-3, found.id)
 
 
 def test_a_pack_never_measured_is_said_to_be_and_dealt_with_carefully() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from producers import frame_accounting
 from producers.event_cutter import Event
 from producers.frame_accounting import Tally
-from producers.spool import DiskError, Position, Spool, Tail
+from producers.spool import DiskError, Position, Spool, UnconfirmedOffset
 from schemas import sightline_pb2 as pb
 from sightline.runtime.errors import InfrastructureError
 
@@ -73,7 +73,9 @@ class Feeder:
         found = self.spool.after(0, frames)
         for waiting in found:
             self.delivered[pb.Frame.FromString(waiting.value).motion_event_id] += 1
-        self.spool.deliver([waiting.number for waiting in found], Tail("frames", 1, self.number))
+        self.spool.deliver(
+            [waiting.number for waiting in found], UnconfirmedOffset("frames", 1, self.number)
+        )
 
     def drop(self) -> None:
         """The buffer is too small for the oldest one."""
@@ -123,11 +125,11 @@ def test_the_account_balances_whatever_happens(given_steps: list[str | int]) -> 
         assert feeder.spool.bytes == 0
         for kind, event in feeder.spool.unsaid():
             assert kind == STARTED
-            feeder.spool.said(kind, event.event_id)
+            feeder.spool.mark_published(kind, event.event_id)
         for kind, event in feeder.spool.unsaid():
             assert kind == ENDED
             assert event.delivered == feeder.delivered[event.event_id]
-            feeder.spool.said(kind, event.event_id)
+            feeder.spool.mark_published(kind, event.event_id)
         assert not feeder.spool.unsaid()
         feeder.spool.close()
 
@@ -162,7 +164,7 @@ def test_an_event_that_is_left_open_ends_with_its_last_picture(home: Path) -> No
     assert (frame.first_in_event, frame.last_in_event) == (False, True)
     feeder.deliver(1)
     assert [(kind, event.delivered) for kind, event in feeder.spool.unsaid()] == [(STARTED, 4)]
-    feeder.spool.said(STARTED, "event 1")
+    feeder.spool.mark_published(STARTED, "event 1")
     [(kind, event)] = feeder.spool.unsaid()
     assert (kind, event.last_at_us, event.last_sequence) == (ENDED, 4, 6)
     feeder.spool.close()

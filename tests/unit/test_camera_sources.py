@@ -12,7 +12,7 @@ import pytest
 from producers.camera_credentials import DEFAULT_SECRETS, resolve_credentials
 from producers.camera_probe import probe_camera
 from producers.file_source import ResumePoint
-from producers.source_interface import Picture, Source, SourceLostError
+from producers.source_interface import CapturedPicture, Source, SourceLostError
 from producers.sources import is_live, locate, open_source
 from sightline.runtime.clock import US, SystemClock, to_us
 from sightline.runtime.errors import SightlineError
@@ -48,8 +48,8 @@ def film(path: Path, frames: int = 30, fps: float = 25.0) -> Path:
     return path
 
 
-def read_all(source: Source) -> list[Picture]:
-    pictures: list[Picture] = []
+def read_all(source: Source) -> list[CapturedPicture]:
+    pictures: list[CapturedPicture] = []
     while True:
         try:
             picture = source.read()
@@ -60,7 +60,7 @@ def read_all(source: Source) -> list[Picture]:
             pictures.append(picture)
 
 
-def pixels(picture: Picture) -> bytes:
+def pixels(picture: CapturedPicture) -> bytes:
     assert picture.image is not None
     return picture.image.tobytes()
 

@@ -16,7 +16,7 @@ from sightline.models.interface import BGRImage, Face, ModelPack
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import EvidenceSettings
-from sightline.streaming.records import RETRY_FOR, Out, Record
+from sightline.streaming.records import RETRY_FOR, OutputRecord, Record
 from tests.unit.test_vision_pipeline import SeenFaces, Vectors, make_face
 
 T0 = 1_700_000_000 * US
@@ -43,7 +43,7 @@ class Sender:
         self.vectors = Vectors()
         pack = ModelPack("test", None, self.faces, self.vectors)
         self.processor = processor or CropProcessor(lambda: pack, SETTINGS)
-        self.outs: list[Out] = []
+        self.outs: list[OutputRecord] = []
         self.offset = offset
         noise = np.random.default_rng(1).integers(0, 250, (SIDE, SIDE, 3), dtype=np.uint8)
         self.jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
@@ -59,7 +59,7 @@ class Sender:
         ended: bool = False,
         jpeg: bytes | None = None,
         headers: tuple[tuple[str, bytes], ...] = (),
-    ) -> list[Out]:
+    ) -> list[OutputRecord]:
         crop = pb.Crop(
             crop_id=str(UUID(int=self.offset)),
             camera_id=camera,
@@ -85,19 +85,19 @@ class Sender:
         return outs
 
 
-def outcomes(outs: Sequence[Out]) -> list[pb.CropOutcome]:
+def outcomes(outs: Sequence[OutputRecord]) -> list[pb.CropOutcome]:
     return [decode(pb.CropOutcome, out.value) for out in outs if out.topic == "crop-outcomes"]
 
 
-def events(outs: Sequence[Out]) -> list[pb.FaceEvent]:
+def events(outs: Sequence[OutputRecord]) -> list[pb.FaceEvent]:
     return [decode(pb.FaceEvent, out.value) for out in outs if out.topic == "faces"]
 
 
-def observations(outs: Sequence[Out]) -> list[pb.FaceObservation]:
+def observations(outs: Sequence[OutputRecord]) -> list[pb.FaceObservation]:
     return [event.observation for event in events(outs) if event.HasField("observation")]
 
 
-def ends(outs: Sequence[Out]) -> list[pb.TrackEnded]:
+def ends(outs: Sequence[OutputRecord]) -> list[pb.TrackEnded]:
     return [event.track_ended for event in events(outs) if event.HasField("track_ended")]
 
 
@@ -260,7 +260,7 @@ def test_another_worker_goes_on_where_the_first_has_stopped() -> None:
     whole, first = Sender(), Sender()
     times = [T0 + step * HALF_SECOND for step in range(8)]
     expected = [whole.send(at_us) for at_us in times]
-    changelog: dict[str, Out] = {}
+    changelog: dict[str, OutputRecord] = {}
     for at_us in times[:3]:
         first.send(at_us)
         changelog |= {out.key: out for out in first.processor.state()}

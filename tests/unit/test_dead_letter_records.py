@@ -1,14 +1,14 @@
 """What a dead letter keeps of its record, how it is sent again, and what of it is shown."""
 
-from ops.dead_letters.letters import again
+from ops.dead_letters.letters import replay_record
 from ops.dead_letters.record_preview import readable
 from schemas import sightline_pb2 as pb
 from schemas.naming import sink_group
 from schemas.topics import LIVE, MOTION_EVENTS, SIGHTINGS, TRACKS
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.headers import Headers
-from sightline.streaming.dead_letters import give_up
-from sightline.streaming.records import RETRY_FOR, RETRY_OF, Out, Record
+from sightline.streaming.dead_letters import dead_letter
+from sightline.streaming.records import RETRY_FOR, RETRY_OF, OutputRecord, Record
 from sinks.runtime.sink import topics_of
 from sinks.visitor_log import frames_by_event
 
@@ -24,7 +24,7 @@ def refuse(record: Record) -> pb.DeadLetter:
     try:
         process()
     except InvalidRecord as error:
-        out = give_up(record, "access-log", error, NOW_US, run="a")
+        out = dead_letter(record, "access-log", error, NOW_US, run="a")
     return pb.DeadLetter.FromString(out.value or b"")
 
 
@@ -32,7 +32,7 @@ def record(headers: Headers = (), offset: int = 41) -> Record:
     return Record("sightings", 2, offset, b"\xffkey", b"value", 1234, headers)
 
 
-def received(out: Out, offset: int) -> Record:
+def received(out: OutputRecord, offset: int) -> Record:
     """What a service reads of it."""
     key = out.key.encode(errors="surrogateescape")
     return Record(out.topic, 2, offset, key, out.value, out.timestamp_ms, out.headers)
@@ -52,7 +52,7 @@ def test_a_letter_has_all_of_its_record_and_where_it_was_given_up() -> None:
 
 
 def test_a_letter_is_sent_again_as_it_was_and_for_its_service() -> None:
-    out = again(refuse(record((("trace", b"abc"),))))
+    out = replay_record(refuse(record((("trace", b"abc"),))))
     assert (out.topic, out.partition, out.value, out.timestamp_ms) == (
         "sightings",
         2,
@@ -64,7 +64,7 @@ def test_a_letter_is_sent_again_as_it_was_and_for_its_service() -> None:
     assert once.headers[0] == ("trace", b"abc")
     assert (once.retry_for, once.retry_of) == ("access-log", 41)
     # Given up once more it still says where it was first.
-    twice = received(again(refuse(once)), 60)
+    twice = received(replay_record(refuse(once)), 60)
     assert (twice.retry_for, twice.retry_of) == ("access-log", 41)
     assert len(twice.headers) == 3
 

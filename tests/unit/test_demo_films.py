@@ -18,7 +18,7 @@ from ops.demo.film import (
     render,
     write_film,
 )
-from ops.demo.portrait_sources import CAST, Picture, cut_out, portrait
+from ops.demo.portrait_sources import CAST, PackagePicture, cut_out, portrait
 from ops.demo.scenario import scenes
 from sightline.runtime.errors import SightlineError
 
@@ -32,7 +32,7 @@ def short(walk: Walk) -> Scene:
 
 def test_everybody_walks_by_both_cameras() -> None:
     for scene in scenes():
-        assert sorted(walk.who for walk in scene.walks) == sorted(CUTS)
+        assert sorted(walk.name for walk in scene.walks) == sorted(CUTS)
         assert all(walk.starts + walk.seconds <= scene.seconds for walk in scene.walks)
 
 
@@ -98,6 +98,6 @@ def test_portraits_show_the_face_in_the_middle() -> None:
 
 def test_another_picture_than_the_outlines_were_made_for_is_refused() -> None:
     with pytest.raises(SightlineError, match="locked packages"):
-        Picture("insightface", "data/images/t1.jpg", (10, 10)).load()
+        PackagePicture("insightface", "data/images/t1.jpg", (10, 10)).load()
     with pytest.raises(SightlineError, match="locked packages"):
-        Picture("insightface", "data/images/none.jpg", (10, 10)).load()
+        PackagePicture("insightface", "data/images/none.jpg", (10, 10)).load()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ops.demo.report import as_json, percentile
-from ops.demo.results import Found, Nearest, Row
+from ops.demo.results import AccessLogOutput, Nearest, PipelineOutput
 from ops.demo.run import _camera_name, checked_wish
-from ops.demo.truth import Identity, Person, Track, Truth, compare
+from ops.demo.truth import FilmPerson, Identity, TrackBoxes, Truth, compare
 from sightline.runtime.errors import SightlineError
 
 COUNTS = {
@@ -23,12 +23,14 @@ OF_TRUTH = {
 }  # fmt: skip
 
 
-def row(name: str, latency: float, number: int = 1) -> Row:
-    return Row("door", f"t{number}", number, Identity(name, number), 1.7e9, latency, None)
+def row(name: str, latency: float, number: int = 1) -> AccessLogOutput:
+    return AccessLogOutput(
+        "door", f"t{number}", number, Identity(name, number), 1.7e9, latency, None
+    )
 
 
-def found(*rows: Row) -> Found:
-    return Found(50, (Track("t1", "door", {}),), rows, visitor_logs=2, snapshots=1)
+def found(*rows: AccessLogOutput) -> PipelineOutput:
+    return PipelineOutput(50, (TrackBoxes("t1", "door", {}),), rows, visitor_logs=2, snapshots=1)
 
 
 def test_without_a_truth_its_counts_are_null() -> None:
@@ -51,7 +53,7 @@ def test_who_came_nearest_is_told_with_score_and_threshold() -> None:
 
 
 def test_with_a_truth_they_are_numbers() -> None:
-    verdict = compare(Truth((Person("Ana", enrolled=True),), ()), ())
+    verdict = compare(Truth((FilmPerson("Ana", enrolled=True),), ()), ())
     summary = as_json(found(), ["door"], verdict)
     assert all(isinstance(summary[name], int) for name in OF_TRUTH)
     assert summary["latency_ms_p50"] is None

@@ -5,25 +5,25 @@ from collections.abc import Iterable
 from ops.demo.truth import (
     Appearance,
     Box,
+    FilmPerson,
     Identity,
-    Person,
-    Track,
+    TrackBoxes,
     Truth,
     Verdict,
     compare,
 )
 
-ANA, BEN = Person("Ana", enrolled=True), Person("Ben", enrolled=True)
-STRANGER, OTHER = Person("stranger", enrolled=False), Person("other", enrolled=False)
-PLACES: dict[Person, float] = {ANA: 0, BEN: 200, STRANGER: 400, OTHER: 600}
+ANA, BEN = FilmPerson("Ana", enrolled=True), FilmPerson("Ben", enrolled=True)
+STRANGER, OTHER = FilmPerson("stranger", enrolled=False), FilmPerson("other", enrolled=False)
+PLACES: dict[FilmPerson, float] = {ANA: 0, BEN: 200, STRANGER: 400, OTHER: 600}
 
 
-def face(person: Person) -> Box:
+def face(person: FilmPerson) -> Box:
     x = PLACES[person]
     return (x, 50, x + 100, 150)
 
 
-def truth(*people: Person, cameras: Iterable[str] = ("door", "room")) -> Truth:
+def truth(*people: FilmPerson, cameras: Iterable[str] = ("door", "room")) -> Truth:
     return Truth(
         people,
         tuple(
@@ -35,14 +35,14 @@ def truth(*people: Person, cameras: Iterable[str] = ("door", "room")) -> Truth:
     )
 
 
-def track(person: Person, camera: str, *said: Identity, number: int = 0) -> Track:
+def track(person: FilmPerson, camera: str, *said: Identity, number: int = 0) -> TrackBoxes:
     x1, y1, x2, y2 = face(person)
     body = (x1 - 40, y1 - 30, x2 + 40, y2 + 200)
     name = f"{person.name}-{camera}-{number}"
-    return Track(name, camera, dict.fromkeys(range(2, 8), body), frozenset(said))
+    return TrackBoxes(name, camera, dict.fromkeys(range(2, 8), body), frozenset(said))
 
 
-def judge(*tracks: Track, people: tuple[Person, ...]) -> Verdict:
+def judge(*tracks: TrackBoxes, people: tuple[FilmPerson, ...]) -> Verdict:
     return compare(truth(*people), tracks)
 
 
@@ -116,19 +116,19 @@ def test_strangers_who_share_an_id_are_not_found() -> None:
 
 def test_an_identity_where_nobody_is_fails() -> None:
     right = [track(ANA, camera, Identity("Ana", 1)) for camera in ("door", "room")]
-    ghost = Track("ghost", "door", {3: (900, 0, 950, 50)}, frozenset({Identity("", 9)}))
+    ghost = TrackBoxes("ghost", "door", {3: (900, 0, 950, 50)}, frozenset({Identity("", 9)}))
     verdict = judge(*right, ghost, people=(ANA,))
     assert verdict.strays == 1
     assert not verdict.passed
 
 
 def test_a_box_around_two_people_does_not_say_whose_it_is() -> None:
-    both = Track("both", "door", {3: (0, 0, 400, 300)}, frozenset({Identity("Ana", 1)}))
+    both = TrackBoxes("both", "door", {3: (0, 0, 400, 300)}, frozenset({Identity("Ana", 1)}))
     verdict = judge(both, people=(ANA, BEN))
     assert "both" not in verdict.owners
 
 
 def test_the_same_place_at_another_camera_or_time_is_somebody_else() -> None:
-    elsewhere = Track("x", "yard", {3: face(ANA)}, frozenset())
-    later = Track("y", "door", {99: face(ANA)}, frozenset())
+    elsewhere = TrackBoxes("x", "yard", {3: face(ANA)}, frozenset())
+    later = TrackBoxes("y", "door", {99: face(ANA)}, frozenset())
     assert judge(elsewhere, later, people=(ANA,)).owners == {}

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.event_cutter import Event, EventCutter, RateCap, Shot
+from producers.event_cutter import Event, EventCutter, EventFrame, RateCap
 from producers.frame_accounting import Tally
-from producers.source_interface import Picture
+from producers.source_interface import CapturedPicture
 from schemas import ids
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US
@@ -32,13 +32,13 @@ pictures = st.lists(
 
 def cut(
     cutter: EventCutter, given_pictures: list[tuple[int, BGRImage | None, int]], *, knows_end: bool
-) -> list[Shot]:
+) -> list[EventFrame]:
     at_us = START
-    shots: list[Shot] = []
+    shots: list[EventFrame] = []
     for number, (since, image, skipped) in enumerate(given_pictures, 1):
         at_us += since
         last = knows_end and number == len(given_pictures)
-        shots += cutter.take(Picture(image, at_us, skipped, last))
+        shots += cutter.take(CapturedPicture(image, at_us, skipped, last))
     return shots + cutter.finish()
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_lost_and_events_are_whole(
     times = [shot.captured_at_us for shot in shots]
     assert times == sorted(set(times))
 
-    by_event: dict[str, list[Shot]] = {}
+    by_event: dict[str, list[EventFrame]] = {}
     for shot in shots:
         by_event.setdefault(shot.event.event_id, []).append(shot)
     for event_id, frames in by_event.items():
@@ -132,7 +132,7 @@ def test_a_film_seen_again_up_to_a_kill_goes_on_as_if_nothing_had_been(
         for number, (since, image, _) in enumerate(given_pictures, 1):
             at_us += since
             last = number == len(given_pictures)
-            shots = cutter.take(Picture(image, at_us, last=last))
+            shots = cutter.take(CapturedPicture(image, at_us, last=last))
             said.append([(s.sequence, s.captured_at_us, s.event, s.first, s.last) for s in shots])
             if number <= told:
                 tally.clear()

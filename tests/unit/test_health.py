@@ -18,7 +18,7 @@ from sightline.runtime.clock import SystemClock
 from sightline.runtime.health import DATABASE, KAFKA, Health
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.streaming.broker_probe import Reached
+from sightline.streaming.broker_probe import BrokerProbe
 from tests.support import eventually, program, says
 
 
@@ -112,7 +112,7 @@ class Broker:
 def test_kafka_is_asked_for_only_where_nothing_comes(time: Time, health: Health) -> None:
     health.ready()
     broker = Broker()
-    reached = Reached(broker, "faces", health, time)
+    reached = BrokerProbe(broker, "faces", health, time)
     for _ in range(100):
         time.now += 1
         reached.came(1)

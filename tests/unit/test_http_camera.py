@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from producers.source_interface import Picture, Source, SourceLostError
+from producers.source_interface import CapturedPicture, Source, SourceLostError
 from producers.sources import open_source
 from sightline.runtime.clock import SystemClock
 from sightline.storage.cameras import CameraSettings
@@ -17,13 +17,13 @@ def open_live(uri: str) -> Source:
     return open_source(uri, CameraSettings(), SystemClock(), lambda _: None)
 
 
-def next_picture(source: Source) -> Picture:
+def next_picture(source: Source) -> CapturedPicture:
     picture = eventually(source.read)
     assert picture is not None
     return picture
 
 
-def late_picture(source: Source) -> Picture | None:
+def late_picture(source: Source) -> CapturedPicture | None:
     """The picture half a second later, if at least five were skipped for it meanwhile."""
     threading.Event().wait(0.5)
     picture = source.read()

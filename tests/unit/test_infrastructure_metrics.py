@@ -10,8 +10,8 @@ from prometheus_client import REGISTRY
 from api.settings import ApiSettings
 from ops.rights.certificate_authority import Authority, now
 from ops.rights.keyring_setup import prepare
-from sightline.runtime.keyring import Keyring
-from sightline.runtime.private_files import Pair
+from sightline.runtime.keyring import CredentialFiles
+from sightline.runtime.private_files import CertificateFiles
 from sightline.runtime.settings import KafkaSettings, Settings
 from sinks.infrastructure_metrics import ends_at, show_certificates, show_disks
 
@@ -23,10 +23,10 @@ def ends(name: str) -> float | None:
 def test_certificates_of_the_settings_and_of_a_secure_home_are_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    prepare(Keyring(tmp_path), 1)
+    prepare(CredentialFiles(tmp_path), 1)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    pair = Pair(elsewhere / "api.pem", elsewhere / "api.key")
+    pair = CertificateFiles(elsewhere / "api.pem", elsewhere / "api.key")
     Authority(elsewhere, now()).ensure("api", pair)
     broken = elsewhere / "broken.pem"
     broken.write_text("no certificate")
@@ -50,7 +50,7 @@ def test_certificates_of_the_settings_and_of_a_secure_home_are_shown(
 
 
 def test_of_two_certificates_in_a_file_the_first_end_counts(tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "one.pem", tmp_path / "one.key")
+    pair = CertificateFiles(tmp_path / "one.pem", tmp_path / "one.key")
     Authority(tmp_path, now()).ensure("one", pair)
     chain = tmp_path / "chain.pem"
     chain.write_bytes((tmp_path / "ca.crt").read_bytes() + pair.certificate.read_bytes())

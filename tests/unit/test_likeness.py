@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sightline.identity.evidence import Vector
-from sightline.people.photos import Look, Reason
+from sightline.people.photos import PhotoTemplate, Reason
 from sightline.people.template_similarity import chains, check_agreement
 from sightline.runtime.errors import PhotoError
 
@@ -18,8 +18,10 @@ def at(degrees: float, plane: int = 0) -> Vector:
     return vector
 
 
-def looks(*vectors: Vector) -> list[Look]:
-    return [Look(b"", vector, 0.9, f"photo {index}") for index, vector in enumerate(vectors)]
+def looks(*vectors: Vector) -> list[PhotoTemplate]:
+    return [
+        PhotoTemplate(b"", vector, 0.9, f"photo {index}") for index, vector in enumerate(vectors)
+    ]
 
 
 def test_the_ends_of_a_chain_may_differ() -> None:

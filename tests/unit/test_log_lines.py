@@ -18,7 +18,7 @@ from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.log import LogFormat, about, configure_logging, set_level
 from sightline.runtime.log_redaction import clean
 from sightline.runtime.secrets import reveal_local
-from sightline.streaming.dead_letters import give_up
+from sightline.streaming.dead_letters import dead_letter
 from sightline.streaming.records import Record
 
 log = logging.getLogger("tests.lines")
@@ -68,7 +68,7 @@ def test_json_lines_say_where_they_are_from_and_what_they_are_about(
 
 def test_a_dead_letter_is_found_by_where_it_stood(logged: Callable[[LogFormat], Lines]) -> None:
     lines = logged("json")
-    give_up(Record("faces", 3, 41, None, JPEG, 0), "match", InvalidRecord("no_vector"), 0)
+    dead_letter(Record("faces", 3, 41, None, JPEG, 0), "match", InvalidRecord("no_vector"), 0)
     [line] = map(json.loads, lines())
     assert (line["topic"], line["partition"], line["offset"]) == ("faces", 3, 41)
 

@@ -14,7 +14,14 @@ from processors.match.site_matcher import decide_event
 from processors.match.state.site_state import SiteState
 from schemas import ids
 from schemas import sightline_pb2 as pb
-from sightline.identity.evidence import Evidence, EvidenceKind, Shot, combine, mean_of, score_of
+from sightline.identity.evidence import (
+    Evidence,
+    EvidenceKind,
+    Observation,
+    combine,
+    mean_of,
+    score_of,
+)
 from sightline.runtime.errors import InvalidRecord
 from tests.match_support import PACK, Site, Walk, face, gallery_person, shot_of
 
@@ -40,7 +47,7 @@ def search_of(site: Site) -> IndexSearch:
 
 
 def query(site: Site, vector_of: int, pack: str = PACK, **more: object) -> CandidateQuery:
-    evidence = combine([Shot("a", shot_of(vector_of, 1), 0.9)], 0.4)
+    evidence = combine([Observation("a", shot_of(vector_of, 1), 0.9)], 0.4)
     return CandidateQuery("track", "template", pack, evidence, **more)  # type: ignore[arg-type]
 
 
@@ -242,7 +249,7 @@ def test_people_who_are_always_wanted_follow_however_many_come_nearer() -> None:
 def test_a_template_of_the_track_itself_does_not_count() -> None:
     site, met = Site(), walk(1)
     person = site.take(*met.whole())[-1].global_id
-    evidence = combine([Shot("a", shot_of(1, 1), 0.9)], 0.4)
+    evidence = combine([Observation("a", shot_of(1, 1), 0.9)], 0.4)
     own = CandidateQuery(met.track_id, ids.sighting_id(met.track_id, 0), PACK, evidence)
     other = CandidateQuery("another", "template", PACK, evidence)
     assert search_of(site).search(own).unknown.candidates == []
@@ -277,7 +284,7 @@ def test_packs_and_kinds_never_meet() -> None:
 
 
 def test_evidence_of_two_kinds_is_not_combined() -> None:
-    mixed = [Shot("a", face(1), 0.9), Shot("b", face(1), 0.9, EvidenceKind.BODY)]
+    mixed = [Observation("a", face(1), 0.9), Observation("b", face(1), 0.9, EvidenceKind.BODY)]
     with pytest.raises(ValueError, match="2 kinds"):
         combine(mixed, 0.4)
     assert combine(mixed[1:], 0.4).kind is EvidenceKind.BODY

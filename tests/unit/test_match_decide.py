@@ -11,48 +11,50 @@ from hypothesis import strategies as st
 
 from processors.match.candidates import Candidate
 from processors.match.decision.identification import (
-    Choice,
+    CandidateSet,
     Decision,
     PriorIdentity,
     Rules,
     decide,
 )
 from sightline.identity.calibration import builtin
-from sightline.identity.evidence import Shot, combine
+from sightline.identity.evidence import Observation, combine
 from sightline.identity.scale import Scale
 from tests.match_support import face, shot_of
 
 SCALE = Scale(
     names=(0.60, 0.55, 0.50), newcomer=0.38, lead=0.06, tie=0.06, agree=0.44,
-    calibration="numbers", wanted_rate=1e-3, people=15,
+    calibration="numbers", target_rate=1e-3, people=15,
 )  # fmt: skip
 NO_PROMISE = replace(SCALE, names=(math.inf,))
 RULES = Rules(min_observations=3)
 
 
-def shots(count: int, person: int = 1, quality: float = 0.8) -> list[Shot]:
-    return [Shot(f"{number:02}", shot_of(person, number), quality) for number in range(count)]
+def shots(count: int, person: int = 1, quality: float = 0.8) -> list[Observation]:
+    return [
+        Observation(f"{number:02}", shot_of(person, number), quality) for number in range(count)
+    ]
 
 
-def choice(scores: dict[str, float] | None, scale: Scale = SCALE, **more: str) -> Choice:
+def choice(scores: dict[str, float] | None, scale: Scale = SCALE, **more: str) -> CandidateSet:
     """Candidates by score; `more` names some of them by one-letter keys."""
     candidates = [Candidate(key, score) for key, score in (scores or {}).items()]
     sets = {name: frozenset(keys.split()) for name, keys in more.items()}
-    return Choice(
+    return CandidateSet(
         sorted(candidates, key=lambda candidate: (-candidate.score, candidate.key)), scale, **sets
     )
 
 
 def decided(
-    enrolled: dict[str, float] | Choice | None = None,
-    unknown: dict[str, float] | Choice | None = None,
+    enrolled: dict[str, float] | CandidateSet | None = None,
+    unknown: dict[str, float] | CandidateSet | None = None,
     count: int = 3,
     **more: Any,
 ) -> Decision:
     evidence = combine(shots(count), SCALE.agree)
     assert evidence.count == count
     enrolled_choice, unknown_choice = (
-        population if isinstance(population, Choice) else choice(population)
+        population if isinstance(population, CandidateSet) else choice(population)
         for population in (enrolled, unknown)
     )
     return decide(evidence, enrolled_choice, unknown_choice, RULES, **more)
@@ -196,15 +198,18 @@ def test_it_waits_for_a_track_that_may_be_over() -> None:
 
 
 def test_shots_that_do_not_agree_are_left_out() -> None:
-    strange = Shot("x", shot_of(2, 0), 1.0)
+    strange = Observation("x", shot_of(2, 0), 1.0)
     evidence = combine([*shots(3), strange], SCALE.agree)
-    assert evidence.shots == ("00", "01", "02")
+    assert evidence.observation_ids == ("00", "01", "02")
     assert float(evidence.template @ face(1)) > 0.9
     assert abs(float(evidence.template @ face(2))) < 0.1
 
 
 def test_better_shots_weigh_more() -> None:
-    good, bad = Shot("a", shot_of(1, 1, likeness=0.9), 1.0), Shot("b", shot_of(1, 2), 0.1)
+    good, bad = (
+        Observation("a", shot_of(1, 1, likeness=0.9), 1.0),
+        Observation("b", shot_of(1, 2), 0.1),
+    )
     evidence = combine([good, bad], SCALE.agree)
     assert evidence.best == "a"
     assert evidence.template @ good.vector > evidence.template @ bad.vector
@@ -262,12 +267,12 @@ def test_more_people_below_the_threshold_never_make_a_name(
 @given(st.permutations(range(7)), st.integers(0, 3))
 def test_the_order_of_shots_does_not_matter(order: list[int], strange: int) -> None:
     observations = [
-        Shot(f"{number}", shot_of(2 if number < strange else 1, number), 0.3 + number / 10)
+        Observation(f"{number}", shot_of(2 if number < strange else 1, number), 0.3 + number / 10)
         for number in range(7)
     ]
     straight = combine(observations, SCALE.agree)
     mixed = combine([observations[number] for number in order], SCALE.agree)
-    assert mixed.shots == straight.shots
+    assert mixed.observation_ids == straight.observation_ids
     assert mixed.best == straight.best
     np.testing.assert_array_equal(mixed.template, straight.template)
 
@@ -275,9 +280,10 @@ def test_the_order_of_shots_does_not_matter(order: list[int], strange: int) -> N
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(0, 2**31))
 def test_a_template_is_one_long_whatever_the_shots(people: list[int], seed: int) -> None:
     observations = [
-        Shot(str(rank), shot_of(person, rank + seed), 0.5) for rank, person in enumerate(people)
+        Observation(str(rank), shot_of(person, rank + seed), 0.5)
+        for rank, person in enumerate(people)
     ]
     evidence = combine(observations, SCALE.agree)
     assert np.linalg.norm(evidence.template) == pytest.approx(1, abs=1e-5)
     assert 1 <= evidence.count <= len(observations)
-    assert evidence.best in evidence.shots
+    assert evidence.best in evidence.observation_ids

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from producers.motion_detection import EventGate, GateRules, MotionDetector, Step
+from producers.motion_detection import EventGate, EventPhase, GateRules, MotionDetector
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US
 
@@ -29,7 +29,7 @@ def room(second: float, still: BGRImage) -> BGRImage:
     return image
 
 
-def steps(seconds: int) -> list[tuple[float, Step]]:
+def steps(seconds: int) -> list[tuple[float, EventPhase]]:
     still = still_rooms(17)
     detector, gate = MotionDetector(), EventGate()
     found = []
@@ -47,8 +47,8 @@ def steps(seconds: int) -> list[tuple[float, Step]]:
 
 def test_an_event_for_the_start_and_one_for_who_walks_through() -> None:
     found = steps(15)
-    started = [second for second, step in found if step is Step.STARTED]
-    ended = [second for second, step in found if step is Step.ENDED]
+    started = [second for second, step in found if step is EventPhase.STARTED]
+    ended = [second for second, step in found if step is EventPhase.ENDED]
     assert started[0] == 0.0
     assert started[1] == pytest.approx(6.0, abs=0.21)
     assert len(started) == 2
@@ -58,10 +58,12 @@ def test_an_event_for_the_start_and_one_for_who_walks_through() -> None:
 
 def test_a_shadowless_still_room_stays_closed_after_the_warm_up() -> None:
     found = [step for second, step in steps(6) if second > 3.1]
-    assert set(found) == {Step.IDLE}
+    assert set(found) == {EventPhase.IDLE}
 
 
-def feed(gate: EventGate, shares: list[float], *, first: int = 0, fps: int = FPS) -> list[Step]:
+def feed(
+    gate: EventGate, shares: list[float], *, first: int = 0, fps: int = FPS
+) -> list[EventPhase]:
     return [
         gate.feed(share, START + number * US // fps) for number, share in enumerate(shares, first)
     ]
@@ -71,37 +73,37 @@ def warm() -> EventGate:
     """A gate whose event of the warm-up is over: the next picture is number 32."""
     gate = EventGate()
     found = feed(gate, [0.0] * 32)
-    assert found[0] is Step.STARTED
-    assert found.index(Step.ENDED) == 29  # 0.9 s was the last picture of the warm-up, + 2 s
+    assert found[0] is EventPhase.STARTED
+    assert found.index(EventPhase.ENDED) == 29  # 0.9 s was the last picture of the warm-up, + 2 s
     return gate
 
 
 def test_one_flash_opens_nothing_and_two_moving_pictures_do() -> None:
     gate = warm()
     assert feed(gate, [0.5, 0.0, 0.5, 0.5], first=32) == [
-        Step.IDLE,
-        Step.IDLE,
-        Step.IDLE,
-        Step.STARTED,
+        EventPhase.IDLE,
+        EventPhase.IDLE,
+        EventPhase.IDLE,
+        EventPhase.STARTED,
     ]
 
 
 def test_a_pause_shorter_than_the_hold_does_not_cut() -> None:
     gate = warm()
     found = feed(gate, [0.5, 0.5] + [0.0] * 19 + [0.5] + [0.0] * 20, first=32)
-    assert found.count(Step.STARTED) == 1
-    assert found[-1] is Step.ENDED
-    assert found.count(Step.ENDED) == 1
+    assert found.count(EventPhase.STARTED) == 1
+    assert found[-1] is EventPhase.ENDED
+    assert found.count(EventPhase.ENDED) == 1
 
 
 def test_a_long_event_is_cut_and_goes_on_with_the_next_picture() -> None:
     gate = EventGate()
     found = feed(gate, [1.0] * 602, fps=1)
-    assert [number for number, step in enumerate(found) if step is Step.ENDED] == [300, 601]
-    assert found[301] is Step.STARTED
-    assert Step.IDLE not in found
+    assert [number for number, step in enumerate(found) if step is EventPhase.ENDED] == [300, 601]
+    assert found[301] is EventPhase.STARTED
+    assert EventPhase.IDLE not in found
 
 
 def test_rules_can_be_given() -> None:
     gate = EventGate(GateRules(open_share=0.5, open_pictures=1, warm_up_us=0))
-    assert feed(gate, [0.4, 0.6]) == [Step.IDLE, Step.STARTED]
+    assert feed(gate, [0.4, 0.6]) == [EventPhase.IDLE, EventPhase.STARTED]

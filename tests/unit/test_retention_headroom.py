@@ -21,7 +21,7 @@ from schemas.topics import (
 from sightline.runtime.settings import RetentionSettings
 from sightline.streaming.admin import kept
 from sightline.streaming.topic_inspector import Held
-from sinks.retention_headroom import UnreadRecords, unread_records
+from sinks.retention_headroom import GroupBacklog, group_backlogs
 
 HELD = Held(low=100, high=300, size=1000, limit_bytes=2000, limit_ms=-1)
 
@@ -29,29 +29,29 @@ HELD = Held(low=100, high=300, size=1000, limit_bytes=2000, limit_ms=-1)
 @pytest.mark.parametrize(
     ("position", "expected"),
     [
-        (300, UnreadRecords(0, 0.0, 0)),
-        (200, UnreadRecords(100, 0.25, 0)),
-        (100, UnreadRecords(200, 0.5, 0)),
-        (70, UnreadRecords(200, 0.5, 30)),  # 30 are gone
-        (900, UnreadRecords(0, 0.0, 0)),  # the topic was made anew
+        (300, GroupBacklog(0, 0.0, 0)),
+        (200, GroupBacklog(100, 0.25, 0)),
+        (100, GroupBacklog(200, 0.5, 0)),
+        (70, GroupBacklog(200, 0.5, 30)),  # 30 are gone
+        (900, GroupBacklog(0, 0.0, 0)),  # the topic was made anew
     ],
 )
-def test_the_share_of_what_is_kept(position: int, expected: UnreadRecords) -> None:
-    assert unread_records(position, HELD) == expected
+def test_the_share_of_what_is_kept(position: int, expected: GroupBacklog) -> None:
+    assert group_backlogs(position, HELD) == expected
 
 
 def test_time_counts_where_it_is_limited_and_the_worse_of_both_is_told() -> None:
     by_time = replace(HELD, limit_bytes=-1, limit_ms=1000)
-    assert unread_records(200, by_time, age_ms=900).ratio == pytest.approx(0.9)
-    assert unread_records(300, by_time, age_ms=900).ratio == 0.0
+    assert group_backlogs(200, by_time, age_ms=900).ratio == pytest.approx(0.9)
+    assert group_backlogs(300, by_time, age_ms=900).ratio == 0.0
     both = replace(HELD, limit_ms=1000)
-    assert unread_records(200, both, age_ms=100).ratio == pytest.approx(0.25)
-    assert unread_records(200, both, age_ms=400).ratio == pytest.approx(0.4)
-    assert unread_records(200, replace(HELD, limit_bytes=-1), age_ms=10**9).ratio == 0.0
+    assert group_backlogs(200, both, age_ms=100).ratio == pytest.approx(0.25)
+    assert group_backlogs(200, both, age_ms=400).ratio == pytest.approx(0.4)
+    assert group_backlogs(200, replace(HELD, limit_bytes=-1), age_ms=10**9).ratio == 0.0
 
 
 def test_partitions_add_up_to_their_worst() -> None:
-    assert UnreadRecords(1, 0.5, 2) + UnreadRecords(3, 0.2, 4) == UnreadRecords(4, 0.5, 6)
+    assert GroupBacklog(1, 0.5, 2) + GroupBacklog(3, 0.2, 4) == GroupBacklog(4, 0.5, 6)
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
@@ -59,8 +59,8 @@ def test_nothing_is_lost_twice_and_an_empty_partition_divides_nothing(
     position: int, low: int, more: int
 ) -> None:
     held = Held(low, low + more, 10 * more, 100, -1)
-    first = unread_records(position, held)
-    assert unread_records(max(position, low), held) == replace(first, lost=0)
+    first = group_backlogs(position, held)
+    assert group_backlogs(max(position, low), held) == replace(first, lost=0)
     assert first.records <= more
 
 

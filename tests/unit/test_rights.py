@@ -17,8 +17,8 @@ from schemas.migrations.versions import __path__ as versions
 from schemas.naming import principal
 from schemas.topics import all_topics
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.keyring import Keyring
-from sightline.runtime.private_files import Pair
+from sightline.runtime.keyring import CredentialFiles
+from sightline.runtime.private_files import CertificateFiles
 from sightline.runtime.rights import ANY
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import KafkaSettings
@@ -45,11 +45,11 @@ def test_the_migration_makes_a_role_for_whoever_has_tables() -> None:
     assert named == {service for service, rights in RIGHTS.items() if rights.tables}
 
 
-def certificate(pair: Pair) -> x509.Certificate:
+def certificate(pair: CertificateFiles) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pair.certificate.read_bytes())
 
 
-def believes(authority: Path, pair: Pair) -> bool:
+def believes(authority: Path, pair: CertificateFiles) -> bool:
     """Whether who trusts an authority lets a client with this certificate in."""
     store = Store(x509.load_pem_x509_certificates(authority.read_bytes()))
     try:
@@ -63,7 +63,7 @@ def test_a_home_believes_its_own_certificates_alone(tmp_path: Path) -> None:
     rings = []
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        rings.append(Keyring(tmp_path / name))
+        rings.append(CredentialFiles(tmp_path / name))
         prepare(rings[-1], brokers=3)
     one, other = rings
     assert certificate(one.pair("match")).subject.rfc4514_string() == f"CN={principal('match')}"
@@ -73,7 +73,7 @@ def test_a_home_believes_its_own_certificates_alone(tmp_path: Path) -> None:
 
 
 def test_what_is_there_stays_and_is_for_its_owner_alone(tmp_path: Path) -> None:
-    keyring = Keyring(tmp_path)
+    keyring = CredentialFiles(tmp_path)
     prepare(keyring, brokers=1)
     files = [path for path in (tmp_path / "secure").rglob("*") if path.is_file()]
     before = {path: path.read_bytes() for path in files}
@@ -85,7 +85,7 @@ def test_what_is_there_stays_and_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_a_certificate_is_made_anew_before_it_runs_out(tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "tls.crt", tmp_path / "tls.key")
+    pair = CertificateFiles(tmp_path / "tls.crt", tmp_path / "tls.key")
     today = now()
     assert Authority(tmp_path, today).ensure("somebody", pair)
     ends = certificate(pair).not_valid_after_utc
@@ -95,7 +95,7 @@ def test_a_certificate_is_made_anew_before_it_runs_out(tmp_path: Path) -> None:
 
 
 def test_a_new_authority_signs_everything_anew(tmp_path: Path) -> None:
-    keyring = Keyring(tmp_path)
+    keyring = CredentialFiles(tmp_path)
     prepare(keyring, brokers=1)
     keyring.authority.unlink()
     prepare(keyring, brokers=1)
@@ -108,7 +108,7 @@ def settings(tmp_path: Path, **access: object) -> Settings:
 
 
 def test_a_given_kafka_is_spoken_to_as_the_settings_say(tmp_path: Path) -> None:
-    keyring = Keyring(tmp_path)
+    keyring = CredentialFiles(tmp_path)
     prepare(keyring, brokers=1)
     pair = keyring.pair("match")
     (tmp_path / "password").write_text("secret\n")

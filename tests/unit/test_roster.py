@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ops.enrolment.csv_import import Row, read_rows
+from ops.enrolment.csv_import import CsvPerson, read_rows
 from sightline.people.employees import Details
 from sightline.runtime.errors import SightlineError
 
 HEAD = "name,photos,department,email,code,status,authorized\n"
 ROW = "José Peña,a.jpg; b*.jpg,Lab,jose@example.org,E7,Suspended,No\n"
-WANTED = Row(
+WANTED = CsvPerson(
     2,
     "José Peña",
     ("a.jpg", "b*.jpg"),
@@ -18,7 +18,7 @@ WANTED = Row(
 )
 
 
-def rows_of(folder: Path, data: bytes) -> list[Row]:
+def rows_of(folder: Path, data: bytes) -> list[CsvPerson]:
     path = folder / "people.csv"
     path.write_bytes(data)
     return read_rows(path)
@@ -48,8 +48,8 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, data: bytes) -> None:
 
 def test_only_the_name_has_to_be_there(tmp_path: Path) -> None:
     assert rows_of(tmp_path, b"name\nAnn\nBob\n") == [
-        Row(2, "Ann", (), Details()),
-        Row(3, "Bob", (), Details()),
+        CsvPerson(2, "Ann", (), Details()),
+        CsvPerson(3, "Bob", (), Details()),
     ]
 
 

@@ -13,8 +13,8 @@ from sightline.runtime.settings.groups import EncryptionSettings
 from sightline.storage.encryption import (
     HEAD_BYTES,
     OVERHEAD,
+    Encryption,
     MissingKeyError,
-    Sealing,
     TamperedError,
     is_sealed,
     key_of,
@@ -25,9 +25,9 @@ from sightline.storage.encryption import (
 KEY, OTHER = new_key(), new_key()
 
 
-def sealing(*keys: str, required: bool = False) -> Sealing:
+def sealing(*keys: str, required: bool = False) -> Encryption:
     given = SecretStr(",".join(keys)) if keys else None
-    return Sealing(Settings(encryption=EncryptionSettings(keys=given, required=required)))
+    return Encryption(Settings(encryption=EncryptionSettings(keys=given, required=required)))
 
 
 @given(st.binary(max_size=300), st.text(max_size=40))

@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from producers.event_cutter import EventCutter, Shot
+from producers.event_cutter import EventCutter, EventFrame
 from producers.frame_accounting import Tally
 from producers.live_source import CaptureTimes
-from producers.source_interface import Picture
+from producers.source_interface import CapturedPicture
 from sightline.runtime.clock import US
 from sightline.storage.cameras import CameraSettings
 from tests.unit.test_event_cutter import START, STILL
@@ -84,13 +84,15 @@ def test_as_much_is_published_after_the_clock_was_set_as_before(
     cutter = EventCutter("door", CameraSettings(fps=5, motion=motion), Tally())
     noise = np.random.default_rng(3)
 
-    def publish(pictures: int) -> list[Shot]:
-        shots: list[Shot] = []
+    def publish(pictures: int) -> list[EventFrame]:
+        shots: list[EventFrame] = []
         for at_us, clock_set in grab(times, clock, pictures):
             if clock_set:
                 shots += cutter.finish()
                 cutter.restart_time()
-            shots += cutter.take(Picture(noise.integers(0, 256, (48, 64, 3), np.uint8), at_us))
+            shots += cutter.take(
+                CapturedPicture(noise.integers(0, 256, (48, 64, 3), np.uint8), at_us)
+            )
         return shots
 
     before = publish(100)
@@ -115,12 +117,14 @@ def test_the_background_outlives_a_set_clock() -> None:
     times = CaptureTimes(clock)
     cutter = EventCutter("door", CameraSettings(), Tally())
     for at_us, _set in grab(times, clock, 100):
-        cutter.take(Picture(STILL, at_us))
+        cutter.take(CapturedPicture(STILL, at_us))
     clock.offset = -HOUR
     cutter.finish()
     cutter.restart_time()
     shots = [
-        shot for at_us, _ in grab(times, clock, 100) for shot in cutter.take(Picture(STILL, at_us))
+        shot
+        for at_us, _ in grab(times, clock, 100)
+        for shot in cutter.take(CapturedPicture(STILL, at_us))
     ]
     # The first second of a connection counts as motion, that after a set clock too.
     assert shots[-1].last

@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-from sightline.models.observation_policy import ShotPolicy, ShotState
+from sightline.models.observation_policy import ObservationPolicy, ObservationState
 from sightline.runtime.clock import US
 from sightline.runtime.settings import EvidenceSettings
 
 SETTINGS = EvidenceSettings(observations=3, interval_seconds=0.5, reverify_seconds=300)
-POLICY = ShotPolicy(SETTINGS)
+POLICY = ObservationPolicy(SETTINGS)
 START = 1_700_000_000 * US
 
 
@@ -16,7 +16,7 @@ def seconds(value: float) -> int:
 
 
 def test_shots_are_spaced_and_enough_of_them_settle_the_track() -> None:
-    state = ShotState()
+    state = ObservationState()
     taken = []
     for frame in range(100):
         at = seconds(frame * 0.04)
@@ -24,23 +24,23 @@ def test_shots_are_spaced_and_enough_of_them_settle_the_track() -> None:
             POLICY.taken(state, at, 0.8)
             taken.append(frame * 0.04)
     assert taken == [0.0, 0.52, 1.04]
-    assert state.shots == 3
+    assert state.count == 3
 
 
 def test_a_settled_track_is_looked_at_again_after_its_time_in_the_next_epoch() -> None:
-    state = ShotState()
+    state = ObservationState()
     for second in range(3):
         POLICY.taken(state, seconds(second), 0.8)
     assert POLICY.settled(state, seconds(301.9))
     assert state.epoch == 0
     assert not POLICY.settled(state, seconds(302))
-    assert (state.epoch, state.shots, state.total) == (1, 0, 3)
+    assert (state.epoch, state.count, state.total) == (1, 0, 3)
     assert POLICY.due(state, seconds(302))
     assert POLICY.taken(state, seconds(302), 0.1), "a new epoch has a snapshot of its own"
 
 
 def test_a_back_of_a_head_costs_less_and_less_but_is_looked_at_every_second() -> None:
-    state = ShotState()
+    state = ObservationState()
     looks = []
     for frame in range(250):
         at = seconds(frame * 0.04)
@@ -54,7 +54,7 @@ def test_a_back_of_a_head_costs_less_and_less_but_is_looked_at_every_second() ->
 
 
 def test_a_face_seen_again_is_looked_at_soon() -> None:
-    state = ShotState()
+    state = ObservationState()
     for second in range(10):
         POLICY.record_miss(state, seconds(second))
     POLICY.taken(state, seconds(20), 0.5)
@@ -63,7 +63,7 @@ def test_a_face_seen_again_is_looked_at_soon() -> None:
 
 
 def test_a_face_that_was_refused_is_looked_at_as_often_as_shots_are_taken() -> None:
-    state = ShotState()
+    state = ObservationState()
     for second in range(10):
         POLICY.record_miss(state, seconds(second), refused=True)
     assert not POLICY.due(state, seconds(9.4))
@@ -71,7 +71,7 @@ def test_a_face_that_was_refused_is_looked_at_as_often_as_shots_are_taken() -> N
 
 
 def test_only_a_clearly_better_shot_is_a_new_snapshot() -> None:
-    state = ShotState()
+    state = ObservationState()
     best = [
         POLICY.taken(state, seconds(at), quality) for at, quality in enumerate((0.5, 0.52, 0.7))
     ]

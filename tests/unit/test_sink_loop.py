@@ -183,7 +183,13 @@ def test_a_worker_that_lost_its_partition_unawares_writes_nothing_twice(
 
 
 @pytest.mark.parametrize(
-    "place", [FaultPoint.IN_RECOVERY, FaultPoint.BEFORE_OFFSET, FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT]
+    "place",
+    [
+        FaultPoint.IN_RECOVERY,
+        FaultPoint.BEFORE_OFFSET,
+        FaultPoint.BEFORE_COMMIT,
+        FaultPoint.AFTER_COMMIT,
+    ],
 )
 def test_a_crash_at_a_place_loses_and_doubles_nothing(
     settings: Settings,

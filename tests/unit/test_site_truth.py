@@ -6,19 +6,19 @@ from pathlib import Path
 from benchmarks import walks
 from benchmarks.site import judge
 from ops.demo.film import HEIGHT, WIDTH
-from ops.demo.truth import Identity, Track
+from ops.demo.truth import Identity, TrackBoxes
 
 SITE = walks.plan(Path("orl"), people=6, enrolled=2, cameras=2, seed=5)
 
 
-def tracks(ids: dict[str, Identity]) -> list[Track]:
+def tracks(ids: dict[str, Identity]) -> list[TrackBoxes]:
     """A perfect track for everybody at each camera, said to be whom `ids` has."""
     boxes: dict[tuple[str, str], dict[int, tuple[float, float, float, float]]] = {}
     for scene in SITE.scenes:
         for one in walks.appearances(scene):
-            boxes.setdefault((one.camera, one.who), {})[one.frame] = one.face
+            boxes.setdefault((one.camera, one.name), {})[one.frame] = one.face
     return [
-        Track(f"{camera} {who}", camera, faces, frozenset({ids[who]} if who in ids else ()))
+        TrackBoxes(f"{camera} {who}", camera, faces, frozenset({ids[who]} if who in ids else ()))
         for (camera, who), faces in boxes.items()
     ]
 
@@ -79,7 +79,7 @@ def test_nothing_said_and_several_ids_cost() -> None:
     del said[silent]
     found = tracks(said)
     again = [
-        Track(one.track_id, one.camera, one.boxes, frozenset({Identity("", 99)}))
+        TrackBoxes(one.track_id, one.camera, one.boxes, frozenset({Identity("", 99)}))
         if one.track_id == f"cam-1 {split}"
         else one
         for one in found

@@ -11,7 +11,7 @@ from sightline.runtime import tracing
 from sightline.runtime.headers import Headers
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import TracingSettings
-from sightline.streaming.records import Out, Record, with_headers
+from sightline.streaming.records import OutputRecord, Record, with_headers
 from tests.collector import Collector, collecting
 from tests.support import ROOT, environment
 
@@ -127,13 +127,15 @@ def test_off_there_is_no_header_and_nothing_is_imported(tmp_path: Path) -> None:
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert said.stdout == "False\n"
-    outs = [Out("faces", "site", b"", 0)]
+    outs = [OutputRecord("faces", "site", b"", 0)]
     assert with_headers(outs, ()) is outs
 
 
 def test_headers_come_besides_those_that_are_there() -> None:
     headers = (("retry-for", b"match"), ("retry-of", b"7"))
-    [out] = with_headers([Out("faces", "site", b"", 0, headers=headers)], (("traceparent", b"x"),))
+    [out] = with_headers(
+        [OutputRecord("faces", "site", b"", 0, headers=headers)], (("traceparent", b"x"),)
+    )
     assert out.headers == (*headers, ("traceparent", b"x"))
     again = Record("faces", 0, 0, None, b"", 0, out.headers)
     assert (again.retry_for, again.retry_of) == ("match", 7)

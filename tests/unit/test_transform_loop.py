@@ -13,7 +13,7 @@ from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.streaming import transform_loop
 from sightline.streaming.client_config import consumer_config, producer_config
-from sightline.streaming.records import RETRY_FOR, Out, Partition, Record
+from sightline.streaming.records import RETRY_FOR, OutputRecord, Partition, Record
 from sightline.streaming.transform_loop import TransformLoop
 from tests.memory_kafka.broker import MemoryBroker
 from tests.memory_kafka.clients import MemoryClients
@@ -46,19 +46,19 @@ class Tally:
         self.forgotten: list[Partition] = []
         self._changed: set[Partition] = set()
 
-    def process(self, record: Record) -> Iterator[Out]:
+    def process(self, record: Record) -> Iterator[OutputRecord]:
         self.counts[record.topic_partition] += 1
         self._changed.add(record.topic_partition)
         number = self.counts[record.topic_partition]
         value = f"{(record.value or b'').decode()}{number}".encode()
-        yield Out(TARGET, "key", value, record.timestamp_ms, record.partition)
+        yield OutputRecord(TARGET, "key", value, record.timestamp_ms, record.partition)
         if record.value == b"poison":
             raise InvalidRecord("poisoned", "as the test wants it")
 
-    def state(self) -> Iterator[Out]:
+    def state(self) -> Iterator[OutputRecord]:
         for topic, number in sorted(self._changed):
             count = self.counts[topic, number]
-            yield Out(STATE, "count", str(count).encode(), 0, number)
+            yield OutputRecord(STATE, "count", str(count).encode(), 0, number)
         self._changed.clear()
 
     def restore(self, partition: Partition, next_offset: int, record: Record) -> None:

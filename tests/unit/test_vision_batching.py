@@ -13,13 +13,13 @@ from processors.vision.settings import VisionSettings
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack, PersonBoxes
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import EvidenceSettings, Settings
-from sightline.streaming.records import Out, Record
+from sightline.streaming.records import OutputRecord, Record
 from tests.unit.test_vision_pipeline import START, Camera, make_face
 
 FRAMES = 14
 LATER = START + 60_000_000
 
-Result = tuple[list[Out], str]
+Result = tuple[list[OutputRecord], str]
 """Outputs of a record, and the reason of its dead letter."""
 
 
@@ -107,7 +107,7 @@ def film() -> list[Record]:
 def taken(processor: VisionProcessor, records: Sequence[Record]) -> list[Result]:
     results = []
     for record in records:
-        outs: list[Out] = []
+        outs: list[OutputRecord] = []
         reason = ""
         try:
             for out in processor.process(record):
@@ -119,7 +119,7 @@ def taken(processor: VisionProcessor, records: Sequence[Record]) -> list[Result]
 
 
 @cache
-def one_at_a_time(models: Callable[[], ModelPack]) -> list[tuple[Result, list[Out]]]:
+def one_at_a_time(models: Callable[[], ModelPack]) -> list[tuple[Result, list[OutputRecord]]]:
     """Result of each record of the film, and the state that has changed with it."""
     processor = worker(models())
     return [(taken(processor, [record])[0], list(processor.state())) for record in film()]

@@ -15,7 +15,7 @@ from schemas.ids import motion_event_id, track_id
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack, PersonBoxes
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import EvidenceSettings, Settings
-from sightline.streaming.records import Out, Record
+from sightline.streaming.records import OutputRecord, Record
 
 START = 1_700_000_000_000_000
 STEP = 40_000
@@ -151,7 +151,7 @@ class Worker:
         pack = ModelPack("test", None if faces_only else self.people, self.faces, self.vectors)
         every_frame = {"detections_per_second": 1000.0, "face_detections_per_second": 1000.0}
         self.processor = VisionProcessor(pack, vision_settings(every_frame | settings))
-        self.outs: list[Out] = []
+        self.outs: list[OutputRecord] = []
 
     def take(self, records: Iterable[Record]) -> "Worker":
         for record in records:

@@ -11,7 +11,7 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import vision_state
 from sightline.models.interface import BGRImage, Floats, ModelPack, PersonBoxes
 from sightline.runtime import metrics
-from sightline.streaming.records import Out, Record
+from sightline.streaming.records import OutputRecord, Record
 from tests.unit.test_vision_pipeline import (
     Camera,
     SeenFaces,
@@ -58,15 +58,17 @@ def processor(people: SeenPeople | Crowd | None, **settings: float) -> VisionPro
     return VisionProcessor(pack, vision_settings({"detections_per_second": 12.5} | settings))
 
 
-def state_record(out: Out, offset: int = 0) -> Record:
+def state_record(out: OutputRecord, offset: int = 0) -> Record:
     assert out.topic == STATE and out.partition is not None
     return Record(STATE, out.partition, offset, out.key.encode(), out.value, out.timestamp_ms)
 
 
-def undisturbed(worker: VisionProcessor, records: Sequence[Record]) -> tuple[list[Out], list[Out]]:
+def undisturbed(
+    worker: VisionProcessor, records: Sequence[Record]
+) -> tuple[list[OutputRecord], list[OutputRecord]]:
     """Outputs, and the state after each frame."""
-    outs: list[Out] = []
-    states: list[Out] = []
+    outs: list[OutputRecord] = []
+    states: list[OutputRecord] = []
     for record in records:
         outs += worker.process(record)
         states += worker.state()
@@ -75,10 +77,10 @@ def undisturbed(worker: VisionProcessor, records: Sequence[Record]) -> tuple[lis
 
 def died_after_each_frame(
     people: SeenPeople | Crowd | None, records: Sequence[Record]
-) -> tuple[list[Out], list[Out]]:
+) -> tuple[list[OutputRecord], list[OutputRecord]]:
     """The same with another worker for every frame, which knows what is in Kafka alone."""
-    outs: list[Out] = []
-    states: list[Out] = []
+    outs: list[OutputRecord] = []
+    states: list[OutputRecord] = []
     for record in records:
         worker = processor(people)
         for state in states:
@@ -147,7 +149,7 @@ def test_damaged_state_is_refused_and_the_camera_begins_anew(field: str) -> None
     with pytest.raises(UnusableStateError, match="damaged"):
         restore_state(message, 2.0)
     worker = processor(SeenPeople())
-    broken = Out(STATE, "door", message.SerializeToString(), 0, 0)
+    broken = OutputRecord(STATE, "door", message.SerializeToString(), 0, 0)
     worker.restore(("frames.default", 0), 10, state_record(broken))
     refused = metrics.DEAD_LETTERS.labels("vision", "unusable_state")._value
     before = refused.get()

@@ -6,7 +6,7 @@ from processors.match.candidates import Candidate
 from processors.match.decision import co_visibility
 from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
-from processors.match.decision.identification import Choice
+from processors.match.decision.identification import CandidateSet
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import SiteState
 from schemas import sightline_pb2 as pb
@@ -40,7 +40,7 @@ class CandidateChoices:
 
     def choice(
         self, track: pb.TrackState, evidence: Evidence, candidates: list[Candidate], scale: Scale
-    ) -> Choice:
+    ) -> CandidateSet:
         """Return the candidates of one population, with their tracks of the same time."""
         near = {
             self._reference.global_id_of(candidate.key): candidate
@@ -65,7 +65,7 @@ class CandidateChoices:
             for person, candidate in near.items()
             if self._is_unreachable(track, person)
         }
-        return Choice(
+        return CandidateSet(
             candidates,
             scale,
             frozenset(claimed),

@@ -17,7 +17,7 @@ from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
 from processors.match.decision.face_evidence import face_evidence, has_frontal_face
 from processors.match.decision.identification import (
-    Choice,
+    CandidateSet,
     Decision,
     PriorIdentity,
     Rules,
@@ -45,15 +45,15 @@ class CandidatesMissing(Exception):  # noqa: N818 - no error: the step returns t
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Case:
+class _PendingTrack:
     """Evidence of a track and its candidates."""
 
     evidence: Evidence
-    enrolled: Choice
-    unknown: Choice
+    enrolled: CandidateSet
+    unknown: CandidateSet
     nearest: Candidate | None  # of the enrolled, excluded or not
 
-    def candidates(self) -> Iterator[tuple[Candidate, Choice]]:
+    def candidates(self) -> Iterator[tuple[Candidate, CandidateSet]]:
         """Yield every candidate with the choice that it is part of."""
         for choice in (self.enrolled, self.unknown):
             for candidate in choice.candidates:
@@ -82,7 +82,7 @@ class DecisionRound:
             site, reference, self._tracks, now_us, rules.lost_seconds
         )
         self._choices = CandidateChoices(site, reference, self._concurrent)
-        self._last_decision: dict[str, tuple[_Case, Decision]] = {}
+        self._last_decision: dict[str, tuple[_PendingTrack, Decision]] = {}
 
     def decide(self, track: pb.TrackState, before: pb.Sighting | None) -> None:
         """Decide a track, and the tracks that this concerns.
@@ -174,17 +174,17 @@ class DecisionRound:
             now.face = bytes_of(case.evidence.template)
         return now
 
-    def _case(self, track: pb.TrackState, prior: PriorIdentity | None) -> _Case:
+    def _case(self, track: pb.TrackState, prior: PriorIdentity | None) -> _PendingTrack:
         answer = self._answers.get(track.track_id)
         if answer is None:
             raise CandidatesMissing(self._query(track, prior))
         pack, evidence = track.shots[-1].pack, answer.query.evidence
-        facts, wanted_rate = self._reference.facts, self._rules.wanted_rate
+        facts, wanted_rate = self._reference.facts, self._rules.target_rate
         among_enrolled = facts.scale(pack, answer.enrolled.people, wanted_rate)
         among_unknown = facts.scale_of_ids(pack, answer.unknown.people, wanted_rate)
         enrolled, unknown = answer.enrolled.candidates, answer.unknown.candidates
         excluded = self._choices.excluded([*enrolled, *unknown], among_enrolled.newcomer)
-        return _Case(
+        return _PendingTrack(
             evidence,
             self._choices.choice(track, evidence, _without(enrolled, excluded), among_enrolled),
             self._choices.choice(track, evidence, _without(unknown, excluded), among_unknown),
@@ -209,7 +209,11 @@ class DecisionRound:
         return (prior.key, *map(self._reference.key_of, sorted(others)))
 
     def _sighting(
-        self, track: pb.TrackState, before: pb.Sighting | None, case: _Case, decision: Decision
+        self,
+        track: pb.TrackState,
+        before: pb.Sighting | None,
+        case: _PendingTrack,
+        decision: Decision,
     ) -> pb.Sighting:
         last, evidence = track.shots[-1], case.evidence
         best = next(entry for entry in track.shots if entry.observation_id == evidence.best)
@@ -223,7 +227,7 @@ class DecisionRound:
         sighting.template = bytes_of(evidence.template)
         sighting.gallery_revision = self._reference.enrolled.revision
         scale = case.enrolled.scale
-        sighting.gallery_people, sighting.wanted_rate = scale.people, scale.wanted_rate
+        sighting.gallery_people, sighting.wanted_rate = scale.people, scale.target_rate
         sighting.calibration = scale.calibration
         if case.nearest is not None:
             sighting.candidate = case.nearest.key
@@ -239,7 +243,11 @@ class DecisionRound:
         return self._reference.global_id_of(decision.key) if decision.key else 0
 
     def _note_claim(
-        self, track: pb.TrackState, before: pb.Sighting | None, case: _Case, decision: Decision
+        self,
+        track: pb.TrackState,
+        before: pb.Sighting | None,
+        case: _PendingTrack,
+        decision: Decision,
     ) -> None:
         """Note the person that the track holds against others, and those it waits for."""
         denied = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
-from sightline.identity.evidence import Evidence, EvidenceKind, Shot, combine
+from sightline.identity.evidence import Evidence, EvidenceKind, Observation, combine
 from sightline.models.interface import MIN_FRONTALITY
 
 
@@ -16,7 +16,7 @@ def face_evidence(observations: Sequence[pb.FaceObservation], agree: float) -> E
     frontal = [entry for entry in observations if _is_frontal(entry)] or observations
     return combine(
         [
-            Shot(
+            Observation(
                 entry.observation_id,
                 vector_of(entry.embedding),
                 entry.quality.overall,

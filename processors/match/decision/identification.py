@@ -22,7 +22,7 @@ DecisionStatus = Literal["provisional", "enrolled", "unknown", "new"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CandidateSet:
     """Candidates of one population for a track, and what excludes some of them."""
 
     candidates: Sequence[Candidate]
@@ -59,7 +59,7 @@ class Rules:
 
     min_observations: int = 3
     """Agreeing observations that a new unknown person needs."""
-    wanted_rate: float = 1e-3
+    target_rate: float = 1e-3
     """Target rate of false names for one track (FPIR)."""
     lost_seconds: float = 2.0
     """Time without being seen after which vision ends a track."""
@@ -94,8 +94,8 @@ class Decision:
 
 def decide(
     evidence: Evidence,
-    enrolled: Choice,
-    unknown: Choice,
+    enrolled: CandidateSet,
+    unknown: CandidateSet,
     rules: Rules,
     *,
     prior: PriorIdentity | None = None,
@@ -117,8 +117,8 @@ def decide(
 @dataclass(frozen=True, slots=True)
 class _Case:
     evidence: Evidence
-    enrolled: Choice
-    unknown: Choice
+    enrolled: CandidateSet
+    unknown: CandidateSet
 
     @property
     def observations(self) -> int:
@@ -146,14 +146,14 @@ class _Case:
             return self._concluded()
         return self._provisional(final)
 
-    def _recognised(self, choice: Choice) -> Candidate | None:
+    def _recognised(self, choice: CandidateSet) -> Candidate | None:
         """Return the candidate that the track safely is."""
         best = _leading(choice)
         if best is None or best.score < self._threshold(choice):
             return None
         return best if self._is_no_double(best) else None
 
-    def _retained(self, choice: Choice, prior: PriorIdentity) -> Candidate | None:
+    def _retained(self, choice: CandidateSet, prior: PriorIdentity) -> Candidate | None:
         """Return the prior identity, unless it is contradicted.
 
         It is kept down to half way between `newcomer` and the threshold: scores scatter, and a
@@ -176,7 +176,7 @@ class _Case:
             if choice.is_claimed(candidate)
         )
 
-    def _is_claimed_person(self, limit: Callable[[Choice], float]) -> bool:
+    def _is_claimed_person(self, limit: Callable[[CandidateSet], float]) -> bool:
         """Return whether the face is that of another track of the same time, by a score limit."""
         return any(
             choice.is_claimed(candidate)
@@ -269,7 +269,7 @@ class _Case:
             return "the face of a track that may not be over"
         if not self._can_name(choice):
             return (
-                f"the calibration {scale.calibration} cannot promise {scale.wanted_rate:g} false"
+                f"the calibration {scale.calibration} cannot promise {scale.target_rate:g} false"
                 f" names for {self._counted()} among {scale.people} people"
             )
         if best.score < self._threshold(choice):
@@ -283,23 +283,23 @@ class _Case:
     def _best(self) -> Candidate | None:
         return next(iter(self._all_candidates()), None)
 
-    def _choice_of(self, candidate: Candidate | None) -> Choice:
+    def _choice_of(self, candidate: Candidate | None) -> CandidateSet:
         return self.unknown if candidate in self.unknown.candidates else self.enrolled
 
-    def _can_name(self, choice: Choice) -> bool:
+    def _can_name(self, choice: CandidateSet) -> bool:
         return math.isfinite(self._threshold(choice))
 
-    def _threshold(self, choice: Choice) -> float:
+    def _threshold(self, choice: CandidateSet) -> float:
         return choice.scale.threshold(self.observations)
 
-    def _halfway(self, choice: Choice) -> float:
+    def _halfway(self, choice: CandidateSet) -> float:
         return (choice.scale.newcomer + self._threshold(choice)) / 2
 
     def _counted(self) -> str:
         return f"{self.observations} shot{'s' if self.observations > 1 else ''}"
 
 
-def _leading(choice: Choice) -> Candidate | None:
+def _leading(choice: CandidateSet) -> Candidate | None:
     """Return the available candidate with a clear lead over the others.
 
     Where the first two are close, unreachable candidates are left out.

@@ -61,7 +61,7 @@ class RetroactiveNaming:
             for other in self._site.unidentified(pack)
             if other.track_id not in self._changed and len(other.face) == evidence.template.nbytes
         ]
-        scale = self._reference.facts.scale_of_ids(pack, len(others), self._rules.wanted_rate)
+        scale = self._reference.facts.scale_of_ids(pack, len(others), self._rules.target_rate)
         for other in others:
             observations = min(other.decided.shots, evidence.count)
             score = float(vector_of(other.face) @ evidence.template)

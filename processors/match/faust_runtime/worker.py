@@ -35,9 +35,9 @@ from sightline.runtime.lifecycle import Stop
 from sightline.runtime.log import about
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import AioKafka, worker_id
-from sightline.streaming.consumer_metrics import expect, took
-from sightline.streaming.dead_letters import give_up
-from sightline.streaming.records import Out, Record, with_headers
+from sightline.streaming.consumer_metrics import count_consumed, register_topics
+from sightline.streaming.dead_letters import dead_letter
+from sightline.streaming.records import OutputRecord, Record, with_headers
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class FaustWorker:
         self.app: faust.App = make_app(_GROUP, kafka, settings.home / "match", lease, member)
         self._writer = Writer(kafka, lease)
         self.table = StateTable(self.app, self._writer, _TABLE, MATCH_STATE.partitions)
-        expect(SERVICE, [FACES.name])
+        register_topics(SERVICE, [FACES.name])
         faces = self.app.topic(
             FACES.name,
             key_type=bytes,
@@ -147,7 +147,7 @@ class FaustWorker:
         self,
         record: Record,
         headers: Headers,
-        outs: Sequence[Out],
+        outs: Sequence[OutputRecord],
         entries: list[tuple[bytes, bytes | None]],
     ) -> None:
         """Deliver what a record led to: first its outputs, then the state of its partition.
@@ -188,7 +188,7 @@ class FaustWorker:
 
     async def _process_event(self, event: EventT[bytes]) -> None:
         record = _record(event)
-        took(SERVICE, record, self._clock.now_us())
+        count_consumed(SERVICE, record, self._clock.now_us())
         if record.retry_for not in (None, SERVICE):
             return  # a replayed dead letter of another service
         place = about(topic=record.topic, partition=record.partition, offset=record.offset)
@@ -196,7 +196,7 @@ class FaustWorker:
             try:
                 await self._process(record, headers)
             except InvalidRecord as error:
-                letter = give_up(record, SERVICE, error, self._clock.now_us())
+                letter = dead_letter(record, SERVICE, error, self._clock.now_us())
                 await self._writer.send(with_headers([letter], headers))
         reach(FaultPoint.BEFORE_COMMIT)
 
@@ -208,7 +208,7 @@ class FaustWorker:
     def _report_health(self, stop: Stop) -> None:
         if not self._is_processing:  # else the end of the event is the sign of life
             stop.beat()
-        stop.health.tell(KAFKA, self._lease.is_held())
+        stop.health.report(KAFKA, self._lease.is_held())
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -12,7 +12,7 @@ from processors.match.faust_runtime.lease import Lease
 from schemas.naming import client_id
 from schemas.topics import MAX_RECORD_BYTES
 from sightline.streaming.client_config import AioKafka
-from sightline.streaming.records import Out
+from sightline.streaming.records import OutputRecord
 
 DELIVERY_SECONDS = 30.0
 """Time in which Kafka has to take a record; after it the process ends."""
@@ -51,7 +51,7 @@ class Writer:
         """Close the connection."""
         await self._producer.stop()
 
-    async def send(self, outs: Sequence[Out]) -> None:
+    async def send(self, outs: Sequence[OutputRecord]) -> None:
         """Send records, those of a partition in their order.
 
         Raises:

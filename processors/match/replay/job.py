@@ -28,8 +28,8 @@ from sightline.storage.db import connect
 from sightline.storage.run_progress import gallery_revisions
 from sightline.streaming import topic_reader
 from sightline.streaming.client_config import aiokafka_config, consumer_config, producer_config
-from sightline.streaming.producer import SureProducer
-from sightline.streaming.records import Out
+from sightline.streaming.producer import CheckedProducer
+from sightline.streaming.records import OutputRecord
 from sightline.streaming.topic_reader import Offsets
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def run(settings: Settings) -> None:
         if run_row.pack not in replay_pass.packs:
             add_templates(settings, db, run_row, gallery)
         if gallery_revisions(db, settings.run) - {reference.enrolled.revision}:
-            runs.remark(db, settings.run, "who is enrolled has changed since")
+            runs.set_detail(db, settings.run, "who is enrolled has changed since")
     outs = [out for partition in ends for out in replay_pass.match(partition)]
     _send(settings, group, faces, ends, outs)
     log.info("match-run: %d records", len(outs))
@@ -74,7 +74,9 @@ async def _load(settings: Settings, reference: ReferenceData, gallery: Gallery) 
         await follower.close()
 
 
-def _send(settings: Settings, group: str, faces: str, ends: Offsets, outs: Sequence[Out]) -> None:
+def _send(
+    settings: Settings, group: str, faces: str, ends: Offsets, outs: Sequence[OutputRecord]
+) -> None:
     """Write the outcome and commit the offsets that it was made of: both or neither.
 
     Raises:
@@ -82,7 +84,7 @@ def _send(settings: Settings, group: str, faces: str, ends: Offsets, outs: Seque
     """
     timeout = _TRANSACTION_TIMEOUT_SECONDS
     consumer = Consumer(consumer_config(settings, group, group), logger=LIBRDKAFKA)
-    producer = SureProducer(
+    producer = CheckedProducer(
         producer_config(settings, group, transactional_id=group)
         | {"transaction.timeout.ms": round(1000 * timeout)}
     )

@@ -20,8 +20,8 @@ from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
 from sightline.runtime.clock import SystemClock
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
-from sightline.streaming.dead_letters import give_up
-from sightline.streaming.records import Out, Record
+from sightline.streaming.dead_letters import dead_letter
+from sightline.streaming.records import OutputRecord, Record
 from sightline.streaming.topic_reader import records_from, retained
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class ReplayPass:
                         self.packs.add(face.event.observation.pack)
             self._orders[partition], self._retained_tracks[partition] = order, tracks
 
-    def match(self, partition: int) -> Iterator[Out]:
+    def match(self, partition: int) -> Iterator[OutputRecord]:
         """Yield the sightings of the run's tracks in a partition, and its dead letters."""
         faces = list(self._faces(of_run(FACES, self._settings.run).name, partition, 0))
         if not faces:
@@ -97,7 +97,7 @@ class ReplayPass:
                 step = self._step(face, sites[face.inner.site_id])
             except InvalidRecord as error:
                 if is_own:
-                    yield give_up(
+                    yield dead_letter(
                         face.record, _SERVICE, error, self._clock.now_us(),
                         run=self._settings.run,
                     )  # fmt: skip
@@ -119,12 +119,12 @@ class ReplayPass:
         site.state.apply(step.changes)
         return step
 
-    def _outs(self, sightings: Iterable[pb.Sighting]) -> Iterator[Out]:
+    def _outs(self, sightings: Iterable[pb.Sighting]) -> Iterator[OutputRecord]:
         topic = of_run(SIGHTINGS, self._settings.run).name
         for sighting in sightings:
             if sighting.motion_event_id in self._events:
                 value = sighting.SerializeToString(deterministic=True)
-                yield Out(topic, sighting.site_id, value, sighting.decided_at_us // 1000)
+                yield OutputRecord(topic, sighting.site_id, value, sighting.decided_at_us // 1000)
 
     def _others(
         self, partition: int, sites: dict[str, SiteMatcher]

@@ -38,7 +38,7 @@ def add_templates(settings: Settings, db: Connection, run: Run, gallery: Gallery
             except SightlineError as error:
                 log.warning("match-run: %s", error)
                 rejected += 1
-        record = employees.told(cursor, person)
+        record = employees.gallery_message(cursor, person)
         record.templates.extend(
             pb.Template(
                 template_id=photo.label,
@@ -50,4 +50,6 @@ def add_templates(settings: Settings, db: Connection, run: Run, gallery: Gallery
         )
         gallery.put(record)
     if rejected:
-        runs.remark(db, run.name, f"{rejected} photos of enrolled people are none for {pack.id}")
+        runs.set_detail(
+            db, run.name, f"{rejected} photos of enrolled people are none for {pack.id}"
+        )
