@@ -122,14 +122,16 @@ class Records:
     def _link_api(self) -> None:
         """Make the API consume sightings, which it does after its first request for a decision."""
         crop: dict[str, Any] = {"track_id": 1, "face_crop": base64.b64encode(crop_of(1)).decode()}
-        answer = requests.post(
-            f"{self.services['api'].url()}/api/module1/process-frame",
-            json={"camera_id": "fuzz", "track_ids": [crop]},
-            headers=bearer(api_key(self._settings)),
-            timeout=_START_SECONDS,
-        )
-        if not answer.ok:
-            raise RuntimeError(f"the API gives no decision: {answer.text}")
+        url = f"{self.services['api'].url()}/api/module1/process-frame"
+        body: dict[str, Any] = {"camera_id": "fuzz", "track_ids": [crop]}
+        headers = bearer(api_key(self._settings))
+
+        def is_decided() -> bool:
+            # The first crop waits for vision's models, maybe longer than a request does.
+            return requests.post(url, json=body, headers=headers, timeout=_START_SECONDS).ok
+
+        if not wait_for(is_decided, _START_SECONDS):
+            raise RuntimeError("the API gives no decision")
 
     def close(self) -> None:
         """Kill all services."""

@@ -10,13 +10,14 @@ A frame on its way, by module:
     person detector   all frames at once                              (models.detector)
     tracking          ByteTrack, the frames of a camera in order
     face_roi          the faces of tracks that need an observation    (models.observation_policy)
-    quality           the face is refused, or worth an embedding      (models.quality)
-    face embedder     all faces at once                               (models.face_models)
+    embedding         the second half, which crops of other senders go through as well:
+      quality         the face is refused, or worth an embedding      (models.quality)
+      face embedder   all faces at once                               (models.face_models)
     outputs           tracks, faces, snapshots                        (models.outputs)
     state             vision-state.<fleet>, for the worker that takes the camera over
 
 `processor` has the Kafka side of it, `pipeline` the rest. Outputs, state and the offsets of the
-frames are one transaction.
+frames are one transaction. `crop_service` is the loop beside it, for the topic `crops`.
 """
 
 import logging

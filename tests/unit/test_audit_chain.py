@@ -65,7 +65,7 @@ def test_a_trail_that_nobody_has_touched_has_no_flaws() -> None:
 @pytest.mark.parametrize("place", [0, 3, 5])
 def test_a_changed_line_is_found(place: int, change: Callable[[Entry], Entry]) -> None:
     lines = trail()
-    lines[place] = replace(lines[place], said=change(lines[place].entry))
+    lines[place] = replace(lines[place], entry=change(lines[place].entry))
     assert found(lines) == [(place + 1, "changed")]
 
 
