@@ -40,7 +40,7 @@ class CalibrationInForce(BaseModel):
     """The calibration and the thresholds of decisions with a pack now."""
 
     pack: str
-    wanted_false_name_rate: float
+    target_fpir: float
     enrolled_people: int
     thresholds: list[TrackThreshold]
     newcomer: float = Field(description="below this against everybody: an unknown person")
@@ -69,7 +69,7 @@ def get_calibration(
 
     A pack that was never measured has a cautious one.
     """
-    wanted_rate = context.settings.match.wanted_false_name_rate
+    wanted_rate = context.settings.match.target_fpir
     with context.db() as db:
         calibration = calibration_store.in_force(db, pack)
         people = employees.count(db)
@@ -77,7 +77,7 @@ def get_calibration(
     scores = {shots: scale.threshold(shots) for shots in range(1, len(scale.names) + 1)}
     return CalibrationInForce(
         pack=pack,
-        wanted_false_name_rate=wanted_rate,
+        target_fpir=wanted_rate,
         enrolled_people=people,
         thresholds=[
             TrackThreshold(shots=shots, score=score if math.isfinite(score) else None)

@@ -84,7 +84,7 @@ async def search(
 
 
 def _search(context: AppContext, face: QueryFaceBody, where: dict[str, Any]) -> SearchResult:
-    wanted_rate = context.settings.match.wanted_false_name_rate
+    wanted_rate = context.settings.match.target_fpir
     with context.db() as db:
         scale = calibration_store.in_force(db, face.pack).scale(employees.count(db), wanted_rate)
         threshold = scale.newcomer if face.threshold is None else face.threshold

@@ -193,7 +193,7 @@ def _show(
     if as_json:
         print_json(calibration.model_dump(mode="json"))
         return
-    rate = settings.match.wanted_false_name_rate
+    rate = settings.match.target_fpir
     console.print(
         f"{calibration.id} of {calibration.pack}: {calibration.source}\n"
         + ("" if calibration.measured else "NOT MEASURED with this pack\n")

@@ -43,7 +43,7 @@ def search(
     from sightline.people.query_face import face_of_photo  # noqa: PLC0415
 
     settings = with_models(load_settings(), models)
-    false_name_rate = settings.match.wanted_false_name_rate
+    false_name_rate = settings.match.target_fpir
     with progress_console.status("looking at the photo"):
         pack = load_pack(settings)
         face = face_of_photo(read_photo(photo), pack, settings)

@@ -198,7 +198,7 @@ class VisionProcessor:
     def _retried(self, record: Record, frame: pb.Frame) -> OutputRecord:
         """Make the record of a dead letter's frame: too late for the tracks of its camera."""
         decode_picture(frame)
-        return outputs.frame_tracks(frame, record.position, [], again=True)
+        return outputs.frame_tracks(frame, record.position, [], was_dead_letter=True)
 
     def _decode(self, frame: pb.Frame) -> tuple[BGRImage | None, InvalidRecord | None]:
         try:

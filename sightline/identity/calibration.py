@@ -142,7 +142,7 @@ class Calibration(_Checked):
         """Smallest rate for one comparison that is promised for any number of observations."""
         return max(curve.supported for curve in self.impostors)
 
-    def scale(self, people: int, wanted_rate: float) -> Scale:
+    def scale(self, people: int, target_rate: float) -> Scale:
         """Return the scale for a search among a number of people; it is cached.
 
         Thresholds never fall with the number of people.
@@ -150,17 +150,17 @@ class Calibration(_Checked):
         Raises:
             ValueError: A rate that is not between 0 and 1.
         """
-        if not 0.0 < wanted_rate < 1.0:
-            raise ValueError(f"{wanted_rate} is no rate")
-        return _scale(self, max(people, 1), wanted_rate)
+        if not 0.0 < target_rate < 1.0:
+            raise ValueError(f"{target_rate} is no rate")
+        return _scale(self, max(people, 1), target_rate)
 
-    def refusal(self, people: int, wanted_rate: float) -> str | None:
+    def refusal(self, people: int, target_rate: float) -> str | None:
         """Return the reason why a rate cannot be promised; None where it can."""
-        rate = wanted_rate / max(people, 1)
+        rate = target_rate / max(people, 1)
         if rate >= self.supported:
             return None
         return (
-            f"{wanted_rate:.2g} among {max(people, 1):,} people is {rate:.2g} for one comparison;"
+            f"{target_rate:.2g} among {max(people, 1):,} people is {rate:.2g} for one comparison;"
             f" {self.people} measured people support {self.supported:.2g}"
             + ("" if self.measured else ", and none was measured with this pack")
         )
@@ -205,8 +205,8 @@ class Calibration(_Checked):
 
 
 @lru_cache(maxsize=1024)
-def _scale(calibration: Calibration, people: int, wanted_rate: float) -> Scale:
-    rate = wanted_rate / people
+def _scale(calibration: Calibration, people: int, target_rate: float) -> Scale:
+    rate = target_rate / people
     shots = range(1, calibration.shots[-1] + 1)
     names = tuple(calibration.threshold(number, rate) for number in shots)
     # In a large gallery every face is near to some candidate, so the limit moves with its size.
@@ -220,7 +220,7 @@ def _scale(calibration: Calibration, people: int, wanted_rate: float) -> Scale:
         tie=calibration.lead,
         agree=calibration.agree,
         calibration=calibration.id,
-        target_rate=wanted_rate,
+        target_rate=target_rate,
         people=people,
     )
 

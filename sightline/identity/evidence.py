@@ -50,25 +50,27 @@ class Evidence:
         return len(self.observation_ids)
 
 
-def combine(shots: Sequence[Observation], agree: float) -> Evidence:
+def combine(observations: Sequence[Observation], agree: float) -> Evidence:
     """Combine one or more observations of one kind into the evidence of their track.
 
     The template is the quality-weighted mean of the largest group of observations that agree with
     each other, scaled to unit length. The order of the observations does not matter.
 
     Args:
-        shots: Observations with vectors of the same dimension.
+        observations: Observations with vectors of the same dimension.
         agree: Lowest cosine between two observations that agree.
 
     Raises:
         ValueError: Observations of more than one kind.
     """
-    kinds = {shot.kind for shot in shots}
+    kinds = {observation.kind for observation in observations}
     if len(kinds) > 1:
         raise ValueError(f"evidence of {len(kinds)} kinds cannot be combined")
-    ordered = sorted(shots, key=lambda shot: shot.id)
-    vectors = np.stack([shot.vector for shot in ordered]).astype(np.float32)
-    weights = np.array([max(shot.quality, _MIN_WEIGHT) for shot in ordered], np.float32)
+    ordered = sorted(observations, key=lambda observation: observation.id)
+    vectors = np.stack([observation.vector for observation in ordered]).astype(np.float32)
+    weights = np.array(
+        [max(observation.quality, _MIN_WEIGHT) for observation in ordered], np.float32
+    )
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, 1.0)
     agreeing = cosines >= agree

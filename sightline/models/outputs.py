@@ -61,11 +61,11 @@ def frame_tracks(
     tracks: list[tuple[TrackName, Floats, float]],
     *,
     skipped: bool = False,
-    again: bool = False,
+    was_dead_letter: bool = False,
 ) -> OutputRecord:
     """Make the record of a frame: its confirmed tracks with box (4,) and score.
 
-    `skipped`: vision was too late for the frame; `again`: it was a dead letter and has such a
+    `skipped`: vision was too late for the frame; `was_dead_letter`: it was a dead letter and has such a
     record already.
     """
     message = pb.FrameTracks(
@@ -85,7 +85,7 @@ def frame_tracks(
             for name, box, score in tracks
         ],
         skipped=skipped,
-        again=again,
+        again=was_dead_letter,
     )
     return OutputRecord(
         topics.TRACKS.name,
@@ -96,15 +96,15 @@ def frame_tracks(
 
 
 def observation(
-    name: TrackName, frame: pb.Frame, position: pb.Position, shot: ObservationData
+    name: TrackName, frame: pb.Frame, position: pb.Position, data: ObservationData
 ) -> OutputRecord:
     """Make the record of an observation."""
-    quality = shot.quality
+    quality = data.quality
     message = pb.FaceObservation(
         observation_id=observation_id(name.track_id, frame.captured_at_us),
         track_id=name.track_id,
         track_number=name.number,
-        epoch=shot.epoch,
+        epoch=data.epoch,
         camera_id=name.camera_id,
         site_id=name.site_id,
         motion_event_id=name.motion_event_id,
@@ -114,8 +114,8 @@ def observation(
         frame=position,
         width=frame.width,
         height=frame.height,
-        track_box=_box(shot.track_box),
-        face_box=_box(shot.face.box),
+        track_box=_box(data.track_box),
+        face_box=_box(data.face.box),
         quality=pb.FaceQuality(
             size_px=quality.size_px,
             sharpness=quality.sharpness,
@@ -123,8 +123,8 @@ def observation(
             detector_score=quality.detector_score,
             overall=quality.overall,
         ),
-        pack=shot.pack,
-        embedding=shot.embedding.astype("<f4").tobytes(),
+        pack=data.pack,
+        embedding=data.embedding.astype("<f4").tobytes(),
     )
     return _face_event(pb.FaceEvent(observation=message), name.site_id, frame.captured_at_us)
 

@@ -93,7 +93,7 @@ def enrol(
             employees.lock_enrolment(cursor)
             people = employees.count(db)
             calibration = in_force(db, pack.id)
-            scale = calibration.scale(people, settings.match.wanted_false_name_rate)
+            scale = calibration.scale(people, settings.match.target_fpir)
             person, is_new = employees.find_or_add(cursor, name, Details())
             if new_only and not is_new:
                 raise ConflictError(f"{name} is enrolled already")
@@ -110,7 +110,7 @@ def enrol(
             face = _face_id(cursor, person, pack.id, templates)
             trail.seal(cursor, global_id(str(person)))
         with db.transaction():  # a second one: it waits for the writers of the logs
-            observations = settings.match.newcomer_shots
+            observations = settings.match.unknown_person_observations
             linked = link_unknown_persons(db.cursor(), pack.id, person, scale, observations)
     return Enrolled(
         person_id=person,

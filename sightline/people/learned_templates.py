@@ -62,7 +62,7 @@ def unlearn(cursor: Cursor, tracks: Sequence[UUID]) -> None:
 
 
 def _copy(cursor: Cursor, person: int, employee: UUID, pack: str, mean: Vector, room: int) -> int:
-    rate = settings_of(cursor).match.wanted_false_name_rate
+    rate = settings_of(cursor).match.target_fpir
     agree = calibration_store.in_force(cursor.connection, pack).scale(1, rate).newcomer
     values = {"person": person, "pack": pack, "dimension": len(mean)}
     agreeing = islice(_agreeing(cursor.execute(_PERSON_TRACKS, values), mean, agree), room)

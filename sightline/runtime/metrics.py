@@ -129,7 +129,7 @@ SEEN_TO_NAME_SECONDS = Histogram(
 GALLERY_TEMPLATES = Gauge("sightline_gallery_templates", "Templates that a matcher holds")
 GALLERY_PEOPLE = Gauge("sightline_gallery_people", "Enrolled people that a matcher holds")
 UNKNOWN_PERSONS = Gauge(
-    "sightline_strangers", "Unknown persons in the galleries of a matcher's sites"
+    "sightline_unknown_persons", "Unknown persons in the galleries of a matcher's sites"
 )
 INDEX_BYTES = Gauge(
     "sightline_index_bytes",
@@ -174,7 +174,7 @@ CAPTURE_TO_ROW_SECONDS = Histogram(
 )
 
 RETENTION_USED_RATIO = Gauge(
-    "sightline_unread_share",
+    "sightline_retention_used_ratio",
     "Records that a group has yet to read, as a share of those that the topic retains, in its"
     " worst partition: from 1 on records are deleted unread",
     ["group", "topic"],

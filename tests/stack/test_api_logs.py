@@ -271,6 +271,6 @@ def test_the_calibration_in_force_says_what_follows_from_it(client: TestClient) 
     dlib = good(client.get("/api/v1/calibrations/dlib"))
     assert dlib["calibration"]["pack"] == "dlib"
     assert [one["shots"] for one in dlib["thresholds"]][:2] == [1, 2]
-    assert dlib["wanted_false_name_rate"] == 1e-3
+    assert dlib["target_fpir"] == 1e-3
     never = good(client.get("/api/v1/calibrations/never-measured"))
     assert never["calibration"]["measured"] is False

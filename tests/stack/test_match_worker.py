@@ -67,7 +67,7 @@ def test_an_enrolled_person_is_named_from_agreeing_shots(stack: Settings, matche
     assert sighting.score >= sighting.threshold
     assert sighting.reason
     assert (sighting.candidate, sighting.candidate_score) == (person_id, sighting.score)
-    assert sighting.wanted_rate == stack.match.wanted_false_name_rate
+    assert sighting.wanted_rate == stack.match.target_fpir
     assert sighting.gallery_people >= 1
     assert sighting.calibration
     assert sighting.gallery_revision > 0

@@ -48,7 +48,9 @@ def lost(group: str, topic: str) -> float:
 
 
 def share(group: str, topic: str) -> float | None:
-    return REGISTRY.get_sample_value("sightline_unread_share", {"group": group, "topic": topic})
+    return REGISTRY.get_sample_value(
+        "sightline_retention_used_ratio", {"group": group, "topic": topic}
+    )
 
 
 def kept(what: str, topic: str) -> float | None:

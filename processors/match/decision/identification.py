@@ -70,8 +70,8 @@ class Rules:
     def of(cls, settings: Settings) -> Self:
         """Return the rules that the settings state."""
         return cls(
-            min_observations=settings.match.newcomer_shots,
-            wanted_rate=settings.match.wanted_false_name_rate,
+            min_observations=settings.match.unknown_person_observations,
+            target_rate=settings.match.target_fpir,
             lost_seconds=settings.evidence.lost_seconds,
             unknown_person_ttl_days=settings.match.forget_days,
         )
@@ -140,7 +140,7 @@ class _Case:
             self._is_claimed_person(self._halfway)
             or (not final and self._is_possibly_claimed_person())
         )
-        if is_enough and not self._is_near_somebody():
+        if is_enough and not self._is_near_a_person():
             return self._new(f"{self._counted()} agree and nobody comes near")
         if is_enough and final:
             return self._concluded()
@@ -194,7 +194,7 @@ class _Case:
             for candidate in choice.candidates
         )
 
-    def _is_near_somebody(self) -> bool:
+    def _is_near_a_person(self) -> bool:
         return any(
             candidate.score >= choice.scale.newcomer
             for choice in (self.enrolled, self.unknown)

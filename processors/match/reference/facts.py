@@ -52,11 +52,11 @@ class Facts:
         """Return the lowest cosine between two observations of one person, by a pack."""
         return self._calibration_of(pack).agree
 
-    def scale(self, pack: str, people: int, wanted_rate: float) -> Scale:
+    def scale(self, pack: str, people: int, target_rate: float) -> Scale:
         """Return the scale of scores in a search among a number of enrolled people."""
-        return self._calibration_of(pack).scale(people, wanted_rate)
+        return self._calibration_of(pack).scale(people, target_rate)
 
-    def scale_of_ids(self, pack: str, people: int, wanted_rate: float) -> Scale:
+    def scale_of_ids(self, pack: str, people: int, target_rate: float) -> Scale:
         """Return the scale of scores in a search among a number of unknown persons.
 
         Their ids are no names: where the calibration cannot promise the rate, the lowest rate that
@@ -66,7 +66,7 @@ class Facts:
         limit = int(_MAX_FALSE_MATCH_RATE / (calibration.supported * _ROUNDING))
         people = min(max(people, 1), limit)
         lowest = calibration.supported * people * _ROUNDING
-        return calibration.scale(people, max(wanted_rate, lowest))
+        return calibration.scale(people, max(target_rate, lowest))
 
     def walking_us(self, camera: str, other: str) -> int:
         """Return the least time between two cameras in microseconds; 0 where none is set."""

@@ -95,10 +95,10 @@ class TracingSettings(Group):
 class MatchSettings(Group):
     """Identity decisions."""
 
-    newcomer_shots: int = Field(
+    unknown_person_observations: int = Field(
         3, ge=2, description="agreeing observations that make a new unknown person"
     )
-    wanted_false_name_rate: float = Field(
+    target_fpir: float = Field(
         1e-3,
         gt=0,
         lt=0.5,
