@@ -38,7 +38,7 @@ class Child:
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
-    module: str = "sightline"
+    module: str = "ops"
     instance: str = ""
     """Name among several equal workers."""
 

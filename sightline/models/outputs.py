@@ -65,8 +65,8 @@ def frame_tracks(
 ) -> OutputRecord:
     """Make the record of a frame: its confirmed tracks with box (4,) and score.
 
-    `skipped`: vision was too late for the frame; `was_dead_letter`: it was a dead letter and has such a
-    record already.
+    `skipped`: vision was too late for the frame; `was_dead_letter`: it was a dead letter and has
+    such a record already.
     """
     message = pb.FrameTracks(
         camera_id=frame.camera_id,
@@ -164,7 +164,7 @@ def snapshot(
     name: TrackName,
     frame: pb.Frame,
     position: pb.Position,
-    shot: ObservationData,
+    data: ObservationData,
     picture: BGRImage,
 ) -> OutputRecord | None:
     """Make the record of a track's best picture so far; None where it is too large for a record."""
@@ -177,13 +177,13 @@ def snapshot(
         return None
     message = pb.Snapshot(
         track_id=name.track_id,
-        epoch=shot.epoch,
+        epoch=data.epoch,
         camera_id=name.camera_id,
         site_id=name.site_id,
         captured_at_us=frame.captured_at_us,
         frame=position,
         jpeg=jpeg.tobytes(),
-        quality=shot.quality.overall,
+        quality=data.quality.overall,
     )
     return OutputRecord(
         topics.SNAPSHOTS.name,
