@@ -34,7 +34,7 @@ _LOAD = 0.5
 """Of the cameras that the workers can keep up with, while latency is measured."""
 
 _WORKERS = {
-    "with": ("sightline", "run", "vision"),
+    "with": ("ops", "run", "vision"),
     "without": ("benchmarks.plain_worker",),
 }
 

@@ -40,7 +40,7 @@ _FRAMES = CAMERAS * FRAMES
 
 _SCRAPE_SECONDS = 5.0
 
-_WORKERS = {"with": ("sightline", "run", "vision"), "without": ("benchmarks.unmeasured_worker",)}
+_WORKERS = {"with": ("ops", "run", "vision"), "without": ("benchmarks.unmeasured_worker",)}
 
 
 @dataclass(slots=True)

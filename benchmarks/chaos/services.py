@@ -153,7 +153,7 @@ class Services:
         environment = {**self.environment, "SIGHTLINE_INSTANCE": str(slot.instance)}
         began = time.monotonic()
         slot.process = fork(
-            "sightline", ["run", slot.service], environment, self.logs / f"{slot.name}.log"
+            "ops", ["run", slot.service], environment, self.logs / f"{slot.name}.log"
         )
         if slot.died_at is not None:
             cause = slot.cause or BY_ITSELF

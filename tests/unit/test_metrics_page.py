@@ -38,7 +38,7 @@ def test_every_metric_is_ours_says_what_it_is_and_has_bounded_labels() -> None:
 
 
 def test_metrics_are_declared_in_one_place() -> None:
-    for folder in ("sightline", "producers", "processors", "sinks", "api"):
+    for folder in ("sightline", "producers", "processors", "sinks", "api", "ops"):
         for path in Path(ROOT, folder).rglob("*.py"):
             if path.name not in ("metrics.py", "metrics_page.py"):
                 assert not DECLARES.search(path.read_text()), path
