@@ -127,7 +127,7 @@ def test_a_home_whose_data_are_gone_gets_no_empty_ones(entry: Path) -> None:
 
 def test_data_of_another_user_stay_where_they_are(entry: Path) -> None:
     (entry / "data").mkdir(parents=True)
-    with pytest.raises(SightlineError, match="run this as the user whose it is"):
+    with pytest.raises(SightlineError, match="run this as its owner"):
         settle(entry)
     assert (entry / "data").is_dir()
 

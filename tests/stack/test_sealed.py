@@ -353,7 +353,7 @@ def test_commands_make_keys_and_rotate(sealed: Settings) -> None:
     key = run(sealed, "encryption", "new-key").strip()
     env = {"SIGHTLINE_ENCRYPTION__KEYS": f"{key},{plain_text(sealed)}"}
     said = run(sealed, "encryption", "rotate", **env)
-    assert "objects: 1 sealed" in said
+    assert "objects: 1 encrypted" in said
     assert read_keys(plain_text(sealed)).ids[0] in said.partition("No longer needed")[2]
     data = open_raw_store(sealed).get("known/x.jpg")
     assert is_sealed(data)
