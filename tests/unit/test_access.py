@@ -109,6 +109,7 @@ def test_what_is_no_key_is_none(outsider: TestClient, headers: dict[str, str]) -
     problem(outsider.get("/api/v1/cameras", headers=headers), 401)
 
 
+@pytest.mark.slow
 def test_without_a_database_nobody_gets_in(outsider: TestClient) -> None:
     key = {"X-API-Key": f"sl_{'0' * 12}_{'0' * 64}"}
     assert problem(outsider.get("/api/v1/cameras", headers=key), 503)["detail"]
@@ -195,6 +196,7 @@ def test_passwords_cannot_be_tried_on_and_on() -> None:
     attempt(limits, "192.0.2.1", "grace")
 
 
+@pytest.mark.slow
 def test_passwords_are_kept_as_argon2_and_short_ones_refused() -> None:
     stored = passwords.hashed("correct horse battery")
     assert stored.startswith("$argon2id$")

@@ -161,6 +161,7 @@ def test_who_has_no_key_can_send_a_few_kib(outsider: TestClient, media_type: str
         assert "more than 16384 bytes" in answer.text
 
 
+@pytest.mark.slow
 def test_the_longest_name_and_password_can_be_sent(outsider: TestClient) -> None:
     longest = {"name": "\U0001f600" * 200, "password": "\U0001f600" * 1024}
     as_json = json.dumps(longest).encode()

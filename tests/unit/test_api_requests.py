@@ -97,6 +97,7 @@ def test_what_nobody_has_foreseen_says_nothing_of_the_inside(client: TestClient)
     assert "Traceback" not in response.text
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_is_worth_another_try(client: TestClient) -> None:
     response = client.get("/api/v1/sightings")
     problem(response, 503)

@@ -99,6 +99,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(steps)
 def test_the_account_balances_whatever_happens(given_steps: list[str | int]) -> None:
@@ -215,6 +216,7 @@ def test_a_broken_file_is_one_line(home: Path) -> None:
         Spool(home, "door")
 
 
+@pytest.mark.slow
 def test_a_large_file_becomes_small_again(home: Path) -> None:
     feeder = Feeder(Spool(home, "door"))
     for _ in range(40):

@@ -99,6 +99,7 @@ def test_credentials_may_be_kept_elsewhere(tmp_path: Path) -> None:
     assert resolve_credentials("/films/{a}.mp4", DEFAULT_SECRETS) == "/films/{a}.mp4"
 
 
+@pytest.mark.slow
 def test_a_camera_that_lets_nobody_in_is_asked_with_new_credentials() -> None:
     with aws() as cloud, camera_server() as at:
         cloud.secrets.create_secret(Name="cameras/lobby", SecretString="admin:old")
@@ -166,6 +167,7 @@ def test_an_unreachable_rtsp_host_is_named_at_once() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_host_that_answers_but_sends_nothing_is_given_up_and_holds_nobody_up(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def test_boxes_follow_the_walk(to_right: bool) -> None:
     assert places[-1][2] - places[-1][0] > places[0][2] - places[0][0]
 
 
+@pytest.mark.slow
 def test_the_picture_changes_where_the_truth_has_a_face_and_nowhere_without() -> None:
     scene = short(Walk("stranger in uniform", 1.0, 2.0, True, (110, 110)))
     frames = list(render(scene, CUTS))
@@ -72,6 +73,7 @@ def test_a_film_is_the_same_every_time() -> None:
         assert np.array_equal(once, again)
 
 
+@pytest.mark.slow
 def test_a_film_can_be_read_back(tmp_path: Path) -> None:
     scene = short(Walk("Carl Weber", 0.0, 3.0, True, (110, 110)))
     path = tmp_path / "film.mp4"

@@ -84,6 +84,7 @@ def test_a_service_serves_once_it_has_begun_and_waits_for_nothing(health: Health
     assert health.waiting() == []
 
 
+@pytest.mark.slow
 def test_a_long_pause_is_no_standstill(time: Time, health: Health) -> None:
     stop = Stop(1.0, health)
     resting = threading.Thread(target=stop.idle, args=(30.0,))
@@ -191,6 +192,7 @@ signal.pause()
 """
 
 
+@pytest.mark.slow
 def test_a_process_is_a_target_of_prometheus_while_it_lives(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROCESS, str(tmp_path)]
     for is_killed in (False, True):

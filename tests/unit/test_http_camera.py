@@ -12,6 +12,8 @@ from sightline.storage.cameras import CameraSettings
 from tests.http_camera import HttpCamera, camera_server
 from tests.support import eventually
 
+pytestmark = pytest.mark.slow
+
 
 def open_live(uri: str) -> Source:
     return open_source(uri, CameraSettings(), SystemClock(), lambda _: None)

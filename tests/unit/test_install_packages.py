@@ -34,6 +34,7 @@ def installer() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", [(), ("failing",)], ids=["well", "failing"])
 def test_the_packages_are_counted_and_named_as_they_come(
     installer: ModuleType,

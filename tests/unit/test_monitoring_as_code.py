@@ -60,6 +60,7 @@ def run(*command: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_rules_and_configuration_are_as_prometheus_wants_them(
     promtool: str, tmp_path: Path
 ) -> None:

@@ -11,6 +11,8 @@ from ops.local_stack.process_registry import registered, running_services
 from sightline.runtime.settings import Settings
 from tests.support import eventually, program
 
+pytestmark = pytest.mark.slow
+
 HOLDER = """
 import signal, sys
 from pathlib import Path

@@ -107,6 +107,7 @@ def test_a_secret_is_kept_until_it_is_refused(cloud: Aws) -> None:
     assert reveal(secret, KEPT) == "new"
 
 
+@pytest.mark.slow
 def test_a_secret_is_fetched_again_when_the_clock_says_that_it_is_old(cloud: Aws) -> None:
     secret, clock = SecretStr("secretsmanager:aged"), HandClock()
     cloud.secrets.create_secret(Name="aged", SecretString="old")

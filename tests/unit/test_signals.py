@@ -4,7 +4,11 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import environment, program, says
+
+pytestmark = pytest.mark.slow
 
 SERVICE = """
 import sys

@@ -22,6 +22,8 @@ from ops.local_stack.supervisor import Child, Supervisor
 from sightline.runtime.lifecycle import Stop
 from tests.support import environment, eventually, program
 
+pytestmark = pytest.mark.slow
+
 
 def child(folder: Path, kind: str) -> Child:
     return Child(kind, [str(folder), kind], os.environ, module="tests.unit.supervised")

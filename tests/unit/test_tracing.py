@@ -41,6 +41,7 @@ def record(headers: Headers = ()) -> Record:
     return Record("frames.default", 3, 41, b"lobby", b"a face", 0, headers)
 
 
+@pytest.mark.slow
 def test_one_trace_goes_from_capture_to_row(collector: Collector) -> None:
     configure(collector.url)
     headers = tracing.captured("lobby", AT_US, AT_US + 2_000)
@@ -64,6 +65,7 @@ def test_one_trace_goes_from_capture_to_row(collector: Collector) -> None:
     assert said["messaging.kafka.offset"].int_value == 41
 
 
+@pytest.mark.slow
 def test_a_failure_is_noted_without_its_words(collector: Collector) -> None:
     configure(collector.url)
     headers = tracing.captured("lobby", AT_US, AT_US)
@@ -121,6 +123,7 @@ print(any(name.startswith("opentelemetry") for name in sys.modules))
 """
 
 
+@pytest.mark.slow
 def test_off_there_is_no_header_and_nothing_is_imported(tmp_path: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-c", OFF], cwd=ROOT, env=environment(tmp_path), check=True,

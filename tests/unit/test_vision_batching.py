@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +130,7 @@ ends_of_groups = st.sets(st.integers(1, 3 * FRAMES)).map(lambda ends: sorted(end
 
 
 # Nothing is made smaller where it fails: that takes minutes, and any grouping is as good.
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
 @example([len(film())])
 @given(ends_of_groups)
