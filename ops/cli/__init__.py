@@ -90,5 +90,5 @@ def main() -> None:
 
 
 def _exit_with(reason: str) -> NoReturn:
-    # Python prints the text on stderr; a service's supervisor receives it too (`prefork`).
+    # Python prints the text on stderr; a service's supervisor receives it too (`forkserver`).
     sys.exit(f"sightline: {reason}")

@@ -1,4 +1,4 @@
-"""Preloaded first by the forkserver that services are forked from (`prefork`)."""
+"""Preloaded first by the forkserver that services are forked from (`forkserver.py`)."""
 
 import gc
 import os

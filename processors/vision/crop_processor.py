@@ -208,7 +208,7 @@ def _outcome(
     face_px: float = 0.0,
     observation_id: str = "",
 ) -> OutputRecord:
-    shots = track.observations
+    policy_state = track.observations
     message = pb.CropOutcome(
         crop_id=crop.crop_id,
         camera_id=crop.camera_id,
@@ -220,7 +220,7 @@ def _outcome(
         observation_id=observation_id,
         refusal=refusal,
         face_px=face_px,
-        next_look_us=shots.settled_until_us or shots.next_look_us,
+        next_look_us=policy_state.settled_until_us or policy_state.next_look_us,
     )
     at_ms = crop.captured_at_us // 1000
     return OutputRecord(CROP_OUTCOMES.name, crop.camera_id, message.SerializeToString(), at_ms)

@@ -111,16 +111,16 @@ class CropEmbedder:
     def _observed(
         self, crop: FaceCrop, quality: FaceQuality, vector: Floats, is_turned: bool
     ) -> CropResult:
-        name, shots = crop.track.name, crop.track.observations
+        name, policy_state = crop.track.name, crop.track.observations
         at_us = crop.frame.captured_at_us
-        shot = ObservationData(
-            crop.face, quality, crop.track_box, shots.epoch, self._pack.id, vector
+        observed = ObservationData(
+            crop.face, quality, crop.track_box, policy_state.epoch, self._pack.id, vector
         )
-        observation = outputs.observation(name, crop.frame, crop.position, shot)
+        observation = outputs.observation(name, crop.frame, crop.position, observed)
         snapshot = None
-        if self._policy.taken(shots, at_us, quality.overall, turned=is_turned):
+        if self._policy.taken(policy_state, at_us, quality.overall, turned=is_turned):
             picture = outputs.portrait(crop.image, crop.face)
-            snapshot = outputs.snapshot(name, crop.frame, crop.position, shot, picture)
+            snapshot = outputs.snapshot(name, crop.frame, crop.position, observed, picture)
         return CropResult(
             quality,
             observation=observation,

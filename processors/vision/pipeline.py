@@ -207,12 +207,12 @@ class VisionPipeline:
         """Yield an attempt for each track that an observation is due of."""
         boxes = {shown.track.name.number: shown.box for shown in visible}
         for shown in visible:
-            shots = shown.track.observations
-            if self._policy.settled(shots, at_us):
+            policy_state = shown.track.observations
+            if self._policy.settled(policy_state, at_us):
                 metrics.FACE_SEARCHES_SAVED.inc()
                 metrics.EMBEDDINGS_SAVED.inc()
-            elif not self._policy.due(shots, at_us):
-                if shots.total and not shots.misses:
+            elif not self._policy.due(policy_state, at_us):
+                if policy_state.total and not policy_state.misses:
                     metrics.EMBEDDINGS_SAVED.inc()
                 if shown.face is not None:
                     metrics.FACES.labels("spaced").inc()
@@ -272,8 +272,8 @@ class VisionPipeline:
         """Yield the records of an attempt; a vain one puts off the next."""
         result = attempt.result
         if result is None or result.refusal is not None:
-            shots = attempt.visible.track.observations
-            self._policy.record_miss(shots, at_us, refused=result is not None)
+            policy_state = attempt.visible.track.observations
+            self._policy.record_miss(policy_state, at_us, refused=result is not None)
         else:
             yield from result.records
 

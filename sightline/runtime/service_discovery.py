@@ -1,7 +1,7 @@
 """Service discovery: a file for each service process, as Prometheus's file_sd reads them.
 
-A process holds the lock of its file for as long as it lives, as in `stack/running.py`: containers
-may share a home, and a process id is valid on its own host alone.
+A process holds the lock of its file for as long as it lives, as in `process_registry.py`:
+containers may share a home, and a process id is valid on its own host alone.
 """
 
 import atexit

@@ -1,1 +1,1 @@
-"""Kafka glue: configuration, records, the transactional transform, sinks and dead letters."""
+"""Kafka: client configuration, records, producer, transform loop, lag and dead letters."""

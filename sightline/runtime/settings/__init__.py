@@ -30,7 +30,7 @@ from sightline.runtime.settings.groups import (
     SecretsSettings,
     TracingSettings,
 )
-from sightline.runtime.settings.service import ServiceSettings, service_fields
+from sightline.runtime.settings.service import service_fields
 
 __all__ = [
     "RUN_NAME",
@@ -182,11 +182,6 @@ class LibrarySettings(BaseSettings):
     secrets: SecretsSettings = Field(default_factory=SecretsSettings)
     encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
     audit: AuditSettings = Field(default_factory=AuditSettings)
-
-    def services(self) -> dict[str, ServiceSettings]:
-        """Return the groups that services have declared, by name."""
-        values = ((name, getattr(self, name)) for name in type(self).model_fields)
-        return {name: value for name, value in values if isinstance(value, ServiceSettings)}
 
     @classmethod
     def settings_customise_sources(

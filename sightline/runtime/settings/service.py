@@ -21,7 +21,8 @@ class ServiceSettings(Group):
     @classmethod
     def of(cls, settings: "Settings") -> Self:
         """Return this group of the settings of an installation."""
-        for group in settings.services().values():
+        for name in type(settings).model_fields:
+            group = getattr(settings, name)
             if isinstance(group, cls):
                 return group
         raise TypeError(f"no entry point declares {cls.__name__}")
