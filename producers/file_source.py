@@ -38,11 +38,9 @@ class ImageSequence(Protocol):
 
     def images(self) -> Iterator[BGRImage | None]:
         """Yield every image (H x W x 3, BGR) from the first one on; None for an undecodable one."""
-        ...
 
     def close(self) -> None:
         """Release the file."""
-        ...
 
 
 class VideoFile:

@@ -4,20 +4,6 @@ from collections.abc import Mapping
 
 from schemas import topics
 from schemas.naming import client_id, sink_group
-from schemas.topics import (
-    CROP_OUTCOMES,
-    CROP_STATE,
-    CROPS,
-    DEAD_LETTERS,
-    FACTS,
-    GALLERY,
-    LIVE,
-    MATCH_STATE,
-    MOTION_EVENTS,
-    SIGHTINGS,
-    SNAPSHOTS,
-    TRACKS,
-)
 from sightline.runtime.rights import ANY, EVERY_SERVICE, KEEP, OWN, READ, Rights
 
 _FRAMES = topics.frames("").name + ANY
@@ -27,14 +13,14 @@ _EVERY_TOPIC = (
     _FRAMES,
     _VISION_STATE,
     *(topic.name + ANY for topic in topics.OF_A_RUN),  # and those of runs
-    MOTION_EVENTS.name,
-    CROPS.name,
-    CROP_OUTCOMES.name,
-    CROP_STATE.name,
-    DEAD_LETTERS.name,
-    GALLERY.name,
-    FACTS.name,
-    MATCH_STATE.name,
+    topics.MOTION_EVENTS.name,
+    topics.CROPS.name,
+    topics.CROP_OUTCOMES.name,
+    topics.CROP_STATE.name,
+    topics.DEAD_LETTERS.name,
+    topics.GALLERY.name,
+    topics.FACTS.name,
+    topics.MATCH_STATE.name,
 )
 
 _SINK = EVERY_SERVICE | {
@@ -56,15 +42,15 @@ _SINK = EVERY_SERVICE | {
 def _sink(name: str, *reads: topics.Topic, tables: Mapping[str, str]) -> Rights:
     return Rights(
         reads=tuple(topic.name for topic in reads),
-        writes=(DEAD_LETTERS.name,),
-        groups=(sink_group(name, LIVE),),
+        writes=(topics.DEAD_LETTERS.name,),
+        groups=(sink_group(name, topics.LIVE),),
         tables=_SINK | dict(tables),
     )
 
 
 ACCESS_LOG = _sink(
     "access-log",
-    SIGHTINGS,
+    topics.SIGHTINGS,
     tables={
         "access_logs": OWN,
         "snapshots": "SELECT (sighting_id, path)",
@@ -75,16 +61,16 @@ ACCESS_LOG = _sink(
 
 VISITOR_LOG = _sink(
     "visitor-log",
-    SIGHTINGS,
-    MOTION_EVENTS,
-    TRACKS,
+    topics.SIGHTINGS,
+    topics.MOTION_EVENTS,
+    topics.TRACKS,
     tables={"motion_events": KEEP, "visit_evidence": OWN, "visitor_logs": OWN},
 )
 
 SNAPSHOTS_SINK = _sink(
     "snapshots",
-    SNAPSHOTS,
-    SIGHTINGS,
+    topics.SNAPSHOTS,
+    topics.SIGHTINGS,
     tables={
         "snapshots": OWN,
         "snapshot_owners": OWN,
@@ -97,8 +83,8 @@ SNAPSHOTS_SINK = _sink(
 
 PERSON_STATE = _sink(
     "person-state",
-    TRACKS,
-    SIGHTINGS,
+    topics.TRACKS,
+    topics.SIGHTINGS,
     tables={
         "person_tracks": OWN,
         "detected_persons": OWN,

@@ -117,9 +117,7 @@ async def process_frame(
     identities = await run_in_threadpool(_identities, context, decisions)
     errors += [
         TrackError(
-            track_id=decision.number,
-            reason=decision.error.reason,
-            message=decision.error.detail,
+            track_id=decision.number, reason=decision.error.reason, message=decision.error.detail
         )
         for decision in decisions
         if decision.error is not None

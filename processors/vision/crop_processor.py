@@ -25,7 +25,7 @@ from sightline.models.outputs import Track
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import EvidenceSettings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Partition, Record
 
 log = logging.getLogger(__name__)

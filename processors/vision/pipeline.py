@@ -33,7 +33,7 @@ from sightline.models.interface import BGRImage, Face, Floats, ModelPack
 from sightline.models.observation_policy import ObservationPolicy
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
-from sightline.runtime.settings import EvidenceSettings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord
 
 CameraKey = TypeVar("CameraKey", bound=Hashable)

@@ -15,7 +15,7 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import of_run
 from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, vision_state
 from sightline.models import outputs
-from sightline.models.packs import BGRImage, ModelPack
+from sightline.models.interface import BGRImage, ModelPack
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InvalidRecord

@@ -48,10 +48,7 @@ def _weights(name: str) -> str:
 
 def weight_files() -> dict[str, Path]:
     """Return the pack's files by role: landmarks, embedder."""
-    return {
-        "landmarks": Path(_weights(_LANDMARKS)),
-        "embedder": Path(_weights(_EMBEDDER)),
-    }
+    return {"landmarks": Path(_weights(_LANDMARKS)), "embedder": Path(_weights(_EMBEDDER))}
 
 
 def _rgb(image: BGRImage) -> Any:

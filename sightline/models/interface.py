@@ -53,7 +53,6 @@ class PersonDetector(Protocol):
 
     def detect(self, images: Sequence[BGRImage]) -> list[PersonBoxes]:
         """Return the people in each of the images."""
-        ...
 
 
 class FaceDetector(Protocol):
@@ -61,7 +60,6 @@ class FaceDetector(Protocol):
 
     def detect(self, images: Sequence[BGRImage]) -> list[list[Face]]:
         """Return the faces in each of the images, best first."""
-        ...
 
 
 class FaceEmbedder(Protocol):
@@ -74,7 +72,6 @@ class FaceEmbedder(Protocol):
 
         The cosine of two embeddings is a similarity.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

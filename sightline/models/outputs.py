@@ -169,9 +169,7 @@ def snapshot(
 ) -> OutputRecord | None:
     """Make the record of a track's best picture so far; None where it is too large for a record."""
     done, jpeg = cv2.imencode(
-        ".jpg",
-        np.ascontiguousarray(picture),
-        [cv2.IMWRITE_JPEG_QUALITY, _SNAPSHOT_JPEG_QUALITY],
+        ".jpg", np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, _SNAPSHOT_JPEG_QUALITY]
     )
     if not done or jpeg.nbytes > topics.SNAPSHOTS.max_record_bytes - topics.KIB:
         return None

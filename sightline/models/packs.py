@@ -5,33 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from sightline.models.files import sha256
-from sightline.models.interface import (
-    BGRImage,
-    Face,
-    FaceDetector,
-    FaceEmbedder,
-    Floats,
-    ModelPack,
-    PersonDetector,
-)
+from sightline.models.interface import ModelPack, PersonDetector
 from sightline.models.model_metrics import GPU_PROVIDERS, show_memory, show_models
 from sightline.models.onnx_session import batch_limit
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
-
-__all__ = [
-    "BGRImage",
-    "Face",
-    "FaceDetector",
-    "FaceEmbedder",
-    "Floats",
-    "ModelPack",
-    "PackFiles",
-    "PersonDetector",
-    "default_folder",
-    "load_pack",
-    "resolve_pack",
-]
 
 DEFAULT_PACK = "buffalo_l"
 """Id of the pack `default`: its embedder is the one of buffalo_l."""

@@ -28,28 +28,22 @@ class Column(Protocol):
     @property
     def table(self) -> str:
         """Table of the column."""
-        ...
 
     @property
     def key(self) -> str:
         """Primary key of the table."""
-        ...
 
     def sealed(self) -> sql.Composable:
         """Return the column of the encrypted value."""
-        ...
 
     def plain(self) -> sql.Composable:
         """Return the condition of a plain value."""
-        ...
 
     def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[StoredValue]:
         """Yield the values of `rows`, "FROM table WHERE ...", with the keys as parameters."""
-        ...
 
     def write(self, cursor: Cursor, table: sql.Identifier, value: StoredValue) -> None:
         """Replace a stored value by its encrypted form."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,24 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.models.interface import BGRImage, Face
-from sightline.models.packs import ModelPack
+from sightline.models.interface import BGRImage, Face, ModelPack
 from sightline.models.quality import FaceQuality, QualityLimits, assess, flatness
 from sightline.people.photo_rejections import Reason
-from sightline.people.picture_files import Photo, normalised, read_photo
+from sightline.people.picture_files import Photo, normalised
 from sightline.runtime.errors import PhotoError
 from sightline.runtime.settings import Settings
-
-__all__ = [
-    "Photo",
-    "PhotoTemplate",
-    "Reason",
-    "examine",
-    "look",
-    "normalised",
-    "only_face",
-    "read_photo",
-]
 
 # Measured on 400 ORL portraits and four photos of celebrities, with SCRFD and with dlib: of
 # these portraits 99% have a sharpness over .51, a frontality over .53, a detector score over .67,

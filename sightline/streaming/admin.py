@@ -18,7 +18,8 @@ from schemas.naming import client_id
 from schemas.topics import DAY_MS, Topic, frames, vision_state
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import LIBRDKAFKA
-from sightline.runtime.settings import RetentionSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import RetentionSettings
 from sightline.streaming.client_config import client_config
 from sightline.streaming.errors import code_of, result_of, translate, translated
 

@@ -19,7 +19,6 @@ class Client(Protocol):
 
     def list_topics(self, topic: str, timeout: float) -> object:
         """Ask the broker. Raises KafkaException when it does not answer."""
-        ...
 
 
 class BrokerProbe:

@@ -54,9 +54,7 @@ class _LogDirsRequestStruct(RequestStruct):  # type: ignore[misc]
     API_KEY = _API_KEY
     API_VERSION = _API_VERSION
     RESPONSE_TYPE = _LogDirsResponse
-    SCHEMA = Schema(
-        ("topics", Array(("topic", String("utf-8")), ("partitions", Array(Int32)))),
-    )
+    SCHEMA = Schema(("topics", Array(("topic", String("utf-8")), ("partitions", Array(Int32)))))
 
 
 class _LogDirsRequest(Request[_LogDirsRequestStruct]):  # type: ignore[misc]

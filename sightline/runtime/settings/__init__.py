@@ -18,36 +18,8 @@ from schemas.naming import checked_fleet
 from schemas.topics import LIVE
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import Level, LogFormat
-from sightline.runtime.settings import sources
-from sightline.runtime.settings.groups import (
-    AuditSettings,
-    EncryptionSettings,
-    EvidenceSettings,
-    HealthSettings,
-    KafkaSettings,
-    MatchSettings,
-    RetentionSettings,
-    SecretsSettings,
-    TracingSettings,
-)
+from sightline.runtime.settings import groups, sources
 from sightline.runtime.settings.service import service_fields
-
-__all__ = [
-    "RUN_NAME",
-    "AuditSettings",
-    "EncryptionSettings",
-    "EvidenceSettings",
-    "HealthSettings",
-    "KafkaSettings",
-    "MatchSettings",
-    "Provider",
-    "RetentionSettings",
-    "SecretsSettings",
-    "Settings",
-    "TracingSettings",
-    "command",
-    "load_settings",
-]
 
 RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
 """Pattern of a run's name, which topics, consumer groups and a schema are named by."""
@@ -74,8 +46,7 @@ class LibrarySettings(BaseSettings):
     kafka_bootstrap_servers: str | None = Field(
         None,
         validation_alias=AliasChoices(
-            "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS",
-            "KAFKA_BOOTSTRAP_SERVERS",
+            "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"
         ),
         description="bootstrap servers of a Kafka to use instead of the embedded one",
     )
@@ -173,15 +144,15 @@ class LibrarySettings(BaseSettings):
         description="for tests: folder whose files name the points at which a service is killed",
     )
 
-    health: HealthSettings = Field(default_factory=HealthSettings)
-    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
-    tracing: TracingSettings = Field(default_factory=TracingSettings)
-    evidence: EvidenceSettings = Field(default_factory=EvidenceSettings)
-    match: MatchSettings = Field(default_factory=MatchSettings)
-    retention: RetentionSettings = Field(default_factory=RetentionSettings)
-    secrets: SecretsSettings = Field(default_factory=SecretsSettings)
-    encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
-    audit: AuditSettings = Field(default_factory=AuditSettings)
+    health: groups.HealthSettings = Field(default_factory=groups.HealthSettings)
+    kafka: groups.KafkaSettings = Field(default_factory=groups.KafkaSettings)
+    tracing: groups.TracingSettings = Field(default_factory=groups.TracingSettings)
+    evidence: groups.EvidenceSettings = Field(default_factory=groups.EvidenceSettings)
+    match: groups.MatchSettings = Field(default_factory=groups.MatchSettings)
+    retention: groups.RetentionSettings = Field(default_factory=groups.RetentionSettings)
+    secrets: groups.SecretsSettings = Field(default_factory=groups.SecretsSettings)
+    encryption: groups.EncryptionSettings = Field(default_factory=groups.EncryptionSettings)
+    audit: groups.AuditSettings = Field(default_factory=groups.AuditSettings)
 
     @classmethod
     def settings_customise_sources(
