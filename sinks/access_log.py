@@ -12,7 +12,7 @@ from sightline.runtime import metrics
 from sightline.runtime.clock import US, Clock, SystemClock, to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Cursor
+from sightline.storage.db import Cursor, set_excluded
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
@@ -29,47 +29,39 @@ from sinks.sighting_rules import (
     with_corrections,
 )
 
+_DECIDED = """timestamp, track_id, person_name, employee_id, is_authorized, access_status,
+    confidence_score, aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged,
+    global_id, motion_event_id, score, threshold, pack, frame_topic, frame_partition, frame_offset,
+    face_box, decision, shots, runner_up, runner_up_score, candidate, candidate_score, wanted_rate,
+    calibration, gallery_people, gallery_revision, reason"""
+"""Columns that a later decision replaces."""
+
 # A row depends on the decision in force alone, and not on how decisions are spread over batches.
 # A row that is written again keeps the time at which it was first written.
-_UPSERT = """
-INSERT INTO access_logs AS log (
-    id, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
-    aws_face_id, snapshot_path, timestamp, entry_point, location_x, location_y, flagged,
-    track_uuid, epoch, camera_id, site_id, global_id, motion_event_id, score, threshold, pack,
-    frame_topic, frame_partition, frame_offset, face_box, decision, shots, runner_up,
-    runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,
-    gallery_revision, reason)
-SELECT
-    %(id)s, %(track_id)s, %(person_name)s, employee.id, %(is_authorized)s, %(access_status)s,
-    %(confidence)s, employee.aws_face_id,
-    (SELECT path FROM snapshots WHERE sighting_id = %(id)s), %(decided_at)s, %(entry_point)s,
-    %(x)s, %(y)s, %(flagged)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(site_id)s,
-    %(global_id)s, %(motion_event_id)s, %(score)s, %(threshold)s, %(pack)s, %(frame_topic)s,
-    %(frame_partition)s, %(frame_offset)s, %(face_box)s, %(decision)s, %(shots)s, %(runner_up)s,
-    %(runner_up_score)s, %(candidate)s, %(candidate_score)s, %(wanted_rate)s, %(calibration)s,
-    %(gallery_people)s, %(gallery_revision)s, %(reason)s
+_UPSERT = f"""
+INSERT INTO access_logs AS log (id, track_uuid, epoch, camera_id, site_id, {_DECIDED})
+SELECT %(id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(site_id)s, %(decided_at)s,
+    %(track_id)s, %(person_name)s, employee.id, %(is_authorized)s, %(access_status)s,
+    %(confidence)s, employee.aws_face_id, (SELECT path FROM snapshots WHERE sighting_id = %(id)s),
+    %(entry_point)s, %(x)s, %(y)s, %(flagged)s, %(global_id)s, %(motion_event_id)s, %(score)s,
+    %(threshold)s, %(pack)s, %(frame_topic)s, %(frame_partition)s, %(frame_offset)s, %(face_box)s,
+    %(decision)s, %(shots)s, %(runner_up)s, %(runner_up_score)s, %(candidate)s,
+    %(candidate_score)s, %(wanted_rate)s, %(calibration)s, %(gallery_people)s,
+    %(gallery_revision)s, %(reason)s
 FROM (SELECT) AS source LEFT JOIN employees AS employee ON employee.id = %(employee_id)s::uuid
 ON CONFLICT (id) DO UPDATE SET
     recorded_at = CASE WHEN log.timestamp < excluded.timestamp
         THEN excluded.recorded_at ELSE log.recorded_at END,
-    (timestamp, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
-     aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged, global_id,
-     motion_event_id, score, threshold, pack, frame_topic, frame_partition, frame_offset,
-     face_box, decision, shots, runner_up, runner_up_score, candidate, candidate_score,
-     wanted_rate, calibration, gallery_people, gallery_revision, reason) =
-    (excluded.timestamp, excluded.track_id, excluded.person_name, excluded.employee_id,
-     excluded.is_authorized,
-     excluded.access_status, excluded.confidence_score, excluded.aws_face_id,
-     excluded.snapshot_path, excluded.entry_point, excluded.location_x, excluded.location_y,
-     excluded.flagged, excluded.global_id, excluded.motion_event_id, excluded.score,
-     excluded.threshold, excluded.pack, excluded.frame_topic, excluded.frame_partition,
-     excluded.frame_offset, excluded.face_box, excluded.decision, excluded.shots,
-     excluded.runner_up, excluded.runner_up_score, excluded.candidate, excluded.candidate_score,
-     excluded.wanted_rate, excluded.calibration, excluded.gallery_people,
-     excluded.gallery_revision, excluded.reason)
+    {set_excluded(_DECIDED)}
 WHERE excluded.decision > 1 -- the end of a track repeats its identity
     AND (log.timestamp, log.decision) <= (excluded.timestamp, excluded.decision)
-"""
+"""  # noqa: S608 - our own columns
+
+_AS_REPORTED = (
+    "confidence", "epoch", "camera_id", "site_id", "global_id", "motion_event_id", "score",
+    "threshold", "pack", "shots", "gallery_people", "gallery_revision",
+)  # fmt: skip
+"""Parameters that are fields of the sighting."""
 
 _REVOKE = """
 DELETE FROM access_logs
@@ -127,26 +119,18 @@ def row(sighting: pb.Sighting, camera: CameraLocation) -> dict[str, Any]:
     status = ("authorized" if authorized else "unauthorized") if is_employee else "unknown"
     x, y = foot_point(sighting)
     values = _version(sighting) | _evidence(sighting)
+    values |= {name: getattr(sighting, name) for name in _AS_REPORTED}
     return values | {
         "track_id": sighting.track_number,
         "person_name": sighting.name or UNKNOWN,
         "employee_id": sighting.person_id or None,
         "is_authorized": authorized,
         "access_status": status,
-        "confidence": sighting.confidence,
         "entry_point": camera.entry_point,
         "x": x,
         "y": y,
         "flagged": status == "unauthorized",
         "track_uuid": sighting.track_id,
-        "epoch": sighting.epoch,
-        "camera_id": sighting.camera_id,
-        "site_id": sighting.site_id,
-        "global_id": sighting.global_id,
-        "motion_event_id": sighting.motion_event_id,
-        "score": sighting.score,
-        "threshold": sighting.threshold,
-        "pack": sighting.pack,
         "frame_topic": sighting.frame.topic,
         "frame_partition": sighting.frame.partition,
         "frame_offset": sighting.frame.offset,
@@ -158,15 +142,12 @@ def _evidence(sighting: pb.Sighting) -> dict[str, Any]:
     """Return the evidence of a decision; None where the sighting states none."""
     runner_up, candidate = sighting.runner_up or None, sighting.candidate or None
     return {
-        "shots": sighting.shots,
         "runner_up": runner_up,
         "runner_up_score": sighting.runner_up_score if runner_up else None,
         "candidate": candidate,
         "candidate_score": sighting.candidate_score if candidate else None,
         "wanted_rate": sighting.wanted_rate or None,
         "calibration": sighting.calibration or None,
-        "gallery_people": sighting.gallery_people,
-        "gallery_revision": sighting.gallery_revision,
         "reason": sighting.reason or None,
     }
 

@@ -5,7 +5,7 @@ computed from them, for the people whose tracks have changed, every few seconds 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -193,18 +193,8 @@ class TrackSum:
 
     def row(self) -> dict[str, Any]:
         """Return the values of the track's row."""
-        return {
-            "track": self.track,
-            "camera_id": self.camera_id,
-            "site_id": self.site_id,
-            "event_id": self.event_id,
-            "first_seen": to_datetime(self.first_seen_us),
-            "last_seen": to_datetime(self.last_seen_us),
-            "detections": self.detections,
-            "height": self.height,
-            "width": self.width,
-            "box": self.box,
-        }
+        first, last = to_datetime(self.first_seen_us), to_datetime(self.last_seen_us)
+        return asdict(self) | {"first_seen": first, "last_seen": last}
 
 
 def add_up(

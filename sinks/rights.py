@@ -6,21 +6,10 @@ from schemas import topics
 from schemas.naming import client_id, sink_group
 from sightline.runtime.rights import ANY, EVERY_SERVICE, KEEP, OWN, READ, Rights
 
-_FRAMES = topics.frames("").name + ANY
-_VISION_STATE = topics.vision_state("").name + ANY
-
-_EVERY_TOPIC = (
-    _FRAMES,
-    _VISION_STATE,
-    *(topic.name + ANY for topic in topics.OF_A_RUN),  # and those of runs
-    topics.MOTION_EVENTS.name,
-    topics.CROPS.name,
-    topics.CROP_OUTCOMES.name,
-    topics.CROP_STATE.name,
-    topics.DEAD_LETTERS.name,
-    topics.GALLERY.name,
-    topics.FACTS.name,
-    topics.MATCH_STATE.name,
+# Of the topics that a run has of its own, those of every run.
+_EVERY_TOPIC = tuple(
+    topic.name + (ANY if topic in topics.OF_A_RUN or topic.name.endswith(".") else "")
+    for topic in topics.all_topics(("",))
 )
 
 _SINK = EVERY_SERVICE | {

@@ -5,7 +5,7 @@ people in it. Their records are stored as they come, and the rows are computed f
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from google.protobuf.message import Message
@@ -145,7 +145,7 @@ class VisitorLog(RowWriter):
         # An event has one camera. Its topics may be read by several workers.
         lock(cursor, self.name, touched)
         cursor.executemany(_EVENT, [_event_row(event) for event in events])
-        cursor.executemany(_FRAMES, [_frames_row(added) for added in frames])
+        cursor.executemany(_FRAMES, [added.row() for added in frames])
         cursor.executemany(_EVIDENCE, [_evidence_row(sighting) for sighting in sightings])
         cursor.executemany(_RAISE_CONFIDENCE, [_evidence_row(sighting) for sighting in ends])
         if events or frames:
@@ -168,6 +168,10 @@ class EventFrames:
     frames: int = 0
     last_frame_us: int = 0
     all_seen: bool = False
+
+    def row(self) -> dict[str, Any]:
+        """Return the values that are added to the event's row."""
+        return asdict(self) | {"last_frame_at": to_datetime(self.last_frame_us)}
 
 
 def frames_by_event(frames: Iterable[pb.FrameTracks]) -> list[EventFrames]:
@@ -195,16 +199,6 @@ def _event_row(event: pb.MotionEvent) -> dict[str, Any]:
         "first": event.first_sequence,
         "last": event.last_sequence if ended else None,
         "frames": event.frames if ended else None,
-    }
-
-
-def _frames_row(added: EventFrames) -> dict[str, Any]:
-    return {
-        "event_id": added.event_id,
-        "camera_id": added.camera_id,
-        "frames": added.frames,
-        "last_frame_at": to_datetime(added.last_frame_us),
-        "all_seen": added.all_seen,
     }
 
 

@@ -98,6 +98,12 @@ def _opened(cursor: psycopg.Cursor[Any]) -> SettingsConnection:
     return connection
 
 
+def set_excluded(columns: str) -> str:
+    """Return the assignment of an upsert that replaces columns, such as `a, b`."""
+    values = ", ".join(f"excluded.{column.strip()}" for column in columns.split(","))
+    return f"({columns}) = ({values})"
+
+
 def row_schemas(db: "psycopg.Connection[Any]") -> list[str]:
     """Return the live schema, those of runs, and those of rows that promotions replaced."""
     return [name for (name,) in db.execute(_ROW_SCHEMAS, (list(ROW_SCHEMA_PATTERNS),)).fetchall()]
