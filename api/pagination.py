@@ -17,6 +17,7 @@ from sightline.runtime.errors import SightlineError
 from sightline.storage.db import Connection
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 _MAX_CURSOR_CHARACTERS = 1000
 _EXPORT_ROWS = 1000
@@ -89,6 +90,15 @@ def read_page(
     rows = rows[:limit]
     last = rows[-1]
     return rows, _encoded(last[table.order.split(".")[-1]], last[table.id.split(".")[-1]])
+
+
+def read_models(
+    db: Connection, kind: type[M], table: Table, conditions: Conditions, limit: int,
+    after: str | None,
+) -> Page[M]:  # fmt: skip
+    """Return one page of rows as models."""
+    rows, following = read_page(db, table, conditions, limit, after)
+    return Page[M](items=[kind.model_validate(row) for row in rows], next=following)
 
 
 def read_all(

@@ -13,7 +13,7 @@ from api import request_bodies
 from api.app_context import AppContext, Context
 from api.audit_middleware import audited
 from api.auth.permissions import requires
-from api.pagination import After, Limit, Page, Table, read_page
+from api.pagination import After, Limit, Page, Table, read_models, read_page
 from api.photo_uploads import from_upload
 from api.response_models import Employee, EmployeeDetails, Status, StrictBody
 from api.settings import ApiSettings
@@ -68,8 +68,7 @@ def list_employees(
         ("strpos(lower(name), lower(%s)) > 0", search),
     ]
     with context.db() as db:
-        rows, next_cursor = read_page(db, _TABLE, conditions, limit, cursor)
-    return Page(items=[Employee.model_validate(row) for row in rows], next=next_cursor)
+        return read_models(db, Employee, _TABLE, conditions, limit, cursor)
 
 
 @router.get(

@@ -78,6 +78,11 @@ class TrackError(BaseModel):
     reason: str
     message: str
 
+    @classmethod
+    def of(cls, number: int, error: PhotoError) -> "TrackError":
+        """Return the answer for the crop of a track."""
+        return cls(track_id=number, reason=error.reason, message=str(error))
+
 
 class FrameIdentities(BaseModel):
     """The identities in a frame; tracks whose crops gave no decision are in `errors`."""
@@ -115,13 +120,7 @@ async def process_frame(
         site = await run_in_threadpool(_site, context, body.camera_id)
         decisions = await context.crops.decide(body.camera_id, site, crops)
     identities = await run_in_threadpool(_identities, context, decisions)
-    errors += [
-        TrackError(
-            track_id=decision.number, reason=decision.error.reason, message=decision.error.detail
-        )
-        for decision in decisions
-        if decision.error is not None
-    ]
+    errors += [TrackError.of(track.number, track.error) for track in decisions if track.error]
     return FrameIdentities(
         identities=identities,
         unknown_count=sum(identity.name == _UNKNOWN for identity in identities),
@@ -137,9 +136,7 @@ def _crops(tracks: Sequence[TrackCrop], limit: int) -> tuple[list[ClientCrop], l
             photo = from_base64(track.face_crop, f"track {track.track_id}", limit)
             crops.append(ClientCrop(track.track_id, photo))
         except PhotoError as error:
-            errors.append(
-                TrackError(track_id=track.track_id, reason=error.reason, message=str(error))
-            )
+            errors.append(TrackError.of(track.track_id, error))
     return crops, errors
 
 

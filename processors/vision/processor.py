@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from processors.vision.camera_state import CameraState
+from processors.vision.followed_track import UnusableStateError
 from processors.vision.frame_decoder import decode_picture
 from processors.vision.load_shedding import LoadShedding, SheddingState
 from processors.vision.pipeline import DecodedFrame, VisionPipeline
 from processors.vision.settings import VisionSettings
 from processors.vision.shed_ratio import ShedRatio
-from processors.vision.state import UnusableStateError, read_state, restore_state, save_state
+from processors.vision.state import read_state, restore_state, save_state
 from schemas import sightline_pb2 as pb
 from schemas.naming import of_run
 from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, vision_state

@@ -29,6 +29,11 @@ class Face:
     """(5, 2): eye on the image's left, eye on its right, tip of the nose, left and right corner of
     the mouth."""
 
+    @property
+    def area(self) -> float:
+        """The area of the box in pixels."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
     def moved(self, x: float, y: float, scale: float = 1.0) -> "Face":
         """Return the face in pixels of an image that has this image, scaled, at (x, y)."""
         offset = np.array([x, y], np.float32)
