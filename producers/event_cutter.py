@@ -35,7 +35,7 @@ class Event:
     last_at_us: int
     last_sequence: int
     ended: bool = False
-    delivered: int = 0  # number of its frames
+    delivered: int = 0  # number of its frames; the last field: a spool counts it itself
 
 
 @dataclass(frozen=True, slots=True)

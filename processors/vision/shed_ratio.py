@@ -14,9 +14,7 @@ alert FramesSkipped (`deploy/prometheus/rules`) has the same limit."""
 
 _INTERVAL_SECONDS: Final = 5.0
 _INTERVALS: Final = 12
-
-WINDOW_SECONDS: Final = _INTERVAL_SECONDS * _INTERVALS
-"""Length of the time that the ratio is measured over."""
+"""The ratio is measured over them: a minute."""
 
 _LASTING_INTERVALS: Final = 3
 """Intervals with skipped frames before a warning: a worker that has just started skips the frames

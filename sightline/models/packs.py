@@ -47,7 +47,7 @@ def resolve_pack(settings: Settings) -> PackFiles:
     if not fetched.is_dir():
         raise SightlineError("the default pack is not here: run `sightline models fetch`")
     files = _folder_pack(fetched)
-    return PackFiles(DEFAULT_PACK, files.persons, files.faces, files.embedder)
+    return replace(files, id=DEFAULT_PACK)
 
 
 def load_pack(settings: Settings) -> ModelPack:
@@ -107,11 +107,8 @@ def _folder_pack(folder: Path) -> PackFiles:
     ):
         if kind not in best:
             raise SightlineError(f"no {description} among the ONNX files in {folder}")
-    return PackFiles(_embedder_id(best["embedder"]), **best)
-
-
-def _embedder_id(path: Path) -> str:
-    return f"{path.stem}-{sha256(path)[:8]}"
+    embedder = best["embedder"]
+    return PackFiles(f"{embedder.stem}-{sha256(embedder)[:8]}", **best)
 
 
 def _inspect(path: Path) -> tuple[str | None, bool]:

@@ -83,20 +83,6 @@ class Processor(Protocol):
         """Drop the state of partitions that another worker has now."""
 
 
-class Stateless:
-    """The state of a processor that has none."""
-
-    def state(self) -> Iterable[OutputRecord]:
-        """Return nothing."""
-        return ()
-
-    def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
-        """Do nothing."""
-
-    def forget(self, partitions: Iterable[Partition]) -> None:
-        """Do nothing."""
-
-
 class TransformLoop:
     """Runs a processor over topics until a stop is requested."""
 
