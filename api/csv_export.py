@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, Query
@@ -59,33 +60,26 @@ def export(
     trail.about(everybody="export")
     with ExitStack() as opening:
         rows = read_all(opening.enter_context(context.db()), table, conditions, after)
-        first = next(rows, None)  # a query that fails does so before the answer has begun
+        first = list(islice(rows, 1))  # a query that fails does so before the answer has begun
         closing = opening.pop_all()
     return StreamingResponse(
-        _lines(columns, first, rows, closing),
+        _lines(columns, chain(first, rows), closing),
         media_type=CSV,
         headers={"Content-Disposition": f'attachment; filename="{table.source}.csv"'},
     )
 
 
-def _lines(
-    columns: list[str],
-    first: dict[str, Any] | None,
-    rows: Iterator[dict[str, Any]],
-    closing: ExitStack,
-) -> Iterator[str]:
+def _lines(columns: list[str], rows: Iterable[dict[str, Any]], closing: ExitStack) -> Iterator[str]:
     with closing:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(columns)
-        row = first
-        while row is not None:
+        for row in rows:
             writer.writerow([_cell(row[column]) for column in columns])
             if text.tell() > _CHUNK_CHARACTERS:
                 yield text.getvalue()
                 text.seek(0)
                 text.truncate()
-            row = next(rows, None)
         yield text.getvalue()
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from sightline.audit import trail
 from sightline.runtime.errors import SightlineError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, dict_rows
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -82,8 +82,7 @@ def read_page(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return one page's rows and the cursor of the next, None on the last page."""
     query, values = table.query(conditions, after)
-    with db.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(query + sql.SQL(" LIMIT %s"), [*values, limit + 1]).fetchall()
+    rows = dict_rows(db, query + sql.SQL(" LIMIT %s"), [*values, limit + 1])
     trail.seen(rows[:limit])
     if len(rows) <= limit:
         return rows, None

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Form, Query, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
-from psycopg.rows import dict_row
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api import request_bodies
 from api.app_context import AppContext, Context
@@ -23,6 +22,7 @@ from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
 from sightline.people.picture_files import Photo
 from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.storage.db import dict_rows
 
 router = APIRouter(prefix="/api/v1/employees", tags=["employees"])
 
@@ -82,33 +82,20 @@ def get_employee(context: Context, employee_id: UUID) -> EmployeeDetails:
         rows, _ = read_page(db, _TABLE, [("employees.id = %s", employee_id)], 1, None)
         if not rows:
             raise NotFoundError(f"nobody is enrolled with the id {employee_id}")
-        with db.cursor(row_factory=dict_row) as cursor:
-            templates = cursor.execute(_TEMPLATES, (employee_id,)).fetchall()
+        templates = dict_rows(db, _TEMPLATES, (employee_id,))
     return EmployeeDetails.model_validate(rows[0] | {"templates": templates})
 
 
 class EnrolmentResult(BaseModel):
     """The result of an enrolment."""
 
-    employee_id: UUID
+    employee_id: UUID = Field(validation_alias="person_id")
     global_id: int
     face_id: UUID
     name: str
-    photos_added: int
+    photos_added: int = Field(validation_alias="added")
     linked: list[int]
     """Global ids of unknown persons who turned out to be this one."""
-
-    @classmethod
-    def of(cls, enrolled: Enrolled) -> "EnrolmentResult":
-        """Return the answer for an enrolment."""
-        return cls(
-            employee_id=enrolled.person_id,
-            global_id=enrolled.global_id,
-            face_id=enrolled.face_id,
-            name=enrolled.name,
-            photos_added=enrolled.added,
-            linked=enrolled.linked,
-        )
 
 
 @router.post(
@@ -137,7 +124,7 @@ async def add_employee(
     enrolled = await run_in_threadpool(_enrol, context, name, uploads, details, new_only=True)
     after.add_task(context.deliver)
     response.headers["Location"] = f"{router.prefix}/{enrolled.person_id}"
-    return EnrolmentResult.of(enrolled)
+    return EnrolmentResult.model_validate(enrolled, from_attributes=True)
 
 
 @router.post(
@@ -152,7 +139,7 @@ async def add_photos(
     name = await run_in_threadpool(_name_of, context, employee_id)
     enrolled = await run_in_threadpool(_enrol, context, name, uploads, Details(), new_only=False)
     after.add_task(context.deliver)
-    return EnrolmentResult.of(enrolled)
+    return EnrolmentResult.model_validate(enrolled, from_attributes=True)
 
 
 async def _photos(context: AppContext, photos: Sequence[UploadFile]) -> list[Photo]:

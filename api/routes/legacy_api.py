@@ -6,7 +6,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from psycopg.rows import dict_row
 from pydantic import BaseModel, Field
 
 from api import request_bodies
@@ -24,6 +23,7 @@ from sightline.audit.roles import Permission
 from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
 from sightline.people.picture_files import Photo
+from sightline.storage.db import dict_rows
 
 router = APIRouter(prefix="/api/module1", tags=["module1"])
 
@@ -159,7 +159,7 @@ def access_summary(
     """Count over all time, or a period; a time without a zone is UTC."""
     period = Period(start=utc(start), end=utc(end))
     values = period.model_dump() | {"cameras": actor.only()}
-    with context.db() as db, db.cursor(row_factory=dict_row) as cursor:
-        counts = cursor.execute(_SUMMARY, values).fetchone() or {}
+    with context.db() as db:
+        [counts] = dict_rows(db, _SUMMARY, values)
     rate = counts["authorized"] / counts["total_accesses"] if counts["total_accesses"] else 0.0
     return AccessSummary(**counts, authorized_rate=rate, period=period)

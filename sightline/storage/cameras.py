@@ -24,7 +24,7 @@ from schemas.decode import SLUG
 from schemas.naming import checked_fleet
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import NotFoundError, SightlineError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, dict_rows
 
 log = logging.getLogger(__name__)
 
@@ -182,9 +182,7 @@ def add(connection: Connection, new: NewCamera) -> Camera:
             """,  # noqa: S608 - the columns are a constant
             values,
         )
-        row = cursor.fetchone()
-    if row is None:
-        raise AssertionError("INSERT ... RETURNING gave no row")
+        [row] = cursor
     return Camera.of(row)
 
 
@@ -222,11 +220,9 @@ def replace_camera(connection: Connection, camera_id: str) -> str:
 
 def list_cameras(connection: Connection) -> list[Camera]:
     """Return all enabled cameras, by id; a camera with an invalid row is left out."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY camera_id")  # noqa: S608
-        rows = cursor.fetchall()
+    query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY camera_id"  # noqa: S608
     cameras = []
-    for row in rows:
+    for row in dict_rows(connection, query):
         try:
             cameras.append(Camera.of(row))
         except SightlineError as error:
@@ -236,15 +232,10 @@ def list_cameras(connection: Connection) -> list[Camera]:
 
 def get(connection: Connection, camera_id: str) -> Camera:
     """Return an enabled camera. Raises NotFoundError."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(
-            f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND camera_id = %s",  # noqa: S608
-            (camera_id,),
-        )
-        row = cursor.fetchone()
-    if row is None:
-        raise unknown(camera_id)
-    return Camera.of(row)
+    query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND camera_id = %s"  # noqa: S608
+    for row in dict_rows(connection, query, (camera_id,)):
+        return Camera.of(row)
+    raise unknown(camera_id)
 
 
 def remove(connection: Connection, camera_id: str) -> None:
