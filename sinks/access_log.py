@@ -20,8 +20,7 @@ from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
 from sinks.sighting_rules import (
     PATH_LOCK,
-    CameraLocation,
-    cameras,
+    entry_points,
     in_force,
     lock,
     new_sightings,
@@ -90,11 +89,11 @@ class AccessLog(RowWriter):
         sightings = with_corrections(cursor, in_force(new_sightings(batch)))
         if not sightings:
             return
-        locations = cameras(cursor, [sighting.camera_id for sighting in sightings])
+        places = entry_points(cursor, [sighting.camera_id for sighting in sightings])
         lock(cursor, PATH_LOCK, [sighting.sighting_id for sighting in sightings])
         identified = [sighting for sighting in sightings if sighting.global_id]
         revoked = [sighting for sighting in sightings if not sighting.global_id]
-        rows = [row(sighting, locations[sighting.camera_id]) for sighting in identified]
+        rows = [row(sighting, places[sighting.camera_id]) for sighting in identified]
         cursor.executemany(_UPSERT, rows)
         cursor.executemany(_REVOKE, [_version(sighting) for sighting in revoked])
         cursor.executemany(_LAST_SEEN, _last_seen(identified))
@@ -112,7 +111,7 @@ class AccessLog(RowWriter):
                 metrics.observe_age(metrics.SEEN_TO_NAME_SECONDS, seen_seconds)
 
 
-def row(sighting: pb.Sighting, camera: CameraLocation) -> dict[str, Any]:
+def row(sighting: pb.Sighting, entry_point: str | None) -> dict[str, Any]:
     """Return the values of a sighting's row, by parameter of the upsert."""
     is_employee = bool(sighting.person_id)
     authorized = is_employee and sighting.is_authorized
@@ -126,7 +125,7 @@ def row(sighting: pb.Sighting, camera: CameraLocation) -> dict[str, Any]:
         "employee_id": sighting.person_id or None,
         "is_authorized": authorized,
         "access_status": status,
-        "entry_point": camera.entry_point,
+        "entry_point": entry_point,
         "x": x,
         "y": y,
         "flagged": status == "unauthorized",

@@ -27,7 +27,7 @@ from sinks.runtime.postgres import RowWriter
 from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
 from sinks.sighting_rules import (
-    cameras,
+    entry_points,
     in_force,
     lock,
     messages,
@@ -121,7 +121,7 @@ class PersonState(RowWriter):
         """Add the frames and sightings of a batch to their tracks, and note the stale persons."""
         frames = messages(batch, pb.FrameTracks)
         sightings = with_corrections(cursor, in_force(new_sightings(batch)))
-        cameras(cursor, {part.camera_id for parts in (frames, sightings) for part in parts})
+        entry_points(cursor, {part.camera_id for parts in (frames, sightings) for part in parts})
         sums = add_up(frames, sightings)
         decided = {sighting.track_id for sighting in messages(batch, pb.Sighting)}
         erased = suppression_list.tracks(cursor, sums.keys() | decided)

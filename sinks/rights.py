@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from schemas import topics
 from schemas.naming import client_id, sink_group
-from sightline.runtime.rights import ANY, EVERY_SERVICE, KEEP, OWN, READ, Rights
+from sightline.runtime.rights import ANY, EVERY_SERVICE, KEEP, OWN, READ, Rights, granted
 
 # Of the topics that a run has of its own, those of every run.
 _EVERY_TOPIC = tuple(
@@ -12,20 +12,23 @@ _EVERY_TOPIC = tuple(
     for topic in topics.all_topics(("",))
 )
 
-_SINK = EVERY_SERVICE | {
-    # What people have said.
-    "corrections": READ,
-    "track_corrections": READ,
-    "person_aliases": READ,
-    "person_names": READ,
-    "erased_persons": READ,
-    "erased_tracks": "SELECT, INSERT",
-    "sink_offsets": KEEP,
-    "given_up": OWN,
-    "promoted_events": READ,
-    "cameras": "SELECT (camera_id, site_id, entry_point, room_id)",
-    "employees": "SELECT (id, global_id, name, status, is_authorized)",
-}
+# What people have said, and promotions.
+_READ_BY_SINKS = granted(
+    READ, "corrections", "track_corrections", "person_aliases", "person_names", "erased_persons",
+    "promoted_events",
+)  # fmt: skip
+
+_SINK = (
+    EVERY_SERVICE
+    | _READ_BY_SINKS
+    | {
+        "erased_tracks": "SELECT, INSERT",
+        "sink_offsets": KEEP,
+        "given_up": OWN,
+        "cameras": "SELECT (camera_id, site_id, entry_point, room_id)",
+        "employees": "SELECT (id, global_id, name, status, is_authorized)",
+    }
+)
 
 
 def _sink(name: str, *reads: topics.Topic, tables: Mapping[str, str]) -> Rights:
@@ -60,14 +63,9 @@ SNAPSHOTS_SINK = _sink(
     "snapshots",
     topics.SNAPSHOTS,
     topics.SIGHTINGS,
-    tables={
-        "snapshots": OWN,
-        "snapshot_owners": OWN,
-        "pending_snapshots": OWN,
-        "stale_snapshots": OWN,
-        "stale_objects": OWN,
-        "access_logs": "SELECT (id, snapshot_path), UPDATE (snapshot_path)",
-    },
+    tables={"access_logs": "SELECT (id, snapshot_path), UPDATE (snapshot_path)"}
+    | granted(OWN, "snapshots", "snapshot_owners", "pending_snapshots")
+    | granted(OWN, "stale_snapshots", "stale_objects"),
 )
 
 PERSON_STATE = _sink(
@@ -75,16 +73,12 @@ PERSON_STATE = _sink(
     topics.TRACKS,
     topics.SIGHTINGS,
     tables={
-        "person_tracks": OWN,
-        "detected_persons": OWN,
-        "stale_persons": OWN,
-        # Written by triggers.
-        "track_faces": OWN,
-        "person_faces": OWN,
         # How a corrected track looks is told to the matchers.
         "access_logs": "SELECT (track_uuid, epoch, site_id, timestamp)",
         "outbox": "INSERT",
-    },
+    }
+    | granted(OWN, "person_tracks", "detected_persons", "stale_persons")
+    | granted(OWN, "track_faces", "person_faces"),  # written by triggers
 )
 
 RETENTION = Rights(
@@ -101,13 +95,9 @@ RETENTION = Rights(
         "face_templates": "SELECT (template_id)",
         "promoted_events": "SELECT, DELETE",
         "access_logs": "SELECT, DELETE, UPDATE (snapshot_path)",
-        "motion_events": "SELECT, DELETE",
-        "visit_evidence": "SELECT, DELETE",
-        "visitor_logs": "SELECT, DELETE",
-        "person_tracks": "SELECT, DELETE",
         "stale_persons": "SELECT, INSERT",
-        "snapshots": "SELECT, DELETE",
-        "snapshot_owners": "SELECT, DELETE",
         "stale_objects": KEEP,
-    },
+    }
+    | granted("SELECT, DELETE", "motion_events", "visit_evidence", "visitor_logs")
+    | granted("SELECT, DELETE", "person_tracks", "snapshots", "snapshot_owners"),
 )

@@ -34,7 +34,7 @@ from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
 from sinks.sighting_rules import (
     PATH_LOCK,
-    cameras,
+    entry_points,
     in_force,
     lock,
     messages,
@@ -100,7 +100,7 @@ class Snapshots(RowWriter):
         both: list[pb.Snapshot | pb.Sighting] = [*best.values(), *sightings]
         if not both:
             return
-        cameras(cursor, {message.camera_id for message in both})
+        entry_points(cursor, {message.camera_id for message in both})
         corrected = self._lock(cursor, {message.site_id for message in both})
         rows.store_pending(cursor, best)
         rows.store_owners(cursor, sightings, self._prefix)

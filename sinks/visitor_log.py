@@ -26,7 +26,7 @@ from sinks.runtime.postgres import RowWriter
 from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
 from sinks.sighting_rules import (
-    cameras,
+    entry_points,
     in_force,
     lock,
     messages,
@@ -141,7 +141,7 @@ class VisitorLog(RowWriter):
         }
         if not touched:
             return
-        cameras(cursor, touched)
+        entry_points(cursor, touched)
         # An event has one camera. Its topics may be read by several workers.
         lock(cursor, self.name, touched)
         cursor.executemany(_EVENT, [_event_row(event) for event in events])

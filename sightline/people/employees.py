@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import psycopg
-from pgvector import Vector
 
 from schemas import sightline_pb2 as pb
 from schemas.decode import MAX_NAME
@@ -212,21 +211,21 @@ def gallery_message(cursor: Cursor, person: UUID) -> pb.GalleryPerson:
         status=status,
         is_authorized=is_authorized,
         revision=revision,
-        templates=[_template(cursor, *row) for row in cursor],
+        templates=[
+            pb.Template(
+                template_id=str(template),
+                pack=pack,
+                quality=quality,
+                vector=_vector(cursor, template, *columns),
+            )
+            for template, pack, *columns, quality in cursor
+        ],
     )
 
 
-def _template(
-    cursor: Cursor,
-    template: UUID,
-    pack: str,
-    embedding: Vector | None,
-    sealed: bytes | None,
-    quality: float,
-) -> pb.Template:
-    face = face_columns.from_columns(cursor, template_context(template), embedding, sealed)
-    vector = b"" if face is None else face.astype("<f4").tobytes()
-    return pb.Template(template_id=str(template), pack=pack, vector=vector, quality=quality)
+def _vector(cursor: Cursor, template: UUID, *columns: Any) -> bytes:
+    face = face_columns.from_columns(cursor, template_context(template), *columns)
+    return b"" if face is None else face.astype("<f4").tobytes()
 
 
 def everybody(cursor: Cursor) -> list[UUID]:

@@ -27,6 +27,11 @@ RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
 Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
 
 
+def _either(name: str) -> AliasChoices:
+    """Return the names of a variable that other programs use too: ours comes first."""
+    return AliasChoices(f"{sources.PREFIX}{name}", name)
+
+
 class LibrarySettings(BaseSettings):
     """Settings that the library needs; frozen, and an unknown key is an error."""
 
@@ -45,42 +50,38 @@ class LibrarySettings(BaseSettings):
 
     kafka_bootstrap_servers: str | None = Field(
         None,
-        validation_alias=AliasChoices(
-            "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"
-        ),
+        validation_alias=_either("KAFKA_BOOTSTRAP_SERVERS"),
         description="bootstrap servers of a Kafka to use instead of the embedded one",
     )
     database_url: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL"),
+        validation_alias=_either("DATABASE_URL"),
         description="URL of a PostgreSQL with pgvector to use instead of the embedded one",
     )
     database_password: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_DATABASE_PASSWORD", "DATABASE_PASSWORD"),
+        validation_alias=_either("DATABASE_PASSWORD"),
         description="password of `database_url`, if the URL has none; any characters",
     )
     db_secret_name: str | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_DB_SECRET_NAME", "DB_SECRET_NAME"),
+        validation_alias=_either("DB_SECRET_NAME"),
         description="a secret of AWS Secrets Manager as RDS writes it: username and password, and"
         " without `database_url` also host, port and dbname",
     )
     encryption_key_secret_name: str | None = Field(
         None,
-        validation_alias=AliasChoices(
-            "SIGHTLINE_ENCRYPTION_KEY_SECRET_NAME", "ENCRYPTION_KEY_SECRET_NAME"
-        ),
+        validation_alias=_either("ENCRYPTION_KEY_SECRET_NAME"),
         description="a secret of AWS Secrets Manager that holds `encryption.keys`",
     )
     s3_bucket: str | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_S3_BUCKET", "S3_BUCKET"),
+        validation_alias=_either("S3_BUCKET"),
         description="a bucket for snapshots and photos instead of a folder of the home",
     )
     s3_endpoint_url: str | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
+        validation_alias=_either("S3_ENDPOINT_URL"),
         description="address of an S3-compatible service, instead of AWS",
     )
     s3_prefix: str = Field("", description="prefix of all keys in the bucket")
