@@ -149,16 +149,9 @@ class CropDecisions:
             jpeg = _upright_jpeg(crop.photo)
         except PhotoError as error:
             return _Request(crop, track, error=error)
-        message = pb.Crop(
-            crop_id=str(uuid4()),
-            camera_id=track.camera_id,
-            site_id=site_id,
-            track_number=track.number,
-            captured_at_us=at_us,
-            jpeg=jpeg,
-            decided_track_id=track.track_id if track.sighting is not None else "",
-            reply=True,
-        )
+        decided = track.track_id if track.sighting is not None else ""
+        message = _crop(track, site_id, at_us)
+        message.MergeFrom(pb.Crop(jpeg=jpeg, decided_track_id=decided, reply=True))
         return _Request(crop, track, self._stream.ask(_record(message), message))
 
     def _decision(self, request: _Request) -> TrackDecision:
@@ -179,17 +172,10 @@ class CropDecisions:
 
     def _end(self, tracks: Sequence[ClientTrack]) -> None:
         ends = [
-            pb.Crop(
-                crop_id=str(uuid4()),
-                camera_id=track.camera_id,
-                site_id=track.site_id,
-                track_number=track.number,
-                captured_at_us=track.requested_us,
-                track_ended=True,
-            )
-            for track in tracks
-            if track.track_id
+            _crop(track, track.site_id, track.requested_us) for track in tracks if track.track_id
         ]
+        for end in ends:
+            end.track_ended = True
         try:
             self._stream.send([_record(end) for end in ends])
         except InfrastructureError as error:
@@ -202,6 +188,14 @@ def _upright_jpeg(photo: Photo) -> bytes:
     if len(jpeg) > CROPS.max_record_bytes - KIB:
         raise PhotoError(Reason.IMAGE_TOO_LARGE, f"{photo.label}: the picture is too large")
     return jpeg
+
+
+def _crop(track: ClientTrack, site_id: str, at_us: int) -> pb.Crop:
+    """Return the message of a crop of a track, without its picture."""
+    return pb.Crop(
+        crop_id=str(uuid4()), camera_id=track.camera_id, site_id=site_id,
+        track_number=track.number, captured_at_us=at_us,
+    )  # fmt: skip
 
 
 def _record(crop: pb.Crop) -> OutputRecord:

@@ -271,13 +271,10 @@ def _consumer_at_the_end(settings: Settings) -> Consumer:
     config = consumer_config(settings, _CLIENT, _CLIENT) | _SLOW_RECONNECT | OPTIONS
     consumer = Consumer(config, logger=LIBRDKAFKA)
     try:
-        partitions = [
-            TopicPartition(name, number)
-            for name in _TOPICS
-            for number in consumer.list_topics(name, timeout=_REQUEST_TIMEOUT_SECONDS)
-            .topics[name]
-            .partitions
-        ]
+        partitions = []
+        for name in _TOPICS:
+            topic = consumer.list_topics(name, timeout=_REQUEST_TIMEOUT_SECONDS).topics[name]
+            partitions += [TopicPartition(name, number) for number in topic.partitions]
         for partition in partitions:
             _low, partition.offset = consumer.get_watermark_offsets(
                 partition, _REQUEST_TIMEOUT_SECONDS

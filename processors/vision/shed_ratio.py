@@ -71,19 +71,16 @@ class ShedRatio:
             log.info(
                 "vision: camera %s: no frame was skipped within the last minute: vision keeps up"
                 " again",
-                self._camera_id,
-                extra=fields,
-            )
+                self._camera_id, extra=fields,
+            )  # fmt: skip
         elif not self._is_warned and ratio > OVERLOADED_SHARE and self._lasts():
             self._is_warned = True
             log.warning(
                 "vision: camera %s: %s of the frames of the last minute were skipped: vision is"
                 " too slow for them. Fewer frames (camera add --fps), smaller pictures (--width)"
                 " or more vision workers help: docs/runbook/frames-skipped.md",
-                self._camera_id,
-                percent(ratio),
-                extra=fields,
-            )
+                self._camera_id, percent(ratio), extra=fields,
+            )  # fmt: skip
 
     def _lasts(self) -> bool:
         return sum(skipped > 0 for *_, skipped in self._recent()) >= _LASTING_INTERVALS

@@ -114,16 +114,9 @@ def enrol(
             observations = settings.match.unknown_person_observations
             linked = link_unknown_persons(db.cursor(), pack.id, person, scale, observations)
     return Enrolled(
-        person_id=person,
-        name=name,
-        is_new=is_new,
-        added=added,
-        pack=pack.id,
-        face_id=face,
-        global_id=global_id(str(person)),
-        changed=changed,
-        linked=linked,
-    )
+        person_id=person, name=name, is_new=is_new, added=added, pack=pack.id, face_id=face,
+        global_id=global_id(str(person)), changed=changed, linked=linked,
+    )  # fmt: skip
 
 
 def _check(

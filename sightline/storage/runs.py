@@ -81,17 +81,11 @@ def add(cursor: Cursor, run: Run, made_by: str | None) -> bool:
         "INSERT INTO runs (name, from_at, to_at, cameras, models, pack, detail, ends, made_by)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
         (
-            run.name,
-            run.from_at,
-            run.to_at,
-            run.cameras,
-            None if run.models is None else str(run.models),
-            run.pack,
-            run.detail or None,
-            Jsonb(run.spans),
-            made_by,
+            run.name, run.from_at, run.to_at, run.cameras,
+            None if run.models is None else str(run.models), run.pack, run.detail or None,
+            Jsonb(run.spans), made_by,
         ),
-    )
+    )  # fmt: skip
     return cursor.rowcount == 1
 
 
