@@ -13,20 +13,12 @@ from sightline.runtime.clock import US, Clock, SystemClock, to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Cursor, set_excluded
+from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
 from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
-from sinks.sighting_rules import (
-    PATH_LOCK,
-    entry_points,
-    in_force,
-    lock,
-    new_sightings,
-    rank,
-    with_corrections,
-)
 
 _DECIDED = """timestamp, track_id, person_name, employee_id, is_authorized, access_status,
     confidence_score, aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged,
@@ -86,11 +78,11 @@ class AccessLog(RowWriter):
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Upsert the rows of a batch of sightings, and delete those of revoked decisions."""
-        sightings = with_corrections(cursor, in_force(new_sightings(batch)))
+        sightings = rules.with_corrections(cursor, rules.in_force(rules.new_sightings(batch)))
         if not sightings:
             return
-        places = entry_points(cursor, [sighting.camera_id for sighting in sightings])
-        lock(cursor, PATH_LOCK, [sighting.sighting_id for sighting in sightings])
+        places = rules.entry_points(cursor, [sighting.camera_id for sighting in sightings])
+        rules.lock(cursor, rules.PATH_LOCK, [sighting.sighting_id for sighting in sightings])
         identified = [sighting for sighting in sightings if sighting.global_id]
         revoked = [sighting for sighting in sightings if not sighting.global_id]
         rows = [row(sighting, places[sighting.camera_id]) for sighting in identified]
@@ -165,7 +157,7 @@ def _version(sighting: pb.Sighting) -> dict[str, Any]:
     return {
         "id": sighting.sighting_id,
         "decided_at": to_datetime(sighting.decided_at_us),
-        "decision": rank(sighting),
+        "decision": rules.rank(sighting),
     }
 
 

@@ -21,20 +21,12 @@ from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage import face_columns
 from sightline.storage.db import Cursor
+from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
 from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
-from sinks.sighting_rules import (
-    entry_points,
-    in_force,
-    lock,
-    messages,
-    new_sightings,
-    rank,
-    with_corrections,
-)
 
 _UNDECIDED_TTL = timedelta(days=1)
 """Tracks whose person was never decided are deleted this long after their last frame."""
@@ -119,11 +111,13 @@ class PersonState(RowWriter):
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Add the frames and sightings of a batch to their tracks, and note the stale persons."""
-        frames = messages(batch, pb.FrameTracks)
-        sightings = with_corrections(cursor, in_force(new_sightings(batch)))
-        entry_points(cursor, {part.camera_id for parts in (frames, sightings) for part in parts})
+        frames = rules.messages(batch, pb.FrameTracks)
+        sightings = rules.with_corrections(cursor, rules.in_force(rules.new_sightings(batch)))
+        rules.entry_points(
+            cursor, {part.camera_id for parts in (frames, sightings) for part in parts}
+        )
         sums = add_up(frames, sightings)
-        decided = {sighting.track_id for sighting in messages(batch, pb.Sighting)}
+        decided = {sighting.track_id for sighting in rules.messages(batch, pb.Sighting)}
         erased = suppression_list.tracks(cursor, sums.keys() | decided)
         tracks = {track: added for track, added in sums.items() if track not in erased}
         if erased:
@@ -132,7 +126,7 @@ class PersonState(RowWriter):
         if not tracks:
             return
         # A track's frames and its sightings may be read by two workers.
-        lock(cursor, self.name, tracks)
+        rules.lock(cursor, self.name, tracks)
         cursor.executemany(_TRACK, [track.row() for track in tracks.values()])
         before = _identify(cursor, sightings)
         cursor.execute(_STALE, (list(tracks), before))
@@ -271,7 +265,7 @@ def _identity_row(cursor: Cursor, sighting: pb.Sighting) -> dict[str, Any]:
         "face_quality": sighting.face_quality,
         "epoch": sighting.epoch,
         "decided_at": to_datetime(sighting.decided_at_us),
-        "decision": rank(sighting),
+        "decision": rules.rank(sighting),
     }
 
 

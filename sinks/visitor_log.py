@@ -20,20 +20,12 @@ from sightline.runtime.clock import to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Cursor
+from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
 from sinks.runtime.sink import DecodedRecord, topics_of
 from sinks.settings import SinkSettings
-from sinks.sighting_rules import (
-    entry_points,
-    in_force,
-    lock,
-    messages,
-    new_sightings,
-    rank,
-    with_corrections,
-)
 
 _EVENT = """
 INSERT INTO motion_events AS event (
@@ -127,13 +119,13 @@ class VisitorLog(RowWriter):
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Store the messages of a batch, and compute the rows of their events."""
-        reported = new_sightings(batch)
-        sightings = with_corrections(cursor, in_force(reported))
+        reported = rules.new_sightings(batch)
+        sightings = rules.with_corrections(cursor, rules.in_force(reported))
         is_end = pb.Sighting.ENDED
         ended = [sight for sight in reported if sight.status == is_end and sight.global_id]
-        ends = with_corrections(cursor, ended)
-        events = messages(batch, pb.MotionEvent)
-        frames = frames_by_event(messages(batch, pb.FrameTracks))
+        ends = rules.with_corrections(cursor, ended)
+        events = rules.messages(batch, pb.MotionEvent)
+        frames = frames_by_event(rules.messages(batch, pb.FrameTracks))
         touched = {
             *(sighting.camera_id for sighting in sightings),
             *(event.camera_id for event in events),
@@ -141,9 +133,9 @@ class VisitorLog(RowWriter):
         }
         if not touched:
             return
-        entry_points(cursor, touched)
+        rules.entry_points(cursor, touched)
         # An event has one camera. Its topics may be read by several workers.
-        lock(cursor, self.name, touched)
+        rules.lock(cursor, self.name, touched)
         cursor.executemany(_EVENT, [_event_row(event) for event in events])
         cursor.executemany(_FRAMES, [added.row() for added in frames])
         cursor.executemany(_EVIDENCE, [_evidence_row(sighting) for sighting in sightings])
@@ -212,7 +204,7 @@ def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
         "name": sighting.name or UNKNOWN,
         "confidence": sighting.confidence,
         "decided_at": to_datetime(sighting.decided_at_us),
-        "decision": rank(sighting),
+        "decision": rules.rank(sighting),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sightline.people.photo_rejections import Reason
 from sightline.runtime.errors import PhotoError, SightlineError
@@ -30,6 +30,17 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF")
 
 _RESIZABLE_MODES = ("L", "RGB", "RGBA", "CMYK", "YCbCr")
 """Modes that can be scaled down without conversion, JPEG even while it is decoded."""
+
+_ORIENTATION_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Transposition that undoes each EXIF orientation."""
 
 _DECODE_ERRORS = (
     OSError, ValueError, SyntaxError, RuntimeError, EOFError, IndexError, TypeError, OverflowError,
@@ -78,7 +89,9 @@ def _decoded(photo: Photo) -> Image.Image:
     try:
         with Image.open(io.BytesIO(photo.data), formats=_FORMATS) as picture:
             _check(picture, photo.label)
-            return _flattened(ImageOps.exif_transpose(_shrunk(picture)))
+            small = _flattened(_shrunk(picture))
+            turn = _ORIENTATION_TRANSPOSE.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+            return small.transpose(turn) if turn is not None else small
     except Image.DecompressionBombError:
         raise _too_large(photo.label) from None
     except UnidentifiedImageError:
@@ -120,9 +133,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     """Convert to a mode that Pillow scales down well: L or RGBA."""
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         # Pillow would clip the values at 255.
-        grey = Image.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
-        grey.info = picture.info  # with the orientation
-        return grey
+        return Image.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
     return picture.convert("RGBA")
 
 
