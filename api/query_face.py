@@ -9,7 +9,6 @@ from pydantic import AliasChoices, Field, model_validator
 
 from api.app_context import AppContext
 from api.photo_uploads import PhotoBody, read_photo_body
-from api.settings import ApiSettings
 from sightline.people.picture_files import Photo
 from sightline.people.query_face import face_of_photo
 from sightline.runtime.errors import SightlineError
@@ -68,7 +67,7 @@ async def read_query_face(request: Request, context: AppContext) -> QueryFaceBod
         SightlineError: The vector is none of the pack's.
         HTTPException: 400, 413, 415 or 422 for the body.
     """
-    limit = ApiSettings.of(context.settings).max_photo_bytes
+    limit = context.api.max_photo_bytes
     query, photo = await read_photo_body(request, FaceQuery, limit)
     return await run_in_threadpool(_query_face, context, query, photo)
 

@@ -15,7 +15,6 @@ from api.auth.permissions import requires
 from api.pagination import After, Limit, Page, Table, read_models, read_page
 from api.photo_uploads import from_upload
 from api.response_models import Employee, EmployeeDetails, Status, StrictBody
-from api.settings import ApiSettings
 from sightline.audit.roles import Permission
 from sightline.people import employee_changes, employees
 from sightline.people.employees import Details
@@ -145,10 +144,7 @@ async def add_photos(
 async def _photos(context: AppContext, photos: Sequence[UploadFile]) -> list[Photo]:
     if len(photos) > _MAX_PHOTOS:
         raise SightlineError(f"{len(photos)} photos at once; {_MAX_PHOTOS} are possible")
-    return [
-        await from_upload(photo, ApiSettings.of(context.settings).max_photo_bytes)
-        for photo in photos
-    ]
+    return [await from_upload(photo, context.api.max_photo_bytes) for photo in photos]
 
 
 def _name_of(context: AppContext, employee_id: UUID) -> str:

@@ -18,7 +18,6 @@ from api.photo_uploads import BASE64, PHOTO_NAMES, PhotoBody, read_photo_body
 from api.response_models import AccessLogRow
 from api.routes.log_query import MAY_READ
 from api.routes.sightings import TABLE
-from api.settings import ApiSettings
 from sightline.audit.roles import Permission
 from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
@@ -80,7 +79,7 @@ async def enroll(
     context: Context, request: Request, after: BackgroundTasks
 ) -> LegacyEnrolmentResult:
     """Enrol by a form with a photo file, or by JSON. A name that is there is a conflict."""
-    limit = ApiSettings.of(context.settings).max_photo_bytes
+    limit = context.api.max_photo_bytes
     enrolment, photo = await read_photo_body(request, Enrolment, limit)
     enrolled = await run_in_threadpool(_enrol, context, enrolment, photo)
     after.add_task(context.deliver)

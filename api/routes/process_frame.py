@@ -15,7 +15,6 @@ from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor, requires
 from api.crop_decisions import ClientCrop, TrackDecision
 from api.photo_uploads import from_base64
-from api.settings import ApiSettings
 from schemas.decode import SLUG
 from sightline.audit import trail
 from sightline.audit.roles import Permission
@@ -110,7 +109,7 @@ async def process_frame(
     if not actor.sees(body.camera_id):
         raise HTTPException(403, "your key is for other cameras")
     began = time.monotonic()
-    limit = ApiSettings.of(context.settings).max_photo_bytes
+    limit = context.api.max_photo_bytes
     if body.frame:
         frame = from_base64(body.frame, "frame", limit)
         await run_in_threadpool(normalised, frame)
