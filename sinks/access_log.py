@@ -1,9 +1,7 @@
 """Access log: one row for each settled identity of a track, authorised or not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
@@ -17,8 +15,7 @@ from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
-from sinks.runtime.sink import DecodedRecord, topics_of
-from sinks.settings import SinkSettings
+from sinks.runtime.sink import DecodedRecord
 
 _DECIDED = """timestamp, track_id, person_name, employee_id, is_authorized, access_status,
     confidence_score, aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged,
@@ -72,8 +69,7 @@ class AccessLog(RowWriter):
     name = "access-log"
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        self.topics: Mapping[str, type[Message]] = topics_of(settings.run, (SIGHTINGS, pb.Sighting))
-        self.batch_seconds = SinkSettings.of(settings).batch_seconds
+        super().__init__(settings, (SIGHTINGS, pb.Sighting))
         self._clock = clock or SystemClock()
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:

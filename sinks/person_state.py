@@ -4,12 +4,10 @@ The sums of each track are stored in `person_tracks`, every frame once; `detecte
 computed from them, for the people whose tracks have changed, every few seconds at most.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
-
-from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.naming import AdvisoryLock, track_context
@@ -25,7 +23,7 @@ from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
-from sinks.runtime.sink import DecodedRecord, topics_of
+from sinks.runtime.sink import DecodedRecord
 from sinks.settings import SinkSettings
 
 _UNDECIDED_TTL = timedelta(days=1)
@@ -99,9 +97,7 @@ class PersonState(RowWriter):
     name = "person-state"
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        self.topics: Mapping[str, type[Message]] = topics_of(
-            settings.run, (TRACKS, pb.FrameTracks), (SIGHTINGS, pb.Sighting)
-        )
+        super().__init__(settings, (TRACKS, pb.FrameTracks), (SIGHTINGS, pb.Sighting))
         self._is_live = settings.run == LIVE
         self.batch_seconds = SinkSettings.of(settings).person_state_seconds
         self._inactive_after = timedelta(seconds=settings.match.inactive_seconds)

@@ -7,12 +7,10 @@ so that a repetition writes the same object. Objects that no row points to are d
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
-
-from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
@@ -31,7 +29,7 @@ from sinks import snapshot_rows as rows
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
-from sinks.runtime.sink import DecodedRecord, topics_of
+from sinks.runtime.sink import DecodedRecord
 from sinks.settings import SinkSettings
 from sinks.snapshot_rows import PendingSnapshot, SnapshotOwner, SnapshotRow
 from sinks.stale_objects import ObjectNotes, StaleObjects
@@ -65,13 +63,9 @@ class Snapshots(RowWriter):
     name = "snapshots"
 
     def __init__(self, settings: Settings, store: ObjectStore, clock: Clock | None = None) -> None:
-        self.topics: Mapping[str, type[Message]] = topics_of(
-            settings.run, (SNAPSHOTS, pb.Snapshot), (SIGHTINGS, pb.Sighting)
-        )
-        self.batch_seconds = SinkSettings.of(settings).batch_seconds
-        self._unknown_interval = timedelta(
-            seconds=SinkSettings.of(settings).unknown_snapshot_seconds
-        )
+        super().__init__(settings, (SNAPSHOTS, pb.Snapshot), (SIGHTINGS, pb.Sighting))
+        interval_seconds = SinkSettings.of(settings).unknown_snapshot_seconds
+        self._unknown_interval = timedelta(seconds=interval_seconds)
         self._store = store
         self._notes = ObjectNotes(settings)
         self._stale = StaleObjects(self.name, store, clock)

@@ -4,11 +4,9 @@ Three topics report an event, in no order among each other: its start and end, i
 people in it. Their records are stored as they come, and the rows are computed from the stored.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import visitor_log_id
@@ -24,8 +22,7 @@ from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
-from sinks.runtime.sink import DecodedRecord, topics_of
-from sinks.settings import SinkSettings
+from sinks.runtime.sink import DecodedRecord
 
 _EVENT = """
 INSERT INTO motion_events AS event (
@@ -109,13 +106,8 @@ class VisitorLog(RowWriter):
 
     def __init__(self, settings: Settings) -> None:
         # The motion events of a run are in its tables from the start.
-        self.topics: Mapping[str, type[Message]] = topics_of(
-            settings.run,
-            (SIGHTINGS, pb.Sighting),
-            (MOTION_EVENTS, pb.MotionEvent),
-            (TRACKS, pb.FrameTracks),
-        )
-        self.batch_seconds = SinkSettings.of(settings).batch_seconds
+        events = (MOTION_EVENTS, pb.MotionEvent)
+        super().__init__(settings, (SIGHTINGS, pb.Sighting), events, (TRACKS, pb.FrameTracks))
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Store the messages of a batch, and compute the rows of their events."""

@@ -1,18 +1,21 @@
 """PostgreSQL as a sink's target: rows, notes of dead letters and offsets in one transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import psycopg
+from google.protobuf.message import Message
 
+from schemas.topics import Topic
 from sightline.runtime.errors import InvalidRecord, UnreachableError
 from sightline.runtime.health import DATABASE
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor, connect
 from sightline.streaming.records import Partition, Record
 from sinks.runtime.offsets import end_offsets, past
-from sinks.runtime.sink import Sink
+from sinks.runtime.sink import Sink, topics_of
+from sinks.settings import SinkSettings
 
 PostgresSink = Sink[Connection, Cursor]
 """A sink that writes rows."""
@@ -163,6 +166,11 @@ class RowWriter:
     """Base of sinks that write rows: no work is due by time or outside of batches."""
 
     name: str
+
+    def __init__(self, settings: Settings, *kinds: tuple[Topic, type[Message]]) -> None:
+        """Read topics, each with the type of its messages, in the batches of the settings."""
+        self.topics: Mapping[str, type[Message]] = topics_of(settings.run, *kinds)
+        self.batch_seconds = SinkSettings.of(settings).batch_seconds
 
     def target(self, settings: Settings) -> PostgresTarget:
         """Return the database of the settings."""
