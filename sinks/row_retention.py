@@ -180,5 +180,4 @@ def _snapshots(cursor: Cursor, before: datetime) -> int:
 
 
 def _old(cursor: Cursor, query: LiteralString, before: datetime) -> list[TupleRow]:
-    cursor.execute(query, {"before": before, "batch": _BATCH_ROWS})
-    return cursor.fetchall()
+    return cursor.execute(query, {"before": before, "batch": _BATCH_ROWS}).fetchall()

@@ -141,10 +141,8 @@ def store_owners(cursor: Cursor, sightings: Iterable[pb.Sighting], prefix: str) 
 
 def take_corrected(cursor: Cursor, count: int) -> tuple[list[str], set[str]]:
     """Take up to `count` sightings whose person was corrected; return them and their sites."""
-    cursor.execute(_CORRECTED, (count,))
-    corrected = [row[0] for row in cursor.fetchall()]
-    cursor.execute(_SITES, (corrected,))
-    return corrected, {row[0] for row in cursor}
+    corrected = [row[0] for row in cursor.execute(_CORRECTED, (count,))]
+    return corrected, {row[0] for row in cursor.execute(_SITES, (corrected,))}
 
 
 def point(cursor: Cursor, sightings: Sequence[str]) -> None:

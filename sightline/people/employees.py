@@ -120,8 +120,7 @@ def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool
 
 def lock(cursor: Cursor, name: str) -> UUID:
     """Lock an employee's row by name; return the id. Raises NotFoundError."""
-    cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,))
-    row = cursor.fetchone()
+    row = cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,)).fetchone()
     if row is None:
         raise NotFoundError(f"nobody is called {name[:80]}; see `sightline employees list`")
     return cast(UUID, row[0])
@@ -230,8 +229,7 @@ def _vector(cursor: Cursor, template: UUID, *columns: Any) -> bytes:
 
 def everybody(cursor: Cursor) -> list[UUID]:
     """Return the ids of all employees."""
-    cursor.execute("SELECT id FROM employees ORDER BY id")
-    return [row[0] for row in cursor]
+    return [row[0] for row in cursor.execute("SELECT id FROM employees ORDER BY id")]
 
 
 # Logs keep the name as text. Sightings that come later find no employee of that id.
