@@ -92,11 +92,10 @@ def read_page(
 
 
 def read_models(
-    db: Connection, kind: type[M], table: Table, conditions: Conditions, limit: int,
-    after: str | None,
-) -> Page[M]:  # fmt: skip
+    db: Connection, kind: type[M], table: Table, where: Conditions, limit: int, after: str | None
+) -> Page[M]:
     """Return one page of rows as models."""
-    rows, following = read_page(db, table, conditions, limit, after)
+    rows, following = read_page(db, table, where, limit, after)
     return Page[M](items=[kind.model_validate(row) for row in rows], next=following)
 
 
