@@ -103,7 +103,7 @@ def _order(sighting: pb.Sighting) -> tuple[int, int]:
 
 
 def entry_points(cursor: Cursor, camera_ids: Collection[str]) -> dict[str, str | None]:
-    """Return the entry points of cameras by id. Raises InvalidRecord when a camera is unpoints."""
+    """Return the entry points of cameras by id. Raises InvalidRecord when a camera is unknown."""
     cursor.execute(
         "SELECT camera_id, entry_point FROM cameras WHERE camera_id = ANY(%s)",
         (list(set(camera_ids)),),
@@ -111,7 +111,7 @@ def entry_points(cursor: Cursor, camera_ids: Collection[str]) -> dict[str, str |
     points: dict[str, str | None] = dict(cursor.fetchall())
     for camera in camera_ids:
         if camera not in points:
-            raise InvalidRecord("unpoints_camera", f"there is no camera {camera}")
+            raise InvalidRecord("unknown_camera", f"there is no camera {camera}")
     return points
 
 
