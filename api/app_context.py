@@ -53,6 +53,11 @@ class AppContext:
             Authenticator(ApiSettings.of(settings), pool),
         )
 
+    @property
+    def api(self) -> ApiSettings:
+        """The API's own settings."""
+        return ApiSettings.of(self.settings)
+
     @contextmanager
     def db(self) -> Iterator[Connection]:
         """Lend a connection; its transaction is committed at the end, or undone on failure.

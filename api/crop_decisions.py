@@ -41,15 +41,6 @@ class ClientCrop:
     photo: Photo
 
 
-@dataclass(frozen=True, slots=True)
-class CropError:
-    """The reason why a crop gave no decision."""
-
-    reason: str
-    """A code: Rekognition's word where it has one."""
-    detail: str
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackDecision:
     """The decision on one track of a request."""
@@ -59,7 +50,8 @@ class TrackDecision:
     """None where nothing is decided yet."""
     is_cached: bool
     """The crop was not embedded."""
-    error: CropError | None = None
+    error: PhotoError | None = None
+    """The reason why the crop gave no decision."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +61,7 @@ class _Request:
     crop: ClientCrop
     track: ClientTrack
     pending: PendingDecision | None = None
-    error: CropError | None = None
+    error: PhotoError | None = None
 
 
 class CropDecisions:
@@ -156,17 +148,10 @@ class CropDecisions:
         try:
             jpeg = _upright_jpeg(crop.photo)
         except PhotoError as error:
-            return _Request(crop, track, error=CropError(error.reason, str(error)))
-        message = pb.Crop(
-            crop_id=str(uuid4()),
-            camera_id=track.camera_id,
-            site_id=site_id,
-            track_number=track.number,
-            captured_at_us=at_us,
-            jpeg=jpeg,
-            decided_track_id=track.track_id if track.sighting is not None else "",
-            reply=True,
-        )
+            return _Request(crop, track, error=error)
+        decided = track.track_id if track.sighting is not None else ""
+        message = _crop(track, site_id, at_us)
+        message.MergeFrom(pb.Crop(jpeg=jpeg, decided_track_id=decided, reply=True))
         return _Request(crop, track, self._stream.ask(_record(message), message))
 
     def _decision(self, request: _Request) -> TrackDecision:
@@ -175,8 +160,7 @@ class CropDecisions:
             return TrackDecision(track.number, track.sighting, is_cached=True, error=error)
         decided = pending.result()
         if decided is None:
-            detail = "the matching stream did not answer in time"
-            late = CropError(_NO_DECISION, detail)
+            late = PhotoError(_NO_DECISION, "the matching stream did not answer in time")
             return TrackDecision(track.number, track.sighting, is_cached=True, error=late)
         outcome, sighting = decided
         if sighting is not None:
@@ -188,17 +172,10 @@ class CropDecisions:
 
     def _end(self, tracks: Sequence[ClientTrack]) -> None:
         ends = [
-            pb.Crop(
-                crop_id=str(uuid4()),
-                camera_id=track.camera_id,
-                site_id=track.site_id,
-                track_number=track.number,
-                captured_at_us=track.requested_us,
-                track_ended=True,
-            )
-            for track in tracks
-            if track.track_id
+            _crop(track, track.site_id, track.requested_us) for track in tracks if track.track_id
         ]
+        for end in ends:
+            end.track_ended = True
         try:
             self._stream.send([_record(end) for end in ends])
         except InfrastructureError as error:
@@ -213,10 +190,16 @@ def _upright_jpeg(photo: Photo) -> bytes:
     return jpeg
 
 
+def _crop(track: ClientTrack, site_id: str, at_us: int) -> pb.Crop:
+    """Return the message of a crop of a track, without its picture."""
+    return pb.Crop(
+        crop_id=str(uuid4()), camera_id=track.camera_id, site_id=site_id,
+        track_number=track.number, captured_at_us=at_us,
+    )  # fmt: skip
+
+
 def _record(crop: pb.Crop) -> OutputRecord:
-    return OutputRecord(
-        CROPS.name, crop.camera_id, crop.SerializeToString(), crop.captured_at_us // 1000
-    )
+    return OutputRecord.of(CROPS, crop.camera_id, crop, crop.captured_at_us)
 
 
 def _silence(requests: Sequence[_Request]) -> InfrastructureError:
@@ -226,11 +209,10 @@ def _silence(requests: Sequence[_Request]) -> InfrastructureError:
     return InfrastructureError("vision takes no crops: does `vision` run?")
 
 
-def _error_of(label: str, outcome: pb.CropOutcome) -> CropError | None:
+def _error_of(label: str, outcome: pb.CropOutcome) -> PhotoError | None:
     """Return the error of a crop that was looked at in vain; None for one not looked at."""
     if not outcome.refusal:
         return None
     if outcome.refusal == "late":
-        return CropError(_NO_DECISION, f"{label}: a later crop of the track was there before")
-    error = refused_face(label, outcome.refusal, outcome.face_px)
-    return CropError(error.reason, str(error))
+        return PhotoError(_NO_DECISION, f"{label}: a later crop of the track was there before")
+    return refused_face(label, outcome.refusal, outcome.face_px)

@@ -1,21 +1,20 @@
-"""Logs as pages of JSON, or whole as CSV."""
+"""Logs as CSV."""
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from itertools import chain, islice
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from api.app_context import AppContext
-from api.pagination import Conditions, Page, Table, read_all, read_page
+from api.pagination import Conditions, Table, read_all
 from sightline.audit import trail
-
-M = TypeVar("M", bound=BaseModel)
 
 CSV = "text/csv"
 
@@ -49,62 +48,38 @@ def utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
-def page_or_csv(
-    context: AppContext,
-    kind: type[M],
-    table: Table,
-    conditions: Conditions,
-    *,
-    limit: int,
-    after: str | None,
-    as_csv: bool,
-) -> Page[M] | StreamingResponse:
-    """Return a page of rows; as CSV all rows that meet the conditions, streamed."""
-    if as_csv:
-        return _exported(context, kind, table, conditions, after)
-    with context.db() as db:
-        rows, following = read_page(db, table, conditions, limit, after)
-    return Page[M](items=[kind.model_validate(row) for row in rows], next=following)
-
-
-def _exported(
+def export(
     context: AppContext,
     kind: type[BaseModel],
     table: Table,
     conditions: Conditions,
     after: str | None,
 ) -> StreamingResponse:
+    """Return all rows that meet the conditions as CSV, streamed."""
     columns = list(kind.model_fields)
     trail.about(everybody="export")
     with ExitStack() as opening:
         rows = read_all(opening.enter_context(context.db()), table, conditions, after)
-        first = next(rows, None)  # a query that fails does so before the answer has begun
+        first = list(islice(rows, 1))  # a query that fails does so before the answer has begun
         closing = opening.pop_all()
     return StreamingResponse(
-        _lines(columns, first, rows, closing),
+        _lines(columns, chain(first, rows), closing),
         media_type=CSV,
         headers={"Content-Disposition": f'attachment; filename="{table.source}.csv"'},
     )
 
 
-def _lines(
-    columns: list[str],
-    first: dict[str, Any] | None,
-    rows: Iterator[dict[str, Any]],
-    closing: ExitStack,
-) -> Iterator[str]:
+def _lines(columns: list[str], rows: Iterable[dict[str, Any]], closing: ExitStack) -> Iterator[str]:
     with closing:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(columns)
-        row = first
-        while row is not None:
+        for row in rows:
             writer.writerow([_cell(row[column]) for column in columns])
             if text.tell() > _CHUNK_CHARACTERS:
                 yield text.getvalue()
                 text.seek(0)
                 text.truncate()
-            row = next(rows, None)
         yield text.getvalue()
 
 

@@ -30,7 +30,7 @@ from sightline.streaming.consumer_metrics import count_consumed
 from sightline.streaming.lag import OPTIONS, ConsumerLag
 from sightline.streaming.messages import checked
 from sightline.streaming.producer import CheckedProducer
-from sightline.streaming.records import OutputRecord, Record
+from sightline.streaming.records import OutputRecord
 
 log = logging.getLogger(__name__)
 
@@ -239,8 +239,7 @@ class _Link:
         lag = ConsumerLag(self._consumer, _CLIENT, _TOPICS, self._clock)
         try:
             while not self._closing.is_set():
-                message = self._consumer.poll(_POLL_SECONDS)
-                self._take(message)
+                self._take(self._consumer.poll(_POLL_SECONDS))
                 lag.look()
                 self._producer.poll(0)
         except (KafkaException, InfrastructureError) as error:
@@ -256,18 +255,15 @@ class _Link:
         for record in checked([message] if message is not None else []):
             count_consumed(_SERVICE, record, self._clock.now_us())
             try:
-                self._answer(record)
+                if record.topic == CROP_OUTCOMES.name:
+                    self._answers.take_outcome(decode(pb.CropOutcome, record.value))
+                else:
+                    self._answers.take_sighting(decode(pb.Sighting, record.value))
             except InvalidMessageError as error:
                 metrics.DEAD_LETTERS.labels(_SERVICE, error.reason).inc()
                 log.warning(
                     "api: the record %d of %s is left out: %s", record.offset, record.topic, error
                 )
-
-    def _answer(self, record: Record) -> None:
-        if record.topic == CROP_OUTCOMES.name:
-            self._answers.take_outcome(decode(pb.CropOutcome, record.value))
-            return
-        self._answers.take_sighting(decode(pb.Sighting, record.value))
 
 
 def _consumer_at_the_end(settings: Settings) -> Consumer:
@@ -275,13 +271,10 @@ def _consumer_at_the_end(settings: Settings) -> Consumer:
     config = consumer_config(settings, _CLIENT, _CLIENT) | _SLOW_RECONNECT | OPTIONS
     consumer = Consumer(config, logger=LIBRDKAFKA)
     try:
-        partitions = [
-            TopicPartition(name, number)
-            for name in _TOPICS
-            for number in consumer.list_topics(name, timeout=_REQUEST_TIMEOUT_SECONDS)
-            .topics[name]
-            .partitions
-        ]
+        partitions = []
+        for name in _TOPICS:
+            topic = consumer.list_topics(name, timeout=_REQUEST_TIMEOUT_SECONDS).topics[name]
+            partitions += [TopicPartition(name, number) for number in topic.partitions]
         for partition in partitions:
             _low, partition.offset = consumer.get_watermark_offsets(
                 partition, _REQUEST_TIMEOUT_SECONDS

@@ -55,9 +55,9 @@ def _check_database(pool: "ConnectionPool[Connection]", health: Health) -> None:
             db.execute("SELECT")
     except (psycopg.OperationalError, PoolTimeout):
         health.waits_for(DATABASE)
-    else:
-        health.has(DATABASE)
-        health.ready()
+        return
+    health.has(DATABASE)
+    health.ready()
 
 
 def _health(request: Request) -> Health:

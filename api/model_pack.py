@@ -3,14 +3,7 @@
 import threading
 from collections.abc import Sequence
 
-from sightline.models.interface import (
-    BGRImage,
-    Face,
-    FaceDetector,
-    FaceEmbedder,
-    Floats,
-    ModelPack,
-)
+from sightline.models.interface import BGRImage, Face, FaceDetector, FaceEmbedder, Floats, ModelPack
 from sightline.models.packs import load_pack
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings

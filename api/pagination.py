@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from sightline.audit import trail
 from sightline.runtime.errors import SightlineError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, dict_rows
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 _MAX_CURSOR_CHARACTERS = 1000
 _EXPORT_ROWS = 1000
@@ -81,14 +82,21 @@ def read_page(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return one page's rows and the cursor of the next, None on the last page."""
     query, values = table.query(conditions, after)
-    with db.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(query + sql.SQL(" LIMIT %s"), [*values, limit + 1]).fetchall()
+    rows = dict_rows(db, query + sql.SQL(" LIMIT %s"), [*values, limit + 1])
     trail.seen(rows[:limit])
     if len(rows) <= limit:
         return rows, None
     rows = rows[:limit]
     last = rows[-1]
     return rows, _encoded(last[table.order.split(".")[-1]], last[table.id.split(".")[-1]])
+
+
+def read_models(
+    db: Connection, kind: type[M], table: Table, where: Conditions, limit: int, after: str | None
+) -> Page[M]:
+    """Return one page of rows as models."""
+    rows, following = read_page(db, table, where, limit, after)
+    return Page[M](items=[kind.model_validate(row) for row in rows], next=following)
 
 
 def read_all(

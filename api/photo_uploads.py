@@ -3,17 +3,33 @@
 import base64
 import binascii
 from string import whitespace
+from typing import TypeVar
 
 from fastapi import Request
+from pydantic import AliasChoices, BaseModel, Field
 from starlette.datastructures import UploadFile
 
-from api.problem_details import too_large
+from api import request_bodies
+from api.problem_details import too_large, unsupported
 from sightline.people.photo_rejections import Reason
 from sightline.people.picture_files import Photo
-from sightline.runtime.errors import PhotoError
+from sightline.runtime.errors import PhotoError, SightlineError
 
 _MAX_FILES = 20
 _MAX_FIELDS = 40
+
+
+PHOTO_NAMES = AliasChoices("photo", "photo_base64", "image", "image_base64")
+BASE64 = "base64, also as a data URL"
+
+
+class PhotoBody(BaseModel):
+    """A body that may have a photo in base64; a form has it as a file."""
+
+    photo: str | None = Field(None, validation_alias=PHOTO_NAMES, description=BASE64)
+
+
+PhotoBodyT = TypeVar("PhotoBodyT", bound=PhotoBody)
 
 
 def from_base64(text: str, label: str, limit: int) -> Photo:
@@ -44,6 +60,28 @@ async def read_form(request: Request, limit: int) -> tuple[dict[str, str], list[
         ]
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
     return fields, photos
+
+
+async def read_photo_body(
+    request: Request, kind: type[PhotoBodyT], limit: int
+) -> tuple[PhotoBodyT, Photo | None]:
+    """Return a JSON body or a form as a model, with its photo, if any, of at most `limit` bytes.
+
+    Raises:
+        SightlineError: The form has not exactly one photo.
+        PhotoError: The photo is no base64.
+        HTTPException: 400, 413, 415 or 422 for the body.
+    """
+    media_type = request_bodies.media_type(request)
+    if media_type == request_bodies.JSON:
+        body = request_bodies.checked(kind, await request_bodies.read_json(request, None))
+        return body, None if body.photo is None else from_base64(body.photo, "photo", limit)
+    if media_type != request_bodies.FORM:
+        raise unsupported(f"{request_bodies.FORM} or {request_bodies.JSON}")
+    fields, photos = await read_form(request, limit)
+    if len(photos) != 1:
+        raise SightlineError(f"the form has {len(photos)} files; give one photo")
+    return request_bodies.checked(kind, fields | {"photo": "the file"}), photos[0]
 
 
 async def from_upload(upload: UploadFile, limit: int) -> Photo:

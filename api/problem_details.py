@@ -17,9 +17,9 @@ from sightline.runtime.errors import (
     ConflictError,
     InfrastructureError,
     NotFoundError,
-    PhotoError,
     SightlineError,
     UnreachableError,
+    first_line,
 )
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NotFoundError, _answers(404))
     app.add_exception_handler(ConflictError, _answers(409))
-    app.add_exception_handler(PhotoError, _photo)
     app.add_exception_handler(SightlineError, _answers(422))
     # Values that pass our checks: a number too large for its column, a NUL in a text.
     app.add_exception_handler(psycopg.DataError, _bad_value)
@@ -104,13 +103,9 @@ def _problem(
 
 def _answers(status: int) -> Any:
     async def answer(_request: Request, error: Exception) -> JSONResponse:
-        return _problem(status, str(error))
+        return _problem(status, str(error), reason=getattr(error, "reason", None))
 
     return answer
-
-
-async def _photo(_request: Request, error: Exception) -> JSONResponse:
-    return _problem(422, str(error), reason=str(getattr(error, "reason", "")))
 
 
 async def http_error(request: Request, error: Exception) -> JSONResponse:
@@ -141,12 +136,12 @@ def _field_error(error: Any) -> FieldError:
 
 
 async def _bad_value(_request: Request, error: Exception) -> JSONResponse:
-    return _problem(422, f"a value cannot be taken: {_line(error)}")
+    return _problem(422, f"a value cannot be taken: {first_line(error)}")
 
 
 async def unavailable(request: Request, error: Exception) -> JSONResponse:
     """Answer a request while the database, the broker or a service is away."""
-    log.warning("%s %s: %s", request.method, request.url.path, _line(error))
+    log.warning("%s %s: %s", request.method, request.url.path, first_line(error))
     detail = (
         "the database, the broker, vision or the matching stream does not answer; try again soon"
     )
@@ -155,7 +150,3 @@ async def unavailable(request: Request, error: Exception) -> JSONResponse:
 
 async def _internal(_request: Request, _error: Exception) -> JSONResponse:
     return _problem(500, "this should not have happened; the log of the service says more")
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,13 +5,10 @@ from typing import Self
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AliasChoices, BaseModel, Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
-from api import request_bodies
 from api.app_context import AppContext
-from api.photo_uploads import from_base64, read_form
-from api.problem_details import unsupported
-from api.settings import ApiSettings
+from api.photo_uploads import PhotoBody, read_photo_body
 from sightline.people.picture_files import Photo
 from sightline.people.query_face import face_of_photo
 from sightline.runtime.errors import SightlineError
@@ -19,7 +16,7 @@ from sightline.runtime.errors import SightlineError
 _MAX_DIMENSION = 4096
 
 
-class FaceQuery(BaseModel):
+class FaceQuery(PhotoBody):
     """A photo in base64 or an embedding, and the threshold of a match."""
 
     vector: list[float] | None = Field(
@@ -27,11 +24,6 @@ class FaceQuery(BaseModel):
         validation_alias=AliasChoices("vector", "face_embedding", "embedding"),
         max_length=_MAX_DIMENSION,
         description="of the model pack in use; of any norm",
-    )
-    photo: str | None = Field(
-        None,
-        validation_alias=AliasChoices("photo", "photo_base64", "image", "image_base64"),
-        description="base64, also as a data URL",
     )
     threshold: float | None = Field(
         None, ge=-1, le=1, allow_inf_nan=False, description="cosine from which on it is a match"
@@ -75,26 +67,15 @@ async def read_query_face(request: Request, context: AppContext) -> QueryFaceBod
         SightlineError: The vector is none of the pack's.
         HTTPException: 400, 413, 415 or 422 for the body.
     """
-    limit = ApiSettings.of(context.settings).max_photo_bytes
-    kind = request_bodies.media_type(request)
-    if kind == request_bodies.JSON:
-        query = request_bodies.checked(FaceQuery, await request_bodies.read_json(request, None))
-        photo = from_base64(query.photo, "photo", limit) if query.photo is not None else None
-    elif kind == request_bodies.FORM:
-        fields, photos = await read_form(request, limit)
-        if len(photos) != 1:
-            raise SightlineError(f"the form has {len(photos)} files; give one photo")
-        query = request_bodies.checked(FaceQuery, fields | {"photo": "the file"})
-        photo = photos[0]
-    else:
-        raise unsupported(f"{request_bodies.FORM} or {request_bodies.JSON}")
+    limit = context.api.max_photo_bytes
+    query, photo = await read_photo_body(request, FaceQuery, limit)
     return await run_in_threadpool(_query_face, context, query, photo)
 
 
 def _query_face(context: AppContext, query: FaceQuery, photo: Photo | None) -> QueryFaceBody:
     pack = context.models.get()
     if photo is not None:
-        vector = face_of_photo(photo, pack, context.settings).vector.tolist()
+        vector = face_of_photo(photo, pack, context.settings).tolist()
     else:
         vector = query.vector or []
     if len(vector) != pack.embedder.dimension:

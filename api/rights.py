@@ -2,47 +2,27 @@
 
 from schemas.naming import client_id
 from schemas.topics import CROP_OUTCOMES, CROPS, FACTS, GALLERY, SIGHTINGS
-from sightline.runtime.rights import EVERY_SERVICE, KEEP, OWN, READ, Rights
+from sightline.runtime.rights import EVERY_SERVICE, KEEP, OWN, READ, Rights, granted
 
 API = Rights(
     reads=(SIGHTINGS.name, CROP_OUTCOMES.name),
     writes=(CROPS.name, GALLERY.name, FACTS.name),
     groups=(client_id("api"),),
     tables=EVERY_SERVICE
+    # Who comes, and what they did.
     | {
-        # Who comes, and what they did.
         "api_keys": "SELECT, UPDATE (last_used_at)",
         "users": "SELECT, INSERT, UPDATE (name, role, password_hash, signed_in_at)",
-        "sessions": OWN,
-        "audit": "SELECT, INSERT",
-        "employees": OWN,
-        "face_templates": OWN,
         "outbox": "SELECT, INSERT, DELETE",
-        # What people say, and what follows from it.
-        "corrections": "SELECT, INSERT",
-        "track_corrections": OWN,
-        "person_aliases": OWN,
-        "person_names": OWN,
-        "not_same": OWN,
-        "access_logs": "SELECT, UPDATE",
-        "visitor_logs": OWN,
-        "visit_evidence": "SELECT, UPDATE",
-        "person_tracks": "SELECT, UPDATE",
-        "detected_persons": OWN,
-        "stale_persons": OWN,
-        "track_faces": OWN,
-        "person_faces": OWN,
-        "snapshot_owners": "SELECT, UPDATE",
-        "snapshots": READ,
-        "stale_snapshots": "SELECT, INSERT",
-        "stale_objects": OWN,
-        "calibrations": KEEP,
-        "walking_times": READ,
-        "motion_events": READ,
-        "cameras": KEEP,
-        "rooms": READ,
-        "runs": READ,
-        "promotions": READ,
-        "promoted_events": READ,
-    },
+    }
+    | granted("SELECT, INSERT", "audit", "corrections", "stale_snapshots")
+    | granted(OWN, "sessions", "employees", "face_templates")
+    # What people say, and what follows from it.
+    | granted(OWN, "track_corrections", "person_aliases", "person_names", "not_same")
+    | granted(OWN, "visitor_logs", "detected_persons", "stale_persons", "stale_objects")
+    | granted(OWN, "track_faces", "person_faces")
+    | granted(KEEP, "calibrations", "cameras")
+    | granted("SELECT, UPDATE", "access_logs", "visit_evidence", "person_tracks", "snapshot_owners")
+    | granted(READ, "snapshots", "walking_times", "motion_events", "rooms", "runs")
+    | granted(READ, "promotions", "promoted_events"),
 )

@@ -49,7 +49,7 @@ def _raised(impostors: Impostors, factor: float, supported: float) -> Impostors:
 
 
 def _write(name: str, calibration: Calibration) -> None:
-    text = Calibration.from_json(calibration.to_json()).model_dump_json(indent=1)
+    text = Calibration.model_validate_json(calibration.model_dump_json()).model_dump_json(indent=1)
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.json").write_text(f"{text}\n")
     print(name, calibration.people, calibration.portraits, len(text))

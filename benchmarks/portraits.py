@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.material import SHARED
 from sightline.identity.evidence import Observation
-from sightline.models.interface import BGRImage
-from sightline.models.packs import ModelPack, load_pack, resolve_pack
+from sightline.models.interface import BGRImage, ModelPack
+from sightline.models.packs import load_pack, resolve_pack
 from sightline.models.quality import assess
 from sightline.people import photos
 from sightline.runtime.settings import Settings

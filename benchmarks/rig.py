@@ -13,7 +13,7 @@ from ops.local_stack.postgres_user import discard
 from sightline.models.packs import load_pack
 from sightline.people.employees import Details
 from sightline.people.enrol import enrol
-from sightline.people.photos import read_photo
+from sightline.people.picture_files import read_photo
 from sightline.runtime.settings import Settings
 from sightline.storage import cameras
 from sightline.storage.cameras import NewCamera

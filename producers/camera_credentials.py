@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.secrets import FILE, SECRETS_MANAGER, SSM, forget, reveal
-from sightline.runtime.settings import SecretsSettings
+from sightline.runtime.settings.groups import SecretsSettings
 
 DEFAULT_SECRETS = SecretsSettings()
 

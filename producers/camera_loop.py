@@ -24,7 +24,7 @@ from schemas import sightline_pb2 as pb
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock
 from sightline.runtime.lifecycle import Stop
-from sightline.runtime.settings import SecretsSettings
+from sightline.runtime.settings.groups import SecretsSettings
 from sightline.storage.cameras import Camera, CameraStatus
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from producers.source_interface import CapturedPicture, Source, SourceLostError
 from producers.sources import open_source
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.settings import SecretsSettings
+from sightline.runtime.settings.groups import SecretsSettings
 from sightline.storage.cameras import NewCamera
 
 _MAX_PICTURES: Final = 10

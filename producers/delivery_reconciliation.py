@@ -14,14 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    Producer,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from producers.spool import FrameKey, UnconfirmedOffset
 from schemas import sightline_pb2 as pb
@@ -57,13 +50,9 @@ class ReconciliationThread:
     def __init__(self, attempt: Callable[[], Reconciliation]) -> None:
         self.trouble: str | None = None  # why there is no result yet
         self._attempt = attempt
-        self._result: Reconciliation | None = None
+        self.result: Reconciliation | None = None  # None before Kafka has answered
         self._is_closed = threading.Event()
         threading.Thread(target=self._run, name="reconcile", daemon=True).start()
-
-    def result(self) -> Reconciliation | None:
-        """Return the reconciliation, or None before Kafka has answered."""
-        return self._result
 
     def close(self) -> None:
         """Stop asking."""
@@ -72,7 +61,7 @@ class ReconciliationThread:
     def _run(self) -> None:
         while not self._is_closed.is_set():
             try:
-                self._result = self._attempt()
+                self.result = self._attempt()
             except InfrastructureError as error:
                 self.trouble = str(error)
                 self._is_closed.wait(_RETRY_SECONDS)

@@ -35,7 +35,7 @@ class Event:
     last_at_us: int
     last_sequence: int
     ended: bool = False
-    delivered: int = 0  # number of its frames
+    delivered: int = 0  # number of its frames; the last field: a spool counts it itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +165,11 @@ class EventCutter:
         )
         event_frames = [
             EventFrame(
-                image=candidate.image,
-                captured_at_us=candidate.captured_at_us,
-                sequence=candidate.sequence,
-                event=event,
-                first=opens and candidate is self._pending[0],
-                last=last and candidate is newest,
+                candidate.image, candidate.captured_at_us, candidate.sequence, event,
+                first=opens and candidate is self._pending[0], last=last and candidate is newest,
             )
             for candidate in self._pending
-        ]
+        ]  # fmt: skip
         self._pending.clear()
         self._last = None if last else event_frames[-1]
         if last:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import cv2
 import numpy as np
@@ -28,21 +28,6 @@ Wait = Callable[[float], object]
 
 _LONGEST_WAIT_SECONDS: Final = 0.2
 """Longest pause within one read, so that the caller notices a stop in time."""
-
-
-class ImageSequence(Protocol):
-    """An ordered sequence of decoded images that can be iterated more than once."""
-
-    fps: Fraction
-    pictures: int  # approximate number; 0 if unknown
-
-    def images(self) -> Iterator[BGRImage | None]:
-        """Yield every image (H x W x 3, BGR) from the first one on; None for an undecodable one."""
-        ...
-
-    def close(self) -> None:
-        """Release the file."""
-        ...
 
 
 class VideoFile:
@@ -133,7 +118,7 @@ class FileSource:
 
     def __init__(
         self,
-        images: ImageSequence,
+        images: VideoFile | ImageFolder,
         settings: CameraSettings,
         clock: Clock,
         wait: Wait,

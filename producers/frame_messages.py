@@ -71,12 +71,7 @@ def announcement(camera: NewCamera, kind: pb.MotionEvent.Kind, event: Event) -> 
         message.at_us = event.last_at_us
         message.last_sequence = event.last_sequence
         message.frames = event.delivered
-    return OutputRecord(
-        topics.MOTION_EVENTS.name,
-        camera.camera_id,
-        message.SerializeToString(),
-        message.at_us // 1000,
-    )
+    return OutputRecord.of(topics.MOTION_EVENTS, camera.camera_id, message, message.at_us)
 
 
 def encode(image: BGRImage, settings: CameraSettings) -> tuple[bytes, int, int]:

@@ -204,7 +204,7 @@ class Publisher:
             log.warning("%s: %d frames wait", self._camera.camera_id, self.account.waiting)
 
     def _reconciled(self) -> Reconciliation | None:
-        if self._reconciliation is None and (result := self._reconciling.result()) is not None:
+        if self._reconciliation is None and (result := self._reconciling.result) is not None:
             reach(FaultPoint.IN_RECOVERY)
             numbers = [
                 number for key, number in self._unconfirmed.items() if key in result.in_kafka

@@ -16,6 +16,5 @@ CAMERAS = Rights(
 )
 
 OUTBOX = Rights(
-    writes=(GALLERY.name, FACTS.name),
-    tables=EVERY_SERVICE | {"outbox": "SELECT, DELETE"},
+    writes=(GALLERY.name, FACTS.name), tables=EVERY_SERVICE | {"outbox": "SELECT, DELETE"}
 )

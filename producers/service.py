@@ -138,13 +138,7 @@ class CameraService:
             publisher = Publisher(self.settings, camera)
             self._threads[camera.camera_id].publisher = publisher
             loop = CameraLoop(
-                camera,
-                publisher,
-                self._report,
-                stop,
-                self.stop,
-                self.clock,
-                self.settings.secrets,
+                camera, publisher, self._report, stop, self.stop, self.clock, self.settings.secrets
             )
             with about(camera=camera.camera_id):
                 loop.run()

@@ -38,11 +38,9 @@ class Source(Protocol):
 
         Raises EOFError at the end, SourceLostError when the source fails.
         """
-        ...
 
     def close(self) -> None:
         """Release the source."""
-        ...
 
 
 def as_image(image: object) -> BGRImage | None:

@@ -18,7 +18,7 @@ from producers.opencv_capture import OPEN_SECONDS, open_capture, open_device, re
 from producers.source_interface import Source, SourceLostError
 from sightline.runtime.clock import Clock
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.settings import SecretsSettings
+from sightline.runtime.settings.groups import SecretsSettings
 from sightline.storage.cameras import CameraSettings, mask_uri
 
 _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}

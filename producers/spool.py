@@ -11,7 +11,7 @@ seconds but never the file.
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -127,12 +127,12 @@ class Spool:
             for number, frame in enumerate(frames, self._newest_number + 1)
         ]
         with self._transaction():
-            self._db.execute(sql.COUNT, (tally.captured, *_position_row(position)))
+            self._db.execute(sql.COUNT, (tally.captured, *astuple(position)))
             self._db.executemany(sql.DROP, tally.dropped.items())
             if event is not None:
                 # One event is open at a time, even if the previous one's end was not stored.
                 self._db.execute("UPDATE events SET ended = 1 WHERE NOT ended")
-                self._db.execute(sql.PUT_EVENT, _event_row(event))
+                self._db.execute(sql.PUT_EVENT, astuple(event)[:-1])
             if rows:
                 self._db.execute("DELETE FROM frames WHERE id = ?", (self._kept_number,))
                 self._db.execute("UPDATE camera SET kept = 0")
@@ -291,25 +291,11 @@ class Spool:
                 self._db.execute("ROLLBACK")
 
 
-def _position_row(position: Position) -> tuple[int | str | None, ...]:
-    return (
-        position.generation, position.cluster, position.start_us, position.pictures,
-        position.sequence, position.held,
-    )  # fmt: skip
-
-
 def _frame_row(number: int, frame: pb.Frame) -> tuple[int, str, int, int, bool, bool, int, bytes]:
     value = frame.SerializeToString()
     return (
         number, frame.motion_event_id, frame.sequence, frame.captured_at_us,
         frame.first_in_event, frame.last_in_event, len(value), value,
-    )  # fmt: skip
-
-
-def _event_row(event: Event) -> tuple[str | int, ...]:
-    return (
-        event.event_id, event.started_at_us, event.first_sequence, event.last_at_us,
-        event.last_sequence, event.ended,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -11,6 +11,9 @@ from google.protobuf.message import DecodeError, Message
 from schemas import sightline_pb2 as pb
 
 M = TypeVar("M", bound=Message)
+
+Check = Callable[[Any, str], None]
+"""Gets a field's value and its name."""
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Pattern of the ids of cameras, sites and fleets."""
@@ -81,12 +84,17 @@ def _uuid(value: str, field: str) -> None:
         raise InvalidMessageError("bad_id", f"{field} {value[:80]!r}")
 
 
-def _pack(value: str) -> None:
+def _uuid_or_none(value: str, field: str) -> None:
+    if value:
+        _uuid(value, field)
+
+
+def _pack(value: str, _field: str) -> None:
     if not 0 < len(value) <= MAX_NAME:
         raise InvalidMessageError("bad_id", f"a pack of {len(value)} characters")
 
 
-def _position(position: pb.Position) -> None:
+def _position(position: pb.Position, _field: str) -> None:
     if len(position.topic) > _MAX_TOPIC_CHARACTERS:
         raise InvalidMessageError("bad_id", f"a topic of {len(position.topic)} characters")
 
@@ -99,6 +107,11 @@ def _time(value: int, field: str) -> None:
 def _vector(value: bytes, field: str) -> None:
     if not value or len(value) % 4 or len(value) > 4 * 4096:
         raise InvalidMessageError("bad_vector", f"{field} of {len(value)} bytes")
+
+
+def _templates(templates: Iterable[pb.Template], _field: str) -> None:
+    for template in templates:
+        _vector(template.vector, "template")
 
 
 def _amount(value: float, field: str) -> None:
@@ -114,35 +127,33 @@ def _box(box: pb.Box, field: str) -> None:
         raise InvalidMessageError("bad_box", f"{field} {sides}")
 
 
-def _source(message: Any) -> None:
-    _slug(message.camera_id, "camera_id")
-    _slug(message.site_id, "site_id")
+def _fields(message: Any, **checks: Check) -> None:
+    """Check fields of a message, each with its name for the error."""
+    for field, check in checks.items():
+        check(getattr(message, field), field)
+
+
+def _source(message: Any, **checks: Check) -> None:
+    """Check a message that names its camera and site, and further fields of it."""
+    _fields(message, camera_id=_slug, site_id=_slug, **checks)
 
 
 def _frame(frame: pb.Frame) -> None:
-    _source(frame)
-    _time(frame.captured_at_us, "captured_at_us")
-    _uuid(frame.motion_event_id, "motion_event_id")
+    _source(frame, captured_at_us=_time, motion_event_id=_uuid)
     if not frame.jpeg:
         raise InvalidMessageError("empty", "no jpeg in the frame")
 
 
 def _motion_event(event: pb.MotionEvent) -> None:
-    _source(event)
-    _uuid(event.event_id, "event_id")
-    _time(event.at_us, "at_us")
-    _time(event.started_at_us, "started_at_us")
+    _source(event, event_id=_uuid, at_us=_time, started_at_us=_time)
     if event.kind not in (pb.MotionEvent.STARTED, pb.MotionEvent.ENDED):
         raise InvalidMessageError("bad_kind", f"motion event of kind {event.kind}")
 
 
 def _frame_tracks(tracks: pb.FrameTracks) -> None:
-    _source(tracks)
-    _time(tracks.captured_at_us, "captured_at_us")
-    _uuid(tracks.motion_event_id, "motion_event_id")
+    _source(tracks, captured_at_us=_time, motion_event_id=_uuid)
     for track in tracks.tracks:
-        _uuid(track.track_id, "track_id")
-        _box(track.box, "box")
+        _fields(track, track_id=_uuid, box=_box)
 
 
 def _face_event(event: pb.FaceEvent) -> None:
@@ -150,9 +161,7 @@ def _face_event(event: pb.FaceEvent) -> None:
     if kind is None:
         raise InvalidMessageError("empty", "no event in the face event")
     inner = event.observation if kind == "observation" else event.track_ended
-    _source(inner)
-    _uuid(inner.track_id, "track_id")
-    _uuid(inner.motion_event_id, "motion_event_id")
+    _source(inner, track_id=_uuid, motion_event_id=_uuid)
     if isinstance(inner, pb.FaceObservation):
         _observation(inner)
         _vector(inner.embedding, "embedding")
@@ -161,59 +170,42 @@ def _face_event(event: pb.FaceEvent) -> None:
 
 
 def _observation(observation: pb.FaceObservation) -> None:
-    _uuid(observation.observation_id, "observation_id")
-    _time(observation.captured_at_us, "captured_at_us")
-    _box(observation.track_box, "track_box")
-    _box(observation.face_box, "face_box")
-    _pack(observation.pack)
-    _position(observation.frame)
+    _fields(
+        observation, observation_id=_uuid, captured_at_us=_time, track_box=_box, face_box=_box,
+        pack=_pack, frame=_position,
+    )  # fmt: skip
     _amount(observation.quality.overall, "quality")
     _amount(observation.quality.frontality, "frontality")
 
 
 def _snapshot(snapshot: pb.Snapshot) -> None:
-    _source(snapshot)
-    _uuid(snapshot.track_id, "track_id")
-    _time(snapshot.captured_at_us, "captured_at_us")
+    _source(snapshot, track_id=_uuid, captured_at_us=_time)
     if not snapshot.jpeg:
         raise InvalidMessageError("empty", "no jpeg in the snapshot")
 
 
 def _crop(crop: pb.Crop) -> None:
-    _source(crop)
-    _uuid(crop.crop_id, "crop_id")
-    _time(crop.captured_at_us, "captured_at_us")
-    if crop.decided_track_id:
-        _uuid(crop.decided_track_id, "decided_track_id")
+    _source(crop, crop_id=_uuid, captured_at_us=_time, decided_track_id=_uuid_or_none)
     if not crop.jpeg and not crop.track_ended:
         raise InvalidMessageError("empty", "no jpeg in the crop")
 
 
 def _crop_outcome(outcome: pb.CropOutcome) -> None:
-    _source(outcome)
-    _uuid(outcome.crop_id, "crop_id")
-    _uuid(outcome.track_id, "track_id")
-    _time(outcome.captured_at_us, "captured_at_us")
-    _position(outcome.crop)
-    _amount(outcome.face_px, "face_px")
-    if outcome.observation_id:
-        _uuid(outcome.observation_id, "observation_id")
+    _source(
+        outcome, crop_id=_uuid, track_id=_uuid, captured_at_us=_time, crop=_position,
+        face_px=_amount, observation_id=_uuid_or_none,
+    )  # fmt: skip
 
 
 def _crop_track_state(state: pb.CropTrackState) -> None:
-    _source(state)
-    _uuid(state.motion_event_id, "motion_event_id")
-    _uuid(state.track.track_id, "track_id")
-    _time(state.track.started_us, "started_us")
-    _time(state.track.seen_us, "seen_us")
+    _source(state, motion_event_id=_uuid)
+    _fields(state.track, track_id=_uuid, started_us=_time, seen_us=_time)
 
 
 def _gallery_person(person: pb.GalleryPerson) -> None:
-    _uuid(person.person_id, "person_id")
+    _fields(person, person_id=_uuid, templates=_templates)
     if not 0 < len(person.name) <= MAX_NAME:
         raise InvalidMessageError("bad_name", f"a name of {len(person.name)} characters")
-    for template in person.templates:
-        _vector(template.vector, "template")
 
 
 def _fact(fact: pb.Fact) -> None:
@@ -224,15 +216,11 @@ def _fact(fact: pb.Fact) -> None:
         if not fact.calibration.pack or not fact.calibration.json:
             raise InvalidMessageError("empty", "a calibration of nothing")
     elif kind == "walking_time":
-        _slug(fact.walking_time.camera_a, "camera_a")
-        _slug(fact.walking_time.camera_b, "camera_b")
+        _fields(fact.walking_time, camera_a=_slug, camera_b=_slug)
         if not 0 < fact.walking_time.seconds < math.inf:
             raise InvalidMessageError("bad_time", f"{fact.walking_time.seconds} s to walk")
     elif kind == "track":
-        _uuid(fact.track.track_id, "track_id")
-        _slug(fact.track.site_id, "site_id")
-        for template in fact.track.templates:
-            _vector(template.vector, "template")
+        _fields(fact.track, track_id=_uuid, site_id=_slug, templates=_templates)
         if not fact.track.global_id:
             raise InvalidMessageError("bad_id", "a track of nobody")
     elif not fact.person.global_id:
@@ -240,19 +228,14 @@ def _fact(fact: pb.Fact) -> None:
 
 
 def _sighting(sighting: pb.Sighting) -> None:
-    _source(sighting)
-    _uuid(sighting.sighting_id, "sighting_id")
-    _uuid(sighting.track_id, "track_id")
-    _uuid(sighting.motion_event_id, "motion_event_id")
-    _time(sighting.decided_at_us, "decided_at_us")
-    if sighting.person_id:
-        _uuid(sighting.person_id, "person_id")
+    _source(
+        sighting, sighting_id=_uuid, track_id=_uuid, motion_event_id=_uuid, decided_at_us=_time,
+        person_id=_uuid_or_none, track_box=_box, face_box=_box,
+    )  # fmt: skip
     if len(sighting.name) > MAX_NAME:
         raise InvalidMessageError("bad_name", f"a name of {len(sighting.name)} characters")
     if sighting.template:
         _vector(sighting.template, "template")
-    _box(sighting.track_box, "track_box")
-    _box(sighting.face_box, "face_box")
     if sighting.status not in _STATUSES:
         raise InvalidMessageError("bad_kind", f"a sighting of status {sighting.status}")
     for name in _SCORES:
@@ -261,13 +244,11 @@ def _sighting(sighting: pb.Sighting) -> None:
 
 
 def _track_state(track: pb.TrackState) -> None:
-    _uuid(track.track_id, "track_id")
-    _slug(track.site_id, "site_id")
+    _fields(track, track_id=_uuid, site_id=_slug)
     if not track.shots or not track.HasField("decided"):
         raise InvalidMessageError("empty", f"nothing of the track {track.track_id}")
     for observation in track.shots:
-        _source(observation)
-        _uuid(observation.motion_event_id, "motion_event_id")
+        _source(observation, motion_event_id=_uuid)
         _observation(observation)
         if not track.ended_at_us or observation.embedding:
             _vector(observation.embedding, "embedding")
@@ -284,8 +265,7 @@ def _unknown_person(person: pb.UnknownPerson) -> None:
     _slug(person.site_id, "site_id")
     if not person.global_id or not person.templates:
         raise InvalidMessageError("empty", "an unknown person without an id or templates")
-    for template in person.templates:
-        _vector(template.vector, "template")
+    _templates(person.templates, "templates")
 
 
 _CHECKS: dict[type[Message], Callable[[Any], None]] = {

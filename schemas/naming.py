@@ -43,11 +43,6 @@ def live_name(name: str) -> str:
     return name.partition(RUN_SUFFIX)[0]
 
 
-def run_of(name: str) -> str:
-    """Return the run that a topic or consumer group belongs to."""
-    return name.partition(RUN_SUFFIX)[2] or LIVE
-
-
 def topic_kind(name: str) -> str:
     """Return a topic's name without fleet and run: `frames` of `frames.hall`."""
     return name.partition(".")[0]

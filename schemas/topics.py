@@ -156,19 +156,8 @@ OF_A_RUN = (TRACKS, FACES, SNAPSHOTS, SIGHTINGS)
 
 def all_topics(fleets: tuple[str, ...] = (DEFAULT_FLEET,)) -> list[Topic]:
     """Return all topics of an installation with these fleets."""
+    of_fleets = [topic for fleet in fleets for topic in (frames(fleet), vision_state(fleet))]
     return [
-        *(frames(fleet) for fleet in fleets),
-        *(vision_state(fleet) for fleet in fleets),
-        MOTION_EVENTS,
-        TRACKS,
-        FACES,
-        SNAPSHOTS,
-        CROPS,
-        CROP_OUTCOMES,
-        CROP_STATE,
-        GALLERY,
-        FACTS,
-        SIGHTINGS,
-        DEAD_LETTERS,
-        MATCH_STATE,
-    ]
+        *of_fleets, MOTION_EVENTS, TRACKS, FACES, SNAPSHOTS, CROPS, CROP_OUTCOMES, CROP_STATE,
+        GALLERY, FACTS, SIGHTINGS, DEAD_LETTERS, MATCH_STATE,
+    ]  # fmt: skip

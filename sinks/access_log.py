@@ -1,9 +1,7 @@
 """Access log: one row for each settled identity of a track, authorised or not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
@@ -12,64 +10,46 @@ from sightline.runtime import metrics
 from sightline.runtime.clock import US, Clock, SystemClock, to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Cursor
+from sightline.storage.db import Cursor, set_excluded
+from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
-from sinks.runtime.sink import DecodedRecord, topics_of
-from sinks.settings import SinkSettings
-from sinks.sighting_rules import (
-    PATH_LOCK,
-    CameraLocation,
-    cameras,
-    in_force,
-    lock,
-    new_sightings,
-    rank,
-    with_corrections,
-)
+from sinks.runtime.sink import DecodedRecord
+
+_DECIDED = """timestamp, track_id, person_name, employee_id, is_authorized, access_status,
+    confidence_score, aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged,
+    global_id, motion_event_id, score, threshold, pack, frame_topic, frame_partition, frame_offset,
+    face_box, decision, shots, runner_up, runner_up_score, candidate, candidate_score, wanted_rate,
+    calibration, gallery_people, gallery_revision, reason"""
+"""Columns that a later decision replaces."""
 
 # A row depends on the decision in force alone, and not on how decisions are spread over batches.
 # A row that is written again keeps the time at which it was first written.
-_UPSERT = """
-INSERT INTO access_logs AS log (
-    id, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
-    aws_face_id, snapshot_path, timestamp, entry_point, location_x, location_y, flagged,
-    track_uuid, epoch, camera_id, site_id, global_id, motion_event_id, score, threshold, pack,
-    frame_topic, frame_partition, frame_offset, face_box, decision, shots, runner_up,
-    runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,
-    gallery_revision, reason)
-SELECT
-    %(id)s, %(track_id)s, %(person_name)s, employee.id, %(is_authorized)s, %(access_status)s,
-    %(confidence)s, employee.aws_face_id,
-    (SELECT path FROM snapshots WHERE sighting_id = %(id)s), %(decided_at)s, %(entry_point)s,
-    %(x)s, %(y)s, %(flagged)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(site_id)s,
-    %(global_id)s, %(motion_event_id)s, %(score)s, %(threshold)s, %(pack)s, %(frame_topic)s,
-    %(frame_partition)s, %(frame_offset)s, %(face_box)s, %(decision)s, %(shots)s, %(runner_up)s,
-    %(runner_up_score)s, %(candidate)s, %(candidate_score)s, %(wanted_rate)s, %(calibration)s,
-    %(gallery_people)s, %(gallery_revision)s, %(reason)s
+_UPSERT = f"""
+INSERT INTO access_logs AS log (id, track_uuid, epoch, camera_id, site_id, {_DECIDED})
+SELECT %(id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(site_id)s, %(decided_at)s,
+    %(track_id)s, %(person_name)s, employee.id, %(is_authorized)s, %(access_status)s,
+    %(confidence)s, employee.aws_face_id, (SELECT path FROM snapshots WHERE sighting_id = %(id)s),
+    %(entry_point)s, %(x)s, %(y)s, %(flagged)s, %(global_id)s, %(motion_event_id)s, %(score)s,
+    %(threshold)s, %(pack)s, %(frame_topic)s, %(frame_partition)s, %(frame_offset)s, %(face_box)s,
+    %(decision)s, %(shots)s, %(runner_up)s, %(runner_up_score)s, %(candidate)s,
+    %(candidate_score)s, %(wanted_rate)s, %(calibration)s, %(gallery_people)s,
+    %(gallery_revision)s, %(reason)s
 FROM (SELECT) AS source LEFT JOIN employees AS employee ON employee.id = %(employee_id)s::uuid
 ON CONFLICT (id) DO UPDATE SET
     recorded_at = CASE WHEN log.timestamp < excluded.timestamp
         THEN excluded.recorded_at ELSE log.recorded_at END,
-    (timestamp, track_id, person_name, employee_id, is_authorized, access_status, confidence_score,
-     aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged, global_id,
-     motion_event_id, score, threshold, pack, frame_topic, frame_partition, frame_offset,
-     face_box, decision, shots, runner_up, runner_up_score, candidate, candidate_score,
-     wanted_rate, calibration, gallery_people, gallery_revision, reason) =
-    (excluded.timestamp, excluded.track_id, excluded.person_name, excluded.employee_id,
-     excluded.is_authorized,
-     excluded.access_status, excluded.confidence_score, excluded.aws_face_id,
-     excluded.snapshot_path, excluded.entry_point, excluded.location_x, excluded.location_y,
-     excluded.flagged, excluded.global_id, excluded.motion_event_id, excluded.score,
-     excluded.threshold, excluded.pack, excluded.frame_topic, excluded.frame_partition,
-     excluded.frame_offset, excluded.face_box, excluded.decision, excluded.shots,
-     excluded.runner_up, excluded.runner_up_score, excluded.candidate, excluded.candidate_score,
-     excluded.wanted_rate, excluded.calibration, excluded.gallery_people,
-     excluded.gallery_revision, excluded.reason)
+    {set_excluded(_DECIDED)}
 WHERE excluded.decision > 1 -- the end of a track repeats its identity
     AND (log.timestamp, log.decision) <= (excluded.timestamp, excluded.decision)
-"""
+"""  # noqa: S608 - our own columns
+
+_AS_REPORTED = (
+    "confidence", "epoch", "camera_id", "site_id", "global_id", "motion_event_id", "score",
+    "threshold", "pack", "shots", "gallery_people", "gallery_revision",
+)  # fmt: skip
+"""Parameters that are fields of the sighting."""
 
 _REVOKE = """
 DELETE FROM access_logs
@@ -89,20 +69,19 @@ class AccessLog(RowWriter):
     name = "access-log"
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        self.topics: Mapping[str, type[Message]] = topics_of(settings.run, (SIGHTINGS, pb.Sighting))
-        self.batch_seconds = SinkSettings.of(settings).batch_seconds
+        super().__init__(settings, (SIGHTINGS, pb.Sighting))
         self._clock = clock or SystemClock()
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Upsert the rows of a batch of sightings, and delete those of revoked decisions."""
-        sightings = with_corrections(cursor, in_force(new_sightings(batch)))
+        sightings = rules.with_corrections(cursor, rules.in_force(rules.new_sightings(batch)))
         if not sightings:
             return
-        locations = cameras(cursor, [sighting.camera_id for sighting in sightings])
-        lock(cursor, PATH_LOCK, [sighting.sighting_id for sighting in sightings])
+        places = rules.entry_points(cursor, [sighting.camera_id for sighting in sightings])
+        rules.lock(cursor, rules.PATH_LOCK, [sighting.sighting_id for sighting in sightings])
         identified = [sighting for sighting in sightings if sighting.global_id]
         revoked = [sighting for sighting in sightings if not sighting.global_id]
-        rows = [row(sighting, locations[sighting.camera_id]) for sighting in identified]
+        rows = [row(sighting, places[sighting.camera_id]) for sighting in identified]
         cursor.executemany(_UPSERT, rows)
         cursor.executemany(_REVOKE, [_version(sighting) for sighting in revoked])
         cursor.executemany(_LAST_SEEN, _last_seen(identified))
@@ -120,33 +99,25 @@ class AccessLog(RowWriter):
                 metrics.observe_age(metrics.SEEN_TO_NAME_SECONDS, seen_seconds)
 
 
-def row(sighting: pb.Sighting, camera: CameraLocation) -> dict[str, Any]:
+def row(sighting: pb.Sighting, entry_point: str | None) -> dict[str, Any]:
     """Return the values of a sighting's row, by parameter of the upsert."""
     is_employee = bool(sighting.person_id)
     authorized = is_employee and sighting.is_authorized
     status = ("authorized" if authorized else "unauthorized") if is_employee else "unknown"
     x, y = foot_point(sighting)
     values = _version(sighting) | _evidence(sighting)
+    values |= {name: getattr(sighting, name) for name in _AS_REPORTED}
     return values | {
         "track_id": sighting.track_number,
         "person_name": sighting.name or UNKNOWN,
         "employee_id": sighting.person_id or None,
         "is_authorized": authorized,
         "access_status": status,
-        "confidence": sighting.confidence,
-        "entry_point": camera.entry_point,
+        "entry_point": entry_point,
         "x": x,
         "y": y,
         "flagged": status == "unauthorized",
         "track_uuid": sighting.track_id,
-        "epoch": sighting.epoch,
-        "camera_id": sighting.camera_id,
-        "site_id": sighting.site_id,
-        "global_id": sighting.global_id,
-        "motion_event_id": sighting.motion_event_id,
-        "score": sighting.score,
-        "threshold": sighting.threshold,
-        "pack": sighting.pack,
         "frame_topic": sighting.frame.topic,
         "frame_partition": sighting.frame.partition,
         "frame_offset": sighting.frame.offset,
@@ -158,15 +129,12 @@ def _evidence(sighting: pb.Sighting) -> dict[str, Any]:
     """Return the evidence of a decision; None where the sighting states none."""
     runner_up, candidate = sighting.runner_up or None, sighting.candidate or None
     return {
-        "shots": sighting.shots,
         "runner_up": runner_up,
         "runner_up_score": sighting.runner_up_score if runner_up else None,
         "candidate": candidate,
         "candidate_score": sighting.candidate_score if candidate else None,
         "wanted_rate": sighting.wanted_rate or None,
         "calibration": sighting.calibration or None,
-        "gallery_people": sighting.gallery_people,
-        "gallery_revision": sighting.gallery_revision,
         "reason": sighting.reason or None,
     }
 
@@ -185,7 +153,7 @@ def _version(sighting: pb.Sighting) -> dict[str, Any]:
     return {
         "id": sighting.sighting_id,
         "decided_at": to_datetime(sighting.decided_at_us),
-        "decision": rank(sighting),
+        "decision": rules.rank(sighting),
     }
 
 

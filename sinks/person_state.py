@@ -4,12 +4,10 @@ The sums of each track are stored in `person_tracks`, every frame once; `detecte
 computed from them, for the people whose tracks have changed, every few seconds at most.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
-
-from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.naming import AdvisoryLock, track_context
@@ -21,20 +19,12 @@ from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage import face_columns
 from sightline.storage.db import Cursor
+from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
-from sinks.runtime.sink import DecodedRecord, topics_of
+from sinks.runtime.sink import DecodedRecord
 from sinks.settings import SinkSettings
-from sinks.sighting_rules import (
-    cameras,
-    in_force,
-    lock,
-    messages,
-    new_sightings,
-    rank,
-    with_corrections,
-)
 
 _UNDECIDED_TTL = timedelta(days=1)
 """Tracks whose person was never decided are deleted this long after their last frame."""
@@ -107,9 +97,7 @@ class PersonState(RowWriter):
     name = "person-state"
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        self.topics: Mapping[str, type[Message]] = topics_of(
-            settings.run, (TRACKS, pb.FrameTracks), (SIGHTINGS, pb.Sighting)
-        )
+        super().__init__(settings, (TRACKS, pb.FrameTracks), (SIGHTINGS, pb.Sighting))
         self._is_live = settings.run == LIVE
         self.batch_seconds = SinkSettings.of(settings).person_state_seconds
         self._inactive_after = timedelta(seconds=settings.match.inactive_seconds)
@@ -119,11 +107,13 @@ class PersonState(RowWriter):
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Add the frames and sightings of a batch to their tracks, and note the stale persons."""
-        frames = messages(batch, pb.FrameTracks)
-        sightings = with_corrections(cursor, in_force(new_sightings(batch)))
-        cameras(cursor, {part.camera_id for parts in (frames, sightings) for part in parts})
+        frames = rules.messages(batch, pb.FrameTracks)
+        sightings = rules.with_corrections(cursor, rules.in_force(rules.new_sightings(batch)))
+        rules.entry_points(
+            cursor, {part.camera_id for parts in (frames, sightings) for part in parts}
+        )
         sums = add_up(frames, sightings)
-        decided = {sighting.track_id for sighting in messages(batch, pb.Sighting)}
+        decided = {sighting.track_id for sighting in rules.messages(batch, pb.Sighting)}
         erased = suppression_list.tracks(cursor, sums.keys() | decided)
         tracks = {track: added for track, added in sums.items() if track not in erased}
         if erased:
@@ -132,7 +122,7 @@ class PersonState(RowWriter):
         if not tracks:
             return
         # A track's frames and its sightings may be read by two workers.
-        lock(cursor, self.name, tracks)
+        rules.lock(cursor, self.name, tracks)
         cursor.executemany(_TRACK, [track.row() for track in tracks.values()])
         before = _identify(cursor, sightings)
         cursor.execute(_STALE, (list(tracks), before))
@@ -193,18 +183,8 @@ class TrackSum:
 
     def row(self) -> dict[str, Any]:
         """Return the values of the track's row."""
-        return {
-            "track": self.track,
-            "camera_id": self.camera_id,
-            "site_id": self.site_id,
-            "event_id": self.event_id,
-            "first_seen": to_datetime(self.first_seen_us),
-            "last_seen": to_datetime(self.last_seen_us),
-            "detections": self.detections,
-            "height": self.height,
-            "width": self.width,
-            "box": self.box,
-        }
+        first, last = to_datetime(self.first_seen_us), to_datetime(self.last_seen_us)
+        return asdict(self) | {"first_seen": first, "last_seen": last}
 
 
 def add_up(
@@ -281,7 +261,7 @@ def _identity_row(cursor: Cursor, sighting: pb.Sighting) -> dict[str, Any]:
         "face_quality": sighting.face_quality,
         "epoch": sighting.epoch,
         "decided_at": to_datetime(sighting.decided_at_us),
-        "decision": rank(sighting),
+        "decision": rules.rank(sighting),
     }
 
 

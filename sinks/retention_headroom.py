@@ -18,9 +18,7 @@ class GroupBacklog:
     def __add__(self, other: "GroupBacklog") -> "GroupBacklog":
         """Return the sum over two partitions, with the higher of their ratios."""
         return GroupBacklog(
-            self.records + other.records,
-            max(self.ratio, other.ratio),
-            self.lost + other.lost,
+            self.records + other.records, max(self.ratio, other.ratio), self.lost + other.lost
         )
 
 

@@ -4,67 +4,45 @@ from collections.abc import Mapping
 
 from schemas import topics
 from schemas.naming import client_id, sink_group
-from schemas.topics import (
-    CROP_OUTCOMES,
-    CROP_STATE,
-    CROPS,
-    DEAD_LETTERS,
-    FACTS,
-    GALLERY,
-    LIVE,
-    MATCH_STATE,
-    MOTION_EVENTS,
-    SIGHTINGS,
-    SNAPSHOTS,
-    TRACKS,
-)
-from sightline.runtime.rights import ANY, EVERY_SERVICE, KEEP, OWN, READ, Rights
+from sightline.runtime.rights import ANY, EVERY_SERVICE, KEEP, OWN, READ, Rights, granted
 
-_FRAMES = topics.frames("").name + ANY
-_VISION_STATE = topics.vision_state("").name + ANY
-
-_EVERY_TOPIC = (
-    _FRAMES,
-    _VISION_STATE,
-    *(topic.name + ANY for topic in topics.OF_A_RUN),  # and those of runs
-    MOTION_EVENTS.name,
-    CROPS.name,
-    CROP_OUTCOMES.name,
-    CROP_STATE.name,
-    DEAD_LETTERS.name,
-    GALLERY.name,
-    FACTS.name,
-    MATCH_STATE.name,
+# Of the topics that a run has of its own, those of every run.
+_EVERY_TOPIC = tuple(
+    topic.name + (ANY if topic in topics.OF_A_RUN or topic.name.endswith(".") else "")
+    for topic in topics.all_topics(("",))
 )
 
-_SINK = EVERY_SERVICE | {
-    # What people have said.
-    "corrections": READ,
-    "track_corrections": READ,
-    "person_aliases": READ,
-    "person_names": READ,
-    "erased_persons": READ,
-    "erased_tracks": "SELECT, INSERT",
-    "sink_offsets": KEEP,
-    "given_up": OWN,
-    "promoted_events": READ,
-    "cameras": "SELECT (camera_id, site_id, entry_point, room_id)",
-    "employees": "SELECT (id, global_id, name, status, is_authorized)",
-}
+# What people have said, and promotions.
+_READ_BY_SINKS = granted(
+    READ, "corrections", "track_corrections", "person_aliases", "person_names", "erased_persons",
+    "promoted_events",
+)  # fmt: skip
+
+_SINK = (
+    EVERY_SERVICE
+    | _READ_BY_SINKS
+    | {
+        "erased_tracks": "SELECT, INSERT",
+        "sink_offsets": KEEP,
+        "given_up": OWN,
+        "cameras": "SELECT (camera_id, site_id, entry_point, room_id)",
+        "employees": "SELECT (id, global_id, name, status, is_authorized)",
+    }
+)
 
 
 def _sink(name: str, *reads: topics.Topic, tables: Mapping[str, str]) -> Rights:
     return Rights(
         reads=tuple(topic.name for topic in reads),
-        writes=(DEAD_LETTERS.name,),
-        groups=(sink_group(name, LIVE),),
+        writes=(topics.DEAD_LETTERS.name,),
+        groups=(sink_group(name, topics.LIVE),),
         tables=_SINK | dict(tables),
     )
 
 
 ACCESS_LOG = _sink(
     "access-log",
-    SIGHTINGS,
+    topics.SIGHTINGS,
     tables={
         "access_logs": OWN,
         "snapshots": "SELECT (sighting_id, path)",
@@ -75,41 +53,32 @@ ACCESS_LOG = _sink(
 
 VISITOR_LOG = _sink(
     "visitor-log",
-    SIGHTINGS,
-    MOTION_EVENTS,
-    TRACKS,
+    topics.SIGHTINGS,
+    topics.MOTION_EVENTS,
+    topics.TRACKS,
     tables={"motion_events": KEEP, "visit_evidence": OWN, "visitor_logs": OWN},
 )
 
 SNAPSHOTS_SINK = _sink(
     "snapshots",
-    SNAPSHOTS,
-    SIGHTINGS,
-    tables={
-        "snapshots": OWN,
-        "snapshot_owners": OWN,
-        "pending_snapshots": OWN,
-        "stale_snapshots": OWN,
-        "stale_objects": OWN,
-        "access_logs": "SELECT (id, snapshot_path), UPDATE (snapshot_path)",
-    },
+    topics.SNAPSHOTS,
+    topics.SIGHTINGS,
+    tables={"access_logs": "SELECT (id, snapshot_path), UPDATE (snapshot_path)"}
+    | granted(OWN, "snapshots", "snapshot_owners", "pending_snapshots")
+    | granted(OWN, "stale_snapshots", "stale_objects"),
 )
 
 PERSON_STATE = _sink(
     "person-state",
-    TRACKS,
-    SIGHTINGS,
+    topics.TRACKS,
+    topics.SIGHTINGS,
     tables={
-        "person_tracks": OWN,
-        "detected_persons": OWN,
-        "stale_persons": OWN,
-        # Written by triggers.
-        "track_faces": OWN,
-        "person_faces": OWN,
         # How a corrected track looks is told to the matchers.
         "access_logs": "SELECT (track_uuid, epoch, site_id, timestamp)",
         "outbox": "INSERT",
-    },
+    }
+    | granted(OWN, "person_tracks", "detected_persons", "stale_persons")
+    | granted(OWN, "track_faces", "person_faces"),  # written by triggers
 )
 
 RETENTION = Rights(
@@ -126,13 +95,9 @@ RETENTION = Rights(
         "face_templates": "SELECT (template_id)",
         "promoted_events": "SELECT, DELETE",
         "access_logs": "SELECT, DELETE, UPDATE (snapshot_path)",
-        "motion_events": "SELECT, DELETE",
-        "visit_evidence": "SELECT, DELETE",
-        "visitor_logs": "SELECT, DELETE",
-        "person_tracks": "SELECT, DELETE",
         "stale_persons": "SELECT, INSERT",
-        "snapshots": "SELECT, DELETE",
-        "snapshot_owners": "SELECT, DELETE",
         "stale_objects": KEEP,
-    },
+    }
+    | granted("SELECT, DELETE", "motion_events", "visit_evidence", "visitor_logs")
+    | granted("SELECT, DELETE", "person_tracks", "snapshots", "snapshot_owners"),
 )

@@ -16,7 +16,8 @@ from sightline.people import identity_corrections
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock, to_datetime
 from sightline.runtime.lifecycle import Stop
-from sightline.runtime.settings import RetentionSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import RetentionSettings
 from sightline.storage.db import Cursor, connect
 from sinks.person_state import PersonState
 from sinks.promotion_router import forget_replaced
@@ -179,5 +180,4 @@ def _snapshots(cursor: Cursor, before: datetime) -> int:
 
 
 def _old(cursor: Cursor, query: LiteralString, before: datetime) -> list[TupleRow]:
-    cursor.execute(query, {"before": before, "batch": _BATCH_ROWS})
-    return cursor.fetchall()
+    return cursor.execute(query, {"before": before, "batch": _BATCH_ROWS}).fetchall()

@@ -1,7 +1,6 @@
 """Rules that the sinks share: the decision in force, corrections, cameras, and locks."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -25,14 +24,6 @@ ENDED, CONFIRMED, CHANGED = 1, 2, 3
 values and replaces nothing."""
 
 _RANKS = {pb.Sighting.ENDED: ENDED, pb.Sighting.CONFIRMED: CONFIRMED, pb.Sighting.CHANGED: CHANGED}
-
-
-@dataclass(frozen=True, slots=True)
-class CameraLocation:
-    """The place of a camera as rows state it."""
-
-    entry_point: str | None
-    room_id: str | None
 
 
 def new_sightings(batch: Iterable[DecodedRecord]) -> list[pb.Sighting]:
@@ -65,7 +56,8 @@ def in_force(sightings: Iterable[pb.Sighting]) -> list[pb.Sighting]:
         if sighting.status == pb.Sighting.ENDED and not sighting.global_id:
             continue
         earlier = latest.get(sighting.sighting_id)
-        if earlier is None or _replaces(sighting, earlier):
+        is_repetition = sighting.status == pb.Sighting.ENDED
+        if earlier is None or (not is_repetition and _order(sighting) >= _order(earlier)):
             latest[sighting.sighting_id] = sighting
     return sorted(
         latest.values(), key=lambda sighting: (sighting.decided_at_us, sighting.sighting_id)
@@ -106,25 +98,21 @@ def _with_identity(sighting: pb.Sighting, identity: PersonIdentity) -> pb.Sighti
     return corrected
 
 
-def _replaces(later: pb.Sighting, earlier: pb.Sighting) -> bool:
-    return rank(later) != ENDED and _order(later) >= _order(earlier)
-
-
 def _order(sighting: pb.Sighting) -> tuple[int, int]:
     return sighting.decided_at_us, rank(sighting)
 
 
-def cameras(cursor: Cursor, camera_ids: Collection[str]) -> dict[str, CameraLocation]:
-    """Return the locations of cameras by id. Raises InvalidRecord when a camera is unknown."""
+def entry_points(cursor: Cursor, camera_ids: Collection[str]) -> dict[str, str | None]:
+    """Return the entry points of cameras by id. Raises InvalidRecord when a camera is unknown."""
     cursor.execute(
-        "SELECT camera_id, entry_point, room_id FROM cameras WHERE camera_id = ANY(%s)",
+        "SELECT camera_id, entry_point FROM cameras WHERE camera_id = ANY(%s)",
         (list(set(camera_ids)),),
     )
-    locations = {camera: CameraLocation(entry_point, room) for camera, entry_point, room in cursor}
+    points: dict[str, str | None] = dict(cursor.fetchall())
     for camera in camera_ids:
-        if camera not in locations:
+        if camera not in points:
             raise InvalidRecord("unknown_camera", f"there is no camera {camera}")
-    return locations
+    return points
 
 
 def lock(cursor: Cursor, kind: str, names: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,7 +42,8 @@ WHERE excluded.decision > 1 -- the end of a track repeats its identity
 _INSERT = """
 INSERT INTO snapshots (sighting_id, track_uuid, epoch, camera_id, global_id, decided_at,
     captured_at, quality, path, is_own)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+VALUES (%(sighting_id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(global_id)s, %(decided_at)s,
+    %(captured_at)s, %(quality)s, %(path)s, %(is_own)s)
 """
 
 _NEIGHBOUR = """
@@ -140,10 +141,8 @@ def store_owners(cursor: Cursor, sightings: Iterable[pb.Sighting], prefix: str) 
 
 def take_corrected(cursor: Cursor, count: int) -> tuple[list[str], set[str]]:
     """Take up to `count` sightings whose person was corrected; return them and their sites."""
-    cursor.execute(_CORRECTED, (count,))
-    corrected = [row[0] for row in cursor.fetchall()]
-    cursor.execute(_SITES, (corrected,))
-    return corrected, {row[0] for row in cursor}
+    corrected = [row[0] for row in cursor.execute(_CORRECTED, (count,))]
+    return corrected, {row[0] for row in cursor.execute(_SITES, (corrected,))}
 
 
 def point(cursor: Cursor, sightings: Sequence[str]) -> None:
@@ -200,21 +199,9 @@ def neighbour(cursor: Cursor, owner: SnapshotOwner, within: timedelta) -> Snapsh
 def insert(cursor: Cursor, owner: SnapshotOwner, shown: PendingSnapshot | SnapshotRow) -> None:
     """Insert the row of a sighting's own picture, or of a neighbour's that it points to."""
     near = shown if isinstance(shown, SnapshotRow) else None
-    cursor.execute(
-        _INSERT,
-        (
-            owner.sighting_id,
-            owner.track_uuid,
-            owner.epoch,
-            owner.camera_id,
-            owner.global_id,
-            owner.decided_at,
-            shown.captured_at,
-            shown.quality,
-            near.path if near else owner.key,
-            near is None,
-        ),
-    )
+    picture = {"captured_at": shown.captured_at, "quality": shown.quality}
+    place = {"path": near.path if near else owner.key, "is_own": near is None}
+    cursor.execute(_INSERT, asdict(owner) | picture | place)
 
 
 def orphans_of(cursor: Cursor, path: str) -> list[str]:

@@ -7,12 +7,10 @@ so that a repetition writes the same object. Objects that no row points to are d
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
-
-from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
@@ -26,21 +24,13 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor
 from sightline.storage.encryption import TamperedError
 from sightline.storage.objects import NoSuchObjectError, ObjectStore, open_store
+from sinks import sighting_rules as rules
 from sinks import snapshot_rows as rows
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
-from sinks.runtime.sink import DecodedRecord, topics_of
+from sinks.runtime.sink import DecodedRecord
 from sinks.settings import SinkSettings
-from sinks.sighting_rules import (
-    PATH_LOCK,
-    cameras,
-    in_force,
-    lock,
-    messages,
-    new_sightings,
-    with_corrections,
-)
 from sinks.snapshot_rows import PendingSnapshot, SnapshotOwner, SnapshotRow
 from sinks.stale_objects import ObjectNotes, StaleObjects
 
@@ -73,13 +63,9 @@ class Snapshots(RowWriter):
     name = "snapshots"
 
     def __init__(self, settings: Settings, store: ObjectStore, clock: Clock | None = None) -> None:
-        self.topics: Mapping[str, type[Message]] = topics_of(
-            settings.run, (SNAPSHOTS, pb.Snapshot), (SIGHTINGS, pb.Sighting)
-        )
-        self.batch_seconds = SinkSettings.of(settings).batch_seconds
-        self._unknown_interval = timedelta(
-            seconds=SinkSettings.of(settings).unknown_snapshot_seconds
-        )
+        super().__init__(settings, (SNAPSHOTS, pb.Snapshot), (SIGHTINGS, pb.Sighting))
+        interval_seconds = SinkSettings.of(settings).unknown_snapshot_seconds
+        self._unknown_interval = timedelta(seconds=interval_seconds)
         self._store = store
         self._notes = ObjectNotes(settings)
         self._stale = StaleObjects(self.name, store, clock)
@@ -93,14 +79,14 @@ class Snapshots(RowWriter):
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Store the snapshots and decisions of a batch; write the pictures of tracks with both."""
         self._wrote = True
-        sightings = with_corrections(cursor, in_force(new_sightings(batch)))
-        received = messages(batch, pb.Snapshot)
+        sightings = rules.with_corrections(cursor, rules.in_force(rules.new_sightings(batch)))
+        received = rules.messages(batch, pb.Snapshot)
         erased = suppression_list.tracks(cursor, (snapshot.track_id for snapshot in received))
         best = best_snapshots(snapshot for snapshot in received if snapshot.track_id not in erased)
         both: list[pb.Snapshot | pb.Sighting] = [*best.values(), *sightings]
         if not both:
             return
-        cameras(cursor, {message.camera_id for message in both})
+        rules.entry_points(cursor, {message.camera_id for message in both})
         corrected = self._lock(cursor, {message.site_id for message in both})
         rows.store_pending(cursor, best)
         rows.store_owners(cursor, sightings, self._prefix)
@@ -127,7 +113,7 @@ class Snapshots(RowWriter):
         The people of a site are decided together: no other worker writes a snapshot of theirs.
         """
         corrected, their_sites = rows.take_corrected(cursor, _CORRECTED_AT_ONCE)
-        lock(cursor, self.name, {*sites, *their_sites})
+        rules.lock(cursor, self.name, {*sites, *their_sites})
         return corrected
 
     def _update_all(self, cursor: Cursor, touched: Sequence[str]) -> None:
@@ -143,7 +129,7 @@ class Snapshots(RowWriter):
                 self._put(cursor, due)
                 due = DuePictures()
         # This lock comes last: the access log shares it, and waits for no object store.
-        lock(cursor, PATH_LOCK, seen)
+        rules.lock(cursor, rules.PATH_LOCK, seen)
         rows.point(cursor, sorted(seen))
 
     def _update(

@@ -98,8 +98,7 @@ class ObjectNotes:
 
     def _changed_by(self, cursor: Cursor) -> set[str]:
         """Return the keys whose notes the cursor's transaction has changed."""
-        cursor.execute("SELECT pg_current_xact_id()::text")
-        (transaction,) = cursor.fetchone() or ("",)
+        (transaction,) = cursor.execute("SELECT pg_current_xact_id()::text").fetchone() or ("",)
         if transaction != self._transaction:
             self._transaction, self._changed = transaction, set()
         return self._changed

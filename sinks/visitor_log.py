@@ -4,11 +4,9 @@ Three topics report an event, in no order among each other: its start and end, i
 people in it. Their records are stored as they come, and the rows are computed from the stored.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
-
-from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import visitor_log_id
@@ -20,20 +18,11 @@ from sightline.runtime.clock import to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Cursor
+from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import RowWriter
-from sinks.runtime.sink import DecodedRecord, topics_of
-from sinks.settings import SinkSettings
-from sinks.sighting_rules import (
-    cameras,
-    in_force,
-    lock,
-    messages,
-    new_sightings,
-    rank,
-    with_corrections,
-)
+from sinks.runtime.sink import DecodedRecord
 
 _EVENT = """
 INSERT INTO motion_events AS event (
@@ -117,23 +106,18 @@ class VisitorLog(RowWriter):
 
     def __init__(self, settings: Settings) -> None:
         # The motion events of a run are in its tables from the start.
-        self.topics: Mapping[str, type[Message]] = topics_of(
-            settings.run,
-            (SIGHTINGS, pb.Sighting),
-            (MOTION_EVENTS, pb.MotionEvent),
-            (TRACKS, pb.FrameTracks),
-        )
-        self.batch_seconds = SinkSettings.of(settings).batch_seconds
+        events = (MOTION_EVENTS, pb.MotionEvent)
+        super().__init__(settings, (SIGHTINGS, pb.Sighting), events, (TRACKS, pb.FrameTracks))
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Store the messages of a batch, and compute the rows of their events."""
-        reported = new_sightings(batch)
-        sightings = with_corrections(cursor, in_force(reported))
+        reported = rules.new_sightings(batch)
+        sightings = rules.with_corrections(cursor, rules.in_force(reported))
         is_end = pb.Sighting.ENDED
         ended = [sight for sight in reported if sight.status == is_end and sight.global_id]
-        ends = with_corrections(cursor, ended)
-        events = messages(batch, pb.MotionEvent)
-        frames = frames_by_event(messages(batch, pb.FrameTracks))
+        ends = rules.with_corrections(cursor, ended)
+        events = rules.messages(batch, pb.MotionEvent)
+        frames = frames_by_event(rules.messages(batch, pb.FrameTracks))
         touched = {
             *(sighting.camera_id for sighting in sightings),
             *(event.camera_id for event in events),
@@ -141,11 +125,11 @@ class VisitorLog(RowWriter):
         }
         if not touched:
             return
-        cameras(cursor, touched)
+        rules.entry_points(cursor, touched)
         # An event has one camera. Its topics may be read by several workers.
-        lock(cursor, self.name, touched)
+        rules.lock(cursor, self.name, touched)
         cursor.executemany(_EVENT, [_event_row(event) for event in events])
-        cursor.executemany(_FRAMES, [_frames_row(added) for added in frames])
+        cursor.executemany(_FRAMES, [added.row() for added in frames])
         cursor.executemany(_EVIDENCE, [_evidence_row(sighting) for sighting in sightings])
         cursor.executemany(_RAISE_CONFIDENCE, [_evidence_row(sighting) for sighting in ends])
         if events or frames:
@@ -168,6 +152,10 @@ class EventFrames:
     frames: int = 0
     last_frame_us: int = 0
     all_seen: bool = False
+
+    def row(self) -> dict[str, Any]:
+        """Return the values that are added to the event's row."""
+        return asdict(self) | {"last_frame_at": to_datetime(self.last_frame_us)}
 
 
 def frames_by_event(frames: Iterable[pb.FrameTracks]) -> list[EventFrames]:
@@ -198,16 +186,6 @@ def _event_row(event: pb.MotionEvent) -> dict[str, Any]:
     }
 
 
-def _frames_row(added: EventFrames) -> dict[str, Any]:
-    return {
-        "event_id": added.event_id,
-        "camera_id": added.camera_id,
-        "frames": added.frames,
-        "last_frame_at": to_datetime(added.last_frame_us),
-        "all_seen": added.all_seen,
-    }
-
-
 def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
     return {
         "sighting_id": sighting.sighting_id,
@@ -218,7 +196,7 @@ def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
         "name": sighting.name or UNKNOWN,
         "confidence": sighting.confidence,
         "decided_at": to_datetime(sighting.decided_at_us),
-        "decision": rank(sighting),
+        "decision": rules.rank(sighting),
     }
 
 

@@ -12,7 +12,7 @@ from schemas import sightline_pb2 as pb
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import Partition, Record
-from sinks.runtime.offset_store import end_offsets, past
+from sinks.runtime.offsets import end_offsets, past
 from sinks.runtime.sink import DecodedRecord
 
 

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Role
 from sightline.runtime.errors import NotFoundError, SightlineError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, dict_rows
 
 _KEY = re.compile(r"sl_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
 
@@ -81,20 +79,18 @@ def find(db: Connection, key: str, address: str | None) -> Actor | None:
     if parts is None:
         return None
     key_id, secret = parts.groups()
-    with db.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_FIND, (key_id,)).fetchone()
-        stored_hash = bytes(row["secret_hash"]) if row else _NO_HASH
-        if not hmac.compare_digest(_hash(secret), stored_hash) or row is None:
-            return None
-        if row["rests"]:
-            cursor.execute(_USED, (key_id,))
+    row = next(iter(dict_rows(db, _FIND, (key_id,))), None)
+    stored_hash = bytes(row["secret_hash"]) if row else _NO_HASH
+    if not hmac.compare_digest(_hash(secret), stored_hash) or row is None:
+        return None
+    if row["rests"]:
+        db.execute(_USED, (key_id,))
     return Actor("key", key_id, row["name"], Role(row["role"]), address, _cameras(row))
 
 
 def listed(db: Connection) -> list[dict[str, Any]]:
     """Return all keys, revoked and expired ones included, without their secrets."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_LISTED).fetchall()
+    return dict_rows(db, _LISTED)
 
 
 def revoke(db: Connection, key_id: str, by: Actor) -> None:

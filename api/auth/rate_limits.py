@@ -33,32 +33,30 @@ class RateLimits:
 
     def request(self, actor: str) -> None:
         """Count a request of a key or a user."""
-        if self._requests is not None and not self._counts.hit(self._requests, "request", actor):
-            raise self._too_many(self._requests, "request", actor)
+        if self._requests is not None:
+            self._count(self._requests, "request", actor)
 
     def provider(self, address: str) -> None:
         """Count a request to the provider, which needs no key."""
-        if not self._counts.hit(self._provider, "provider", address):
-            raise self._too_many(self._provider, "provider", address)
+        self._count(self._provider, "provider", address)
 
     def wrong_key(self, address: str) -> None:
         """Count a wrong key or session; a right one is accepted above the limit too."""
-        if not self._counts.hit(self._by_address, "key", address):
-            raise self._too_many(self._by_address, "key", address)
+        self._count(self._by_address, "key", address)
 
     def sign_in(self, address: str) -> None:
         """Count an address's attempt at a password, before its body is read.
 
         Above the limit no password is checked, not the right one either.
         """
-        self._attempt(self._address_limit(address))
+        self._count(*self._address_limit(address))
 
     def password(self, name: str) -> None:
         """Count an attempt at the password of a name, from any address.
 
         Above the limit no password is checked, not the right one either.
         """
-        self._attempt(self._name_limit(name))
+        self._count(*self._name_limit(name))
 
     def right_password(self, address: str, name: str) -> None:
         """Forget the attempts of an address and at a name."""
@@ -72,13 +70,11 @@ class RateLimits:
         digest = hashlib.sha256(name.encode()).hexdigest()  # a name may be of any length
         return self._by_name, "name", digest
 
-    def _attempt(self, limit: tuple[RateLimitItem, str, str]) -> None:
-        if not self._counts.hit(*limit):
-            raise self._too_many(*limit)
-
-    def _too_many(self, limit: RateLimitItem, kind: str, key: str) -> HTTPException:
+    def _count(self, limit: RateLimitItem, kind: str, key: str) -> None:
+        if self._counts.hit(limit, kind, key):
+            return
         wait = self._counts.get_window_stats(limit, kind, key).reset_time - time.time()
         seconds = max(1, math.ceil(wait))
-        return HTTPException(
+        raise HTTPException(
             429, f"too many; try again in {seconds} s", headers={"Retry-After": str(seconds)}
         )

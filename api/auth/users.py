@@ -4,13 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from psycopg.rows import dict_row
 
 from api.auth import passwords
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Role
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, dict_rows
 
 _LISTED = """
 SELECT name, role, coalesce(issuer, 'password') AS signs_in_by, created_at, created_by,
@@ -45,8 +44,7 @@ def add(db: Connection, name: str, role: Role, password: str, made_by: Actor) ->
 
 def listed(db: Connection) -> list[dict[str, Any]]:
     """Return all users, those of a provider included."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_LISTED).fetchall()
+    return dict_rows(db, _LISTED)
 
 
 def set_password(db: Connection, name: str, password: str) -> None:
@@ -91,10 +89,8 @@ def sign_in(db: Connection, name: str, password: str) -> UUID | None:
 
 def vouched(db: Connection, issuer: str, subject: str, name: str, role: Role) -> UUID:
     """Add or update a provider's user, with the role derived from its claim; return the user."""
-    row = db.execute(_VOUCHED, (issuer, subject, name, role)).fetchone()
-    if row is None:
-        raise AssertionError("an upsert returns its row")
-    return UUID(str(row[0]))
+    [(user_id,)] = db.execute(_VOUCHED, (issuer, subject, name, role))
+    return UUID(str(user_id))
 
 
 def _unknown(name: str) -> NotFoundError:

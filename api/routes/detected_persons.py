@@ -1,7 +1,6 @@
 """Detected persons, for clients of the systems that Sightline replaces."""
 
 from fastapi import APIRouter
-from psycopg.rows import dict_row
 from pydantic import BaseModel
 
 from api.app_context import Context
@@ -12,6 +11,7 @@ from api.routes.persons import PersonId
 from sightline.audit import trail
 from sightline.audit.roles import Permission
 from sightline.people.persons import shown
+from sightline.storage.db import dict_rows
 
 router = APIRouter(prefix="/api/detected-persons", tags=["detected persons"])
 
@@ -40,11 +40,12 @@ _MAY_READ = requires(Permission.PERSONS_READ)
 def active(context: Context) -> ActivePersons:
     """List them, last seen first."""
     columns = ", ".join(Person.model_fields)
-    with context.db() as db, db.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
+    with context.db() as db:
+        rows = dict_rows(
+            db,
             f"SELECT {columns}, cameras_visited AS cameras FROM detected_persons"  # noqa: S608 - ours
-            " WHERE is_active ORDER BY last_seen DESC, global_id"
-        ).fetchall()
+            " WHERE is_active ORDER BY last_seen DESC, global_id",
+        )
     trail.seen(rows)
     persons = [ActivePerson.model_validate(row) for row in rows]
     return ActivePersons(active_persons=len(persons), persons=persons)

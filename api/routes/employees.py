@@ -6,23 +6,22 @@ from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Form, Query, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
-from psycopg.rows import dict_row
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api import request_bodies
 from api.app_context import AppContext, Context
 from api.audit_middleware import audited
 from api.auth.permissions import requires
-from api.pagination import After, Limit, Page, Table, read_page
+from api.pagination import After, Limit, Page, Table, read_models, read_page
 from api.photo_uploads import from_upload
 from api.response_models import Employee, EmployeeDetails, Status, StrictBody
-from api.settings import ApiSettings
 from sightline.audit.roles import Permission
 from sightline.people import employee_changes, employees
 from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
 from sightline.people.picture_files import Photo
 from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.storage.db import dict_rows
 
 router = APIRouter(prefix="/api/v1/employees", tags=["employees"])
 
@@ -68,8 +67,7 @@ def list_employees(
         ("strpos(lower(name), lower(%s)) > 0", search),
     ]
     with context.db() as db:
-        rows, next_cursor = read_page(db, _TABLE, conditions, limit, cursor)
-    return Page(items=[Employee.model_validate(row) for row in rows], next=next_cursor)
+        return read_models(db, Employee, _TABLE, conditions, limit, cursor)
 
 
 @router.get(
@@ -83,33 +81,20 @@ def get_employee(context: Context, employee_id: UUID) -> EmployeeDetails:
         rows, _ = read_page(db, _TABLE, [("employees.id = %s", employee_id)], 1, None)
         if not rows:
             raise NotFoundError(f"nobody is enrolled with the id {employee_id}")
-        with db.cursor(row_factory=dict_row) as cursor:
-            templates = cursor.execute(_TEMPLATES, (employee_id,)).fetchall()
+        templates = dict_rows(db, _TEMPLATES, (employee_id,))
     return EmployeeDetails.model_validate(rows[0] | {"templates": templates})
 
 
 class EnrolmentResult(BaseModel):
     """The result of an enrolment."""
 
-    employee_id: UUID
+    employee_id: UUID = Field(validation_alias="person_id")
     global_id: int
     face_id: UUID
     name: str
-    photos_added: int
+    photos_added: int = Field(validation_alias="added")
     linked: list[int]
     """Global ids of unknown persons who turned out to be this one."""
-
-    @classmethod
-    def of(cls, enrolled: Enrolled) -> "EnrolmentResult":
-        """Return the answer for an enrolment."""
-        return cls(
-            employee_id=enrolled.person_id,
-            global_id=enrolled.global_id,
-            face_id=enrolled.face_id,
-            name=enrolled.name,
-            photos_added=enrolled.added,
-            linked=enrolled.linked,
-        )
 
 
 @router.post(
@@ -138,7 +123,7 @@ async def add_employee(
     enrolled = await run_in_threadpool(_enrol, context, name, uploads, details, new_only=True)
     after.add_task(context.deliver)
     response.headers["Location"] = f"{router.prefix}/{enrolled.person_id}"
-    return EnrolmentResult.of(enrolled)
+    return EnrolmentResult.model_validate(enrolled, from_attributes=True)
 
 
 @router.post(
@@ -153,16 +138,13 @@ async def add_photos(
     name = await run_in_threadpool(_name_of, context, employee_id)
     enrolled = await run_in_threadpool(_enrol, context, name, uploads, Details(), new_only=False)
     after.add_task(context.deliver)
-    return EnrolmentResult.of(enrolled)
+    return EnrolmentResult.model_validate(enrolled, from_attributes=True)
 
 
 async def _photos(context: AppContext, photos: Sequence[UploadFile]) -> list[Photo]:
     if len(photos) > _MAX_PHOTOS:
         raise SightlineError(f"{len(photos)} photos at once; {_MAX_PHOTOS} are possible")
-    return [
-        await from_upload(photo, ApiSettings.of(context.settings).max_photo_bytes)
-        for photo in photos
-    ]
+    return [await from_upload(photo, context.api.max_photo_bytes) for photo in photos]
 
 
 def _name_of(context: AppContext, employee_id: UUID) -> str:

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from psycopg.rows import dict_row
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api import request_bodies
 from api.app_context import AppContext, Context
@@ -15,29 +14,24 @@ from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor, requires
 from api.csv_export import utc
 from api.pagination import read_page
-from api.photo_uploads import from_base64, read_form
-from api.problem_details import unsupported
+from api.photo_uploads import BASE64, PHOTO_NAMES, PhotoBody, read_photo_body
 from api.response_models import AccessLogRow
 from api.routes.log_query import MAY_READ
 from api.routes.sightings import TABLE
-from api.settings import ApiSettings
 from sightline.audit.roles import Permission
 from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
 from sightline.people.picture_files import Photo
-from sightline.runtime.errors import SightlineError
+from sightline.storage.db import dict_rows
 
 router = APIRouter(prefix="/api/module1", tags=["module1"])
 
 
-class Enrolment(BaseModel):
+class Enrolment(PhotoBody):
     """A person to enrol, with a photo in base64."""
 
     name: str
-    photo: str = Field(
-        validation_alias=AliasChoices("photo", "photo_base64", "image", "image_base64"),
-        description="base64, also as a data URL",
-    )
+    photo: str = Field(validation_alias=PHOTO_NAMES, description=BASE64)
     department: str | None = None
     email: str | None = None
     employee_id_code: str | None = None
@@ -85,7 +79,8 @@ async def enroll(
     context: Context, request: Request, after: BackgroundTasks
 ) -> LegacyEnrolmentResult:
     """Enrol by a form with a photo file, or by JSON. A name that is there is a conflict."""
-    enrolment, photo = await _enrolment(request, ApiSettings.of(context.settings).max_photo_bytes)
+    limit = context.api.max_photo_bytes
+    enrolment, photo = await read_photo_body(request, Enrolment, limit)
     enrolled = await run_in_threadpool(_enrol, context, enrolment, photo)
     after.add_task(context.deliver)
     return LegacyEnrolmentResult(
@@ -96,23 +91,11 @@ async def enroll(
     )
 
 
-def _enrol(context: AppContext, enrolment: Enrolment, photo: Photo) -> Enrolled:
+def _enrol(context: AppContext, enrolment: Enrolment, photo: Photo | None) -> Enrolled:
     pack = context.models.get()
     details = enrolment.details()
-    return enrol(context.settings, pack, enrolment.name, [photo], details, new_only=True)
-
-
-async def _enrolment(request: Request, limit: int) -> tuple[Enrolment, Photo]:
-    kind = request_bodies.media_type(request)
-    if kind == request_bodies.JSON:
-        enrolment = request_bodies.checked(Enrolment, await request_bodies.read_json(request, None))
-        return enrolment, from_base64(enrolment.photo, "photo", limit)
-    if kind != request_bodies.FORM:
-        raise unsupported(f"{request_bodies.FORM} or {request_bodies.JSON}")
-    fields, photos = await read_form(request, limit)
-    if len(photos) != 1:
-        raise SightlineError(f"the form has {len(photos)} files; give one photo")
-    return request_bodies.checked(Enrolment, fields | {"photo": "the file"}), photos[0]
+    photos = [photo] if photo else []
+    return enrol(context.settings, pack, enrolment.name, photos, details, new_only=True)
 
 
 @router.get(
@@ -175,7 +158,7 @@ def access_summary(
     """Count over all time, or a period; a time without a zone is UTC."""
     period = Period(start=utc(start), end=utc(end))
     values = period.model_dump() | {"cameras": actor.only()}
-    with context.db() as db, db.cursor(row_factory=dict_row) as cursor:
-        counts = cursor.execute(_SUMMARY, values).fetchone() or {}
+    with context.db() as db:
+        [counts] = dict_rows(db, _SUMMARY, values)
     rate = counts["authorized"] / counts["total_accesses"] if counts["total_accesses"] else 0.0
     return AccessSummary(**counts, authorized_rate=rate, period=period)

@@ -12,7 +12,7 @@ from api import csv_export
 from api.app_context import AppContext
 from api.auth.permissions import requires
 from api.csv_export import WantsCsv, utc
-from api.pagination import After, Conditions, Limit, Page, Table
+from api.pagination import After, Conditions, Limit, Page, Table, read_models
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Permission
 
@@ -54,15 +54,10 @@ class LogQuery:
         self, context: AppContext, kind: type[M], table: Table, conditions: Conditions
     ) -> Page[M] | StreamingResponse:
         """Return the page that is asked for, or all rows as CSV."""
-        return csv_export.page_or_csv(
-            context,
-            kind,
-            table,
-            conditions,
-            limit=self.limit,
-            after=self.cursor,
-            as_csv=self.as_csv,
-        )
+        if self.as_csv:
+            return csv_export.export(context, kind, table, conditions, self.cursor)
+        with context.db() as db:
+            return read_models(db, kind, table, conditions, self.limit, self.cursor)
 
 
 Log = Annotated[LogQuery, Depends()]

@@ -10,7 +10,7 @@ from api import request_bodies
 from api.app_context import Context
 from api.audit_middleware import audited
 from api.auth.permissions import requires
-from api.pagination import After, Limit, Page, Table, read_page
+from api.pagination import After, Limit, Page, Table, read_models
 from api.response_models import Person, PersonDetails, StrictBody
 from sightline.audit import trail
 from sightline.audit.roles import Permission
@@ -73,8 +73,7 @@ def list_persons(
         ("(person_id IS NOT NULL) = %s", enrolled),
     ]
     with context.db() as db:
-        rows, next_cursor = read_page(db, TABLE, conditions, limit, cursor)
-    return Page(items=[Person.model_validate(row) for row in rows], next=next_cursor)
+        return read_models(db, Person, TABLE, conditions, limit, cursor)
 
 
 @router.get(

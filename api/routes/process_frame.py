@@ -15,7 +15,6 @@ from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor, requires
 from api.crop_decisions import ClientCrop, TrackDecision
 from api.photo_uploads import from_base64
-from api.settings import ApiSettings
 from schemas.decode import SLUG
 from sightline.audit import trail
 from sightline.audit.roles import Permission
@@ -78,6 +77,11 @@ class TrackError(BaseModel):
     reason: str
     message: str
 
+    @classmethod
+    def of(cls, number: int, error: PhotoError) -> "TrackError":
+        """Return the answer for the crop of a track."""
+        return cls(track_id=number, reason=error.reason, message=str(error))
+
 
 class FrameIdentities(BaseModel):
     """The identities in a frame; tracks whose crops gave no decision are in `errors`."""
@@ -105,7 +109,7 @@ async def process_frame(
     if not actor.sees(body.camera_id):
         raise HTTPException(403, "your key is for other cameras")
     began = time.monotonic()
-    limit = ApiSettings.of(context.settings).max_photo_bytes
+    limit = context.api.max_photo_bytes
     if body.frame:
         frame = from_base64(body.frame, "frame", limit)
         await run_in_threadpool(normalised, frame)
@@ -115,15 +119,7 @@ async def process_frame(
         site = await run_in_threadpool(_site, context, body.camera_id)
         decisions = await context.crops.decide(body.camera_id, site, crops)
     identities = await run_in_threadpool(_identities, context, decisions)
-    errors += [
-        TrackError(
-            track_id=decision.number,
-            reason=decision.error.reason,
-            message=decision.error.detail,
-        )
-        for decision in decisions
-        if decision.error is not None
-    ]
+    errors += [TrackError.of(track.number, track.error) for track in decisions if track.error]
     return FrameIdentities(
         identities=identities,
         unknown_count=sum(identity.name == _UNKNOWN for identity in identities),
@@ -139,9 +135,7 @@ def _crops(tracks: Sequence[TrackCrop], limit: int) -> tuple[list[ClientCrop], l
             photo = from_base64(track.face_crop, f"track {track.track_id}", limit)
             crops.append(ClientCrop(track.track_id, photo))
         except PhotoError as error:
-            errors.append(
-                TrackError(track_id=track.track_id, reason=error.reason, message=str(error))
-            )
+            errors.append(TrackError.of(track.track_id, error))
     return crops, errors
 
 

@@ -19,7 +19,6 @@ from api.auth.permissions import CurrentActor, requires
 from api.auth.sessions import Session
 from api.problem_details import unsupported
 from api.response_models import StrictBody
-from api.settings import ApiSettings
 from sightline.audit.roles import PERMISSIONS, Permission, Role
 
 log = logging.getLogger(__name__)
@@ -114,9 +113,7 @@ def _begin(context: AppContext, address: str, credentials: Credentials) -> Sessi
 async def begin_at_provider(context: Context, request: Request) -> Response:
     """Send the browser to the provider."""
     context.authenticator.limits.provider(address_of(request))
-    provider = await run_in_threadpool(
-        OidcProvider, ApiSettings.of(context.settings).oidc, context.settings.secrets
-    )
+    provider = await run_in_threadpool(OidcProvider, context.api.oidc, context.settings.secrets)
     url, pending = await provider.begin(_callback(context, request))
     response = RedirectResponse(url, 302)
     # Lax: the browser comes back from another site.
@@ -136,7 +133,7 @@ async def back_from_provider(
     if pending is None or not compare_digest(pending.state.encode(), state.encode()) or not code:
         raise refused()
     context.authenticator.limits.provider(address_of(request))
-    settings = ApiSettings.of(context.settings).oidc
+    settings = context.api.oidc
     provider = await run_in_threadpool(OidcProvider, settings, context.settings.secrets)
     identity = await provider.end(pending, code, _callback(context, request))
     if identity is None:
@@ -178,7 +175,7 @@ def sign_out(context: Context, request: Request, response: Response) -> None:
 
 def _provider_path(context: AppContext) -> str | None:
     """Return the path of the sign-in by a provider, if there is one."""
-    return _PROVIDER if ApiSettings.of(context.settings).oidc.issuer else None
+    return _PROVIDER if context.api.oidc.issuer else None
 
 
 def _set_session(response: Response, request: Request, session: Session) -> None:
@@ -193,9 +190,9 @@ def _is_secure(request: Request) -> bool:
 
 
 def _callback(context: AppContext, request: Request) -> str:
-    base = ApiSettings.of(context.settings).public_url or str(request.base_url)
+    base = context.api.public_url or str(request.base_url)
     return base.rstrip("/") + _CALLBACK
 
 
 def _session_time(context: AppContext) -> timedelta:
-    return timedelta(hours=ApiSettings.of(context.settings).session_hours)
+    return timedelta(hours=context.api.session_hours)

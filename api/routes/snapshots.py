@@ -29,8 +29,7 @@ def get_snapshot(context: Context, actor: CurrentActor, path: str) -> Response:
             "SELECT camera_id, global_id, sighting_id FROM snapshots WHERE path = %s", (path,)
         ).fetchall()
     trail.about(
-        persons=[person for _, person, _ in rows],
-        sightings=[sighting for _, _, sighting in rows],
+        persons=[person for _, person, _ in rows], sightings=[sighting for _, _, sighting in rows]
     )
     if not any(actor.sees(camera) for camera, _, _ in rows):
         raise NotFoundError(f"there is no snapshot {path[:200]}")

@@ -172,8 +172,9 @@ def _assembled(
     lower_rate_score = draft.threshold_at(observations, _LEAD_RATE / _LEAD_FACTOR)
     lead = lower_rate_score - draft.threshold_at(observations, _LEAD_RATE)
     draft = draft.model_copy(update={"lead": round(lead, _DIGITS)})
-    digest = hashlib.sha256(draft.to_json().encode()).hexdigest()[:8]
-    return Calibration.from_json(draft.model_copy(update={"id": f"measured-{digest}"}).to_json())
+    digest = hashlib.sha256(draft.model_dump_json().encode()).hexdigest()[:8]
+    named = draft.model_copy(update={"id": f"measured-{digest}"})
+    return Calibration.model_validate_json(named.model_dump_json())
 
 
 def _impostors(

@@ -8,9 +8,10 @@ from pathlib import Path
 from ops.calibration.measure import People
 from schemas.naming import template_context
 from sightline.identity.evidence import Observation
-from sightline.models.packs import ModelPack
+from sightline.models.interface import ModelPack
 from sightline.models.quality import assess
-from sightline.people.photos import normalised, only_face, read_photo
+from sightline.people.photos import only_face
+from sightline.people.picture_files import normalised, read_photo
 from sightline.runtime.errors import PhotoError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage import face_columns

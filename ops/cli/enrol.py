@@ -108,7 +108,7 @@ def _enrol_one(
 ) -> None:
     from sightline.models.packs import load_pack  # noqa: PLC0415
     from sightline.people.enrol import enrol as enrol_photos  # noqa: PLC0415 - loads model runtimes
-    from sightline.people.photos import read_photo  # noqa: PLC0415
+    from sightline.people.picture_files import read_photo  # noqa: PLC0415
 
     employees.checked_name(name)
     if not photos:

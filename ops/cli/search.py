@@ -46,11 +46,11 @@ def search(
     false_name_rate = settings.match.target_fpir
     with progress_console.status("looking at the photo"):
         pack = load_pack(settings)
-        face = face_of_photo(read_photo(photo), pack, settings)
+        embedding = face_of_photo(read_photo(photo), pack, settings)
     with connect(settings) as db:
         scale = calibration_store.in_force(db, pack.id).scale(employees.count(db), false_name_rate)
         rows = search_tracks(
-            db, pack.id, face.vector, limit=limit, since=parse_time(since), camera=camera,
+            db, pack.id, embedding, limit=limit, since=parse_time(since), camera=camera,
             min_score=scale.newcomer if threshold is None else threshold,
         )  # fmt: skip
     trail.shown(rows, camera=camera)

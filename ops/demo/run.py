@@ -18,10 +18,12 @@ from ops.demo.results import PipelineOutput, read_found
 from ops.demo.truth import FilmPerson, Truth, Verdict, compare
 from ops.local_stack.postgres_user import discard, homes
 from ops.terminal import progress_console
-from sightline.models.packs import ModelPack, load_pack
+from sightline.models.interface import ModelPack
+from sightline.models.packs import load_pack
 from sightline.people.employees import Details
 from sightline.people.enrol import enrol
-from sightline.people.photos import look, read_photo
+from sightline.people.photos import look
+from sightline.people.picture_files import read_photo
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.sources import default_home

@@ -17,11 +17,11 @@ from typing import Literal
 import psycopg
 
 from ops.enrolment.csv_import import CsvPerson
-from sightline.models.packs import ModelPack
+from sightline.models.interface import ModelPack
 from sightline.people import employee_changes, employees
 from sightline.people.enrol import enrol
 from sightline.people.photo_rejections import Reason
-from sightline.people.photos import Photo, read_photo
+from sightline.people.picture_files import Photo, read_photo
 from sightline.runtime.errors import (
     InfrastructureError,
     NotFoundError,

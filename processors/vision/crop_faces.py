@@ -10,7 +10,7 @@ _GREY = 127
 def find_face(image: BGRImage, detector: FaceDetector) -> Face | None:
     """Return the largest face of a crop, h x w x 3, BGR; None where there is none."""
     [faces] = detector.detect([image])
-    return max(faces or _search_framed(image, detector), key=_area, default=None)
+    return max(faces or _search_framed(image, detector), key=lambda face: face.area, default=None)
 
 
 def _search_framed(image: BGRImage, detector: FaceDetector) -> list[Face]:
@@ -21,7 +21,3 @@ def _search_framed(image: BGRImage, detector: FaceDetector) -> list[Face]:
     framed[margin : margin + height, margin : margin + width] = image
     [faces] = detector.detect([framed])
     return [face.moved(-margin, -margin) for face in faces]
-
-
-def _area(face: Face) -> float:
-    return float(np.prod(face.box[2:] - face.box[:2]))

@@ -13,8 +13,8 @@ from processors.vision.crop_faces import find_face
 from processors.vision.crop_state import restore_crop_track, save_crop_track
 from processors.vision.crop_tracks import CropTracks
 from processors.vision.embedding import CropEmbedder, CropResult, FaceCrop
+from processors.vision.followed_track import UnusableStateError
 from processors.vision.frame_decoder import decode_picture
-from processors.vision.state import UnusableStateError
 from schemas import sightline_pb2 as pb
 from schemas.naming import crop_track_key
 from schemas.topics import CROP_OUTCOMES, CROP_STATE
@@ -25,7 +25,7 @@ from sightline.models.outputs import Track
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import EvidenceSettings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Partition, Record
 
 log = logging.getLogger(__name__)
@@ -222,5 +222,4 @@ def _outcome(
         face_px=face_px,
         next_look_us=policy_state.settled_until_us or policy_state.next_look_us,
     )
-    at_ms = crop.captured_at_us // 1000
-    return OutputRecord(CROP_OUTCOMES.name, crop.camera_id, message.SerializeToString(), at_ms)
+    return OutputRecord.of(CROP_OUTCOMES, crop.camera_id, message, crop.captured_at_us)

@@ -90,13 +90,9 @@ def _run(settings: Settings, stop: Stop) -> None:
     processor = CropProcessor(lambda: load_pack(settings), settings.evidence)
     if any(end > 0 for _, end in retained(settings, CROPS.name).values()):
         processor.load()  # where there have been crops, the next one does not wait for the models
-    _loop(settings, processor).run(stop)
-
-
-def _loop(settings: Settings, processor: CropProcessor) -> TransformLoop:
     group = crops_group()
     worker = worker_id(settings, group)
-    return TransformLoop(
+    loop = TransformLoop(
         "vision",
         processor,
         [CROPS.name],
@@ -106,3 +102,4 @@ def _loop(settings: Settings, processor: CropProcessor) -> TransformLoop:
         batch_seconds=_BATCH_SECONDS,
         state_topic=CROP_STATE.name,
     )
+    loop.run(stop)

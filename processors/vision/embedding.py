@@ -16,7 +16,7 @@ from sightline.models.observation_policy import ObservationPolicy
 from sightline.models.outputs import ObservationData, Track
 from sightline.models.quality import FaceQuality, assess
 from sightline.runtime import metrics
-from sightline.runtime.settings import EvidenceSettings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord
 
 

@@ -73,7 +73,7 @@ def choose_face(faces: list[Face], track: int, boxes: Mapping[int, Floats]) -> F
     in front of one person may belong to the person behind.
     """
     own = [face for face in faces if owner(face, boxes) == track]
-    return max(own, key=_area, default=None)
+    return max(own, key=lambda face: face.area, default=None)
 
 
 def owner(face: Face, boxes: Mapping[int, Floats]) -> int | None:
@@ -93,7 +93,3 @@ def owner(face: Face, boxes: Mapping[int, Floats]) -> int | None:
 
 def _is_inside(x: float, y: float, region: Floats) -> bool:
     return bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])
-
-
-def _area(face: Face) -> float:
-    return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))

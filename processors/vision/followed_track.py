@@ -1,8 +1,28 @@
-"""A track as a part of saved state, and back: to the bit."""
+"""A track as a part of saved state, and back: to the bit; and the checks of any saved state."""
 
 from schemas import sightline_pb2 as pb
 from sightline.models.observation_policy import ObservationState
 from sightline.models.outputs import Track, TrackName
+
+
+class UnusableStateError(ValueError):
+    """A record that holds no state, or the state of another version or of a later offset."""
+
+
+def check_state(
+    state: pb.VisionState | pb.CropTrackState, version: int, next_offset: int, content: str
+) -> None:
+    """Raise UnusableStateError unless a state is of a version, and of records before an offset.
+
+    State of an earlier offset is right: since then its partition has had records of others only.
+    """
+    if state.version != version:
+        raise UnusableStateError(f"state of version {state.version}")
+    if state.next_offset > next_offset:
+        # The group was moved back, or Kafka has forgotten its offsets: these records come twice.
+        raise UnusableStateError(
+            f"its state is of offset {state.next_offset}, its {content} go on at {next_offset}"
+        )
 
 
 def save_track(number: int, track: Track) -> pb.FollowedTrack:
@@ -25,8 +45,13 @@ def save_track(number: int, track: Track) -> pb.FollowedTrack:
     )
 
 
-def restore_track(name: TrackName, saved: pb.FollowedTrack) -> Track:
-    """Return the track that was saved, under its name."""
+def restore_track(
+    saved: pb.FollowedTrack, number: int, state: pb.VisionState | pb.CropTrackState, event_id: str
+) -> Track:
+    """Return the track that was saved in a state, under its number in messages."""
+    name = TrackName(
+        saved.track_id, number, state.camera_id, state.site_id, event_id, saved.started_us
+    )
     policy_state = ObservationState(
         epoch=saved.epoch,
         count=saved.shots,

@@ -33,7 +33,7 @@ from sightline.models.interface import BGRImage, Face, Floats, ModelPack
 from sightline.models.observation_policy import ObservationPolicy
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
-from sightline.runtime.settings import EvidenceSettings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord
 
 CameraKey = TypeVar("CameraKey", bound=Hashable)
@@ -231,24 +231,15 @@ class VisionPipeline:
 
     def _observe(self, attempts: Sequence[tuple[DecodedFrame, _ObservationAttempt]]) -> None:
         """Hand the faces to the second half of vision."""
-        with_face = [
-            (picture, attempt, attempt.face)
-            for picture, attempt in attempts
-            if attempt.face is not None
-        ]
-        crops = [
-            FaceCrop(
-                attempt.visible.track,
-                picture.frame,
-                picture.position,
-                attempt.image,
-                face,
-                attempt.visible.box,
-            )
-            for picture, attempt, face in with_face
-        ]
-        results = self._embedder.observe(crops)
-        for (_, attempt, _), result in zip(with_face, results, strict=True):
+        with_face: list[_ObservationAttempt] = []
+        crops: list[FaceCrop] = []
+        for picture, attempt in attempts:
+            if attempt.face is not None:
+                track, box = attempt.visible.track, attempt.visible.box
+                frame, position = picture.frame, picture.position
+                with_face.append(attempt)
+                crops.append(FaceCrop(track, frame, position, attempt.image, attempt.face, box))
+        for attempt, result in zip(with_face, self._embedder.observe(crops), strict=True):
             attempt.result = result
 
     def _finish(self, state: CameraState, step: _Step) -> None:

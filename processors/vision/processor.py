@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from processors.vision.camera_state import CameraState
+from processors.vision.followed_track import UnusableStateError
 from processors.vision.frame_decoder import decode_picture
 from processors.vision.load_shedding import LoadShedding, SheddingState
 from processors.vision.pipeline import DecodedFrame, VisionPipeline
 from processors.vision.settings import VisionSettings
 from processors.vision.shed_ratio import ShedRatio
-from processors.vision.state import UnusableStateError, read_state, restore_state, save_state
+from processors.vision.state import read_state, restore_state, save_state
 from schemas import sightline_pb2 as pb
 from schemas.naming import of_run
 from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, vision_state
 from sightline.models import outputs
-from sightline.models.packs import BGRImage, ModelPack
+from sightline.models.interface import ModelPack
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InvalidRecord
@@ -117,7 +118,10 @@ class VisionProcessor:
             return None
         frame = record.decode(pb.Frame)
         if record.retry_for is not None:
-            result.outs.append(self._retried(record, frame))
+            # Too late for the tracks of its camera, unless its picture is bad once more.
+            decode_picture(frame)
+            repeated = outputs.frame_tracks(frame, record.position, [], was_dead_letter=True)
+            result.outs.append(repeated)
             return None
         key = (record.topic, record.partition, frame.camera_id)
         picture, result.error = self._picture(key, record, frame)
@@ -179,8 +183,12 @@ class VisionProcessor:
     ) -> tuple[DecodedFrame, InvalidRecord | None]:
         if frame.live and self._settings.run == LIVE and self._skips(key, frame):
             return DecodedFrame(frame, record.position, None, skipped=True), None
-        image, bad = self._decode(frame)
-        return DecodedFrame(frame, record.position, image), bad
+        try:
+            with metrics.STAGE_SECONDS.labels("decode").time():
+                image = decode_picture(frame)
+        except InvalidRecord as error:
+            return DecodedFrame(frame, record.position, None), error
+        return DecodedFrame(frame, record.position, image), None
 
     def _skips(self, key: _CameraKey, frame: pb.Frame) -> bool:
         if key not in self._shedding:
@@ -194,15 +202,3 @@ class VisionProcessor:
         if skips:
             metrics.FRAMES_SKIPPED.labels(frame.camera_id, "behind").inc()
         return skips
-
-    def _retried(self, record: Record, frame: pb.Frame) -> OutputRecord:
-        """Make the record of a dead letter's frame: too late for the tracks of its camera."""
-        decode_picture(frame)
-        return outputs.frame_tracks(frame, record.position, [], was_dead_letter=True)
-
-    def _decode(self, frame: pb.Frame) -> tuple[BGRImage | None, InvalidRecord | None]:
-        try:
-            with metrics.STAGE_SECONDS.labels("decode").time():
-                return decode_picture(frame), None
-        except InvalidRecord as error:
-            return None, error

@@ -28,7 +28,8 @@ from processors.vision.crop_service import embedding_crops
 from processors.vision.processor import VisionProcessor
 from processors.vision.settings import VisionSettings
 from schemas import naming, topics
-from sightline.models.packs import ModelPack, load_pack
+from sightline.models.interface import ModelPack
+from sightline.models.packs import load_pack
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import apply_topics

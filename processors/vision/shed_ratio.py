@@ -14,9 +14,7 @@ alert FramesSkipped (`deploy/prometheus/rules`) has the same limit."""
 
 _INTERVAL_SECONDS: Final = 5.0
 _INTERVALS: Final = 12
-
-WINDOW_SECONDS: Final = _INTERVAL_SECONDS * _INTERVALS
-"""Length of the time that the ratio is measured over."""
+"""The ratio is measured over them: a minute."""
 
 _LASTING_INTERVALS: Final = 3
 """Intervals with skipped frames before a warning: a worker that has just started skips the frames
@@ -73,19 +71,16 @@ class ShedRatio:
             log.info(
                 "vision: camera %s: no frame was skipped within the last minute: vision keeps up"
                 " again",
-                self._camera_id,
-                extra=fields,
-            )
+                self._camera_id, extra=fields,
+            )  # fmt: skip
         elif not self._is_warned and ratio > OVERLOADED_SHARE and self._lasts():
             self._is_warned = True
             log.warning(
                 "vision: camera %s: %s of the frames of the last minute were skipped: vision is"
                 " too slow for them. Fewer frames (camera add --fps), smaller pictures (--width)"
                 " or more vision workers help: docs/runbook/frames-skipped.md",
-                self._camera_id,
-                percent(ratio),
-                extra=fields,
-            )
+                self._camera_id, percent(ratio), extra=fields,
+            )  # fmt: skip
 
     def _lasts(self) -> bool:
         return sum(skipped > 0 for *_, skipped in self._recent()) >= _LASTING_INTERVALS

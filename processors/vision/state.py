@@ -8,19 +8,21 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from processors.vision.camera_state import CameraState, EventProgress, VisibleTrack
-from processors.vision.followed_track import restore_track, save_track
+from processors.vision.followed_track import (
+    UnusableStateError,
+    check_state,
+    restore_track,
+    save_track,
+)
 from processors.vision.scene_cut import OUTLINE_SHAPE
 from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
+from sightline.models import outputs
 from sightline.models.interface import Floats
-from sightline.models.outputs import Track, TrackName
+from sightline.models.outputs import Track
 
 _VERSION = 1
 """Version of the fields' meanings: the state of another version is not read."""
-
-
-class UnusableStateError(ValueError):
-    """A record that holds no state, or the state of another version or of a later offset."""
 
 
 def save_state(camera_id: str, next_offset: int, state: CameraState) -> bytes:
@@ -48,9 +50,6 @@ def save_state(camera_id: str, next_offset: int, state: CameraState) -> bytes:
 def read_state(value: bytes, next_offset: int) -> pb.VisionState:
     """Return the message in a state's record, for frames that go on at an offset.
 
-    State of an earlier offset is right: since then its partition has had frames of other cameras
-    only.
-
     Raises:
         UnusableStateError: The state cannot be used for these frames.
     """
@@ -58,13 +57,7 @@ def read_state(value: bytes, next_offset: int) -> pb.VisionState:
         message = pb.VisionState.FromString(value)
     except DecodeError as error:
         raise UnusableStateError(f"no state: {error}") from error
-    if message.version != _VERSION:
-        raise UnusableStateError(f"state of version {message.version}")
-    if message.next_offset > next_offset:
-        # The group was moved back, or Kafka has forgotten its offsets: these frames come twice.
-        raise UnusableStateError(
-            f"its state is of offset {message.next_offset}, its frames go on at {next_offset}"
-        )
+    check_state(message, _VERSION, next_offset, "frames")
     return message
 
 
@@ -75,7 +68,10 @@ def restore_state(message: pb.VisionState, lost_seconds: float) -> CameraState:
         UnusableStateError: The message is damaged.
     """
     try:
-        tracks = {track.number: _restored(message, track) for track in message.tracks}
+        tracks = {
+            track.number: restore_track(track, track.number + 1, message, message.event_id)
+            for track in message.tracks
+        }
         return CameraState(
             site_id=message.site_id,
             progress=EventProgress(
@@ -92,25 +88,9 @@ def restore_state(message: pb.VisionState, lost_seconds: float) -> CameraState:
         raise UnusableStateError(f"damaged state: {error}") from error
 
 
-def _restored(state: pb.VisionState, saved: pb.FollowedTrack) -> Track:
-    name = TrackName(
-        track_id=saved.track_id,
-        number=saved.number + 1,
-        camera_id=state.camera_id,
-        site_id=state.site_id,
-        motion_event_id=state.event_id,
-        started_us=saved.started_us,
-    )
-    return restore_track(name, saved)
-
-
 def _visible_message(visible: VisibleTrack) -> pb.VisibleTrack:
-    x1, y1, x2, y2 = (float(side) for side in visible.box)
-    return pb.VisibleTrack(
-        number=visible.track.name.number - 1,
-        box=pb.Box(x1=x1, y1=y1, x2=x2, y2=y2),
-        score=visible.score,
-    )
+    number = visible.track.name.number - 1
+    return pb.VisibleTrack(number=number, box=outputs.box(visible.box), score=visible.score)
 
 
 def _visible_from(tracks: dict[int, Track], message: pb.VisibleTrack) -> VisibleTrack:

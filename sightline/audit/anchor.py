@@ -5,14 +5,13 @@
 """
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from sightline.audit.chain import Head
 from sightline.audit.keys import Signer, Trusted
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.file_locks import locked
+from sightline.runtime.private_files import write_secret
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection
 
@@ -53,10 +52,7 @@ class Anchor:
             "key_id": self._key.key_id,
             "signature": self._key.sign(_signed(head)).hex(),
         }
-        number, draft = tempfile.mkstemp(prefix=".", dir=self._folder)
-        with os.fdopen(number, "w") as file:
-            file.write(json.dumps(content))
-        Path(draft).replace(self._folder / "head.json")
+        write_secret(self._folder / "head.json", json.dumps(content).encode())
 
 
 def heads(settings: Settings, trusted: Trusted) -> list[Head]:

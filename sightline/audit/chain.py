@@ -74,7 +74,6 @@ class Signatures(Protocol):
 
     def holds(self, key_id: str, message: bytes, signature: bytes) -> bool:
         """Tell whether a key of the installation has signed the message."""
-        ...
 
 
 def hash_of(line: int, content: Entry, previous: bytes) -> bytes:

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from psycopg.rows import TupleRow, dict_row
+from psycopg.rows import TupleRow
 
 from sightline.audit.anchor import heads
 from sightline.audit.chain import Entry, Flaw, Line, Signatures, flaws
 from sightline.audit.keys import trusted
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, connect
+from sightline.storage.db import Connection, connect, dict_rows
 
 _FETCH_ROWS = 1000
 
@@ -60,8 +60,7 @@ class Checked:
 
 def listed(db: Connection, query: TrailQuery) -> list[dict[str, Any]]:
     """Return lines of the trail, the latest first."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_LIST, asdict(query)).fetchall()
+    return dict_rows(db, _LIST, asdict(query))
 
 
 def verify(settings: Settings) -> Checked:

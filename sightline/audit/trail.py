@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from schemas.ids import global_id
 from schemas.naming import AdvisoryLock
 from sightline.audit.actor import Actor
 from sightline.audit.anchor import Anchor, has
-from sightline.audit.chain import FIRST, Entry, Line, Outcome, Scalar, Value, hash_of
+from sightline.audit.chain import FIRST, Entry, Line, Outcome, Value, hash_of
 from sightline.audit.keys import Signer, signer
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
@@ -158,25 +159,10 @@ def append(cursor: Cursor, content: Entry, key: Signer) -> Line:
     number, previous = (row[0] + 1, bytes(row[1])) if row else (1, FIRST)
     digest = hash_of(number, content, previous)
     line = Line(number, content, previous, digest, key.key_id, key.sign(digest))
+    values = asdict(content) | {"about": json.dumps(content.about)}
     cursor.execute(
         _INSERT,
-        (
-            line.line,
-            content.at,
-            content.actor_kind,
-            content.actor_id,
-            content.actor_name,
-            content.role,
-            content.address,
-            content.action,
-            json.dumps(content.about),
-            content.purpose,
-            content.outcome,
-            line.previous,
-            line.hash,
-            line.key_id,
-            line.signature,
-        ),
+        (number, *values.values(), previous, digest, line.key_id, line.signature),
     )
     return line
 
@@ -271,8 +257,4 @@ def _plain(value: Value | UUID | Sequence[UUID]) -> Value:
         return str(value)
     if isinstance(value, str | int):
         return value
-    return [_scalar(element) for element in value]
-
-
-def _scalar(value: Scalar | UUID) -> Scalar:
-    return str(value) if isinstance(value, UUID) else value
+    return [str(element) if isinstance(element, UUID) else element for element in value]

@@ -190,19 +190,6 @@ class Calibration(_Checked):
     def _at(self, rate: float, scores: tuple[float, ...]) -> float:
         return float(np.interp(-math.log(rate), -np.log(self.rates), scores))
 
-    def to_json(self) -> str:
-        """Return the JSON that is stored and published."""
-        return self.model_dump_json()
-
-    @classmethod
-    def from_json(cls, text: str) -> "Calibration":
-        """Parse a calibration.
-
-        Raises:
-            ValueError: Not a consistent calibration.
-        """
-        return cls.model_validate_json(text)
-
 
 @lru_cache(maxsize=1024)
 def _scale(calibration: Calibration, people: int, target_rate: float) -> Scale:
@@ -240,4 +227,4 @@ def builtin(pack: str) -> Calibration:
     if pack.startswith(("buffalo_l", "w600k_r50")):
         name = "buffalo_l"
     text = (files("sightline.identity") / "measured" / f"{name}.json").read_text("utf-8")
-    return Calibration.from_json(text).model_copy(update={"pack": pack})
+    return Calibration.model_validate_json(text).model_copy(update={"pack": pack})

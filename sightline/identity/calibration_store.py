@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from schemas import sightline_pb2 as pb
 from schemas.naming import LockKind, calibration_fact_key, lock_number
 from schemas.topics import FACTS
 from sightline.identity.calibration import Calibration, builtin
 from sightline.runtime.errors import NotFoundError, SightlineError
-from sightline.storage.db import Connection, Cursor
+from sightline.storage.db import Connection, Cursor, dict_rows
 from sightline.storage.outbox import enqueue
 
 
@@ -29,7 +27,7 @@ def save(cursor: Cursor, calibration: Calibration, *, activate: bool = True) -> 
     cursor.execute(
         "INSERT INTO calibrations (calibration_id, pack, calibration) VALUES (%s, %s, %s)"
         " ON CONFLICT (calibration_id) DO NOTHING",
-        (calibration.id, calibration.pack, calibration.to_json()),
+        (calibration.id, calibration.pack, calibration.model_dump_json()),
     )
     if activate:
         _activate(cursor, calibration)
@@ -61,7 +59,7 @@ def stored(cursor: Cursor, calibration_id: str) -> Calibration:
 
 def _read(text: str, label: str) -> Calibration:
     try:
-        return Calibration.from_json(text)
+        return Calibration.model_validate_json(text)
     except ValueError as error:
         raise SightlineError(
             f"the stored calibration of {label[:80]} cannot be read: measure again, or go back"
@@ -74,7 +72,8 @@ def _activate(cursor: Cursor, calibration: Calibration) -> None:
     cursor.execute(
         "UPDATE calibrations SET in_force = true WHERE calibration_id = %s", (calibration.id,)
     )
-    fact = pb.Fact(calibration=pb.Calibration(pack=calibration.pack, json=calibration.to_json()))
+    text = calibration.model_dump_json()
+    fact = pb.Fact(calibration=pb.Calibration(pack=calibration.pack, json=text))
     enqueue(cursor, FACTS.name, calibration_fact_key(calibration.pack), fact.SerializeToString())
 
 
@@ -94,5 +93,4 @@ FROM calibrations ORDER BY pack, made_at
 
 def listed(db: Connection) -> list[dict[str, Any]]:
     """Return the stored calibrations ordered by pack and time."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_LISTED).fetchall()
+    return dict_rows(db, _LISTED)

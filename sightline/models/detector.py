@@ -28,10 +28,9 @@ _DEFAULT_SIDE_PX = 640
 class YoloDetector:
     """Person detector with a YOLO11 exported by ultralytics, of fixed or dynamic input size."""
 
-    def __init__(self, path: Path, settings: Settings, min_score: float = MIN_SCORE) -> None:
+    def __init__(self, path: Path, settings: Settings) -> None:
         self._session: Any = make_session(path, settings)
         self._max_batch = max_batch(self._session, settings)
-        self._min_score = min_score
         [first, *_] = self._session.get_inputs()
         self._input = first.name
         meta = self._session.get_modelmeta().custom_metadata_map
@@ -56,7 +55,7 @@ class YoloDetector:
 
     def _boxes(self, raw: Floats, image: BGRImage, letter: "Letterbox") -> PersonBoxes:
         height, width = image.shape[:2]
-        boxes, scores = decode(raw, self._person, self._min_score)
+        boxes, scores = decode(raw, self._person, MIN_SCORE)
         boxes -= np.tile(letter.margin, 2)
         boxes /= np.tile(letter.scale, 2)
         np.clip(boxes[:, 0::2], 0, width, out=boxes[:, 0::2])
@@ -153,7 +152,7 @@ def suppress(boxes: Floats, scores: Floats) -> NDArray[np.intp]:
 class UltralyticsDetector:
     """Person detector by ultralytics itself, for `.pt` and `.engine` files; extra `ultralytics`."""
 
-    def __init__(self, path: Path, settings: Settings, min_score: float = MIN_SCORE) -> None:
+    def __init__(self, path: Path, settings: Settings) -> None:
         try:
             from ultralytics import YOLO  # noqa: PLC0415 - an extra, and heavy
         except ImportError as error:
@@ -167,7 +166,6 @@ class UltralyticsDetector:
             raise SightlineError(f"detector {path} has no class 'person'") from None
         except (RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
             raise SightlineError(f"model file {path} does not load: {error}") from error
-        self._min_score = min_score
         self._device = "cpu" if settings.provider == "cpu" else settings.device
         # An engine file is built for one batch size, mostly 1.
         self._max_batch = batch_limit(settings) if path.suffix == ".pt" else 1
@@ -178,7 +176,7 @@ class UltralyticsDetector:
         for same_shape in batches(images, self._max_batch):
             predictions = self._model.predict(
                 list(same_shape),
-                conf=self._min_score,
+                conf=MIN_SCORE,
                 iou=_NMS_IOU_THRESHOLD,
                 classes=[self._person],
                 device=self._device,

@@ -36,26 +36,19 @@ WEIGHTS_SHA256 = {
 """Hashes of face_recognition_models 0.3.0, which the shipped calibration was measured with."""
 
 
-def _weights(name: str) -> str:
+def _weights(name: str) -> Path:
     # The package is not imported: it needs pkg_resources.
     spec = find_spec("face_recognition_models")
     for folder in spec.submodule_search_locations or () if spec else ():
         path = Path(folder) / "models" / name
         if path.is_file():
-            return str(path)
+            return path
     raise SightlineError(f"{name} is missing: install the package face_recognition_models again")
 
 
 def weight_files() -> dict[str, Path]:
     """Return the pack's files by role: landmarks, embedder."""
-    return {
-        "landmarks": Path(_weights(_LANDMARKS)),
-        "embedder": Path(_weights(_EMBEDDER)),
-    }
-
-
-def _rgb(image: BGRImage) -> Any:
-    return np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return {"landmarks": _weights(_LANDMARKS), "embedder": _weights(_EMBEDDER)}
 
 
 class _Landmarks:
@@ -123,7 +116,7 @@ class DlibEmbedder:
         return [self._embedding(image, face) for image, face in faces]
 
     def _embedding(self, image: BGRImage, face: Face) -> Floats:
-        rgb = _rgb(image)
+        rgb = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
         shape = self._landmarks.of(rgb, face.box)
         vector = np.array(self._model.compute_face_descriptor(rgb, shape), np.float32)
         return np.asarray(vector / np.linalg.norm(vector), np.float32)

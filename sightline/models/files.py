@@ -1,13 +1,10 @@
 """Hashes of model files."""
 
 import hashlib
-from functools import partial
 from pathlib import Path
 
 
 def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(
-            stream, partial(hashlib.sha256, usedforsecurity=False)
-        ).hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

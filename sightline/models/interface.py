@@ -29,6 +29,11 @@ class Face:
     """(5, 2): eye on the image's left, eye on its right, tip of the nose, left and right corner of
     the mouth."""
 
+    @property
+    def area(self) -> float:
+        """The area of the box in pixels."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
     def moved(self, x: float, y: float, scale: float = 1.0) -> "Face":
         """Return the face in pixels of an image that has this image, scaled, at (x, y)."""
         offset = np.array([x, y], np.float32)
@@ -53,7 +58,6 @@ class PersonDetector(Protocol):
 
     def detect(self, images: Sequence[BGRImage]) -> list[PersonBoxes]:
         """Return the people in each of the images."""
-        ...
 
 
 class FaceDetector(Protocol):
@@ -61,7 +65,6 @@ class FaceDetector(Protocol):
 
     def detect(self, images: Sequence[BGRImage]) -> list[list[Face]]:
         """Return the faces in each of the images, best first."""
-        ...
 
 
 class FaceEmbedder(Protocol):
@@ -74,7 +77,6 @@ class FaceEmbedder(Protocol):
 
         The cosine of two embeddings is a similarity.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sightline.runtime.clock import US
-from sightline.runtime.settings import EvidenceSettings
+from sightline.runtime.settings.groups import EvidenceSettings
 
 _MIN_PAUSE_US = 80_000
 _MAX_PAUSE_US = 1_000_000

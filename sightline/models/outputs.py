@@ -50,7 +50,8 @@ class ObservationData:
     embedding: Floats
 
 
-def _box(sides: Floats) -> pb.Box:
+def box(sides: Floats) -> pb.Box:
+    """Return a box (4,) as a message."""
     x1, y1, x2, y2 = (float(side) for side in sides)
     return pb.Box(x1=x1, y1=y1, x2=x2, y2=y2)
 
@@ -80,19 +81,14 @@ def frame_tracks(
         last_in_event=frame.last_in_event,
         tracks=[
             pb.TrackBox(
-                track_id=name.track_id, track_number=name.number, box=_box(box), score=score
+                track_id=name.track_id, track_number=name.number, box=box(sides), score=score
             )
-            for name, box, score in tracks
+            for name, sides, score in tracks
         ],
         skipped=skipped,
         again=was_dead_letter,
     )
-    return OutputRecord(
-        topics.TRACKS.name,
-        frame.camera_id,
-        message.SerializeToString(),
-        frame.captured_at_us // 1000,
-    )
+    return OutputRecord.of(topics.TRACKS, frame.camera_id, message, frame.captured_at_us)
 
 
 def observation(
@@ -114,8 +110,8 @@ def observation(
         frame=position,
         width=frame.width,
         height=frame.height,
-        track_box=_box(data.track_box),
-        face_box=_box(data.face.box),
+        track_box=box(data.track_box),
+        face_box=box(data.face.box),
         quality=pb.FaceQuality(
             size_px=quality.size_px,
             sharpness=quality.sharpness,
@@ -126,7 +122,8 @@ def observation(
         pack=data.pack,
         embedding=data.embedding.astype("<f4").tobytes(),
     )
-    return _face_event(pb.FaceEvent(observation=message), name.site_id, frame.captured_at_us)
+    event = pb.FaceEvent(observation=message)
+    return OutputRecord.of(topics.FACES, name.site_id, event, frame.captured_at_us)
 
 
 def track_ended(track: Track, at_us: int) -> OutputRecord:
@@ -143,11 +140,7 @@ def track_ended(track: Track, at_us: int) -> OutputRecord:
         frames=track.frames,
         observations=track.observations.total,
     )
-    return _face_event(pb.FaceEvent(track_ended=message), name.site_id, at_us)
-
-
-def _face_event(event: pb.FaceEvent, site_id: str, at_us: int) -> OutputRecord:
-    return OutputRecord(topics.FACES.name, site_id, event.SerializeToString(), at_us // 1000)
+    return OutputRecord.of(topics.FACES, name.site_id, pb.FaceEvent(track_ended=message), at_us)
 
 
 def portrait(image: BGRImage, face: Face) -> BGRImage:
@@ -169,9 +162,7 @@ def snapshot(
 ) -> OutputRecord | None:
     """Make the record of a track's best picture so far; None where it is too large for a record."""
     done, jpeg = cv2.imencode(
-        ".jpg",
-        np.ascontiguousarray(picture),
-        [cv2.IMWRITE_JPEG_QUALITY, _SNAPSHOT_JPEG_QUALITY],
+        ".jpg", np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, _SNAPSHOT_JPEG_QUALITY]
     )
     if not done or jpeg.nbytes > topics.SNAPSHOTS.max_record_bytes - topics.KIB:
         return None
@@ -185,9 +176,4 @@ def snapshot(
         jpeg=jpeg.tobytes(),
         quality=data.quality.overall,
     )
-    return OutputRecord(
-        topics.SNAPSHOTS.name,
-        name.track_id,
-        message.SerializeToString(),
-        frame.captured_at_us // 1000,
-    )
+    return OutputRecord.of(topics.SNAPSHOTS, name.track_id, message, frame.captured_at_us)

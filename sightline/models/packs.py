@@ -5,33 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from sightline.models.files import sha256
-from sightline.models.interface import (
-    BGRImage,
-    Face,
-    FaceDetector,
-    FaceEmbedder,
-    Floats,
-    ModelPack,
-    PersonDetector,
-)
+from sightline.models.interface import ModelPack, PersonDetector
 from sightline.models.model_metrics import GPU_PROVIDERS, show_memory, show_models
 from sightline.models.onnx_session import batch_limit
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
-
-__all__ = [
-    "BGRImage",
-    "Face",
-    "FaceDetector",
-    "FaceEmbedder",
-    "Floats",
-    "ModelPack",
-    "PackFiles",
-    "PersonDetector",
-    "default_folder",
-    "load_pack",
-    "resolve_pack",
-]
 
 DEFAULT_PACK = "buffalo_l"
 """Id of the pack `default`: its embedder is the one of buffalo_l."""
@@ -69,7 +47,7 @@ def resolve_pack(settings: Settings) -> PackFiles:
     if not fetched.is_dir():
         raise SightlineError("the default pack is not here: run `sightline models fetch`")
     files = _folder_pack(fetched)
-    return PackFiles(DEFAULT_PACK, files.persons, files.faces, files.embedder)
+    return replace(files, id=DEFAULT_PACK)
 
 
 def load_pack(settings: Settings) -> ModelPack:
@@ -129,11 +107,8 @@ def _folder_pack(folder: Path) -> PackFiles:
     ):
         if kind not in best:
             raise SightlineError(f"no {description} among the ONNX files in {folder}")
-    return PackFiles(_embedder_id(best["embedder"]), **best)
-
-
-def _embedder_id(path: Path) -> str:
-    return f"{path.stem}-{sha256(path)[:8]}"
+    embedder = best["embedder"]
+    return PackFiles(f"{embedder.stem}-{sha256(embedder)[:8]}", **best)
 
 
 def _inspect(path: Path) -> tuple[str | None, bool]:

@@ -12,8 +12,9 @@ import numpy as np
 from sightline.models.dlib_pack import WEIGHTS_SHA256, weight_files
 from sightline.models.fetch import recorded_hashes
 from sightline.models.files import sha256
+from sightline.models.interface import BGRImage, ModelPack
 from sightline.models.onnx_session import require_insightface
-from sightline.models.packs import BGRImage, ModelPack, PackFiles, load_pack, resolve_pack
+from sightline.models.packs import PackFiles, load_pack, resolve_pack
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 

@@ -30,8 +30,7 @@ def transfer(cursor: Cursor, source: int, target: int, correction_id: UUID) -> s
 def rejected_persons(cursor: Cursor, tracks: Sequence[UUID]) -> set[int]:
     """Return the current global ids of persons that earlier corrections ruled out for tracks."""
     cursor.execute(
-        "SELECT track_uuid::text FROM track_corrections WHERE track_uuid = ANY(%s)",
-        (list(tracks),),
+        "SELECT track_uuid::text FROM track_corrections WHERE track_uuid = ANY(%s)", (list(tracks),)
     )
     corrected = [row[0] for row in cursor]
     if not corrected:

@@ -59,8 +59,7 @@ def resolve(cursor: Cursor, global_id: int) -> int:
     """
     if not 0 < global_id <= _MAX_GLOBAL_ID:
         raise NotFoundError(f"there is no person {global_id}")
-    cursor.execute(_EXISTS, {"person": global_id})
-    if cursor.fetchone() != (True,):
+    if cursor.execute(_EXISTS, {"person": global_id}).fetchone() != (True,):
         raise NotFoundError(f"there is no person {global_id}; see `sightline persons list`")
     return identity_corrections.merged_into(cursor, global_id)
 
@@ -127,8 +126,7 @@ def split(
     chosen = list(dict.fromkeys(tracks))
     if not chosen:
         raise ConflictError("give the tracks that were somebody else")
-    cursor.execute(_TRACKS_OF, {"person": global_id})
-    person_tracks = {row[0] for row in cursor}
+    person_tracks = {row[0] for row in cursor.execute(_TRACKS_OF, {"person": global_id})}
     for track in chosen:
         if track not in person_tracks:
             raise ConflictError(f"track {track} is none of person {global_id}")
@@ -144,8 +142,7 @@ def not_this_person(cursor: Cursor, track: UUID, made_by: str | None = None) -> 
     track without an identity.
     """
     identity_corrections.lock(cursor)
-    cursor.execute(_DECIDED_PERSONS, {"track": track})
-    decided = [row[0] for row in cursor]
+    decided = [row[0] for row in cursor.execute(_DECIDED_PERSONS, {"track": track})]
     if not decided:
         raise NotFoundError(f"there is no track {track}")
     persons = [person for person in decided if person]

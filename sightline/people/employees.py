@@ -7,14 +7,12 @@ into the outbox, all in the caller's transaction.
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import numpy as np
 import psycopg
-from pgvector import Vector
-from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.decode import MAX_NAME
@@ -27,7 +25,7 @@ from sightline.people.photos import PhotoTemplate
 from sightline.people.template_similarity import templates_by_id
 from sightline.runtime.errors import ConflictError, NotFoundError, PhotoError, SightlineError
 from sightline.storage import face_columns
-from sightline.storage.db import Connection, Cursor
+from sightline.storage.db import Connection, Cursor, dict_rows
 from sightline.storage.outbox import enqueue
 from sightline.storage.run_schemas import forget_faces
 
@@ -50,8 +48,7 @@ class Details:
 
     def given(self) -> dict[str, str | bool]:
         """Return the columns to change with their values."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in named.items() if value is not None}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def checked(self) -> "Details":
         """Return these details. Raises SightlineError for an invalid value."""
@@ -123,8 +120,7 @@ def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool
 
 def lock(cursor: Cursor, name: str) -> UUID:
     """Lock an employee's row by name; return the id. Raises NotFoundError."""
-    cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,))
-    row = cursor.fetchone()
+    row = cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,)).fetchone()
     if row is None:
         raise NotFoundError(f"nobody is called {name[:80]}; see `sightline employees list`")
     return cast(UUID, row[0])
@@ -214,27 +210,26 @@ def gallery_message(cursor: Cursor, person: UUID) -> pb.GalleryPerson:
         status=status,
         is_authorized=is_authorized,
         revision=revision,
-        templates=[_template(cursor, *row) for row in cursor],
+        templates=[
+            pb.Template(
+                template_id=str(template),
+                pack=pack,
+                quality=quality,
+                vector=_vector(cursor, template, *columns),
+            )
+            for template, pack, *columns, quality in cursor
+        ],
     )
 
 
-def _template(
-    cursor: Cursor,
-    template: UUID,
-    pack: str,
-    embedding: Vector | None,
-    sealed: bytes | None,
-    quality: float,
-) -> pb.Template:
-    face = face_columns.from_columns(cursor, template_context(template), embedding, sealed)
-    vector = b"" if face is None else face.astype("<f4").tobytes()
-    return pb.Template(template_id=str(template), pack=pack, vector=vector, quality=quality)
+def _vector(cursor: Cursor, template: UUID, *columns: Any) -> bytes:
+    face = face_columns.from_columns(cursor, template_context(template), *columns)
+    return b"" if face is None else face.astype("<f4").tobytes()
 
 
 def everybody(cursor: Cursor) -> list[UUID]:
     """Return the ids of all employees."""
-    cursor.execute("SELECT id FROM employees ORDER BY id")
-    return [row[0] for row in cursor]
+    return [row[0] for row in cursor.execute("SELECT id FROM employees ORDER BY id")]
 
 
 # Logs keep the name as text. Sightings that come later find no employee of that id.
@@ -306,20 +301,19 @@ GROUP BY e.id ORDER BY e.name
 
 def listed(db: Connection) -> Sequence[dict[str, Any]]:
     """Return all employees ordered by name, as dicts of their columns."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_LIST).fetchall()
+    return dict_rows(db, _LIST)
 
 
 def shown(db: Connection, name: str) -> dict[str, Any]:
     """Return an employee's row and templates, without vectors. Raises SightlineError."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        person = cursor.execute("SELECT * FROM employees WHERE name = %s", (name,)).fetchone()
-        if person is None:
-            raise SightlineError(f"nobody is called {name[:80]}; see `sightline employees list`")
-        templates = cursor.execute(
-            "SELECT template_id, pack, face_dimension(embedding, embedding_sealed) AS dimension,"
-            " quality, photo_url, created_at FROM face_templates WHERE employee_id = %s"
-            " ORDER BY created_at",
-            (person["id"],),
-        ).fetchall()
-    return person | {"templates": templates}
+    people = dict_rows(db, "SELECT * FROM employees WHERE name = %s", (name,))
+    if not people:
+        raise SightlineError(f"nobody is called {name[:80]}; see `sightline employees list`")
+    templates = dict_rows(
+        db,
+        "SELECT template_id, pack, face_dimension(embedding, embedding_sealed) AS dimension,"
+        " quality, photo_url, created_at FROM face_templates WHERE employee_id = %s"
+        " ORDER BY created_at",
+        (people[0]["id"],),
+    )
+    return people[0] | {"templates": templates}

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -20,36 +20,6 @@ StoredValue = tuple[Any, str, bytes]
 """Key of a row, encryption context of its value, and the value, encrypted or plain."""
 
 log = logging.getLogger(__name__)
-
-
-class Column(Protocol):
-    """A column whose values are encrypted."""
-
-    @property
-    def table(self) -> str:
-        """Table of the column."""
-        ...
-
-    @property
-    def key(self) -> str:
-        """Primary key of the table."""
-        ...
-
-    def sealed(self) -> sql.Composable:
-        """Return the column of the encrypted value."""
-        ...
-
-    def plain(self) -> sql.Composable:
-        """Return the condition of a plain value."""
-        ...
-
-    def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[StoredValue]:
-        """Yield the values of `rows`, "FROM table WHERE ...", with the keys as parameters."""
-        ...
-
-    def write(self, cursor: Cursor, table: sql.Identifier, value: StoredValue) -> None:
-        """Replace a stored value by its encrypted form."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +101,9 @@ class BytesColumn:
         query = sql.SQL("UPDATE {} SET {} = %s WHERE {} = %s")
         cursor.execute(query.format(table, self.sealed(), sql.Identifier(self.key)), (sealed, row))
 
+
+Column = EmbeddingColumns | BytesColumn
+"""A column whose values are encrypted."""
 
 FACES = tuple(
     map(EmbeddingColumns, (face_columns.TEMPLATES, face_columns.TRACKS, face_columns.PERSONS))

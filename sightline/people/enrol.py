@@ -11,11 +11,12 @@ from schemas.naming import photo_keys
 from sightline.audit import trail
 from sightline.identity.calibration import Calibration
 from sightline.identity.calibration_store import in_force
-from sightline.models.packs import ModelPack
+from sightline.models.interface import ModelPack
 from sightline.people import employees, template_similarity
 from sightline.people.employees import Details
 from sightline.people.enrolment_linking import link_unknown_persons
-from sightline.people.photos import Photo, PhotoTemplate, examine, look
+from sightline.people.photos import PhotoTemplate, examine, look
+from sightline.people.picture_files import Photo
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor, connect
@@ -113,16 +114,9 @@ def enrol(
             observations = settings.match.unknown_person_observations
             linked = link_unknown_persons(db.cursor(), pack.id, person, scale, observations)
     return Enrolled(
-        person_id=person,
-        name=name,
-        is_new=is_new,
-        added=added,
-        pack=pack.id,
-        face_id=face,
-        global_id=global_id(str(person)),
-        changed=changed,
-        linked=linked,
-    )
+        person_id=person, name=name, is_new=is_new, added=added, pack=pack.id, face_id=face,
+        global_id=global_id(str(person)), changed=changed, linked=linked,
+    )  # fmt: skip
 
 
 def _check(

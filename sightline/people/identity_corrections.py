@@ -78,8 +78,7 @@ ORDER BY decision.number
 def effective(cursor: Cursor, decided: Sequence[tuple[str, int]]) -> list[int]:
     """Return the person of each (track id, decided person) after corrections; 0 stays 0."""
     tracks, persons = [track for track, _person in decided], [person for _track, person in decided]
-    cursor.execute(_EFFECTIVE, (tracks, persons))
-    return [row[0] for row in cursor]
+    return [row[0] for row in cursor.execute(_EFFECTIVE, (tracks, persons))]
 
 
 def people(cursor: Cursor, persons: Iterable[int]) -> dict[int, PersonIdentity]:

@@ -65,17 +65,11 @@ def _copy(cursor: Cursor, person: int, employee: UUID, pack: str, mean: Vector, 
     rate = settings_of(cursor).match.target_fpir
     agree = calibration_store.in_force(cursor.connection, pack).scale(1, rate).newcomer
     values = {"person": person, "pack": pack, "dimension": len(mean)}
-    agreeing = islice(_agreeing(cursor.execute(_PERSON_TRACKS, values), mean, agree), room)
-    learned = [
-        (
-            template,
-            employee,
-            pack,
-            *face_columns.to_columns(cursor, template_context(template), face),
-            quality,
-        )
-        for template, face, quality in agreeing
-    ]
+    learned = []
+    agreeing = _agreeing(cursor.execute(_PERSON_TRACKS, values), mean, agree)
+    for template, face, quality in islice(agreeing, room):
+        columns = face_columns.to_columns(cursor, template_context(template), face)
+        learned.append((template, employee, pack, *columns, quality))
     cursor.executemany(
         "INSERT INTO face_templates (template_id, employee_id, pack, embedding, embedding_sealed,"
         " quality, source) VALUES (%s, %s, %s, %s, %s, %s, 'sighting')"

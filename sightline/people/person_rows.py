@@ -7,11 +7,16 @@ the lock that keeps other writers away.
 from collections.abc import Iterable
 from datetime import datetime
 
-from sightline.storage.db import Cursor
+from sightline.storage.db import Cursor, set_excluded
+
+_COMPUTED = """person_id, assigned_name, face_embedding, face_embedding_sealed, face_track,
+    embedding_pack, face_quality, avg_height_pixels, avg_width_pixels, first_seen, last_seen,
+    total_appearances, cameras_visited, is_active, current_room_id, current_positions,
+    total_detections, quality_scores"""
 
 # Sizes: the mean over a camera's detections, then over cameras, so that a camera that sees a
 # person for long counts no more than one that sees them well.
-_PERSONS = """
+_PERSONS = f"""
 WITH track AS (
     SELECT * FROM person_tracks WHERE global_id = ANY(%(persons)s)
 ), camera AS (
@@ -42,11 +47,7 @@ WITH track AS (
     SELECT DISTINCT ON (global_id) global_id, person_id, name
     FROM track ORDER BY global_id, decided_at DESC, track_uuid
 )
-INSERT INTO detected_persons AS known (
-    global_id, person_id, assigned_name, face_embedding, face_embedding_sealed, face_track,
-    embedding_pack, face_quality, avg_height_pixels, avg_width_pixels, first_seen, last_seen,
-    total_appearances, cameras_visited, is_active, current_room_id, current_positions,
-    total_detections, quality_scores)
+INSERT INTO detected_persons AS known (global_id, {_COMPUTED})
 SELECT total.global_id, employee.id, coalesce(given.name, person.name), face.embedding,
     face.embedding_sealed, face.track_uuid, face.pack, face.face_quality, seen.height, seen.width,
     total.first_seen, total.last_seen, total.tracks, seen.cameras,
@@ -62,17 +63,8 @@ LEFT JOIN cameras place ON place.camera_id = seen.last_camera
 ORDER BY total.global_id
 ON CONFLICT (global_id) DO UPDATE SET
     updated_at = now(),
-    (person_id, assigned_name, face_embedding, face_embedding_sealed, face_track, embedding_pack,
-     face_quality, avg_height_pixels, avg_width_pixels, first_seen, last_seen, total_appearances,
-     cameras_visited, is_active, current_room_id, current_positions, total_detections,
-     quality_scores) =
-    (excluded.person_id, excluded.assigned_name, excluded.face_embedding,
-     excluded.face_embedding_sealed, excluded.face_track, excluded.embedding_pack,
-     excluded.face_quality, excluded.avg_height_pixels, excluded.avg_width_pixels,
-     excluded.first_seen, excluded.last_seen, excluded.total_appearances,
-     excluded.cameras_visited, excluded.is_active, excluded.current_room_id,
-     excluded.current_positions, excluded.total_detections, excluded.quality_scores)
-"""
+    {set_excluded(_COMPUTED)}
+"""  # noqa: S608 - our own columns
 
 # All tracks of these persons belong to others now. A named person stays, without tracks.
 _WITHOUT_TRACKS = """

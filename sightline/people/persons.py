@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from sightline.people import corrections
 from sightline.runtime.errors import ConflictError, NotFoundError
-from sightline.storage.db import Connection, Cursor
+from sightline.storage.db import Connection, Cursor, dict_rows
 
 COLUMNS = (
     "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen, cameras_visited,"
@@ -60,18 +58,14 @@ def shown(db: Connection, global_id: int, *, tracks: int = 100) -> dict[str, Any
     """
     with db.cursor() as cursor:
         current_id = corrections.resolve(cursor, global_id)
-    with db.cursor(row_factory=dict_row) as rows:
-        person = rows.execute(
-            f"SELECT {COLUMNS} FROM detected_persons WHERE global_id = %s",  # noqa: S608 - constants
-            (current_id,),
-        ).fetchone()
-        if person is None:
-            raise NotFoundError(f"nothing is kept of person {current_id} but the logs")
-        latest_tracks = rows.execute(_TRACKS, (current_id, tracks)).fetchall()
-    return person | {
+    query = f"SELECT {COLUMNS} FROM detected_persons WHERE global_id = %s"  # noqa: S608 - constants
+    persons = dict_rows(db, query, (current_id,))
+    if not persons:
+        raise NotFoundError(f"nothing is kept of person {current_id} but the logs")
+    return persons[0] | {
         "merged": _ids(db, _MERGED, current_id),
         "not_same": _ids(db, _NOT_SAME, current_id),
-        "tracks": latest_tracks,
+        "tracks": dict_rows(db, _TRACKS, (current_id, tracks)),
     }
 
 
@@ -79,23 +73,23 @@ def listed(
     db: Connection, *, active: bool | None = None, limit: int = 1000
 ) -> list[dict[str, Any]]:
     """Return persons, last seen first: all, or only active or inactive ones."""
-    with db.cursor(row_factory=dict_row) as rows:
-        return rows.execute(
-            f"SELECT {COLUMNS} FROM detected_persons"  # noqa: S608 - constants
-            " WHERE %(active)s::boolean IS NULL OR is_active = %(active)s"
-            " ORDER BY last_seen DESC, global_id LIMIT %(limit)s",
-            {"active": active, "limit": limit},
-        ).fetchall()
+    return dict_rows(
+        db,
+        f"SELECT {COLUMNS} FROM detected_persons"  # noqa: S608 - constants
+        " WHERE %(active)s::boolean IS NULL OR is_active = %(active)s"
+        " ORDER BY last_seen DESC, global_id LIMIT %(limit)s",
+        {"active": active, "limit": limit},
+    )
 
 
 def history(db: Connection, *, limit: int = 100) -> list[dict[str, Any]]:
     """Return the corrections, the latest first."""
-    with db.cursor(row_factory=dict_row) as rows:
-        return rows.execute(
-            "SELECT made_at, kind, details, made_by, correction_id FROM corrections"
-            " ORDER BY made_at DESC, correction_id LIMIT %s",
-            (limit,),
-        ).fetchall()
+    return dict_rows(
+        db,
+        "SELECT made_at, kind, details, made_by, correction_id FROM corrections"
+        " ORDER BY made_at DESC, correction_id LIMIT %s",
+        (limit,),
+    )
 
 
 def _ids(db: Connection, query: str, person: int) -> list[int]:

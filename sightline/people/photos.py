@@ -10,37 +10,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.models.interface import BGRImage, Face
-from sightline.models.packs import ModelPack
+from sightline.models.interface import BGRImage, Face, ModelPack
 from sightline.models.quality import FaceQuality, QualityLimits, assess, flatness
 from sightline.people.photo_rejections import Reason
-from sightline.people.picture_files import Photo, normalised, read_photo
+from sightline.people.picture_files import Photo, normalised
 from sightline.runtime.errors import PhotoError
 from sightline.runtime.settings import Settings
-
-__all__ = [
-    "Photo",
-    "PhotoTemplate",
-    "Reason",
-    "examine",
-    "look",
-    "normalised",
-    "only_face",
-    "read_photo",
-]
 
 # Measured on 400 ORL portraits and four photos of celebrities, with SCRFD and with dlib: of
 # these portraits 99% have a sharpness over .51, a frontality over .53, a detector score over .67,
 # a mean grey between .32 and .68.
 MIN_FACE_PX = 40.0
 """Shorter side of the face in pixels. Faces of 22 px have led to false matches."""
-MIN_SHARPNESS = 0.3
-MIN_FRONTALITY = 0.35
-MIN_SCORE = 0.6
-MIN_BRIGHTNESS = 0.12
-"""Mean grey: a noisy dark photo has a cosine to the bright one of .74 here, .58 at .09."""
-MAX_BRIGHTNESS = 0.88
-"""Mean grey: overexposed photos have cosines of .73 to .85 here, .48 to .61 at .96."""
 MAX_FLATNESS = 0.65
 """Fraction of a face's pixels that equal their neighbour: .05 to .3 in photos, .5 in an enlarged
 or nearly black photo, .7 to .8 in drawn and painted faces of plain colours. A pencil sketch is not
@@ -48,11 +29,13 @@ detected."""
 
 _LIMITS = QualityLimits(
     min_px=MIN_FACE_PX,
-    min_brightness=MIN_BRIGHTNESS,
-    max_brightness=MAX_BRIGHTNESS,
-    min_sharpness=MIN_SHARPNESS,
-    min_score=MIN_SCORE,
-    min_frontality=MIN_FRONTALITY,
+    # A noisy dark photo has a cosine to the bright one of .74 here, .58 at .09; overexposed photos
+    # of .73 to .85 here, .48 to .61 at .96. Both are mean grey.
+    min_brightness=0.12,
+    max_brightness=0.88,
+    min_sharpness=0.3,
+    min_score=0.6,
+    min_frontality=0.35,
 )
 
 REASONS = {

@@ -1,9 +1,7 @@
 """Query faces: held to the quality of observations, not to that of enrolment photos."""
 
-from dataclasses import dataclass
-
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack
-from sightline.models.quality import FaceQuality, assess
+from sightline.models.quality import assess
 from sightline.people.photo_rejections import Reason
 from sightline.people.photos import REASONS, only_face
 from sightline.people.picture_files import Photo, normalised
@@ -11,31 +9,22 @@ from sightline.runtime.errors import PhotoError
 from sightline.runtime.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class QueryFace:
-    """A query face with its quality and its embedding (d,) of unit length."""
-
-    face: Face
-    quality: FaceQuality
-    vector: Floats
-
-
-def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> QueryFace:
-    """Return the query face of a photo of exactly one face. Raises PhotoError."""
+def face_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> Floats:
+    """Return the embedding (d,) of the one face of a photo, of unit length. Raises PhotoError."""
     image, face = only_face(normalised(photo), photo.label, pack)
     return good_face(image, face, photo.label, pack, settings)
 
 
 def good_face(
     image: BGRImage, face: Face, label: str, pack: ModelPack, settings: Settings
-) -> QueryFace:
-    """Check and embed a face of an image (H x W x 3, BGR). Raises PhotoError."""
+) -> Floats:
+    """Check a face of an image (H x W x 3, BGR); return its embedding. Raises PhotoError."""
     quality = assess(image, face)
     refusal = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refusal is not None:
         raise refused_face(label, refusal, quality.size_px)
     [embedding] = pack.embedder.embed([(image, face)])
-    return QueryFace(face, quality, embedding)
+    return embedding
 
 
 def refused_face(label: str, refusal: str, face_px: float) -> PhotoError:

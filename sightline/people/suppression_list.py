@@ -38,12 +38,8 @@ def erased_tracks_of(
         for track, person in identities
         if person in erased and track not in suppressed
     }
-    for erasure in set(added.values()):
-        suppress_tracks(
-            cursor,
-            sorted(track for track, erasure_id in added.items() if erasure_id == erasure),
-            erasure,
-        )
+    for track, erasure in sorted(added.items()):
+        suppress_tracks(cursor, [track], erasure)
     return suppressed | added.keys()
 
 

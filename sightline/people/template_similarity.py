@@ -114,15 +114,9 @@ def nearest(
 ) -> list[EnrolledCandidate]:
     """Search the enrolled people for a face (d,); return the candidates, best score first."""
     vector_indexes.widen(cursor, _SEARCHED_TEMPLATES)
-    cursor.execute(
-        sql.SQL(_NEAREST).format(**vector_indexes.near("face_templates", pack, len(vector))),
-        {
-            "excluded": exclude,
-            "vector": vector,
-            "rows": _SEARCHED_TEMPLATES,
-            "limit": _MAX_CANDIDATES,
-        },
-    )
+    query = sql.SQL(_NEAREST).format(**vector_indexes.near("face_templates", pack, len(vector)))
+    limits = {"rows": _SEARCHED_TEMPLATES, "limit": _MAX_CANDIDATES}
+    cursor.execute(query, {"excluded": exclude, "vector": vector} | limits)
     near = {row[0] for row in cursor}
     if sealing_of(cursor).is_on:
         near |= _nearest_encrypted(cursor, pack, vector, exclude)

@@ -13,11 +13,9 @@ class Clock(Protocol):
 
     def now_us(self) -> int:
         """Return microseconds since the Unix epoch, UTC."""
-        ...
 
     def monotonic(self) -> float:
         """Return seconds of a clock that never goes back."""
-        ...
 
 
 class SystemClock:

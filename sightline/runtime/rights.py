@@ -23,6 +23,11 @@ EVERY_SERVICE = {"sealing_keys": "SELECT, INSERT"}
 """Tables of every service that connects: it registers its key, and sees whether it lacks one."""
 
 
+def granted(privileges: str, *tables: str) -> dict[str, str]:
+    """Return the same privileges on each of the tables."""
+    return dict.fromkeys(tables, privileges)
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """Rights of a service. A name that ends in `ANY` stands for all names with that prefix."""

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import SightlineError, UnreachableError
 from sightline.runtime.log_redaction import hide
-from sightline.runtime.settings import SecretsSettings
+from sightline.runtime.settings.groups import SecretsSettings
 
 if TYPE_CHECKING:
     from botocore.config import Config

@@ -24,7 +24,7 @@ from schemas.decode import SLUG
 from schemas.naming import checked_fleet
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import NotFoundError, SightlineError
-from sightline.storage.db import Connection
+from sightline.storage.db import Connection, dict_rows
 
 log = logging.getLogger(__name__)
 
@@ -161,19 +161,10 @@ def add(connection: Connection, new: NewCamera) -> Camera:
         previous = cursor.fetchone()
         settings = new.settings.model_dump(mode="json")
         settings["generation"] = (previous["generation"] or 0) + 1 if previous else 0
-        keeps_slot = (
-            previous is not None and previous["fleet"] == new.fleet and previous["slot"] is not None
-        )
-        values = {
-            "camera_id": new.camera_id,
+        slot = previous["slot"] if previous and previous["fleet"] == new.fleet else None
+        values = new.model_dump() | {
             "uri": new.uri.get_secret_value(),
-            "site_id": new.site_id,
-            "fleet": new.fleet,
-            "entry_point": new.entry_point,
-            "room_id": new.room_id,
-            "slot": previous["slot"]
-            if previous and keeps_slot
-            else _free_slot(connection, new.fleet),
+            "slot": _free_slot(connection, new.fleet) if slot is None else slot,
             "settings": Jsonb(settings),
         }
         cursor.execute(
@@ -191,9 +182,7 @@ def add(connection: Connection, new: NewCamera) -> Camera:
             """,  # noqa: S608 - the columns are a constant
             values,
         )
-        row = cursor.fetchone()
-    if row is None:
-        raise AssertionError("INSERT ... RETURNING gave no row")
+        [row] = cursor
     return Camera.of(row)
 
 
@@ -207,9 +196,7 @@ def _free_slot(connection: Connection, fleet: str) -> int:
         """,
         {"fleet": fleet},
     ).fetchone()
-    if row is None:
-        raise AssertionError("an aggregate gave no row")
-    return int(row[0])
+    return int(row[0]) if row else 0
 
 
 def replace_camera(connection: Connection, camera_id: str) -> str:
@@ -233,11 +220,9 @@ def replace_camera(connection: Connection, camera_id: str) -> str:
 
 def list_cameras(connection: Connection) -> list[Camera]:
     """Return all enabled cameras, by id; a camera with an invalid row is left out."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY camera_id")  # noqa: S608
-        rows = cursor.fetchall()
+    query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY camera_id"  # noqa: S608
     cameras = []
-    for row in rows:
+    for row in dict_rows(connection, query):
         try:
             cameras.append(Camera.of(row))
         except SightlineError as error:
@@ -247,41 +232,29 @@ def list_cameras(connection: Connection) -> list[Camera]:
 
 def get(connection: Connection, camera_id: str) -> Camera:
     """Return an enabled camera. Raises NotFoundError."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(
-            f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND camera_id = %s",  # noqa: S608
-            (camera_id,),
-        )
-        row = cursor.fetchone()
-    if row is None:
-        raise unknown(camera_id)
-    return Camera.of(row)
+    query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND camera_id = %s"  # noqa: S608
+    for row in dict_rows(connection, query, (camera_id,)):
+        return Camera.of(row)
+    raise unknown(camera_id)
 
 
 def remove(connection: Connection, camera_id: str) -> None:
     """Disable a camera and free its slot; its logs stay. Raises NotFoundError."""
-    with connection.transaction():
-        cursor = connection.execute(
-            "UPDATE cameras SET enabled = false, slot = NULL WHERE enabled AND camera_id = %s",
-            (camera_id,),
-        )
-        if not cursor.rowcount:
-            raise unknown(camera_id)
+    _update(connection, "enabled = false, slot = NULL", camera_id)
 
 
 def restart(connection: Connection, camera_id: str) -> None:
     """Have a camera read anew, also a film that has ended. Raises NotFoundError."""
+    values = """status = 'new', status_detail = NULL, status_at = now(),
+        settings = settings || jsonb_build_object(
+            'generation', coalesce((settings->>'generation')::int, 0) + 1)"""
+    _update(connection, values, camera_id)
+
+
+def _update(connection: Connection, values: str, camera_id: str) -> None:
     with connection.transaction():
-        cursor = connection.execute(
-            """
-            UPDATE cameras SET status = 'new', status_detail = NULL, status_at = now(),
-                settings = settings || jsonb_build_object(
-                    'generation', coalesce((settings->>'generation')::int, 0) + 1)
-            WHERE enabled AND camera_id = %s
-            """,
-            (camera_id,),
-        )
-        if not cursor.rowcount:
+        query = f"UPDATE cameras SET {values} WHERE enabled AND camera_id = %s"  # noqa: S608 - ours
+        if not connection.execute(query, (camera_id,)).rowcount:
             raise unknown(camera_id)
 
 

@@ -6,8 +6,10 @@ from typing import Any, Self
 
 import psycopg
 from pgvector.psycopg import register_vector
+from psycopg import sql
+from psycopg.abc import Params
 from psycopg.adapt import AdaptersMap
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, dict_row
 
 from schemas.naming import LIVE_SCHEMA, ROW_SCHEMA_PATTERNS, run_schema
 from schemas.topics import LIVE
@@ -19,6 +21,7 @@ from sightline.storage.encryption import Encryption
 
 Connection = psycopg.Connection[TupleRow]
 Cursor = psycopg.Cursor[TupleRow]
+Row = dict[str, Any]
 
 
 _adapters: dict[int, AdaptersMap] = {}
@@ -96,6 +99,20 @@ def _opened(cursor: psycopg.Cursor[Any]) -> SettingsConnection:
     if not isinstance(connection, SettingsConnection):
         raise TypeError("this connection was not opened by `connect` and has no settings")
     return connection
+
+
+def dict_rows(
+    db: Connection, query: str | sql.SQL | sql.Composed, parameters: Params | None = None
+) -> list[Row]:
+    """Return the rows of a query by the names of their columns."""
+    with db.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, parameters).fetchall()
+
+
+def set_excluded(columns: str) -> str:
+    """Return the assignment of an upsert that replaces columns, such as `a, b`."""
+    values = ", ".join(f"excluded.{column.strip()}" for column in columns.split(","))
+    return f"({columns}) = ({values})"
 
 
 def row_schemas(db: "psycopg.Connection[Any]") -> list[str]:

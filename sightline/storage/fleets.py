@@ -1,9 +1,6 @@
 """Fleets of an installation's cameras, and their topics."""
 
-import psycopg
-
 from schemas.topics import DEFAULT_FLEET, Topic, all_topics
-from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 
@@ -11,10 +8,7 @@ from sightline.storage.db import connect
 def known_fleets(settings: Settings) -> tuple[str, ...]:
     """Return the default fleet and every fleet that a camera belongs to, in order."""
     with connect(settings) as connection:
-        try:
-            rows = connection.execute("SELECT DISTINCT fleet FROM cameras").fetchall()
-        except psycopg.errors.UndefinedTable:
-            raise SightlineError("the database is empty: run `sightline db upgrade`") from None
+        rows = connection.execute("SELECT DISTINCT fleet FROM cameras").fetchall()
     return tuple(sorted({DEFAULT_FLEET, settings.fleet, *(str(fleet) for (fleet,) in rows)}))
 
 

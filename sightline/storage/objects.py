@@ -42,15 +42,12 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
         """Write an object, whole or not at all; an object of that key is replaced."""
-        ...
 
     def get(self, key: str) -> bytes:
         """Read an object. Raises NoSuchObjectError."""
-        ...
 
     def delete(self, key: str) -> None:
         """Delete an object; a missing object is no error."""
-        ...
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, str]:
         """Delete up to 1,000 objects; return the errors of failed deletions by key.
@@ -58,15 +55,12 @@ class ObjectStore(Protocol):
         An invalid key is such an error. Raises InfrastructureError when the store fails as a
         whole.
         """
-        ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with a prefix, in order."""
-        ...
 
     def location(self, key: str) -> str:
         """Return the path or s3:// URL of an object, for people."""
-        ...
 
 
 class FolderStore:

@@ -95,13 +95,7 @@ class OutboxRelay:
         return len(rows)
 
     def _send(
-        self,
-        cursor: Cursor,
-        row: int,
-        topic: str,
-        key: bytes,
-        value: bytes | None,
-        at: datetime,
+        self, cursor: Cursor, row: int, topic: str, key: bytes, value: bytes | None, at: datetime
     ) -> bool:
         name = key.decode()
         try:

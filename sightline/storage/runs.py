@@ -1,18 +1,16 @@
 """Table `runs`: the frames, models and stage of each run."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from psycopg import sql
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from schemas.naming import LockKind, fleet_of, lock_number, run_schema
 from sightline.runtime.errors import ConflictError, NotFoundError
-from sightline.storage.db import Connection, Cursor
+from sightline.storage.db import Connection, Cursor, dict_rows
 
 Stage = Literal["new", "vision", "matching", "sinks", "done", "failed"]
 
@@ -53,9 +51,8 @@ class Run:
 
 def find(db: Connection, name: str) -> Run | None:
     """Return the run of a name, or None."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute("SELECT * FROM runs WHERE name = %s", (name,)).fetchone()
-    return None if row is None else _run(row)
+    rows = dict_rows(db, "SELECT * FROM runs WHERE name = %s", (name,))
+    return _run(rows[0]) if rows else None
 
 
 def get(db: Connection, name: str) -> Run:
@@ -84,17 +81,11 @@ def add(cursor: Cursor, run: Run, made_by: str | None) -> bool:
         "INSERT INTO runs (name, from_at, to_at, cameras, models, pack, detail, ends, made_by)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
         (
-            run.name,
-            run.from_at,
-            run.to_at,
-            run.cameras,
-            None if run.models is None else str(run.models),
-            run.pack,
-            run.detail or None,
-            Jsonb(run.spans),
-            made_by,
+            run.name, run.from_at, run.to_at, run.cameras,
+            None if run.models is None else str(run.models), run.pack, run.detail or None,
+            Jsonb(run.spans), made_by,
         ),
-    )
+    )  # fmt: skip
     return cursor.rowcount == 1
 
 
@@ -134,23 +125,17 @@ ORDER BY run.made_at, run.name
 
 def listed(db: Connection) -> list[dict[str, Any]]:
     """Return all runs, the oldest first."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_LISTED).fetchall()
+    return dict_rows(db, _LISTED)
 
 
 def _run(row: dict[str, Any]) -> Run:
+    same = ("name", "from_at", "to_at", "cameras", "pack", "stage")
     return Run(
-        name=row["name"],
-        from_at=row["from_at"],
-        to_at=row["to_at"],
-        cameras=row["cameras"],
+        **{name: row[name] for name in same},
         models=None if row["models"] is None else Path(row["models"]),
-        pack=row["pack"],
-        stage=row["stage"],
-        spans={topic: _partitions(spans.items()) for topic, spans in row["ends"].items()},
+        spans={
+            topic: {int(number): (start, end) for number, (start, end) in spans.items()}
+            for topic, spans in row["ends"].items()
+        },
         detail=row["detail"] or "",
     )
-
-
-def _partitions(spans: Iterable[tuple[str, list[int]]]) -> dict[int, tuple[int, int]]:
-    return {int(number): (start, end) for number, (start, end) in spans}

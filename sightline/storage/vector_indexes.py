@@ -143,16 +143,13 @@ def widen(cursor: psycopg.Cursor[Any], rows: int) -> None:
     A search goes on while further conditions leave too few rows, up to a limit, so that it may
     return fewer rows than match.
     """
+    ef_search = min(max(_EF_SEARCH, 2 * rows), _MAX_EF_SEARCH)
     cursor.execute(
         "SELECT set_config('hnsw.ef_search', %s, true),"
         " set_config('hnsw.iterative_scan', 'relaxed_order', true),"
         " set_config('hnsw.max_scan_tuples', %s, true),"
         " set_config('hnsw.scan_mem_multiplier', %s, true)",
-        (
-            str(min(max(_EF_SEARCH, 2 * rows), _MAX_EF_SEARCH)),
-            str(_MAX_SCAN_TUPLES),
-            str(_SCAN_MEMORY_MULTIPLIER),
-        ),
+        (str(ef_search), str(_MAX_SCAN_TUPLES), str(_SCAN_MEMORY_MULTIPLIER)),
     )
 
 

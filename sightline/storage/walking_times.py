@@ -4,13 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg.rows import dict_row
-
 from schemas import sightline_pb2 as pb
 from schemas.naming import walking_fact_key
 from schemas.topics import FACTS
 from sightline.runtime.errors import NotFoundError, SightlineError
-from sightline.storage.db import Connection, Cursor
+from sightline.storage.db import Connection, Cursor, dict_rows
 from sightline.storage.outbox import enqueue
 
 _MAX_SECONDS = 86_400.0
@@ -62,7 +60,6 @@ def remove(cursor: Cursor, camera: str, other_camera: str) -> None:
 
 def listed(db: Connection) -> Sequence[dict[str, Any]]:
     """Return all walking times: camera_a, camera_b, seconds."""
-    with db.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            "SELECT camera_a, camera_b, seconds FROM walking_times ORDER BY camera_a, camera_b"
-        ).fetchall()
+    return dict_rows(
+        db, "SELECT camera_a, camera_b, seconds FROM walking_times ORDER BY camera_a, camera_b"
+    )

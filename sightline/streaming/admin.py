@@ -18,11 +18,13 @@ from schemas.naming import client_id
 from schemas.topics import DAY_MS, Topic, frames, vision_state
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import LIBRDKAFKA
-from sightline.runtime.settings import RetentionSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import RetentionSettings
 from sightline.streaming.client_config import client_config
 from sightline.streaming.errors import code_of, result_of, translate, translated
 
 _ANSWER_SECONDS = 5.0
+_PROBE_SECONDS = 3.0
 _METADATA_POLL_SECONDS = 0.05
 _SOCKET_TIMEOUT_MS = 30_000
 _REPLICAS = 3
@@ -62,27 +64,20 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
     changes: list[Change] = []
     created: set[str] = set()
     for state in _states(admin, _kept(topics, settings)):
+        topic, lines = state.topic, []
         if state.partitions is None:
-            if _create(admin, state.topic):
-                created.add(state.topic.name)
-                changes.append(
-                    Change(state.topic.name, f"created, {state.topic.partitions} partitions")
-                )
-            continue
-        if state.needs_partitions:
-            _grow(admin, state.topic)
-            changes.append(
-                Change(
-                    state.topic.name, f"partitions {state.partitions} -> {state.topic.partitions}"
-                )
-            )
-        target = config_of(state.topic, state.replicas)
-        if state.differs:
-            _alter(admin, state.topic, {name: target[name] for name in state.differs})
-            changes += [
-                Change(state.topic.name, f"{name} {value} -> {target[name]}")
-                for name, value in state.differs.items()
-            ]
+            if _create(admin, topic):
+                created.add(topic.name)
+                lines.append(f"created, {topic.partitions} partitions")
+        else:
+            if state.needs_partitions:
+                _grow(admin, topic)
+                lines.append(f"partitions {state.partitions} -> {topic.partitions}")
+            if state.differs:
+                target = config_of(topic, state.replicas)
+                _alter(admin, topic, {name: target[name] for name in state.differs})
+                lines += [f"{name} {old} -> {target[name]}" for name, old in state.differs.items()]
+        changes += [Change(topic.name, line) for line in lines]
     _wait_for_metadata(admin, created)
     return changes
 
@@ -97,10 +92,10 @@ def topic_states(settings: Settings, topics: Iterable[Topic]) -> list[TopicState
     return _states(_admin(settings), _kept(topics, settings))
 
 
-def reachable(settings: Settings, seconds: float = 3.0) -> bool:
+def reachable(settings: Settings) -> bool:
     """Return whether a broker answers."""
     try:
-        _admin(settings).list_topics(timeout=seconds)
+        _admin(settings).list_topics(timeout=_PROBE_SECONDS)
     except KafkaException:
         return False
     return True

@@ -19,7 +19,6 @@ class Client(Protocol):
 
     def list_topics(self, topic: str, timeout: float) -> object:
         """Ask the broker. Raises KafkaException when it does not answer."""
-        ...
 
 
 class BrokerProbe:
@@ -45,13 +44,12 @@ class BrokerProbe:
             self._answered_at = now
             self._health.has(KAFKA)
         elif now - self._answered_at >= _PROBE_AFTER_SECONDS:
-            self._ask()
+            self._health.report(KAFKA, self._is_answering())
             self._answered_at = self._clock.monotonic()
 
-    def _ask(self) -> None:
+    def _is_answering(self) -> bool:
         try:
             self._client.list_topics(self._topic, timeout=_ANSWER_SECONDS)
         except KafkaException:
-            self._health.waits_for(KAFKA)
-        else:
-            self._health.has(KAFKA)
+            return False
+        return True

@@ -39,4 +39,4 @@ def dead_letter(
         timestamp_ms=record.timestamp_ms,
         run=run,
     )
-    return OutputRecord(DEAD_LETTERS.name, record.topic, letter.SerializeToString(), now_us // 1000)
+    return OutputRecord.of(DEAD_LETTERS, record.topic, letter, now_us)

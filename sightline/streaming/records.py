@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
+from schemas.topics import Topic
 from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.headers import Headers
 
@@ -74,6 +75,11 @@ class OutputRecord:
     timestamp_ms: int
     partition: int | None = None  # None: by the key's hash
     headers: Headers = ()
+
+    @classmethod
+    def of(cls, topic: Topic, key: str, message: Message, at_us: int) -> "OutputRecord":
+        """Return the record of a message, by its capture time in microseconds."""
+        return cls(topic.name, key, message.SerializeToString(), at_us // 1000)
 
 
 def with_headers(outs: list[OutputRecord], headers: Headers) -> list[OutputRecord]:

@@ -19,44 +19,22 @@ from sightline.streaming.records import Partition
 _API_KEY = 35
 _API_VERSION = 1
 
+_PARTITIONS = Array(("partition", Int32), ("size", Int64), ("lag", Int64), ("is_future", Boolean))
+_TOPICS = Array(("topic", String("utf-8")), ("partitions", _PARTITIONS))
+_FOLDERS = Array(("error_code", Int16), ("folder", String("utf-8")), ("topics", _TOPICS))
+
 
 class _LogDirsResponse(Response):  # type: ignore[misc]
     API_KEY = _API_KEY
     API_VERSION = _API_VERSION
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "folders",
-            Array(
-                ("error_code", Int16),
-                ("folder", String("utf-8")),
-                (
-                    "topics",
-                    Array(
-                        ("topic", String("utf-8")),
-                        (
-                            "partitions",
-                            Array(
-                                ("partition", Int32),
-                                ("size", Int64),
-                                ("lag", Int64),
-                                ("is_future", Boolean),
-                            ),
-                        ),
-                    ),
-                ),
-            ),
-        ),
-    )
+    SCHEMA = Schema(("throttle_time_ms", Int32), ("folders", _FOLDERS))
 
 
 class _LogDirsRequestStruct(RequestStruct):  # type: ignore[misc]
     API_KEY = _API_KEY
     API_VERSION = _API_VERSION
     RESPONSE_TYPE = _LogDirsResponse
-    SCHEMA = Schema(
-        ("topics", Array(("topic", String("utf-8")), ("partitions", Array(Int32)))),
-    )
+    SCHEMA = Schema(("topics", Array(("topic", String("utf-8")), ("partitions", Array(Int32)))))
 
 
 class _LogDirsRequest(Request[_LogDirsRequestStruct]):  # type: ignore[misc]

@@ -81,7 +81,7 @@ class TopicInspector:
         sizes = {
             partition: size
             for partition, size in partition_bytes(self._settings).items()
-            if not _is_internal(partition)
+            if not partition[0].startswith("__")
         }
         lows = self._offsets(sizes, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         highs = self._offsets(sizes, OffsetSpec.latest())  # type: ignore[no-untyped-call]
@@ -160,7 +160,3 @@ class TopicInspector:
             (partition.topic, partition.partition): result_of(future).offset
             for partition, future in futures.items()
         }
-
-
-def _is_internal(partition: Partition) -> bool:
-    return partition[0].startswith("__")

@@ -105,11 +105,7 @@ def committed(
 
 
 def commit(
-    settings: Settings,
-    group: str,
-    topic: str,
-    offsets: Offsets,
-    clients: KafkaClients = CONFLUENT,
+    settings: Settings, group: str, topic: str, offsets: Offsets, clients: KafkaClients = CONFLUENT
 ) -> None:
     """Commit the offsets of a group that has no members, for its first member to start from."""
     with _consumer(settings, clients, group) as consumer:
@@ -119,11 +115,7 @@ def commit(
 
 @contextmanager
 def _consumer(
-    settings: Settings,
-    clients: KafkaClients,
-    group: str = _READER,
-    *,
-    committed: bool = True,
+    settings: Settings, clients: KafkaClients, group: str = _READER, *, committed: bool = True
 ) -> Iterator[ConsumerClient]:
     config = consumer_config(settings, _READER, group)
     if not committed:

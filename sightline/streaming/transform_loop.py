@@ -72,33 +72,15 @@ class Processor(Protocol):
         Raises InvalidRecord for a record that can never be processed; what a generator has
         yielded before is sent as well.
         """
-        ...
 
     def state(self) -> Iterable[OutputRecord]:
         """Return the state that has changed since the last call, as records of the state topic."""
-        ...
 
     def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
         """Restore a record of the state topic, for a partition that goes on at `next_offset`."""
-        ...
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop the state of partitions that another worker has now."""
-        ...
-
-
-class Stateless:
-    """The state of a processor that has none."""
-
-    def state(self) -> Iterable[OutputRecord]:
-        """Return nothing."""
-        return ()
-
-    def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
-        """Do nothing."""
-
-    def forget(self, partitions: Iterable[Partition]) -> None:
-        """Do nothing."""
 
 
 class TransformLoop:

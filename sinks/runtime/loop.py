@@ -45,7 +45,7 @@ from sightline.streaming.errors import kafka_error
 from sightline.streaming.messages import checked
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import Partition, Record
-from sinks.runtime.offset_store import end_offsets
+from sinks.runtime.offsets import end_offsets
 from sinks.runtime.sink import DecodedRecord, Sink
 from sinks.runtime.target import SinkSession, SinkTransaction
 from sinks.settings import SinkSettings

@@ -33,7 +33,6 @@ class Sink(Protocol[ConnectionT, CursorT]):
 
     def target(self, settings: Settings) -> SinkTarget[ConnectionT, CursorT]:
         """Return the store that the sink writes to, and that keeps its offsets."""
-        ...
 
     def write(self, cursor: CursorT, batch: Sequence[DecodedRecord]) -> None:
         """Write a batch within the caller's transaction; the same batch again changes nothing.
@@ -41,11 +40,9 @@ class Sink(Protocol[ConnectionT, CursorT]):
         Raises InvalidRecord for a record that can never be written. The loop then finds that
         record by halving the batch.
         """
-        ...
 
     def idle(self, cursor: CursorT) -> None:
         """Do the work that is due by time alone; called at least once every `batch_seconds`."""
-        ...
 
     def maintain(self, connection: ConnectionT) -> bool:
         """Do a slice of the work that is part of no batch, in a transaction of its own.
@@ -53,7 +50,6 @@ class Sink(Protocol[ConnectionT, CursorT]):
         Called between batches. Returns whether there may be more: the loop then calls again, soon
         where no records wait.
         """
-        ...
 
 
 def topics_of(run: str, *kinds: tuple[Topic, type[Message]]) -> dict[str, type[Message]]:

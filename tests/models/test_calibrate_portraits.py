@@ -11,7 +11,8 @@ from benchmarks.portraits import ORL, Canvas, framed, orl_portraits
 from ops.calibration.fit import calibrate
 from ops.calibration.portraits import read_portraits
 from sightline.identity.calibration import builtin
-from sightline.models.packs import ModelPack, load_pack
+from sightline.models.interface import ModelPack
+from sightline.models.packs import load_pack
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 from tests.support import run_sightline

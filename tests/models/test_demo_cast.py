@@ -11,8 +11,8 @@ from ops.demo.portrait_sources import CAST, Image, cut_out, portrait
 from ops.demo.scenario import scenes
 from ops.demo.truth import Appearance
 from sightline.identity.calibration import builtin
-from sightline.models.interface import Face, Floats
-from sightline.models.packs import ModelPack, load_pack
+from sightline.models.interface import Face, Floats, ModelPack
+from sightline.models.packs import load_pack
 from sightline.models.quality import assess
 from sightline.runtime.settings import Settings
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from sightline.identity.calibration import builtin
-from sightline.models.packs import BGRImage, Face, ModelPack, load_pack, resolve_pack
+from sightline.models.interface import BGRImage, Face, ModelPack
+from sightline.models.packs import load_pack, resolve_pack
 from sightline.models.verify import sample_picture, verify_pack
 from sightline.runtime.settings import Settings
 

@@ -19,7 +19,8 @@ from sightline.models.face_models import ArcFaceEmbedder
 from sightline.models.interface import BGRImage, Face, FaceEmbedder, ModelPack
 from sightline.models.packs import load_pack
 from sightline.models.verify import sample_picture
-from sightline.runtime.settings import EvidenceSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Record
 
 pytestmark = pytest.mark.models

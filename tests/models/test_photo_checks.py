@@ -11,9 +11,12 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ops.demo.portrait_sources import CAST, portrait
-from sightline.models.packs import ModelPack, load_pack
+from sightline.models.interface import ModelPack
+from sightline.models.packs import load_pack
 from sightline.models.verify import sample_picture
-from sightline.people.photos import Photo, Reason, look
+from sightline.people.photo_rejections import Reason
+from sightline.people.photos import look
+from sightline.people.picture_files import Photo
 from sightline.runtime.errors import PhotoError
 from sightline.runtime.settings import Settings
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sightline.identity.calibration import builtin
-from sightline.models.packs import BGRImage, Floats, ModelPack, load_pack, resolve_pack
+from sightline.models.interface import BGRImage, Floats, ModelPack
+from sightline.models.packs import load_pack, resolve_pack
 from sightline.models.quality import assess
 from sightline.models.verify import sample_picture, verify_pack
 from sightline.runtime.settings import Settings

@@ -9,7 +9,8 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from api.settings import ApiSettings
-from sightline.runtime.settings import EvidenceSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import EvidenceSettings
 from tests.api_support import base64_of, good
 from tests.support import ROOT, environment, read_messages, sightline_command
 

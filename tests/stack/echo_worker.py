@@ -12,12 +12,12 @@ from sightline.runtime.errors import InvalidRecord
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 from sightline.streaming.client_config import consumer_config, producer_config
-from sightline.streaming.records import OutputRecord, Record
-from sightline.streaming.transform_loop import Stateless, TransformLoop
+from sightline.streaming.records import OutputRecord, Partition, Record
+from sightline.streaming.transform_loop import TransformLoop
 
 
-class Echo(Stateless):
-    """Copies every record but b"poison"."""
+class Echo:
+    """Copies every record but b"poison"; it has no state."""
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -28,6 +28,15 @@ class Echo(Stateless):
         return [
             OutputRecord(self._target, "key", record.value, record.timestamp_ms, record.partition)
         ]
+
+    def state(self) -> Iterable[OutputRecord]:
+        return ()
+
+    def restore(self, partition: Partition, next_offset: int, record: Record) -> None:
+        raise AssertionError("there is no state topic")
+
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        pass
 
 
 def main(source: str, target: str, name: str) -> None:

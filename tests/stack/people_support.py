@@ -18,7 +18,7 @@ from schemas.naming import track_context
 from schemas.topics import GALLERY
 from sightline.identity.evidence import Vector
 from sightline.people import employee_changes
-from sightline.people.photos import Photo
+from sightline.people.picture_files import Photo
 from sightline.runtime.settings import Settings
 from sightline.storage import face_columns
 from sightline.storage.db import connect

@@ -53,7 +53,7 @@ def _embedding(photo: Photo, pack: ModelPack, settings: Settings) -> Floats:
     pixels = np.asarray(image, np.uint8)
     face = find_face(pixels, pack.faces)
     assert face is not None
-    return good_face(pixels, face, photo.label, pack, settings).vector
+    return good_face(pixels, face, photo.label, pack, settings)
 
 
 @pytest.fixture(scope="module")

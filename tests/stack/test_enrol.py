@@ -13,12 +13,13 @@ from PIL import Image
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import GALLERY
-from sightline.models.packs import ModelPack, load_pack
+from sightline.models.interface import ModelPack
+from sightline.models.packs import load_pack
 from sightline.people import employees
 from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, refresh
 from sightline.people.enrol import enrol as enrol_photos
-from sightline.people.photos import read_photo
+from sightline.people.picture_files import read_photo
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage import outbox

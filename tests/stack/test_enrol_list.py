@@ -12,7 +12,8 @@ from PIL import Image
 from ops.demo.portrait_sources import CAST
 from ops.enrolment.bulk import Album, Outcome, Report, enrol_all
 from ops.enrolment.csv_import import CsvPerson, read_rows
-from sightline.models.packs import ModelPack, load_pack
+from sightline.models.interface import ModelPack
+from sightline.models.packs import load_pack
 from sightline.people import employee_changes
 from sightline.people.employees import Details
 from sightline.runtime.errors import InfrastructureError, SightlineError

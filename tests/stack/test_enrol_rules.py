@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from schemas import ids
-from sightline.models.packs import ModelPack, load_pack
+from sightline.models.interface import ModelPack
+from sightline.models.packs import load_pack
 from sightline.people import employee_changes
 from sightline.people.employees import Details
 from sightline.people.enrol import Enrolled, enrol
-from sightline.people.photos import Reason, look
+from sightline.people.photo_rejections import Reason
+from sightline.people.photos import look
 from sightline.runtime.errors import ConflictError, NotFoundError, PhotoError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from schemas.topics import DAY_MS, DEAD_LETTERS, MIB, Topic
 from sightline.runtime.lifecycle import Stop
-from sightline.runtime.settings import RetentionSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import RetentionSettings
 from sightline.storage.db import connect
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import consumer_config, producer_config

@@ -14,7 +14,8 @@ from schemas.ids import global_id, sighting_id
 from sightline.people import person_rows
 from sightline.runtime.clock import SystemClock, to_datetime
 from sightline.runtime.lifecycle import Stop
-from sightline.runtime.settings import RetentionSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import RetentionSettings
 from sightline.storage.objects import open_store
 from sightline.storage.run_schemas import ROWS
 from sinks import row_retention

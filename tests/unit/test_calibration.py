@@ -198,7 +198,7 @@ def test_measuring_again_gives_the_same(ten: Calibration) -> None:
 
 
 def test_json_brings_it_back(ten: Calibration) -> None:
-    again = Calibration.from_json(ten.to_json())
+    again = Calibration.model_validate_json(ten.model_dump_json())
     assert again == ten
     assert again.scale(77, 1e-3) == ten.scale(77, 1e-3)
 
@@ -245,16 +245,16 @@ def changed(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     ],
 )
 def test_nonsense_is_refused(ten: Calibration, change: Callable[[dict[str, Any]], None]) -> None:
-    document = json.loads(ten.to_json())
+    document = json.loads(ten.model_dump_json())
     change(document)
     with pytest.raises(ValueError):
-        Calibration.from_json(json.dumps(document))
+        Calibration.model_validate_json(json.dumps(document))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", "{", '{"version": 1}'])
 def test_what_is_no_calibration_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        Calibration.from_json(text)
+        Calibration.model_validate_json(text)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, math.nan, 2.0])
@@ -267,7 +267,7 @@ def test_what_is_no_rate_is_refused(ten: Calibration, rate: float) -> None:
 def test_every_pack_has_a_calibration(pack: str) -> None:
     found = builtin(pack)
     assert found.pack == pack
-    assert Calibration.from_json(found.to_json()) == found
+    assert Calibration.model_validate_json(found.model_dump_json()) == found
     scale = found.scale(100, 1e-3)
     assert all(0.4 < score < 1.0 for score in scale.names)
     assert scale.newcomer < min(scale.names)

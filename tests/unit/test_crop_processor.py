@@ -15,7 +15,7 @@ from schemas.ids import motion_event_id, observation_id, track_id
 from sightline.models.interface import BGRImage, Face, ModelPack
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import EvidenceSettings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import RETRY_FOR, OutputRecord, Record
 from tests.unit.test_vision_pipeline import SeenFaces, Vectors, make_face
 

@@ -12,7 +12,8 @@ from ops.rights.certificate_authority import Authority, now
 from ops.rights.keyring_setup import prepare
 from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.private_files import CertificateFiles
-from sightline.runtime.settings import KafkaSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import KafkaSettings
 from sinks.infrastructure_metrics import ends_at, show_certificates, show_disks
 
 

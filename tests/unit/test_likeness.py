@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sightline.identity.evidence import Vector
-from sightline.people.photos import PhotoTemplate, Reason
+from sightline.people.photo_rejections import Reason
+from sightline.people.photos import PhotoTemplate
 from sightline.people.template_similarity import chains, check_agreement
 from sightline.runtime.errors import PhotoError
 

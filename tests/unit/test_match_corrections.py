@@ -221,7 +221,7 @@ def test_the_calibration_in_force_is_the_one_told_last() -> None:
     facts = Facts()
     before = facts.scale(PACK, 10, 1e-3)
     stored = builtin("dlib").model_copy(update={"id": "ours"})
-    fact = pb.Fact(calibration=pb.Calibration(pack=PACK, json=stored.to_json()))
+    fact = pb.Fact(calibration=pb.Calibration(pack=PACK, json=stored.model_dump_json()))
     facts.put(f"calibration|{PACK}".encode(), fact.SerializeToString())
     assert facts.scale(PACK, 10, 1e-3).calibration == "ours"
     facts.put(f"calibration|{PACK}".encode(), None)

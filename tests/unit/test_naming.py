@@ -30,7 +30,6 @@ from schemas.naming import (
     parse_person,
     parse_state_key,
     run_groups,
-    run_of,
     run_topics,
     safe_name,
     sink_group,
@@ -101,11 +100,11 @@ def test_no_fleet_makes_a_name_of_the_installation_read_as_a_runs() -> None:
         assert not any(is_of_run(topic.name) for topic in all_topics((checked_fleet(fleet),)))
 
 
-def test_the_name_of_a_runs_topic_tells_the_run_the_live_name_and_the_kind() -> None:
+def test_the_name_of_a_runs_topic_tells_the_live_name_and_the_kind() -> None:
     for topic in all_topics(("hall", "north.2")):
         name = of_run(topic, "a").name
-        assert (live_name(name), run_of(name)) == (topic.name, "a")
-        assert (live_name(topic.name), run_of(topic.name)) == (topic.name, LIVE)
+        assert live_name(name) == topic.name
+        assert live_name(topic.name) == topic.name
         assert topic_kind(name).replace("-", "_") == topic.kind
     assert fleet_of(of_run(frames("north.2"), "a").name) == "north.2"
     assert fleet_of(SIGHTINGS.name) == ""

@@ -18,7 +18,7 @@ from schemas.topics import (
     frames,
     vision_state,
 )
-from sightline.runtime.settings import RetentionSettings
+from sightline.runtime.settings.groups import RetentionSettings
 from sightline.streaming.admin import kept
 from sightline.streaming.topic_inspector import Held
 from sinks.retention_headroom import GroupBacklog, group_backlogs

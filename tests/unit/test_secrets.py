@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from sightline.runtime.connection_urls import database_url, forget_database_url
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.secrets import forget, is_reference, reveal
-from sightline.runtime.settings import SecretsSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import SecretsSettings
 from tests.aws import Aws, aws
 
 

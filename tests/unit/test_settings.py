@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from ops.pages.settings_page import page
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.settings import EvidenceSettings, Settings, command, load_settings
+from sightline.runtime.settings import Settings, command, load_settings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.runtime.settings.provenance import leaves
 from sightline.runtime.settings.sources import PREFIX, variables_of
 from tests.support import ROOT

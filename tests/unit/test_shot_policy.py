@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from sightline.models.observation_policy import ObservationPolicy, ObservationState
 from sightline.runtime.clock import US
-from sightline.runtime.settings import EvidenceSettings
+from sightline.runtime.settings.groups import EvidenceSettings
 
 SETTINGS = EvidenceSettings(observations=3, interval_seconds=0.5, reverify_seconds=300)
 POLICY = ObservationPolicy(SETTINGS)

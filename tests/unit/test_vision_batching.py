@@ -13,7 +13,8 @@ from processors.vision.processor import VisionProcessor
 from processors.vision.settings import VisionSettings
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack, PersonBoxes
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import EvidenceSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Record
 from tests.unit.test_vision_pipeline import START, Camera, make_face
 

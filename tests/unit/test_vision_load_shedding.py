@@ -9,7 +9,7 @@ from processors.vision.processor import VisionProcessor
 from processors.vision.settings import VisionSettings
 from schemas import sightline_pb2 as pb
 from schemas.decode import decode
-from sightline.models.packs import ModelPack
+from sightline.models.interface import ModelPack
 from sightline.runtime import metrics
 from sightline.runtime.clock import US
 from sightline.runtime.errors import InvalidRecord

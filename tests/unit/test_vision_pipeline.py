@@ -14,7 +14,8 @@ from schemas.decode import decode
 from schemas.ids import motion_event_id, track_id
 from sightline.models.interface import BGRImage, Face, Floats, ModelPack, PersonBoxes
 from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.settings import EvidenceSettings, Settings
+from sightline.runtime.settings import Settings
+from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Record
 
 START = 1_700_000_000_000_000

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ops.local_stack.camera_overload import overload_fields
-from processors.vision.shed_ratio import WINDOW_SECONDS, ShedRatio
+from processors.vision.shed_ratio import ShedRatio
 from sightline.runtime.clock import SystemClock
 from tests.unit.test_vision_load_shedding import live_film, worker
 
@@ -54,7 +54,7 @@ def test_the_share_is_that_of_the_last_minute_and_falls_when_no_frame_comes() ->
     assert filmed.skipped.ratio() == pytest.approx(0.35, abs=0.03)
     filmed.goes_on(60, skipped_of_ten=7)
     assert shown("share") == pytest.approx(0.7, abs=0.02)
-    filmed.time.now += WINDOW_SECONDS
+    filmed.time.now += 60
     assert shown("share") == 0
     filmed.skipped.close()
     assert shown("share") is None

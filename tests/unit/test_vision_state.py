@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from processors.vision.followed_track import UnusableStateError
 from processors.vision.processor import VisionProcessor
-from processors.vision.state import UnusableStateError, read_state, restore_state
+from processors.vision.state import read_state, restore_state
 from schemas import sightline_pb2 as pb
 from schemas.topics import vision_state
 from sightline.models.interface import BGRImage, Floats, ModelPack, PersonBoxes

@@ -93,7 +93,7 @@ class Facts:
 
 def _calibration(fact: pb.Calibration) -> Calibration:
     try:
-        return Calibration.from_json(fact.json)
+        return Calibration.model_validate_json(fact.json)
     except ValueError as error:
         raise InvalidMessageError("bad_calibration", f"{fact.pack}: {error}") from error
 

@@ -18,41 +18,18 @@ from schemas.naming import checked_fleet
 from schemas.topics import LIVE
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import Level, LogFormat
-from sightline.runtime.settings import sources
-from sightline.runtime.settings.groups import (
-    AuditSettings,
-    EncryptionSettings,
-    EvidenceSettings,
-    HealthSettings,
-    KafkaSettings,
-    MatchSettings,
-    RetentionSettings,
-    SecretsSettings,
-    TracingSettings,
-)
+from sightline.runtime.settings import groups, sources
 from sightline.runtime.settings.service import service_fields
-
-__all__ = [
-    "RUN_NAME",
-    "AuditSettings",
-    "EncryptionSettings",
-    "EvidenceSettings",
-    "HealthSettings",
-    "KafkaSettings",
-    "MatchSettings",
-    "Provider",
-    "RetentionSettings",
-    "SecretsSettings",
-    "Settings",
-    "TracingSettings",
-    "command",
-    "load_settings",
-]
 
 RUN_NAME = r"^[a-z0-9][a-z0-9_]{0,39}$"
 """Pattern of a run's name, which topics, consumer groups and a schema are named by."""
 
 Provider = Literal["cpu", "cuda", "tensorrt", "openvino"]
+
+
+def _either(name: str) -> AliasChoices:
+    """Return the names of a variable that other programs use too: ours comes first."""
+    return AliasChoices(f"{sources.PREFIX}{name}", name)
 
 
 class LibrarySettings(BaseSettings):
@@ -73,43 +50,38 @@ class LibrarySettings(BaseSettings):
 
     kafka_bootstrap_servers: str | None = Field(
         None,
-        validation_alias=AliasChoices(
-            "SIGHTLINE_KAFKA_BOOTSTRAP_SERVERS",
-            "KAFKA_BOOTSTRAP_SERVERS",
-        ),
+        validation_alias=_either("KAFKA_BOOTSTRAP_SERVERS"),
         description="bootstrap servers of a Kafka to use instead of the embedded one",
     )
     database_url: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_DATABASE_URL", "DATABASE_URL"),
+        validation_alias=_either("DATABASE_URL"),
         description="URL of a PostgreSQL with pgvector to use instead of the embedded one",
     )
     database_password: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_DATABASE_PASSWORD", "DATABASE_PASSWORD"),
+        validation_alias=_either("DATABASE_PASSWORD"),
         description="password of `database_url`, if the URL has none; any characters",
     )
     db_secret_name: str | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_DB_SECRET_NAME", "DB_SECRET_NAME"),
+        validation_alias=_either("DB_SECRET_NAME"),
         description="a secret of AWS Secrets Manager as RDS writes it: username and password, and"
         " without `database_url` also host, port and dbname",
     )
     encryption_key_secret_name: str | None = Field(
         None,
-        validation_alias=AliasChoices(
-            "SIGHTLINE_ENCRYPTION_KEY_SECRET_NAME", "ENCRYPTION_KEY_SECRET_NAME"
-        ),
+        validation_alias=_either("ENCRYPTION_KEY_SECRET_NAME"),
         description="a secret of AWS Secrets Manager that holds `encryption.keys`",
     )
     s3_bucket: str | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_S3_BUCKET", "S3_BUCKET"),
+        validation_alias=_either("S3_BUCKET"),
         description="a bucket for snapshots and photos instead of a folder of the home",
     )
     s3_endpoint_url: str | None = Field(
         None,
-        validation_alias=AliasChoices("SIGHTLINE_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
+        validation_alias=_either("S3_ENDPOINT_URL"),
         description="address of an S3-compatible service, instead of AWS",
     )
     s3_prefix: str = Field("", description="prefix of all keys in the bucket")
@@ -173,15 +145,15 @@ class LibrarySettings(BaseSettings):
         description="for tests: folder whose files name the points at which a service is killed",
     )
 
-    health: HealthSettings = Field(default_factory=HealthSettings)
-    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
-    tracing: TracingSettings = Field(default_factory=TracingSettings)
-    evidence: EvidenceSettings = Field(default_factory=EvidenceSettings)
-    match: MatchSettings = Field(default_factory=MatchSettings)
-    retention: RetentionSettings = Field(default_factory=RetentionSettings)
-    secrets: SecretsSettings = Field(default_factory=SecretsSettings)
-    encryption: EncryptionSettings = Field(default_factory=EncryptionSettings)
-    audit: AuditSettings = Field(default_factory=AuditSettings)
+    health: groups.HealthSettings = Field(default_factory=groups.HealthSettings)
+    kafka: groups.KafkaSettings = Field(default_factory=groups.KafkaSettings)
+    tracing: groups.TracingSettings = Field(default_factory=groups.TracingSettings)
+    evidence: groups.EvidenceSettings = Field(default_factory=groups.EvidenceSettings)
+    match: groups.MatchSettings = Field(default_factory=groups.MatchSettings)
+    retention: groups.RetentionSettings = Field(default_factory=groups.RetentionSettings)
+    secrets: groups.SecretsSettings = Field(default_factory=groups.SecretsSettings)
+    encryption: groups.EncryptionSettings = Field(default_factory=groups.EncryptionSettings)
+    audit: groups.AuditSettings = Field(default_factory=groups.AuditSettings)
 
     @classmethod
     def settings_customise_sources(

@@ -5,19 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from schemas.topics import (
-    CROP_OUTCOMES,
-    CROPS,
-    DAY_MS,
-    DEAD_LETTERS,
-    FACES,
-    MOTION_EVENTS,
-    SIGHTINGS,
-    SNAPSHOTS,
-    TRACKS,
-    Topic,
-    frames,
-)
+from schemas import topics
+from schemas.topics import DAY_MS, Topic
 
 
 class Group(BaseModel):
@@ -86,8 +75,7 @@ class TracingSettings(Group):
     """Traces from capture to row, by OpenTelemetry."""
 
     endpoint: str | None = Field(
-        None,
-        description="OTLP collector over HTTP, such as http://127.0.0.1:4318; else no traces",
+        None, description="OTLP collector over HTTP, such as http://127.0.0.1:4318; else no traces"
     )
     share: float = Field(0.01, ge=0, le=1, description="share of frames that are traced")
 
@@ -139,24 +127,24 @@ class RetentionSettings(Group):
     it is read. Days of a table count from the time at which a row was written.
     """
 
-    frames_bytes: int = _bytes_of(frames())
-    frames_days: float = _days_of(frames())
-    motion_events_bytes: int = _bytes_of(MOTION_EVENTS)
-    motion_events_days: float = _days_of(MOTION_EVENTS)
-    tracks_bytes: int = _bytes_of(TRACKS)
-    tracks_days: float = _days_of(TRACKS)
-    faces_bytes: int = _bytes_of(FACES)
-    faces_days: float = _days_of(FACES)
-    snapshots_bytes: int = _bytes_of(SNAPSHOTS)
-    snapshots_days: float = _days_of(SNAPSHOTS)
-    crops_bytes: int = _bytes_of(CROPS)
-    crops_days: float = _days_of(CROPS)
-    crop_outcomes_bytes: int = _bytes_of(CROP_OUTCOMES)
-    crop_outcomes_days: float = _days_of(CROP_OUTCOMES)
-    sightings_bytes: int = _bytes_of(SIGHTINGS)
-    sightings_days: float = _days_of(SIGHTINGS)
-    dead_letters_bytes: int = _bytes_of(DEAD_LETTERS)
-    dead_letters_days: float = _days_of(DEAD_LETTERS)
+    frames_bytes: int = _bytes_of(topics.frames())
+    frames_days: float = _days_of(topics.frames())
+    motion_events_bytes: int = _bytes_of(topics.MOTION_EVENTS)
+    motion_events_days: float = _days_of(topics.MOTION_EVENTS)
+    tracks_bytes: int = _bytes_of(topics.TRACKS)
+    tracks_days: float = _days_of(topics.TRACKS)
+    faces_bytes: int = _bytes_of(topics.FACES)
+    faces_days: float = _days_of(topics.FACES)
+    snapshots_bytes: int = _bytes_of(topics.SNAPSHOTS)
+    snapshots_days: float = _days_of(topics.SNAPSHOTS)
+    crops_bytes: int = _bytes_of(topics.CROPS)
+    crops_days: float = _days_of(topics.CROPS)
+    crop_outcomes_bytes: int = _bytes_of(topics.CROP_OUTCOMES)
+    crop_outcomes_days: float = _days_of(topics.CROP_OUTCOMES)
+    sightings_bytes: int = _bytes_of(topics.SIGHTINGS)
+    sightings_days: float = _days_of(topics.SIGHTINGS)
+    dead_letters_bytes: int = _bytes_of(topics.DEAD_LETTERS)
+    dead_letters_days: float = _days_of(topics.DEAD_LETTERS)
 
     access_log_days: float = Field(
         365.0, ge=0, description="days that rows of access_logs live; 0 is for ever"
@@ -206,8 +194,7 @@ class EncryptionSettings(Group):
         " decrypt; `sightline encryption new-key` makes one",
     )
     required: bool = Field(
-        False,
-        description="refuse to work without keys, and to read unencrypted data",
+        False, description="refuse to work without keys, and to read unencrypted data"
     )
 
 

@@ -9,19 +9,12 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from sightline.runtime.secrets import is_reference
-from sightline.runtime.settings import Settings
-from sightline.runtime.settings.sources import (
-    commanded,
-    group_of,
-    read_config_file,
-    variable_of,
-    variables_of,
-)
+from sightline.runtime.settings import Settings, sources
 
 
 def stated(settings: Settings) -> list[dict[str, Any]]:
     """Return each setting, its value and its source; of a secret only the reference is shown."""
-    file = read_config_file()
+    file = sources.read_config_file()
     return [
         {
             "setting": ".".join(path),
@@ -37,7 +30,7 @@ def leaves(
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     """Yield the path and the field of every setting, in groups as well."""
     for name, field in model.model_fields.items():
-        group = group_of(field)
+        group = sources.group_of(field)
         if group is None:
             yield (*path, name), field
         else:
@@ -54,17 +47,17 @@ def value_of(settings: Settings, path: Sequence[str]) -> Any:
 
 def origin(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> str:
     """Return a setting's source: "command line", a variable's name, "config.yaml", "default"."""
-    groups = [variable_of(path[:depth]) for depth in range(1, len(path))]  # as JSON
-    own = variables_of(path, field)
+    groups = [sources.variable_of(path[:depth]) for depth in range(1, len(path))]  # as JSON
+    own = sources.variables_of(path, field)
     below = [name for name in os.environ if name.upper().startswith(f"{own[0]}__")]
     for name in (*own, *below, *reversed(groups)):
         if os.environ.get(name):
-            return "command line" if name in commanded else name
+            return "command line" if name in sources.commanded else name
     return "config.yaml" if _is_in_file(path, field, file) else "default"
 
 
 def _is_in_file(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> bool:
-    names = {path[-1], *variables_of(path, field)}
+    names = {path[-1], *sources.variables_of(path, field)}
     inner: Any = file
     for part in path[:-1]:
         inner = inner.get(part) if isinstance(inner, Mapping) else None
