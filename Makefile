@@ -90,9 +90,9 @@ proto:
 
 # Pages that are made from the code.
 docs:
-	.venv/bin/python -m ops.pages.settings_page > docs/settings.md
-	.venv/bin/python -m ops.pages.metrics_page > docs/metrics.md
-	.venv/bin/python -m ops.pages.dashboards deploy/grafana
+	.venv/bin/python -m docs._tools.settings_page > docs/settings.md
+	.venv/bin/python -m docs._tools.metrics_page > docs/metrics.md
+	.venv/bin/python -m docs._tools.dashboards deploy/grafana
 
 # docs/ as a site that loads nothing from elsewhere: build/site.
 site:

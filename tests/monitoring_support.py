@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ops.local_stack.monitoring import ask
-from ops.pages.dashboards import Panel, read
+from docs._tools.dashboards import Panel, read
 from sightline.runtime.connection_urls import StackState
 from tests.support import ROOT
 
