@@ -9,13 +9,10 @@ from ops.cli.audited import audited
 from ops.terminal import JsonOption, console, print_json
 from sightline.runtime.settings import load_settings
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("backup")(back_up)
-    app.command("restore")(restore)
+app = typer.Typer()
 
 
+@app.command("backup")
 @audited("backup")
 def back_up(
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
@@ -36,6 +33,7 @@ def back_up(
         )
 
 
+@app.command("restore")
 @audited("restore")
 def restore(
     folder: Annotated[Path, typer.Argument(help="A folder that `sightline backup` has written.")],

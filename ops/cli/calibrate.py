@@ -38,7 +38,9 @@ class ImpostorSource(StrEnum):
     BOTH = "both"
 
 
-app = typer.Typer(help="Calibrations of the model packs' scores.", no_args_is_help=True)
+app = typer.Typer(
+    name="calibrate", help="Calibrations of the model packs' scores.", no_args_is_help=True
+)
 
 _Report = Annotated[
     Path | None,
@@ -46,11 +48,6 @@ _Report = Annotated[
         "--report", metavar="FILE.png", help="Draw the curve (detection error trade-off)."
     ),
 ]
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="calibrate")
 
 
 @app.command()

@@ -18,12 +18,7 @@ from sightline.storage.cameras import DEFAULT_SITE, CameraSettings, NewCamera, c
 from sightline.storage.db import connect
 from sightline.streaming.admin import ensure_fleet_topic
 
-app = typer.Typer(help="Cameras: the sources of pictures.", no_args_is_help=True)
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="camera")
+app = typer.Typer(name="camera", help="Cameras: the sources of pictures.", no_args_is_help=True)
 
 
 Name = Annotated[str, typer.Argument(help="The camera's short name, which is its id.")]

@@ -27,17 +27,14 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.private_files import private
 from sightline.runtime.settings import Settings, load_settings
 
-app = typer.Typer(help="Dead letters: records that could not be processed.", no_args_is_help=True)
+app = typer.Typer(
+    name="dlq", help="Dead letters: records that could not be processed.", no_args_is_help=True
+)
 
 ServiceOption = Annotated[str | None, typer.Option("--service", help="Given up by this service.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Given up for this reason.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="As in `dlq list`: 0@17.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every letter without a decision.")]
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="dlq")
 
 
 @app.command("list")

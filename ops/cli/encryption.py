@@ -7,17 +7,12 @@ from ops.terminal import JsonOption, console, print_json, print_rows, progress_c
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Encryption at rest.")
+app = typer.Typer(name="encryption", no_args_is_help=True, help="Encryption at rest.")
 
 _LOG = (
     "What was there before is in PostgreSQL's old write-ahead log until that is written over, and"
     " in backups and bucket versions of before."
 )
-
-
-def register(root: typer.Typer) -> None:
-    """Add the group."""
-    root.add_typer(app, name="encryption")
 
 
 @app.command("new-key")

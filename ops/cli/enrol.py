@@ -30,11 +30,10 @@ _DELIVERY_INTERVAL_SECONDS = 1.0
 """Longest time, about, that a running matcher waits for an employee of a list."""
 
 
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command("enrol")(enrol)
+app = typer.Typer()
 
 
+@app.command("enrol")
 @audited("enrol")
 def enrol(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")] = "",

@@ -18,17 +18,14 @@ from sightline.runtime.private_files import private
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Erasure of persons, and its signed reports.", no_args_is_help=True)
+app = typer.Typer(
+    name="erase", help="Erasure of persons, and its signed reports.", no_args_is_help=True
+)
 
 _ReportPath = Annotated[
     Path | None,
     typer.Option("--report", metavar="FILE", help="File for the report; by default in the home."),
 ]
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="erase")
 
 
 @app.command("person")

@@ -15,12 +15,10 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("explain")(_explain)
+app = typer.Typer()
 
 
+@app.command("explain")
 @audited("explain")
 def _explain(
     row: Annotated[

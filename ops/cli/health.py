@@ -21,12 +21,10 @@ _STUCK = "stuck"
 _SILENT = "silent"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("health")(_health)
-    app.command("log-level")(_log_level)
+app = typer.Typer()
 
 
+@app.command("health")
 def _health(as_json: JsonOption = False) -> None:
     """Report every service process: "ready", "waiting" for something, "stuck", or "silent".
 
@@ -82,6 +80,7 @@ def _rows(home: Path) -> list[dict[str, Any]]:
     return [rows[key] for key in sorted(rows)]
 
 
+@app.command("log-level")
 def _log_level(
     service: Annotated[str, typer.Argument(help=f"A service that runs here, or {_ALL} of them.")],
     level: Annotated[str, typer.Argument(help=f"One of {', '.join(LEVELS)}.")],

@@ -13,12 +13,7 @@ from sightline.audit.roles import Role
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Keys for programs that use the API.", no_args_is_help=True)
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="keys")
+app = typer.Typer(name="keys", help="Keys for programs that use the API.", no_args_is_help=True)
 
 
 @app.command("create")

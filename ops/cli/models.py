@@ -8,17 +8,12 @@ import typer
 from ops.terminal import JsonOption, print_json, print_rows, progress_console
 from sightline.runtime.settings import Settings, load_settings
 
-_models = typer.Typer(help="Models for detection and embedding.", no_args_is_help=True)
+app = typer.Typer(name="models", help="Models for detection and embedding.", no_args_is_help=True)
 
 ModelsOption = Annotated[
     Path | None,
     typer.Option("--models", metavar="FOLDER", help="Folder of ONNX files instead of a pack."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(_models, name="models")
 
 
 def with_models(settings: Settings, folder: Path | None) -> Settings:
@@ -28,7 +23,7 @@ def with_models(settings: Settings, folder: Path | None) -> Settings:
     return settings.model_copy(update={"models": folder.expanduser().resolve()})
 
 
-@_models.command("list")
+@app.command("list")
 def _list(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     """List the packs, their files, and the one in use."""
     from sightline.models.packs import default_folder, resolve_pack  # noqa: PLC0415 - heavy
@@ -64,7 +59,7 @@ def _list(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     print_rows(rows, title="Model packs", as_json=as_json)
 
 
-@_models.command("fetch")
+@app.command("fetch")
 def _fetch(as_json: JsonOption = False) -> None:
     """Fetch the default pack (YOLO11n and buffalo_l, some minutes); exits with 1 if it cannot."""
     from sightline.models.fetch import fetch_default  # noqa: PLC0415 - heavy
@@ -78,7 +73,7 @@ def _fetch(as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-@_models.command("verify")
+@app.command("verify")
 def _verify(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     """Load and run each file of the pack in use on a picture, and check fetched files."""
     from sightline.models.verify import verify_pack  # noqa: PLC0415 - heavy

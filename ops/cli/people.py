@@ -28,7 +28,7 @@ from sightline.storage.db import connect
 if TYPE_CHECKING:
     from ops.backup.employee_backup import Saved
 
-app = typer.Typer(help="Employees: the persons who are enrolled.")
+app = typer.Typer(name="employees", help="Employees: the persons who are enrolled.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
 Department = Annotated[str | None, typer.Option(help="Their department.")]
@@ -43,11 +43,6 @@ class EmployeeStatus(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     LEFT = "left"
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="employees")
 
 
 @app.callback(invoke_without_command=True)

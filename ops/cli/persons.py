@@ -23,17 +23,14 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import Cursor, connect
 
-app = typer.Typer(help="Persons that the cameras have met, employees and unknown persons.")
+app = typer.Typer(
+    name="persons", help="Persons that the cameras have met, employees and unknown persons."
+)
 
 Person = Annotated[
     str, typer.Argument(metavar="ID", help="A global id, or a name.", show_default=False)
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")]
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="persons")
 
 
 @app.callback(invoke_without_command=True)

@@ -36,11 +36,10 @@ _NICENESS = 19
 """Niceness of this process and its children: the lowest, as live comes first."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("replay")(_replay)
+app = typer.Typer()
 
 
+@app.command("replay")
 @audited("replay")
 def _replay(
     since: Annotated[

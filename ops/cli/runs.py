@@ -18,18 +18,15 @@ from sightline.runtime.settings import load_settings
 from sightline.storage import runs
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Runs over the frames: replays beside the live run.", no_args_is_help=True)
+app = typer.Typer(
+    name="runs", help="Runs over the frames: replays beside the live run.", no_args_is_help=True
+)
 
 RunOrLive = Annotated[str, typer.Argument(help="A run, or `live`.", show_default=False)]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run.", show_default=False)]
 
 _MAX_DIFFERENCES_SHOWN = 200
 """Differences printed in a table; --json prints all."""
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="runs")
 
 
 @app.command("list")

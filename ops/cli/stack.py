@@ -12,19 +12,14 @@ from sightline.runtime.settings import load_settings
 if TYPE_CHECKING:  # --help loads little
     from ops.local_stack.status import StackStatus
 
-_topics = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
-_db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app = typer.Typer()
+_topics = typer.Typer(name="topics", help="Kafka's topics.", no_args_is_help=True)
+_db = typer.Typer(name="db", help="The database's schema.", no_args_is_help=True)
+app.add_typer(_topics)
+app.add_typer(_db)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("up")(_up)
-    app.command("down")(_down)
-    app.command("status")(_status)
-    app.add_typer(_topics, name="topics")
-    app.add_typer(_db, name="db")
-
-
+@app.command("up")
 def _up(
     brokers: Annotated[
         int | None,
@@ -58,6 +53,7 @@ def _up(
     print_rows(status(settings).parts, title=f"Stack in {settings.home}", as_json=as_json)
 
 
+@app.command("down")
 def _down() -> None:
     """Stop the services, the broker, the database and the monitoring of this home."""
     from ops.local_stack.embedded import down  # noqa: PLC0415
@@ -66,6 +62,7 @@ def _down() -> None:
     console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing ran")
 
 
+@app.command("status")
 def _status(as_json: JsonOption = False) -> None:
     """Report parts, cameras, services and alerts. Exits with 1 if a part or service is down."""
     from ops.local_stack.status import status  # noqa: PLC0415
