@@ -33,10 +33,7 @@ _ROUNDS = 3
 _LOAD = 0.5
 """Of the cameras that the workers can keep up with, while latency is measured."""
 
-_WORKERS = {
-    "with": ("ops", "run", "vision"),
-    "without": ("benchmarks.plain_worker",),
-}
+_WORKERS = {"with": ("ops", "run", "vision"), "without": ("benchmarks.plain_worker",)}
 
 console = Console()
 

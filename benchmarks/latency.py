@@ -75,8 +75,7 @@ def measure(models: Path | None) -> list[float]:
         ):
             installation.wait_until_ready(settings, services)
             add_cameras(
-                settings,
-                [NewCamera(camera_id=name, uri=uri) for name, uri in addresses.items()],
+                settings, [NewCamera(camera_id=name, uri=uri) for name, uri in addresses.items()]
             )
             return _latencies(settings, services)
 

@@ -120,7 +120,7 @@ def _cameras(load: Load, rate: float) -> list[NewCamera]:
             update={
                 "settings": CameraSettings(
                     fps=rate / len(cameras), width=camera.settings.width, motion=False, loop=True
-                ),
+                )
             }
         )
         for camera in cameras

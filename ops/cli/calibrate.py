@@ -54,12 +54,7 @@ _Report = Annotated[
 @audited("calibrate.measure")
 def measure(
     folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER",
-            help="Labelled portraits: a folder for each person.",
-            show_default=False,
-        ),
+        Path, typer.Argument(metavar="FOLDER", help="Labelled portraits: a folder for each person.")
     ],
     models: ModelsOption = None,
     impostors: Annotated[
@@ -144,12 +139,7 @@ def show(
 @audited("calibrate.activate")
 def activate(
     calibration_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID",
-            help="A stored calibration; `builtin` is the pack's.",
-            show_default=False,
-        ),
+        str, typer.Argument(metavar="ID", help="A stored calibration; `builtin` is the pack's.")
     ],
     models: ModelsOption = None,
 ) -> None:
@@ -202,11 +192,8 @@ def _show(
         " distribution with its end at the score 1); beyond, nothing is promised."
     )
     print_rows(measured(calibration), title="Measured", as_json=False)
-    print_rows(
-        thresholds(calibration, rate),
-        title=f"Thresholds for {rate:g} false names a track",
-        as_json=False,
-    )
+    title = f"Thresholds for {rate:g} false names a track"
+    print_rows(thresholds(calibration, rate), title=title, as_json=False)
     if refusal := calibration.refusal(100, rate):
         console.print(refusal)
     if report is not None:

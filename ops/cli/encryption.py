@@ -28,9 +28,12 @@ def new_key() -> None:
 def status(as_json: JsonOption = False) -> None:
     """Count the stored rows and objects by encryption key."""
     from ops.encryption.re_encrypt import kept  # noqa: PLC0415
+    from sightline.storage.encryption import Encryption  # noqa: PLC0415
 
     settings = load_settings()
-    print_rows(kept(settings), title=_title(), as_json=as_json)
+    keyring = Encryption(settings).ring()
+    title = f"Encrypted with {keyring.current.hex()}" if keyring else "Encryption is off"
+    print_rows(kept(settings), title=title, as_json=as_json)
 
 
 @app.command("rotate")
@@ -67,10 +70,3 @@ def rotate(as_json: JsonOption = False) -> None:
             f"{len(result.refused)} could not be decrypted and were left, {result.refused[0]} the"
             " first: bring them back from a backup, or delete them"
         )
-
-
-def _title() -> str:
-    from sightline.storage.encryption import Encryption  # noqa: PLC0415
-
-    keyring = Encryption(load_settings()).ring()
-    return f"Encrypted with {keyring.current.hex()}" if keyring else "Encryption is off"

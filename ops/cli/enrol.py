@@ -14,13 +14,7 @@ from ops.cli.audited import audited
 from ops.cli.delivery import publish
 from ops.cli.models import ModelsOption, with_models
 from ops.cli.people import Code, Department, Email
-from ops.terminal import (
-    JsonOption,
-    console,
-    print_json,
-    print_rows,
-    progress_console,
-)
+from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
 from sightline.people import employees
 from sightline.people.employees import Details
 from sightline.runtime.errors import SightlineError

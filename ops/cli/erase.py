@@ -32,10 +32,7 @@ _ReportPath = Annotated[
 @audited("erase.person")
 def erase_person(
     person: Annotated[
-        str,
-        typer.Argument(
-            metavar="PERSON", help="A name, a person id, or a global id.", show_default=False
-        ),
+        str, typer.Argument(metavar="PERSON", help="A name, a person id, or a global id.")
     ],
     report_path: _ReportPath = None,
     as_json: JsonOption = False,
@@ -71,7 +68,7 @@ def resume(report_path: _ReportPath = None, as_json: JsonOption = False) -> None
 @app.command()
 @audited("erase.verify")
 def verify(
-    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.", show_default=False)],
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.")],
     as_json: JsonOption = False,
 ) -> None:
     """Verify that a report is as it was signed; exit status 1 if not."""
@@ -96,10 +93,7 @@ def verify(
 @audited("erase.show")
 def show(
     any_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID", help="Id of the erasure or of the person.", show_default=False
-        ),
+        str, typer.Argument(metavar="ID", help="Id of the erasure or of the person.")
     ],
     report_path: _ReportPath = None,
     as_json: JsonOption = False,

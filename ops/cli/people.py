@@ -10,14 +10,7 @@ import typer
 from ops.cli.audited import audited
 from ops.cli.delivery import publish
 from ops.cli.models import ModelsOption, with_models
-from ops.terminal import (
-    JsonOption,
-    console,
-    print_fields,
-    print_json,
-    print_rows,
-    progress_console,
-)
+from ops.terminal import JsonOption, console, print_fields, print_json, print_rows, progress_console
 from sightline.audit import trail
 from sightline.people import employee_changes, employees
 from sightline.people.employees import Details
@@ -30,11 +23,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="employees", help="Employees: the persons who are enrolled.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")]
 Department = Annotated[str | None, typer.Option(help="Their department.")]
 Email = Annotated[str | None, typer.Option(help="Their e-mail address, unique.")]
 Code = Annotated[str | None, typer.Option(help="Their employee id code, unique.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
 
 class EmployeeStatus(StrEnum):
@@ -98,8 +91,7 @@ def set_details(
     name: Name,
     status: Annotated[EmployeeStatus | None, typer.Option(help="Their status.")] = None,
     authorized: Annotated[
-        bool | None,
-        typer.Option("--authorized/--not-authorized", help="Whether they may come in."),
+        bool | None, typer.Option("--authorized/--not-authorized", help="Whether they may come in.")
     ] = None,
     department: Department = None,
     email: Email = None,

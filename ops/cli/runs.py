@@ -22,8 +22,8 @@ app = typer.Typer(
     name="runs", help="Runs over the frames: replays beside the live run.", no_args_is_help=True
 )
 
-RunOrLive = Annotated[str, typer.Argument(help="A run, or `live`.", show_default=False)]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run.", show_default=False)]
+RunOrLive = Annotated[str, typer.Argument(help="A run, or `live`.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run.")]
 
 _MAX_DIFFERENCES_SHOWN = 200
 """Differences printed in a table; --json prints all."""

@@ -24,8 +24,7 @@ def _up(
     brokers: Annotated[
         int | None,
         typer.Option(
-            help="Kafka nodes of a new home: 1, or 3 of which one may die.",
-            show_default="1",
+            help="Kafka nodes of a new home: 1, or 3 of which one may die.", show_default="1"
         ),
     ] = None,
     monitoring: Annotated[

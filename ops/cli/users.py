@@ -17,7 +17,7 @@ app = typer.Typer(
     name="users", help="Users of the API, who sign in with a password.", no_args_is_help=True
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 
 
 @app.command("add")

@@ -50,7 +50,7 @@ _PROPERTIES = {
 }
 
 _PLAINTEXT = {
-    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT"
 }
 
 _SECURE = {

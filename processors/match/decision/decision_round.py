@@ -146,10 +146,7 @@ class DecisionRound:
         else:
             now = self._released(track) if self._is_beaten(track) else track
         self._tracks[track_id] = now
-        persons = {
-            self._concurrent.person_held_by(track),
-            self._concurrent.person_held_by(now),
-        } - {0}
+        persons = set(map(self._concurrent.person_held_by, (track, now))) - {0}
         return [
             other.track_id
             for other in self._concurrent.beside(now)

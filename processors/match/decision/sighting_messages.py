@@ -9,10 +9,7 @@ from sightline.identity.evidence import EvidenceKind
 
 
 def sighting_of(
-    decision: Decision,
-    kind: EvidenceKind,
-    last: pb.FaceObservation,
-    best: pb.FaceObservation,
+    decision: Decision, kind: EvidenceKind, last: pb.FaceObservation, best: pb.FaceObservation
 ) -> pb.Sighting:
     """Return the sighting of a track by its newest and its best observation, without a person."""
     sighting = pb.Sighting(

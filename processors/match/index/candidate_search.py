@@ -28,10 +28,7 @@ class IndexSearch:
             check_dimension(evidence.template, dimension)
         enrolled = self._gallery.nearest(pack, evidence.template, query.always)
         unknown = self._unknown.nearest(
-            pack,
-            evidence.template,
-            without=(query.track_id, query.template_id),
-            also=query.always,
+            pack, evidence.template, without=(query.track_id, query.template_id), also=query.always
         )
         return CandidateAnswer(
             query,
