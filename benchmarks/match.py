@@ -111,7 +111,7 @@ def measure(crowd: Crowd, query_count: int) -> Measured:
         load_seconds=seconds,
         mib=resident / 2**20,
         bytes_each=(resident - before) / crowd.templates,
-        depth=gallery.depth(PACK),
+        depth=gallery.indexes.depth(PACK),
         insert=insert,
         remove=remove,
         decision=Times.of(ours),

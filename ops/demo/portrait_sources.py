@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ops.demo.truth import Box
 from sightline.runtime.errors import SightlineError
 
 _FEATHER_PX = 1.5
@@ -20,8 +21,6 @@ _PORTRAIT_FACE_PX = 220
 
 Image = NDArray[np.uint8]
 Point = tuple[int, int]
-Box = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in pixels, origin top left."""
 
 
 @dataclass(frozen=True, slots=True)

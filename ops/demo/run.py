@@ -109,11 +109,12 @@ def play(request: DemoRequest, *, monitoring: bool = False, secure: bool = False
     settings = installation.own_settings(home, request.models)
     progress_console.print(f"the demo's own home is {home}")
     with ThreadPoolExecutor(1) as pool:
-        films: Future[Material] = pool.submit(
-            _users_films if request.videos else _own_films, request, home
-        )
+        films: Future[Material]
         if request.videos:
+            films = pool.submit(_users_films, request)
             films.result()  # an unreadable film is reported before the stack is started
+        else:
+            films = pool.submit(_own_films, request, home)
         installation.choose_pack(settings, users_home)
         pack = _load_pack(settings)
         for _name, photo in request.photos:  # a photo without a face is reported then too
@@ -189,7 +190,7 @@ def _own_films(request: DemoRequest, home: Path) -> Material:
     return Material(films, (*photos, *request.photos), truth, seconds)
 
 
-def _users_films(request: DemoRequest, home: Path) -> Material:  # noqa: ARG001 - signature of _own_films
+def _users_films(request: DemoRequest) -> Material:
     """Return the user's films, a camera each."""
     films: dict[str, Path] = {}
     seconds = 0.0

@@ -52,15 +52,9 @@ def begin(cursor: Cursor, erasure: Erasure) -> None:
     """Store an erasure before anything is deleted."""
     cursor.execute(
         "INSERT INTO erasures (erasure_id, global_ids, employee_id, made_by, purpose, started_at,"
-        " plan) VALUES (%s, %s, %s, %s, %s, %s, '{}')",
-        (
-            erasure.erasure_id,
-            erasure.global_ids,
-            erasure.employee_id,
-            erasure.made_by,
-            erasure.purpose,
-            erasure.started_at,
-        ),
+        " plan) VALUES (%(erasure_id)s, %(global_ids)s, %(employee_id)s, %(made_by)s, %(purpose)s,"
+        " %(started_at)s, '{}')",
+        asdict(erasure),
     )
 
 

@@ -107,10 +107,9 @@ class Database:
 
     def stop(self) -> bool:
         """Stop the server and end its sessions; return False if it did not run."""
-        running = self.running()
-        processes.stop(running, signal.SIGINT, _STOP_SECONDS)
+        has_run = processes.stop(self.running(), signal.SIGINT, _STOP_SECONDS)
         processes.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
-        return bool(running)
+        return has_run
 
     def _program(self, ports: StackState, user: str | None) -> list[str]:
         if ports.secure:
@@ -220,11 +219,11 @@ class Database:
 
         Their titles name no folder, but every process of PostgreSQL works in its data folder.
         """
-        orphans = []
-        for process in psutil.process_iter(["name", "cwd"]):
-            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data):
-                orphans.append(process)
-        return orphans
+        return [
+            process
+            for process in psutil.process_iter(["name", "cwd"])
+            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data)
+        ]
 
     def _clean_up_after_crash(self) -> None:
         """End the processes and remove the lock file that a power cut left behind."""

@@ -8,6 +8,7 @@ that wait for that person are decided again at once (rematch).
 import math
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 from processors.match.candidates import Candidate, CandidateAnswer, CandidateQuery
@@ -162,8 +163,7 @@ class DecisionRound:
             prior=prior, final=bool(track.ended_at_us),
         )  # fmt: skip
         self._last_decision[track.track_id] = case, decision
-        now = pb.TrackState()
-        now.CopyFrom(track)
+        now = deepcopy(track)
         now.decided.CopyFrom(self._sighting(now, before, case, decision))
         self._note_claim(now, before, case, decision)
         now.face = b""
@@ -283,8 +283,7 @@ class DecisionRound:
 
     def _released(self, track: pb.TrackState) -> pb.TrackState:
         """Return an ended track without the person that another track is now known to be."""
-        now = pb.TrackState()
-        now.CopyFrom(track)
+        now = deepcopy(track)
         sighting_messages.set_person(now.decided, 0, None)
         now.decided.status = pb.Sighting.CHANGED
         now.decided.reason = "another track of the same moment was this person"

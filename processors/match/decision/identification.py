@@ -142,9 +142,7 @@ class _Case:
         )
         if is_enough and not self._is_near_a_person():
             return self._new(f"{self._counted()} agree and nobody comes near")
-        if is_enough and final:
-            return self._concluded()
-        return self._provisional(final)
+        return self._concluded() if is_enough and final else self._provisional(final)
 
     def _recognised(self, choice: CandidateSet) -> Candidate | None:
         """Return the candidate that the track safely is."""
@@ -228,32 +226,27 @@ class _Case:
         )
 
     def _new(self, reason: str) -> Decision:
-        best = self._best()
-        scale = self._choice_of(best).scale
-        score = best.score if best else 0.0
-        return Decision(
-            status="new",
-            key="",
-            score=score,
-            threshold=scale.newcomer,
-            confidence=1.0 - scale.confidence(score, self.observations),
-            runner_up=best,
-            reason=reason,
-        )
+        nearest = self._unidentified("new", reason)
+        threshold = self._choice_of(nearest.runner_up).scale.newcomer
+        return replace(nearest, threshold=threshold, confidence=1.0 - nearest.confidence)
 
     def _provisional(self, final: bool) -> Decision:
+        over = "the track is over; " if final else ""
+        return self._unidentified("provisional", f"{over}{self._counted()}, {self._obstacle()}")
+
+    def _unidentified(self, status: DecisionStatus, reason: str) -> Decision:
+        """Return a decision for no candidate, with score and confidence of the nearest one."""
         best = self._best()
         scale = self._choice_of(best).scale
         score = best.score if best else 0.0
-        over = "the track is over; " if final else ""
         return Decision(
-            status="provisional",
+            status=status,
             key="",
             score=score,
             threshold=scale.threshold(self.observations),
             confidence=scale.confidence(score, self.observations),
             runner_up=best,
-            reason=f"{over}{self._counted()}, {self._obstacle()}",
+            reason=reason,
         )
 
     def _obstacle(self) -> str:

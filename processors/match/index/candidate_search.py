@@ -32,9 +32,9 @@ class IndexSearch:
         )
         return CandidateAnswer(
             query,
-            Population(enrolled, self._gallery.people(pack)),
-            Population(unknown, self._unknown.people(pack)),
+            Population(enrolled, self._gallery.indexes.people(pack)),
+            Population(unknown, self._unknown.indexes.people(pack)),
         )
 
     def _dimensions(self, pack: str) -> tuple[int | None, int | None]:
-        return self._gallery.dimension(pack), self._unknown.dimension(pack)
+        return self._gallery.indexes.dimension(pack), self._unknown.indexes.dimension(pack)

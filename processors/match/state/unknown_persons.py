@@ -8,6 +8,7 @@ are those of the changelog, `people` those after corrections.
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from copy import deepcopy
 from itertools import islice
 
 import numpy as np
@@ -250,8 +251,7 @@ def with_templates(
     person: pb.UnknownPerson, templates: Iterable[pb.Template]
 ) -> pb.UnknownPerson | None:
     """Return a copy with these templates alone; None where there are none."""
-    changed = pb.UnknownPerson()
-    changed.CopyFrom(person)
+    changed = deepcopy(person)
     del changed.templates[:]
     changed.templates.extend(templates)
     return changed if changed.templates else None
