@@ -17,6 +17,7 @@ from rich.table import Table
 from scipy.optimize import brentq
 from scipy.stats import binom
 
+from benchmarks.crowd_numbers import unit
 from benchmarks.portraits import Portraits
 from processors.match.candidates import Candidate
 from processors.match.decision.identification import CandidateSet, Rules, decide
@@ -57,7 +58,7 @@ class Faces:
     ) -> Matrix:
         """Draw observations of people, (people, each, d), unit length."""
         moods = self.moods[random.integers(len(self.moods), size=(len(people), each))]
-        return _unit(people[:, None] + moods)
+        return unit(people[:, None] + moods)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,13 +91,9 @@ class Crowd:
         return best
 
 
-def _unit(vectors: NDArray[Any]) -> Matrix:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
-
-
 def crowd_of(observations: Matrix) -> Crowd:
     """Build a crowd enrolled with photos (people, photos, d)."""
-    return Crowd(observations, _unit(observations.sum(axis=1)))
+    return Crowd(observations, unit(observations.sum(axis=1)))
 
 
 def faces_like(people: Sequence[Sequence[Observation]], calibration: Calibration) -> Faces:
@@ -111,7 +108,7 @@ def faces_like(people: Sequence[Sequence[Observation]], calibration: Calibration
     mean = centres.mean(axis=0, dtype=np.float64)
     values, axes = np.linalg.eigh(np.cov((centres - mean).T))
     values = np.maximum(values, 0.0)
-    queries = _unit(centres)
+    queries = unit(centres)
     target_score = calibration.threshold_at(OBSERVATIONS, _FITTED_RATE)
 
     def faces(fraction: float) -> Faces:
@@ -139,7 +136,7 @@ def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]
         [np.mean([shot.vector for shot in own_tracks], axis=0) for own_tracks in people]
     )
     person_index = np.arange(UNKNOWN_TRACKS) % len(centres)
-    unknown_tracks = _unit(
+    unknown_tracks = unit(
         faces.observations(centres[person_index], OBSERVATIONS, random).sum(axis=1)
     )
     enrolled, own_tracks = _enrolled(people, random)
@@ -178,7 +175,7 @@ def _enrolled(
     drawn = [[own[at].vector for at in order] for own, order in zip(people, orders, strict=True)]
     photos = np.array([own[:PHOTOS] for own in drawn], np.float32)
     tracks = np.array([np.sum(own[PHOTOS : PHOTOS + OBSERVATIONS], axis=0) for own in drawn])
-    return crowd_of(photos), _unit(tracks)
+    return crowd_of(photos), unit(tracks)
 
 
 def _right(enrolled: Crowd, own_tracks: Matrix, crowd: Crowd, size: int, scale: Scale) -> float:

@@ -93,7 +93,7 @@ def record(number: int, templates_each: Vectors) -> pb.GalleryPerson:
     )
 
 
-def unit(vectors: Vectors) -> Vectors:
+def unit(vectors: NDArray[np.floating]) -> Vectors:
     """Scale vectors (..., d) to unit length."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / length, np.float32)

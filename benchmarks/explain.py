@@ -120,11 +120,8 @@ def overlap(face: Face, box: Sequence[float]) -> float:
 
 def _sightline(home: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "ops", *arguments]
-    subprocess.run(command, check=True, stdout=sys.stderr, env=_environment(home))
-
-
-def _environment(home: Path) -> dict[str, str]:
-    return os.environ | {"SIGHTLINE_HOME": str(home)}
+    environment = os.environ | {"SIGHTLINE_HOME": str(home)}
+    subprocess.run(command, check=True, stdout=sys.stderr, env=environment)
 
 
 def main() -> None:

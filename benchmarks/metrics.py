@@ -11,7 +11,6 @@ Usage: python -m benchmarks.metrics [--rounds N]
 
 import argparse
 import json
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,11 +23,10 @@ from rich.console import Console
 
 from benchmarks.frames import CAMERAS, FRAMES, Bench, bench, read_film
 from benchmarks.material import material
-from benchmarks.rig import own_folder
+from benchmarks.rig import own_folder, run_as_program
 from ops.demo import installation
 from sightline.runtime import service_discovery
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import configure_logging
 from sightline.runtime.settings import Settings
 
 MOST_LOST = 0.02
@@ -134,8 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    configure_logging("WARNING", kafka=False)
-    try:
-        main()
-    except SightlineError as error:
-        sys.exit(f"bench-metrics: {error}")
+    run_as_program("bench-metrics", main)

@@ -115,21 +115,12 @@ def _measured(
         picture = framed(ORL / f"s{person}_{number}.pgm", canvas)
         for face in pack.faces.detect([picture])[0][:1]:
             quality = assess(picture, face)
-            track_refusal = quality.refusal(
-                settings.evidence.min_face_px, settings.evidence.min_quality
-            )
-            photo_refusal = photos.refusal(quality)
+            evidence = settings.evidence
+            is_usable = quality.refusal(evidence.min_face_px, evidence.min_quality) is None
+            is_photo = photos.refusal(quality) is None
             [vector] = pack.embedder.embed([(picture, face)])
             overall = float(quality.overall)
-            rows.append(
-                (
-                    f"s{person}_{number}",
-                    vector,
-                    overall,
-                    track_refusal is None,
-                    photo_refusal is None,
-                )
-            )
+            rows.append((f"s{person}_{number}", vector, overall, is_usable, is_photo))
     names = ("ids", "vectors", "qualities", "shots", "photos")
     columns = zip(*rows, strict=True)
     return {name: np.array(column) for name, column in zip(names, columns, strict=True)}

@@ -27,13 +27,12 @@ from benchmarks.chaos.quiet import wait_until_ready
 from benchmarks.chaos.rig import Rig, rig
 from benchmarks.chaos.services import Services
 from benchmarks.chaos.watch import Watch
-from benchmarks.rig import add_cameras, own_folder
+from benchmarks.rig import add_cameras, own_folder, run_as_program
 from ops.local_stack.broker import Broker
 from ops.local_stack.database import Database
 from ops.local_stack.ports import free_port
 from schemas import topics
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import configure_logging
 from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
 
@@ -263,8 +262,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    configure_logging("WARNING", kafka=False)
-    try:
-        main()
-    except SightlineError as error:
-        sys.exit(f"soak: {error}")
+    run_as_program("soak", main)

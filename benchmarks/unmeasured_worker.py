@@ -37,7 +37,7 @@ def main() -> None:
     for name, metric in list(vars(metrics).items()):
         if isinstance(metric, MetricWrapperBase):
             setattr(metrics, name, _Nothing())
-    for module, name in ((lag, "ConsumerLag"), (transform_loop, "took")):
+    for module, name in ((lag, "ConsumerLag"), (transform_loop, "count_consumed")):
         setattr(module, name, _Nothing)
     lag.OPTIONS.clear()
     run(load_settings())

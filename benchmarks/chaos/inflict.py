@@ -76,13 +76,13 @@ class Trouble:
         if fault.how == STOP:
             self._over.wait(fault.seconds)
             self.services.send(fault.target, signal.SIGCONT)
-        if fault.how == TERM and not self._has_ended(fault.target, before, _DRAIN_SECONDS):
+        if fault.how == TERM and not self._has_ended(fault.target, before):
             self.services.send(fault.target, signal.SIGKILL)
             return NOT_DRAINED
         return DONE
 
-    def _has_ended(self, slot: str, pid: int, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
+    def _has_ended(self, slot: str, pid: int) -> bool:
+        deadline = time.monotonic() + _DRAIN_SECONDS
         while self.services.pids().get(slot) == pid:
             if time.monotonic() > deadline:
                 return False
@@ -97,7 +97,7 @@ class Trouble:
         before = self.services.pids()
         if place is FaultPoint.IN_RECOVERY:
             self.services.send(fault.target, signal.SIGKILL)
-            self._has_ended(fault.target, before.get(fault.target, 0), _DRAIN_SECONDS)
+            self._has_ended(fault.target, before.get(fault.target, 0))
         return DONE if _vanished(file) else NOT_REACHED
 
 

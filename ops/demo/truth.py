@@ -157,14 +157,15 @@ def owner(track: TrackBoxes, index: Index) -> str | None:
         inside = [
             appearance
             for appearance in index.get((track.camera, frame), ())
-            if _contains_middle(box, appearance.face)
+            if contains_middle(box, appearance.face)
         ]
         if len(inside) == 1:  # two faces in one box decide nothing
             votes[inside[0].name] += 1
     return votes.most_common(1)[0][0] if votes else None
 
 
-def _contains_middle(box: Box, face: Box) -> bool:
+def contains_middle(box: Box, face: Box) -> bool:
+    """Return True if the middle of a face is in a box."""
     x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from operator import attrgetter
 
 from confluent_kafka.admin import AdminClient
@@ -46,7 +45,8 @@ class TopicMatches:
         self.latest_ms = max(self.latest_ms, at_ms)
 
 
-_no_matches = partial(defaultdict, TopicMatches)
+def _no_matches() -> dict[Partition, TopicMatches]:
+    return defaultdict(TopicMatches)
 
 
 @dataclass(slots=True)
