@@ -1,5 +1,7 @@
 """`sightline config`: show and check the settings."""
 
+from dataclasses import asdict
+
 import typer
 
 from ops.terminal import JsonOption, print_rows
@@ -21,15 +23,7 @@ def _check(as_json: JsonOption = False) -> None:
     """Test the settings: secrets, files, servers, models. Exits with 1 if a test fails."""
     from ops.config_check import check  # noqa: PLC0415
 
-    results = check(load_settings())
-    rows = [
-        {
-            "part": result.part,
-            "state": "right" if result.is_right else "wrong",
-            "detail": result.detail,
-        }
-        for result in results
-    ]
-    print_rows(rows, title="What is set", as_json=as_json)
-    if not all(result.is_right for result in results):
+    findings = check(load_settings())
+    print_rows(list(map(asdict, findings)), title="What is set", as_json=as_json)
+    if any(finding.state == "wrong" for finding in findings):
         raise typer.Exit(1)

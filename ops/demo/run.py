@@ -15,7 +15,7 @@ from ops.demo.contact_sheet import write_sheet
 from ops.demo.film import appearances, render, write_film
 from ops.demo.portrait_sources import CAST, cut_out, portrait
 from ops.demo.results import PipelineOutput, read_found
-from ops.demo.truth import FilmPerson, Truth, Verdict, compare
+from ops.demo.truth import Truth, Verdict, compare
 from ops.local_stack.postgres_user import discard, homes
 from ops.terminal import progress_console
 from sightline.models.packs import ModelPack, load_pack
@@ -181,10 +181,7 @@ def _own_films(request: DemoRequest, home: Path) -> Material:
                 raise SightlineError(f"{photo} cannot be written: is there space?")
             photos.append((member.name, photo))
     truth = Truth(
-        people=tuple(FilmPerson(member.name, member.enrolled) for member in CAST),
-        appearances=tuple(
-            appearance for scene in scenes for appearance in appearances(scene, cuts)
-        ),
+        CAST, tuple(appearance for scene in scenes for appearance in appearances(scene, cuts))
     )
     seconds = max(scene.seconds for scene in scenes)
     return Material(films, (*photos, *request.photos), truth, seconds)

@@ -8,7 +8,7 @@ no candidate near.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -111,20 +111,30 @@ def decide(
         prior: Identity so far, kept until it is contradicted.
         final: True for a track that is over: enough observations are then decided either way.
     """
-    return _Case(evidence, enrolled, unknown).decided(rules, prior, final)
+    return Case(evidence, enrolled, unknown).decided(rules, prior, final)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """Evidence of a track and its candidates."""
+
     evidence: Evidence
     enrolled: CandidateSet
     unknown: CandidateSet
 
     @property
     def observations(self) -> int:
+        """Number of observations that agree with each other."""
         return self.evidence.count
 
+    def candidates(self) -> Iterator[tuple[Candidate, CandidateSet]]:
+        """Yield every candidate with the choice that it is part of."""
+        for choice in (self.enrolled, self.unknown):
+            for candidate in choice.candidates:
+                yield candidate, choice
+
     def decided(self, rules: Rules, prior: PriorIdentity | None, final: bool) -> Decision:
+        """Decide the identity of the track; see `decide`."""
         if best := self._recognised(self.enrolled):
             decision = self._identified("enrolled", best, f"{self._counted()} that agree")
             return replace(decision, linked_unknown=self._recognised(self.unknown))
@@ -169,8 +179,7 @@ class _Case:
         """
         return all(
             candidate.score - best.score < choice.scale.tie
-            for choice in (self.enrolled, self.unknown)
-            for candidate in choice.candidates
+            for candidate, choice in self.candidates()
             if choice.is_claimed(candidate)
         )
 
@@ -180,23 +189,20 @@ class _Case:
             choice.is_claimed(candidate)
             and candidate.score
             >= (limit(choice) if self._can_name(choice) else choice.scale.newcomer)
-            for choice in (self.enrolled, self.unknown)
-            for candidate in choice.candidates
+            for candidate, choice in self.candidates()
         )
 
     def _is_possibly_claimed_person(self) -> bool:
         """Return whether a candidate is near whose track may be over: that is known soon."""
         return any(
             candidate.score >= choice.scale.newcomer and candidate.key in choice.possibly_claimed
-            for choice in (self.enrolled, self.unknown)
-            for candidate in choice.candidates
+            for candidate, choice in self.candidates()
         )
 
     def _is_near_a_person(self) -> bool:
         return any(
-            candidate.score >= choice.scale.newcomer
-            for choice in (self.enrolled, self.unknown)
-            for candidate in choice.available()
+            candidate.score >= choice.scale.newcomer and not choice.is_claimed(candidate)
+            for candidate, choice in self.candidates()
         )
 
     def _concluded(self) -> Decision:

@@ -8,6 +8,7 @@ turn out to be another.
 
 from collections.abc import Container, Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 
 from processors.match.candidates import Candidate
 from processors.match.decision import sighting_messages
@@ -22,22 +23,15 @@ from sightline.identity.evidence import Evidence
 from sightline.identity.scale import Scale
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class RetroactiveNaming:
     """Changed identities of earlier tracks; the site itself is not changed."""
 
-    def __init__(
-        self,
-        site: SiteState,
-        reference: ReferenceData,
-        rules: Rules,
-        tracks: ConcurrentTracks,
-        changed: Container[str],
-    ) -> None:
-        self._site = site
-        self._reference = reference
-        self._rules = rules
-        self._tracks = tracks
-        self._changed = changed  # ids of the tracks that the present event has changed
+    _site: SiteState
+    _reference: ReferenceData
+    _rules: Rules
+    _tracks: ConcurrentTracks
+    _changed: Container[str]  # ids of the tracks that the present event has changed
 
     def named_by(
         self, track: pb.TrackState, evidence: Evidence, linked: Candidate | None, scale: Scale
