@@ -99,12 +99,8 @@ def crowd_of(observations: Matrix) -> Crowd:
 def faces_like(people: Sequence[Sequence[Observation]], calibration: Calibration) -> Faces:
     """Fit faces whose scores against real people's tracks match the calibration at 1e-3."""
     centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
-    moods = np.concatenate(
-        [
-            [shot.vector - centre for shot in own]
-            for own, centre in zip(people, centres, strict=True)
-        ]
-    )
+    pairs = zip(people, centres, strict=True)
+    moods = np.concatenate([[shot.vector - centre for shot in own] for own, centre in pairs])
     mean = centres.mean(axis=0, dtype=np.float64)
     values, axes = np.linalg.eigh(np.cov((centres - mean).T))
     values = np.maximum(values, 0.0)
@@ -132,13 +128,9 @@ def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]
     faces = faces_like(people, calibration)
     random = np.random.default_rng(_SEED)
     crowd = crowd_of(faces.observations(faces.people(SIZES[-1], random), PHOTOS, random))
-    centres = np.array(
-        [np.mean([shot.vector for shot in own_tracks], axis=0) for own_tracks in people]
-    )
-    person_index = np.arange(UNKNOWN_TRACKS) % len(centres)
-    unknown_tracks = unit(
-        faces.observations(centres[person_index], OBSERVATIONS, random).sum(axis=1)
-    )
+    centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
+    drawn = centres[np.arange(UNKNOWN_TRACKS) % len(centres)]
+    unknown_tracks = unit(faces.observations(drawn, OBSERVATIONS, random).sum(axis=1))
     enrolled, own_tracks = _enrolled(people, random)
     table = Table(
         title=f"{portraits.pack}: unknown persons in a growing gallery, target {TARGET_FPIR:g}"
@@ -153,15 +145,9 @@ def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]
         names = sum(_named(*pair, scale) is not None for pair in zip(*best, strict=True))
         loose = sum(_named(*pair, fixed) is not None for pair in zip(*best, strict=True))
         right = _right(enrolled, own_tracks, crowd, size, scale)
-        table.add_row(
-            f"{size:,}",
-            f"{scale.threshold(OBSERVATIONS):.3f}",
-            str(names),
-            str(UNKNOWN_TRACKS),
-            str(int(binom.ppf(0.95, UNKNOWN_TRACKS, TARGET_FPIR))),
-            str(loose),
-            f"{right:.2%}",
-        )
+        allowed = int(binom.ppf(0.95, UNKNOWN_TRACKS, TARGET_FPIR))
+        counts = map(str, (names, UNKNOWN_TRACKS, allowed, loose))
+        table.add_row(f"{size:,}", f"{scale.threshold(OBSERVATIONS):.3f}", *counts, f"{right:.2%}")
         numbers[f"{kind}_false_names_among_{size}"] = names
     console.print(table)
     return numbers

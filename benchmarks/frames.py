@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.material import Material
+from benchmarks.rig import wait_for
 from ops.demo import installation
 from schemas import sightline_pb2 as pb
 from schemas import topics
@@ -66,11 +67,10 @@ class Bench:
     def warm_up(self) -> None:
         """Wait until every worker has its share, and has seen a picture."""
         admin = AdminClient(client_config(self._settings, "bench"), logger=LIBRDKAFKA)
-        until = time.monotonic() + _PATIENCE_SECONDS
-        while self._settled_members(admin) != installation.WORKERS:
-            if time.monotonic() > until:
-                raise SightlineError("the workers did not come up")
-            time.sleep(0.2)
+        if not wait_for(
+            lambda: self._settled_members(admin) == installation.WORKERS, _PATIENCE_SECONDS, 0.2
+        ):
+            raise SightlineError("the workers did not come up")
         self._send(0, self._clock.now_us(), self._clock.now_us(), last=True)
         self._read(CAMERAS)
 
@@ -139,15 +139,10 @@ class Bench:
 
     def _arrivals(self, seconds: float) -> list[float]:
         message = self._reader.poll(seconds)
-        frames_tracks = [
-            record.decode(pb.FrameTracks) for record in checked([message] if message else [])
-        ]
+        records = checked([message] if message else [])
+        tracks = [record.decode(pb.FrameTracks) for record in records]
         now = self._clock.now_us()
-        return [
-            (now - one.captured_at_us) / US
-            for one in frames_tracks
-            if one.camera_id in self._cameras
-        ]
+        return [(now - at.captured_at_us) / US for at in tracks if at.camera_id in self._cameras]
 
 
 @contextmanager

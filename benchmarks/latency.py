@@ -73,9 +73,8 @@ def measure(models: Path | None) -> list[float]:
             installation.running_services(settings, *installation.ALL_SERVICES) as services,
         ):
             installation.wait_until_ready(settings, services)
-            add_cameras(
-                settings, [NewCamera(camera_id=name, uri=uri) for name, uri in addresses.items()]
-            )
+            new = [NewCamera(camera_id=name, uri=uri) for name, uri in addresses.items()]
+            add_cameras(settings, new)
             return _latencies(settings, services)
 
 

@@ -66,12 +66,8 @@ def measure(settings: Settings, film: Sequence[bytes], rounds: int) -> dict[str,
                 before = fleets[variant].cpu_seconds()
                 durations[variant].wall.append(fleets[variant].backlog())
                 durations[variant].cpu.append(fleets[variant].cpu_seconds() - before)
-            console.print(
-                {
-                    variant: round(_FRAMES / variant_durations.wall[-1], 1)
-                    for variant, variant_durations in durations.items()
-                }
-            )
+            last = {variant: own.wall[-1] for variant, own in durations.items()}
+            console.print({variant: round(_FRAMES / wall, 1) for variant, wall in last.items()})
     return durations
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -70,6 +71,16 @@ def embeddings_of(settings: Settings) -> int:
     return sum(
         record.decode(pb.FaceEvent).HasField("observation") for record in read_all(settings, FACES)
     )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, poll_seconds: float = 0.05) -> bool:
+    """Wait for a condition; return False if it does not come true in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(poll_seconds)
+    return True
 
 
 def run_as_program(name: str, main: Callable[[], object]) -> None:

@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks import walks
 from benchmarks.idf1 import IdScore, id_score
 from benchmarks.material import FACE_MODELS, SHARED, absent, link_face_models
-from benchmarks.rig import add_films, embeddings_of, own_folder, own_stack, run_as_program
+from benchmarks.rig import add_films, embeddings_of, own_folder, own_stack, run_as_program, wait_for
 from benchmarks.walks import Site
 from ops.demo import installation
 from ops.demo.film import write_film
@@ -39,7 +39,6 @@ PEOPLE, ENROLLED, CAMERAS, SEED = 40, 15, 4, 1
 
 _KILLED = ("match", "vision")
 _PATIENCE_SECONDS = 600.0
-_LOOK_SECONDS = 0.1
 
 console = Console(stderr=True)
 
@@ -207,14 +206,12 @@ def _run(
 
 
 def _wait_for_frames(settings: Settings, frames: int) -> None:
-    until = time.monotonic() + _PATIENCE_SECONDS
     with connect(settings, autocommit=True) as db:
-        while installation.read_progress(db).frames < frames:
-            if time.monotonic() > until:
-                raise SightlineError(
-                    f"{frames} frames do not come; see {installation.log_of(settings)}"
-                )
-            time.sleep(_LOOK_SECONDS)
+        if not wait_for(
+            lambda: installation.read_progress(db).frames >= frames, _PATIENCE_SECONDS, 0.1
+        ):
+            log = installation.log_of(settings)
+            raise SightlineError(f"{frames} frames do not come; see {log}")
 
 
 def _kill(settings: Settings) -> None:
@@ -304,12 +301,8 @@ def main(
 
 def _arguments() -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="benchmarks.site")
-    for name, default in (
-        ("people", PEOPLE),
-        ("enrolled", ENROLLED),
-        ("cameras", CAMERAS),
-        ("seed", SEED),
-    ):
+    defaults = {"people": PEOPLE, "enrolled": ENROLLED, "cameras": CAMERAS, "seed": SEED}
+    for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--killed-only", action="store_true", help="without the undisturbed run")
     return vars(parser.parse_args())

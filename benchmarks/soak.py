@@ -114,14 +114,9 @@ def growth(name: str, samples: Sequence[Sample]) -> Growth:
 def _cameras(load: Load, rate: float) -> list[NewCamera]:
     """Return cameras that play the films in a loop, with `rate` frames a second in all."""
     cameras = load.cameras("real")
+    how = {"fps": rate / len(cameras), "motion": False, "loop": True}
     return [
-        camera.model_copy(
-            update={
-                "settings": CameraSettings(
-                    fps=rate / len(cameras), width=camera.settings.width, motion=False, loop=True
-                )
-            }
-        )
+        camera.model_copy(update={"settings": CameraSettings(width=camera.settings.width, **how)})
         for camera in cameras
     ]
 
@@ -210,25 +205,16 @@ def soak(
                 samples[name].append(sample)
             behind.append(_backlog(watch))
             time.sleep(_SAMPLE_SECONDS)
-    return (
-        rate,
-        [growth(name, process_samples) for name, process_samples in sorted(samples.items())],
-        behind,
-    )
+    return rate, [growth(name, own) for name, own in sorted(samples.items())], behind
 
 
 def _print(rate: float, grown: Sequence[Growth], behind: Sequence[int], minutes: float) -> None:
     table = Table(title=f"{minutes:.0f} minutes at {rate:.1f} frames/s, the last half of them")
     for head in ("process", "MiB", "rise", "files", "threads"):
         table.add_column(head, justify="left" if head == "process" else "right")
-    for process_growth in grown:
-        table.add_row(
-            process_growth.name,
-            f"{process_growth.resident:.0f}",
-            f"{process_growth.percent:+.1f}%",
-            _from_to(process_growth.files),
-            _from_to(process_growth.threads),
-        )
+    for process in grown:
+        counts = (_from_to(process.files), _from_to(process.threads))
+        table.add_row(process.name, f"{process.resident:.0f}", f"{process.percent:+.1f}%", *counts)
     console.print(table)
     console.print(f"frames behind: {statistics.median(behind):.0f}, at most {max(behind)}")
 

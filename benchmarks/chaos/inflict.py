@@ -5,19 +5,18 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from benchmarks.chaos.infrastructure import Infrastructure
 from benchmarks.chaos.plan import SCALE, SIGNALS, STOP, TERM, WORKERS, Fault
 from benchmarks.chaos.rig import Rig
 from benchmarks.chaos.services import Services, service_of
+from benchmarks.rig import wait_for
 from sightline.runtime.fault_injection import FaultPoint
 
 _REACH_TIMEOUT_SECONDS = 20.0
 """A fault point that was not reached in this time is withdrawn: this load does not reach it."""
 
 _DRAIN_SECONDS = 15.0
-_LOOK_SECONDS = 0.05
 
 DONE, NOBODY, NOT_REACHED, NOT_DRAINED = "done", "nobody there", "not reached", "did not drain"
 
@@ -82,12 +81,7 @@ class Trouble:
         return DONE
 
     def _has_ended(self, slot: str, pid: int) -> bool:
-        deadline = time.monotonic() + _DRAIN_SECONDS
-        while self.services.pids().get(slot) == pid:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_LOOK_SECONDS)
-        return True
+        return wait_for(lambda: self.services.pids().get(slot) != pid, _DRAIN_SECONDS)
 
     def _place(self, fault: Fault, place: FaultPoint) -> str:
         """Kill the service's first process that reaches a fault point in its code."""
@@ -98,14 +92,7 @@ class Trouble:
         if place is FaultPoint.IN_RECOVERY:
             self.services.send(fault.target, signal.SIGKILL)
             self._has_ended(fault.target, before.get(fault.target, 0))
-        return DONE if _vanished(file) else NOT_REACHED
-
-
-def _vanished(file: Path) -> bool:
-    until = time.monotonic() + _REACH_TIMEOUT_SECONDS
-    while file.exists():
-        if time.monotonic() > until:
-            file.unlink(missing_ok=True)
-            return False
-        time.sleep(_LOOK_SECONDS)
-    return True
+        if wait_for(lambda: not file.exists(), _REACH_TIMEOUT_SECONDS):
+            return DONE
+        file.unlink(missing_ok=True)
+        return NOT_REACHED

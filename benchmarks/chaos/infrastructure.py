@@ -12,6 +12,7 @@ import psutil
 
 from benchmarks.chaos.plan import CUT, FULL, REFUSED, SILENT, STOP, TERM, Fault
 from benchmarks.chaos.rig import DATABASE, Rig, broker_name
+from benchmarks.rig import wait_for
 from ops.local_stack.broker import Broker
 from ops.local_stack.database import Database
 from ops.local_stack.processes import is_alive
@@ -140,9 +141,7 @@ class Infrastructure:
         if fault.how == TERM and daemon.name == DATABASE:
             self._over.wait(_SMART_SECONDS)
             _send(main, signal.SIGINT)
-        until = time.monotonic() + _END_TIMEOUT_SECONDS
-        while is_alive(main[0]) and time.monotonic() < until:
-            self._over.wait(0.05)
+        wait_for(lambda: not is_alive(main[0]), _END_TIMEOUT_SECONDS)
         return True
 
 

@@ -12,7 +12,8 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.fuzz.mutate import MutatedRecord, Mutator, Seed
 from benchmarks.fuzz.seeds import CAMERA, of_topics
-from benchmarks.fuzz.services import Service, wait_for
+from benchmarks.fuzz.services import Service
+from benchmarks.rig import wait_for
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from sightline.runtime.settings import Settings

@@ -49,14 +49,8 @@ def rotate(as_json: JsonOption = False) -> None:
     with progress_console.status("encrypting") as status_line:
         result = reseal(load_settings(), lambda table: status_line.update(f"encrypting: {table}"))
     if as_json:
-        print_json(
-            {
-                "key": result.key,
-                "encrypted": result.sealed,
-                "refused": result.refused,
-                "free": result.free,
-            }
-        )
+        encrypted = {"key": result.key, "encrypted": result.sealed}
+        print_json(encrypted | {"refused": result.refused, "free": result.free})
     else:
         for table, count in sorted(result.sealed.items()):
             console.print(f"{table}: {count} encrypted")

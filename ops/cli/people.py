@@ -10,7 +10,15 @@ import typer
 from ops.cli.audited import audited
 from ops.cli.delivery import publish
 from ops.cli.models import ModelsOption, with_models
-from ops.terminal import JsonOption, console, print_fields, print_json, print_rows, progress_console
+from ops.terminal import (
+    JsonOption,
+    console,
+    print_fields,
+    print_json,
+    print_line,
+    print_rows,
+    progress_console,
+)
 from sightline.audit import trail
 from sightline.people import employee_changes, employees
 from sightline.people.employees import Details
@@ -179,8 +187,7 @@ def _print_saved(verb: str, saved: "Saved", as_json: bool) -> None:
     if as_json:
         print_json(asdict(saved))
         return
-    console.print(
+    print_line(
         f"{verb} {saved.people} people with {saved.templates} templates, and {saved.met} whom the"
-        f" cameras have met on {saved.tracks} tracks",
-        soft_wrap=True,
+        f" cameras have met on {saved.tracks} tracks"
     )

@@ -46,8 +46,7 @@ def decode_picture(frame: pb.Frame) -> BGRImage:
     try:
         # EXIF orientation is ignored: a turned picture would not have the frame's size.
         picture = cv2.imdecode(
-            np.frombuffer(frame.jpeg, np.uint8),
-            cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+            np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         )
     except cv2.error as error:
         raise InvalidRecord("bad_jpeg", str(error)) from error

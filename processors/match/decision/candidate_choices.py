@@ -64,13 +64,7 @@ class CandidateChoices:
             for person, candidate in near.items()
             if self._is_unreachable(track, person)
         }
-        return CandidateSet(
-            candidates,
-            scale,
-            frozenset(claimed),
-            frozenset(possibly_claimed),
-            frozenset(unreachable),
-        )
+        return CandidateSet(candidates, scale, claimed, possibly_claimed, unreachable)
 
     def _is_unreachable(self, track: pb.TrackState, person: int) -> bool:
         """Return whether a person was on another camera within less than the walking time."""

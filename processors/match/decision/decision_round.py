@@ -178,11 +178,7 @@ class DecisionRound:
         return (prior.key, *map(self._reference.key_of, sorted(others)))
 
     def _sighting(
-        self,
-        track: pb.TrackState,
-        before: pb.Sighting | None,
-        case: Case,
-        decision: Decision,
+        self, track: pb.TrackState, before: pb.Sighting | None, case: Case, decision: Decision
     ) -> pb.Sighting:
         last, evidence = track.shots[-1], case.evidence
         best = next(entry for entry in track.shots if entry.observation_id == evidence.best)
@@ -213,11 +209,7 @@ class DecisionRound:
         return self._reference.global_id_of(decision.key) if decision.key else 0
 
     def _note_claim(
-        self,
-        track: pb.TrackState,
-        before: pb.Sighting | None,
-        case: Case,
-        decision: Decision,
+        self, track: pb.TrackState, before: pb.Sighting | None, case: Case, decision: Decision
     ) -> None:
         """Note the person that the track holds against others, and those it waits for."""
         denied = {

@@ -8,7 +8,7 @@ no candidate near.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -28,11 +28,11 @@ class CandidateSet:
     candidates: Sequence[Candidate]
     """Best first: at least two where there are two, and the prior identity."""
     scale: Scale
-    claimed: frozenset[str] = frozenset()
+    claimed: Set[str] = frozenset()
     """Candidates that another track of the camera is at the same time."""
-    possibly_claimed: frozenset[str] = frozenset()
+    possibly_claimed: Set[str] = frozenset()
     """Candidates that a track of the camera is which may be over by now."""
-    unreachable: frozenset[str] = frozenset()
+    unreachable: Set[str] = frozenset()
     """Candidates who cannot have come here so soon. They lose a tie, nothing else."""
 
     def available(self) -> list[Candidate]:

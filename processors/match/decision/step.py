@@ -81,13 +81,9 @@ class PendingStep:
         forgotten = self.site.unknown_persons.forgettable(
             camera_id, now_us, round(self.rules.unknown_person_ttl_days * _DAY_US)
         )
-        return Step(
-            outcome.sightings,
-            Changes(
-                dict.fromkeys(expired) | outcome.changes.tracks,
-                forgotten | outcome.changes.unknown_persons,
-            ),
-        )
+        tracks = dict.fromkeys(expired) | outcome.changes.tracks
+        persons = forgotten | outcome.changes.unknown_persons
+        return Step(outcome.sightings, Changes(tracks, persons))
 
 
 def begin(
