@@ -31,7 +31,7 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, default=_json_value, ensure_ascii=False))
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool = False) -> None:
     """Print rows as a table, or as one JSON list."""
     if as_json:
         print_json(list(rows))
@@ -56,7 +56,7 @@ def print_fields(row: Mapping[str, Any], title: str) -> None:
         for name, value in row.items()
         if value not in (None, [], {})
     ]
-    print_rows(fields, title=title, as_json=False)
+    print_rows(fields, title=title)
 
 
 def print_result(result: Mapping[str, Any], line: str, *, as_json: bool) -> None:

@@ -191,9 +191,9 @@ def _show(
         " `promised` the tail is extrapolated by its limit of extreme value theory (a beta"
         " distribution with its end at the score 1); beyond, nothing is promised."
     )
-    print_rows(measured(calibration), title="Measured", as_json=False)
+    print_rows(measured(calibration), title="Measured")
     title = f"Thresholds for {rate:g} false names a track"
-    print_rows(thresholds(calibration, rate), title=title, as_json=False)
+    print_rows(thresholds(calibration, rate), title=title)
     if refusal := calibration.refusal(100, rate):
         console.print(refusal)
     if report is not None:

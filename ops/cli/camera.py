@@ -155,7 +155,7 @@ def test(name: Name, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(result)
     else:
-        print_rows([result], title=f"Camera {camera.camera_id}", as_json=False)
+        print_rows([result], title=f"Camera {camera.camera_id}")
 
 
 @app.command()

@@ -155,11 +155,7 @@ def _enrol_list(
     else:
         if refused:
             columns = ("line", "name", "reason", "message")
-            print_rows(
-                [{name: row[name] for name in columns} for row in refused],
-                title="Refused",
-                as_json=False,
-            )
+            print_rows([{name: row[name] for name in columns} for row in refused], title="Refused")
         counts = Counter(row["result"] for row in outcomes)
         summary = ", ".join(f"{count} {result}" for result, count in counts.items())
         before = f" ({done_before} of them by an earlier run)" if done_before else ""

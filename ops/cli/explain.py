@@ -65,15 +65,15 @@ def _print_result(result: Mapping[str, Any]) -> None:
         if result[key] is not None:
             _print_section(result[key], title)
     decisions = [_decision(row) for row in result["decisions"]]
-    print_rows(decisions, title="Decisions, as they came", as_json=False)
+    print_rows(decisions, title="Decisions, as they came")
     observations = [_observation(row) for row in result["observations"]]
     title = "Observations; score: with the person's templates of today"
-    print_rows(observations, title=title, as_json=False)
+    print_rows(observations, title=title)
     if result["calibration"] is not None:
         _print_section(result["calibration"], "Calibration")
-    print_rows(result["models"], title="Models, as they are here now", as_json=False)
-    print_rows(result["corrections"], title="Corrections", as_json=False)
-    print_rows(result["promotions"], title="Promotions", as_json=False)
+    print_rows(result["models"], title="Models, as they are here now")
+    print_rows(result["corrections"], title="Corrections")
+    print_rows(result["promotions"], title="Promotions")
 
 
 def _print_section(row: Mapping[str, Any], title: str) -> None:

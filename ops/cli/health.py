@@ -38,7 +38,7 @@ def _health(as_json: JsonOption = False) -> None:
         print_json(rows)
     elif rows:
         shown = [{name: row[name] for name in row if name != "detail"} for row in rows]
-        print_rows(shown, title="Services", as_json=False)
+        print_rows(shown, title="Services")
         print_details((f"{row['service']} {row['instance']}", row) for row in rows)
     if not rows:
         raise SightlineError(f"no service of {home} runs: `sightline run all` starts them")

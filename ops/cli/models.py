@@ -31,31 +31,18 @@ def _list(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     settings = with_models(load_settings(), models)
     used = resolve_pack(settings)
     default = default_folder(settings)
-    fetched = default.is_dir()
-    rows = [
-        {
-            "pack": "default",
-            "used": used.embedder is not None and used.embedder.parent == default,
-            "models": "YOLO11n, buffalo_l",
-            "where": str(default) if fetched else "not fetched: `sightline models fetch`",
-        },
-        {
-            "pack": "dlib",
-            "used": used.embedder is None,
-            "models": "HOG faces, ResNet; no person detector",
-            "where": "installed with sightline",
-        },
+    is_default = used.embedder is not None and used.embedder.parent == default
+    where = str(default) if default.is_dir() else "not fetched: `sightline models fetch`"
+    of_dlib = ("HOG faces, ResNet; no person detector", "installed with sightline")
+    packs = [
+        ("default", is_default, "YOLO11n, buffalo_l", where),
+        ("dlib", used.embedder is None, *of_dlib),
     ]
     if settings.models is not None:
-        files = (used.persons, used.faces, used.embedder)
-        rows.append(
-            {
-                "pack": used.id,
-                "used": True,
-                "models": ", ".join(path.name for path in files if path),
-                "where": str(settings.models),
-            }
-        )
+        files = ", ".join(path.name for path in (used.persons, used.faces, used.embedder) if path)
+        packs.append((used.id, True, files, str(settings.models)))
+    columns = ("pack", "used", "models", "where")
+    rows = [dict(zip(columns, pack, strict=True)) for pack in packs]
     print_rows(rows, title="Model packs", as_json=as_json)
 
 

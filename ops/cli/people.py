@@ -90,7 +90,7 @@ def show(name: Name, as_json: JsonOption = False) -> None:
         return
     templates = person.pop("templates")
     print_fields(person, name)
-    print_rows(templates, title="Templates", as_json=False)
+    print_rows(templates, title="Templates")
 
 
 @app.command("set")

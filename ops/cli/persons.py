@@ -72,7 +72,7 @@ def show(person: Person, as_json: JsonOption = False) -> None:
         return
     tracks = details.pop("tracks")
     print_fields(details, f"Person {details['global_id']}")
-    print_rows(tracks, title="Tracks", as_json=False)
+    print_rows(tracks, title="Tracks")
 
 
 @app.command()

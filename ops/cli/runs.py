@@ -114,13 +114,13 @@ def _print_diff(comparison: Diff) -> None:
         | {comparison.a: row["a"], comparison.b: row["b"]}
         for row in comparison.by_person
     ]
-    print_rows(people, title=f"Sightings by camera and person, {scope}", as_json=False)
+    print_rows(people, title=f"Sightings by camera and person, {scope}")
     rows = [_difference_row(comparison, difference) for difference in comparison.differences]
-    print_rows(rows[:_MAX_DIFFERENCES_SHOWN], title="Sightings that differ", as_json=False)
+    print_rows(rows[:_MAX_DIFFERENCES_SHOWN], title="Sightings that differ")
     visits = [
         _difference_row(comparison, difference) for difference in comparison.visit_differences
     ]
-    print_rows(visits[:_MAX_DIFFERENCES_SHOWN], title="Visits that differ", as_json=False)
+    print_rows(visits[:_MAX_DIFFERENCES_SHOWN], title="Visits that differ")
     if len(rows) > _MAX_DIFFERENCES_SHOWN or len(visits) > _MAX_DIFFERENCES_SHOWN:
         console.print(
             f"the first {_MAX_DIFFERENCES_SHOWN} of {len(rows)} and {len(visits)}; all with --json"

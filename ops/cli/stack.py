@@ -71,11 +71,11 @@ def _status(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"home": str(settings.home), **asdict(result)})
     else:
-        print_rows(result.parts, title=f"Stack in {settings.home}", as_json=False)
+        print_rows(result.parts, title=f"Stack in {settings.home}")
         _print_cameras(result)
         _print_services(result)
         if result.alerts:
-            print_rows(result.alerts, title="Alerts", as_json=False)
+            print_rows(result.alerts, title="Alerts")
     if not result.all_up:
         raise typer.Exit(1)
 
@@ -85,7 +85,7 @@ def _print_cameras(result: "StackStatus") -> None:
         console.print("Cameras: not known without the database")
         return
     rows = [{name: row[name] for name in row if name != "skipped_share"} for row in result.cameras]
-    print_rows(rows, title="Cameras", as_json=False)
+    print_rows(rows, title="Cameras")
 
 
 def _print_services(result: "StackStatus") -> None:
@@ -93,7 +93,7 @@ def _print_services(result: "StackStatus") -> None:
         console.print("Services: none; `sightline run all` starts them", highlight=False)
         return
     rows = [{name: row[name] for name in row if name != "detail"} for row in result.services]
-    print_rows(rows, title="Services", as_json=False)
+    print_rows(rows, title="Services")
     print_details((str(row["service"]), row) for row in result.services)
 
 
