@@ -1,4 +1,4 @@
-.PHONY: layout demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees chaos soak bench-explain chart site
+.PHONY: layout demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees chaos soak chart site
 
 demo:
 	@deploy/bootstrap demo
@@ -68,11 +68,6 @@ chaos:
 soak:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.soak
-
-# Ten rows of the demo, each with the frame that it came from.
-bench-explain:
-	@deploy/bootstrap dev
-	@.venv/bin/python -m benchmarks.explain
 
 # The packages of the library: lines, and which programs reach each.
 layout:
