@@ -55,20 +55,16 @@ class Load:
 
     def _camera(self, site: int, number: int, pace: Pace) -> NewCamera:
         film = self.films[(site + number) % len(self.films)]
-        return NewCamera.model_validate(
-            {
-                "camera_id": _name(site, number),
-                "uri": str(film),
-                "site_id": _site(site),
-                "entry_point": f"door {site}",
-                "room_id": f"room-{site}",
-                "settings": CameraSettings(
-                    fps=FRAMES_PER_SECOND,
-                    width=WIDTH,
-                    pace=pace,
-                    start_time=self.first + number * _FROM_FILM_TO_FILM,
-                ),
-            }
+        start_time = self.first + number * _FROM_FILM_TO_FILM
+        return NewCamera(
+            camera_id=_name(site, number),
+            uri=str(film),
+            site_id=_site(site),
+            entry_point=f"door {site}",
+            room_id=f"room-{site}",
+            settings=CameraSettings(
+                fps=FRAMES_PER_SECOND, width=WIDTH, pace=pace, start_time=start_time
+            ),
         )
 
 

@@ -91,5 +91,4 @@ def latest_report(db: Connection, any_id: str) -> dict[str, Any]:
     ).fetchone()
     if row is None:
         raise NotFoundError(f"nobody who was erased has the id {any_id[:80]}")
-    report: dict[str, Any] = row[0]
-    return report
+    return dict(row[0])

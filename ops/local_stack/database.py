@@ -208,10 +208,8 @@ class Database:
 
     def _create_database(self, ports: StackState) -> None:
         with self._admin(ports) as connection:
-            existing = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE_NAME,)
-            )
-            if existing.fetchone() is None:
+            query = "SELECT FROM pg_database WHERE datname = %s"
+            if connection.execute(query, (_DATABASE_NAME,)).fetchone() is None:
                 connection.execute(f"CREATE DATABASE {_DATABASE_NAME}")
 
     def _orphans(self) -> list[psutil.Process]:
