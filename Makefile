@@ -1,4 +1,4 @@
-.PHONY: layout demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak bench-explain chart site
+.PHONY: layout demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees chaos soak chart site
 
 demo:
 	@deploy/bootstrap demo
@@ -53,11 +53,6 @@ bench-guarantees:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.guarantees
 
-# What metrics cost vision: frames/s.
-bench-metrics:
-	@deploy/bootstrap dev
-	@.venv/bin/python -m benchmarks.metrics
-
 # Mutated records through every service, mutated requests to every endpoint.
 fuzz:
 	@deploy/install-test-tools
@@ -74,11 +69,6 @@ soak:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.soak
 
-# Ten rows of the demo, each with the frame that it came from.
-bench-explain:
-	@deploy/bootstrap dev
-	@.venv/bin/python -m benchmarks.explain
-
 # The packages of the library: lines, and which programs reach each.
 layout:
 	@deploy/bootstrap dev
@@ -90,9 +80,9 @@ proto:
 
 # Pages that are made from the code.
 docs:
-	.venv/bin/python -m ops.pages.settings_page > docs/settings.md
-	.venv/bin/python -m ops.pages.metrics_page > docs/metrics.md
-	.venv/bin/python -m ops.pages.dashboards deploy/grafana
+	.venv/bin/python -m docs._tools.settings_page > docs/settings.md
+	.venv/bin/python -m docs._tools.metrics_page > docs/metrics.md
+	.venv/bin/python -m docs._tools.dashboards deploy/grafana
 
 # docs/ as a site that loads nothing from elsewhere: build/site.
 site:

@@ -3,9 +3,10 @@
 import os
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from sightline.models.packs import load_pack
 from sightline.runtime.settings import Settings
 
 Photos = tuple[tuple[str, Path], ...]
+
+T = TypeVar("T", int, str)
 
 _WARM_UP_FRAMES = 20
 _AGREEING_OBSERVATIONS = 3
@@ -86,7 +89,7 @@ class Loop:
             for face in faces:
                 [embedding] = self._pack.embedder.embed([(image, face)])
                 name = self._name(embedding)
-                number = _owner(face, numbers, boxes)
+                number = owner(face.box.tolist(), zip(numbers, boxes.tolist(), strict=True))
                 if name and number is not None:
                     votes[number][name] += 1
             result.frames += 1
@@ -112,12 +115,12 @@ def _follow(tracker: Any, boxes: Floats, scores: Floats) -> tuple[list[int], Flo
     return [int(number) for number in ids[ids >= 0]], tracked.xyxy[ids >= 0]
 
 
-def _owner(face: Face, numbers: list[int], boxes: Floats) -> int | None:
-    """Return the track whose box contains the face; of several the one with the nearest top."""
-    x, y = float(face.box[0] + face.box[2]) / 2, float(face.box[1] + face.box[3]) / 2
+def owner(face: Sequence[float], boxes: Iterable[tuple[T, Sequence[float]]]) -> T | None:
+    """Return the track whose box contains a face; of several the one with the nearest top."""
+    x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
     near = [
-        (abs(x - (x1 + x2) / 2) + abs(y - y1), number)
-        for number, (x1, y1, x2, y2) in zip(numbers, boxes, strict=True)
+        (abs(x - (x1 + x2) / 2) + abs(y - y1), track)
+        for track, (x1, y1, x2, y2) in boxes
         if x1 <= x <= x2 and y1 <= y <= y2
     ]
     return min(near)[1] if near else None

@@ -17,6 +17,7 @@ from rich.table import Table
 from scipy.optimize import brentq
 from scipy.stats import binom
 
+from benchmarks.crowd_numbers import unit
 from benchmarks.portraits import Portraits
 from processors.match.candidates import Candidate
 from processors.match.decision.identification import CandidateSet, Rules, decide
@@ -57,7 +58,7 @@ class Faces:
     ) -> Matrix:
         """Draw observations of people, (people, each, d), unit length."""
         moods = self.moods[random.integers(len(self.moods), size=(len(people), each))]
-        return _unit(people[:, None] + moods)
+        return unit(people[:, None] + moods)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,28 +91,20 @@ class Crowd:
         return best
 
 
-def _unit(vectors: NDArray[Any]) -> Matrix:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
-
-
 def crowd_of(observations: Matrix) -> Crowd:
     """Build a crowd enrolled with photos (people, photos, d)."""
-    return Crowd(observations, _unit(observations.sum(axis=1)))
+    return Crowd(observations, unit(observations.sum(axis=1)))
 
 
 def faces_like(people: Sequence[Sequence[Observation]], calibration: Calibration) -> Faces:
     """Fit faces whose scores against real people's tracks match the calibration at 1e-3."""
     centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
-    moods = np.concatenate(
-        [
-            [shot.vector - centre for shot in own]
-            for own, centre in zip(people, centres, strict=True)
-        ]
-    )
+    pairs = zip(people, centres, strict=True)
+    moods = np.concatenate([[shot.vector - centre for shot in own] for own, centre in pairs])
     mean = centres.mean(axis=0, dtype=np.float64)
     values, axes = np.linalg.eigh(np.cov((centres - mean).T))
     values = np.maximum(values, 0.0)
-    queries = _unit(centres)
+    queries = unit(centres)
     target_score = calibration.threshold_at(OBSERVATIONS, _FITTED_RATE)
 
     def faces(fraction: float) -> Faces:
@@ -135,13 +128,9 @@ def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]
     faces = faces_like(people, calibration)
     random = np.random.default_rng(_SEED)
     crowd = crowd_of(faces.observations(faces.people(SIZES[-1], random), PHOTOS, random))
-    centres = np.array(
-        [np.mean([shot.vector for shot in own_tracks], axis=0) for own_tracks in people]
-    )
-    person_index = np.arange(UNKNOWN_TRACKS) % len(centres)
-    unknown_tracks = _unit(
-        faces.observations(centres[person_index], OBSERVATIONS, random).sum(axis=1)
-    )
+    centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
+    drawn = centres[np.arange(UNKNOWN_TRACKS) % len(centres)]
+    unknown_tracks = unit(faces.observations(drawn, OBSERVATIONS, random).sum(axis=1))
     enrolled, own_tracks = _enrolled(people, random)
     table = Table(
         title=f"{portraits.pack}: unknown persons in a growing gallery, target {TARGET_FPIR:g}"
@@ -156,15 +145,9 @@ def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]
         names = sum(_named(*pair, scale) is not None for pair in zip(*best, strict=True))
         loose = sum(_named(*pair, fixed) is not None for pair in zip(*best, strict=True))
         right = _right(enrolled, own_tracks, crowd, size, scale)
-        table.add_row(
-            f"{size:,}",
-            f"{scale.threshold(OBSERVATIONS):.3f}",
-            str(names),
-            str(UNKNOWN_TRACKS),
-            str(int(binom.ppf(0.95, UNKNOWN_TRACKS, TARGET_FPIR))),
-            str(loose),
-            f"{right:.2%}",
-        )
+        allowed = int(binom.ppf(0.95, UNKNOWN_TRACKS, TARGET_FPIR))
+        counts = map(str, (names, UNKNOWN_TRACKS, allowed, loose))
+        table.add_row(f"{size:,}", f"{scale.threshold(OBSERVATIONS):.3f}", *counts, f"{right:.2%}")
         numbers[f"{kind}_false_names_among_{size}"] = names
     console.print(table)
     return numbers
@@ -178,7 +161,7 @@ def _enrolled(
     drawn = [[own[at].vector for at in order] for own, order in zip(people, orders, strict=True)]
     photos = np.array([own[:PHOTOS] for own in drawn], np.float32)
     tracks = np.array([np.sum(own[PHOTOS : PHOTOS + OBSERVATIONS], axis=0) for own in drawn])
-    return crowd_of(photos), _unit(tracks)
+    return crowd_of(photos), unit(tracks)
 
 
 def _right(enrolled: Crowd, own_tracks: Matrix, crowd: Crowd, size: int, scale: Scale) -> float:

@@ -37,12 +37,8 @@ class Crowd:
         for first in range(0, self.people, _CHUNK_PEOPLE):
             faces = self.faces(first)[: self.people - first]
             random = np.random.default_rng([self.seed, first, 1])
-            yield (
-                first,
-                observations_of(
-                    np.repeat(faces[:, None], self.templates_each, 1), SAME_PERSON_COSINE, random
-                ),
-            )
+            repeated = np.repeat(faces[:, None], self.templates_each, 1)
+            yield first, observations_of(repeated, SAME_PERSON_COSINE, random)
 
     def faces(self, first: int) -> Vectors:
         """The faces (1000, d) of the people from `first` on, a multiple of a thousand."""
@@ -61,12 +57,8 @@ class Crowd:
         """Draw queries (count, d): observations of random people at a cosine to their others."""
         random = np.random.default_rng([self.seed, 2])
         chosen = random.integers(self.people, size=count)
-        faces = np.stack(
-            [
-                self.faces(number - number % _CHUNK_PEOPLE)[number % _CHUNK_PEOPLE]
-                for number in chosen
-            ]
-        )
+        places = [divmod(number, _CHUNK_PEOPLE) for number in chosen.tolist()]
+        faces = np.stack([self.faces(chunk * _CHUNK_PEOPLE)[at] for chunk, at in places])
         return observations_of(faces, cosine**2 / SAME_PERSON_COSINE, random)
 
     def records(self) -> Iterator[pb.GalleryPerson]:
@@ -93,7 +85,7 @@ def record(number: int, templates_each: Vectors) -> pb.GalleryPerson:
     )
 
 
-def unit(vectors: Vectors) -> Vectors:
+def unit(vectors: NDArray[np.floating]) -> Vectors:
     """Scale vectors (..., d) to unit length."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / length, np.float32)

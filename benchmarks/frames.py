@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import cv2
-import psutil
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.material import Material
+from benchmarks.rig import wait_for
 from ops.demo import installation
 from schemas import sightline_pb2 as pb
 from schemas import topics
@@ -51,7 +51,6 @@ class Bench:
         self._fleet = fleet
         self._film = film
         self._clock = SystemClock()
-        self.workers: list[psutil.Process] = []
         self._producer = CheckedProducer(producer_config(settings, "bench"))
         self._cameras = [f"{fleet}-{number}" for number in range(CAMERAS)]
         self._reader = Consumer(consumer_config(settings, "bench", "bench"), logger=LIBRDKAFKA)
@@ -66,18 +65,12 @@ class Bench:
     def warm_up(self) -> None:
         """Wait until every worker has its share, and has seen a picture."""
         admin = AdminClient(client_config(self._settings, "bench"), logger=LIBRDKAFKA)
-        until = time.monotonic() + _PATIENCE_SECONDS
-        while self._settled_members(admin) != installation.WORKERS:
-            if time.monotonic() > until:
-                raise SightlineError("the workers did not come up")
-            time.sleep(0.2)
+        if not wait_for(
+            lambda: self._settled_members(admin) == installation.WORKERS, _PATIENCE_SECONDS, 0.2
+        ):
+            raise SightlineError("the workers did not come up")
         self._send(0, self._clock.now_us(), self._clock.now_us(), last=True)
         self._read(CAMERAS)
-
-    def cpu_seconds(self) -> float:
-        """Return the CPU seconds of all workers since their start."""
-        times = [worker.cpu_times() for worker in self.workers]
-        return sum(time.user + time.system for time in times)
 
     def backlog(self) -> float:
         """Return the seconds for the whole film of every camera, published at once."""
@@ -139,15 +132,10 @@ class Bench:
 
     def _arrivals(self, seconds: float) -> list[float]:
         message = self._reader.poll(seconds)
-        frames_tracks = [
-            record.decode(pb.FrameTracks) for record in checked([message] if message else [])
-        ]
+        records = checked([message] if message else [])
+        tracks = [record.decode(pb.FrameTracks) for record in records]
         now = self._clock.now_us()
-        return [
-            (now - one.captured_at_us) / US
-            for one in frames_tracks
-            if one.camera_id in self._cameras
-        ]
+        return [(now - at.captured_at_us) / US for at in tracks if at.camera_id in self._cameras]
 
 
 @contextmanager
@@ -163,7 +151,6 @@ def bench(
             worker = subprocess.Popen(
                 [sys.executable, "-m", *command], env=env | {"SIGHTLINE_LOG_LEVEL": "WARNING"}
             )
-            its.workers.append(psutil.Process(worker.pid))
             stack.callback(worker.wait, 30)
             stack.callback(worker.terminate)
         its.warm_up()

@@ -6,7 +6,6 @@ core.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +16,9 @@ from rich.table import Table
 
 from benchmarks.frames import CAMERAS, FRAMES, RATE, bench, read_film
 from benchmarks.material import material
-from benchmarks.rig import own_folder
+from benchmarks.rig import own_folder, run_as_program
 from ops.demo import installation
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import configure_logging
 from sightline.runtime.settings import Settings
 
 MOST_LOST = 0.15
@@ -33,10 +31,7 @@ _ROUNDS = 3
 _LOAD = 0.5
 """Of the cameras that the workers can keep up with, while latency is measured."""
 
-_WORKERS = {
-    "with": ("ops", "run", "vision"),
-    "without": ("benchmarks.plain_worker",),
-}
+_WORKERS = {"with": ("ops", "run", "vision"), "without": ("benchmarks.plain_worker",)}
 
 console = Console()
 
@@ -84,9 +79,8 @@ def measure(settings: Settings, film: Sequence[bytes]) -> dict[str, Cost]:
 
 
 def _print(costs: dict[str, Cost]) -> None:
-    table = Table(title=f"vision, {installation.WORKERS} workers, {CAMERAS} cameras")
-    for column in ("transactions and state", "frames/s", "latency p50", "p95"):
-        table.add_column(column)
+    title = f"vision, {installation.WORKERS} workers, {CAMERAS} cameras"
+    table = Table("transactions and state", "frames/s", "latency p50", "p95", title=title)
     for variant, cost in costs.items():
         half = cost.quantile(0.5)
         table.add_row(
@@ -125,8 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    configure_logging("WARNING", kafka=False)
-    try:
-        main()
-    except SightlineError as error:
-        sys.exit(f"bench-guarantees: {error}")
+    run_as_program("bench-guarantees", main)

@@ -21,13 +21,13 @@ from scipy.stats import binom
 
 from benchmarks import crowd
 from benchmarks.portraits import ORL, Portraits, orl_portraits, packs
+from benchmarks.rig import run_as_program
 from ops.calibration.fit import calibrate
 from processors.match.candidates import Candidate
 from processors.match.decision.identification import CandidateSet, Rules, decide
 from sightline.identity.calibration import Calibration
 from sightline.identity.evidence import Observation, Vector, combine, mean_of, score_of
 from sightline.identity.scale import Scale
-from sightline.runtime.errors import SightlineError
 
 SEEDS = 5
 """Default number of draws; five have 75 unknown persons."""
@@ -206,7 +206,4 @@ def main(seeds: int = SEEDS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        print(json.dumps(main(*map(int, sys.argv[1:2]))))
-    except SightlineError as error:
-        sys.exit(f"bench: {error}")
+    run_as_program("bench", lambda: print(json.dumps(main(*map(int, sys.argv[1:2])))))

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.material import SHARED, own_films
-from benchmarks.rig import add_cameras, own_folder, own_stack
+from benchmarks.rig import add_cameras, own_folder, own_stack, run_as_program
 from ops.demo import installation
 from ops.demo.report import milliseconds, percentile
 from ops.demo.results import read_found
@@ -74,10 +73,8 @@ def measure(models: Path | None) -> list[float]:
             installation.running_services(settings, *installation.ALL_SERVICES) as services,
         ):
             installation.wait_until_ready(settings, services)
-            add_cameras(
-                settings,
-                [NewCamera(camera_id=name, uri=uri) for name, uri in addresses.items()],
-            )
+            new = [NewCamera(camera_id=name, uri=uri) for name, uri in addresses.items()]
+            add_cameras(settings, new)
             return _latencies(settings, services)
 
 
@@ -106,7 +103,5 @@ def main(models: Path | None) -> dict[str, Any]:
 
 if __name__ == "__main__":
     folder = SHARED / "models"
-    try:
-        print(json.dumps(main(folder if folder.is_dir() else None)))
-    except SightlineError as error:
-        sys.exit(f"bench: {error}")
+    models = folder if folder.is_dir() else None
+    run_as_program("bench", lambda: print(json.dumps(main(models))))

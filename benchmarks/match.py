@@ -8,10 +8,10 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
@@ -26,6 +26,8 @@ from processors.match.index.gallery import Gallery
 from sightline.identity.calibration import builtin
 from sightline.identity.evidence import Evidence
 from sightline.identity.scale import Scale
+
+T = TypeVar("T")
 
 MIN_RATIO = 20.0
 MIN_RECALL = 0.99
@@ -102,16 +104,16 @@ def measure(crowd: Crowd, query_count: int) -> Measured:
     queries = crowd.queries(query_count)
     ours, brute, cosine = [], [], []
     for part in np.array_split(queries, _ROUNDS):  # in turns: what else runs disturbs all alike
-        ours += _timed(lambda query: _decided(gallery, query, scale), part)
-        brute += _timed(lambda query: _brute_force(plain, query, scale), part)
-        cosine += _timed(lambda query: plain.templates(query, MAX_CANDIDATES), part)
+        ours += _warm(lambda query: _decided(gallery, query, scale), part)
+        brute += _warm(lambda query: _brute_force(plain, query, scale), part)
+        cosine += _warm(lambda query: plain.templates(query, MAX_CANDIDATES), part)
     recall, second = _recall(gallery, plain, queries)
     return Measured(
         crowd=crowd,
         load_seconds=seconds,
         mib=resident / 2**20,
         bytes_each=(resident - before) / crowd.templates,
-        depth=gallery.depth(PACK),
+        depth=gallery.indexes.depth(PACK),
         insert=insert,
         remove=remove,
         decision=Times.of(ours),
@@ -123,14 +125,19 @@ def measure(crowd: Crowd, query_count: int) -> Measured:
     )
 
 
-def _timed(work: Callable[[Vectors], object], queries: Vectors) -> list[float]:
-    work(queries[0])
+def _timed(work: Callable[[T], object], arguments: Iterable[T]) -> list[float]:
+    """Return the seconds of each call."""
     seconds = []
-    for query in queries:
+    for argument in arguments:
         began = time.perf_counter()
-        work(query)
+        work(argument)
         seconds.append(time.perf_counter() - began)
     return seconds
+
+
+def _warm(work: Callable[[Vectors], object], queries: Vectors) -> list[float]:
+    work(queries[0])
+    return _timed(work, queries)
 
 
 def _changes(gallery: Gallery, crowd: Crowd) -> tuple[Times, Times]:
@@ -141,15 +148,8 @@ def _changes(gallery: Gallery, crowd: Crowd) -> tuple[Times, Times]:
         for first, chunk in added_crowd.chunks()
         for number, templates in enumerate(chunk, first)
     ]
-    inserted, removed = [], []
-    for person in added_people:
-        began = time.perf_counter()
-        gallery.put(person)
-        inserted.append(time.perf_counter() - began)
-    for person in added_people:
-        began = time.perf_counter()
-        gallery.remove(person.person_id)
-        removed.append(time.perf_counter() - began)
+    inserted = _timed(gallery.put, added_people)
+    removed = _timed(gallery.remove, [person.person_id for person in added_people])
     return Times.of(inserted), Times.of(removed)
 
 

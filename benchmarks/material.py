@@ -11,11 +11,17 @@ from ops.demo.scenario import scenes
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-_PEOPLE = {
-    "Lin-Manuel Miranda": "lin-manuel-miranda.png",
-    "Alex Lacamoire": "alex-lacamoire.png",
-    "Joe Biden": "biden.jpg",
-}
+PHOTOS = (
+    ("Lin-Manuel Miranda", SHARED / "media" / "photos" / "lin-manuel-miranda.png"),
+    ("Alex Lacamoire", SHARED / "media" / "photos" / "alex-lacamoire.png"),
+    ("Joe Biden", SHARED / "media" / "photos" / "biden.jpg"),
+)
+"""Photos of people in the stage clip."""
+
+FACE_MODELS = tuple(
+    SHARED / "models" / name for name in ("scrfd_2.5g_bnkps.onnx", "mobilefacenet_128.onnx")
+)
+"""Models without a person detector: faces are followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +35,23 @@ class Material:
 
 def shared_material() -> Material | None:
     """Return the stage clip with the shared models, or None if they are absent."""
-    media, models = SHARED / "media", SHARED / "models"
-    film = media / "stage_clip.mp4"
-    if not (film.is_file() and models.is_dir()):
-        return None
-    photos = tuple((name, media / "photos" / file) for name, file in _PEOPLE.items())
-    return Material(film, photos, models)
+    film, models = SHARED / "media" / "stage_clip.mp4", SHARED / "models"
+    return Material(film, PHOTOS, models) if film.is_file() and models.is_dir() else None
+
+
+def absent(*paths: Path) -> str | None:
+    """Return which of the shared files is missing, or None."""
+    missing = [path for path in paths if not path.exists()]
+    return f"no {missing[0].relative_to(SHARED.parent)} next to the project" if missing else None
+
+
+def link_face_models(folder: Path) -> Path:
+    """Make a folder of models with the face models alone."""
+    models = folder / "models"
+    models.mkdir()
+    for path in FACE_MODELS:
+        (models / path.name).symlink_to(path)
+    return models
 
 
 def own_films(

@@ -30,15 +30,8 @@ def _derived(measured: Calibration, name: str, factor: float, supported: float) 
     """Derive the calibration of an unmeasured pack from a measured one."""
     impostors = tuple(_raised(case, factor, supported) for case in measured.impostors)
     source = f"not measured; taken from {measured.pack} on the {measured.source}"
-    return measured.model_copy(
-        update={
-            "id": f"builtin-{name}",
-            "pack": name,
-            "measured": False,
-            "source": source,
-            "impostors": impostors,
-        }
-    )
+    names = {"id": f"builtin-{name}", "pack": name, "source": source}
+    return measured.model_copy(update=names | {"measured": False, "impostors": impostors})
 
 
 def _raised(impostors: Impostors, factor: float, supported: float) -> Impostors:

@@ -5,7 +5,6 @@ moment when one worker for each core has its partitions to the last row written.
 """
 
 import json
-import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -20,19 +19,15 @@ from rich.table import Table
 from benchmarks import baseline, latency, stage_clip
 from benchmarks.baseline import Result
 from benchmarks.material import Material, material
-from benchmarks.rig import add_cameras, own_folder, own_stack
+from benchmarks.rig import add_films, embeddings_of, own_folder, own_stack, run_as_program
 from ops.demo import installation
 from ops.demo.results import PipelineOutput, read_found
-from schemas import sightline_pb2 as pb
 from schemas.naming import client_id, vision_group
-from schemas.topics import FACES, LIVE, frames
+from schemas.topics import LIVE, frames
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import configure_logging
 from sightline.runtime.settings import Settings
-from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import Connection, connect
 from sightline.streaming.client_config import consumer_config
-from sightline.streaming.topic_reader import read_all
 
 CAMERAS = 4
 """The same film on each, so that no worker is without work."""
@@ -74,19 +69,12 @@ def measure(used_material: Material) -> Throughput:
             installation.wait_until_through(settings, services, CAMERAS, _THROUGH_SECONDS)
             seconds = _last_row(db) - started_at
             found = read_found(settings, db)
-        return Throughput(backlog, backlog - committed, seconds, _embeddings(settings), found)
+        return Throughput(backlog, backlog - committed, seconds, embeddings_of(settings), found)
 
 
 def _publish(settings: Settings, film: Path) -> None:
     """Publish the film to Kafka by the producers' own code, as fast as possible."""
-    how = CameraSettings(pace="fast", motion=False)
-    add_cameras(
-        settings,
-        [
-            NewCamera(camera_id=f"bench-{number}", uri=str(film), settings=how)
-            for number in range(CAMERAS)
-        ],
-    )
+    add_films(settings, {f"bench-{number}": film for number in range(CAMERAS)})
     until = time.monotonic() + _PUBLISH_SECONDS
     with (
         installation.running_services(settings, "cameras") as services,
@@ -112,14 +100,6 @@ def _frames(settings: Settings) -> tuple[int, int]:
     finally:
         consumer.close()
     return sum(high for _, high in ends), committed
-
-
-def _embeddings(settings: Settings) -> int:
-    """Count the observations in the topic `faces`: each is one embedding."""
-    return sum(
-        record.decode(pb.FaceEvent).WhichOneof("event") == "observation"
-        for record in read_all(settings, FACES)
-    )
 
 
 def _database_time(db: Connection) -> float:
@@ -189,9 +169,8 @@ def truths(loop: Result, found: PipelineOutput) -> tuple[float, float]:
 def _print(
     used_material: Material, loop: Result, pipeline: Throughput, agreement: Agreement
 ) -> None:
-    table = Table(title=f"{used_material.film.name}, {installation.WORKERS} cores")
-    for column in ("", "loop", "pipeline"):
-        table.add_column(column)
+    title = f"{used_material.film.name}, {installation.WORKERS} cores"
+    table = Table("", "loop", "pipeline", title=title)
     table.add_row("frames", str(loop.frames), f"{pipeline.frames} of {pipeline.backlog}")
     table.add_row("seconds", f"{loop.seconds:.1f}", f"{pipeline.seconds:.1f}")
     table.add_row("frames per second", f"{loop.fps:.1f}", f"{pipeline.fps:.1f}")
@@ -243,8 +222,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    configure_logging("WARNING", kafka=False)
-    try:
-        main()
-    except SightlineError as error:
-        sys.exit(f"bench: {error}")
+    run_as_program("bench", main)

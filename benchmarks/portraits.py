@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import cv2
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from benchmarks import walks
 from benchmarks.material import SHARED
 from sightline.identity.evidence import Observation
 from sightline.models.interface import BGRImage, ModelPack
@@ -46,17 +46,7 @@ def packs() -> list[Settings]:
 
 def framed(path: Path, canvas: Canvas) -> BGRImage:
     """Place an enlarged portrait in the middle of a black square: side x side x 3, BGR."""
-    small = cv2.imread(str(path))
-    if small is None:
-        raise FileNotFoundError(path)
-    large = cv2.resize(
-        small, None, fx=canvas.enlarged, fy=canvas.enlarged, interpolation=cv2.INTER_CUBIC
-    )
-    height, width = large.shape[:2]
-    top, left = (canvas.side - height) // 2, (canvas.side - width) // 2
-    picture = np.zeros((canvas.side, canvas.side, 3), np.uint8)
-    picture[top : top + height, left : left + width] = large
-    return picture
+    return walks.framed(path, canvas.enlarged, canvas.side)
 
 
 def canvas_of(pack: str) -> Canvas:
@@ -115,21 +105,12 @@ def _measured(
         picture = framed(ORL / f"s{person}_{number}.pgm", canvas)
         for face in pack.faces.detect([picture])[0][:1]:
             quality = assess(picture, face)
-            track_refusal = quality.refusal(
-                settings.evidence.min_face_px, settings.evidence.min_quality
-            )
-            photo_refusal = photos.refusal(quality)
+            evidence = settings.evidence
+            is_usable = quality.refusal(evidence.min_face_px, evidence.min_quality) is None
+            is_photo = photos.refusal(quality) is None
             [vector] = pack.embedder.embed([(picture, face)])
             overall = float(quality.overall)
-            rows.append(
-                (
-                    f"s{person}_{number}",
-                    vector,
-                    overall,
-                    track_refusal is None,
-                    photo_refusal is None,
-                )
-            )
+            rows.append((f"s{person}_{number}", vector, overall, is_usable, is_photo))
     names = ("ids", "vectors", "qualities", "shots", "photos")
     columns = zip(*rows, strict=True)
     return {name: np.array(column) for name, column in zip(names, columns, strict=True)}

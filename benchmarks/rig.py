@@ -1,7 +1,9 @@
 """A stack of the benchmark's own, thrown away afterwards."""
 
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -10,15 +12,20 @@ from pathlib import Path
 from benchmarks.baseline import Photos
 from ops.demo import installation
 from ops.local_stack.postgres_user import discard
+from schemas import sightline_pb2 as pb
+from schemas.topics import FACES
 from sightline.models.packs import load_pack
 from sightline.people.employees import Details
 from sightline.people.enrol import enrol
 from sightline.people.picture_files import read_photo
+from sightline.runtime.errors import SightlineError
+from sightline.runtime.log import configure_logging
 from sightline.runtime.settings import Settings
 from sightline.storage import cameras
-from sightline.storage.cameras import NewCamera
+from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
 from sightline.storage.outbox import deliver
+from sightline.streaming.topic_reader import read_all
 
 
 @contextmanager
@@ -48,6 +55,41 @@ def own_stack(models: Path | None, photos: Photos, *, anyway: bool = False) -> I
                 enrol(settings, pack, name, read_photos, Details(), anyway=anyway)
             deliver(settings)
             yield settings
+
+
+def add_films(settings: Settings, films: Mapping[str, Path]) -> None:
+    """Add films as cameras by name: every frame is published, as fast as possible."""
+    how = CameraSettings(pace="fast", motion=False)
+    add_cameras(
+        settings,
+        [NewCamera(camera_id=name, uri=str(film), settings=how) for name, film in films.items()],
+    )
+
+
+def embeddings_of(settings: Settings) -> int:
+    """Count the observations in the topic `faces`: each is one embedding."""
+    return sum(
+        record.decode(pb.FaceEvent).HasField("observation") for record in read_all(settings, FACES)
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, poll_seconds: float = 0.05) -> bool:
+    """Wait for a condition; return False if it does not come true in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(poll_seconds)
+    return True
+
+
+def run_as_program(name: str, main: Callable[[], object]) -> None:
+    """Run a benchmark; a reason why it cannot go on is one line on stderr, status 1."""
+    configure_logging("WARNING", kafka=False)
+    try:
+        main()
+    except SightlineError as error:
+        sys.exit(f"{name}: {error}")
 
 
 def add_cameras(settings: Settings, new_cameras: Sequence[NewCamera]) -> None:

@@ -10,7 +10,6 @@ pipeline. What a calibration promises of people it has not seen, `benchmarks.ide
 
 import argparse
 import json
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -24,31 +23,22 @@ from rich.table import Table
 
 from benchmarks import walks
 from benchmarks.idf1 import IdScore, id_score
-from benchmarks.material import SHARED
-from benchmarks.rig import add_cameras, own_folder, own_stack
+from benchmarks.material import FACE_MODELS, SHARED, absent, link_face_models
+from benchmarks.rig import add_films, embeddings_of, own_folder, own_stack, run_as_program, wait_for
 from benchmarks.walks import Site
 from ops.demo import installation
 from ops.demo.film import write_film
 from ops.demo.results import PipelineOutput, read_found
-from ops.demo.truth import Appearance, Box, Identity, TrackBoxes
+from ops.demo.truth import Appearance, Identity, TrackBoxes, contains_middle
 from ops.local_stack.process_registry import running_services
-from schemas import sightline_pb2 as pb
-from schemas.topics import FACES
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import configure_logging
 from sightline.runtime.settings import Settings
-from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
-from sightline.streaming.topic_reader import read_all
 
 PEOPLE, ENROLLED, CAMERAS, SEED = 40, 15, 4, 1
 
-_MODELS = ("scrfd_2.5g_bnkps.onnx", "mobilefacenet_128.onnx")
-"""Without a person detector: the films show heads alone."""
-
 _KILLED = ("match", "vision")
 _PATIENCE_SECONDS = 600.0
-_LOOK_SECONDS = 0.1
 
 console = Console(stderr=True)
 
@@ -87,9 +77,7 @@ class Result:
 
 def missing() -> str | None:
     """Return the reason why this cannot run, or None."""
-    paths = [SHARED / "media" / "orl", *(SHARED / "models" / name for name in _MODELS)]
-    absent = [path for path in paths if not path.exists()]
-    return f"no {absent[0].relative_to(SHARED.parent)} next to the project" if absent else None
+    return absent(SHARED / "media" / "orl", *FACE_MODELS)
 
 
 def judge(site: Site, tracks: Iterable[TrackBoxes]) -> Verdict:
@@ -162,14 +150,9 @@ def _people_in_box(
     """Yield the person in a track's box, for every frame with a person."""
     for frame, box in track.boxes.items():
         for appearance in truth.get((track.camera, frame), ()):
-            if _holds(box, appearance.face):
+            if contains_middle(box, appearance.face):
                 yield appearance.name
                 break
-
-
-def _holds(box: Box, face: Box) -> bool:
-    x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
-    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +174,8 @@ def make(site: Site, folder: Path) -> Material:
         for portrait in portraits:
             photos.append((name, folder / f"{portrait.stem}.png"))
             cv2.imwrite(str(photos[-1][1]), walks.photo(portrait))
-    models = folder / "models"
-    models.mkdir()
-    for file in _MODELS:
-        (models / file).symlink_to(SHARED / "models" / file)
-    return Material(films, tuple(photos), models)
+    # Without a person detector: the films show heads alone.
+    return Material(films, tuple(photos), link_face_models(folder))
 
 
 def measure(site: Site, material: Material, *, disturbed: bool) -> Result:
@@ -208,20 +188,15 @@ def measure(site: Site, material: Material, *, disturbed: bool) -> Result:
         seconds = time.monotonic() - began
         verdict = judge(site, results.tracks)
         boxes = sum(len(track.boxes) for track in results.tracks)
-        return Result(verdict, results.frames, boxes, _embeddings(settings), seconds)
+        return Result(verdict, results.frames, boxes, embeddings_of(settings), seconds)
 
 
 def _run(
     settings: Settings, films: dict[str, Path], frames: int, disturbed: bool
 ) -> PipelineOutput:
-    camera_settings = CameraSettings(pace="fast", motion=False)
-    cameras = [
-        NewCamera(camera_id=name, uri=str(film), settings=camera_settings)
-        for name, film in films.items()
-    ]
     with installation.running_services(settings, *installation.ALL_SERVICES) as services:
         installation.wait_until_ready(settings, services)
-        add_cameras(settings, cameras)
+        add_films(settings, films)
         if disturbed:
             _wait_for_frames(settings, frames // 2)
             _kill(settings)
@@ -231,14 +206,12 @@ def _run(
 
 
 def _wait_for_frames(settings: Settings, frames: int) -> None:
-    until = time.monotonic() + _PATIENCE_SECONDS
     with connect(settings, autocommit=True) as db:
-        while installation.read_progress(db).frames < frames:
-            if time.monotonic() > until:
-                raise SightlineError(
-                    f"{frames} frames do not come; see {installation.log_of(settings)}"
-                )
-            time.sleep(_LOOK_SECONDS)
+        if not wait_for(
+            lambda: installation.read_progress(db).frames >= frames, _PATIENCE_SECONDS, 0.1
+        ):
+            log = installation.log_of(settings)
+            raise SightlineError(f"{frames} frames do not come; see {log}")
 
 
 def _kill(settings: Settings) -> None:
@@ -248,12 +221,6 @@ def _kill(settings: Settings) -> None:
         raise SightlineError("the workers that are to be killed do not run")
     for victim in victims:
         victim.process.kill()
-
-
-def _embeddings(settings: Settings) -> int:
-    return sum(
-        record.decode(pb.FaceEvent).HasField("observation") for record in read_all(settings, FACES)
-    )
 
 
 def _print(site: Site, results: Sequence[tuple[str, Result]]) -> None:
@@ -334,20 +301,12 @@ def main(
 
 def _arguments() -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="benchmarks.site")
-    for name, default in (
-        ("people", PEOPLE),
-        ("enrolled", ENROLLED),
-        ("cameras", CAMERAS),
-        ("seed", SEED),
-    ):
+    defaults = {"people": PEOPLE, "enrolled": ENROLLED, "cameras": CAMERAS, "seed": SEED}
+    for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--killed-only", action="store_true", help="without the undisturbed run")
     return vars(parser.parse_args())
 
 
 if __name__ == "__main__":
-    configure_logging("WARNING", kafka=False)
-    try:
-        print(json.dumps(main(**_arguments())))
-    except SightlineError as error:
-        sys.exit(f"bench: {error}")
+    run_as_program("bench", lambda: print(json.dumps(main(**_arguments()))))

@@ -27,13 +27,12 @@ from benchmarks.chaos.quiet import wait_until_ready
 from benchmarks.chaos.rig import Rig, rig
 from benchmarks.chaos.services import Services
 from benchmarks.chaos.watch import Watch
-from benchmarks.rig import add_cameras, own_folder
+from benchmarks.rig import add_cameras, own_folder, run_as_program
 from ops.local_stack.broker import Broker
 from ops.local_stack.database import Database
 from ops.local_stack.ports import free_port
 from schemas import topics
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import configure_logging
 from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
 
@@ -115,14 +114,9 @@ def growth(name: str, samples: Sequence[Sample]) -> Growth:
 def _cameras(load: Load, rate: float) -> list[NewCamera]:
     """Return cameras that play the films in a loop, with `rate` frames a second in all."""
     cameras = load.cameras("real")
+    how = {"fps": rate / len(cameras), "motion": False, "loop": True}
     return [
-        camera.model_copy(
-            update={
-                "settings": CameraSettings(
-                    fps=rate / len(cameras), width=camera.settings.width, motion=False, loop=True
-                ),
-            }
-        )
+        camera.model_copy(update={"settings": CameraSettings(width=camera.settings.width, **how)})
         for camera in cameras
     ]
 
@@ -211,25 +205,16 @@ def soak(
                 samples[name].append(sample)
             behind.append(_backlog(watch))
             time.sleep(_SAMPLE_SECONDS)
-    return (
-        rate,
-        [growth(name, process_samples) for name, process_samples in sorted(samples.items())],
-        behind,
-    )
+    return rate, [growth(name, own) for name, own in sorted(samples.items())], behind
 
 
 def _print(rate: float, grown: Sequence[Growth], behind: Sequence[int], minutes: float) -> None:
     table = Table(title=f"{minutes:.0f} minutes at {rate:.1f} frames/s, the last half of them")
     for head in ("process", "MiB", "rise", "files", "threads"):
         table.add_column(head, justify="left" if head == "process" else "right")
-    for process_growth in grown:
-        table.add_row(
-            process_growth.name,
-            f"{process_growth.resident:.0f}",
-            f"{process_growth.percent:+.1f}%",
-            _from_to(process_growth.files),
-            _from_to(process_growth.threads),
-        )
+    for process in grown:
+        counts = (_from_to(process.files), _from_to(process.threads))
+        table.add_row(process.name, f"{process.resident:.0f}", f"{process.percent:+.1f}%", *counts)
     console.print(table)
     console.print(f"frames behind: {statistics.median(behind):.0f}, at most {max(behind)}")
 
@@ -263,8 +248,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    configure_logging("WARNING", kafka=False)
-    try:
-        main()
-    except SightlineError as error:
-        sys.exit(f"soak: {error}")
+    run_as_program("soak", main)

@@ -10,7 +10,6 @@ beside it.
 
 import argparse
 import json
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,16 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import baseline
-from benchmarks.material import SHARED
-from benchmarks.rig import add_cameras, own_stack
+from benchmarks.material import PHOTOS, SHARED, absent
+from benchmarks.rig import add_films, embeddings_of, own_stack, run_as_program
 from ops.demo import installation
 from ops.demo.truth import Box
 from schemas import sightline_pb2 as pb
-from schemas.topics import FACES, SIGHTINGS, TRACKS
-from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import configure_logging
+from schemas.topics import SIGHTINGS, TRACKS
 from sightline.runtime.settings import Settings
-from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
 from sightline.streaming.topic_reader import read_all
 
@@ -38,12 +34,6 @@ FILM = SHARED / "media" / "stage_clip.mp4"
 TRUTH = Path(__file__).parents[1] / "tests" / "stage_clip_truth.txt"
 TURNED_AWAY = "Barack Obama"
 
-_PHOTOS = {
-    "Lin-Manuel Miranda": "lin-manuel-miranda.png",
-    "Alex Lacamoire": "alex-lacamoire.png",
-    "Joe Biden": "biden.jpg",
-    "Barack Obama": "obama.jpg",
-}
 _CAMERA = "stage"
 _TIMEOUT_SECONDS = 120.0
 
@@ -87,14 +77,12 @@ class Agreement:
 
 def missing() -> str | None:
     """Return the reason why this cannot run, or None."""
-    paths = [FILM, SHARED / "models", *(path for _, path in photos())]
-    absent = [path for path in paths if not path.exists()]
-    return f"no {absent[0].relative_to(SHARED.parent)} next to the project" if absent else None
+    return absent(FILM, SHARED / "models", *(path for _, path in photos()))
 
 
 def photos() -> tuple[tuple[str, Path], ...]:
     """Return the four portraits with their names."""
-    return tuple((name, SHARED / "media" / "photos" / file) for name, file in _PHOTOS.items())
+    return (*PHOTOS, (TURNED_AWAY, SHARED / "media" / "photos" / "obama.jpg"))
 
 
 def read_truth(path: Path = TRUTH) -> list[TrueTrack]:
@@ -121,7 +109,7 @@ def _compare(track: TrueTrack, result: PipelineResult) -> Agreement:
     ours: Counter[str] = Counter()
     agreed = strictly = 0
     for frame, face in track.faces.items():
-        owner = _owner(face, result.boxes.get(frame, {}))
+        owner = baseline.owner(face, result.boxes.get(frame, {}).items())
         sighting = result.sightings.get(owner) if owner else None
         name = sighting.name if sighting else ""
         names[name] += 1
@@ -129,17 +117,6 @@ def _compare(track: TrueTrack, result: PipelineResult) -> Agreement:
         strictly += name == track.name
         agreed += name == track.name or (track.name == TURNED_AWAY and not name)
     return Agreement(track, agreed, strictly, names, ours)
-
-
-def _owner(face: Box, boxes: dict[str, Box]) -> str | None:
-    """Return the track whose box contains a face; of several the one with the nearest top."""
-    x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
-    near = [
-        (abs(x - (x1 + x2) / 2) + abs(y - y1), track_id)
-        for track_id, (x1, y1, x2, y2) in boxes.items()
-        if x1 <= x <= x2 and y1 <= y <= y2
-    ]
-    return min(near)[1] if near else None
 
 
 def share(agreements: list[Agreement], *, strict: bool = False) -> float:
@@ -183,12 +160,9 @@ def turned_away(agreements: list[Agreement], result: PipelineResult) -> pb.Sight
 def measure() -> PipelineResult:
     """Run every frame of the film through the real pipeline."""
     with own_stack(SHARED / "models", photos()) as settings:
-        camera_settings = CameraSettings(pace="fast", motion=False)
         with installation.running_services(settings, *installation.ALL_SERVICES) as services:
             installation.wait_until_ready(settings, services)
-            add_cameras(
-                settings, [NewCamera(camera_id=_CAMERA, uri=str(FILM), settings=camera_settings)]
-            )
+            add_films(settings, {_CAMERA: FILM})
             installation.wait_until_through(settings, services, 1, _TIMEOUT_SECONDS)
         return _read(settings)
 
@@ -199,21 +173,13 @@ def _read(settings: Settings) -> PipelineResult:
         frame = record.decode(pb.FrameTracks)
         # A camera counts its frames from 1.
         boxes[frame.sequence - 1] = {
-            track_box.track_id: (
-                track_box.box.x1,
-                track_box.box.y1,
-                track_box.box.x2,
-                track_box.box.y2,
-            )
-            for track_box in frame.tracks
+            track.track_id: (track.box.x1, track.box.y1, track.box.x2, track.box.y2)
+            for track in frame.tracks
         }
-    sightings = {track_box.track_id: track_box for track_box in _sightings(settings)}
-    embeddings = sum(
-        record.decode(pb.FaceEvent).HasField("observation") for record in read_all(settings, FACES)
-    )
+    sightings = {sighting.track_id: sighting for sighting in _sightings(settings)}
     with connect(settings) as db:
         people = {str(id_): name for id_, name in db.execute("SELECT id, name FROM employees")}
-    return PipelineResult(boxes, sightings, embeddings, people)
+    return PipelineResult(boxes, sightings, embeddings_of(settings), people)
 
 
 def _sightings(settings: Settings) -> Iterator[pb.Sighting]:
@@ -222,9 +188,8 @@ def _sightings(settings: Settings) -> Iterator[pb.Sighting]:
 
 
 def _print(agreements: list[Agreement], result: PipelineResult) -> None:
-    table = Table(title=f"{FILM.name}: {share(agreements):.1%} of the faces agree")
-    for column in ("faces", "person", "decided names", "agree"):
-        table.add_column(column)
+    title = f"{FILM.name}: {share(agreements):.1%} of the faces agree"
+    table = Table("faces", "person", "decided names", "agree", title=title)
     for agreement in agreements:
         names = ", ".join(f"{name or 'unnamed'} {count}" for name, count in agreement.names.items())
         person = agreement.track.name or f"({agreement.track.description})"
@@ -284,10 +249,7 @@ def main(*, loop: bool = True) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    configure_logging("WARNING", kafka=False)
     parser = argparse.ArgumentParser(prog="benchmarks.stage_clip")
     parser.add_argument("--no-loop", dest="loop", action="store_false", help="count no baseline")
-    try:
-        print(json.dumps(main(**vars(parser.parse_args()))))
-    except SightlineError as error:
-        sys.exit(f"bench: {error}")
+    arguments = vars(parser.parse_args())
+    run_as_program("bench", lambda: print(json.dumps(main(**arguments))))

@@ -193,11 +193,16 @@ def read_portrait(path: Path) -> Image:
 
 def photo(portrait: Path) -> Image:
     """Make a photo to enrol: the portrait enlarged on a plain canvas, 320 x 320 BGR."""
+    return framed(portrait, 1.6, _CANVAS, _CANVAS_GREY)
+
+
+def framed(portrait: Path, enlarged: float, side: int, grey: int = 0) -> Image:
+    """Place an enlarged portrait in the middle of a plain square: side x side x 3, BGR."""
     picture = cv2.resize(
-        read_portrait(portrait), None, fx=1.6, fy=1.6, interpolation=cv2.INTER_CUBIC
+        read_portrait(portrait), None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_CUBIC
     )
     height, width = picture.shape
-    canvas = np.full((_CANVAS, _CANVAS, 3), _CANVAS_GREY, np.uint8)
-    top, left = (_CANVAS - height) // 2, (_CANVAS - width) // 2
+    canvas = np.full((side, side, 3), grey, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
     canvas[top : top + height, left : left + width] = picture[..., None]
     return canvas

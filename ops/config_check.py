@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import SecretStr
 
@@ -31,7 +32,7 @@ class Finding:
     """The result of one check; `detail` says what to do about a failure."""
 
     part: str
-    is_right: bool
+    state: Literal["right", "wrong"]
     detail: str
 
 
@@ -51,9 +52,9 @@ def check(settings: Settings) -> list[Finding]:
 
 def _finding(part: str, run_check: Callable[[Settings], str], settings: Settings) -> Finding:
     try:
-        return Finding(part, True, run_check(settings))
+        return Finding(part, "right", run_check(settings))
     except (SightlineError, InfrastructureError) as error:
-        return Finding(part, False, str(error))
+        return Finding(part, "wrong", str(error))
 
 
 def _secrets(settings: Settings) -> str:

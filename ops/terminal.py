@@ -31,7 +31,7 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, default=_json_value, ensure_ascii=False))
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool = False) -> None:
     """Print rows as a table, or as one JSON list."""
     if as_json:
         print_json(list(rows))
@@ -56,7 +56,7 @@ def print_fields(row: Mapping[str, Any], title: str) -> None:
         for name, value in row.items()
         if value not in (None, [], {})
     ]
-    print_rows(fields, title=title, as_json=False)
+    print_rows(fields, title=title)
 
 
 def print_result(result: Mapping[str, Any], line: str, *, as_json: bool) -> None:
@@ -67,12 +67,16 @@ def print_result(result: Mapping[str, Any], line: str, *, as_json: bool) -> None
         console.print(line, highlight=False, markup=False)
 
 
+def print_line(line: str, to: Console = console) -> None:
+    """Print a line as it is: without markup and colours, and not wrapped."""
+    to.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_details(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
     """Print a line below a table for each of its rows that has a `detail`, with its `state`."""
     for name, row in rows:
         if row["detail"]:
-            line = printable(f"{name}: {row['state']}: {row['detail']}")
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(printable(f"{name}: {row['state']}: {row['detail']}"))
 
 
 def _table_cell(value: Any) -> str:

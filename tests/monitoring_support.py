@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from docs._tools.dashboards import Panel, read
 from ops.local_stack.monitoring import ask
-from ops.pages.dashboards import Panel, read
 from sightline.runtime.connection_urls import StackState
 from tests.support import ROOT
 

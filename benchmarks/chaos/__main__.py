@@ -30,12 +30,10 @@ from benchmarks.chaos.report import Findings, print_findings
 from benchmarks.chaos.rig import Rig, add_cameras, can_mount, rig
 from benchmarks.chaos.services import Services, Start
 from benchmarks.chaos.watch import Watch, outputs_of
-from benchmarks.rig import own_folder
+from benchmarks.rig import own_folder, run_as_program
 from ops.local_stack.ports import free_port
 from producers import frame_accounting
 from producers.frame_accounting import Account
-from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import configure_logging
 
 _CHANGE_SECONDS = 8.0
 """Time from a film to the next one."""
@@ -108,16 +106,15 @@ def _recoveries(
     recoveries = []
     for start in services.starts:
         later = [
-            one.died_at
-            for one in services.starts
-            if one.slot == start.slot and one.died_at > start.started_at
+            other.died_at
+            for other in services.starts
+            if other.slot == start.slot and other.died_at > start.started_at
         ]
         outputs, inputs = outputs_of(start.slot, watch, start.died_at)
         until = min(later, default=finished_at)
-        one = recover(start, outputs, inputs, watch.series, infrastructure.outages, until)
-        if one is not None:
-            recoveries.append(one)
-    return recoveries
+        outages = infrastructure.outages
+        recoveries.append(recover(start, outputs, inputs, watch.series, outages, until))
+    return [recovery for recovery in recoveries if recovery is not None]
 
 
 def balance(before: dict[str, Account], after: dict[str, Account]) -> dict[str, str]:
@@ -127,12 +124,13 @@ def balance(before: dict[str, Account], after: dict[str, Account]) -> dict[str, 
         expected, actual = before.get(camera), after.get(camera)
         if actual is None or not actual.balances:
             wrong[camera] = f"does not balance: {actual}"
-        elif expected is None or (expected.captured, expected.delivered) != (
-            actual.captured,
-            actual.delivered,
-        ):
+        elif expected is None or _totals(expected) != _totals(actual):
             wrong[camera] = f"{actual} instead of {expected}"
     return wrong
+
+
+def _totals(account: Account) -> tuple[int, int]:
+    return account.captured, account.delivered
 
 
 def run(arguments: argparse.Namespace) -> Findings:
@@ -182,12 +180,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="a round of half a minute")
     arguments = parser.parse_args()
     if arguments.short:
-        arguments.minutes, arguments.brokers, arguments.sites, arguments.film_seconds = (
-            0.28,
-            1,
-            1,
-            20.0,
-        )
+        arguments.minutes, arguments.brokers = 0.28, 1
+        arguments.sites, arguments.film_seconds = 1, 20.0
     return arguments
 
 
@@ -197,21 +191,12 @@ def main() -> None:
     print_findings(findings, console)
     failures = findings.failures()
     rows = sum(part.there for part in findings.differences if part.part == "access_logs")
-    summary = {
-        "seed": findings.seed,
-        "faults": findings.inflicted,
-        "rows": rows,
-        "failures": failures,
-    }
-    print(json.dumps(summary))
+    summary = {"seed": findings.seed, "faults": findings.inflicted, "rows": rows}
+    print(json.dumps(summary | {"failures": failures}))
     sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":
-    configure_logging("WARNING", kafka=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("chaos: stopped"))
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        main()
-    except SightlineError as error:
-        sys.exit(f"chaos: {error}")
+    run_as_program("chaos", main)

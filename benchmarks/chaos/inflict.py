@@ -5,19 +5,18 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from benchmarks.chaos.infrastructure import Infrastructure
 from benchmarks.chaos.plan import SCALE, SIGNALS, STOP, TERM, WORKERS, Fault
 from benchmarks.chaos.rig import Rig
 from benchmarks.chaos.services import Services, service_of
+from benchmarks.rig import wait_for
 from sightline.runtime.fault_injection import FaultPoint
 
 _REACH_TIMEOUT_SECONDS = 20.0
 """A fault point that was not reached in this time is withdrawn: this load does not reach it."""
 
 _DRAIN_SECONDS = 15.0
-_LOOK_SECONDS = 0.05
 
 DONE, NOBODY, NOT_REACHED, NOT_DRAINED = "done", "nobody there", "not reached", "did not drain"
 
@@ -76,18 +75,13 @@ class Trouble:
         if fault.how == STOP:
             self._over.wait(fault.seconds)
             self.services.send(fault.target, signal.SIGCONT)
-        if fault.how == TERM and not self._has_ended(fault.target, before, _DRAIN_SECONDS):
+        if fault.how == TERM and not self._has_ended(fault.target, before):
             self.services.send(fault.target, signal.SIGKILL)
             return NOT_DRAINED
         return DONE
 
-    def _has_ended(self, slot: str, pid: int, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while self.services.pids().get(slot) == pid:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_LOOK_SECONDS)
-        return True
+    def _has_ended(self, slot: str, pid: int) -> bool:
+        return wait_for(lambda: self.services.pids().get(slot) != pid, _DRAIN_SECONDS)
 
     def _place(self, fault: Fault, place: FaultPoint) -> str:
         """Kill the service's first process that reaches a fault point in its code."""
@@ -97,15 +91,8 @@ class Trouble:
         before = self.services.pids()
         if place is FaultPoint.IN_RECOVERY:
             self.services.send(fault.target, signal.SIGKILL)
-            self._has_ended(fault.target, before.get(fault.target, 0), _DRAIN_SECONDS)
-        return DONE if _vanished(file) else NOT_REACHED
-
-
-def _vanished(file: Path) -> bool:
-    until = time.monotonic() + _REACH_TIMEOUT_SECONDS
-    while file.exists():
-        if time.monotonic() > until:
-            file.unlink(missing_ok=True)
-            return False
-        time.sleep(_LOOK_SECONDS)
-    return True
+            self._has_ended(fault.target, before.get(fault.target, 0))
+        if wait_for(lambda: not file.exists(), _REACH_TIMEOUT_SECONDS):
+            return DONE
+        file.unlink(missing_ok=True)
+        return NOT_REACHED

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,8 +12,10 @@ import psutil
 
 from benchmarks.chaos.plan import CUT, FULL, REFUSED, SILENT, STOP, TERM, Fault
 from benchmarks.chaos.rig import DATABASE, Rig, broker_name
+from benchmarks.rig import wait_for
 from ops.local_stack.broker import Broker
 from ops.local_stack.database import Database
+from ops.local_stack.processes import is_alive
 from sightline.runtime.errors import SightlineError
 
 _LOOK_SECONDS = 0.5
@@ -39,17 +42,10 @@ class _Daemon:
 
     def alive(self) -> psutil.Process | None:
         """Return the main process; None if it does not run."""
-        if self.process is None or not _runs(self.process):
+        if self.process is None or not is_alive(self.process):
             processes = self.find()
             self.process = processes[0] if processes else None
         return self.process
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @dataclass
@@ -145,15 +141,11 @@ class Infrastructure:
         if fault.how == TERM and daemon.name == DATABASE:
             self._over.wait(_SMART_SECONDS)
             _send(main, signal.SIGINT)
-        until = time.monotonic() + _END_TIMEOUT_SECONDS
-        while _runs(main[0]) and time.monotonic() < until:
-            self._over.wait(0.05)
+        wait_for(lambda: not is_alive(main[0]), _END_TIMEOUT_SECONDS)
         return True
 
 
 def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-        except psutil.NoSuchProcess:
-            continue

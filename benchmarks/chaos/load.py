@@ -9,12 +9,11 @@ at the same time. Unknown persons come again after more than the half minute in 
 is taken, as the first of two snapshots would be a matter of timing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.material import SHARED, own_films
+from benchmarks.material import FACE_MODELS, absent, link_face_models, own_films
 from sightline.storage.cameras import CameraSettings, NewCamera, Pace
 
 SITES = 3
@@ -26,9 +25,6 @@ FILM_SECONDS = 37.0
 _FROM_FILM_TO_FILM = timedelta(seconds=60)
 _AGO = timedelta(hours=8)
 """Recent, as rows without a person are deleted after a day, and no film is still running."""
-
-_MODELS = ("scrfd_2.5g_bnkps.onnx", "mobilefacenet_128.onnx")
-"""Without a person detector: faces are followed, as with the pack dlib."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +55,16 @@ class Load:
 
     def _camera(self, site: int, number: int, pace: Pace) -> NewCamera:
         film = self.films[(site + number) % len(self.films)]
-        return NewCamera.model_validate(
-            {
-                "camera_id": _name(site, number),
-                "uri": str(film),
-                "site_id": _site(site),
-                "entry_point": f"door {site}",
-                "room_id": f"room-{site}",
-                "settings": CameraSettings(
-                    fps=FRAMES_PER_SECOND,
-                    width=WIDTH,
-                    pace=pace,
-                    start_time=self.first + number * _FROM_FILM_TO_FILM,
-                ),
-            }
+        start_time = self.first + number * _FROM_FILM_TO_FILM
+        return NewCamera(
+            camera_id=_name(site, number),
+            uri=str(film),
+            site_id=_site(site),
+            entry_point=f"door {site}",
+            room_id=f"room-{site}",
+            settings=CameraSettings(
+                fps=FRAMES_PER_SECOND, width=WIDTH, pace=pace, start_time=start_time
+            ),
         )
 
 
@@ -91,19 +83,8 @@ def record(folder: Path, rounds: int, *, sites: int = SITES, seconds: float = FI
     return Load(
         films=tuple(films),
         photos=photos,
-        models=_models(folder),
+        models=None if absent(*FACE_MODELS) else link_face_models(folder),
         rounds=rounds,
         first=first.replace(minute=0, second=0, microsecond=0),
         sites=sites,
     )
-
-
-def _models(folder: Path) -> Path | None:
-    model_files: Sequence[Path] = [SHARED / "models" / name for name in _MODELS]
-    if not all(path.is_file() for path in model_files):
-        return None
-    models = folder / "models"
-    models.mkdir()
-    for path in model_files:
-        (models / path.name).symlink_to(path)
-    return models

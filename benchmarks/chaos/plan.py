@@ -20,32 +20,14 @@ WORKERS = {"cameras": 1, "vision": 2, "match": 1, **dict.fromkeys(SINKS, 1), "ap
 _SLOTS = tuple(f"{service}-{number}" for service, count in WORKERS.items()
                for number in range(1, count + 1))  # fmt: skip
 
-_OF_TRANSACTIONS = (
-    FaultPoint.BEFORE_PRODUCE,
-    FaultPoint.BEFORE_STATE,
-    FaultPoint.BEFORE_COMMIT,
-    FaultPoint.AFTER_COMMIT,
-    FaultPoint.IN_RECOVERY,
-)
+_AT_COMMIT = (FaultPoint.BEFORE_COMMIT, FaultPoint.AFTER_COMMIT, FaultPoint.IN_RECOVERY)
+_OF_OUTPUTS = (FaultPoint.BEFORE_PRODUCE, FaultPoint.BEFORE_STATE)
 
 PLACES: dict[str, tuple[FaultPoint, ...]] = {
-    "cameras": _OF_TRANSACTIONS,
-    "vision": _OF_TRANSACTIONS,
-    "match": (
-        FaultPoint.BEFORE_PRODUCE,
-        FaultPoint.BEFORE_STATE,
-        FaultPoint.BEFORE_COMMIT,
-        FaultPoint.IN_RECOVERY,
-    ),
-    **dict.fromkeys(
-        SINKS,
-        (
-            FaultPoint.BEFORE_OFFSET,
-            FaultPoint.BEFORE_COMMIT,
-            FaultPoint.AFTER_COMMIT,
-            FaultPoint.IN_RECOVERY,
-        ),
-    ),
+    "cameras": (*_OF_OUTPUTS, *_AT_COMMIT),
+    "vision": (*_OF_OUTPUTS, *_AT_COMMIT),
+    "match": (*_OF_OUTPUTS, FaultPoint.BEFORE_COMMIT, FaultPoint.IN_RECOVERY),
+    **dict.fromkeys(SINKS, (FaultPoint.BEFORE_OFFSET, *_AT_COMMIT)),
 }
 """Fault points in the code by service."""
 

@@ -35,18 +35,13 @@ class PositionReader:
 
         One request per broker keeps the load of the observation low.
         """
-        parts = [
-            TopicPartition(topic.name, number, OFFSET_END)
-            for topic in topics
-            for number in range(topic.partitions)
-        ]
+        parts = [part for topic in topics for part in _parts(topic)]
         offsets = self._consumer.offsets_for_times(parts, timeout=_REQUEST_TIMEOUT_SECONDS)
         return {(part.topic, part.partition): part.offset for part in offsets if not part.error}
 
     def committed(self, topic: Topic) -> dict[Partition, int]:
         """Return the group's committed offsets in a topic, 0 if none. Raises KafkaException."""
-        parts = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-        offsets = self._consumer.committed(parts, timeout=_REQUEST_TIMEOUT_SECONDS)
+        offsets = self._consumer.committed(_parts(topic), timeout=_REQUEST_TIMEOUT_SECONDS)
         return {(part.topic, part.partition): max(0, int(part.offset)) for part in offsets}
 
     def members(self) -> dict[str, frozenset[int]]:
@@ -71,6 +66,10 @@ class PositionReader:
     def close(self) -> None:
         """Close the consumer."""
         self._consumer.close()
+
+
+def _parts(topic: Topic) -> list[TopicPartition]:
+    return [TopicPartition(topic.name, number, OFFSET_END) for number in range(topic.partitions)]
 
 
 def _assigned(data: bytes | None) -> list[Partition]:

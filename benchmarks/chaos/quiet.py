@@ -63,11 +63,8 @@ def wait_until_quiet(settings: Settings, seconds: float) -> None:
         standing = _standing(settings, match)
         if standing is None or standing != previous:
             previous, quiet_since = standing, time.monotonic()
-        if (
-            standing is not None
-            and standing[0] == 0
-            and time.monotonic() - quiet_since > _QUIET_SECONDS
-        ):
+        is_quiet = time.monotonic() - quiet_since > _QUIET_SECONDS
+        if standing is not None and standing[0] == 0 and is_quiet:
             return
         if time.monotonic() > deadline:
             raise SightlineError(f"it does not come to rest: {standing}")
@@ -90,9 +87,5 @@ def _standing(settings: Settings, match: PositionReader) -> tuple[int, ...] | No
         raise AssertionError("a SELECT of aggregates gave no row")
     delivered = sum(account.delivered for account in accounts)
     *open_counts, frames_seen, written = row
-    return (
-        sum(open_counts) + max(0, delivered - frames_seen),
-        written,
-        matched,
-        sum(output_ends.values()),
-    )
+    remaining = sum(open_counts) + max(0, delivered - frames_seen)
+    return remaining, written, matched, sum(output_ends.values())

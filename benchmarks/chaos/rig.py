@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.proxy import Proxies, Proxy
 from benchmarks.chaos.services import environment
@@ -81,18 +83,15 @@ class Rig:
     @property
     def environment(self) -> dict[str, str]:
         """Environment of its services."""
-        extra = {} if self.settings.models is None else {
-            "SIGHTLINE_MODELS": str(self.settings.models)
-        }  # fmt: skip
-        if self.settings.models is None:
-            extra["SIGHTLINE_PACK"] = "dlib"
+        models = self.settings.models
+        pack = {"SIGHTLINE_MODELS": str(models)} if models else {"SIGHTLINE_PACK": "dlib"}
         assert self.settings.database_url is not None
         return environment(
             self.settings.home,
             KAFKA_BOOTSTRAP_SERVERS=self.settings.kafka_bootstrap_servers or "",
             DATABASE_URL=self.settings.database_url.get_secret_value(),
             SIGHTLINE_FAULTS=str(self.faults),
-            **extra,
+            **pack,
         )
 
 
@@ -157,7 +156,7 @@ def _made(
     through = own_settings.model_copy(
         update={
             "kafka_bootstrap_servers": ",".join(node.address for node in ports.kafka),
-            "database_url": _secret(
+            "database_url": SecretStr(
                 url.format(ports.postgres_password, LOOPBACK, proxies_by_target[DATABASE].port)
             ),
         }
@@ -168,12 +167,6 @@ def _made(
     faults = own_settings.home / "faults"
     faults.mkdir()
     return Rig(through, behind, ports, proxies, proxies_by_target, small_disks, faults)
-
-
-def _secret(text: str) -> object:
-    from pydantic import SecretStr  # noqa: PLC0415
-
-    return SecretStr(text)
 
 
 def _settle(settings: Settings, load: Load, people: Path) -> None:

@@ -100,8 +100,7 @@ def fuzz_requests(
     with Endpoints(settings, seed) as endpoints:
         for result in endpoints.all(count, is_selected):
             console.print(
-                f"{result.endpoint}: {dict(result.counts)}, {result.seconds:.0f} s",
-                highlight=False,
+                f"{result.endpoint}: {dict(result.counts)}, {result.seconds:.0f} s", highlight=False
             )
             answers.append(result)
     table = Table("endpoint", *KINDS, "sent", "alive", "s", title=f"Mutated requests, seed {seed}")

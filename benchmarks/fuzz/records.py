@@ -12,61 +12,46 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.fuzz.mutate import MutatedRecord, Mutator, Seed
 from benchmarks.fuzz.seeds import CAMERA, of_topics
-from benchmarks.fuzz.services import Service, wait_for
+from benchmarks.fuzz.services import Service
+from benchmarks.rig import wait_for
 from schemas import sightline_pb2 as pb
-from schemas.topics import (
-    CROP_OUTCOMES,
-    CROP_STATE,
-    CROPS,
-    DEAD_LETTERS,
-    FACES,
-    FACTS,
-    GALLERY,
-    MATCH_STATE,
-    MOTION_EVENTS,
-    SIGHTINGS,
-    SNAPSHOTS,
-    TRACKS,
-    all_topics,
-    frames,
-    vision_state,
-)
+from schemas import topics
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import producer_config
 from tests.api_support import crop_of
 from tests.support import api_key, bearer, read_topic, run_sightline
 
 READERS: dict[str, tuple[str, ...]] = {
-    frames().name: ("vision",),
-    MOTION_EVENTS.name: ("visitor-log",),
-    TRACKS.name: ("visitor-log", "person-state"),
-    FACES.name: ("match",),
-    SNAPSHOTS.name: ("snapshots",),
-    CROPS.name: ("vision",),
-    CROP_OUTCOMES.name: ("api",),
-    GALLERY.name: ("match",),
-    FACTS.name: ("match",),
-    SIGHTINGS.name: ("access-log", "visitor-log", "snapshots", "person-state", "api"),
+    topics.frames().name: ("vision",),
+    topics.MOTION_EVENTS.name: ("visitor-log",),
+    topics.TRACKS.name: ("visitor-log", "person-state"),
+    topics.FACES.name: ("match",),
+    topics.SNAPSHOTS.name: ("snapshots",),
+    topics.CROPS.name: ("vision",),
+    topics.CROP_OUTCOMES.name: ("api",),
+    topics.GALLERY.name: ("match",),
+    topics.FACTS.name: ("match",),
+    topics.SIGHTINGS.name: ("access-log", "visitor-log", "snapshots", "person-state", "api"),
 }
 """Services that consume a topic; state and dead letters are read in other ways."""
 
 STATES = {
-    vision_state().name: ("vision", frames().name),
-    CROP_STATE.name: ("vision", CROPS.name),
-    MATCH_STATE.name: ("match", FACES.name),
+    topics.vision_state().name: ("vision", topics.frames().name),
+    topics.CROP_STATE.name: ("vision", topics.CROPS.name),
+    topics.MATCH_STATE.name: ("match", topics.FACES.name),
 }
 """The service that reads a topic of state when it starts, and the topic that it goes on with."""
 
 _SILENT = {
-    (GALLERY.name, "match"),
-    (FACTS.name, "match"),
-    (SIGHTINGS.name, "api"),
-    (CROP_OUTCOMES.name, "api"),
+    (topics.GALLERY.name, "match"),
+    (topics.FACTS.name, "match"),
+    (topics.SIGHTINGS.name, "api"),
+    (topics.CROP_OUTCOMES.name, "api"),
 }
 """Readers that count and skip poison records without a dead letter: topics that are read at every
 start, and a reader beside others."""
 
-_COMPACTED = {topic.name for topic in all_topics() if topic.compacted}
+_COMPACTED = {topic.name for topic in topics.all_topics() if topic.compacted}
 
 _START_SECONDS = 90.0
 _SECONDS_PER_RECORD = 0.1
@@ -189,7 +174,7 @@ class Records:
         process.stop()
         began = time.monotonic()
         mutated = list(self._mutator(topic).records(count))
-        if topic != MATCH_STATE.name:
+        if topic != topics.MATCH_STATE.name:
             mutated = [
                 MutatedRecord(f"{CAMERA}-{number}".encode(), each.value) for number, each in
                 enumerate(mutated)
@@ -211,26 +196,26 @@ class Records:
     def letters(self, count: int) -> Row:
         """Send mutated dead letters and list them."""
         began = time.monotonic()
-        self._send(DEAD_LETTERS.name, self._mutator(DEAD_LETTERS.name).records(count))
+        self._send(topics.DEAD_LETTERS.name, self._mutator(topics.DEAD_LETTERS.name).records(count))
         listed = run_sightline(
             self._settings.home, "dlq", "list", "--limit", "100000", "--json", check=False,
             seconds=300,
         )  # fmt: skip
-        total = len(read_topic(self._settings, DEAD_LETTERS.name))
+        total = len(read_topic(self._settings, topics.DEAD_LETTERS.name))
         listed_letters = listed.stdout.count('"id"') if not listed.returncode else 0
         return Row(
-            DEAD_LETTERS.name, "dlq list", total, listed_letters, total - listed_letters, 0,
+            topics.DEAD_LETTERS.name, "dlq list", total, listed_letters, total - listed_letters, 0,
             not listed.returncode, time.monotonic() - began,
             listed.stderr[-500:] or "all letters of this run, read back",
         )  # fmt: skip
 
     def _after(self, topic: str, count: int) -> Iterable[Seed]:
         """Return good records that meet the state."""
-        if topic == MATCH_STATE.name:
-            return self._seeds[FACES.name] * 5
-        if topic == CROP_STATE.name:
-            return [_numbered(self._seeds[CROPS.name][0], number) for number in range(count)]
-        frame = self._seeds[frames().name][1][1]
+        if topic == topics.MATCH_STATE.name:
+            return self._seeds[topics.FACES.name] * 5
+        if topic == topics.CROP_STATE.name:
+            return [_numbered(self._seeds[topics.CROPS.name][0], number) for number in range(count)]
+        frame = self._seeds[topics.frames().name][1][1]
         met = []
         for number in range(count):
             copy = pb.Frame.FromString(frame.SerializeToString())
@@ -241,14 +226,11 @@ class Records:
     def _mutator(self, topic: str) -> Mutator:
         return Mutator(self._seeds[topic], self._others, self._seed)
 
-    def _given_up(self, service: Service, before: Counter[str]) -> int:
-        return self._letters()[service.name] - before[service.name]
-
     def _letters(self) -> Counter[str]:
         """Return the number of dead letters by service."""
         return Counter(
             pb.DeadLetter.FromString(record.value or b"").service
-            for record in read_topic(self._settings, DEAD_LETTERS.name)
+            for record in read_topic(self._settings, topics.DEAD_LETTERS.name)
         )
 
     def _send(self, topic: str, records: Iterable[MutatedRecord], partition: int = -1) -> None:

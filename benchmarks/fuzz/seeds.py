@@ -7,24 +7,8 @@ from google.protobuf.message import Message
 
 from benchmarks.fuzz.mutate import Seed
 from ops.demo.portrait_sources import CAST, portrait
-from schemas import ids
+from schemas import ids, topics
 from schemas import sightline_pb2 as pb
-from schemas.topics import (
-    CROP_OUTCOMES,
-    CROP_STATE,
-    CROPS,
-    DEAD_LETTERS,
-    FACES,
-    FACTS,
-    GALLERY,
-    MATCH_STATE,
-    MOTION_EVENTS,
-    SIGHTINGS,
-    SNAPSHOTS,
-    TRACKS,
-    frames,
-    vision_state,
-)  # fmt: skip
 from tests.golden import MESSAGES
 from tests.match_support import Site, Walk, face, gallery_person
 
@@ -43,22 +27,26 @@ def of_topics() -> dict[str, list[Seed]]:
     first = walks[0].shot(0).observation
     camera, site_key = CAMERA.encode(), SITE.encode()
     return {
-        frames().name: [(camera, _frame(first, number, jpeg)) for number in range(5)],
-        vision_state().name: [(camera, _of("VisionState"))],
-        CROPS.name: [(camera, _crop(walk, jpeg)) for walk in walks],
-        CROP_OUTCOMES.name: [
+        topics.frames().name: [(camera, _frame(first, number, jpeg)) for number in range(5)],
+        topics.vision_state().name: [(camera, _of("VisionState"))],
+        topics.CROPS.name: [(camera, _crop(walk, jpeg)) for walk in walks],
+        topics.CROP_OUTCOMES.name: [
             (camera, _of(name)) for name in MESSAGES if name.startswith("CropOutcome.")
         ],
-        CROP_STATE.name: [(b"door|7", _of("CropTrackState"))],
-        MOTION_EVENTS.name: [(camera, _motion(walk)) for walk in walks],
-        TRACKS.name: [(camera, _tracks(walk, number)) for walk in walks for number in range(3)],
-        FACES.name: [(site_key, event) for event in events],
-        SNAPSHOTS.name: [(walk.track_id.encode(), _snapshot(walk, jpeg)) for walk in walks],
-        SIGHTINGS.name: [(site_key, sighting) for sighting in sightings],
-        GALLERY.name: [_person(number) for number in range(1, 5)],
-        FACTS.name: [(b"track|x", _of(name)) for name in MESSAGES if name.startswith("Fact.")],
-        DEAD_LETTERS.name: [(b"frames.default", _of("DeadLetter"))],
-        MATCH_STATE.name: state,
+        topics.CROP_STATE.name: [(b"door|7", _of("CropTrackState"))],
+        topics.MOTION_EVENTS.name: [(camera, _motion(walk)) for walk in walks],
+        topics.TRACKS.name: [
+            (camera, _tracks(walk, number)) for walk in walks for number in range(3)
+        ],
+        topics.FACES.name: [(site_key, event) for event in events],
+        topics.SNAPSHOTS.name: [(walk.track_id.encode(), _snapshot(walk, jpeg)) for walk in walks],
+        topics.SIGHTINGS.name: [(site_key, sighting) for sighting in sightings],
+        topics.GALLERY.name: [_person(number) for number in range(1, 5)],
+        topics.FACTS.name: [
+            (b"track|x", _of(name)) for name in MESSAGES if name.startswith("Fact.")
+        ],
+        topics.DEAD_LETTERS.name: [(b"frames.default", _of("DeadLetter"))],
+        topics.MATCH_STATE.name: state,
     }
 
 

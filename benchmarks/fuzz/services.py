@@ -2,13 +2,12 @@
 
 import re
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.rig import wait_for
 from ops.local_stack.ports import free_port
 from tests.support import ROOT, environment, sightline_command
 
@@ -101,13 +100,3 @@ class Service:
                 return str(answer.read().decode())
         except OSError:
             return ""
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for a condition; return False if it does not come true in time."""
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.2)
-    return True

@@ -59,13 +59,8 @@ def _restore(settings: Settings, file: Path) -> None:
         settings, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1",
         "--single-transaction", "--output=/dev/null",
     )  # fmt: skip
-    read = [
-        str(postgres_program("pg_restore")),
-        "--no-owner",
-        "--no-privileges",
-        "--file=-",
-        str(file),
-    ]
+    options = ("--no-owner", "--no-privileges", "--file=-")
+    read = [str(postgres_program("pg_restore")), *options, str(file)]
     with (
         subprocess.Popen(read, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reading,
         subprocess.Popen(psql, env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as writing,

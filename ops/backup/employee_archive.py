@@ -5,15 +5,14 @@ by its owner alone.
 """
 
 import hashlib
-import json
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from sightline.runtime.errors import SightlineError
 
@@ -68,7 +67,7 @@ def write_manifest(
     manifest = Manifest(
         format=FORMAT, version=VERSION, made_at=made_at, tables=dict(tables), keys=keys
     )
-    archive.writestr(_MANIFEST, json.dumps(manifest.model_dump(), indent=1))
+    archive.writestr(_MANIFEST, manifest.model_dump_json(indent=1))
 
 
 @contextmanager
@@ -87,9 +86,8 @@ def checked(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     try:
-        content: Any = json.loads(archive.read(_MANIFEST))
-        manifest = Manifest.model_validate(content)
-    except (KeyError, ValueError, ValidationError):
+        manifest = Manifest.model_validate_json(archive.read(_MANIFEST))
+    except (KeyError, ValueError):
         raise SightlineError(f"{path} is no backup of people") from None
     if (manifest.format, manifest.version) != (FORMAT, VERSION):
         raise SightlineError(

@@ -282,8 +282,7 @@ def _remove_others(cursor: Cursor) -> list[str]:
 
 def _publish(cursor: Cursor, published: Mapping[str, int]) -> list[str]:
     """Publish all employees, each with a revision above the published one; return their ids."""
-    cursor.execute("SELECT id FROM employees ORDER BY id")
-    people = [row[0] for row in cursor.fetchall()]
+    people = [row[0] for row in cursor.execute("SELECT id FROM employees ORDER BY id")]
     cursor.executemany(
         "UPDATE employees SET revision = greatest(revision, %s) WHERE id = %s",
         [(published.get(str(person), 0), person) for person in people],

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from sightline.runtime.errors import SightlineError
 
@@ -73,7 +73,7 @@ def verified(folder: Path) -> BackupManifest:
         lines = (folder / _CHECKSUMS).read_text().splitlines()
     except FileNotFoundError:
         raise SightlineError(f"{folder} is no backup of `sightline backup`") from None
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise SightlineError(f"{folder} is damaged: {error}") from None
     if manifest.version != VERSION:
         raise SightlineError(f"{folder} is a backup of another version")
@@ -96,11 +96,9 @@ def _split(line: str, folder: Path) -> tuple[str, str]:
 
 
 def _write_checksums(folder: Path) -> None:
-    lines = [
-        f"{_checksum(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)
-    ]
     with (folder / _CHECKSUMS).open("w") as file:
-        file.writelines(lines)
+        for path in _files(folder):
+            file.write(f"{_checksum(path)}  {path.relative_to(folder).as_posix()}\n")
         file.flush()
         os.fsync(file.fileno())
 

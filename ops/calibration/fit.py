@@ -24,14 +24,8 @@ from itertools import product
 import numpy as np
 from scipy.stats import t as student
 
-from ops.calibration.measure import (
-    PairScores,
-    People,
-    agreement,
-    mated_scores,
-    pair_scores,
-    quantiles,
-)
+from ops.calibration import measure
+from ops.calibration.measure import PairScores, People
 from ops.calibration.tail import Doubles, ScoreTail, tail_of
 from sightline.identity.calibration import (
     UNKNOWN_PERSON_OBSERVATIONS,
@@ -109,11 +103,11 @@ def calibrate(
     mated: list[Genuine] = []
     most_alike = ("", "", -1.0)
     for number, (observations, photos) in enumerate(cases):
-        pairs = pair_scores(non_mated_people, observations, photos, agree, random)
+        pairs = measure.pair_scores(non_mated_people, observations, photos, agree, random)
         if pairs is not None and len(pairs.names) >= MIN_PEOPLE:
             non_mated.append(_impostors(pairs, observations, photos, random))
             most_alike = max(most_alike, pairs.most_alike(), key=lambda pair: pair[2])
-        scores = mated_scores(mated_people, observations, photos, agree, random)
+        scores = measure.mated_scores(mated_people, observations, photos, agree, random)
         if len(scores) >= MIN_PEOPLE:
             mated.append(_genuine(scores, observations, photos, random))
         progress((number + 1) / len(cases))
@@ -128,9 +122,9 @@ def _agreement(
 
     Few mated pairs are below it, and few non-mated pairs above.
     """
-    single = pair_scores(non_mated_people, 1, 1, 0.0, random)
+    single = measure.pair_scores(non_mated_people, 1, 1, 0.0, random)
     score = single.scores_at(np.array([_AGREE_RATE]))[0] if single else -1.0
-    return round(max(agreement(mated_people, _AGREE_LEVEL), float(score)), _DIGITS)
+    return round(max(measure.agreement(mated_people, _AGREE_LEVEL), float(score)), _DIGITS)
 
 
 def _check_number(people: People, description: str) -> None:
@@ -239,10 +233,10 @@ def _genuine(
         [np.full(len(person_scores), 1 / len(person_scores)) for person_scores in scores]
     )
     levels = np.array(LEVELS)
-    estimate = quantiles(values, weights, levels)
+    estimate = measure.quantiles(values, weights, levels)
     samples = _bootstrap_counts(len(scores), random)
     resampled = np.stack(
-        [quantiles(values, weights * counts[person_index], levels) for counts in samples]
+        [measure.quantiles(values, weights * counts[person_index], levels) for counts in samples]
     )
     return Genuine(
         shots=observations,

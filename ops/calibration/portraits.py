@@ -51,12 +51,10 @@ def read_portraits(
         label = f"{path.parent.name}/{path.name}"
         try:
             observations.append(_observation(path, label, pack, settings))
-        except PhotoError as error:
-            portraits.skipped.append(str(error))
-            portraits.reasons[error.reason] += 1
         except SightlineError as error:
             portraits.skipped.append(str(error))
-            portraits.reasons["UNREADABLE"] += 1
+            reason = error.reason if isinstance(error, PhotoError) else "UNREADABLE"
+            portraits.reasons[reason] += 1
         progress((number + 1) / len(photos))
     return portraits
 

@@ -55,21 +55,14 @@ _MODULE_OF = {
 
 
 def _assemble(word: str = "") -> None:
-    """Register the commands that begin with a word; all of them if no command does.
+    """Add the commands that begin with a word; all of them if no command does.
 
     A command's module imports the libraries that it works with: to load them all takes longer than
-    most commands run.
+    most commands run. The commands of an `app` without a name become commands of this one.
     """
     module = _MODULE_OF.get(word, word)
-    if module in _MODULES:
-        _register(module)
-        return
-    _register(*_MODULES)
-
-
-def _register(*modules: str) -> None:
-    for module in modules:
-        import_module(f"{__name__}.{module}").register(app)
+    for name in [module] if module in _MODULES else _MODULES:
+        app.add_typer(import_module(f"{__name__}.{name}").app)
 
 
 def main() -> None:

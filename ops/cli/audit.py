@@ -17,12 +17,9 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="The audit trail: every access to personal data.", no_args_is_help=True)
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="audit")
+app = typer.Typer(
+    name="audit", help="The audit trail: every access to personal data.", no_args_is_help=True
+)
 
 
 @app.command("list")

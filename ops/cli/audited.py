@@ -44,8 +44,7 @@ _PURPOSE = inspect.Parameter(
     inspect.Parameter.KEYWORD_ONLY,
     default=None,
     annotation=Annotated[
-        str | None,
-        typer.Option("--purpose", help="What for; kept in the audit trail."),
+        str | None, typer.Option("--purpose", help="What for; kept in the audit trail.")
     ],
 )
 

@@ -6,16 +6,13 @@ from typing import Annotated
 import typer
 
 from ops.cli.audited import audited
-from ops.terminal import JsonOption, console, print_json
+from ops.terminal import JsonOption, print_result
 from sightline.runtime.settings import load_settings
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("backup")(back_up)
-    app.command("restore")(restore)
+app = typer.Typer()
 
 
+@app.command("backup")
 @audited("backup")
 def back_up(
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
@@ -28,14 +25,11 @@ def back_up(
     from ops.backup.system_backup import backup  # noqa: PLC0415 - --help loads little
 
     manifest = backup(load_settings(), folder.expanduser().absolute())
-    if as_json:
-        print_json(manifest.model_dump())
-    else:
-        console.print(
-            f"{manifest.objects} objects and the database, revision {manifest.revision}: {folder}"
-        )
+    line = f"{manifest.objects} objects and the database, revision {manifest.revision}: {folder}"
+    print_result(manifest.model_dump(), line, as_json=as_json)
 
 
+@app.command("restore")
 @audited("restore")
 def restore(
     folder: Annotated[Path, typer.Argument(help="A folder that `sightline backup` has written.")],
@@ -48,7 +42,5 @@ def restore(
     from ops.backup.system_backup import restore as restore_folder  # noqa: PLC0415
 
     manifest = restore_folder(load_settings(), folder.expanduser().absolute(), replace=replace)
-    if as_json:
-        print_json(manifest.model_dump())
-    else:
-        console.print(f"the installation of {manifest.made_at} is back")
+    line = f"the installation of {manifest.made_at} is back"
+    print_result(manifest.model_dump(), line, as_json=as_json)

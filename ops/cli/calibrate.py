@@ -38,7 +38,9 @@ class ImpostorSource(StrEnum):
     BOTH = "both"
 
 
-app = typer.Typer(help="Calibrations of the model packs' scores.", no_args_is_help=True)
+app = typer.Typer(
+    name="calibrate", help="Calibrations of the model packs' scores.", no_args_is_help=True
+)
 
 _Report = Annotated[
     Path | None,
@@ -48,21 +50,11 @@ _Report = Annotated[
 ]
 
 
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="calibrate")
-
-
 @app.command()
 @audited("calibrate.measure")
 def measure(
     folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER",
-            help="Labelled portraits: a folder for each person.",
-            show_default=False,
-        ),
+        Path, typer.Argument(metavar="FOLDER", help="Labelled portraits: a folder for each person.")
     ],
     models: ModelsOption = None,
     impostors: Annotated[
@@ -147,12 +139,7 @@ def show(
 @audited("calibrate.activate")
 def activate(
     calibration_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID",
-            help="A stored calibration; `builtin` is the pack's.",
-            show_default=False,
-        ),
+        str, typer.Argument(metavar="ID", help="A stored calibration; `builtin` is the pack's.")
     ],
     models: ModelsOption = None,
 ) -> None:
@@ -204,12 +191,9 @@ def _show(
         " `promised` the tail is extrapolated by its limit of extreme value theory (a beta"
         " distribution with its end at the score 1); beyond, nothing is promised."
     )
-    print_rows(measured(calibration), title="Measured", as_json=False)
-    print_rows(
-        thresholds(calibration, rate),
-        title=f"Thresholds for {rate:g} false names a track",
-        as_json=False,
-    )
+    print_rows(measured(calibration), title="Measured")
+    title = f"Thresholds for {rate:g} false names a track"
+    print_rows(thresholds(calibration, rate), title=title)
     if refusal := calibration.refusal(100, rate):
         console.print(refusal)
     if report is not None:

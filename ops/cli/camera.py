@@ -7,7 +7,7 @@ import typer
 
 from ops.cli.delivery import publish
 from ops.local_stack.camera_overload import overload_fields, skipped_shares
-from ops.terminal import JsonOption, console, print_json, print_rows
+from ops.terminal import JsonOption, print_json, print_line, print_rows
 from producers.camera_probe import probe_camera
 from producers.sources import locate
 from schemas.topics import DEFAULT_FLEET
@@ -18,12 +18,7 @@ from sightline.storage.cameras import DEFAULT_SITE, CameraSettings, NewCamera, c
 from sightline.storage.db import connect
 from sightline.streaming.admin import ensure_fleet_topic
 
-app = typer.Typer(help="Cameras: the sources of pictures.", no_args_is_help=True)
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="camera")
+app = typer.Typer(name="camera", help="Cameras: the sources of pictures.", no_args_is_help=True)
 
 
 Name = Annotated[str, typer.Argument(help="The camera's short name, which is its id.")]
@@ -94,11 +89,10 @@ def add(
     with connect(settings) as connection:
         ensure_fleet_topic(settings, camera.fleet)
         added = cameras.add(connection, camera)
-    console.print(
+    print_line(
         f"camera {added.camera_id}: {added.shown_uri} (site {added.site_id}, fleet {added.fleet}, "
-        f"slot {added.slot})",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"slot {added.slot})"
+    )
 
 
 def _start_time(text: str | None) -> datetime | None:
@@ -154,14 +148,14 @@ def _details(camera: cameras.Camera) -> dict[str, Any]:
 @app.command()
 def test(name: Name, as_json: JsonOption = False) -> None:
     """Open a camera and read a few pictures of it."""
-    with connect(load_settings()) as connection:
-        camera = cameras.get(connection, name)
     settings = load_settings()
+    with connect(settings) as connection:
+        camera = cameras.get(connection, name)
     result = {"name": camera.camera_id, **probe_camera(camera, secrets=settings.secrets)}
     if as_json:
         print_json(result)
     else:
-        print_rows([result], title=f"Camera {camera.camera_id}", as_json=False)
+        print_rows([result], title=f"Camera {camera.camera_id}")
 
 
 @app.command()
@@ -169,7 +163,7 @@ def restart(name: Name) -> None:
     """Read a camera anew: a film that has ended plays again."""
     with connect(load_settings()) as connection:
         cameras.restart(connection, name)
-    console.print(f"camera {name} starts anew", markup=False, highlight=False)
+    print_line(f"camera {name} starts anew")
 
 
 @app.command()
@@ -177,7 +171,7 @@ def remove(name: Name) -> None:
     """Stop using a camera. Its logs stay."""
     with connect(load_settings()) as connection:
         cameras.remove(connection, name)
-    console.print(f"camera {name} is removed; its logs stay", markup=False, highlight=False)
+    print_line(f"camera {name} is removed; its logs stay")
 
 
 @app.command()
@@ -208,4 +202,4 @@ def walk(
                 walking_times.set_time(cursor, camera, other_camera, seconds)
     publish(settings)
     statement = "is unknown again" if seconds is None else f"takes {seconds:g} s at least"
-    console.print(f"{camera} to {other_camera} {statement}", markup=False, highlight=False)
+    print_line(f"{camera} to {other_camera} {statement}")

@@ -1,19 +1,16 @@
 """`sightline config`: show and check the settings."""
 
+from dataclasses import asdict
+
 import typer
 
 from ops.terminal import JsonOption, print_rows
 from sightline.runtime.settings import load_settings
 
-_app = typer.Typer(help="The settings of this installation.", no_args_is_help=True)
+app = typer.Typer(name="config", help="The settings of this installation.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(_app, name="config")
-
-
-@_app.command("show")
+@app.command("show")
 def _show(as_json: JsonOption = False) -> None:
     """List every setting with its value and its source; secrets are hidden."""
     from sightline.runtime.settings.provenance import stated  # noqa: PLC0415 - --help loads little
@@ -21,20 +18,12 @@ def _show(as_json: JsonOption = False) -> None:
     print_rows(stated(load_settings()), title="Settings", as_json=as_json)
 
 
-@_app.command("check")
+@app.command("check")
 def _check(as_json: JsonOption = False) -> None:
     """Test the settings: secrets, files, servers, models. Exits with 1 if a test fails."""
     from ops.config_check import check  # noqa: PLC0415
 
-    results = check(load_settings())
-    rows = [
-        {
-            "part": result.part,
-            "state": "right" if result.is_right else "wrong",
-            "detail": result.detail,
-        }
-        for result in results
-    ]
-    print_rows(rows, title="What is set", as_json=as_json)
-    if not all(result.is_right for result in results):
+    findings = check(load_settings())
+    print_rows(list(map(asdict, findings)), title="What is set", as_json=as_json)
+    if any(finding.state == "wrong" for finding in findings):
         raise typer.Exit(1)

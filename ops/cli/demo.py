@@ -9,12 +9,10 @@ import typer
 
 from ops.terminal import JsonOption, console, print_json
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo")(_demo)
+app = typer.Typer()
 
 
+@app.command("demo")
 def _demo(
     video: Annotated[
         list[Path] | None,

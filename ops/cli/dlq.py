@@ -10,6 +10,7 @@ import typer
 
 from ops.cli.audited import audited
 from ops.cli.caller import operator_name
+from ops.cli.logs import LimitOption
 from ops.dead_letters import letters
 from ops.dead_letters.letters import DeadLetterFilter, Letter, LetterId
 from ops.dead_letters.record_preview import readable
@@ -18,6 +19,7 @@ from ops.terminal import (
     console,
     print_fields,
     print_json,
+    print_line,
     print_rows,
     printable,
 )
@@ -27,17 +29,14 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.private_files import private
 from sightline.runtime.settings import Settings, load_settings
 
-app = typer.Typer(help="Dead letters: records that could not be processed.", no_args_is_help=True)
+app = typer.Typer(
+    name="dlq", help="Dead letters: records that could not be processed.", no_args_is_help=True
+)
 
 ServiceOption = Annotated[str | None, typer.Option("--service", help="Given up by this service.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Given up for this reason.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID...", help="As in `dlq list`: 0@17.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every letter without a decision.")]
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="dlq")
 
 
 @app.command("list")
@@ -48,9 +47,7 @@ def list_letters(
     decided: Annotated[
         bool, typer.Option("--decided", help="Also replayed and dropped letters.")
     ] = False,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")
-    ] = 50,
+    limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters without a decision, latest first."""
@@ -96,7 +93,7 @@ def show(
         console.print("The record is not what its topic holds: see --raw.")
     else:
         console.print_json(data=record)
-    console.print(printable(stack.rstrip()), markup=False, highlight=False, soft_wrap=True)
+    print_line(printable(stack.rstrip()))
 
 
 @app.command()
@@ -156,9 +153,7 @@ def _decide(
 def _brief(letter: Letter, decided: bool) -> dict[str, Any]:
     """Return the columns of a letter that fit into a table."""
     row = _row(letter)
-    keys = ["id", "time", "service", "reason", "source", "detail"]
-    if decided:
-        keys.append("fate")
+    keys = ("id", "time", "service", "reason", "source", "detail", *(("fate",) if decided else ()))
     return {key: row[key] for key in keys}
 
 
@@ -191,11 +186,9 @@ def _moment(us: int) -> datetime | int:
 
 
 def _cell(value: Any) -> Any:
-    return (
-        ", ".join(f"{name}: {part}" for name, part in value.items())
-        if isinstance(value, dict)
-        else value
-    )
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(f"{name}: {part}" for name, part in value.items())
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -7,17 +7,12 @@ from ops.terminal import JsonOption, console, print_json, print_rows, progress_c
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Encryption at rest.")
+app = typer.Typer(name="encryption", no_args_is_help=True, help="Encryption at rest.")
 
 _LOG = (
     "What was there before is in PostgreSQL's old write-ahead log until that is written over, and"
     " in backups and bucket versions of before."
 )
-
-
-def register(root: typer.Typer) -> None:
-    """Add the group."""
-    root.add_typer(app, name="encryption")
 
 
 @app.command("new-key")
@@ -33,9 +28,12 @@ def new_key() -> None:
 def status(as_json: JsonOption = False) -> None:
     """Count the stored rows and objects by encryption key."""
     from ops.encryption.re_encrypt import kept  # noqa: PLC0415
+    from sightline.storage.encryption import Encryption  # noqa: PLC0415
 
     settings = load_settings()
-    print_rows(kept(settings), title=_title(), as_json=as_json)
+    keyring = Encryption(settings).ring()
+    title = f"Encrypted with {keyring.current.hex()}" if keyring else "Encryption is off"
+    print_rows(kept(settings), title=title, as_json=as_json)
 
 
 @app.command("rotate")
@@ -51,14 +49,8 @@ def rotate(as_json: JsonOption = False) -> None:
     with progress_console.status("encrypting") as status_line:
         result = reseal(load_settings(), lambda table: status_line.update(f"encrypting: {table}"))
     if as_json:
-        print_json(
-            {
-                "key": result.key,
-                "encrypted": result.sealed,
-                "refused": result.refused,
-                "free": result.free,
-            }
-        )
+        encrypted = {"key": result.key, "encrypted": result.sealed}
+        print_json(encrypted | {"refused": result.refused, "free": result.free})
     else:
         for table, count in sorted(result.sealed.items()):
             console.print(f"{table}: {count} encrypted")
@@ -72,10 +64,3 @@ def rotate(as_json: JsonOption = False) -> None:
             f"{len(result.refused)} could not be decrypted and were left, {result.refused[0]} the"
             " first: bring them back from a backup, or delete them"
         )
-
-
-def _title() -> str:
-    from sightline.storage.encryption import Encryption  # noqa: PLC0415
-
-    keyring = Encryption(load_settings()).ring()
-    return f"Encrypted with {keyring.current.hex()}" if keyring else "Encryption is off"

@@ -14,13 +14,7 @@ from ops.cli.audited import audited
 from ops.cli.delivery import publish
 from ops.cli.models import ModelsOption, with_models
 from ops.cli.people import Code, Department, Email
-from ops.terminal import (
-    JsonOption,
-    console,
-    print_json,
-    print_rows,
-    progress_console,
-)
+from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
 from sightline.people import employees
 from sightline.people.employees import Details
 from sightline.runtime.errors import SightlineError
@@ -30,11 +24,10 @@ _DELIVERY_INTERVAL_SECONDS = 1.0
 """Longest time, about, that a running matcher waits for an employee of a list."""
 
 
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command("enrol")(enrol)
+app = typer.Typer()
 
 
+@app.command("enrol")
 @audited("enrol")
 def enrol(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")] = "",
@@ -162,11 +155,7 @@ def _enrol_list(
     else:
         if refused:
             columns = ("line", "name", "reason", "message")
-            print_rows(
-                [{name: row[name] for name in columns} for row in refused],
-                title="Refused",
-                as_json=False,
-            )
+            print_rows([{name: row[name] for name in columns} for row in refused], title="Refused")
         counts = Counter(row["result"] for row in outcomes)
         summary = ", ".join(f"{count} {result}" for result, count in counts.items())
         before = f" ({done_before} of them by an earlier run)" if done_before else ""

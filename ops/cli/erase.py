@@ -18,7 +18,9 @@ from sightline.runtime.private_files import private
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Erasure of persons, and its signed reports.", no_args_is_help=True)
+app = typer.Typer(
+    name="erase", help="Erasure of persons, and its signed reports.", no_args_is_help=True
+)
 
 _ReportPath = Annotated[
     Path | None,
@@ -26,19 +28,11 @@ _ReportPath = Annotated[
 ]
 
 
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="erase")
-
-
 @app.command("person")
 @audited("erase.person")
 def erase_person(
     person: Annotated[
-        str,
-        typer.Argument(
-            metavar="PERSON", help="A name, a person id, or a global id.", show_default=False
-        ),
+        str, typer.Argument(metavar="PERSON", help="A name, a person id, or a global id.")
     ],
     report_path: _ReportPath = None,
     as_json: JsonOption = False,
@@ -74,7 +68,7 @@ def resume(report_path: _ReportPath = None, as_json: JsonOption = False) -> None
 @app.command()
 @audited("erase.verify")
 def verify(
-    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.", show_default=False)],
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.")],
     as_json: JsonOption = False,
 ) -> None:
     """Verify that a report is as it was signed; exit status 1 if not."""
@@ -99,10 +93,7 @@ def verify(
 @audited("erase.show")
 def show(
     any_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID", help="Id of the erasure or of the person.", show_default=False
-        ),
+        str, typer.Argument(metavar="ID", help="Id of the erasure or of the person.")
     ],
     report_path: _ReportPath = None,
     as_json: JsonOption = False,
@@ -148,7 +139,7 @@ def _print_report(report: dict[str, Any], path: Path, as_json: bool) -> None:
         }
         for entry in report["kept"]["topics"]
     ]
-    print_rows(retained, title="What only time removes", as_json=False)
+    print_rows(retained, title="What only time removes")
     console.print(f"report: {path}", soft_wrap=True, highlight=False)
 
 

@@ -9,18 +9,16 @@ from uuid import UUID
 import typer
 
 from ops.cli.audited import audited
-from ops.terminal import JsonOption, console, print_fields, print_json, print_rows
+from ops.terminal import JsonOption, print_fields, print_json, print_line, print_rows
 from sightline.audit import trail
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("explain")(_explain)
+app = typer.Typer()
 
 
+@app.command("explain")
 @audited("explain")
 def _explain(
     row: Annotated[
@@ -28,12 +26,10 @@ def _explain(
         typer.Argument(
             metavar="ROW",
             help="Id of a row of the access log or the visitor log, of a sighting or a track.",
-            show_default=False,
         ),
     ],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File for the frame: .jpg."),
+        Path | None, typer.Option("--output", "-o", help="File for the frame: .jpg.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,23 +60,20 @@ def _parse_id(text: str) -> UUID:
 
 
 def _print_result(result: Mapping[str, Any]) -> None:
-    _print_line(f"{result['is']} {result['asked']}, run {result['run']}")
+    print_line(f"{result['is']} {result['asked']}, run {result['run']}")
     for title, key in (("Visit", "visit"), ("Sighting", "sighting"), ("Track", "track")):
         if result[key] is not None:
             _print_section(result[key], title)
     decisions = [_decision(row) for row in result["decisions"]]
-    print_rows(decisions, title="Decisions, as they came", as_json=False)
+    print_rows(decisions, title="Decisions, as they came")
     observations = [_observation(row) for row in result["observations"]]
-    print_rows(
-        observations,
-        title="Observations; score: with the person's templates of today",
-        as_json=False,
-    )
+    title = "Observations; score: with the person's templates of today"
+    print_rows(observations, title=title)
     if result["calibration"] is not None:
         _print_section(result["calibration"], "Calibration")
-    print_rows(result["models"], title="Models, as they are here now", as_json=False)
-    print_rows(result["corrections"], title="Corrections", as_json=False)
-    print_rows(result["promotions"], title="Promotions", as_json=False)
+    print_rows(result["models"], title="Models, as they are here now")
+    print_rows(result["corrections"], title="Corrections")
+    print_rows(result["promotions"], title="Promotions")
 
 
 def _print_section(row: Mapping[str, Any], title: str) -> None:
@@ -129,16 +122,12 @@ def _position(at: Mapping[str, Any]) -> str:
 
 def _print_frame(frame: Mapping[str, Any] | None, written: str | None) -> None:
     if frame is None:
-        _print_line("frame: none of its observations is in Kafka any more")
+        print_line("frame: none of its observations is in Kafka any more")
         return
     position = f"topic {frame['topic']}, partition {frame['partition']}, offset {frame['offset']}"
     if written:
-        _print_line(f"frame: {position}: written to {written}")
+        print_line(f"frame: {position}: written to {written}")
     elif frame["topic"] == "api":
-        _print_line("frame: the picture came by the API, and no topic has it")
+        print_line("frame: the picture came by the API, and no topic has it")
     else:
-        _print_line(f"frame: {position}: gone, Kafka does not hold it any more")
-
-
-def _print_line(line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(f"frame: {position}: gone, Kafka does not hold it any more")

@@ -21,12 +21,10 @@ _STUCK = "stuck"
 _SILENT = "silent"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("health")(_health)
-    app.command("log-level")(_log_level)
+app = typer.Typer()
 
 
+@app.command("health")
 def _health(as_json: JsonOption = False) -> None:
     """Report every service process: "ready", "waiting" for something, "stuck", or "silent".
 
@@ -40,7 +38,7 @@ def _health(as_json: JsonOption = False) -> None:
         print_json(rows)
     elif rows:
         shown = [{name: row[name] for name in row if name != "detail"} for row in rows]
-        print_rows(shown, title="Services", as_json=False)
+        print_rows(shown, title="Services")
         print_details((f"{row['service']} {row['instance']}", row) for row in rows)
     if not rows:
         raise SightlineError(f"no service of {home} runs: `sightline run all` starts them")
@@ -69,19 +67,12 @@ def _rows(home: Path) -> list[dict[str, Any]]:
                 row |= {"state": process.state, "detail": process.detail}
         if not running:
             state = process.state if process.is_failing else STARTING
-            rows[process.service, process.instance, ""] = {
-                "service": process.service,
-                "instance": process.instance,
-                "run": LIVE,
-                "state": state,
-                "age": None,
-                "of": "",
-                "at": "",
-                "detail": process.detail,
-            }
+            row = _row(process.service, process.instance, LIVE, state)
+            rows[process.service, process.instance, ""] = row | {"detail": process.detail}
     return [rows[key] for key in sorted(rows)]
 
 
+@app.command("log-level")
 def _log_level(
     service: Annotated[str, typer.Argument(help=f"A service that runs here, or {_ALL} of them.")],
     level: Annotated[str, typer.Argument(help=f"One of {', '.join(LEVELS)}.")],
@@ -89,12 +80,10 @@ def _log_level(
     """Change the log level of running services until they end."""
     if level.upper() not in LEVELS:
         raise SightlineError(f"no level {level[:20]}: choose one of {', '.join(LEVELS)}")
-    running = targets(load_settings().home)
-    chosen = [target for target in running if service in (_ALL, target.service) and target.is_here]
+    running = [target for target in targets(load_settings().home) if target.is_here]
+    chosen = [target for target in running if service in (_ALL, target.service)]
     if not chosen:
-        names = (
-            ", ".join(sorted({target.service for target in running if target.is_here})) or "none"
-        )
+        names = ", ".join(sorted({target.service for target in running})) or "none"
         raise SightlineError(f"no service {service[:40]} runs here; there is: {names}")
     for target in chosen:
         status, answer = _ask(target, "/log-level", "PUT", level)
@@ -106,20 +95,18 @@ def _log_level(
 def _state(target: Target) -> dict[str, Any]:
     alive, health = _ask(target, "/healthz")
     _ready, readiness = _ask(target, "/readyz") if alive == 200 else (0, {})
-    return {
-        "service": target.service,
-        "instance": target.instance,
-        "run": target.run,
-        "state": _SILENT
-        if not alive
-        else _STUCK
-        if alive != 200
-        else readiness.get("status", _SILENT),
+    state = _SILENT if not alive else _STUCK if alive != 200 else readiness.get("status", _SILENT)
+    return _row(target.service, target.instance, target.run, state) | {
         "age": health.get("age_seconds"),
         "of": ", ".join(health.get("stuck", readiness.get("waits_for", []))),
         "at": target.address,
-        "detail": "",
     }
+
+
+def _row(service: str, instance: str, run: str, state: str) -> dict[str, Any]:
+    """Return the row of a process that says nothing of itself."""
+    row = {"service": service, "instance": instance, "run": run, "state": state}
+    return row | {"age": None, "of": "", "at": "", "detail": ""}
 
 
 def _ask(

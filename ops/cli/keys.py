@@ -13,20 +13,13 @@ from sightline.audit.roles import Role
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Keys for programs that use the API.", no_args_is_help=True)
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="keys")
+app = typer.Typer(name="keys", help="Keys for programs that use the API.", no_args_is_help=True)
 
 
 @app.command("create")
 @audited("keys.create")
 def create(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Its owner or its use.", show_default=False)
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its owner or its use.")],
     role: Annotated[Role, typer.Option(help="Its rights: see docs/security.md.")],
     camera: Annotated[
         list[str] | None, typer.Option(help="Only for this camera; more than one can be given.")
@@ -68,9 +61,7 @@ def list_keys(as_json: JsonOption = False) -> None:
 @app.command("revoke")
 @audited("keys.revoke")
 def revoke(
-    key_id: Annotated[
-        str, typer.Argument(metavar="ID", help="As `keys list` has it.", show_default=False)
-    ],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` has it.")],
 ) -> None:
     """Revoke a key with immediate effect."""
     with connect(load_settings()) as db:

@@ -15,7 +15,7 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Access log, visitor log, and persons.", no_args_is_help=True)
+app = typer.Typer(name="logs", help="Access log, visitor log, and persons.", no_args_is_help=True)
 
 _TRAIL_COLUMN = "audited person"
 """Column that is read for the audit trail, and not printed."""
@@ -112,11 +112,6 @@ _PERSONS = _Log(
     time_column="last_seen",
     id_column="global_id",
 )
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="logs")
 
 
 @app.command()

@@ -8,17 +8,12 @@ import typer
 from ops.terminal import JsonOption, print_json, print_rows, progress_console
 from sightline.runtime.settings import Settings, load_settings
 
-_models = typer.Typer(help="Models for detection and embedding.", no_args_is_help=True)
+app = typer.Typer(name="models", help="Models for detection and embedding.", no_args_is_help=True)
 
 ModelsOption = Annotated[
     Path | None,
     typer.Option("--models", metavar="FOLDER", help="Folder of ONNX files instead of a pack."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(_models, name="models")
 
 
 def with_models(settings: Settings, folder: Path | None) -> Settings:
@@ -28,7 +23,7 @@ def with_models(settings: Settings, folder: Path | None) -> Settings:
     return settings.model_copy(update={"models": folder.expanduser().resolve()})
 
 
-@_models.command("list")
+@app.command("list")
 def _list(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     """List the packs, their files, and the one in use."""
     from sightline.models.packs import default_folder, resolve_pack  # noqa: PLC0415 - heavy
@@ -36,35 +31,22 @@ def _list(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     settings = with_models(load_settings(), models)
     used = resolve_pack(settings)
     default = default_folder(settings)
-    fetched = default.is_dir()
-    rows = [
-        {
-            "pack": "default",
-            "used": used.embedder is not None and used.embedder.parent == default,
-            "models": "YOLO11n, buffalo_l",
-            "where": str(default) if fetched else "not fetched: `sightline models fetch`",
-        },
-        {
-            "pack": "dlib",
-            "used": used.embedder is None,
-            "models": "HOG faces, ResNet; no person detector",
-            "where": "installed with sightline",
-        },
+    is_default = used.embedder is not None and used.embedder.parent == default
+    where = str(default) if default.is_dir() else "not fetched: `sightline models fetch`"
+    of_dlib = ("HOG faces, ResNet; no person detector", "installed with sightline")
+    packs = [
+        ("default", is_default, "YOLO11n, buffalo_l", where),
+        ("dlib", used.embedder is None, *of_dlib),
     ]
     if settings.models is not None:
-        files = (used.persons, used.faces, used.embedder)
-        rows.append(
-            {
-                "pack": used.id,
-                "used": True,
-                "models": ", ".join(path.name for path in files if path),
-                "where": str(settings.models),
-            }
-        )
+        files = ", ".join(path.name for path in (used.persons, used.faces, used.embedder) if path)
+        packs.append((used.id, True, files, str(settings.models)))
+    columns = ("pack", "used", "models", "where")
+    rows = [dict(zip(columns, pack, strict=True)) for pack in packs]
     print_rows(rows, title="Model packs", as_json=as_json)
 
 
-@_models.command("fetch")
+@app.command("fetch")
 def _fetch(as_json: JsonOption = False) -> None:
     """Fetch the default pack (YOLO11n and buffalo_l, some minutes); exits with 1 if it cannot."""
     from sightline.models.fetch import fetch_default  # noqa: PLC0415 - heavy
@@ -78,7 +60,7 @@ def _fetch(as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-@_models.command("verify")
+@app.command("verify")
 def _verify(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     """Load and run each file of the pack in use on a picture, and check fetched files."""
     from sightline.models.verify import verify_pack  # noqa: PLC0415 - heavy

@@ -15,6 +15,7 @@ from ops.terminal import (
     console,
     print_fields,
     print_json,
+    print_line,
     print_rows,
     progress_console,
 )
@@ -28,13 +29,13 @@ from sightline.storage.db import connect
 if TYPE_CHECKING:
     from ops.backup.employee_backup import Saved
 
-app = typer.Typer(help="Employees: the persons who are enrolled.")
+app = typer.Typer(name="employees", help="Employees: the persons who are enrolled.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")]
 Department = Annotated[str | None, typer.Option(help="Their department.")]
 Email = Annotated[str | None, typer.Option(help="Their e-mail address, unique.")]
 Code = Annotated[str | None, typer.Option(help="Their employee id code, unique.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
 
 class EmployeeStatus(StrEnum):
@@ -43,11 +44,6 @@ class EmployeeStatus(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     LEFT = "left"
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="employees")
 
 
 @app.callback(invoke_without_command=True)
@@ -94,7 +90,7 @@ def show(name: Name, as_json: JsonOption = False) -> None:
         return
     templates = person.pop("templates")
     print_fields(person, name)
-    print_rows(templates, title="Templates", as_json=False)
+    print_rows(templates, title="Templates")
 
 
 @app.command("set")
@@ -103,8 +99,7 @@ def set_details(
     name: Name,
     status: Annotated[EmployeeStatus | None, typer.Option(help="Their status.")] = None,
     authorized: Annotated[
-        bool | None,
-        typer.Option("--authorized/--not-authorized", help="Whether they may come in."),
+        bool | None, typer.Option("--authorized/--not-authorized", help="Whether they may come in.")
     ] = None,
     department: Department = None,
     email: Email = None,
@@ -192,8 +187,7 @@ def _print_saved(verb: str, saved: "Saved", as_json: bool) -> None:
     if as_json:
         print_json(asdict(saved))
         return
-    console.print(
+    print_line(
         f"{verb} {saved.people} people with {saved.templates} templates, and {saved.met} whom the"
-        f" cameras have met on {saved.tracks} tracks",
-        soft_wrap=True,
+        f" cameras have met on {saved.tracks} tracks"
     )

@@ -10,30 +10,19 @@ import typer
 from ops.cli.audited import audited
 from ops.cli.caller import operator_name
 from ops.cli.delivery import publish
-from ops.terminal import (
-    JsonOption,
-    print_fields,
-    print_json,
-    print_result,
-    print_rows,
-)
+from ops.cli.logs import LimitOption
+from ops.terminal import JsonOption, print_fields, print_json, print_result, print_rows
 from sightline.audit import trail
 from sightline.people import corrections, persons
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import Cursor, connect
 
-app = typer.Typer(help="Persons that the cameras have met, employees and unknown persons.")
+app = typer.Typer(
+    name="persons", help="Persons that the cameras have met, employees and unknown persons."
+)
 
-Person = Annotated[
-    str, typer.Argument(metavar="ID", help="A global id, or a name.", show_default=False)
-]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")]
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="persons")
+Person = Annotated[str, typer.Argument(metavar="ID", help="A global id, or a name.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -48,7 +37,7 @@ def list_persons(
     active: Annotated[
         bool, typer.Option("--active", help="Only persons who are here now.")
     ] = False,
-    limit: Limit = 50,
+    limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List all persons, last seen first."""
@@ -83,7 +72,7 @@ def show(person: Person, as_json: JsonOption = False) -> None:
         return
     tracks = details.pop("tracks")
     print_fields(details, f"Person {details['global_id']}")
-    print_rows(tracks, title="Tracks", as_json=False)
+    print_rows(tracks, title="Tracks")
 
 
 @app.command()
@@ -98,11 +87,8 @@ def name(
         global_id = persons.find(cursor, person)
         corrections.name_person(cursor, global_id, new_name, operator_name())
         trail.seal(cursor, global_id)
-    print_result(
-        {"global_id": global_id, "name": new_name},
-        f"{global_id} is called {new_name}",
-        as_json=as_json,
-    )
+    result = {"global_id": global_id, "name": new_name}
+    print_result(result, f"{global_id} is called {new_name}", as_json=as_json)
 
 
 @app.command()
@@ -117,11 +103,8 @@ def merge(
         source_id, target_id = persons.find(cursor, person), persons.find(cursor, into)
         corrections.merge(cursor, source_id, target_id, operator_name())
         trail.seal(cursor, source_id, target_id)
-    print_result(
-        {"global_id": source_id, "merged_into": target_id},
-        f"{source_id} is {target_id}",
-        as_json=as_json,
-    )
+    result = {"global_id": source_id, "merged_into": target_id}
+    print_result(result, f"{source_id} is {target_id}", as_json=as_json)
 
 
 @app.command()
@@ -154,11 +137,8 @@ def reject(
         new_id = corrections.not_this_person(cursor, track_id, operator_name())
         trail.about(tracks=[track_id])
         trail.seal(cursor, new_id)
-    print_result(
-        {"track": track_id, "new_global_id": new_id},
-        f"track {track_id} was {new_id}",
-        as_json=as_json,
-    )
+    result = {"track": track_id, "new_global_id": new_id}
+    print_result(result, f"track {track_id} was {new_id}", as_json=as_json)
 
 
 @app.command()
@@ -169,14 +149,13 @@ def forget(person: Person, as_json: JsonOption = False) -> None:
         global_id = persons.find(cursor, person)
         corrections.forget(cursor, global_id, operator_name())
         trail.seal(cursor, global_id)
-    print_result(
-        {"global_id": global_id, "forgotten": True}, f"{global_id} is forgotten", as_json=as_json
-    )
+    result = {"global_id": global_id, "forgotten": True}
+    print_result(result, f"{global_id} is forgotten", as_json=as_json)
 
 
 @app.command()
 @audited("persons.history")
-def history(limit: Limit = 50, as_json: JsonOption = False) -> None:
+def history(limit: LimitOption = 50, as_json: JsonOption = False) -> None:
     """List corrections, latest first."""
     with connect(load_settings()) as db:
         rows = persons.history(db, limit=limit)

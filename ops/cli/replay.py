@@ -19,7 +19,7 @@ from ops.local_stack.process_registry import registered
 from ops.local_stack.processes import usable_cores
 from ops.replay.coordinator import Coordinator
 from ops.replay.plan import Wish, plan
-from ops.terminal import JsonOption, console, print_json, progress_console
+from ops.terminal import JsonOption, print_json, print_line, progress_console
 from schemas.topics import LIVE
 from sightline.audit import trail
 from sightline.runtime.errors import ConflictError, SightlineError
@@ -36,11 +36,10 @@ _NICENESS = 19
 """Niceness of this process and its children: the lowest, as live comes first."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("replay")(_replay)
+app = typer.Typer()
 
 
+@app.command("replay")
 @audited("replay")
 def _replay(
     since: Annotated[
@@ -87,12 +86,9 @@ def _replay(
         if as_json:
             print_json({"run": name, "stage": planned.stage, "log": str(log)})
         else:
-            console.print(
+            print_line(
                 f"run {name} goes on by itself: `sightline runs list` says how far it is,"
-                f" {log} what happens",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+                f" {log} what happens"
             )
 
 
@@ -121,16 +117,13 @@ def _request(name: str, since: str | None, until: str | None, cameras: list[str]
 
 
 def _print_run(run: Run) -> None:
-    _print_progress(
+    print_line(
         f"run {run.name}: {run.from_at.astimezone():%Y-%m-%d %H:%M:%S} to"
-        f" {run.to_at.astimezone():%Y-%m-%d %H:%M:%S}, {', '.join(run.cameras)}, pack {run.pack}"
+        f" {run.to_at.astimezone():%Y-%m-%d %H:%M:%S}, {', '.join(run.cameras)}, pack {run.pack}",
+        progress_console,
     )
     if run.detail:
-        _print_progress(f"not exact: {run.detail}")
-
-
-def _print_progress(line: str) -> None:
-    progress_console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(f"not exact: {run.detail}", progress_console)
 
 
 class _Progress:
@@ -142,7 +135,7 @@ class _Progress:
     def __call__(self, line: str) -> None:
         if line != self._last_line:
             self._last_line = line
-            _print_progress(line)
+            print_line(line, progress_console)
 
 
 def _run_to_end(settings: Settings, run: Run, workers: int, *, as_json: bool) -> None:
@@ -158,19 +151,15 @@ def _run_to_end(settings: Settings, run: Run, workers: int, *, as_json: bool) ->
     with closing(connect(settings)) as db:
         camera_seconds = camera_seconds_of(db, run.name)
     if as_json:
-        print_json({
-            "run": run.name, "stage": result.stage, "detail": result.detail or None,
-            "seconds": round(seconds, 1), "camera_seconds": round(camera_seconds, 1),
-        })  # fmt: skip
+        state = {"run": run.name, "stage": result.stage, "detail": result.detail or None}
+        times = {"seconds": round(seconds, 1), "camera_seconds": round(camera_seconds, 1)}
+        print_json(state | times)
         return
     if result.detail and result.detail != run.detail:
-        _print_progress(f"not exact: {result.detail}")
-    console.print(
+        print_line(f"not exact: {result.detail}", progress_console)
+    print_line(
         f"run {run.name} is {result.stage}: {camera_seconds:.0f} s of {len(result.cameras)} cameras"
-        f" in {seconds:.0f} s; `sightline runs diff live {run.name}` compares",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f" in {seconds:.0f} s; `sightline runs diff live {run.name}` compares"
     )
 
 

@@ -18,18 +18,15 @@ from sightline.runtime.settings import load_settings
 from sightline.storage import runs
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Runs over the frames: replays beside the live run.", no_args_is_help=True)
+app = typer.Typer(
+    name="runs", help="Runs over the frames: replays beside the live run.", no_args_is_help=True
+)
 
-RunOrLive = Annotated[str, typer.Argument(help="A run, or `live`.", show_default=False)]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run.", show_default=False)]
+RunOrLive = Annotated[str, typer.Argument(help="A run, or `live`.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run.")]
 
 _MAX_DIFFERENCES_SHOWN = 200
 """Differences printed in a table; --json prints all."""
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="runs")
 
 
 @app.command("list")
@@ -117,13 +114,13 @@ def _print_diff(comparison: Diff) -> None:
         | {comparison.a: row["a"], comparison.b: row["b"]}
         for row in comparison.by_person
     ]
-    print_rows(people, title=f"Sightings by camera and person, {scope}", as_json=False)
+    print_rows(people, title=f"Sightings by camera and person, {scope}")
     rows = [_difference_row(comparison, difference) for difference in comparison.differences]
-    print_rows(rows[:_MAX_DIFFERENCES_SHOWN], title="Sightings that differ", as_json=False)
+    print_rows(rows[:_MAX_DIFFERENCES_SHOWN], title="Sightings that differ")
     visits = [
         _difference_row(comparison, difference) for difference in comparison.visit_differences
     ]
-    print_rows(visits[:_MAX_DIFFERENCES_SHOWN], title="Visits that differ", as_json=False)
+    print_rows(visits[:_MAX_DIFFERENCES_SHOWN], title="Visits that differ")
     if len(rows) > _MAX_DIFFERENCES_SHOWN or len(visits) > _MAX_DIFFERENCES_SHOWN:
         console.print(
             f"the first {_MAX_DIFFERENCES_SHOWN} of {len(rows)} and {len(visits)}; all with --json"

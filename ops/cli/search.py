@@ -13,12 +13,10 @@ from sightline.audit import trail
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-
-def register(root: typer.Typer) -> None:
-    """Add the command."""
-    root.command("search")(search)
+app = typer.Typer()
 
 
+@app.command("search")
 @audited("search")
 def search(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo of this one face.")],

@@ -26,11 +26,10 @@ from sightline.runtime.settings import Settings, load_settings
 _VISION = "vision"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("run")(_run)
+app = typer.Typer()
 
 
+@app.command("run")
 def _run(
     name: Annotated[str, typer.Argument(help=f"A service, or {SUPERVISOR} of them.")],
     models: ModelsOption = None,

@@ -12,25 +12,19 @@ from sightline.runtime.settings import load_settings
 if TYPE_CHECKING:  # --help loads little
     from ops.local_stack.status import StackStatus
 
-_topics = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
-_db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app = typer.Typer()
+_topics = typer.Typer(name="topics", help="Kafka's topics.", no_args_is_help=True)
+_db = typer.Typer(name="db", help="The database's schema.", no_args_is_help=True)
+app.add_typer(_topics)
+app.add_typer(_db)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("up")(_up)
-    app.command("down")(_down)
-    app.command("status")(_status)
-    app.add_typer(_topics, name="topics")
-    app.add_typer(_db, name="db")
-
-
+@app.command("up")
 def _up(
     brokers: Annotated[
         int | None,
         typer.Option(
-            help="Kafka nodes of a new home: 1, or 3 of which one may die.",
-            show_default="1",
+            help="Kafka nodes of a new home: 1, or 3 of which one may die.", show_default="1"
         ),
     ] = None,
     monitoring: Annotated[
@@ -58,6 +52,7 @@ def _up(
     print_rows(status(settings).parts, title=f"Stack in {settings.home}", as_json=as_json)
 
 
+@app.command("down")
 def _down() -> None:
     """Stop the services, the broker, the database and the monitoring of this home."""
     from ops.local_stack.embedded import down  # noqa: PLC0415
@@ -66,6 +61,7 @@ def _down() -> None:
     console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing ran")
 
 
+@app.command("status")
 def _status(as_json: JsonOption = False) -> None:
     """Report parts, cameras, services and alerts. Exits with 1 if a part or service is down."""
     from ops.local_stack.status import status  # noqa: PLC0415
@@ -75,11 +71,11 @@ def _status(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"home": str(settings.home), **asdict(result)})
     else:
-        print_rows(result.parts, title=f"Stack in {settings.home}", as_json=False)
+        print_rows(result.parts, title=f"Stack in {settings.home}")
         _print_cameras(result)
         _print_services(result)
         if result.alerts:
-            print_rows(result.alerts, title="Alerts", as_json=False)
+            print_rows(result.alerts, title="Alerts")
     if not result.all_up:
         raise typer.Exit(1)
 
@@ -89,7 +85,7 @@ def _print_cameras(result: "StackStatus") -> None:
         console.print("Cameras: not known without the database")
         return
     rows = [{name: row[name] for name in row if name != "skipped_share"} for row in result.cameras]
-    print_rows(rows, title="Cameras", as_json=False)
+    print_rows(rows, title="Cameras")
 
 
 def _print_services(result: "StackStatus") -> None:
@@ -97,7 +93,7 @@ def _print_services(result: "StackStatus") -> None:
         console.print("Services: none; `sightline run all` starts them", highlight=False)
         return
     rows = [{name: row[name] for name in row if name != "detail"} for row in result.services]
-    print_rows(rows, title="Services", as_json=False)
+    print_rows(rows, title="Services")
     print_details((str(row["service"]), row) for row in result.services)
 
 

@@ -13,14 +13,11 @@ from sightline.audit.roles import Role
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
-app = typer.Typer(help="Users of the API, who sign in with a password.", no_args_is_help=True)
+app = typer.Typer(
+    name="users", help="Users of the API, who sign in with a password.", no_args_is_help=True
+)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.", show_default=False)]
-
-
-def register(root: typer.Typer) -> None:
-    """Add the commands."""
-    root.add_typer(app, name="users")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 
 
 @app.command("add")

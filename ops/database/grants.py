@@ -56,12 +56,9 @@ def _grants(
     if allowed:
         statements.append(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names))
     for table, words in allowed.items():
-        grant = sql.SQL("GRANT {words} ON {table} TO {role}").format(
-            words=sql.SQL(words),  # constants of RIGHTS
-            table=sql.Identifier(schema, table),
-            role=names["role"],
-        )
-        statements.append(grant)
+        grant = sql.SQL("GRANT {} ON {} TO {role}")
+        identifier = sql.Identifier(schema, table)
+        statements.append(grant.format(sql.SQL(words), identifier, **names))  # constants of RIGHTS
     return statements
 
 

@@ -237,7 +237,4 @@ def _fates(db: Connection) -> dict[LetterId, Fate]:
     rows = db.execute(
         "SELECT letter_partition, letter_offset, fate, made_by, made_at FROM dead_letter_fates"
     )
-    return {
-        LetterId(partition, offset): Fate(decision, made_by, made_at)
-        for partition, offset, decision, made_by, made_at in rows
-    }
+    return {LetterId(partition, offset): Fate(*fate) for partition, offset, *fate in rows}

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ops.demo.truth import Box, FilmPerson
 from sightline.runtime.errors import SightlineError
 
 _FEATHER_PX = 1.5
@@ -20,8 +21,6 @@ _PORTRAIT_FACE_PX = 220
 
 Image = NDArray[np.uint8]
 Point = tuple[int, int]
-Box = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in pixels, origin top left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,9 @@ class PackagePicture:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class Member(FilmPerson):
     """Person of the cast; coordinates are pixels of the picture."""
 
-    name: str
-    enrolled: bool
     picture: PackagePicture
     face: tuple[int, int, int, int]  # x1, y1, x2, y2
     outline: tuple[Point, ...]

@@ -67,9 +67,7 @@ def milliseconds(seconds: float | None) -> float | None:
 
 def print_verdict(verdict: Verdict) -> None:
     """Print ground truth and output, a line for each person and camera."""
-    table = Table(title="Truth against found")
-    for column in ("camera", "who walked by", "who was found", ""):
-        table.add_column(column)
+    table = Table("camera", "who walked by", "who was found", "", title="Truth against found")
     for line in sorted(verdict.lines, key=lambda line: (line.camera, line.person.name)):
         expected = line.person.name if line.person.enrolled else f"{UNKNOWN} ({line.person.name})"
         identities = ", ".join(sorted(map(identity_text, line.found))) or "nobody"
@@ -80,9 +78,7 @@ def print_verdict(verdict: Verdict) -> None:
 
 def print_rows(output: PipelineOutput) -> None:
     """Print the access log: time, camera, track, person, latency."""
-    table = Table(title="Access log")
-    for column in ("time", "camera", "track", "person", "capture to row"):
-        table.add_column(column)
+    table = Table("time", "camera", "track", "person", "capture to row", title="Access log")
     for row in output.rows:
         at = datetime.fromtimestamp(row.seen_at, UTC).astimezone()
         table.add_row(
@@ -94,9 +90,8 @@ def print_rows(output: PipelineOutput) -> None:
 
 def print_nearest(output: PipelineOutput) -> None:
     """Print the nearest employee of each track, and the reason of the decision."""
-    table = Table(title="Nearest of the enrolled people")
-    for column in ("camera", "track", "nearest", "score", "threshold", "named", "why"):
-        table.add_column(column)
+    columns = ("camera", "track", "nearest", "score", "threshold", "named", "why")
+    table = Table(*columns, title="Nearest of the enrolled people")
     for nearest in output.nearest:
         table.add_row(
             nearest.camera, str(nearest.track_number), nearest.candidate, f"{nearest.score:.3f}",

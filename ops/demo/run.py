@@ -15,7 +15,7 @@ from ops.demo.contact_sheet import write_sheet
 from ops.demo.film import appearances, render, write_film
 from ops.demo.portrait_sources import CAST, cut_out, portrait
 from ops.demo.results import PipelineOutput, read_found
-from ops.demo.truth import FilmPerson, Truth, Verdict, compare
+from ops.demo.truth import Truth, Verdict, compare
 from ops.local_stack.postgres_user import discard, homes
 from ops.terminal import progress_console
 from sightline.models.interface import ModelPack
@@ -111,11 +111,12 @@ def play(request: DemoRequest, *, monitoring: bool = False, secure: bool = False
     settings = installation.own_settings(home, request.models)
     progress_console.print(f"the demo's own home is {home}")
     with ThreadPoolExecutor(1) as pool:
-        films: Future[Material] = pool.submit(
-            _users_films if request.videos else _own_films, request, home
-        )
+        films: Future[Material]
         if request.videos:
+            films = pool.submit(_users_films, request)
             films.result()  # an unreadable film is reported before the stack is started
+        else:
+            films = pool.submit(_own_films, request, home)
         installation.choose_pack(settings, users_home)
         pack = _load_pack(settings)
         for _name, photo in request.photos:  # a photo without a face is reported then too
@@ -182,16 +183,13 @@ def _own_films(request: DemoRequest, home: Path) -> Material:
                 raise SightlineError(f"{photo} cannot be written: is there space?")
             photos.append((member.name, photo))
     truth = Truth(
-        people=tuple(FilmPerson(member.name, member.enrolled) for member in CAST),
-        appearances=tuple(
-            appearance for scene in scenes for appearance in appearances(scene, cuts)
-        ),
+        CAST, tuple(appearance for scene in scenes for appearance in appearances(scene, cuts))
     )
     seconds = max(scene.seconds for scene in scenes)
     return Material(films, (*photos, *request.photos), truth, seconds)
 
 
-def _users_films(request: DemoRequest, home: Path) -> Material:  # noqa: ARG001 - signature of _own_films
+def _users_films(request: DemoRequest) -> Material:
     """Return the user's films, a camera each."""
     films: dict[str, Path] = {}
     seconds = 0.0

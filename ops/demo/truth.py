@@ -106,9 +106,7 @@ def compare(truth: Truth, tracks: Iterable[TrackBoxes]) -> Verdict:
         else:
             owners[track.track_id] = person_name
             identities[person_name, track.camera] |= track.identities
-        wrong += any(
-            identity.name and identity.name != person_name for identity in track.identities
-        )
+        wrong += any(identity.name not in ("", person_name) for identity in track.identities)
     lines = tuple(
         _line(person, camera, frozenset(identities[person.name, camera]))
         for person in truth.people
@@ -116,16 +114,11 @@ def compare(truth: Truth, tracks: Iterable[TrackBoxes]) -> Verdict:
     )
     enrolled = [person for person in truth.people if person.enrolled]
     unknown = [person for person in truth.people if not person.enrolled]
-    ids = {
-        person: {
-            identity.global_id for line in lines if line.person == person for identity in line.found
-        }
-        for person in truth.people
-    }
-    right = {
-        person: all(line.right for line in lines if line.person == person)
-        for person in truth.people
-    }
+    ids, right = {}, {}
+    for person in truth.people:
+        own_lines = [line for line in lines if line.person == person]
+        ids[person] = {identity.global_id for line in own_lines for identity in line.found}
+        right[person] = all(line.right for line in own_lines)
     separate = [person for person in unknown if right[person] and not _shares_id(person, ids)]
     return Verdict(
         lines=lines,
@@ -157,14 +150,15 @@ def owner(track: TrackBoxes, index: Index) -> str | None:
         inside = [
             appearance
             for appearance in index.get((track.camera, frame), ())
-            if _contains_middle(box, appearance.face)
+            if contains_middle(box, appearance.face)
         ]
         if len(inside) == 1:  # two faces in one box decide nothing
             votes[inside[0].name] += 1
     return votes.most_common(1)[0][0] if votes else None
 
 
-def _contains_middle(box: Box, face: Box) -> bool:
+def contains_middle(box: Box, face: Box) -> bool:
+    """Return True if the middle of a face is in a box."""
     x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 

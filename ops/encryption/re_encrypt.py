@@ -20,13 +20,7 @@ from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage import encryption_keys, vector_indexes
 from sightline.storage.db import Connection, connect
-from sightline.storage.encryption import (
-    Encryption,
-    KeyRing,
-    TamperedError,
-    is_sealed,
-    key_of,
-)
+from sightline.storage.encryption import Encryption, KeyRing, TamperedError, is_sealed, key_of
 from sightline.storage.objects import NoSuchObjectError, ObjectStore, open_raw_store
 
 T = TypeVar("T")

@@ -10,11 +10,13 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
 import psycopg
+from pydantic import TypeAdapter
 
 from ops.enrolment.csv_import import CsvPerson
 from sightline.models.interface import ModelPack
@@ -54,6 +56,7 @@ class Outcome:
     """Hash of the row, its photos and the pack, by which a repeated row is recognised."""
 
 
+_OUTCOMES = TypeAdapter(Outcome)
 _HEADER = [field.name for field in fields(Outcome)]
 
 
@@ -234,24 +237,9 @@ def _read(path: Path) -> Iterator[Outcome]:
             if rows.fieldnames != _HEADER:
                 raise SightlineError(f"{path} is no report; name another --report")
             for cells in rows:
-                try:
-                    yield _outcome(cells)
-                except (KeyError, TypeError, ValueError):
-                    continue  # cut off when an earlier enrolment was killed
+                with suppress(ValueError):  # cut off when an earlier enrolment was killed
+                    yield _OUTCOMES.validate_python(cells)
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SightlineError(f"{path} cannot be read: {error}; name another --report") from error
-
-
-def _outcome(cells: dict[str, str]) -> Outcome:
-    result: Result
-    match cells["result"]:
-        case "enrolled" | "updated" | "unchanged" | "refused" as result:
-            pass
-        case other:
-            raise ValueError(other)
-    return Outcome(
-        int(cells["line"]), cells["name"], result, int(cells["photos"]), int(cells["added"]),
-        cells["reason"], cells["message"], cells["key"],
-    )  # fmt: skip

@@ -160,5 +160,4 @@ def _refuse_names(person: Subject, purpose: str | None) -> None:
 
 
 def _named_in_trail(cursor: Cursor, person: Subject) -> list[int]:
-    cursor.execute(_AUDIT_LINES, (list(person.names),))
-    return [row[0] for row in cursor]
+    return [row[0] for row in cursor.execute(_AUDIT_LINES, (list(person.names),))]

@@ -52,15 +52,9 @@ def begin(cursor: Cursor, erasure: Erasure) -> None:
     """Store an erasure before anything is deleted."""
     cursor.execute(
         "INSERT INTO erasures (erasure_id, global_ids, employee_id, made_by, purpose, started_at,"
-        " plan) VALUES (%s, %s, %s, %s, %s, %s, '{}')",
-        (
-            erasure.erasure_id,
-            erasure.global_ids,
-            erasure.employee_id,
-            erasure.made_by,
-            erasure.purpose,
-            erasure.started_at,
-        ),
+        " plan) VALUES (%(erasure_id)s, %(global_ids)s, %(employee_id)s, %(made_by)s, %(purpose)s,"
+        " %(started_at)s, '{}')",
+        asdict(erasure),
     )
 
 
@@ -97,5 +91,4 @@ def latest_report(db: Connection, any_id: str) -> dict[str, Any]:
     ).fetchone()
     if row is None:
         raise NotFoundError(f"nobody who was erased has the id {any_id[:80]}")
-    report: dict[str, Any] = row[0]
-    return report
+    return dict(row[0])

@@ -120,10 +120,8 @@ def _delete_in_schema(cursor: Cursor, schema: str, parameters: dict[str, Any]) -
 
 
 def _tables(cursor: Cursor, schema: str) -> set[str]:
-    cursor.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (schema,)
-    )
-    return {row[0] for row in cursor}
+    query = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+    return {row[0] for row in cursor.execute(query, (schema,))}
 
 
 def _delete_corrections(

@@ -62,14 +62,10 @@ def find(cursor: Cursor, text: str) -> Subject:
     employee: UUID | None = enrolled[0] if enrolled else None
     schemas = row_schemas(cursor.connection)
     tracks = _tracks(cursor, schemas, ids, employee)
-    return Subject(
-        ids,
-        employee,
-        _names(cursor, ids, enrolled[1] if enrolled else None),
-        tuple(sorted(tracks)),
-        _sightings(cursor, schemas, tracks),
-        _templates(cursor, employee),
-    )
+    names = _names(cursor, ids, enrolled[1] if enrolled else None)
+    sightings = _sightings(cursor, schemas, tracks)
+    templates = _templates(cursor, employee)
+    return Subject(ids, employee, names, tuple(sorted(tracks)), sightings, templates)
 
 
 def _global_id(cursor: Cursor, text: str) -> int:
@@ -140,8 +136,5 @@ def _sightings(cursor: Cursor, schemas: Sequence[str], tracks: Iterable[str]) ->
 
 
 def _templates(cursor: Cursor, employee: UUID | None) -> tuple[str, ...]:
-    cursor.execute(
-        "SELECT template_id::text FROM face_templates WHERE employee_id = %s ORDER BY 1",
-        (employee,),
-    )
-    return tuple(row[0] for row in cursor)
+    query = "SELECT template_id::text FROM face_templates WHERE employee_id = %s ORDER BY 1"
+    return tuple(row[0] for row in cursor.execute(query, (employee,)))

@@ -1,12 +1,13 @@
 """Search for a person's records in all topics."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from confluent_kafka.admin import AdminClient
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from ops.erasure.id_scanner import IdScanner
 from schemas import sightline_pb2 as pb
@@ -22,6 +23,14 @@ from sightline.streaming.topic_reader import records_from, retained
 _REQUEST_TIMEOUT_SECONDS = 10.0
 _FRAMES_KIND = "frames"
 
+_OF_TRACKS: Mapping[str, tuple[type[Message], Callable[[Message], tuple[str, pb.Position]]]] = {
+    FACES.name: (pb.FaceEvent, attrgetter("observation.track_id", "observation.frame")),
+    SIGHTINGS.name: (pb.Sighting, attrgetter("track_id", "frame")),
+    CROP_OUTCOMES.name: (pb.CropOutcome, attrgetter("track_id", "crop")),
+    SNAPSHOTS.name: (pb.Snapshot, attrgetter("track_id", "frame")),
+}
+"""Messages about one track by topic, with the fields of the track's id and of its frame."""
+
 
 @dataclass(slots=True)
 class TopicMatches:
@@ -36,19 +45,19 @@ class TopicMatches:
         self.latest_ms = max(self.latest_ms, at_ms)
 
 
+def _no_matches() -> dict[Partition, TopicMatches]:
+    return defaultdict(TopicMatches)
+
+
 @dataclass(slots=True)
 class Search:
     """Result of a search of all topics."""
 
-    logs: dict[Partition, TopicMatches] = field(default_factory=lambda: defaultdict(TopicMatches))
+    logs: dict[Partition, TopicMatches] = field(default_factory=_no_matches)
     """Records of log-retained topics."""
-    replaced: dict[Partition, TopicMatches] = field(
-        default_factory=lambda: defaultdict(TopicMatches)
-    )
+    replaced: dict[Partition, TopicMatches] = field(default_factory=_no_matches)
     """Records of compacted topics that a later record of their key has replaced."""
-    tombstones: dict[Partition, TopicMatches] = field(
-        default_factory=lambda: defaultdict(TopicMatches)
-    )
+    tombstones: dict[Partition, TopicMatches] = field(default_factory=_no_matches)
     """Tombstones whose keys name the person."""
     live: list[Record] = field(default_factory=list)
     """Records of compacted topics that no later record has replaced."""
@@ -117,24 +126,13 @@ def frames_in(record: Record, tracks: set[str]) -> list[pb.Position]:
     kind, value = live_name(record.topic), record.value or b""
     with suppress(DecodeError):
         if kind == TRACKS.name:
-            frame_tracks = pb.FrameTracks.FromString(value)
-            return (
-                [frame_tracks.frame]
-                if any(track.track_id in tracks for track in frame_tracks.tracks)
-                else []
-            )
-        if kind == FACES.name:
-            observation = pb.FaceEvent.FromString(value).observation
-            return [observation.frame] if observation.track_id in tracks else []
-        if kind == SIGHTINGS.name:
-            sighting = pb.Sighting.FromString(value)
-            return [sighting.frame] if sighting.track_id in tracks else []
-        if kind == CROP_OUTCOMES.name:
-            outcome = pb.CropOutcome.FromString(value)
-            return [outcome.crop] if outcome.track_id in tracks else []
-        if kind == SNAPSHOTS.name:
-            snapshot = pb.Snapshot.FromString(value)
-            return [snapshot.frame] if snapshot.track_id in tracks else []
+            of_frame = pb.FrameTracks.FromString(value)
+            is_in_frame = any(track.track_id in tracks for track in of_frame.tracks)
+            return [of_frame.frame] if is_in_frame else []
+        if kind in _OF_TRACKS:
+            message, track_and_frame = _OF_TRACKS[kind]
+            track_id, frame = track_and_frame(message.FromString(value))
+            return [frame] if track_id in tracks else []
     return []
 
 

@@ -28,6 +28,8 @@ _DECISION_COLUMNS = (
     " gallery_revision reason pack"
 )
 
+_QUALITY_FIELDS = ("size_px", "sharpness", "frontality", "detector_score")
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedFrame:
@@ -63,9 +65,8 @@ def way(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
         settings, origin.run, origin.track_id, rows.earliest_moment(db, origin)
     )
     frame = _frame_of(settings, origin, track_records)
-    persons = {sighting.global_id for _at, sighting in track_records.decisions} | {
-        origin.primary_row["global_id"]
-    }
+    persons = {sighting.global_id for _at, sighting in track_records.decisions}
+    persons |= {origin.primary_row["global_id"]}
     fields = {
         "asked": str(row_id),
         "is": origin.kind,
@@ -80,9 +81,7 @@ def way(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
         "models": models.files_of(
             _models_of(settings, db, origin.run), str(origin.primary_row["pack"])
         ),
-        "corrections": rows.corrections(
-            db, origin.track_id, {global_id for global_id in persons if global_id}
-        ),
+        "corrections": rows.corrections(db, origin.track_id, filter(None, persons)),
         "promotions": rows.promotions(db, origin),
         "frame": _frame_fields(frame),
     }
@@ -139,10 +138,7 @@ def _observations(templates: Sequence[Vector], track_records: TrackRecords) -> l
             "epoch": observation.epoch,
             "score": _score(observation, templates),
             "quality": observation.quality.overall,
-            "size_px": observation.quality.size_px,
-            "sharpness": observation.quality.sharpness,
-            "frontality": observation.quality.frontality,
-            "detector_score": observation.quality.detector_score,
+            **{name: getattr(observation.quality, name) for name in _QUALITY_FIELDS},
             "face_box": _box(observation.face_box),
             "pack": observation.pack,
             "frame": _position(observation.frame),
@@ -168,9 +164,7 @@ def _frame_of(
         position = pb.Position(
             topic=row["frame_topic"], partition=row["frame_partition"], offset=row["frame_offset"]
         )
-        observations = [
-            observation for observation in observations if observation.frame == position
-        ]
+        observations = [entry for entry in observations if entry.frame == position]
         face = row["face_box"]
     elif observations:
         best = max(observations, key=lambda observation: observation.quality.overall)
@@ -189,9 +183,7 @@ def _frame_fields(annotated: AnnotatedFrame | None) -> Row | None:
     return _position(annotated.position) | {
         "retained": frame is not None,
         "captured_at": to_datetime(frame.captured_at_us) if frame else None,
-        "sequence": frame.sequence if frame else None,
-        "width": frame.width if frame else None,
-        "height": frame.height if frame else None,
+        **{name: getattr(frame, name, None) for name in ("sequence", "width", "height")},
         "face_box": annotated.face_box,
         "track_box": annotated.track_box,
     }

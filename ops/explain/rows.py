@@ -165,10 +165,8 @@ def templates_of_today(db: Connection, source: Origin) -> list[Vector]:
 
 def names(db: Connection, keys: Sequence[str]) -> dict[str, str]:
     """Return the names of employees by id."""
-    rows = _fetch_all(
-        db, "SELECT id::text AS id, name FROM employees WHERE id::text = ANY(%s)", (keys,)
-    )
-    return {row["id"]: row["name"] for row in rows}
+    query = "SELECT id::text, name FROM employees WHERE id::text = ANY(%s)"
+    return dict(db.execute(query, (keys,)).fetchall())
 
 
 def _of_visit(db: Connection, visit: UUID) -> tuple[Row | None, UUID]:

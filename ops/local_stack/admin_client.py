@@ -30,14 +30,13 @@ def ask(
     return answer.status_code, answer.text
 
 
-def ask_all(
-    targets: Sequence[Target], path: str, seconds: float = _REQUEST_TIMEOUT_OF_MANY_SECONDS
-) -> list[tuple[Target, str]]:
+def ask_all(targets: Sequence[Target], path: str) -> list[tuple[Target, str]]:
     """Ask processes side by side; return the bodies of those that answer with status 200."""
     if not targets:
         return []
     with ThreadPoolExecutor(min(len(targets), _MAX_CONCURRENT)) as pool:
-        answers = pool.map(partial(ask, path=path, seconds=seconds), targets)
+        request = partial(ask, path=path, seconds=_REQUEST_TIMEOUT_OF_MANY_SECONDS)
+        answers = pool.map(request, targets)
         return [
             (target, text)
             for target, (status, text) in zip(targets, answers, strict=True)

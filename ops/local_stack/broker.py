@@ -50,7 +50,7 @@ _PROPERTIES = {
 }
 
 _PLAINTEXT = {
-    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT"
 }
 
 _SECURE = {
@@ -111,9 +111,7 @@ class Broker:
 
     def stop(self) -> bool:
         """Stop the node; return False if it did not run."""
-        running = self.running()
-        processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
-        return bool(running)
+        return processes.stop(self.running(), signal.SIGTERM, _STOP_SECONDS)
 
     def _spawn(self, ports: StackState, cluster_id: str | None) -> psutil.Process:
         java, path = [_java(), *_JVM], ["-cp", f"{kafka_jars()}/*"]

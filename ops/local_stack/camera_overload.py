@@ -14,9 +14,7 @@ def skipped_shares(home: Path) -> dict[str, float]:
 
     Cameras of which no live frame has come are left out, as is a process that does not answer.
     """
-    from prometheus_client.parser import (  # noqa: PLC0415 - no service needs it
-        text_string_to_metric_families,
-    )
+    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
 
     [described] = metrics.VISION_SKIPPED_SHARE.describe()
     shares: dict[str, float] = {}

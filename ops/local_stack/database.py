@@ -107,10 +107,9 @@ class Database:
 
     def stop(self) -> bool:
         """Stop the server and end its sessions; return False if it did not run."""
-        running = self.running()
-        processes.stop(running, signal.SIGINT, _STOP_SECONDS)
+        has_run = processes.stop(self.running(), signal.SIGINT, _STOP_SECONDS)
         processes.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
-        return bool(running)
+        return has_run
 
     def _program(self, ports: StackState, user: str | None) -> list[str]:
         if ports.secure:
@@ -209,10 +208,8 @@ class Database:
 
     def _create_database(self, ports: StackState) -> None:
         with self._admin(ports) as connection:
-            existing = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE_NAME,)
-            )
-            if existing.fetchone() is None:
+            query = "SELECT FROM pg_database WHERE datname = %s"
+            if connection.execute(query, (_DATABASE_NAME,)).fetchone() is None:
                 connection.execute(f"CREATE DATABASE {_DATABASE_NAME}")
 
     def _orphans(self) -> list[psutil.Process]:
@@ -220,11 +217,11 @@ class Database:
 
         Their titles name no folder, but every process of PostgreSQL works in its data folder.
         """
-        orphans = []
-        for process in psutil.process_iter(["name", "cwd"]):
-            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data):
-                orphans.append(process)
-        return orphans
+        return [
+            process
+            for process in psutil.process_iter(["name", "cwd"])
+            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data)
+        ]
 
     def _clean_up_after_crash(self) -> None:
         """End the processes and remove the lock file that a power cut left behind."""

@@ -69,9 +69,7 @@ def fork(
     died; the next call starts a new one.
     """
     process = _CONTEXT.Process(
-        target=_run,
-        args=(module, list(arguments), dict(environment), output, reason),
-        daemon=True,
+        target=_run, args=(module, list(arguments), dict(environment), output, reason), daemon=True
     )
     process.start()
     return process

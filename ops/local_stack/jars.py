@@ -49,14 +49,9 @@ def _fetch(name: str, pom: bytes, options: Iterable[str], folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{name}-") as draft:
         work = Path(draft)
         (work / "pom.xml").write_bytes(pom)
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={work / 'jars'}"]
         process = subprocess.Popen(
-            [
-                maven,
-                "-B",
-                "dependency:copy-dependencies",
-                f"-DoutputDirectory={work / 'jars'}",
-                *options,
-            ],
+            [maven, "-B", *goal, *options],
             cwd=work,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

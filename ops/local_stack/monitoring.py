@@ -69,9 +69,7 @@ class Prometheus:
 
     def stop(self) -> bool:
         """Stop the server; return False if it did not run."""
-        running = self.running()
-        processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
-        return bool(running)
+        return processes.stop(self.running(), signal.SIGTERM, _STOP_SECONDS)
 
     def _command(self, program: str, port: int, settings: Settings) -> list[str]:
         return [

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -60,13 +61,14 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def stop(processes: Sequence[psutil.Process], signal_number: int, seconds: float) -> None:
-    """Send a signal, and kill the processes that still run after `seconds`."""
+def stop(processes: Sequence[psutil.Process], signal_number: int, seconds: float) -> bool:
+    """Send a signal, and kill what still runs after `seconds`; return False without processes."""
     for process in processes:
         _send_signal(process, signal_number)
     for process in _still_running(processes, seconds):
         _send_signal(process, signal.SIGKILL)
     _still_running(processes, seconds)
+    return bool(processes)
 
 
 def _still_running(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
@@ -80,10 +82,8 @@ def _still_running(processes: Sequence[psutil.Process], seconds: float) -> list[
 
 
 def _send_signal(process: psutil.Process, signal_number: int) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(signal_number)
-    except psutil.NoSuchProcess:
-        return
 
 
 def usable_cores() -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+from psycopg.rows import dict_row
 
 from ops.local_stack.camera_overload import overload_fields, skipped_shares
 from ops.local_stack.monitoring import alerts
@@ -26,6 +27,12 @@ from sightline.streaming.admin import reachable
 from sightline.streaming.client_config import kafka_access
 
 _DATABASE = "database"
+
+_CAMERAS = """
+SELECT camera_id AS camera, site_id AS site, fleet, status AS state, status_at AS since,
+    status_detail AS detail
+FROM cameras WHERE enabled ORDER BY camera_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +155,8 @@ def _service(name: str, host: str, pid: int | None, state: str, detail: str) -> 
 def _cameras(settings: Settings, shares: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return the cameras that are not removed; none while the database is away."""
     try:
-        with connect(settings) as connection:
-            rows = connection.execute(
-                "SELECT camera_id, site_id, fleet, status, status_at, status_detail"
-                " FROM cameras WHERE enabled ORDER BY camera_id"
-            ).fetchall()
+        with connect(settings) as db, db.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(_CAMERAS).fetchall()
     except (SightlineError, psycopg.Error):
         return []
-    names = ("camera", "site", "fleet", "state", "since", "detail")
-    cameras = [dict(zip(names, row, strict=True)) for row in rows]
-    return [row | overload_fields(row["detail"], shares.get(row["camera"])) for row in cameras]
+    return [row | overload_fields(row["detail"], shares.get(row["camera"])) for row in rows]

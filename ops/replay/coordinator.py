@@ -6,6 +6,7 @@ coordinator continues with the stage of the first.
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ops.replay.children import Workers, run_services
 from schemas.naming import of_run, run_topics, vision_group
@@ -21,19 +22,16 @@ from sightline.storage.runs import Run, Stage
 from sightline.streaming import topic_reader
 from sightline.streaming.admin import apply_topics
 
-ReportProgress = Callable[[str], None]
 
-
+@dataclass(frozen=True, slots=True, eq=False)
 class Coordinator:
-    """Coordinator of one run; `report` receives lines of progress."""
+    """Coordinator of one run."""
 
-    def __init__(
-        self, settings: Settings, name: str, report: ReportProgress, vision_workers: int
-    ) -> None:
-        self._settings = settings
-        self._name = name
-        self._report = report
-        self._vision_workers = vision_workers
+    _settings: Settings
+    _name: str
+    _report: Callable[[str], None]
+    """Callback that receives lines of progress."""
+    _vision_workers: int
 
     def run(self, stop: Stop) -> Run:
         """Work until the run is over or `stop` is requested; return the run.

@@ -6,8 +6,14 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sightline.runtime.private_files import CertificateFiles, write_secret
@@ -32,7 +38,7 @@ class Authority:
         if not self._pair.certificate.exists():
             self._create()
         self._certificate = x509.load_pem_x509_certificate(self._pair.certificate.read_bytes())
-        key = serialization.load_pem_private_key(self._pair.key.read_bytes(), None)
+        key = load_pem_private_key(self._pair.key.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError("the authority's key is not one of ours")
         self._key = key
@@ -72,12 +78,12 @@ class Authority:
     def _create(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = "Sightline home"
-        builder = self._builder(name, key.public_key(), _AUTHORITY_DAYS).issuer_name(
-            _common_name(name)
+        builder = self._builder(name, key.public_key(), _AUTHORITY_DAYS)
+        builder = (
+            builder.issuer_name(_common_name(name))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(key_cert_sign=True), critical=True)
         )
-        builder = builder.add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
-        ).add_extension(_key_usage(key_cert_sign=True), critical=True)
         _write(self._pair, key, builder.sign(key, hashes.SHA256()))
 
     def _builder(
@@ -116,14 +122,7 @@ def _write(
 ) -> None:
     """Write the key before the certificate, so that a certificate never lacks its key."""
     pair.certificate.unlink(missing_ok=True)
-    write_secret(
-        pair.key,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
+    write_secret(pair.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     draft = pair.certificate.with_suffix(".new")
-    draft.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    draft.write_bytes(certificate.public_bytes(Encoding.PEM))
     draft.replace(pair.certificate)

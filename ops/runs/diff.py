@@ -21,15 +21,9 @@ Row = dict[str, Any]
 Kind = Literal["only in a", "only in b", "name", "details"]
 
 _IDENTITY_COLUMNS = ("person_name", "global_id", "access_status")
-_REPORTED_COLUMNS = (
-    "id",
-    "track_uuid",
-    "epoch",
-    "camera_id",
-    "timestamp",
-    *_IDENTITY_COLUMNS,
-    "snapshot_path",
-)
+_REPORTED_COLUMNS = {
+    *_IDENTITY_COLUMNS, "id", "track_uuid", "epoch", "camera_id", "timestamp", "snapshot_path",
+}  # fmt: skip
 
 _SIGHTINGS = sql.SQL("""
 SELECT id::text, track_uuid::text, epoch, camera_id, timestamp, person_name, global_id,
@@ -126,15 +120,9 @@ def by_person(
 ) -> list[Row]:
     """Count the sightings of each run by camera and person, for persons who differ."""
     a, b = (Counter(_cell(row) for row in rows) for rows in (rows_a, rows_b))
-    identity_differences = [
-        difference for difference in differences if difference.kind != "details"
-    ]
-    cells = {
-        _cell(row)
-        for difference in identity_differences
-        for row in (difference.a, difference.b)
-        if row
-    }
+    of_identity = [difference for difference in differences if difference.kind != "details"]
+    sides = [row for difference in of_identity for row in (difference.a, difference.b)]
+    cells = {_cell(row) for row in sides if row}
     return [
         {"camera": camera, "person": name, "global_id": person, "a": a[cell], "b": b[cell]}
         for cell in sorted(cells)
@@ -161,9 +149,8 @@ def _difference(a: Row | None, b: Row | None) -> Difference | None:
     if a is None or b is None:
         row: Row = a or b or {}
         return Difference("only in b" if a is None else "only in a", row["camera_id"], a, b)
-    changed = tuple(
-        name for name in a | b if name != "snapshot_path" and a.get(name) != b.get(name)
-    )
+    names = [name for name in a | b if a.get(name) != b.get(name)]
+    changed = tuple(name for name in names if name != "snapshot_path")
     if not changed:
         return None
     kind: Kind = "name" if set(changed) & set(_IDENTITY_COLUMNS) else "details"
@@ -172,7 +159,7 @@ def _difference(a: Row | None, b: Row | None) -> Difference | None:
 
 def _brief(difference: Difference) -> Difference:
     """Return a difference with the identifying columns and those that differ; no embeddings."""
-    columns = (set(_REPORTED_COLUMNS) | set(difference.changed)) - {"embedding"}
+    columns = (_REPORTED_COLUMNS | set(difference.changed)) - {"embedding"}
     a, b = (_select(row, columns) for row in (difference.a, difference.b))
     return Difference(difference.kind, difference.camera, a, b, difference.changed)
 

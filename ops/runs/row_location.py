@@ -34,19 +34,15 @@ def finished(db: Connection, name: str) -> Run:
 
 def promotion_of(cursor: Cursor, run: str) -> int | None:
     """Return the id of a run's promotion in force, if there is one."""
-    cursor.execute(
-        "SELECT promotion_id FROM promotions WHERE run = %s AND taken_back_at IS NULL", (run,)
-    )
-    row = cursor.fetchone()
+    query = "SELECT promotion_id FROM promotions WHERE run = %s AND taken_back_at IS NULL"
+    row = cursor.execute(query, (run,)).fetchone()
     return row[0] if row else None
 
 
 def in_force(cursor: Cursor) -> dict[int, str]:
     """Return the promotions in force with their runs, the oldest first."""
-    cursor.execute(
-        "SELECT promotion_id, run FROM promotions WHERE taken_back_at IS NULL ORDER BY 1"
-    )
-    return dict(cursor.fetchall())
+    query = "SELECT promotion_id, run FROM promotions WHERE taken_back_at IS NULL ORDER BY 1"
+    return dict(cursor.execute(query).fetchall())
 
 
 def common_events(db: Connection, run: str, other_run: str) -> list[str]:

@@ -105,8 +105,8 @@ def swap(cursor: Cursor, events: Sequence[str], incoming: str, outgoing: str) ->
     cursor.execute("SET LOCAL search_path = public")
     event_ids = list(events)
     persons = _persons(cursor, "public", event_ids) | _persons(cursor, incoming, event_ids)
-    cursor.execute(_LAST_SEEN_IN, (event_ids,))
-    last_seen_before: dict[UUID, datetime] = dict(cursor.fetchall())
+    before = cursor.execute(_LAST_SEEN_IN, (event_ids,))
+    last_seen_before: dict[UUID, datetime] = dict(before.fetchall())
     removed = _detach(cursor, incoming, event_ids)
     _move(cursor, event_ids, "public", outgoing)
     sightings = _move(cursor, event_ids, incoming, "public")
@@ -149,17 +149,14 @@ def _move(cursor: Cursor, events: list[str], source: str, target: str) -> int:
     moved = 0
     for table in ROWS:
         by_sighting = table in _BY_SIGHTING
+        column = "sighting_id" if by_sighting else "motion_event_id"
         cursor.execute(_COLUMNS, (source, table, target, table))
         column_names = sorted(row[0] for row in cursor)
         statement = sql.SQL(_MOVE).format(
             source=sql.Identifier(source, table),
             target=sql.Identifier(target, table),
             columns=sql.SQL(", ").join(map(sql.Identifier, column_names)),
-            which=sql.SQL(
-                "sighting_id = ANY(%s::uuid[])"
-                if by_sighting
-                else "motion_event_id = ANY(%s::uuid[])"
-            ),
+            which=sql.SQL("{} = ANY(%s::uuid[])").format(sql.Identifier(column)),
         )
         cursor.execute(statement, (sightings if by_sighting else events,))
         if table == "access_logs":
@@ -189,18 +186,15 @@ def _correct(cursor: Cursor, events: list[str]) -> set[int]:
     parameters = {"events": events, "unknown": identity_corrections.UNKNOWN}
     cursor.execute(_FORGOTTEN, (events,))
     corrected: dict[int, list[UUID]] = defaultdict(list)
-    cursor.execute(_CORRECTED, parameters)
-    for track, person in cursor.fetchall():
+    for track, person in cursor.execute(_CORRECTED, parameters):
         corrected[person].append(track)
-    cursor.execute(_MERGED, parameters)
-    merged: dict[int, int] = dict(cursor.fetchall())
+    merged: dict[int, int] = dict(cursor.execute(_MERGED, parameters).fetchall())
     people = identity_corrections.people(cursor, {*corrected, *merged.values()})
     for person, tracks in corrected.items():
         relabel.tracks(cursor, tracks, people[person])
     for person, into in merged.items():
         relabel.person(cursor, person, people[into])
-    cursor.execute(_RENAMED, parameters)
-    renamed = [row[0] for row in cursor.fetchall()]
+    renamed = [row[0] for row in cursor.execute(_RENAMED, parameters)]
     for person, identity in identity_corrections.people(cursor, renamed).items():
         relabel.person(cursor, person, identity)
     return {*corrected, *merged, *merged.values()}

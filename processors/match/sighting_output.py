@@ -13,14 +13,10 @@ _LOGGED_STATUSES = (pb.Sighting.CONFIRMED, pb.Sighting.CHANGED)
 """Statuses of sightings that become rows."""
 
 
-def record_of(sighting: pb.Sighting) -> OutputRecord:
-    """Return the record of a sighting for the topic `sightings`."""
-    return OutputRecord(
-        SIGHTINGS.name,
-        sighting.site_id,
-        sighting.SerializeToString(deterministic=True),
-        sighting.decided_at_us // 1000,
-    )
+def record_of(sighting: pb.Sighting, topic: str = SIGHTINGS.name) -> OutputRecord:
+    """Return the record of a sighting for the topic `sightings`, or for that of a run."""
+    value = sighting.SerializeToString(deterministic=True)
+    return OutputRecord(topic, sighting.site_id, value, sighting.decided_at_us // 1000)
 
 
 def report(sighting: pb.Sighting) -> None:

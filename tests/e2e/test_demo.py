@@ -16,10 +16,10 @@ import numpy as np
 import psutil
 import pytest
 
-from benchmarks.explain import check
 from ops.local_stack.embedded import down
 from sightline.models.packs import load_pack
 from sightline.runtime.settings import Settings
+from tests.explain_support import check
 from tests.monitoring_support import without_data
 from tests.stack.commands_support import sightline_json
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command

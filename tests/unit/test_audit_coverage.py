@@ -24,7 +24,8 @@ def commands(app: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[str
         yield " ".join([*path, name]), getattr(one.callback, "audit_action", None)
     for group in app.registered_groups:
         assert group.typer_instance is not None
-        yield from commands(group.typer_instance, (*path, str(group.name)))
+        group_name = group.typer_instance.info.name
+        yield from commands(group.typer_instance, (*path, group_name) if group_name else path)
 
 
 def routes() -> Iterator[tuple[str, list[Any]]]:

@@ -274,7 +274,7 @@ def test_packs_and_kinds_never_meet() -> None:
         template_id="body", pack=PACK, vector=face(2).tobytes(), kind=pb.EVIDENCE_KIND_BODY
     )
     site = Site(record)
-    assert site.gallery.templates == 1, "a body is in no index of faces"
+    assert site.gallery.indexes.templates == 1, "a body is in no index of faces"
     assert search_of(site).search(query(site, 1, pack="another")).enrolled.candidates == []
     body = CandidateQuery(
         "track", "template", PACK, Evidence(face(1), ("a",), "a", EvidenceKind.BODY)

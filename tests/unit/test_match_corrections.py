@@ -58,7 +58,7 @@ def test_who_was_merged_is_met_again_as_the_other() -> None:
     assert first_again == same == other
     site.restart()
     assert met(site, walk(1, "yard", 240)) == [other]
-    assert site.unknown_index.people(PACK) == 1
+    assert site.unknown_index.indexes.people(PACK) == 1
 
 
 def test_a_live_track_is_the_merged_person_from_its_next_shot_on() -> None:
@@ -87,11 +87,11 @@ def test_a_stranger_who_enrolled_is_the_enrolled_person_and_no_stranger() -> Non
     site.take(live.shot(0))
     say(site, unknown, merged_into=ANN_ID)  # either record may come first
     site.enrol(ANN)
-    assert site.unknown_index.people(PACK) == 0
+    assert site.unknown_index.indexes.people(PACK) == 0
     sighting = site.take(live.shot(1))[-1]
     assert (sighting.name, sighting.global_id, sighting.person_id) == ("Ann", ANN_ID, ANN.person_id)
     site.leave(ANN.person_id)
-    assert site.unknown_index.people(PACK) == 1
+    assert site.unknown_index.indexes.people(PACK) == 1
     assert site.take(live.shot(2), live.end())[-1].name == ""
 
 
@@ -126,19 +126,19 @@ def test_a_track_that_was_split_off_is_another_person() -> None:
     assert mixed[-1].global_id == person
     give(site, alike, 99)
     say(site, 99, not_same=[person])
-    assert site.unknown_index.people(PACK) == 2
+    assert site.unknown_index.indexes.people(PACK) == 2
     sightings = site.take(*(later.shot(number, vector=vector) for number in range(3)), later.end())
     assert sightings[-1].global_id == 99
     assert met(site, walk(1, "yard", 180)) == [person]
     site.restart()
-    assert site.unknown_index.people(PACK) == 2
+    assert site.unknown_index.indexes.people(PACK) == 2
 
 
 def test_who_is_forgotten_is_not_met_again_and_leaves_no_look() -> None:
     site = Site()
     (person,) = met(site, walk(1))
     say(site, person, forgotten=True)
-    assert site.unknown_index.people(PACK) == 0
+    assert site.unknown_index.indexes.people(PACK) == 0
     (other,) = met(site, walk(1, "hall", 60))
     assert other not in (0, person)
     assert not [key for key in site.changelog if key == f"p|site|{person}".encode()]
@@ -168,10 +168,10 @@ def test_strangers_are_forgotten_a_few_at_a_time() -> None:
     met(site, *(walk(number, at_s=number * 60) for number in range(1, 31)))
     late = walk(40, at_s=20 * DAY_S)
     for number in range(5):
-        before = site.unknown_index.people(PACK)
+        before = site.unknown_index.indexes.people(PACK)
         site.take(late.shot(number))
-        assert before - site.unknown_index.people(PACK) <= MAX_FORGOTTEN_AT_ONCE
-    assert site.unknown_index.people(PACK) == 1
+        assert before - site.unknown_index.indexes.people(PACK) <= MAX_FORGOTTEN_AT_ONCE
+    assert site.unknown_index.indexes.people(PACK) == 1
 
 
 def test_the_merged_are_as_old_as_their_last_sighting() -> None:
@@ -254,7 +254,7 @@ def test_a_look_that_cannot_be_compared_is_left_out_alone() -> None:
     site = Site(ANN)
     for vector in (face(2)[:64], face(2) * 0, face(2) * float("nan"), face(2) * 3):
         give(site, walk(1, at_s=float(len(vector))), 77, vector)
-    assert site.unknown_index.people(PACK) == 0
+    assert site.unknown_index.indexes.people(PACK) == 0
     give(site, walk(1), 77, face(2))
     assert met(site, walk(2)) == [77]
 

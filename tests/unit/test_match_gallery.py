@@ -73,7 +73,7 @@ def test_a_person_is_known_until_they_are_removed() -> None:
         candidate.key for candidate in gallery.nearest(PACK, shot_of(1, 0))
     }
     assert gallery.enrolled.person(record.person_id) is None
-    assert (len(gallery.enrolled), gallery.templates) == (1, 1)
+    assert (len(gallery.enrolled), gallery.indexes.templates) == (1, 1)
 
 
 def test_an_older_record_delivered_again_changes_nothing() -> None:
@@ -116,7 +116,7 @@ def test_a_template_that_cannot_be_compared_is_left_out_alone() -> None:
     record.templates.add(template_id="short", pack=PACK, vector=bytes_of(face(2)[:64]))
     record.templates.add(template_id="zero", pack=PACK, vector=bytes(512))
     gallery.put(record)
-    assert gallery.templates == 1
+    assert gallery.indexes.templates == 1
     assert gallery.nearest(PACK, face(1))[0].score == pytest.approx(1)
 
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.match.decision.step import MAX_OBSERVATIONS
-from processors.match.state.site_state import Changes, track_key
+from processors.match.state.site_state import Changes
 from processors.match.state.unknown_persons import MAX_TEMPLATES, with_template
 from processors.match.vectors import bytes_of, vector_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
+from schemas.naming import track_state_key
 from sightline.identity.evidence import Vector
 from sightline.runtime.errors import InvalidRecord
 from tests.match_support import DIMENSION, PACK, Site, Walk, face, gallery_person, shot_of
@@ -295,10 +296,10 @@ def test_tracks_whose_end_was_lost_are_forgotten() -> None:
     elsewhere = walk(2, "hall")
     site.take(lost.shot(0), elsewhere.shot(0))
     site.take(walk(3, at_s=599).shot(0))
-    assert track_key("site", lost.track_id) in site.changelog
+    assert track_state_key("site", lost.track_id) in site.changelog
     site.take(walk(4, at_s=601).shot(0))
     assert site.state.track(lost.track_id) is None
-    assert track_key("site", lost.track_id) not in site.changelog
+    assert track_state_key("site", lost.track_id) not in site.changelog
     assert site.state.track(elsewhere.track_id) is not None, "its camera has a clock of its own"
 
 
@@ -381,4 +382,4 @@ def test_a_restart_anywhere_changes_nothing(
 
 def test_changes_say_what_goes() -> None:
     changes = Changes(tracks={"a": None})
-    assert list(changes.records("site")) == [(track_key("site", "a"), None)]
+    assert list(changes.records("site")) == [(track_state_key("site", "a"), None)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import Gauge, Histogram
 
-from ops.pages.metrics_page import declared, page
+from docs._tools.metrics_page import declared, page
 from sightline.runtime import metrics
 from tests.support import ROOT
 

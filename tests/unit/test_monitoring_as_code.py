@@ -16,8 +16,8 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.metrics import MetricWrapperBase
 
+from docs._tools.dashboards import as_json, read
 from ops.local_stack.embedded import up
-from ops.pages.dashboards import as_json, read
 from sightline.runtime import metrics
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings

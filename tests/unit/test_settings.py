@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ops.pages.settings_page import page
+from docs._tools.settings_page import page
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings, command, load_settings
 from sightline.runtime.settings.groups import EvidenceSettings

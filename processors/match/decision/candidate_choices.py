@@ -1,6 +1,7 @@
 """Choices of a track: its candidates, and what excludes some of them at this time."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from processors.match.candidates import Candidate
 from processors.match.decision import co_visibility
@@ -14,15 +15,13 @@ from sightline.identity.evidence import Evidence
 from sightline.identity.scale import Scale
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class CandidateChoices:
     """Exclusion of candidates by corrections, by other tracks, and by walking times."""
 
-    def __init__(
-        self, site: SiteState, reference: ReferenceData, concurrent: ConcurrentTracks
-    ) -> None:
-        self._site = site
-        self._reference = reference
-        self._concurrent = concurrent
+    _site: SiteState
+    _reference: ReferenceData
+    _concurrent: ConcurrentTracks
 
     def excluded(self, candidates: Sequence[Candidate], near: float) -> set[str]:
         """Return the candidates with a cannot-link to a candidate who comes nearer.
@@ -65,13 +64,7 @@ class CandidateChoices:
             for person, candidate in near.items()
             if self._is_unreachable(track, person)
         }
-        return CandidateSet(
-            candidates,
-            scale,
-            frozenset(claimed),
-            frozenset(possibly_claimed),
-            frozenset(unreachable),
-        )
+        return CandidateSet(candidates, scale, claimed, possibly_claimed, unreachable)
 
     def _is_unreachable(self, track: pb.TrackState, person: int) -> bool:
         """Return whether a person was on another camera within less than the walking time."""

@@ -1,6 +1,7 @@
 """Tracks of a site during a decision round: those that it has decided are as it left them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from processors.match.decision import co_visibility
 from processors.match.decision.co_visibility import CoVisibility
@@ -9,22 +10,15 @@ from processors.match.state.site_state import SiteState
 from schemas import sightline_pb2 as pb
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class ConcurrentTracks:
-    """Read-only view of a site's tracks with `changed` ones laid over; its owner fills these."""
+    """Read-only view of a site's tracks with changed ones laid over; its owner fills these."""
 
-    def __init__(
-        self,
-        site: SiteState,
-        reference: ReferenceData,
-        changed: Mapping[str, pb.TrackState],
-        now_us: int,
-        lost_seconds: float,
-    ) -> None:
-        self._site = site
-        self._reference = reference
-        self._changed = changed
-        self._now_us = now_us
-        self._lost_seconds = lost_seconds
+    _site: SiteState
+    _reference: ReferenceData
+    _changed: Mapping[str, pb.TrackState]
+    _now_us: int
+    _lost_seconds: float
 
     def track(self, track_id: str) -> pb.TrackState:
         """Return a track; it has to be there."""

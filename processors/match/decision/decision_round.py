@@ -7,8 +7,8 @@ that wait for that person are decided again at once (rematch).
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 
 from processors.match.candidates import Candidate, CandidateAnswer, CandidateQuery
 from processors.match.decision import co_visibility, sighting_messages
@@ -16,13 +16,7 @@ from processors.match.decision.candidate_choices import CandidateChoices
 from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
 from processors.match.decision.face_evidence import face_evidence, has_frontal_face
-from processors.match.decision.identification import (
-    CandidateSet,
-    Decision,
-    PriorIdentity,
-    Rules,
-    decide,
-)
+from processors.match.decision.identification import Case, Decision, PriorIdentity, Rules
 from processors.match.decision.retroactive_naming import RetroactiveNaming
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import SiteState
@@ -30,7 +24,6 @@ from processors.match.state.unknown_persons import has_template, without_templat
 from processors.match.vectors import bytes_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
-from sightline.identity.evidence import Evidence
 
 _MAX_DECISIONS = 2
 """Decisions of a track with one event: once by itself, once by what that led to."""
@@ -42,22 +35,6 @@ class CandidatesMissing(Exception):  # noqa: N818 - no error: the step returns t
     def __init__(self, query: CandidateQuery) -> None:
         super().__init__(query.track_id)
         self.query = query
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PendingTrack:
-    """Evidence of a track and its candidates."""
-
-    evidence: Evidence
-    enrolled: CandidateSet
-    unknown: CandidateSet
-    nearest: Candidate | None  # of the enrolled, excluded or not
-
-    def candidates(self) -> Iterator[tuple[Candidate, CandidateSet]]:
-        """Yield every candidate with the choice that it is part of."""
-        for choice in (self.enrolled, self.unknown):
-            for candidate in choice.candidates:
-                yield candidate, choice
 
 
 class DecisionRound:
@@ -82,7 +59,7 @@ class DecisionRound:
             site, reference, self._tracks, now_us, rules.lost_seconds
         )
         self._choices = CandidateChoices(site, reference, self._concurrent)
-        self._last_decision: dict[str, tuple[_PendingTrack, Decision]] = {}
+        self._last_decision: dict[str, tuple[Case, Decision]] = {}
 
     def decide(self, track: pb.TrackState, before: pb.Sighting | None) -> None:
         """Decide a track, and the tracks that this concerns.
@@ -146,10 +123,7 @@ class DecisionRound:
         else:
             now = self._released(track) if self._is_beaten(track) else track
         self._tracks[track_id] = now
-        persons = {
-            self._concurrent.person_held_by(track),
-            self._concurrent.person_held_by(now),
-        } - {0}
+        persons = set(map(self._concurrent.person_held_by, (track, now))) - {0}
         return [
             other.track_id
             for other in self._concurrent.beside(now)
@@ -160,13 +134,9 @@ class DecisionRound:
     def _decided(self, track: pb.TrackState, before: pb.Sighting | None) -> pb.TrackState:
         prior = self._prior_identity(track, before)
         case = self._case(track, prior)
-        decision = decide(
-            case.evidence, case.enrolled, case.unknown, self._rules,
-            prior=prior, final=bool(track.ended_at_us),
-        )  # fmt: skip
+        decision = case.decided(self._rules, prior, final=bool(track.ended_at_us))
         self._last_decision[track.track_id] = case, decision
-        now = pb.TrackState()
-        now.CopyFrom(track)
+        now = deepcopy(track)
         now.decided.CopyFrom(self._sighting(now, before, case, decision))
         self._note_claim(now, before, case, decision)
         now.face = b""
@@ -174,7 +144,7 @@ class DecisionRound:
             now.face = bytes_of(case.evidence.template)
         return now
 
-    def _case(self, track: pb.TrackState, prior: PriorIdentity | None) -> _PendingTrack:
+    def _case(self, track: pb.TrackState, prior: PriorIdentity | None) -> Case:
         answer = self._answers.get(track.track_id)
         if answer is None:
             raise CandidatesMissing(self._query(track, prior))
@@ -184,11 +154,10 @@ class DecisionRound:
         among_unknown = facts.scale_of_ids(pack, answer.unknown.people, wanted_rate)
         enrolled, unknown = answer.enrolled.candidates, answer.unknown.candidates
         excluded = self._choices.excluded([*enrolled, *unknown], among_enrolled.newcomer)
-        return _PendingTrack(
+        return Case(
             evidence,
             self._choices.choice(track, evidence, _without(enrolled, excluded), among_enrolled),
             self._choices.choice(track, evidence, _without(unknown, excluded), among_unknown),
-            next(iter(enrolled), None),
         )
 
     def _query(self, track: pb.TrackState, prior: PriorIdentity | None) -> CandidateQuery:
@@ -209,11 +178,7 @@ class DecisionRound:
         return (prior.key, *map(self._reference.key_of, sorted(others)))
 
     def _sighting(
-        self,
-        track: pb.TrackState,
-        before: pb.Sighting | None,
-        case: _PendingTrack,
-        decision: Decision,
+        self, track: pb.TrackState, before: pb.Sighting | None, case: Case, decision: Decision
     ) -> pb.Sighting:
         last, evidence = track.shots[-1], case.evidence
         best = next(entry for entry in track.shots if entry.observation_id == evidence.best)
@@ -229,9 +194,10 @@ class DecisionRound:
         scale = case.enrolled.scale
         sighting.gallery_people, sighting.wanted_rate = scale.people, scale.target_rate
         sighting.calibration = scale.calibration
-        if case.nearest is not None:
-            sighting.candidate = case.nearest.key
-            sighting.candidate_score = case.nearest.score
+        nearest = next(iter(self._answers[track.track_id].enrolled.candidates), None)
+        if nearest is not None:  # excluded or not
+            sighting.candidate = nearest.key
+            sighting.candidate_score = nearest.score
         sighting.decided_at_us = max(last.captured_at_us, self._now_us)
         sighting_messages.set_status(sighting, before)
         return sighting
@@ -243,11 +209,7 @@ class DecisionRound:
         return self._reference.global_id_of(decision.key) if decision.key else 0
 
     def _note_claim(
-        self,
-        track: pb.TrackState,
-        before: pb.Sighting | None,
-        case: _PendingTrack,
-        decision: Decision,
+        self, track: pb.TrackState, before: pb.Sighting | None, case: Case, decision: Decision
     ) -> None:
         """Note the person that the track holds against others, and those it waits for."""
         denied = {
@@ -286,8 +248,7 @@ class DecisionRound:
 
     def _released(self, track: pb.TrackState) -> pb.TrackState:
         """Return an ended track without the person that another track is now known to be."""
-        now = pb.TrackState()
-        now.CopyFrom(track)
+        now = deepcopy(track)
         sighting_messages.set_person(now.decided, 0, None)
         now.decided.status = pb.Sighting.CHANGED
         now.decided.reason = "another track of the same moment was this person"

@@ -14,18 +14,12 @@ def face_evidence(observations: Sequence[pb.FaceObservation], agree: float) -> E
     Turned faces tell whom a track may be, but scores are calibrated on frontal faces.
     """
     frontal = [entry for entry in observations if _is_frontal(entry)] or observations
-    return combine(
-        [
-            Observation(
-                entry.observation_id,
-                vector_of(entry.embedding),
-                entry.quality.overall,
-                EvidenceKind.FACE,
-            )
-            for entry in frontal
-        ],
-        agree,
-    )
+    return combine([_observation(entry) for entry in frontal], agree)
+
+
+def _observation(face: pb.FaceObservation) -> Observation:
+    vector, quality = vector_of(face.embedding), face.quality.overall
+    return Observation(face.observation_id, vector, quality, EvidenceKind.FACE)
 
 
 def has_frontal_face(observations: Sequence[pb.FaceObservation]) -> bool:

@@ -8,7 +8,7 @@ no candidate near.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -28,11 +28,11 @@ class CandidateSet:
     candidates: Sequence[Candidate]
     """Best first: at least two where there are two, and the prior identity."""
     scale: Scale
-    claimed: frozenset[str] = frozenset()
+    claimed: Set[str] = frozenset()
     """Candidates that another track of the camera is at the same time."""
-    possibly_claimed: frozenset[str] = frozenset()
+    possibly_claimed: Set[str] = frozenset()
     """Candidates that a track of the camera is which may be over by now."""
-    unreachable: frozenset[str] = frozenset()
+    unreachable: Set[str] = frozenset()
     """Candidates who cannot have come here so soon. They lose a tie, nothing else."""
 
     def available(self) -> list[Candidate]:
@@ -111,20 +111,30 @@ def decide(
         prior: Identity so far, kept until it is contradicted.
         final: True for a track that is over: enough observations are then decided either way.
     """
-    return _Case(evidence, enrolled, unknown).decided(rules, prior, final)
+    return Case(evidence, enrolled, unknown).decided(rules, prior, final)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """Evidence of a track and its candidates."""
+
     evidence: Evidence
     enrolled: CandidateSet
     unknown: CandidateSet
 
     @property
     def observations(self) -> int:
+        """Number of observations that agree with each other."""
         return self.evidence.count
 
+    def candidates(self) -> Iterator[tuple[Candidate, CandidateSet]]:
+        """Yield every candidate with the choice that it is part of."""
+        for choice in (self.enrolled, self.unknown):
+            for candidate in choice.candidates:
+                yield candidate, choice
+
     def decided(self, rules: Rules, prior: PriorIdentity | None, final: bool) -> Decision:
+        """Decide the identity of the track; see `decide`."""
         if best := self._recognised(self.enrolled):
             decision = self._identified("enrolled", best, f"{self._counted()} that agree")
             return replace(decision, linked_unknown=self._recognised(self.unknown))
@@ -142,9 +152,7 @@ class _Case:
         )
         if is_enough and not self._is_near_a_person():
             return self._new(f"{self._counted()} agree and nobody comes near")
-        if is_enough and final:
-            return self._concluded()
-        return self._provisional(final)
+        return self._concluded() if is_enough and final else self._provisional(final)
 
     def _recognised(self, choice: CandidateSet) -> Candidate | None:
         """Return the candidate that the track safely is."""
@@ -171,8 +179,7 @@ class _Case:
         """
         return all(
             candidate.score - best.score < choice.scale.tie
-            for choice in (self.enrolled, self.unknown)
-            for candidate in choice.candidates
+            for candidate, choice in self.candidates()
             if choice.is_claimed(candidate)
         )
 
@@ -182,23 +189,20 @@ class _Case:
             choice.is_claimed(candidate)
             and candidate.score
             >= (limit(choice) if self._can_name(choice) else choice.scale.newcomer)
-            for choice in (self.enrolled, self.unknown)
-            for candidate in choice.candidates
+            for candidate, choice in self.candidates()
         )
 
     def _is_possibly_claimed_person(self) -> bool:
         """Return whether a candidate is near whose track may be over: that is known soon."""
         return any(
             candidate.score >= choice.scale.newcomer and candidate.key in choice.possibly_claimed
-            for choice in (self.enrolled, self.unknown)
-            for candidate in choice.candidates
+            for candidate, choice in self.candidates()
         )
 
     def _is_near_a_person(self) -> bool:
         return any(
-            candidate.score >= choice.scale.newcomer
-            for choice in (self.enrolled, self.unknown)
-            for candidate in choice.available()
+            candidate.score >= choice.scale.newcomer and not choice.is_claimed(candidate)
+            for candidate, choice in self.candidates()
         )
 
     def _concluded(self) -> Decision:
@@ -228,32 +232,27 @@ class _Case:
         )
 
     def _new(self, reason: str) -> Decision:
-        best = self._best()
-        scale = self._choice_of(best).scale
-        score = best.score if best else 0.0
-        return Decision(
-            status="new",
-            key="",
-            score=score,
-            threshold=scale.newcomer,
-            confidence=1.0 - scale.confidence(score, self.observations),
-            runner_up=best,
-            reason=reason,
-        )
+        nearest = self._unidentified("new", reason)
+        threshold = self._choice_of(nearest.runner_up).scale.newcomer
+        return replace(nearest, threshold=threshold, confidence=1.0 - nearest.confidence)
 
     def _provisional(self, final: bool) -> Decision:
+        over = "the track is over; " if final else ""
+        return self._unidentified("provisional", f"{over}{self._counted()}, {self._obstacle()}")
+
+    def _unidentified(self, status: DecisionStatus, reason: str) -> Decision:
+        """Return a decision for no candidate, with score and confidence of the nearest one."""
         best = self._best()
         scale = self._choice_of(best).scale
         score = best.score if best else 0.0
-        over = "the track is over; " if final else ""
         return Decision(
-            status="provisional",
+            status=status,
             key="",
             score=score,
             threshold=scale.threshold(self.observations),
             confidence=scale.confidence(score, self.observations),
             runner_up=best,
-            reason=f"{over}{self._counted()}, {self._obstacle()}",
+            reason=reason,
         )
 
     def _obstacle(self) -> str:

@@ -7,6 +7,8 @@ turn out to be another.
 """
 
 from collections.abc import Container, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
 
 from processors.match.candidates import Candidate
 from processors.match.decision import sighting_messages
@@ -21,22 +23,15 @@ from sightline.identity.evidence import Evidence
 from sightline.identity.scale import Scale
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class RetroactiveNaming:
     """Changed identities of earlier tracks; the site itself is not changed."""
 
-    def __init__(
-        self,
-        site: SiteState,
-        reference: ReferenceData,
-        rules: Rules,
-        tracks: ConcurrentTracks,
-        changed: Container[str],
-    ) -> None:
-        self._site = site
-        self._reference = reference
-        self._rules = rules
-        self._tracks = tracks
-        self._changed = changed  # ids of the tracks that the present event has changed
+    _site: SiteState
+    _reference: ReferenceData
+    _rules: Rules
+    _tracks: ConcurrentTracks
+    _changed: Container[str]  # ids of the tracks that the present event has changed
 
     def named_by(
         self, track: pb.TrackState, evidence: Evidence, linked: Candidate | None, scale: Scale
@@ -99,9 +94,8 @@ class RetroactiveNaming:
         Its identity must not be corrected, and no track of its time may have been that person.
         """
         person = self._tracks.person_held_by(track)
-        if other.decided.status != pb.Sighting.ENDED:
-            return False
-        if self._reference.corrections.is_corrected(other.track_id):
+        is_over = other.decided.status == pb.Sighting.ENDED
+        if not is_over or self._reference.corrections.is_corrected(other.track_id):
             return False
         return not any(
             self._tracks.person_held_by(beside) == person
@@ -113,8 +107,7 @@ class RetroactiveNaming:
         self, other: pb.TrackState, track: pb.TrackState, score: float, scale: Scale
     ) -> pb.TrackState:
         """Return an ended track with the identity of a later one, at its own time."""
-        copy = pb.TrackState()
-        copy.CopyFrom(other)
+        copy = deepcopy(other)
         sighting, observations = copy.decided, track.decided.shots
         sighting.status, sighting.template, copy.face = pb.Sighting.CHANGED, other.face, b""
         person = track.decided.global_id

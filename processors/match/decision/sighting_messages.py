@@ -1,5 +1,7 @@
 """Sightings: decisions as messages."""
 
+from copy import deepcopy
+
 from processors.match.decision.identification import Decision
 from processors.match.reference.enrolled_people import EnrolledPerson
 from processors.match.state.unknown_persons import with_template
@@ -9,10 +11,7 @@ from sightline.identity.evidence import EvidenceKind
 
 
 def sighting_of(
-    decision: Decision,
-    kind: EvidenceKind,
-    last: pb.FaceObservation,
-    best: pb.FaceObservation,
+    decision: Decision, kind: EvidenceKind, last: pb.FaceObservation, best: pb.FaceObservation
 ) -> pb.Sighting:
     """Return the sighting of a track by its newest and its best observation, without a person."""
     sighting = pb.Sighting(
@@ -69,8 +68,7 @@ def set_status(sighting: pb.Sighting, before: pb.Sighting | None) -> None:
 
 def ended(sighting: pb.Sighting) -> pb.Sighting:
     """Return a copy for a track that is over: status ENDED, without its template."""
-    copy = pb.Sighting()
-    copy.CopyFrom(sighting)
+    copy = deepcopy(sighting)
     copy.status = pb.Sighting.ENDED
     copy.ClearField("template")
     return copy
@@ -78,8 +76,7 @@ def ended(sighting: pb.Sighting) -> pb.Sighting:
 
 def repeated(sighting: pb.Sighting) -> pb.Sighting:
     """Return a copy that is marked as a repetition, which is no news."""
-    copy = pb.Sighting()
-    copy.CopyFrom(sighting)
+    copy = deepcopy(sighting)
     copy.again = True
     return copy
 
@@ -104,14 +101,13 @@ def with_sighting(
         sighting: Decision that the track is the person.
         last_us: Capture time of the track's newest observation.
     """
-    changed = pb.UnknownPerson(
+    founded = pb.UnknownPerson(
         global_id=sighting.global_id,
         site_id=sighting.site_id,
         founder_track_id=sighting.track_id,
         first_seen_us=sighting.first_seen_us,
     )
-    if person is not None:
-        changed.CopyFrom(person)
+    changed = founded if person is None else deepcopy(person)
     if last_us >= changed.last_seen_us:
         changed.last_seen_us = last_us
         changed.last_camera_id = sighting.camera_id

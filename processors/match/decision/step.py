@@ -8,6 +8,7 @@ may rest on more observations.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from processors.match.candidates import CandidateAnswer, CandidateQuery
@@ -66,9 +67,8 @@ class PendingStep:
         except CandidatesMissing as missing:
             return missing.query
         outcome = _outcome(decisions)
-        if not self.event.HasField("observation"):
-            return outcome
-        return self._with_expiry(outcome, self.event.observation)
+        is_observed = self.event.HasField("observation")
+        return self._with_expiry(outcome, self.event.observation) if is_observed else outcome
 
     def _with_expiry(self, outcome: Step, observation: pb.FaceObservation) -> Step:
         """Add the tracks and unknown persons that expire by the clock of the camera."""
@@ -81,13 +81,9 @@ class PendingStep:
         forgotten = self.site.unknown_persons.forgettable(
             camera_id, now_us, round(self.rules.unknown_person_ttl_days * _DAY_US)
         )
-        return Step(
-            outcome.sightings,
-            Changes(
-                dict.fromkeys(expired) | outcome.changes.tracks,
-                forgotten | outcome.changes.unknown_persons,
-            ),
-        )
+        tracks = dict.fromkeys(expired) | outcome.changes.tracks
+        persons = forgotten | outcome.changes.unknown_persons
+        return Step(outcome.sightings, Changes(tracks, persons))
 
 
 def begin(
@@ -146,8 +142,7 @@ def _ended(end: pb.TrackEnded, track: pb.TrackState | None) -> _Begun:
         return Step()  # no face of it was observed
     if _is_over(track):
         return Step((sighting_messages.repeated(track.decided),))
-    now = pb.TrackState()
-    now.CopyFrom(track)
+    now = deepcopy(track)
     now.ended_at_us = end.ended_at_us
     return now, track.decided
 
@@ -174,8 +169,7 @@ def _over(track: pb.TrackState) -> pb.TrackState:
 
     The rest of its observations tells a record delivered twice from the track in a replay.
     """
-    stored = pb.TrackState()
-    stored.CopyFrom(track)
+    stored = deepcopy(track)
     stored.decided.CopyFrom(sighting_messages.ended(track.decided))
     del stored.waits_for[:]
     for observation in stored.shots:

@@ -59,12 +59,8 @@ class ReferenceFollower:
         self._reference = reference
         self._gallery = gallery
         self._on_change = on_change
-        self._consumer: AIOKafkaConsumer | None = None
-
-    @property
-    def consumer(self) -> AIOKafkaConsumer | None:
+        self.consumer: AIOKafkaConsumer | None = None
         """Consumer of both topics, from `load` on."""
-        return self._consumer
 
     async def load(self) -> None:
         """Read both topics to their present ends.
@@ -80,7 +76,7 @@ class ReferenceFollower:
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             **self._kafka.access,
         )
-        self._consumer = consumer
+        self.consumer = consumer
         await consumer.start()
         consumer.assign(_PARTITIONS)
         # Once it fetches, the broker holds every other request until there are records.
@@ -94,7 +90,7 @@ class ReferenceFollower:
         # A million people are millions of objects: a garbage collection over all of them would
         # be a pause of 0.2 s.
         gc.freeze()
-        people, templates = len(self._reference.enrolled), self._gallery.templates
+        people, templates = len(self._reference.enrolled), self._gallery.indexes.templates
         log.info("gallery: %d people, %d templates", people, templates)
 
     async def follow(self) -> None:
@@ -103,15 +99,15 @@ class ReferenceFollower:
         Raises:
             KafkaError: Not read.
         """
-        if self._consumer is None:
+        if self.consumer is None:
             raise RuntimeError("load first")
         while True:
-            await self._poll(self._consumer)
+            await self._poll(self.consumer)
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._consumer is not None:
-            await self._consumer.stop()
+        if self.consumer is not None:
+            await self.consumer.stop()
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         batches = await consumer.getmany(timeout_ms=_FETCH_WAIT_MS)

@@ -37,10 +37,10 @@ class WorkerGauges:
             return
         self._due = now + _INTERVAL_SECONDS
         metrics.GALLERY_PEOPLE.set(len(self._gallery.enrolled))
-        metrics.GALLERY_TEMPLATES.set(self._gallery.templates)
+        metrics.GALLERY_TEMPLATES.set(self._gallery.indexes.templates)
         metrics.UNKNOWN_PERSONS.set(sum(len(site.state.unknown_persons) for site in sites))
-        unknown_bytes = sum(site.unknown_index.bytes for site in sites)
-        metrics.INDEX_BYTES.set(self._gallery.index_bytes + unknown_bytes)
+        unknown_bytes = sum(site.unknown_index.indexes.bytes for site in sites)
+        metrics.INDEX_BYTES.set(self._gallery.indexes.bytes + unknown_bytes)
         self._faces_lag.show(_faust_positions(self._app), now)
         self._reference_lag.show(_positions(reference_consumer), now)
 

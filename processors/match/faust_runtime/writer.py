@@ -57,19 +57,11 @@ class Writer:
         Raises:
             KafkaError: Not delivered.
         """
-        await asyncio.gather(
-            *[
-                await self._producer.send(
-                    out.topic,
-                    out.value,
-                    out.key.encode(),
-                    out.partition,
-                    out.timestamp_ms,
-                    list(out.headers),
-                )
-                for out in outs
-            ]
-        )
+        deliveries = []
+        for out in outs:
+            record = (out.value, out.key.encode(), out.partition, out.timestamp_ms)
+            deliveries.append(await self._producer.send(out.topic, *record, list(out.headers)))
+        await asyncio.gather(*deliveries)
 
     async def store(
         self, topic: str, partition: int, entries: Sequence[tuple[bytes, bytes | None]]

@@ -28,16 +28,13 @@ class IndexSearch:
             check_dimension(evidence.template, dimension)
         enrolled = self._gallery.nearest(pack, evidence.template, query.always)
         unknown = self._unknown.nearest(
-            pack,
-            evidence.template,
-            without=(query.track_id, query.template_id),
-            also=query.always,
+            pack, evidence.template, without=(query.track_id, query.template_id), also=query.always
         )
         return CandidateAnswer(
             query,
-            Population(enrolled, self._gallery.people(pack)),
-            Population(unknown, self._unknown.people(pack)),
+            Population(enrolled, self._gallery.indexes.people(pack)),
+            Population(unknown, self._unknown.indexes.people(pack)),
         )
 
     def _dimensions(self, pack: str) -> tuple[int | None, int | None]:
-        return self._gallery.dimension(pack), self._unknown.dimension(pack)
+        return self._gallery.indexes.dimension(pack), self._unknown.indexes.dimension(pack)

@@ -20,18 +20,8 @@ class Gallery:
 
     def __init__(self, enrolled: EnrolledPeople | None = None) -> None:
         self.enrolled = enrolled if enrolled is not None else EnrolledPeople()
-        self._indexes = IndexesByModel()
+        self.indexes = IndexesByModel()
         self._warned_packs: set[str] = set()
-
-    @property
-    def templates(self) -> int:
-        """Number of templates, of all packs."""
-        return self._indexes.templates
-
-    @property
-    def index_bytes(self) -> int:
-        """Memory of the indexes in bytes."""
-        return self._indexes.bytes
 
     def put(self, record: pb.GalleryPerson) -> None:
         """Set a person; a template that cannot be compared is skipped with a warning."""
@@ -42,38 +32,28 @@ class Gallery:
             if template.kind != pb.EVIDENCE_KIND_FACE:
                 continue
             vectors = by_pack[template.pack]
-            dimension = self.dimension(template.pack) or (len(vectors[0]) if vectors else None)
+            dimension = self.indexes.dimension(template.pack) or (
+                len(vectors[0]) if vectors else None
+            )
             try:
                 vectors.append(vector_of(template.vector, dimension))
             except InvalidRecord as error:
                 log.warning("gallery: a template of %s is left out: %s", record.person_id, error)
-        self._indexes.put(record.person_id, by_pack)
+        self.indexes.put(record.person_id, by_pack)
 
     def remove(self, person_id: str) -> None:
         """Remove a person; a missing one is no error."""
         self.enrolled.remove(person_id)
-        self._indexes.remove(person_id)
-
-    def people(self, pack: str) -> int:
-        """Return the number of enrolled people with templates of a pack."""
-        return self._indexes.people(pack)
-
-    def dimension(self, pack: str) -> int | None:
-        """Return the dimension of a pack's vectors; None before the first of them."""
-        return self._indexes.dimension(pack)
-
-    def depth(self, pack: str) -> int:
-        """Return the number of a pack's templates that a search scores exactly."""
-        return self._indexes.depth(pack)
+        self.indexes.remove(person_id)
 
     def nearest(self, pack: str, vector: Vector, also: Sequence[str] = ()) -> list[Candidate]:
         """Return the enrolled people nearest to a vector (d,), best first, then those in `also`."""
         self._warn_of_missing_templates(pack)
-        return self._indexes.search(pack, vector, MAX_CANDIDATES, also)
+        return self.indexes.search(pack, vector, MAX_CANDIDATES, also)
 
     def _warn_of_missing_templates(self, pack: str) -> None:
         """Log once for each pack that people enrolled with another one are not recognised."""
-        missing = len(self.enrolled) - self.people(pack)
+        missing = len(self.enrolled) - self.indexes.people(pack)
         if missing and pack not in self._warned_packs:
             self._warned_packs.add(pack)
             log.warning(

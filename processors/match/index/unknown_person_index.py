@@ -23,21 +23,8 @@ class UnknownPersonIndex:
         self._persons = persons
         self._reference = reference
         self._gallery = gallery
-        self._indexes = IndexesByModel()
+        self.indexes = IndexesByModel()
         persons.follow(self._refresh)
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the indexes in bytes."""
-        return self._indexes.bytes
-
-    def people(self, pack: str) -> int:
-        """Return the number of persons with templates of a pack."""
-        return self._indexes.people(pack)
-
-    def dimension(self, pack: str) -> int | None:
-        """Return the dimension of a pack's vectors; None before the first of them."""
-        return self._indexes.dimension(pack)
 
     def nearest(
         self, pack: str, vector: Vector, *, without: tuple[str, str], also: Sequence[str]
@@ -51,11 +38,11 @@ class UnknownPersonIndex:
                 not count.
             also: Keys of persons that are returned however many come nearer.
         """
-        if pack not in self._indexes:
+        if pack not in self.indexes:
             return []
         track_id, template_id = without
         own = self._persons.people_of_track(track_id)
-        nearest = self._indexes.search(pack, vector, MAX_CANDIDATES, [*also, *map(str, own)])
+        nearest = self.indexes.search(pack, vector, MAX_CANDIDATES, [*also, *map(str, own)])
         candidates = [candidate for candidate in nearest if int(candidate.key) not in own]
         for person in own:
             vectors = self._vectors(person, pack)
@@ -70,13 +57,13 @@ class UnknownPersonIndex:
         packs: set[str] = set()
         if self._reference.is_searchable(person):
             packs = {template.pack for template in self._templates(person)}
-        self._indexes.put(
+        self.indexes.put(
             str(person), {pack: [*self._vectors(person, pack).values()] for pack in packs}
         )
 
     def _vectors(self, person: int, pack: str) -> dict[str, Vector]:
         """Return the vectors of a person by template id; those of another length are skipped."""
-        dimension = self.dimension(pack) or self._gallery.dimension(pack)
+        dimension = self.indexes.dimension(pack) or self._gallery.indexes.dimension(pack)
         vectors: dict[str, Vector] = {}
         for template in self._templates(person):
             if template.pack != pack or template.template_id in vectors:

@@ -68,10 +68,7 @@ class IdentityCorrections:
 
     def alias(self, global_id: int) -> int:
         """Return the person whom a person was merged into, or the person itself."""
-        correction = self._people.get(global_id)
-        if correction is None:
-            return global_id
-        return correction.merged_into or global_id
+        return self._correction(global_id).merged_into or global_id
 
     def person_of(self, track_id: str, decided: int) -> int:
         """Return the corrected person of a track that the matcher decided to be a person.
@@ -104,9 +101,7 @@ class IdentityCorrections:
         """Return the people that a person is not, however alike."""
         others: set[int] = set()
         for alias in self.ids_of(person):
-            correction = self._people.get(alias)
-            others.update(correction.not_same if correction is not None else ())
-            others.update(self._cannot_link.of(alias))
+            others.update(self._correction(alias).not_same, self._cannot_link.of(alias))
         return {self.alias(other) for other in others} - {person}
 
     def is_named(self, person: int) -> bool:

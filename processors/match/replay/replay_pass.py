@@ -10,6 +10,7 @@ from processors.match.decision.step import Step
 from processors.match.index.gallery import Gallery
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.replay.replay_order import FaceRecord, LiveOrder, OrderKey, key_of_live
+from processors.match.sighting_output import record_of
 from processors.match.site_matcher import SiteMatcher
 from processors.match.state.site_state import Changes, SiteState
 from processors.match.state.unknown_persons import with_templates
@@ -123,8 +124,7 @@ class ReplayPass:
         topic = of_run(SIGHTINGS, self._settings.run).name
         for sighting in sightings:
             if sighting.motion_event_id in self._events:
-                value = sighting.SerializeToString(deterministic=True)
-                yield OutputRecord(topic, sighting.site_id, value, sighting.decided_at_us // 1000)
+                yield record_of(sighting, topic)
 
     def _others(
         self, partition: int, sites: dict[str, SiteMatcher]
@@ -160,14 +160,12 @@ class ReplayPass:
             person = _unknown_person(record)
             if person is None or person.site_id not in sites:
                 continue
-            before = with_templates(
-                person,
-                [
-                    template
-                    for template in person.templates
-                    if template.track_id not in retained_tracks
-                ],
-            )
+            earlier = [
+                template
+                for template in person.templates
+                if template.track_id not in retained_tracks
+            ]
+            before = with_templates(person, earlier)
             if before is not None:
                 changes = Changes(unknown_persons={before.global_id: before})
                 sites[before.site_id].state.apply(changes)

@@ -3,6 +3,7 @@
 import logging
 
 from processors.match.index.gallery import Gallery
+from processors.match.vectors import bytes_of
 from schemas import sightline_pb2 as pb
 from sightline.models.packs import load_pack
 from sightline.people import employees
@@ -43,7 +44,7 @@ def add_templates(settings: Settings, db: Connection, run: Run, gallery: Gallery
             pb.Template(
                 template_id=photo.label,
                 pack=pack.id,
-                vector=photo.vector.astype("<f4").tobytes(),
+                vector=bytes_of(photo.vector),
                 quality=photo.quality,
             )
             for photo in photos

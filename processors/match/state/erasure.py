@@ -1,5 +1,7 @@
 """Mentions of erased people in the tracks of others."""
 
+from copy import deepcopy
+
 from processors.match.reference.reference_data import ReferenceData
 from schemas import sightline_pb2 as pb
 
@@ -15,8 +17,7 @@ def mentions_erased(reference: ReferenceData, track: pb.TrackState) -> bool:
 
 def without_erased(reference: ReferenceData, track: pb.TrackState) -> pb.TrackState:
     """Return a copy of a track that mentions no erased person."""
-    copy = pb.TrackState()
-    copy.CopyFrom(track)
+    copy = deepcopy(track)
     if _is_erased(reference, copy.decided.candidate):
         copy.decided.ClearField("candidate")
         copy.decided.ClearField("candidate_score")

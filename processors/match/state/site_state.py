@@ -30,16 +30,6 @@ twice is recognised, and to tell where a person was seen last.
 """
 
 
-def track_key(site_id: str, track_id: str) -> bytes:
-    """Return the changelog key of a track."""
-    return naming.track_state_key(site_id, track_id)
-
-
-def unknown_person_key(site_id: str, global_id: int) -> bytes:
-    """Return the changelog key of an unknown person."""
-    return naming.person_state_key(site_id, global_id)
-
-
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Changed entries of a site; None removes an entry.
@@ -54,10 +44,10 @@ class Changes:
         """Yield the changelog's keys and values in the order in which they have to be stored."""
         entries: list[tuple[bytes, Message | None]] = [
             *(
-                (unknown_person_key(site_id, key), person)
+                (naming.person_state_key(site_id, key), person)
                 for key, person in self.unknown_persons.items()
             ),
-            *((track_key(site_id, key), track) for key, track in self.tracks.items()),
+            *((naming.track_state_key(site_id, key), track) for key, track in self.tracks.items()),
         ]
         for key, entry in entries:
             yield key, None if entry is None else entry.SerializeToString(deterministic=True)

@@ -8,6 +8,7 @@ are those of the changelog, `people` those after corrections.
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from copy import deepcopy
 from itertools import islice
 
 import numpy as np
@@ -154,11 +155,7 @@ class UnknownPersons:
         """Follow a change of corrections or of enrolled people."""
         people = set(affected.people)
         decided = {global_id for person in people for global_id in self._decided_of.of(person)}
-        decided |= {
-            global_id
-            for track_id in affected.tracks
-            for global_id in self._decided_with_track.of(track_id)
-        }
+        decided = decided.union(*map(self._decided_with_track.of, affected.tracks))
         decided |= people & self._decided.keys()
         for global_id in decided:
             people |= self._unplace(global_id) | self._place(global_id, self._decided[global_id])
@@ -206,14 +203,12 @@ class UnknownPersons:
     def _without_person(self, decided: pb.UnknownPerson, person: int) -> pb.UnknownPerson | None:
         """Return a decided person without the templates that belong to a person."""
         person_of = self._reference.corrections.person_of
-        return with_templates(
-            decided,
-            [
-                template
-                for template in decided.templates
-                if person_of(template.track_id, decided.global_id) != person
-            ],
-        )
+        templates = [
+            template
+            for template in decided.templates
+            if person_of(template.track_id, decided.global_id) != person
+        ]
+        return with_templates(decided, templates)
 
 
 def with_template(person: pb.UnknownPerson, template: pb.Template) -> pb.UnknownPerson:
@@ -221,9 +216,8 @@ def with_template(person: pb.UnknownPerson, template: pb.Template) -> pb.Unknown
 
     When there are too many of a pack, the worse of the two most alike goes.
     """
-    templates = [
-        present for present in person.templates if present.template_id != template.template_id
-    ]
+    new_id = template.template_id
+    templates = [present for present in person.templates if present.template_id != new_id]
     templates.append(template)
     same_pack = [present for present in templates if present.pack == template.pack]
     if len(same_pack) > MAX_TEMPLATES:
@@ -250,8 +244,7 @@ def with_templates(
     person: pb.UnknownPerson, templates: Iterable[pb.Template]
 ) -> pb.UnknownPerson | None:
     """Return a copy with these templates alone; None where there are none."""
-    changed = pb.UnknownPerson()
-    changed.CopyFrom(person)
+    changed = deepcopy(person)
     del changed.templates[:]
     changed.templates.extend(templates)
     return changed if changed.templates else None

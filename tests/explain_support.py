@@ -1,18 +1,9 @@
-"""Check that rows lead back to the right face: the demo's rows, each to its frame and box.
+"""Check that rows lead back to the right face: each to its frame and box.
 
-    python -m benchmarks.explain [--home FOLDER] [--rows N]
-
-plays the demo (or uses the home of an earlier one), lets `sightline explain` find the frame of
-each row, and runs the face detector and the embedder on it: a face must overlap the box, and its
-best score of all people must be that of the row's person.
+`sightline explain` finds the frame of each row; a face that the detector finds in it must overlap
+the box, and its best score of all people must be that of the row's person.
 """
 
-import argparse
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +14,9 @@ import cv2
 import numpy as np
 
 from ops.explain.explanation import Explanation, way
-from ops.local_stack.postgres_user import discard
 from schemas.naming import template_context, track_context
 from sightline.identity.evidence import Vector
 from sightline.models.interface import Face, ModelPack
-from sightline.models.packs import load_pack
 from sightline.people import template_similarity
 from sightline.runtime.settings import Settings
 from sightline.storage import face_columns
@@ -93,10 +82,8 @@ def _checked(
     if image is None:
         return result
     pixels = np.asarray(image, np.uint8)
-    face_columns = [
-        (overlap(face, observation.face_box), face) for face in pack.faces.detect([pixels])[0]
-    ]
-    best, face = max(face_columns, key=lambda one: one[0], default=(0.0, None))
+    faces = [(overlap(face, observation.face_box), face) for face in pack.faces.detect([pixels])[0]]
+    best, face = max(faces, key=lambda one: one[0], default=(0.0, None))
     if face is None or best < _OVERLAP:
         return result | {"overlap": best}
     [vector] = pack.embedder.embed([(pixels, face)])
@@ -116,37 +103,3 @@ def overlap(face: Face, box: Sequence[float]) -> float:
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     both = float(np.prod(np.maximum(sides, 0)))
     return both / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - both)
-
-
-def _sightline(home: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "ops", *arguments]
-    subprocess.run(command, check=True, stdout=sys.stderr, env=_environment(home))
-
-
-def _environment(home: Path) -> dict[str, str]:
-    return os.environ | {"SIGHTLINE_HOME": str(home)}
-
-
-def main() -> None:
-    """Print the number of rows that led to the right face."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--home", type=Path, help="of a demo that was played")
-    parser.add_argument("--rows", type=int, default=10)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = arguments.home or Path(folder) / "demo"
-        if arguments.home is None:
-            _sightline(Path(folder) / "user", "demo", "--home", str(home))
-        _sightline(home, "up")
-        try:
-            settings = Settings(home=home)
-            rows = check(settings, load_pack(settings), Path(folder), arguments.rows)
-        finally:
-            _sightline(home, "down")
-            discard(Path(folder))
-    counts = {field: sum(bool(row[field]) for row in rows) for field in ("opened", "right")}
-    print(json.dumps({"rows": len(rows)} | counts | {"of": rows}))
-
-
-if __name__ == "__main__":
-    main()
