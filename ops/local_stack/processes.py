@@ -60,13 +60,18 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def stop(processes: Sequence[psutil.Process], signal_number: int, seconds: float) -> None:
-    """Send a signal, and kill the processes that still run after `seconds`."""
+def stop(processes: Sequence[psutil.Process], signal_number: int, seconds: float) -> bool:
+    """Send a signal, and kill the processes that still run after `seconds`.
+
+    Returns True if all have ended by themselves.
+    """
     for process in processes:
         _send_signal(process, signal_number)
-    for process in _still_running(processes, seconds):
+    late = _still_running(processes, seconds)
+    for process in late:
         _send_signal(process, signal.SIGKILL)
-    _still_running(processes, seconds)
+    _still_running(late, seconds)
+    return not late
 
 
 def _still_running(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
