@@ -155,15 +155,22 @@ def says(process: Running, log: Path, pattern: str, seconds: float = PATIENCE) -
 @contextmanager
 def own_home() -> Iterator[Path]:
     """A new home; whatever it has started is stopped in the end."""
-    from ops.local_stack.embedded import down  # takes long to load, and many tests need it not
+    # They take long to load, and many tests need them not.
+    from ops.local_stack.cluster import Cluster
+    from ops.local_stack.embedded import down
     from ops.local_stack.postgres_user import discard
+    from ops.local_stack.process_registry import running_services
 
     with tempfile.TemporaryDirectory(prefix="sightline-test-") as folder:
         home = Path(folder)
         try:
             yield home
         finally:
-            down(Settings(home=home))
+            settings = Settings(home=home)
+            if not running_services(settings):
+                for process in Cluster(home).running():
+                    process.kill()  # nobody needs them to end well
+            down(settings)
             discard(home)
 
 

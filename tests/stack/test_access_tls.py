@@ -20,8 +20,8 @@ from tests.stack.test_api_service import service
 from tests.support import (
     api_key,
     bearer,
-    run_sightline,
     eventually,
+    run_sightline,
 )
 
 pytestmark = pytest.mark.stack
