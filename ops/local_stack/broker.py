@@ -22,6 +22,7 @@ from sightline.runtime.rights import CLI
 
 _START_SECONDS = 60.0  # after a power cut the logs are recovered first
 _STOP_SECONDS = 15.0
+_ARCHIVE_SECONDS = 60.0  # more for the first stop, which writes the archive of classes
 
 _LOGGING = files("ops.local_stack") / "log4j2.properties"
 
@@ -114,7 +115,9 @@ class Broker:
     def stop(self) -> bool:
         """Stop the node; return False if it did not run."""
         running = self.running()
-        is_orderly = processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
+        is_writing = any(class_archive.is_writing(process.info["cmdline"]) for process in running)
+        seconds = _STOP_SECONDS + (_ARCHIVE_SECONDS if is_writing else 0)
+        is_orderly = processes.stop(running, signal.SIGTERM, seconds)
         if running and is_orderly and self._class_archive.exists():
             place = class_archive.archive_path(_java(), kafka_jars_folder())
             class_archive.publish(self._class_archive, place)

@@ -6,10 +6,13 @@ jars, and is used by all homes of a user.
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
 _QUIET = "-Xlog:cds=off,cds+dynamic=off,class+path=off"  # the log is for what the broker says
+
+_WRITE = "-XX:ArchiveClassesAtExit="
 
 
 def archive_path(java: str, jars: Path) -> Path:
@@ -27,7 +30,12 @@ def reading_options(archive: Path) -> list[str]:
 
 def writing_options(draft: Path) -> list[str]:
     """Return the options of a JVM that writes an archive at its end, in a second or two."""
-    return [_QUIET, f"-XX:ArchiveClassesAtExit={draft}"]
+    return [_QUIET, f"{_WRITE}{draft}"]
+
+
+def is_writing(command: Sequence[str]) -> bool:
+    """Return whether a JVM with this command line writes an archive at its end."""
+    return any(option.startswith(_WRITE) for option in command)
 
 
 def publish(draft: Path, archive: Path) -> None:
