@@ -4,10 +4,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import yaml
 from pydantic import SecretStr
@@ -35,7 +37,7 @@ def with_keys(settings: Settings, *keys: str, required: bool = False) -> Setting
 def beside(stack: Settings, *keys: str) -> Iterator[Settings]:
     """A home with a database and objects of its own; programs find it by its config.yaml."""
     folder, name = Path(tempfile.mkdtemp(prefix="sightline-sealed-")), f"beside_{uuid4().hex[:8]}"
-    url = database_url(stack).rsplit("/", 1)[0] + f"/{name}"
+    url = _beside(database_url(stack), name)
     given: dict[str, Any] = {
         "database_url": url, "kafka_bootstrap_servers": kafka_servers(stack)
     }  # fmt: skip
@@ -43,16 +45,31 @@ def beside(stack: Settings, *keys: str) -> Iterator[Settings]:
     if keys:
         given["encryption"] = {"keys": ",".join(keys)}
     (folder / "config.yaml").write_text(yaml.safe_dump(given))
+    template = _migrated(database_url(stack))
     # A connection for each: in between, a test may stop the database.
     with connect(stack, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}".encode())
+        db.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     try:
-        upgrade(settings)
         yield with_keys(settings, *keys)
     finally:
         with connect(stack, autocommit=True) as db:
             db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
         shutil.rmtree(folder)
+
+
+@cache
+def _migrated(url: str) -> str:
+    """The name of an empty database on the same server with all tables, to be copied."""
+    name = "migrated"
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(f"CREATE DATABASE {name}".encode())
+    upgrade(Settings(home=Path("/nonexistent"), database_url=SecretStr(_beside(url, name))))
+    return name
+
+
+def _beside(url: str, name: str) -> str:
+    """The address of another database on the same server."""
+    return f"{url.rsplit('/', 1)[0]}/{name}"
 
 
 @contextmanager

@@ -41,22 +41,42 @@ FOREIGN = ("SIGHTLINE_", "KAFKA_", "DATABASE_", "DB_SECRET_", "ENCRYPTION_KEY_",
 PATIENCE = 120.0
 """Seconds that a test waits for what has to come: far more than it takes on a loaded machine."""
 
+_POLL_SECONDS = 0.05
 
-def eventually(condition: Callable[[], T], seconds: float = PATIENCE, what: str = "") -> T:
+
+def eventually(
+    condition: Callable[[], T],
+    seconds: float = PATIENCE,
+    what: str = "",
+    *,
+    is_urgent: bool = False,
+) -> T:
     """The first true value of a condition; fails when there is none for long.
 
     `seconds` is for what takes longer than `PATIENCE`. A shorter wait proves nothing but that the
-    machine is busy, so there is none.
+    machine is busy, so there is none. `is_urgent`: the condition is asked as often as can be,
+    for what is to be met in the middle of it.
     """
     patience = max(seconds, PATIENCE)
-    until = time.monotonic() + patience
+    begun = time.monotonic()
     while True:
+        asked = time.monotonic()
         value = condition()
         if value:
             return value
-        if time.monotonic() > until:
+        now = time.monotonic()
+        if now > begun + patience:
             raise AssertionError(f"not within {patience:.0f} s: {what or condition}")
-        time.sleep(0.05)
+        time.sleep(_POLL_SECONDS if is_urgent else _pause(now - asked, now - begun))
+
+
+def _pause(asking: float, waited: float) -> float:
+    """Seconds until a condition is asked again that took `asking` s, after `waited` s.
+
+    What is waited for needs the cores: a condition that reads a topic or runs a command has a
+    quarter of the time at most, and one that has not come for seconds is asked less often.
+    """
+    return min(1.0, max(_POLL_SECONDS, 3 * asking, min(0.25, waited / 20)))
 
 
 def days_ago(days: int, hour: int = 0) -> datetime:
@@ -135,15 +155,22 @@ def says(process: Running, log: Path, pattern: str, seconds: float = PATIENCE) -
 @contextmanager
 def own_home() -> Iterator[Path]:
     """A new home; whatever it has started is stopped in the end."""
-    from ops.local_stack.embedded import down  # takes long to load, and many tests need it not
+    # They take long to load, and many tests need them not.
+    from ops.local_stack.cluster import Cluster
+    from ops.local_stack.embedded import down
     from ops.local_stack.postgres_user import discard
+    from ops.local_stack.process_registry import running_services
 
     with tempfile.TemporaryDirectory(prefix="sightline-test-") as folder:
         home = Path(folder)
         try:
             yield home
         finally:
-            down(Settings(home=home))
+            settings = Settings(home=home)
+            if not running_services(settings):
+                for process in Cluster(home).running():
+                    process.kill()  # nobody needs them to end well
+            down(settings)
             discard(home)
 
 

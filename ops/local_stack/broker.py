@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import psutil
 
-from ops.local_stack import processes
-from ops.local_stack.jars import kafka_jars
+from ops.local_stack import class_archive, processes
+from ops.local_stack.jars import kafka_jars, kafka_jars_folder
 from ops.local_stack.ports import is_listening
 from ops.local_stack.tools import ensure_program
 from schemas.naming import principal
@@ -22,6 +22,7 @@ from sightline.runtime.rights import CLI
 
 _START_SECONDS = 60.0  # after a power cut the logs are recovered first
 _STOP_SECONDS = 15.0
+_ARCHIVE_SECONDS = 60.0  # more for the first stop, which writes the archive of classes
 
 _LOGGING = files("ops.local_stack") / "log4j2.properties"
 
@@ -50,7 +51,7 @@ _PROPERTIES = {
 }
 
 _PLAINTEXT = {
-    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT"
+    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,NODES:PLAINTEXT,CONTROLLER:PLAINTEXT",
 }
 
 _SECURE = {
@@ -69,6 +70,7 @@ _SECURE = {
 
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 _HEAP = {1: "512m", 3: "256m"}  # heap by the number of nodes
+_FORMAT_HEAP = "128m"
 
 
 class Broker:
@@ -80,6 +82,7 @@ class Broker:
         self._properties = self._folder / "server.properties"
         self._data = self._folder / "data"
         self._keyring = CredentialFiles(home)
+        self._class_archive = self._folder / "classes.jsa"
         self.log = self._folder / "kafka.log"
 
     @property
@@ -111,22 +114,40 @@ class Broker:
 
     def stop(self) -> bool:
         """Stop the node; return False if it did not run."""
-        return processes.stop(self.running(), signal.SIGTERM, _STOP_SECONDS)
+        running = self.running()
+        is_writing = any(class_archive.is_writing(process.info["cmdline"]) for process in running)
+        seconds = _STOP_SECONDS + (_ARCHIVE_SECONDS if is_writing else 0)
+        killed = processes.stop(running, signal.SIGTERM, seconds)
+        if running and not killed and self._class_archive.exists():
+            place = class_archive.archive_path(_java(), kafka_jars_folder())
+            class_archive.publish(self._class_archive, place)
+        return bool(running)
 
     def _spawn(self, ports: StackState, cluster_id: str | None) -> psutil.Process:
-        java, path = [_java(), *_JVM], ["-cp", f"{kafka_jars()}/*"]
+        java, jars = _java(), kafka_jars()
+        path = ["-cp", f"{jars}/*"]
+        classes = class_archive.archive_path(java, jars)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         close_to_others(self._folder)  # an earlier version left the folder open
         self._write_properties(self._properties, self._data, ports)
         if not self._data.exists():
-            self._format([*java, *path], ports, cluster_id)
+            options = [*_JVM, f"-Xmx{_FORMAT_HEAP}", *class_archive.reading_options(classes)]
+            self._format([java, *options, *path], ports, cluster_id)
         # Kafka advises to allocate the whole heap at once: use of memory is constant.
         size = _HEAP[len(ports.kafka)]
         heap = [f"-Xms{size}", f"-Xmx{size}", "-XX:+AlwaysPreTouch"]
         logging = f"-Dlog4j2.configurationFile={_LOGGING}"
+        options = [*_JVM, *heap, *self._archive_options(classes), logging]
         return processes.spawn(
-            [*java, *heap, logging, *path, "kafka.Kafka", str(self._properties)], self.log
+            [java, *options, *path, "kafka.Kafka", str(self._properties)], self.log
         )
+
+    def _archive_options(self, archive: Path) -> list[str]:
+        """Use the archive of classes; without one, the first node writes it at its end."""
+        self._class_archive.unlink(missing_ok=True)  # of a node that has been killed
+        if self.node == 1 and not archive.exists():
+            return class_archive.writing_options(self._class_archive)
+        return class_archive.reading_options(archive)
 
     def _write_properties(self, path: Path, data: Path, ports: StackState) -> None:
         node = ports.kafka[self.node - 1]

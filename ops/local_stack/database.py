@@ -107,9 +107,10 @@ class Database:
 
     def stop(self) -> bool:
         """Stop the server and end its sessions; return False if it did not run."""
-        has_run = processes.stop(self.running(), signal.SIGINT, _STOP_SECONDS)
+        running = self.running()
+        processes.stop(running, signal.SIGINT, _STOP_SECONDS)
         processes.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
-        return has_run
+        return bool(running)
 
     def _program(self, ports: StackState, user: str | None) -> list[str]:
         if ports.secure:

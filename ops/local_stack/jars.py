@@ -27,20 +27,30 @@ def kafka_jars() -> Path:
     return maven_jars("kafka", _POM.read_bytes())
 
 
+def kafka_jars_folder() -> Path:
+    """Return the folder of the broker's jars, be they there or not."""
+    return _jars_folder("kafka", _POM.read_bytes())
+
+
 def maven_jars(name: str, pom: bytes, *options: str) -> Path:
     """Return the folder of the jars of a Maven project; they are fetched if absent.
 
     Raises SightlineError if they cannot be fetched.
     """
-    cache = platformdirs.user_cache_path("sightline")
-    folder = cache / f"{name}-{hashlib.sha256(pom).hexdigest()[:12]}"
+    folder = _jars_folder(name, pom)
     if folder.exists():
         return folder
+    cache = folder.parent
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / f"{name}-jars.lock"):
         if not folder.exists():
             _fetch(name, pom, options, folder)
     return folder
+
+
+def _jars_folder(name: str, pom: bytes) -> Path:
+    cache = platformdirs.user_cache_path("sightline")
+    return cache / f"{name}-{hashlib.sha256(pom).hexdigest()[:12]}"
 
 
 def _fetch(name: str, pom: bytes, options: Iterable[str], folder: Path) -> None:

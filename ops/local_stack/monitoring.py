@@ -69,7 +69,9 @@ class Prometheus:
 
     def stop(self) -> bool:
         """Stop the server; return False if it did not run."""
-        return processes.stop(self.running(), signal.SIGTERM, _STOP_SECONDS)
+        running = self.running()
+        processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
+        return bool(running)
 
     def _command(self, program: str, port: int, settings: Settings) -> list[str]:
         return [

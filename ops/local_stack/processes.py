@@ -61,14 +61,17 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def stop(processes: Sequence[psutil.Process], signal_number: int, seconds: float) -> bool:
-    """Send a signal, and kill what still runs after `seconds`; return False without processes."""
+def stop(
+    processes: Sequence[psutil.Process], signal_number: int, seconds: float
+) -> list[psutil.Process]:
+    """Send a signal, and kill and return the processes that still run after `seconds`."""
     for process in processes:
         _send_signal(process, signal_number)
-    for process in _still_running(processes, seconds):
+    killed = _still_running(processes, seconds)
+    for process in killed:
         _send_signal(process, signal.SIGKILL)
-    _still_running(processes, seconds)
-    return bool(processes)
+    _still_running(killed, seconds)
+    return killed
 
 
 def _still_running(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:

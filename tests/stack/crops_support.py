@@ -1,6 +1,5 @@
 """What tests of crops share: a vision worker that embeds them, and a client that sends some."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from api.settings import ApiSettings
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import EvidenceSettings
 from tests.api_support import base64_of, good
-from tests.support import ROOT, environment, read_messages, sightline_command
+from tests.support import Running, environment, program, read_messages, sightline_command
 
 URL = "/api/module1/process-frame"
 SHOTS = 3
@@ -25,7 +24,7 @@ def settings_of(stack: Settings, **more: Any) -> Settings:
 
 
 @contextmanager
-def vision_worker(stack: Settings, log: Path, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+def vision_worker(stack: Settings, log: Path, **environ: str) -> Iterator[Running]:
     """A vision worker that takes crops, with the settings of `settings_of`; killed at the end.
 
     `environ`: more of its environment.
@@ -38,15 +37,8 @@ def vision_worker(stack: Settings, log: Path, **environ: str) -> Iterator[subpro
         SIGHTLINE_EVIDENCE__INTERVAL_SECONDS="0",
         **environ,
     )
-    command = sightline_command("run", "vision")
-    with (
-        log.open("ab") as out,
-        subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out) as process,
-    ):
-        try:
-            yield process
-        finally:
-            process.kill()
+    with program(sightline_command("run", "vision"), log, env=env) as process:
+        yield process
 
 
 def ask(client: TestClient, *crops: tuple[int, bytes], camera: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -191,12 +192,12 @@ def gate(
             load.round()
             began = time.monotonic()
             pool.scale(2 if what in TWO else 1)
-            eventually(lambda: _sighting_count(settings) > before)  # noqa: B023 - called at once
+            _at_once(lambda: _sighting_count(settings) > before)  # noqa: B023 - called at once
             if died and what not in TWO:
                 back[died].append(time.monotonic() - began)
             # In the middle of it.
             enough = before + chance.randrange(5, 60)
-            eventually(lambda: _sighting_count(settings) >= enough)  # noqa: B023
+            _at_once(lambda: _sighting_count(settings) >= enough)  # noqa: B023
             died = _hit(settings, pool, what, survived)
         pool.scale(1)
         _in_time(lambda: not _unseen(settings, load), 60)
@@ -242,6 +243,10 @@ def _hit(settings: Settings, pool: Pool, what: str, survived: list[str]) -> str:
             first.process.wait(90)
             del pool.workers[1]
     return "SIGTERM" if what == "stop" else "kill -9"
+
+
+_at_once = partial(eventually, is_urgent=True)
+"""Wait for a moment in the middle of a round, which is over soon."""
 
 
 def _in_time(condition: Callable[[], bool], seconds: float) -> None:

@@ -1,5 +1,6 @@
 """What the tests of the sinks share: messages of a small world, and a way to write them."""
 
+import atexit
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import psycopg
 from google.protobuf.message import Message
 from psycopg.rows import dict_row
 
@@ -16,7 +18,7 @@ from schemas.ids import global_id, motion_event_id, sighting_id, track_id
 from sightline.runtime.clock import US, to_datetime, to_us
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, Cursor, connect
+from sightline.storage.db import Connection, Cursor, SettingsConnection, connect
 from sightline.streaming.records import Record
 from sinks.promotion_router import WithPromotions
 from sinks.runtime.loop import SinkLoop
@@ -258,7 +260,7 @@ def write(
 
     It has the rights of its service. With `idle` it does all that is due besides.
     """
-    with connect(as_service(settings, sink.name)) as db, _closing(sink):
+    with _connected(as_service(settings, sink.name), sink.name) as db, _closing(sink):
         for batch in batches:
             records = taken(sink, batch)
             with db.transaction(), db.cursor() as cursor:
@@ -268,6 +270,49 @@ def write(
                     sink.idle(cursor)
             while idle and sink.maintain(db):
                 pass
+
+
+_connections: dict[str, SettingsConnection] = {}
+"""A connection for each sink: a sink keeps its own too, and opening one takes most of a write."""
+
+
+@contextmanager
+def _connected(settings: Settings, name: str) -> Iterator[Connection]:
+    """A sink's connection, which is opened anew after an error and for other settings."""
+    db = _connections.pop(name, None)
+    if db is not None and not _serves(db, settings):
+        db.close()
+        db = None
+    if db is None:
+        opened = connect(settings)
+        assert isinstance(opened, SettingsConnection)
+        db = opened
+    try:
+        yield db
+        db.commit()
+    except BaseException:
+        db.close()
+        raise
+    if other := _connections.pop(name, None):  # of another thread
+        other.close()
+    _connections[name] = db
+
+
+def _serves(db: SettingsConnection, settings: Settings) -> bool:
+    """Whether the server still answers, and all keys are there as if it were opened now."""
+    if db.settings != settings:
+        return False
+    try:
+        db.prepare()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@atexit.register
+def _close_all() -> None:
+    for db in _connections.values():
+        db.close()
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The API over TLS, as a process: what an outsider gets, and a certificate that is renewed."""
 
 import ssl
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,12 +18,10 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from tests.stack.test_api_service import service
 from tests.support import (
-    ROOT,
     api_key,
     bearer,
-    environment,
     eventually,
-    sightline_command,
+    run_sightline,
 )
 
 pytestmark = pytest.mark.stack
@@ -104,10 +101,8 @@ def test_a_certificate_that_is_none_is_one_line(
 ) -> None:
     (tmp_path / "broken.pem").write_text("no certificate")
     env = {name: value.format(here=tmp_path) for name, value in given.items()}
-    done = subprocess.run(
-        sightline_command("run", "api"), cwd=ROOT, timeout=60, check=False,
-        env=environment(stack.home, SIGHTLINE_API__PORT="0", **env), capture_output=True, text=True,
-    )  # fmt: skip
+    env |= {"SIGHTLINE_API__PORT": "0"}
+    done = run_sightline(stack.home, "run", "api", check=False, env=env)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("sightline: ")

@@ -28,7 +28,10 @@ from tests.support import (
     bearer,
     environment,
     eventually,
+    program,
     read_topic,
+    run_sightline,
+    says,
     sightline_command,
 )
 
@@ -42,15 +45,8 @@ def service(stack: Settings, folder: Path, **extra: str) -> Iterator[tuple[str, 
     """Where the service is, and its process."""
     log = folder / "api.log"
     env = environment(stack.home, SIGHTLINE_PACK="dlib", **{"SIGHTLINE_API__PORT": "0"} | extra)
-    with log.open("wb") as out, subprocess.Popen(
-        sightline_command("run", "api"), cwd=ROOT, env=env, stderr=out
-    ) as process:  # fmt: skip
-        try:
-            said = eventually(lambda: re.search(r"api: on (https?://\S+)", log.read_text()), 60)
-            assert said is not None
-            yield said[1], process
-        finally:
-            process.kill()
+    with program(sightline_command("run", "api"), log, env=env) as process:
+        yield says(process, log, r"api: on (https?://\S+)")[1], process
 
 
 def named(url: str, mine: dict[str, str], track: int) -> str:
@@ -156,10 +152,8 @@ def test_what_is_asked_for_is_not_logged(stack: Settings, tmp_path: Path) -> Non
 def test_a_port_that_is_taken_is_one_line(stack: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = subprocess.run(
-            sightline_command("run", "api"), cwd=ROOT, timeout=60, check=False,
-            env=environment(stack.home, SIGHTLINE_API__PORT=port), capture_output=True, text=True,
-        )  # fmt: skip
+        env = {"SIGHTLINE_API__PORT": port}
+        done = run_sightline(stack.home, "run", "api", check=False, env=env)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"sightline: cannot listen on 127.0.0.1 port {port}")

@@ -276,9 +276,9 @@ def test_a_matcher_shows_how_far_it_is_behind_and_what_it_knows(
     searched = shown("index_search_seconds_count")
     enrol_numbers(stack, "Match Gauge", 9)
     walk = Walk(9, "match-gauge", "match-gauge")
-    many = [walk.shot(number) for number in range(1200)]
+    many = [walk.shot(number) for number in range(600)]
     produce(stack, [*many, walk.end()])
-    eventually(lambda: behind() > 100, what="nobody says that faces wait")
+    eventually(lambda: behind() > 100, what="nobody says that faces wait", is_urgent=True)
     assert said(stack, walk, 240).name == "Match Gauge"
     eventually(lambda: behind() == 0, what="markers of transactions are taken for faces")
     assert shown("consumer_lag_seconds", group="sightline-match", topic=FACES.name) == 0

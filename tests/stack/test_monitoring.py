@@ -21,6 +21,7 @@ from sightline.runtime.settings import Settings
 from tests.http_camera import camera_server
 from tests.monitoring_support import PROMETHEUS, RUNBOOK, faster
 from tests.stack.camera_support import add_camera
+from tests.stack.test_run_all import assert_health_and_status_tell_of_the_api
 from tests.support import (
     Running,
     environment,
@@ -126,16 +127,18 @@ def test_a_service_that_cannot_start_and_frames_that_are_skipped_are_told(watche
     with ExitStack() as parts:
         taken = parts.enter_context(socket.create_server(("127.0.0.1", 0)))
         video = parts.enter_context(camera_server()) + "/video"
-        add_camera(Settings(home=home), "gate", video, "default", motion=False)
+        add_camera(Settings(home=home), "gate", video, "default", motion=False, fps=5)
+        port = int(taken.getsockname()[1])
         extra = {
             "SIGHTLINE_PACK": "dlib",
-            "SIGHTLINE_API__PORT": str(taken.getsockname()[1]),
+            "SIGHTLINE_API__PORT": str(port),
             "SIGHTLINE_VISION__BEHIND_SECONDS": "0.001",  # every frame is too old
         }
         everything = sightline_command("run", "all", "--vision-workers", "1")
         supervisor = parts.enter_context(program(everything, log, env=environment(home, **extra)))
         parts.callback(supervisor.wait, 60)
         parts.callback(supervisor.terminate)
+        assert_health_and_status_tell_of_the_api(home, port)
         eventually(lambda: API in firing(home), _PATIENCE, "the supervisor tells of the API")
         eventually(lambda: skipping(home, "gate"), _PATIENCE, "the alert names the camera")
         eventually(

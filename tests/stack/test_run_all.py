@@ -3,9 +3,6 @@
 import json
 import signal
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,8 +12,9 @@ import pytest
 
 from ops.local_stack.process_registry import SUPERVISOR, Running, running_services
 from sightline.runtime.settings import Settings
+from tests.stack.commands_support import command as in_process
 from tests.stack.test_up_down import processes
-from tests.support import environment, eventually, run_sightline, sightline_command
+from tests.support import environment, eventually, program, run_sightline, sightline_command
 
 pytestmark = pytest.mark.stack
 
@@ -29,46 +27,10 @@ def count(home: Path, name: str) -> int:
     return sum(one.name == name for one in running_services(Settings(home=home)))
 
 
-def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> None:
-    run_sightline(home, "up")
-    names = {point.name for point in entry_points(group="sightline.services")}
-    log = home / "services.log"
-    with log.open("wb") as output, subprocess.Popen(
-        sightline_command("run", "all", "--vision-workers", "2"),
-        env=environment(home, SIGHTLINE_PACK="dlib", SIGHTLINE_API__PORT="0"), stderr=output,
-    ) as supervisor:  # fmt: skip
-        try:
-            eventually(lambda: services(home).keys() == names | {SUPERVISOR})
-            eventually(lambda: count(home, "vision") == 2)
-
-            again = run_sightline(home, "run", "all", check=False)
-            assert again.returncode == 1
-            assert "run already" in again.stderr
-
-            killed = services(home)["outbox"]
-            killed.process.send_signal(signal.SIGKILL)
-            eventually(lambda: services(home).get("outbox", killed).pid != killed.pid)
-
-            down = run_sightline(home, "down")
-            assert down.stdout.startswith("stopped: all")
-            assert supervisor.wait(120) == 0, log.read_text()
-        finally:
-            supervisor.kill()
-    assert services(home) == {}
-    assert processes(home) == []
-
-
-@contextmanager
-def listener() -> Iterator[int]:
-    """Another program that has a port."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        yield int(taken.getsockname()[1])
-
-
 def rows(home: Path, *command: str) -> list[dict[str, Any]]:
     """What `health --json` or `status --json` says of services; it has to fail."""
-    result = run_sightline(home, *command, "--json", check=False)
-    assert result.returncode == 1, result.stdout
+    result = in_process(Settings(home=home), *command, "--json")
+    assert result.exit_code == 1, result.output
     found = json.loads(result.stdout)
     return list(found["services"] if isinstance(found, dict) else found)
 
@@ -82,7 +44,8 @@ def failing_api(home: Path, command: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_service_that_cannot_start_is_in_health_and_status(home: Path) -> None:
+def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> None:
+    """One life: nothing is set up, nothing runs, all run, nothing does."""
     early = run_sightline(home, "run", "all", check=False)
     assert early.returncode == 1
     assert early.stderr.startswith(f"sightline: nothing is set up in {home}: run `sightline up`")
@@ -95,34 +58,51 @@ def test_a_service_that_cannot_start_is_in_health_and_status(home: Path) -> None
     nothing = run_sightline(home, "status")  # no service is to run
     assert "Services: none; `sightline run all` starts them" in nothing.stdout
 
-    with ExitStack() as parts:
-        port = parts.enter_context(listener())
-        output = parts.enter_context((home / "services.log").open("wb"))
-        env = environment(home, SIGHTLINE_PACK="dlib", SIGHTLINE_API__PORT=str(port))
-        supervisor = parts.enter_context(subprocess.Popen(
-            sightline_command("run", "all", "--vision-workers", "1"), env=env, stderr=output
-        ))  # fmt: skip
-        parts.callback(supervisor.kill)
-        names = {point.name for point in entry_points(group="sightline.services")}
+    names = {point.name for point in entry_points(group="sightline.services")}
+    log = home / "services.log"
+    env = environment(home, SIGHTLINE_PACK="dlib", SIGHTLINE_API__PORT="0")
+    command = sightline_command("run", "all", "--vision-workers", "2")
+    with program(command, log, env=env) as supervisor:
+        eventually(lambda: services(home).keys() == names | {SUPERVISOR})
+        eventually(lambda: count(home, "vision") == 2)
 
-        def well() -> bool:
-            return {one["service"] for one in rows(home, "health") if one["state"] == "ready"} == (
-                names | {SUPERVISOR}
-            ) - {"api"}
+        again = run_sightline(home, "run", "all", check=False)
+        assert again.returncode == 1
+        assert "run already" in again.stderr
 
-        eventually(well, what="the others serve")
-        why = f"cannot listen on 127.0.0.1 port {port} (Address already in use)"
-        for command, instance in (("health", f"api {socket.gethostname()}-1"), ("status", "api")):
-            [row] = eventually(partial(failing_api, home, command))
-            assert row["detail"].startswith("ended with status 1 ")
-            assert why in row["detail"]
-            shown = run_sightline(home, command, check=False, env={"COLUMNS": "80"})
-            assert shown.returncode == 1
-            told = [line for line in shown.stdout.splitlines() if line.startswith(f"{instance}: ")]
-            assert len(told) == 1
-            assert why in told[0]
-            tables = [line for line in shown.stdout.splitlines() if line not in told]
-            assert max(map(len, tables)) <= 80
+        killed = services(home)["outbox"]
+        killed.process.send_signal(signal.SIGKILL)
+        eventually(lambda: services(home).get("outbox", killed).pid != killed.pid)
+
+        down = run_sightline(home, "down")
+        assert down.stdout.startswith("stopped: all")
+        assert supervisor.wait(120) == 0, log.read_text()
+    assert services(home) == {}
+    assert processes(home) == []
+
+
+def assert_health_and_status_tell_of_the_api(home: Path, port: int) -> None:
+    """All the others serve, and the API cannot, whose port is another program's."""
+    names = {point.name for point in entry_points(group="sightline.services")}
+
+    def well() -> bool:
+        return {one["service"] for one in rows(home, "health") if one["state"] == "ready"} == (
+            names | {SUPERVISOR}
+        ) - {"api"}
+
+    eventually(well, what="the others serve")
+    why = f"cannot listen on 127.0.0.1 port {port} (Address already in use)"
+    for command, instance in (("health", f"api {socket.gethostname()}-1"), ("status", "api")):
+        [row] = eventually(partial(failing_api, home, command))
+        assert row["detail"].startswith("ended with status 1 ")
+        assert why in row["detail"]
+        shown = run_sightline(home, command, check=False, env={"COLUMNS": "80"})
+        assert shown.returncode == 1
+        told = [line for line in shown.stdout.splitlines() if line.startswith(f"{instance}: ")]
+        assert len(told) == 1
+        assert why in told[0]
+        tables = [line for line in shown.stdout.splitlines() if line not in told]
+        assert max(map(len, tables)) <= 80
 
 
 def test_an_unknown_service_is_named_with_those_that_are(home: Path) -> None:

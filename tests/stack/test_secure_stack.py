@@ -5,12 +5,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import platformdirs
 import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from ops.local_stack.broker import Broker
 from ops.rights.keyring_setup import prepare
 from ops.rights.registry import RIGHTS
 from schemas.naming import principal
@@ -38,18 +40,27 @@ SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
-def secure() -> Iterator[Settings]:
-    """A home that was used as it is by default, and made secure then."""
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A home that was used as it is by default, and made secure then.
+
+    Kafka's jars have been fetched, and no broker has ended yet.
+    """
+    cache = tmp_path_factory.mktemp("cache") / "sightline"
+    cache.mkdir()
+    for path in platformdirs.user_cache_path("sightline").iterdir():
+        if path.suffix != ".jsa":
+            (cache / path.name).symlink_to(path)
+    env = {"XDG_CACHE_HOME": str(cache.parent)}
     with own_home() as home:
-        run_sightline(home, "up", seconds=300)
+        run_sightline(home, "up", seconds=300, env=env)
         with connect(Settings(home=home)) as db:
             db.execute("INSERT INTO rooms (room_id, name) VALUES ('kept', '')")
         refused = run_sightline(home, "up", "--secure", check=False)
         assert refused.stderr == (
             "sightline: what runs is not secure: `sightline down`, then `up --secure`\n"
         )
-        run_sightline(home, "down")
-        run_sightline(home, "up", "--secure", seconds=300)
+        run_sightline(home, "down", env=env)
+        run_sightline(home, "up", "--secure", seconds=300, env=env)
         yield Settings(home=home)
 
 
@@ -77,6 +88,15 @@ def test_what_was_there_before_still_is_and_it_stays_secure(secure: Settings) ->
     assert row == ("TLSv1.3",)
     assert kafka_access(secure).security_protocol == "SASL_SSL"
     assert run_sightline(secure.home, "status").returncode == 0
+
+
+def test_a_broker_maps_the_classes_that_one_before_has_left(secure: Settings) -> None:
+    """The JVM says nothing where an archive is missing or does not fit: it starts without."""
+    [broker] = Broker(secure.home).running()
+    mapped = {Path(part.path) for part in broker.memory_maps()}
+    [archive] = [path for path in mapped if path.suffix == ".jsa" and "sightline" in path.parts]
+    assert archive.stat().st_mode & 0o077 == 0
+    assert [path.name for path in archive.parent.glob("*.jsa*")] == [archive.name]
 
 
 def written(settings: Settings) -> set[str]:

@@ -1,7 +1,6 @@
 """The sink loop against the real broker and database: rows and offsets together."""
 
 import signal
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -25,7 +24,14 @@ from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import client_config, producer_config
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import OutputRecord
-from tests.support import ROOT, dead_letters, environment, eventually, run_sightline
+from tests.support import (
+    Running,
+    dead_letters,
+    environment,
+    eventually,
+    program,
+    run_sightline,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -42,13 +48,10 @@ def _table(stack: Settings) -> None:
 
 
 @contextmanager
-def sink(stack: Settings, name: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+def sink(stack: Settings, name: str, **settings: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "tests.stack.counting_sink", name, f"test-{name}"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home, **settings)) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with program(command, env=environment(stack.home, **settings)) as process:
+        yield process
 
 
 def template(number: int, quality: float = 1.0, pack: str = "") -> bytes:

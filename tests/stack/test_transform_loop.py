@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import producer_config
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import OutputRecord
-from tests.support import ROOT, dead_letters, environment, eventually, read_topic
+from tests.support import Running, dead_letters, environment, eventually, program, read_topic
 
 pytestmark = pytest.mark.stack
 
@@ -25,13 +24,10 @@ pytestmark = pytest.mark.stack
 @contextmanager
 def worker(
     stack: Settings, source: str, target: str, *, name: str = "first", **extra: str
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Running]:
     command = [sys.executable, "-m", "tests.stack.echo_worker", source, target, name]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(stack.home, **extra)) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with program(command, env=environment(stack.home, **extra)) as process:
+        yield process
 
 
 def topics(stack: Settings, name: str) -> tuple[str, str]:
@@ -53,7 +49,7 @@ def values(stack: Settings, topic: str, *, committed: bool = True) -> list[str]:
     )
 
 
-def is_announced(stack: Settings, process: subprocess.Popen[bytes]) -> bool:
+def is_announced(stack: Settings, process: Running) -> bool:
     return any(folder(stack.home).glob(f"*-{process.pid}.json"))
 
 
