@@ -103,7 +103,7 @@ def everybody_is_found(told: dict[str, Any]) -> None:
     assert sheet.shape[1] > 1000
 
 
-def test_everybody_is_found_where_services_prove_themselves_and_all_that_is_stored_is_sealed(
+def test_everybody_is_found_where_services_prove_themselves_and_all_is_sealed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The models of the registry; what is kept is encrypted and leads to the right faces still.
