@@ -1,5 +1,8 @@
 .PHONY: layout demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees chaos soak chart site
 
+# Where Python may not keep what it has compiled, each of hundreds of programs compiles our code.
+unexport PYTHONDONTWRITEBYTECODE
+
 demo:
 	@deploy/bootstrap demo
 	@.venv/bin/sightline demo

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 if TYPE_CHECKING:
+    from moto.server import ThreadedMotoServer
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_ssm import SSMClient
 
@@ -19,7 +19,7 @@ class Aws:
     """What a process has to be told to find it, and its clients."""
 
     environment: dict[str, str]
-    server: ThreadedMotoServer
+    server: "ThreadedMotoServer"
 
     @property
     def secrets(self) -> "SecretsManagerClient":
@@ -33,6 +33,8 @@ class Aws:
 @contextmanager
 def aws() -> Iterator[Aws]:
     """An AWS of the test's own; this process finds it too."""
+    from moto.server import ThreadedMotoServer  # takes long to load
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

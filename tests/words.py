@@ -9,7 +9,7 @@ import re
 import sys
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -101,19 +101,22 @@ def packages() -> list[str]:
 
 
 @cache
-def modules() -> tuple[tuple[str, ast.Module], ...]:
-    """Each module that people write, with its path: no generated messages."""
+def modules() -> tuple[tuple[str, tuple[ast.AST, ...]], ...]:
+    """Each module that people write: its path, and all nodes of its syntax tree from the root on.
+
+    Generated messages are none of them.
+    """
     paths = [path for package in packages() for path in sorted((ROOT / package).rglob("*.py"))]
     return tuple(
-        (path.relative_to(ROOT).as_posix(), ast.parse(path.read_text()))
+        (path.relative_to(ROOT).as_posix(), tuple(ast.walk(ast.parse(path.read_text()))))
         for path in paths
         if not path.name.endswith("_pb2.py")
     )
 
 
-def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def docstrings(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Line and text of the docstrings of modules, classes, functions and attributes."""
-    for node in ast.walk(tree):
+    for node in nodes:
         body = getattr(node, "body", None)
         if not isinstance(body, list):
             continue
@@ -139,13 +142,13 @@ def pronoun_docstrings() -> list[Fault]:
     """Docstrings whose first word is a pronoun or a question word."""
     return [
         Fault(path, line, text.strip().splitlines()[0])
-        for path, tree in modules()
-        for line, text in docstrings(tree)
+        for path, nodes in modules()
+        for line, text in docstrings(nodes)
         if is_pronoun(text)
     ]
 
 
-def identifiers(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+def identifiers(path: str, nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Line and name of all that a reader meets by name, but for local variables.
 
     Packages and modules, classes, functions, parameters, constants, fields (so settings); and among
@@ -153,7 +156,7 @@ def identifiers(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     """
     for part in Path(path).with_suffix("").parts:
         yield 1, part
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield node.lineno, node.name
@@ -181,6 +184,7 @@ def parts(identifier: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", identifier)]
 
 
+@cache
 def retired_in(identifier: str) -> list[str]:
     """The retired words that an identifier is made of."""
     joined = f"_{'_'.join(parts(identifier))}_"
@@ -190,9 +194,9 @@ def retired_in(identifier: str) -> list[str]:
 def retired_identifiers() -> list[Fault]:
     """Identifiers made of retired words, once for each module."""
     faults = []
-    for path, tree in modules():
+    for path, nodes in modules():
         seen = set()
-        for line, name in identifiers(path, tree):
+        for line, name in identifiers(path, nodes):
             for word in retired_in(name):
                 if name not in seen and name not in STORED:
                     faults.append(Fault(path, line, f"{name}: {word} -> {RETIRED[word]}"))
@@ -203,8 +207,8 @@ def retired_identifiers() -> list[Fault]:
 def shared_class_names() -> list[Fault]:
     """Classes whose name another class has as well, but for those that may."""
     places = defaultdict(list)
-    for path, tree in modules():
-        for node in ast.walk(tree):
+    for path, nodes in modules():
+        for node in nodes:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append((path, node.lineno))
     return [

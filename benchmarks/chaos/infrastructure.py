@@ -10,8 +10,18 @@ from functools import partial
 
 import psutil
 
-from benchmarks.chaos.plan import CUT, FULL, REFUSED, SILENT, STOP, TERM, Fault
-from benchmarks.chaos.rig import DATABASE, Rig, broker_name
+from benchmarks.chaos.plan import (
+    CUT,
+    DATABASE,
+    FULL,
+    REFUSED,
+    SILENT,
+    STOP,
+    TERM,
+    Fault,
+    broker_name,
+)
+from benchmarks.chaos.rig import Rig
 from benchmarks.rig import wait_for
 from ops.local_stack.broker import Broker
 from ops.local_stack.database import Database

@@ -4,8 +4,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.chaos.rig import CAMERAS, DATABASE, OBJECTS, broker_name
 from sightline.runtime.fault_injection import FaultPoint
+
+DATABASE, OBJECTS, CAMERAS = "database", "objects", "cameras"
 
 KILL, TERM, STOP = "SIGKILL", "SIGTERM", "SIGSTOP"
 SIGNALS = (KILL, TERM, STOP)
@@ -62,6 +63,11 @@ class Fault:
     def group(self) -> str:
         """Group of targets that pause together."""
         return group_of(self.target, self.how)
+
+
+def broker_name(node: int) -> str:
+    """Return a broker's name as a target."""
+    return f"broker-{node}"
 
 
 def group_of(target: str, how: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from benchmarks.chaos.load import Load
+from benchmarks.chaos.plan import CAMERAS, DATABASE, OBJECTS, broker_name
 from benchmarks.chaos.proxy import Proxies, Proxy
 from benchmarks.chaos.services import environment
 from ops.backup.employee_backup import backup, restore
@@ -29,12 +30,6 @@ from sightline.storage.db import connect
 from sightline.storage.outbox import deliver
 
 MIB = 1024 * 1024
-DATABASE, OBJECTS, CAMERAS = "database", "objects", "cameras"
-
-
-def broker_name(node: int) -> str:
-    """Return a broker's name as a target."""
-    return f"broker-{node}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from ops.calibration import measure
 from ops.calibration.measure import PairScores, People
@@ -181,7 +181,7 @@ def _impostors(
     resampled = _tail(pairs, _bootstrap_counts(people, random)).score(rates)
     error = np.log1p(-resampled).std(axis=0, ddof=1)
     bound, doubtful = (
-        np.maximum.accumulate(1 - (1 - estimate) * np.exp(-student.ppf(level, people - 1) * error))
+        np.maximum.accumulate(1 - (1 - estimate) * np.exp(-stdtrit(people - 1, level) * error))
         for level in (CONFIDENCE, _DOUBT_CONFIDENCE)
     )
     doubt = rates / np.maximum(tail.rate(doubtful)[0], np.finfo(float).tiny)

@@ -53,6 +53,9 @@ class Scene:
 
 Matrix = NDArray[np.float64]
 
+PixelBox = tuple[int, int, int, int]
+"""x1, y1, x2, y2; the last ones are outside."""
+
 
 def _pose(walk: Walk, cut: CutOut, seconds: float) -> Matrix:
     """Return the affine matrix, 2x3, from cut-out to film at a moment of the walk."""
@@ -114,12 +117,42 @@ def render(scene: Scene, cuts: dict[str, CutOut]) -> Iterator[NDArray[np.uint8]]
     random = np.random.default_rng(len(scene.walks))
     grains = [random.normal(0, _NOISE, (HEIGHT, WIDTH, 1)).astype(np.float32) for _ in range(4)]
     lit = {walk: _with_light(cuts[walk.name], walk) for walk in scene.walks}
+    room = scene.room.astype(np.float32)
+    empty = [_as_picture(room + grain) for grain in grains]
     for frame in range(frames_of(scene)):
         at = frame / FPS
-        canvas = scene.room.astype(np.float32)
-        for walk in _active_walks(scene, at):
-            _paste(canvas, *lit[walk], _pose(walk, cuts[walk.name], at - walk.starts), walk.blur)
-        yield np.clip(canvas + grains[frame % len(grains)], 0, 255).astype(np.uint8)
+        number = frame % len(grains)
+        picture = empty[number].copy()
+        figures = [
+            (walk, pose, box)
+            for walk in _active_walks(scene, at)
+            for pose in [_pose(walk, cuts[walk.name], at - walk.starts)]
+            if (box := _covered(pose, lit[walk][1], walk.blur)) is not None
+        ]
+        if figures:  # all but their surroundings is as in every frame
+            left, top, right, bottom = zip(*(box for _, _, box in figures), strict=True)
+            x, y = min(left), min(top)
+            rows, columns = slice(y, max(bottom)), slice(x, max(right))
+            canvas = room[rows, columns].copy()
+            for walk, pose, _ in figures:
+                _paste(canvas, *lit[walk], pose - [[0, 0, x], [0, 0, y]], walk.blur)
+            picture[rows, columns] = _as_picture(canvas + grains[number][rows, columns])
+        yield picture
+
+
+def _as_picture(canvas: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def _covered(pose: Matrix, alpha: NDArray[np.float32], blur: float) -> PixelBox | None:
+    """Return the film's pixels that a cut-out may change in a pose, or None."""
+    height, width = alpha.shape
+    corners = pose @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    margin = 4 * blur + 2  # OpenCV's kernel reaches four sigma
+    low, high = corners.min(axis=1) - margin, corners.max(axis=1) + margin
+    x1, x2 = (int(x) for x in np.clip((low[0], high[0] + 1), 0, WIDTH))
+    y1, y2 = (int(y) for y in np.clip((low[1], high[1] + 1), 0, HEIGHT))
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def _with_light(cut: CutOut, walk: Walk) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -136,8 +169,9 @@ def _paste(
     pose: Matrix,
     blur: float,
 ) -> None:
-    layer = cv2.warpAffine(picture, pose, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
-    cover = cv2.warpAffine(alpha, pose, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
+    height, width = canvas.shape[:2]
+    layer = cv2.warpAffine(picture, pose, (width, height), flags=cv2.INTER_LINEAR)
+    cover = cv2.warpAffine(alpha, pose, (width, height), flags=cv2.INTER_LINEAR)
     if blur:
         layer, cover = cv2.GaussianBlur(layer, (0, 0), blur), cv2.GaussianBlur(cover, (0, 0), blur)
     canvas *= 1 - cover[..., None]

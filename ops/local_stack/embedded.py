@@ -9,7 +9,6 @@ from pathlib import Path
 import psutil
 
 from ops.database.grants import set_passwords
-from ops.database.migrate import upgrade
 from ops.local_stack import processes
 from ops.local_stack.cluster import SIZES, Cluster
 from ops.local_stack.database import Database
@@ -74,6 +73,8 @@ def _up(
         status.update("starting Kafka and PostgreSQL")
         ports = _start(settings, ports)
         status.update("migrating the database")
+        from ops.database.migrate import upgrade  # noqa: PLC0415 - loads Alembic
+
         upgrade(settings)
         if ports.secure:
             status.update("letting the services in")

@@ -29,7 +29,15 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from tests.metrics_support import is_ready
 from tests.stack.test_compose import compose, ours
-from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
+from tests.support import (
+    ROOT,
+    Running,
+    environment,
+    eventually,
+    run_sightline,
+    sightline_command,
+    start,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.stack]
 
@@ -74,18 +82,11 @@ class Composed:
 
     def run(self, *command: str) -> None:
         """`docker compose run --rm init COMMAND`."""
-        result = subprocess.run(
-            sightline_command(*command), cwd=ROOT, env=self.environment("init"),
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        assert result.returncode == 0, (command, result.stderr)
+        run_sightline(self.home, *command, env=self.environment("init"))
 
-    def start(self, service: str) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            sightline_command(*compose()[service]["command"]), cwd=ROOT,
-            env=self.environment(service),
-            stderr=self._ending.enter_context(self.log(service).open("wb")),
-        )  # fmt: skip
+    def start(self, service: str) -> Running:
+        command = sightline_command(*compose()[service]["command"])
+        process = start(command, self.log(service), env=self.environment(service))
         self._ending.callback(process.wait, 60)
         self._ending.callback(process.kill)
         return process

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.models]
 
 RUN_BY = {
     "e2e/test_demo.py": {
-        "test_everybody_in_its_own_films_is_found_with_the_models_of_the_registry": ["make demo"],
+        "test_everybody_is_found_where_services_prove_themselves_and_all_is_sealed": ["make demo"],
     },
     "e2e/test_corrections.py": {
         "test_corrections_are_in_all_logs_at_once_and_in_all_that_comes": [

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
-from openapi_spec_validator import validate
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
@@ -195,6 +194,8 @@ def test_a_frame_that_is_no_picture_is_refused(client: TestClient, frame: str) -
 
 @pytest.mark.slow
 def test_the_description_is_valid_and_complete(client: TestClient) -> None:
+    from openapi_spec_validator import validate  # takes long to load
+
     described = client.get("/openapi.json").json()
     validate(described)
     assert "Problem" in described["components"]["schemas"]

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.stats import beta, binom
+from scipy.special import betaincinv
 
-from ops.calibration.det_curve import draw
 from ops.calibration.fit import MIN_PEOPLE, calibrate
 from ops.calibration.report import measured, thresholds
 from sightline.identity.calibration import Calibration, builtin
@@ -80,7 +79,7 @@ def sixty() -> Calibration:
 @pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-4])
 def test_the_tail_of_random_directions_is_found(sixty: Calibration, rate: float) -> None:
     half = (DIMENSION - 1) / 2
-    exact = 1 - 2 * beta.ppf(rate, half, half)
+    exact = 1 - 2 * betaincinv(half, half, rate)
     (one,) = [one for one in sixty.impostors if (one.shots, one.photos) == (1, 1)]
     estimate = float(np.interp(-math.log(rate), -np.log(sixty.rates), one.estimate))
     assert estimate == pytest.approx(exact, abs=0.03)
@@ -104,6 +103,8 @@ def test_more_people_are_less_caution() -> None:
 @pytest.mark.slow
 def test_strangers_get_names_no_more_often_than_wanted() -> None:
     """Calibrated on twenty, tried on many others of the same population."""
+    from scipy.stats import binom  # takes long to load
+
     found = calibrate("test", population(20, seed=5), "random directions").calibration
     wanted, number = 1e-2, 20
     scale = found.scale(number, wanted)
@@ -304,6 +305,8 @@ def test_confidence_grows_with_the_score(pack: str) -> None:
 def test_the_report_says_what_is_extrapolated_and_draws_it(
     five: Calibration, tmp_path: Path
 ) -> None:
+    from ops.calibration.det_curve import draw  # loads matplotlib
+
     rows = measured(five)
     assert rows[0]["pairs"] == 10 and rows[0]["counted"] == "1e-01"
     assert all(float(row["promised"]) >= 1e-9 for row in rows)

@@ -3,9 +3,8 @@
 import ast
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -38,9 +37,7 @@ from schemas.naming import (
     vision_group,
 )
 from schemas.topics import LIVE, MATCH_STATE, SIGHTINGS, all_topics, frames
-
-ROOT = Path(__file__).parents[2]
-PRODUCT = ("api", "ops", "processors", "producers", "schemas", "sightline", "sinks")
+from tests.words import modules
 
 NAMES = st.text(min_size=1, max_size=40)
 TRACK = "0f6a1a52-6c3e-5c8a-9d55-0d5f3f6f7a10"
@@ -194,29 +191,28 @@ def test_advisory_locks_are_told_apart() -> None:
     ],
 )  # fmt: skip
 def test_a_name_that_is_spelled_is_found(line: str) -> None:
-    assert list(_spelled(ast.parse(line)))
+    assert list(_spelled(list(ast.walk(ast.parse(line)))))
 
 
 def test_no_other_module_spells_a_name_that_is_protocol() -> None:
-    contract = {ROOT / "schemas" / name for name in ("naming.py", "topics.py", "ids.py")}
+    contract = {f"schemas/{name}" for name in ("naming.py", "topics.py", "ids.py")}
     spelled = [
-        f"{path.relative_to(ROOT)}:{line}: {literal!r}"
-        for package in PRODUCT
-        for path in sorted((ROOT / package).rglob("*.py"))
-        if path not in contract and "migrations" not in path.parts
-        for line, literal in _spelled(ast.parse(path.read_text()))
+        f"{path}:{line}: {literal!r}"
+        for path, nodes in modules()
+        if path not in contract and "migrations" not in path.split("/")
+        for line, literal in _spelled(nodes)
     ]
     assert not spelled, "\n".join(spelled)
 
 
-def _spelled(tree: ast.AST) -> Iterator[tuple[int, object]]:
+def _spelled(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, object]]:
     """Yield literals of a module that spell a name of protocol, with their lines."""
     prose = {
         id(node.value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Constant) or id(node) in prose:
             continue
         value = node.value

@@ -16,8 +16,8 @@ def test_there_is_none(kind: str) -> None:
 def test_every_name_that_classes_share_is_shared() -> None:
     names = [
         node.name
-        for _, tree in words.modules()
-        for node in ast.walk(tree)
+        for _, nodes in words.modules()
+        for node in nodes
         if isinstance(node, ast.ClassDef)
     ]
     assert [name for name in words.SHARED_CLASSES if names.count(name) < 2] == []
@@ -40,8 +40,8 @@ def test_every_name_that_classes_share_is_shared() -> None:
 def test_a_docstring_that_begins_with_a_pronoun_is_found(
     docstring: str, count: int, code: str
 ) -> None:
-    tree = ast.parse(code.format(docstring))
-    assert sum(map(words.is_pronoun, [text for _, text in words.docstrings(tree)])) == count
+    nodes = ast.walk(ast.parse(code.format(docstring)))
+    assert sum(map(words.is_pronoun, [text for _, text in words.docstrings(nodes)])) == count
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_docstring_that_begins_with_a_pronoun_is_found(
 def test_a_retired_word_is_found_in_what_has_a_name(code: str, retired: list[str]) -> None:
     found = [
         word
-        for _, name in words.identifiers("package/module.py", ast.parse(code))
+        for _, name in words.identifiers("package/module.py", ast.walk(ast.parse(code)))
         for word in words.retired_in(name)
     ]
     assert sorted(found) == retired
