@@ -87,8 +87,8 @@ class AppContext:
                 yield
                 tasks.cancel_scope.cancel()
         finally:
-            self.crops.close(stop.remaining())
-            self.pool.close(stop.remaining())
+            self.crops.close(stop.remaining_seconds())
+            self.pool.close(stop.remaining_seconds())
 
 
 def _pool(settings: Settings) -> "ConnectionPool[Connection]":

@@ -2,9 +2,9 @@
 
 A route has `audited("persons.show")` as its first dependency, or its path stands in `EXEMPT`
 because it reads and changes nobody's data: tests/unit/test_audit_coverage.py fails for one that
-does neither. A line is about the ids in the path, the rows that the route reads (`trail.seen`),
-and what the route adds. It is written before the answer goes out; where it cannot be, a problem
-goes out instead.
+does neither. A line is about the ids in the path, the rows that the route reads
+(`trail.add_read_rows`), and what the route adds. It is written before the answer goes out; where
+it cannot be, a problem goes out instead.
 """
 
 import logging
@@ -60,9 +60,9 @@ class AuditedAction:
         """Begin the request's line. Raises SightlineError for a missing or bad purpose."""
         settings = context.settings
         recording = Recording(settings, self.action, actor_of(request), connected=context.db)
-        recording.about(**_ids(request))
+        recording.add_subject(**_ids(request))
         request.state.recording = recording
-        trail.begin(recording)
+        trail.begin_recording(recording)
         recording.purpose = trail.checked_purpose(request.headers.get("x-purpose"), settings)
 
 
@@ -94,7 +94,7 @@ class AuditMiddleware:
             recording: Recording | None = state.get("recording")
             if message["type"] != "http.response.start" or recording is None:
                 pass
-            elif message["status"] >= _REFUSED and scope["app"].state.health.waiting():
+            elif message["status"] >= _REFUSED and scope["app"].state.health.unavailable():
                 log.warning("not in the audit trail: %s %s", message["status"], scope["path"])
             else:
                 try:
@@ -114,7 +114,7 @@ def _finish(recording: Recording, status: int) -> None:
     if status >= _REFUSED:
         outcome = "refused" if status < _FAILED else "failed"
     if outcome != "done":
-        recording.about(status=status)
+        recording.add_subject(status=status)
     recording.finish(outcome)
 
 

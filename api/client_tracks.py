@@ -26,12 +26,12 @@ class ClientTrack:
     """Vision's; empty until it has taken a crop of the track."""
     sighting: pb.Sighting | None = None
     """The latest decision on the track."""
-    next_look_us: int = 0
+    next_detection_us: int = 0
     """Before this capture time vision does not look at a crop of the track."""
 
     def is_fresh(self, at_us: int) -> bool:
         """Return whether a crop taken now would not change the decision."""
-        return self.sighting is not None and at_us < self.next_look_us
+        return self.sighting is not None and at_us < self.next_detection_us
 
 
 class ClientTracks:
@@ -44,12 +44,12 @@ class ClientTracks:
         self._by_id: dict[str, ClientTrack] = {}
         self._last_us = 0
 
-    def tick(self, now_us: int) -> int:
+    def next_time_us(self, now_us: int) -> int:
         """Return the present time, later than any returned before: it names a track's crop."""
         self._last_us = max(now_us, self._last_us + 1)
         return self._last_us
 
-    def ask(self, camera_id: str, site_id: str, number: int, at_us: int) -> ClientTrack:
+    def request_track(self, camera_id: str, site_id: str, number: int, at_us: int) -> ClientTrack:
         """Return the track with a client's number, a new one where there is none."""
         key = (camera_id, number)
         track = self._tracks.setdefault(key, ClientTrack(camera_id, site_id, number, at_us))
@@ -57,7 +57,7 @@ class ClientTracks:
         track.requested_us = at_us
         return track
 
-    def take_outcome(self, outcome: pb.CropOutcome) -> None:
+    def apply_outcome(self, outcome: pb.CropOutcome) -> None:
         """Keep vision's answer to a crop of one of the tracks."""
         track = self._tracks.get((outcome.camera_id, outcome.track_number))
         if track is None:
@@ -67,15 +67,15 @@ class ClientTracks:
             self._by_id.pop(track.track_id, None)
             track.track_id, track.sighting = outcome.track_id, None
             self._by_id[track.track_id] = track
-        track.next_look_us = outcome.next_look_us
+        track.next_detection_us = outcome.next_look_us
 
-    def take_sighting(self, sighting: pb.Sighting) -> None:
+    def apply_sighting(self, sighting: pb.Sighting) -> None:
         """Keep the matching stream's latest decision on one of the tracks."""
         track = self._by_id.get(sighting.track_id)
         if track is not None:
             track.sighting = sighting
 
-    def take_idle(self, now_us: int) -> list[ClientTrack]:
+    def remove_idle(self, now_us: int) -> list[ClientTrack]:
         """Remove and return the tracks that are no longer asked for."""
         idle = []
         while self._tracks:
@@ -85,7 +85,7 @@ class ClientTracks:
             idle.append(self._remove(track))
         return idle
 
-    def take_all(self) -> list[ClientTrack]:
+    def remove_all(self) -> list[ClientTrack]:
         """Remove and return all tracks."""
         return [self._remove(track) for track in list(self._tracks.values())]
 

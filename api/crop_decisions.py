@@ -17,9 +17,9 @@ from api.settings import ApiSettings
 from schemas import sightline_pb2 as pb
 from schemas.topics import CROPS, KIB
 from sightline.people.photo_rejections import Reason
-from sightline.people.picture_files import Photo, normalised
-from sightline.people.query_face import refused_face
-from sightline.runtime.clock import US, Clock, SystemClock
+from sightline.people.picture_files import Photo, to_upright_jpeg
+from sightline.people.query_face import refused_face_error
+from sightline.runtime.clock import US_PER_SECOND, Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, PhotoError
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import OutputRecord
@@ -75,7 +75,7 @@ class CropDecisions:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._tracks = ClientTracks(round(settings.evidence.reverify_seconds * US))
+        self._tracks = ClientTracks(round(settings.evidence.reverify_seconds * US_PER_SECOND))
         self._stream = DecisionStream(settings, self._take_outcome, self._take_sighting)
 
     async def decide(
@@ -112,31 +112,33 @@ class CropDecisions:
     def end_idle_now(self) -> None:
         """End the tracks that no client has asked for during `vision.settled_seconds`."""
         with self._lock:
-            idle = self._tracks.take_idle(self._clock.now_us())
+            idle = self._tracks.remove_idle(self._clock.now_us())
         self._end(idle)
 
     def close(self, seconds: float) -> None:
         """End all tracks, and deliver what is under way within so many seconds."""
         with self._lock:
-            tracks = self._tracks.take_all()
+            tracks = self._tracks.remove_all()
         self._end(tracks)
         self._stream.close(seconds)
 
     def _take_outcome(self, outcome: pb.CropOutcome) -> None:
         with self._lock:
-            self._tracks.take_outcome(outcome)
+            self._tracks.apply_outcome(outcome)
 
     def _take_sighting(self, sighting: pb.Sighting) -> None:
         with self._lock:
-            self._tracks.take_sighting(sighting)
+            self._tracks.apply_sighting(sighting)
 
     def _send_all(
         self, camera_id: str, site_id: str, crops: Sequence[ClientCrop]
     ) -> list[_Request]:
         with self._lock:
             # Crops of one request are of one frame: their tracks are in it at once.
-            at_us = self._tracks.tick(self._clock.now_us())
-            tracks = [self._tracks.ask(camera_id, site_id, crop.number, at_us) for crop in crops]
+            at_us = self._tracks.next_time_us(self._clock.now_us())
+            tracks = [
+                self._tracks.request_track(camera_id, site_id, crop.number, at_us) for crop in crops
+            ]
         return [
             self._send(crop, track, site_id, at_us)
             for crop, track in zip(crops, tracks, strict=True)
@@ -152,7 +154,7 @@ class CropDecisions:
         decided = track.track_id if track.sighting is not None else ""
         message = _crop(track, site_id, at_us)
         message.MergeFrom(pb.Crop(jpeg=jpeg, decided_track_id=decided, reply=True))
-        return _Request(crop, track, self._stream.ask(_record(message), message))
+        return _Request(crop, track, self._stream.send_crop(_record(message), message))
 
     def _decision(self, request: _Request) -> TrackDecision:
         track, pending, error = request.track, request.pending, request.error
@@ -184,7 +186,7 @@ class CropDecisions:
 
 def _upright_jpeg(photo: Photo) -> bytes:
     """Return a crop as a record has it. Raises PhotoError."""
-    jpeg = normalised(photo)
+    jpeg = to_upright_jpeg(photo)
     if len(jpeg) > CROPS.max_record_bytes - KIB:
         raise PhotoError(Reason.IMAGE_TOO_LARGE, f"{photo.label}: the picture is too large")
     return jpeg
@@ -215,4 +217,4 @@ def _error_of(label: str, outcome: pb.CropOutcome) -> PhotoError | None:
         return None
     if outcome.refusal == "late":
         return PhotoError(_NO_DECISION, f"{label}: a later crop of the track was there before")
-    return refused_face(label, outcome.refusal, outcome.face_px)
+    return refused_face_error(label, outcome.refusal, outcome.face_px)

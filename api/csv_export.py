@@ -57,7 +57,7 @@ def export(
 ) -> StreamingResponse:
     """Return all rows that meet the conditions as CSV, streamed."""
     columns = list(kind.model_fields)
-    trail.about(everybody="export")
+    trail.add_subject(everybody="export")
     with ExitStack() as opening:
         rows = read_all(opening.enter_context(context.db()), table, conditions, after)
         first = list(islice(rows, 1))  # a query that fails does so before the answer has begun

@@ -27,8 +27,8 @@ from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import ConfigValue, consumer_config, producer_config
 from sightline.streaming.consumer_metrics import count_consumed
-from sightline.streaming.lag import OPTIONS, ConsumerLag
-from sightline.streaming.messages import checked
+from sightline.streaming.lag import LAG_CONSUMER_CONFIG, ConsumerLag
+from sightline.streaming.messages import to_records
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import OutputRecord
 
@@ -95,13 +95,13 @@ class DecisionStream:
         self._lock = threading.Lock()
         self._link: _Link | None = None
 
-    def ask(self, record: OutputRecord, crop: pb.Crop) -> PendingDecision:
+    def send_crop(self, record: OutputRecord, crop: pb.Crop) -> PendingDecision:
         """Send a crop's record and return its answer to come, which fails when Kafka goes away.
 
         Raises:
             InfrastructureError: Kafka does not answer, or too many crops are waited for.
         """
-        return self._connected().ask(record, crop)
+        return self._connected().send_crop(record, crop)
 
     def send(self, records: Sequence[OutputRecord]) -> None:
         """Send records that have no answer. Raises InfrastructureError."""
@@ -213,7 +213,7 @@ class _Link:
         self._thread = threading.Thread(target=self._run, name="decisions", daemon=True)
         self._thread.start()
 
-    def ask(self, record: OutputRecord, crop: pb.Crop) -> PendingDecision:
+    def send_crop(self, record: OutputRecord, crop: pb.Crop) -> PendingDecision:
         pending = self._answers.expect(crop)
         try:
             self.send([record])
@@ -240,7 +240,7 @@ class _Link:
         try:
             while not self._closing.is_set():
                 self._take(self._consumer.poll(_POLL_SECONDS))
-                lag.look()
+                lag.update()
                 self._producer.poll(0)
         except (KafkaException, InfrastructureError) as error:
             log.warning("api: the matching stream is lost: %s", error)
@@ -252,7 +252,7 @@ class _Link:
                 _fail(pending, failure)
 
     def _take(self, message: Message | None) -> None:
-        for record in checked([message] if message is not None else []):
+        for record in to_records([message] if message is not None else []):
             count_consumed(_SERVICE, record, self._clock.now_us())
             try:
                 if record.topic == CROP_OUTCOMES.name:
@@ -268,7 +268,7 @@ class _Link:
 
 def _consumer_at_the_end(settings: Settings) -> Consumer:
     """Return a consumer without a group that reads the records written from now on."""
-    config = consumer_config(settings, _CLIENT, _CLIENT) | _SLOW_RECONNECT | OPTIONS
+    config = consumer_config(settings, _CLIENT, _CLIENT) | _SLOW_RECONNECT | LAG_CONSUMER_CONFIG
     consumer = Consumer(config, logger=LIBRDKAFKA)
     try:
         partitions = []

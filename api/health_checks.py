@@ -27,13 +27,13 @@ router = APIRouter(tags=["service"])
 @router.get("/healthz", summary="Whether the service goes on")
 async def healthz(request: Request) -> JSONResponse:
     """Answer 503 where the service is stuck, and only a restart helps."""
-    return _response(admin_http.alive(_health(request)))
+    return _response(admin_http.liveness(_health(request)))
 
 
 @router.get("/readyz", summary="Whether the service serves")
 async def readyz(request: Request) -> JSONResponse:
     """Answer 503 while the service waits for the database."""
-    return _response(admin_http.ready(_health(request)))
+    return _response(admin_http.readiness(_health(request)))
 
 
 async def watch(pool: "ConnectionPool[Connection]", stop: Stop) -> None:
@@ -54,10 +54,10 @@ def _check_database(pool: "ConnectionPool[Connection]", health: Health) -> None:
         with pool.connection(_DATABASE_TIMEOUT_SECONDS) as db:
             db.execute("SELECT")
     except (psycopg.OperationalError, PoolTimeout):
-        health.waits_for(DATABASE)
+        health.mark_unavailable(DATABASE)
         return
-    health.has(DATABASE)
-    health.ready()
+    health.mark_available(DATABASE)
+    health.mark_ready()
 
 
 def _health(request: Request) -> Health:

@@ -3,7 +3,14 @@
 import threading
 from collections.abc import Sequence
 
-from sightline.models.interface import BGRImage, Face, FaceDetector, FaceEmbedder, Floats, ModelPack
+from sightline.models.interface import (
+    BGRImage,
+    Face,
+    FaceDetector,
+    FaceEmbedder,
+    Float32Array,
+    ModelPack,
+)
 from sightline.models.packs import load_pack
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings
@@ -53,6 +60,6 @@ class _Embedder:
         self._turn = turn
         self.dimension = inner.dimension
 
-    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Float32Array]:
         with self._turn:
             return self._inner.embed(faces)

@@ -83,7 +83,7 @@ def read_page(
     """Return one page's rows and the cursor of the next, None on the last page."""
     query, values = table.query(conditions, after)
     rows = dict_rows(db, query + sql.SQL(" LIMIT %s"), [*values, limit + 1])
-    trail.seen(rows[:limit])
+    trail.add_read_rows(rows[:limit])
     if len(rows) <= limit:
         return rows, None
     rows = rows[:limit]

@@ -74,14 +74,14 @@ async def read_photo_body(
     """
     media_type = request_bodies.media_type(request)
     if media_type == request_bodies.JSON:
-        body = request_bodies.checked(kind, await request_bodies.read_json(request, None))
+        body = request_bodies.validated(kind, await request_bodies.read_json(request, None))
         return body, None if body.photo is None else from_base64(body.photo, "photo", limit)
     if media_type != request_bodies.FORM:
         raise unsupported(f"{request_bodies.FORM} or {request_bodies.JSON}")
     fields, photos = await read_form(request, limit)
     if len(photos) != 1:
         raise SightlineError(f"the form has {len(photos)} files; give one photo")
-    return request_bodies.checked(kind, fields | {"photo": "the file"}), photos[0]
+    return request_bodies.validated(kind, fields | {"photo": "the file"}), photos[0]
 
 
 async def from_upload(upload: UploadFile, limit: int) -> Photo:

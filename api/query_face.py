@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field, model_validator
 from api.app_context import AppContext
 from api.photo_uploads import PhotoBody, read_photo_body
 from sightline.people.picture_files import Photo
-from sightline.people.query_face import face_of_photo
+from sightline.people.query_face import query_face_of_photo
 from sightline.runtime.errors import SightlineError
 
 _MAX_DIMENSION = 4096
@@ -75,7 +75,7 @@ async def read_query_face(request: Request, context: AppContext) -> QueryFaceBod
 def _query_face(context: AppContext, query: FaceQuery, photo: Photo | None) -> QueryFaceBody:
     pack = context.models.get()
     if photo is not None:
-        vector = face_of_photo(photo, pack, context.settings).tolist()
+        vector = query_face_of_photo(photo, pack, context.settings).tolist()
     else:
         vector = query.vector or []
     if len(vector) != pack.embedder.dimension:

@@ -146,12 +146,12 @@ def json_of(kind: type[M], limit: int | None = JSON_BYTES) -> Any:
     async def read(request: Request) -> M:
         if media_type(request) != JSON:
             raise unsupported(JSON)
-        return checked(kind, await read_json(request, limit))
+        return validated(kind, await read_json(request, limit))
 
     return Depends(read)
 
 
-def checked(kind: type[M], values: Any) -> M:
+def validated(kind: type[M], values: Any) -> M:
     """Return the model of a body's values. Raises a problem 422 that names each error."""
     try:
         return kind.model_validate(values)

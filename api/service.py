@@ -12,7 +12,7 @@ from api.tls_certificate import Certificate
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.lifecycle import Stop, start_service
 from sightline.runtime.settings import Settings
-from sightline.storage.vector_indexes import keep_indexed
+from sightline.storage.vector_indexes import watch_indexes
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def run(settings: Settings) -> None:
     app = make_app(settings, stop)
     certificate = Certificate.of(ApiSettings.of(settings))
     listener = _listen(ApiSettings.of(settings))
-    threading.Thread(target=keep_indexed, args=(settings, stop), name="index", daemon=True).start()
+    threading.Thread(target=watch_indexes, args=(settings, stop), name="index", daemon=True).start()
     proxies = ApiSettings.of(settings).trusted_proxies
     config = uvicorn.Config(
         app, lifespan="on", log_config=None, server_header=False,
@@ -56,9 +56,9 @@ def serve(
             certificate.refresh()
     if not stop.is_set():
         raise InfrastructureError("api: the server has ended")
-    server.config.timeout_graceful_shutdown = max(1, int(stop.remaining() / 2))
+    server.config.timeout_graceful_shutdown = max(1, int(stop.remaining_seconds() / 2))
     server.should_exit = True
-    thread.join(stop.remaining())
+    thread.join(stop.remaining_seconds())
 
 
 def _listen(settings: ApiSettings) -> socket.socket:

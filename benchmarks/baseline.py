@@ -13,8 +13,8 @@ import numpy as np
 import supervision as sv
 from trackers import ByteTrackTracker
 
-from sightline.identity.calibration import builtin
-from sightline.models.interface import Face, Floats
+from sightline.identity.calibration import builtin_calibration
+from sightline.models.interface import Face, Float32Array
 from sightline.models.packs import load_pack
 from sightline.runtime.settings import Settings
 
@@ -51,18 +51,18 @@ class Loop:
         cv2.setNumThreads(cores)
         pack = "auto" if models else "dlib"
         self._pack = load_pack(Settings(models=models, pack=pack, model_threads=cores))
-        scale = builtin(self._pack.id).scale(len(photos), _TARGET_FPIR)
+        scale = builtin_calibration(self._pack.id).scale(len(photos), _TARGET_FPIR)
         self._threshold = scale.threshold(_AGREEING_OBSERVATIONS)
         self._names = [name for name, _ in photos]
         self._gallery = np.stack([self._enrol(path) for _, path in photos])
 
-    def _enrol(self, path: Path) -> Floats:
+    def _enrol(self, path: Path) -> Float32Array:
         image = np.asarray(cv2.imread(str(path)), np.uint8)
         [faces] = self._pack.faces.detect([image])
         [embedding] = self._pack.embedder.embed([(image, faces[0])])
         return embedding
 
-    def _name(self, vector: Floats) -> str:
+    def _name(self, vector: Float32Array) -> str:
         """Return the best enrolled person of a brute-force search, or an empty name."""
         scores = self._gallery @ vector
         best = int(scores.argmax())
@@ -104,12 +104,14 @@ class Loop:
         return result
 
 
-def _boxes(faces: list[Face]) -> tuple[Floats, Floats]:
+def _boxes(faces: list[Face]) -> tuple[Float32Array, Float32Array]:
     boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
     return boxes, np.array([face.score for face in faces], np.float32)
 
 
-def _follow(tracker: Any, boxes: Floats, scores: Floats) -> tuple[list[int], Floats]:
+def _follow(
+    tracker: Any, boxes: Float32Array, scores: Float32Array
+) -> tuple[list[int], Float32Array]:
     tracked = tracker.update(sv.Detections(xyxy=boxes, confidence=scores))
     ids = np.full(len(tracked), -1) if tracked.tracker_id is None else tracked.tracker_id
     return [int(number) for number in ids[ids >= 0]], tracked.xyxy[ids >= 0]

@@ -20,10 +20,10 @@ from scipy.stats import binom
 from benchmarks.crowd_numbers import unit
 from benchmarks.portraits import Portraits
 from processors.match.candidates import Candidate
-from processors.match.decision.identification import CandidateSet, Rules, decide
-from sightline.identity.calibration import Calibration, builtin
+from processors.match.decision.identification import CandidateSet, DecisionRules, decide
+from sightline.identity.calibration import Calibration, builtin_calibration
 from sightline.identity.evidence import Evidence, Observation
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 
 SIZES = (100, 1_000, 10_000, 100_000)
 UNKNOWN_TRACKS = 2_000
@@ -98,9 +98,9 @@ def crowd_of(observations: Matrix) -> Crowd:
 
 def faces_like(people: Sequence[Sequence[Observation]], calibration: Calibration) -> Faces:
     """Fit faces whose scores against real people's tracks match the calibration at 1e-3."""
-    centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
+    centres = np.array([np.mean([shot.embedding for shot in own], axis=0) for own in people])
     pairs = zip(people, centres, strict=True)
-    moods = np.concatenate([[shot.vector - centre for shot in own] for own, centre in pairs])
+    moods = np.concatenate([[shot.embedding - centre for shot in own] for own, centre in pairs])
     mean = centres.mean(axis=0, dtype=np.float64)
     values, axes = np.linalg.eigh(np.cov((centres - mean).T))
     values = np.maximum(values, 0.0)
@@ -123,12 +123,12 @@ def faces_like(people: Sequence[Sequence[Observation]], calibration: Calibration
 
 def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]:
     """Search unknown and enrolled people in galleries of growing size, and print."""
-    calibration = builtin(portraits.pack)
+    calibration = builtin_calibration(portraits.pack)
     people = list(portraits.good().values())
     faces = faces_like(people, calibration)
     random = np.random.default_rng(_SEED)
     crowd = crowd_of(faces.observations(faces.people(SIZES[-1], random), PHOTOS, random))
-    centres = np.array([np.mean([shot.vector for shot in own], axis=0) for own in people])
+    centres = np.array([np.mean([shot.embedding for shot in own], axis=0) for own in people])
     drawn = centres[np.arange(UNKNOWN_TRACKS) % len(centres)]
     unknown_tracks = unit(faces.observations(drawn, OBSERVATIONS, random).sum(axis=1))
     enrolled, own_tracks = _enrolled(people, random)
@@ -164,7 +164,9 @@ def _enrolled(
     return crowd_of(photos), unit(tracks)
 
 
-def _right(enrolled: Crowd, own_tracks: Matrix, crowd: Crowd, size: int, scale: Scale) -> float:
+def _right(
+    enrolled: Crowd, own_tracks: Matrix, crowd: Crowd, size: int, scale: ScoreScale
+) -> float:
     """Return the true positive identification rate of the real people among all, 0 to 1."""
     real = enrolled.scores(own_tracks, len(own_tracks))
     crowd_scores, _ = crowd.best(own_tracks, size)
@@ -177,7 +179,7 @@ def _right(enrolled: Crowd, own_tracks: Matrix, crowd: Crowd, size: int, scale: 
     return right / len(own_tracks)
 
 
-def _named(scores: NDArray[Any], places: NDArray[Any], scale: Scale) -> int | None:
+def _named(scores: NDArray[Any], places: NDArray[Any], scale: ScoreScale) -> int | None:
     """Decide as the product does from the two best scores; return the named index or None."""
     best = [
         Candidate(str(place), float(score)) for score, place in zip(scores, places, strict=True)
@@ -185,6 +187,9 @@ def _named(scores: NDArray[Any], places: NDArray[Any], scale: Scale) -> int | No
     best.sort(key=lambda candidate: -candidate.score)
     evidence = Evidence(np.zeros(0, np.float32), _OBSERVATION_IDS, _OBSERVATION_IDS[0])
     decision = decide(
-        evidence, CandidateSet(best, scale), CandidateSet([], scale), Rules(target_rate=TARGET_FPIR)
+        evidence,
+        CandidateSet(best, scale),
+        CandidateSet([], scale),
+        DecisionRules(target_fpir=TARGET_FPIR),
     )
     return int(decision.key) if decision.status == "enrolled" else None

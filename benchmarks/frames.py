@@ -22,13 +22,13 @@ from schemas import topics
 from schemas.ids import motion_event_id
 from schemas.naming import vision_group
 from schemas.topics import LIVE
-from sightline.runtime.clock import US, SystemClock
+from sightline.runtime.clock import US_PER_SECOND, SystemClock
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import ensure_fleet_topic
 from sightline.streaming.client_config import client_config, consumer_config, producer_config
-from sightline.streaming.messages import checked
+from sightline.streaming.messages import to_records
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import OutputRecord
 
@@ -76,7 +76,9 @@ class Bench:
         """Return the seconds for the whole film of every camera, published at once."""
         began, start = time.monotonic(), self._clock.now_us()
         for number in range(FRAMES):
-            self._send(number, start, start + number * US // RATE, last=number == FRAMES - 1)
+            self._send(
+                number, start, start + number * US_PER_SECOND // RATE, last=number == FRAMES - 1
+            )
         self._read(CAMERAS * FRAMES)
         return time.monotonic() - began
 
@@ -132,10 +134,14 @@ class Bench:
 
     def _arrivals(self, seconds: float) -> list[float]:
         message = self._reader.poll(seconds)
-        records = checked([message] if message else [])
+        records = to_records([message] if message else [])
         tracks = [record.decode(pb.FrameTracks) for record in records]
         now = self._clock.now_us()
-        return [(now - at.captured_at_us) / US for at in tracks if at.camera_id in self._cameras]
+        return [
+            (now - at.captured_at_us) / US_PER_SECOND
+            for at in tracks
+            if at.camera_id in self._cameras
+        ]
 
 
 @contextmanager

@@ -24,10 +24,10 @@ from benchmarks.portraits import ORL, Portraits, orl_portraits, packs
 from benchmarks.rig import run_as_program
 from ops.calibration.fit import calibrate
 from processors.match.candidates import Candidate
-from processors.match.decision.identification import CandidateSet, Rules, decide
+from processors.match.decision.identification import CandidateSet, DecisionRules, decide
 from sightline.identity.calibration import Calibration
 from sightline.identity.evidence import Observation, Vector, combine, mean_of, score_of
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 
 SEEDS = 5
 """Default number of draws; five have 75 unknown persons."""
@@ -123,23 +123,23 @@ def _tracks(
         yield [observations[first], *(observations[index] for index in drawn)]
 
 
-def named(track: Track, part: Split, scale: Scale) -> str:
+def named(track: Track, part: Split, scale: ScoreScale) -> str:
     """Decide a track among the enrolled people alone; return the name, or an empty one."""
     observations = [observation for observation in track if observation.id in part.usable]
     if not observations:
         return ""
-    evidence = combine(observations, scale.agree)
+    evidence = combine(observations, scale.min_agreement)
     scores = [
         Candidate(name, score_of(evidence.template, templates, mean_of(templates)))
         for name, templates in part.gallery.items()
     ]
     best = sorted(scores, key=lambda candidate: (-candidate.score, candidate.key))
-    rules = Rules(target_rate=scale.target_rate)
+    rules = DecisionRules(target_fpir=scale.target_fpir)
     decision = decide(evidence, CandidateSet(best, scale), CandidateSet([], scale), rules)
     return decision.key if decision.status == "enrolled" else ""
 
 
-def names_of(track: Track, part: Split, scale: Scale, growing: bool) -> set[str]:
+def names_of(track: Track, part: Split, scale: ScoreScale, growing: bool) -> set[str]:
     """Return the names a track gets: from all observations, or while they arrive."""
     parts = [track[:end] for end in range(1, len(track) + 1)] if growing else [track]
     return {named(prefix, part, scale) for prefix in parts} - {""}

@@ -14,7 +14,7 @@ from benchmarks.material import SHARED, own_films
 from benchmarks.rig import add_cameras, own_folder, own_stack, run_as_program
 from ops.demo import installation
 from ops.demo.report import milliseconds, percentile
-from ops.demo.results import read_found
+from ops.demo.results import read_output
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.cameras import NewCamera
@@ -85,7 +85,7 @@ def _latencies(settings: Settings, services: subprocess.Popen[bytes]) -> list[fl
             if services.poll() is not None or time.monotonic() > deadline:
                 raise SightlineError(f"no {_ROWS} rows came; see {installation.log_of(settings)}")
             time.sleep(0.5)
-        return [row.latency for row in read_found(settings, db).rows]
+        return [row.latency for row in read_output(settings, db).rows]
 
 
 def main(models: Path | None) -> dict[str, Any]:

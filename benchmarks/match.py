@@ -21,11 +21,11 @@ from rich.table import Table
 from benchmarks.crowd_numbers import PACK, SAME_PERSON_COSINE, BruteForce, Crowd, Vectors, record
 from benchmarks.match_postgres import measure_postgres
 from processors.match.candidates import MAX_CANDIDATES, Candidate
-from processors.match.decision.identification import CandidateSet, Decision, Rules, decide
-from processors.match.index.gallery import Gallery
-from sightline.identity.calibration import builtin
+from processors.match.decision.identification import CandidateSet, Decision, DecisionRules, decide
+from processors.match.index.gallery import GalleryIndex
+from sightline.identity.calibration import builtin_calibration
 from sightline.identity.evidence import Evidence
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class Measured:
 
 def measure(crowd: Crowd, query_count: int) -> Measured:
     """Load a gallery and compare it with brute force. Runs in a process of its own."""
-    gallery = Gallery()
+    gallery = GalleryIndex()
     before = psutil.Process().memory_info().rss
     seconds = 0.0
     for person in crowd.records():
@@ -99,7 +99,7 @@ def measure(crowd: Crowd, query_count: int) -> Measured:
         seconds += time.perf_counter() - began
     resident = psutil.Process().memory_info().rss
     insert, remove = _changes(gallery, crowd)
-    scale = builtin(PACK).scale(100, 1e-3)  # at which most queries get a name
+    scale = builtin_calibration(PACK).scale(100, 1e-3)  # at which most queries get a name
     plain = BruteForce(crowd)
     queries = crowd.queries(query_count)
     ours, brute, cosine = [], [], []
@@ -140,7 +140,7 @@ def _warm(work: Callable[[Vectors], object], queries: Vectors) -> list[float]:
     return _timed(work, queries)
 
 
-def _changes(gallery: Gallery, crowd: Crowd) -> tuple[Times, Times]:
+def _changes(gallery: GalleryIndex, crowd: Crowd) -> tuple[Times, Times]:
     """Time the insertion and removal of people."""
     added_crowd = Crowd(_INSERTS, crowd.templates_each, crowd.dimension, seed=2)
     added_people = [
@@ -153,21 +153,23 @@ def _changes(gallery: Gallery, crowd: Crowd) -> tuple[Times, Times]:
     return Times.of(inserted), Times.of(removed)
 
 
-def _decided(gallery: Gallery, query: Vectors, scale: Scale) -> Decision:
+def _decided(gallery: GalleryIndex, query: Vectors, scale: ScoreScale) -> Decision:
     return _decide(gallery.nearest(PACK, query), query, scale)
 
 
-def _brute_force(plain: BruteForce, query: Vectors, scale: Scale) -> Decision:
+def _brute_force(plain: BruteForce, query: Vectors, scale: ScoreScale) -> Decision:
     people = plain.search(query, MAX_CANDIDATES)
     return _decide([Candidate(str(number), score) for number, score in people], query, scale)
 
 
-def _decide(candidates: list[Candidate], query: Vectors, scale: Scale) -> Decision:
+def _decide(candidates: list[Candidate], query: Vectors, scale: ScoreScale) -> Decision:
     evidence = Evidence(query, ("a", "b", "c"), "a")
-    return decide(evidence, CandidateSet(candidates, scale), CandidateSet([], scale), Rules())
+    return decide(
+        evidence, CandidateSet(candidates, scale), CandidateSet([], scale), DecisionRules()
+    )
 
 
-def _recall(gallery: Gallery, plain: BruteForce, queries: Vectors) -> tuple[float, float]:
+def _recall(gallery: GalleryIndex, plain: BruteForce, queries: Vectors) -> tuple[float, float]:
     """Return recall@1, and the fraction of second scores that are right."""
     right, near = 0, 0
     for query in queries:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import cv2
 
+from ops.demo.demo_persons import DEMO_PERSONS, cut_out, enrolment_photo
 from ops.demo.film import Scene, render, write_film
-from ops.demo.portrait_sources import CAST, cut_out, portrait
 from ops.demo.scenario import scenes
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -61,16 +61,16 @@ def own_films(
 
     `seconds` is a shorter length of each film; people who walk longer are left out.
     """
-    cuts = {member.name: cut_out(member) for member in CAST}
+    cuts = {member.name: cut_out(member) for member in DEMO_PERSONS}
     films = []
     for scene in scenes():
         films.append(folder / f"{scene.camera}.mp4")
         write_film(films[-1], render(scene if seconds is None else _cut(scene, seconds), cuts))
     photos = []
-    for member in CAST:
+    for member in DEMO_PERSONS:
         if member.enrolled:
             photos.append((member.name, folder / f"{member.name}.jpg"))
-            cv2.imwrite(str(photos[-1][1]), portrait(member))
+            cv2.imwrite(str(photos[-1][1]), enrolment_photo(member))
     return films, tuple(photos)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import sightline.identity
 from benchmarks.portraits import SOURCE, orl_portraits, packs
 from ops.calibration.fit import calibrate
-from sightline.identity.calibration import Calibration, Impostors
+from sightline.identity.calibration import Calibration, NonMatedScores
 
 FOLDER = Path(sightline.identity.__file__).parent / "measured"
 
@@ -34,7 +34,7 @@ def _derived(measured: Calibration, name: str, factor: float, supported: float) 
     return measured.model_copy(update=names | {"measured": False, "impostors": impostors})
 
 
-def _raised(impostors: Impostors, factor: float, supported: float) -> Impostors:
+def _raised(impostors: NonMatedScores, factor: float, supported: float) -> NonMatedScores:
     bound = tuple(round(1 - (1 - score) * factor, 4) for score in impostors.bound)
     return impostors.model_copy(
         update={"bound": bound, "supported": max(impostors.supported, supported)}

@@ -21,7 +21,7 @@ from benchmarks.baseline import Result
 from benchmarks.material import Material, material
 from benchmarks.rig import add_films, embeddings_of, own_folder, own_stack, run_as_program
 from ops.demo import installation
-from ops.demo.results import PipelineOutput, read_found
+from ops.demo.results import PipelineOutput, read_output
 from schemas.naming import client_id, vision_group
 from schemas.topics import LIVE, frames
 from sightline.runtime.errors import SightlineError
@@ -66,9 +66,9 @@ def measure(used_material: Material) -> Throughput:
             installation.wait_until_ready(settings, services, _LOOK_SECONDS)
             started_at = _database_time(db)
             backlog, committed = _frames(settings)
-            installation.wait_until_through(settings, services, CAMERAS, _THROUGH_SECONDS)
+            installation.wait_until_complete(settings, services, CAMERAS, _THROUGH_SECONDS)
             seconds = _last_row(db) - started_at
-            found = read_found(settings, db)
+            found = read_output(settings, db)
         return Throughput(backlog, backlog - committed, seconds, embeddings_of(settings), found)
 
 

@@ -14,11 +14,11 @@ from schemas import topics
 from schemas.naming import vision_group
 from schemas.topics import LIVE
 from sightline.models.packs import load_pack
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 from sightline.streaming.client_config import consumer_config, producer_config
-from sightline.streaming.messages import checked
+from sightline.streaming.messages import to_records
 from sightline.streaming.producer import CheckedProducer
 
 
@@ -35,10 +35,10 @@ def main() -> None:
     consumer.subscribe([topics.frames(settings.fleet).name])
     while not stop.is_set():
         message = consumer.poll(0.2)
-        for record in checked([message] if message else []):
+        for record in to_records([message] if message else []):
             try:
                 producer.send_all(processor.process(record))
-            except InvalidRecord:
+            except PoisonRecord:
                 continue
     producer.flush(10)
     consumer.close()

@@ -107,7 +107,7 @@ def _measured(
             quality = assess(picture, face)
             evidence = settings.evidence
             is_usable = quality.refusal(evidence.min_face_px, evidence.min_quality) is None
-            is_photo = photos.refusal(quality) is None
+            is_photo = photos.photo_refusal(quality) is None
             [vector] = pack.embedder.embed([(picture, face)])
             overall = float(quality.overall)
             rows.append((f"s{person}_{number}", vector, overall, is_usable, is_photo))

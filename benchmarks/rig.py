@@ -11,11 +11,11 @@ from pathlib import Path
 
 from benchmarks.baseline import Photos
 from ops.demo import installation
-from ops.local_stack.postgres_user import discard
+from ops.local_stack.postgres_user import remove_data_folders
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES
 from sightline.models.packs import load_pack
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.enrol import enrol
 from sightline.people.picture_files import read_photo
 from sightline.runtime.errors import SightlineError
@@ -25,7 +25,7 @@ from sightline.storage import cameras
 from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.storage.db import connect
 from sightline.storage.outbox import deliver
-from sightline.streaming.topic_reader import read_all
+from sightline.streaming.topic_reader import read_topic
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def own_folder() -> Iterator[Path]:
         try:
             yield Path(folder)
         finally:
-            discard(Path(folder))
+            remove_data_folders(Path(folder))
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def own_stack(models: Path | None, photos: Photos, *, anyway: bool = False) -> I
             pack = load_pack(settings)
             for name, group in groupby(photos, key=itemgetter(0)):
                 read_photos = [read_photo(path) for _, path in group]
-                enrol(settings, pack, name, read_photos, Details(), anyway=anyway)
+                enrol(settings, pack, name, read_photos, EmployeeProfile(), force=anyway)
             deliver(settings)
             yield settings
 
@@ -69,7 +69,8 @@ def add_films(settings: Settings, films: Mapping[str, Path]) -> None:
 def embeddings_of(settings: Settings) -> int:
     """Count the observations in the topic `faces`: each is one embedding."""
     return sum(
-        record.decode(pb.FaceEvent).HasField("observation") for record in read_all(settings, FACES)
+        record.decode(pb.FaceEvent).HasField("observation")
+        for record in read_topic(settings, FACES)
     )
 
 

@@ -28,8 +28,8 @@ from benchmarks.rig import add_films, embeddings_of, own_folder, own_stack, run_
 from benchmarks.walks import Site
 from ops.demo import installation
 from ops.demo.film import write_film
-from ops.demo.results import PipelineOutput, read_found
-from ops.demo.truth import Appearance, Identity, TrackBoxes, contains_middle
+from ops.demo.results import PipelineOutput, read_output
+from ops.demo.truth import Appearance, DecidedIdentity, TrackBoxes, contains_middle
 from ops.local_stack.process_registry import running_services
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
@@ -85,7 +85,7 @@ def judge(site: Site, tracks: Iterable[TrackBoxes]) -> Verdict:
     truth, edges = _truth(site), _truth(site, partly=True)
     appeared = sum(map(len, truth.values()))
     pairs: list[tuple[str, int | str]] = []
-    identities_by_person: dict[str, set[Identity]] = defaultdict(set)
+    identities_by_person: dict[str, set[DecidedIdentity]] = defaultdict(set)
     wrong, strays, undecided, count = [], 0, 0, 0
     for track in tracks:
         count += 1
@@ -139,7 +139,7 @@ def _truth(site: Site, *, partly: bool = False) -> dict[tuple[str, int], list[Ap
     return truth
 
 
-def _misnamed(person: str, identity: Identity) -> list[str]:
+def _misnamed(person: str, identity: DecidedIdentity) -> list[str]:
     named = bool(identity.name) and identity.name != person
     return [f"{person} named {identity.name}"] if named else []
 
@@ -200,9 +200,9 @@ def _run(
         if disturbed:
             _wait_for_frames(settings, frames // 2)
             _kill(settings)
-        installation.wait_until_through(settings, services, len(films), _PATIENCE_SECONDS)
+        installation.wait_until_complete(settings, services, len(films), _PATIENCE_SECONDS)
     with connect(settings) as db:
-        return read_found(settings, db)
+        return read_output(settings, db)
 
 
 def _wait_for_frames(settings: Settings, frames: int) -> None:

@@ -232,7 +232,7 @@ def main() -> None:
     with own_folder() as folder:
         load = record(folder, _CAMERAS_OF_A_SITE)
         with rig(load, brokers=1, disks=False, people=folder / "people.zip") as made:
-            port = str(free_port(made.ports.taken))
+            port = str(free_port(made.ports.used_ports))
             environment: Mapping[str, str] = made.environment | {"SIGHTLINE_API__PORT": port}
             services = Services(environment, made.settings.home / "logs")
             with services.running(WORKERS | {"outbox": 1}):

@@ -28,7 +28,7 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS, TRACKS
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.streaming.topic_reader import read_all
+from sightline.streaming.topic_reader import read_topic
 
 FILM = SHARED / "media" / "stage_clip.mp4"
 TRUTH = Path(__file__).parents[1] / "tests" / "stage_clip_truth.txt"
@@ -163,13 +163,13 @@ def measure() -> PipelineResult:
         with installation.running_services(settings, *installation.ALL_SERVICES) as services:
             installation.wait_until_ready(settings, services)
             add_films(settings, {_CAMERA: FILM})
-            installation.wait_until_through(settings, services, 1, _TIMEOUT_SECONDS)
+            installation.wait_until_complete(settings, services, 1, _TIMEOUT_SECONDS)
         return _read(settings)
 
 
 def _read(settings: Settings) -> PipelineResult:
     boxes = {}
-    for record in read_all(settings, TRACKS):
+    for record in read_topic(settings, TRACKS):
         frame = record.decode(pb.FrameTracks)
         # A camera counts its frames from 1.
         boxes[frame.sequence - 1] = {
@@ -183,7 +183,7 @@ def _read(settings: Settings) -> PipelineResult:
 
 
 def _sightings(settings: Settings) -> Iterator[pb.Sighting]:
-    for record in read_all(settings, SIGHTINGS):
+    for record in read_topic(settings, SIGHTINGS):
         yield record.decode(pb.Sighting)
 
 

@@ -16,19 +16,19 @@ from sightline.runtime.connection_urls import kafka_servers, objects_folder
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.secrets import is_reference, reveal
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.provenance import leaves, origin, value_of
+from sightline.runtime.settings.provenance import setting_fields, source_of, value_of
 from sightline.runtime.settings.sources import config_file, read_config_file
 from sightline.storage.db import connect
-from sightline.storage.fleets import known_topics
+from sightline.storage.fleets import list_topics
 from sightline.storage.objects import open_store
-from sightline.streaming.admin import reachable, topic_states
+from sightline.streaming.admin import is_reachable, topic_states
 
-_CREATED_FOLDERS = ("home", "faults")
+_CREATED_FOLDERS = ("home", "fault_injection")
 """Settings of folders that Sightline creates itself, so that they need not exist."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """The result of one check; `detail` says what to do about a failure."""
 
     part: str
@@ -36,7 +36,7 @@ class Finding:
     detail: str
 
 
-def check(settings: Settings) -> list[Finding]:
+def check_config(settings: Settings) -> list[CheckResult]:
     """Check everything that is set; whatever is written for it is deleted again."""
     checks: dict[str, Callable[[Settings], str]] = {
         "secrets": _secrets,
@@ -50,17 +50,17 @@ def check(settings: Settings) -> list[Finding]:
     return [_finding(part, run_check, settings) for part, run_check in checks.items()]
 
 
-def _finding(part: str, run_check: Callable[[Settings], str], settings: Settings) -> Finding:
+def _finding(part: str, run_check: Callable[[Settings], str], settings: Settings) -> CheckResult:
     try:
-        return Finding(part, "right", run_check(settings))
+        return CheckResult(part, "right", run_check(settings))
     except (SightlineError, InfrastructureError) as error:
-        return Finding(part, "wrong", str(error))
+        return CheckResult(part, "wrong", str(error))
 
 
 def _secrets(settings: Settings) -> str:
     secrets = [
         (path, field, secret)
-        for path, field in leaves(Settings)
+        for path, field in setting_fields(Settings)
         if isinstance(secret := value_of(settings, path), SecretStr)
     ]
     references = [secret for _path, _field, secret in secrets if is_reference(secret)]
@@ -69,7 +69,7 @@ def _secrets(settings: Settings) -> str:
     if _is_readable_by_others(config_file()):
         file = read_config_file()
         for path, field, secret in secrets:
-            if not is_reference(secret) and origin(path, field, file) == "config.yaml":
+            if not is_reference(secret) and source_of(path, field, file) == "config.yaml":
                 raise SightlineError(
                     f"{config_file()} holds {'.'.join(path)} and others may read it: chmod 600"
                 )
@@ -83,7 +83,7 @@ def _is_readable_by_others(path: Path) -> bool:
 def _files(settings: Settings) -> str:
     paths: dict[str, Path] = {
         ".".join(path): value
-        for path, _field in leaves(Settings)
+        for path, _field in setting_fields(Settings)
         if path[0] not in _CREATED_FOLDERS and isinstance(value := value_of(settings, path), Path)
     }
     for setting, path in paths.items():
@@ -94,7 +94,7 @@ def _files(settings: Settings) -> str:
 
 def _kafka(settings: Settings) -> str:
     servers = kafka_servers(settings)
-    if not reachable(settings):
+    if not is_reachable(settings):
         raise SightlineError(f"no answer from {servers}")
     return servers
 
@@ -110,7 +110,7 @@ def _database(settings: Settings) -> str:
 
 
 def _topics(settings: Settings) -> str:
-    states = topic_states(settings, known_topics(settings))
+    states = topic_states(settings, list_topics(settings))
     wrong = [state.topic.name for state in states if not state.in_order]
     if wrong:
         raise SightlineError(f"{', '.join(wrong)}: run `sightline topics apply`")

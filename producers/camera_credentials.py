@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.secrets import FILE, SECRETS_MANAGER, SSM, forget, reveal
+from sightline.runtime.secrets import FILE, SECRETS_MANAGER, SSM, mark_refused, reveal
 from sightline.runtime.settings.groups import SecretsSettings
 
 DEFAULT_SECRETS = SecretsSettings()
@@ -33,7 +33,7 @@ def forget_credentials(uri: str, secrets: SecretsSettings) -> None:
     """Drop the URI's credentials from the cache: the camera has refused them."""
     for reference in _REFERENCE.findall(uri):
         with suppress(SightlineError):  # resolving them reports a reference that cannot be read
-            forget(SecretStr(reference), secrets)
+            mark_refused(SecretStr(reference), secrets)
 
 
 def _escaped(credentials: str) -> str:

@@ -14,12 +14,12 @@ from typing import Final
 from producers.camera_metrics import CameraMetrics
 from producers.event_cutter import Event, EventCutter, EventFrame
 from producers.file_source import ResumePoint
-from producers.frame_accounting import Tally
-from producers.frame_messages import frames_of
+from producers.frame_accounting import FrameCounts
+from producers.frame_messages import encode_frames
 from producers.publisher import Publisher
 from producers.source_interface import Source, SourceLostError
 from producers.sources import is_live, open_source
-from producers.spool import DiskError, Position
+from producers.spool import DiskError, ReadPosition
 from schemas import sightline_pb2 as pb
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock
@@ -66,7 +66,7 @@ class CameraLoop:
         self._clock = clock
         self._metrics = CameraMetrics(camera.camera_id, clock)
         self._attempt = 0
-        self._tally = Tally()
+        self._tally = FrameCounts()
         self._is_disk_full = False  # True once the warning has been logged
         self._is_live = is_live(camera.uri.get_secret_value())
         self._is_resumable = not self._is_live and not camera.settings.loop
@@ -106,7 +106,7 @@ class CameraLoop:
         if is_same_film and self._is_resumable:
             return
         self._publisher.end_event()
-        position = Position(generation, cluster)
+        position = ReadPosition(generation, cluster)
         if self._is_live or (is_same_film and self._camera.settings.start_time is None):
             position = replace(position, sequence=self._publisher.position.sequence)
         elif is_same_film:
@@ -118,8 +118,8 @@ class CameraLoop:
         trouble = None
         while self._publisher.cluster is None and not self._stop.is_set():
             self._poll(_POLL_SECONDS)
-            if self._publisher.trouble != trouble:
-                trouble = self._publisher.trouble
+            if self._publisher.unreachable_reason != trouble:
+                trouble = self._publisher.unreachable_reason
                 self._report_status("down", trouble)
 
     def _connect_and_read(self) -> None:
@@ -165,7 +165,7 @@ class CameraLoop:
             if picture.clock_set:
                 self._restart_time(source, cutter)
             with metrics.STAGE_SECONDS.labels("motion").time():
-                event_frames = cutter.take(picture)
+                event_frames = cutter.process(picture)
             pictures_read += 1
             if pictures_read <= published:
                 self._tally.clear()  # an earlier process has published it
@@ -194,9 +194,9 @@ class CameraLoop:
             start_us=source.start_us,
             pictures=stored.pictures + pictures,
             sequence=cutter.sequence,
-            held=cutter.held,
+            held=cutter.pending_pictures,
         )
-        frames = frames_of(self._camera, event_frames, self._tally, live=source.is_live)
+        frames = encode_frames(self._camera, event_frames, self._tally, live=source.is_live)
         event = event_frames[-1].event if event_frames else None
         # A film waits for the broker and for the disk; a live camera's frames are dropped.
         may_wait = not source.is_live
@@ -206,7 +206,7 @@ class CameraLoop:
             self._poll(_POLL_SECONDS)
 
     def _put(
-        self, frames: list[pb.Frame], event: Event | None, position: Position, *, may_wait: bool
+        self, frames: list[pb.Frame], event: Event | None, position: ReadPosition, *, may_wait: bool
     ) -> bool:
         """Store the frames; return False if the disk is full and the caller is to retry."""
         try:

@@ -20,7 +20,7 @@ from producers.spool import FrameKey, UnconfirmedOffset
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.naming import camera_group
-from sightline.runtime.errors import InfrastructureError, InvalidRecord
+from sightline.runtime.errors import InfrastructureError, PoisonRecord
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.storage.cameras import NewCamera
@@ -40,7 +40,7 @@ class Reconciliation:
     """The destination of a camera's frames, and the frames that it has already."""
 
     cluster: str
-    tail: UnconfirmedOffset  # partition of the camera's frames and its next offset
+    unconfirmed_offset: UnconfirmedOffset  # partition of the camera's frames and its next offset
     in_kafka: frozenset[FrameKey]  # the unconfirmed frames that Kafka has
 
 
@@ -73,10 +73,10 @@ def reconcile(
     settings: Settings,
     camera: NewCamera,
     slot: int,
-    tail: UnconfirmedOffset | None,
+    unconfirmed_offset: UnconfirmedOffset | None,
     unconfirmed: frozenset[FrameKey],
 ) -> Reconciliation:
-    """Look up the partition of a camera's frames, and the unconfirmed ones in Kafka after `tail`.
+    """Look up the partition of a camera's frames, and which frames Kafka has from an offset on.
 
     Raises InfrastructureError when Kafka does not answer.
     """
@@ -93,8 +93,14 @@ def reconcile(
             raise InfrastructureError(f"no topic {topic}: run `sightline topics apply`")
         partition = slot % partitions
         in_kafka: frozenset[FrameKey] = frozenset()
-        if unconfirmed and tail is not None and tail.partition < _partitions(consumer, tail.topic):
-            in_kafka = _TailReader(settings, consumer, camera.camera_id, tail).find(unconfirmed)
+        if (
+            unconfirmed
+            and unconfirmed_offset is not None
+            and unconfirmed_offset.partition < _partitions(consumer, unconfirmed_offset.topic)
+        ):
+            in_kafka = _TailReader(settings, consumer, camera.camera_id, unconfirmed_offset).find(
+                unconfirmed
+            )
         _low, high = consumer.get_watermark_offsets(
             TopicPartition(topic, partition), timeout=_REQUEST_TIMEOUT_SECONDS
         )
@@ -154,7 +160,7 @@ class _TailReader:
         if record.key == self._camera_id.encode():
             try:
                 frame = record.decode(pb.Frame)
-            except InvalidRecord:
+            except PoisonRecord:
                 return  # not a frame of this camera
             self._keys_in_kafka.add(FrameKey(frame.sequence, frame.captured_at_us))
 

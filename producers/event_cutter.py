@@ -13,12 +13,12 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
-from producers.frame_accounting import Tally
+from producers.frame_accounting import FrameCounts
 from producers.motion_detection import EventGate, EventPhase, MotionDetector
 from producers.source_interface import CapturedPicture
 from schemas import ids
 from sightline.models.interface import BGRImage
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 from sightline.storage.cameras import CameraSettings
 
 _PRE_ROLL: Final = 5
@@ -61,10 +61,10 @@ class RateCap:
     """A limit of pictures per second on average, spread evenly over time."""
 
     def __init__(self, fps: float | None) -> None:
-        self._interval_us = round(US / fps) if fps else 0
+        self._interval_us = round(US_PER_SECOND / fps) if fps else 0
         self._due_us: int | None = None
 
-    def lets_through(self, at_us: int) -> bool:
+    def allows(self, at_us: int) -> bool:
         """Return True if the picture captured at this time (µs) is within the rate."""
         if not self._interval_us:
             return True
@@ -80,10 +80,10 @@ class EventCutter:
     """Cutter of one connection's pictures into events; `tally` counts the ones left out."""
 
     def __init__(
-        self, camera_id: str, settings: CameraSettings, tally: Tally, sequence: int = 0
+        self, camera_id: str, settings: CameraSettings, counts: FrameCounts, sequence: int = 0
     ) -> None:
         self._camera_id = camera_id
-        self._tally = tally
+        self._tally = counts
         self._sequence = sequence
         self._pending: deque[_Candidate] = deque()
         self._last: EventFrame | None = None  # of the open event
@@ -98,11 +98,11 @@ class EventCutter:
         return self._sequence
 
     @property
-    def held(self) -> int:
+    def pending_pictures(self) -> int:
         """Number of pictures that are published if a motion begins soon, else dropped."""
         return len(self._pending)
 
-    def take(self, picture: CapturedPicture) -> list[EventFrame]:
+    def process(self, picture: CapturedPicture) -> list[EventFrame]:
         """Process a captured picture; return the frames to publish now."""
         self._count(picture.skipped, "overrun")
         self._count(1)
@@ -110,15 +110,15 @@ class EventCutter:
             self._tally.drop("bad_image")
             return self.finish() if picture.last else []
         closes = picture.last and self._gate.is_open
-        if not closes and not self._cap.lets_through(picture.captured_at_us):
+        if not closes and not self._cap.allows(picture.captured_at_us):
             self._tally.drop("rate_cap")
             return self.finish() if picture.last else []
         moving = (
             1.0
             if self._detector is None
-            else self._detector.moving(picture.image, picture.captured_at_us)
+            else self._detector.moving_ratio(picture.image, picture.captured_at_us)
         )
-        step = self._gate.feed(moving, picture.captured_at_us)
+        step = self._gate.process(moving, picture.captured_at_us)
         self._pending.append(_Candidate(picture.image, picture.captured_at_us, self._sequence))
         if step is EventPhase.IDLE:
             self._drop_pending(0 if picture.last else _PRE_ROLL)
@@ -128,11 +128,11 @@ class EventCutter:
     def finish(self) -> list[EventFrame]:
         """End the open event by publishing its last picture again as the last one."""
         self._drop_pending(0)
-        last_shot = self._last
-        if last_shot is None:
+        last_frame = self._last
+        if last_frame is None:
             return []
         self._count(1)
-        repeated = _Candidate(last_shot.image, last_shot.captured_at_us + 1, self._sequence)
+        repeated = _Candidate(last_frame.image, last_frame.captured_at_us + 1, self._sequence)
         self._pending.append(repeated)
         return self._publish(last=True)
 

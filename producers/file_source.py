@@ -12,7 +12,7 @@ import numpy as np
 from producers.opencv_capture import open_capture, require_open
 from producers.source_interface import CapturedPicture, SourceLostError, as_image
 from sightline.models.interface import BGRImage
-from sightline.runtime.clock import US, Clock, to_us
+from sightline.runtime.clock import US_PER_SECOND, Clock, to_us
 from sightline.storage.cameras import CameraSettings
 
 _DEFAULT_FPS: Final = Fraction(10)
@@ -145,10 +145,12 @@ class FileSource:
         length = (
             self._sequence.pictures / self._sequence.fps if self._settings.pace == "fast" else 0
         )
-        return self._clock.now_us() - int(length * US)
+        return self._clock.now_us() - int(length * US_PER_SECOND)
 
     def _offset_us(self, number: int) -> int:
-        return number * US * self._sequence.fps.denominator // self._sequence.fps.numerator
+        return (
+            number * US_PER_SECOND * self._sequence.fps.denominator // self._sequence.fps.numerator
+        )
 
     def _looped(self) -> Iterator[BGRImage | None]:
         length, skip = 0, self._number
@@ -169,9 +171,9 @@ class FileSource:
             raise EOFError  # noqa: TRY004 - not about types
         offset_us = self._offset_us(self._number)
         if self._number == self._resume_number:  # the pace holds from here on
-            self._began = self._clock.monotonic() - offset_us / US
+            self._began = self._clock.monotonic() - offset_us / US_PER_SECOND
         if self._settings.pace == "real" and self._number > self._resume_number:
-            seconds_early = offset_us / US - (self._clock.monotonic() - self._began)
+            seconds_early = offset_us / US_PER_SECOND - (self._clock.monotonic() - self._began)
             if seconds_early > 0:
                 self._wait(min(seconds_early, _LONGEST_WAIT_SECONDS))
                 if seconds_early > _LONGEST_WAIT_SECONDS:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from sightline.runtime.errors import InfrastructureError
 
-FOLDER = "cameras"
+SPOOL_FOLDER = "cameras"
 """Folder below the home; one file per camera holds its account and its waiting frames."""
 
-SUFFIX = ".sqlite3"
+SPOOL_SUFFIX = ".sqlite3"
 
 
 @dataclass(slots=True)
-class Tally:
+class FrameCounts:
     """Counts of captured and dropped frames that are not in the account yet."""
 
     captured: int = 0
@@ -37,7 +37,7 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Account:
+class FrameAccount:
     """A camera's frame account over all processes that have read it."""
 
     captured: int = 0
@@ -58,26 +58,26 @@ class Account:
         )
 
 
-def read_accounts(home: Path) -> dict[str, Account]:
+def read_accounts(home: Path) -> dict[str, FrameAccount]:
     """Return the account of every camera of this home, also while the camera is being read.
 
     Raises InfrastructureError when a file cannot be read.
     """
-    files = sorted((home / FOLDER).glob(f"*{SUFFIX}"))
-    return {file.name.removesuffix(SUFFIX): _account(file) for file in files}
+    files = sorted((home / SPOOL_FOLDER).glob(f"*{SPOOL_SUFFIX}"))
+    return {file.name.removesuffix(SPOOL_SUFFIX): _account(file) for file in files}
 
 
-def _account(file: Path) -> Account:
+def _account(file: Path) -> FrameAccount:
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True)) as database:
             database.execute("BEGIN")  # all queries see one state
             [version] = database.execute("PRAGMA user_version").fetchone()
-            return account_of(database) if version else Account()  # the file is being created
+            return account_of(database) if version else FrameAccount()  # the file is being created
     except sqlite3.Error as error:
         raise InfrastructureError(f"{file}: {error}") from error
 
 
-def account_of(database: sqlite3.Connection) -> Account:
+def account_of(database: sqlite3.Connection) -> FrameAccount:
     """Return the account in a camera's file."""
     captured, delivered, held, kept_number = database.execute(
         "SELECT captured, delivered, held, kept FROM camera"
@@ -86,4 +86,4 @@ def account_of(database: sqlite3.Connection) -> Account:
         "SELECT count(*) FROM frames WHERE id <> ?", (kept_number,)
     ).fetchone()
     dropped = database.execute("SELECT reason, frames FROM dropped").fetchall()
-    return Account(captured, delivered, Counter(dict(dropped)), waiting + held)
+    return FrameAccount(captured, delivered, Counter(dict(dropped)), waiting + held)

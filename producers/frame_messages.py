@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from producers.event_cutter import Event, EventFrame
-from producers.frame_accounting import Tally
+from producers.frame_accounting import FrameCounts
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from sightline.models.interface import BGRImage
@@ -20,22 +20,22 @@ _OVERHEAD_BYTES: Final = 1024
 """Upper bound of the bytes that Kafka adds to a record: key, headers, batch."""
 
 
-def frames_of(
-    camera: NewCamera, event_frames: Sequence[EventFrame], tally: Tally, *, live: bool
+def encode_frames(
+    camera: NewCamera, event_frames: Sequence[EventFrame], counts: FrameCounts, *, live: bool
 ) -> list[pb.Frame]:
-    """Encode shots as frames; a frame that can never be sent is counted as dropped."""
-    frames = [_frame(camera, event_frame, tally, live=live) for event_frame in event_frames]
+    """Encode pictures as frames; a frame that can never be sent is counted as dropped."""
+    frames = [_frame(camera, event_frame, counts, live=live) for event_frame in event_frames]
     return [frame for frame in frames if frame is not None]
 
 
 def _frame(
-    camera: NewCamera, event_frame: EventFrame, tally: Tally, *, live: bool
+    camera: NewCamera, event_frame: EventFrame, counts: FrameCounts, *, live: bool
 ) -> pb.Frame | None:
     try:
         with metrics.STAGE_SECONDS.labels("encode").time():
-            jpeg, width, height = encode(event_frame.image, camera.settings)
+            jpeg, width, height = encode_image(event_frame.image, camera.settings)
     except cv2.error:  # such as wider than JPEG allows
-        tally.drop("bad_image")
+        counts.drop("bad_image")
         return None
     frame = pb.Frame(
         camera_id=camera.camera_id,
@@ -51,7 +51,7 @@ def _frame(
         live=live,
     )
     if frame.ByteSize() + _OVERHEAD_BYTES > topics.frames(camera.fleet).max_record_bytes:
-        tally.drop("too_large")
+        counts.drop("too_large")
         return None
     return frame
 
@@ -74,7 +74,7 @@ def announcement(camera: NewCamera, kind: pb.MotionEvent.Kind, event: Event) -> 
     return OutputRecord.of(topics.MOTION_EVENTS, camera.camera_id, message, message.at_us)
 
 
-def encode(image: BGRImage, settings: CameraSettings) -> tuple[bytes, int, int]:
+def encode_image(image: BGRImage, settings: CameraSettings) -> tuple[bytes, int, int]:
     """Encode an image (H x W x 3, BGR) as JPEG, scaled to the set width; its width and height."""
     height, width = image.shape[:2]
     if settings.width is not None and settings.width < width:

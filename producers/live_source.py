@@ -6,14 +6,14 @@ from typing import Final
 import cv2
 
 from producers.source_interface import CapturedPicture, SourceLostError, as_image
-from sightline.runtime.clock import US, Clock
+from sightline.runtime.clock import US_PER_SECOND, Clock
 
 _POLL_SECONDS: Final = 0.2
 """Longest wait within one read, so that the caller notices a stop in time."""
 
 _CLOSE_SECONDS: Final = 1.0
 
-_CLOCK_STEP_US: Final = 1 * US
+_CLOCK_STEP_US: Final = 1 * US_PER_SECOND
 """Difference of wall and monotonic time above which the clock must have been set."""
 
 
@@ -34,7 +34,7 @@ class CaptureTimes:
         clock_set = False
         if self._previous is not None:
             before_us, before_seconds = self._previous
-            passed_us = round((now_seconds - before_seconds) * US)
+            passed_us = round((now_seconds - before_seconds) * US_PER_SECOND)
             clock_set = abs(now_us - before_us - passed_us) > _CLOCK_STEP_US
             if not clock_set:
                 now_us = max(now_us, before_us + 1)

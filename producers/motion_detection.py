@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from sightline.models.interface import BGRImage
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 
 _DETECTION_WIDTH: Final = 320
 """Width in pixels to which a picture is scaled down; a distant person still covers 20 pixels."""
@@ -37,7 +37,7 @@ class MotionDetector:
         self._pictures = 0
         self._previous_us: int | None = None
 
-    def moving(self, image: BGRImage, at_us: int) -> float:
+    def moving_ratio(self, image: BGRImage, at_us: int) -> float:
         """Return the fraction of foreground pixels, 0 to 1; 1 for the first picture."""
         height, width = image.shape[:2]
         scale = min(1.0, _DETECTION_WIDTH / width)
@@ -52,7 +52,9 @@ class MotionDetector:
         self._previous_us = None
 
     def _rate(self, at_us: int) -> float:
-        elapsed_seconds = 0.0 if self._previous_us is None else (at_us - self._previous_us) / US
+        elapsed_seconds = (
+            0.0 if self._previous_us is None else (at_us - self._previous_us) / US_PER_SECOND
+        )
         self._previous_us = at_us
         self._pictures += 1
         # The first pictures are averaged by number, so that the background is there after a few.
@@ -72,11 +74,11 @@ class EventPhase(Enum):
 class GateRules:
     """Conditions under which a motion event starts and ends."""
 
-    open_share: float = 0.002  # fraction of the pixels: a distant person
-    open_pictures: int = 2  # in a row; with 1 a flash of light would start an event
-    hold_us: int = 2 * US  # without motion, before it ends
-    warm_up_us: int = 1 * US  # counts as motion, so that a film's start is not lost
-    longest_us: int = 300 * US  # a longer event is split
+    start_ratio: float = 0.002  # fraction of the pixels: a distant person
+    start_pictures: int = 2  # in a row; with 1 a flash of light would start an event
+    hold_us: int = 2 * US_PER_SECOND  # without motion, before it ends
+    warm_up_us: int = 1 * US_PER_SECOND  # counts as motion, so that a film's start is not lost
+    max_duration_us: int = 300 * US_PER_SECOND  # a longer event is split
 
 
 class EventGate:
@@ -94,13 +96,13 @@ class EventGate:
         """True while an event has started and not ended."""
         return self._started_us is not None
 
-    def feed(self, share: float, at_us: int) -> EventPhase:
+    def process(self, moving_ratio: float, at_us: int) -> EventPhase:
         """Process the next picture's moving fraction (0 to 1) and its increasing time (µs)."""
         rules = self._rules
         if self._first_us is None:
             self._first_us = at_us
         warming = at_us - self._first_us < rules.warm_up_us
-        moving = warming or share >= rules.open_share
+        moving = warming or moving_ratio >= rules.start_ratio
         self._in_a_row = self._in_a_row + 1 if moving else 0
         if moving:
             self._moved_us = at_us
@@ -108,14 +110,14 @@ class EventGate:
             return self._try_start(at_us, at_once=warming)
         if not moving and at_us - self._moved_us >= rules.hold_us:
             return self._end()
-        if at_us - self._started_us >= rules.longest_us:
+        if at_us - self._started_us >= rules.max_duration_us:
             # A motion that lasts starts the next event with the very next picture.
-            self._in_a_row = rules.open_pictures
+            self._in_a_row = rules.start_pictures
             return self._end()
         return EventPhase.CONTINUED
 
     def _try_start(self, at_us: int, *, at_once: bool) -> EventPhase:
-        if not at_once and self._in_a_row < self._rules.open_pictures:
+        if not at_once and self._in_a_row < self._rules.start_pictures:
             return EventPhase.IDLE
         self._started_us = at_us
         return EventPhase.STARTED

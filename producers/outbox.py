@@ -22,6 +22,6 @@ def run(settings: Settings) -> None:
             with closing(OutboxRelay(settings)) as relay:
                 relay.run(stop)
         except UnreachableError as error:
-            stop.health.waits_for(DATABASE)
+            stop.health.mark_unavailable(DATABASE)
             log.warning("outbox: waits for the database: %s", first_line(error))
-            stop.idle(_RECONNECT_SECONDS)
+            stop.wait_idle(_RECONNECT_SECONDS)

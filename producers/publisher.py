@@ -14,16 +14,16 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from producers.delivery_reconciliation import Reconciliation, ReconciliationThread, reconcile
 from producers.event_cutter import Event
-from producers.frame_accounting import Tally
+from producers.frame_accounting import FrameCounts
 from producers.frame_messages import announcement
 from producers.settings import CaptureSettings
-from producers.spool import DiskError, Kind, Position, Spool, SpooledFrame, UnconfirmedOffset
+from producers.spool import DiskError, Kind, ReadPosition, Spool, SpooledFrame, UnconfirmedOffset
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from sightline.runtime import tracing
 from sightline.runtime.clock import SystemClock
 from sightline.runtime.errors import InfrastructureError
-from sightline.runtime.fault_injection import FaultPoint, reach
+from sightline.runtime.fault_injection import FaultPoint, fault_point
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
@@ -79,8 +79,8 @@ class Publisher:
             logger=LIBRDKAFKA,
         )
         # Frames that an earlier process may have sent: they are reconciled before any is sent.
-        self._unconfirmed = self._spool.first(_MAX_IN_FLIGHT_BYTES)
-        tail, unconfirmed = self._spool.tail, frozenset(self._unconfirmed)
+        self._unconfirmed = self._spool.oldest_numbers(_MAX_IN_FLIGHT_BYTES)
+        tail, unconfirmed = self._spool.unconfirmed_offset, frozenset(self._unconfirmed)
         self._reconciling = ReconciliationThread(
             lambda: reconcile(settings, camera, camera.slot, tail, unconfirmed)
         )
@@ -99,7 +99,7 @@ class Publisher:
         self._failure: str | None = None
 
     @property
-    def position(self) -> Position:
+    def position(self) -> ReadPosition:
         """Position up to which the camera has been read, over all processes."""
         return self._spool.position
 
@@ -109,7 +109,7 @@ class Publisher:
         return self._reconciliation.cluster if self._reconciliation else None
 
     @property
-    def trouble(self) -> str | None:
+    def unreachable_reason(self) -> str | None:
         """Reason why Kafka has not been reached yet; None if there is none."""
         return self._reconciling.trouble
 
@@ -127,26 +127,30 @@ class Publisher:
     @property
     def is_settled(self) -> bool:
         """True if Kafka has confirmed all frames and motion events."""
-        return not self._spool.bytes and not self._spool.unsaid()
+        return not self._spool.bytes and not self._spool.pending_announcements()
 
     def end_event(self) -> None:
         """End the event that an earlier process has left open. Raises DiskError."""
         self._spool.end_event()
         self._has_announcements = True
 
-    def move_to(self, position: Position) -> None:
+    def move_to(self, position: ReadPosition) -> None:
         """Set the position from which the camera is read now. Raises DiskError."""
-        self._spool.put([], None, Tally(), position)
+        self._spool.put([], None, FrameCounts(), position)
 
     def put(
-        self, frames: Sequence[pb.Frame], event: Event | None, tally: Tally, position: Position
+        self,
+        frames: Sequence[pb.Frame],
+        event: Event | None,
+        counts: FrameCounts,
+        position: ReadPosition,
     ) -> None:
         """Store a picture's frames, event and counts in the spool; `poll` sends them.
 
         All of it is stored and the tally emptied, or nothing: then it raises DiskError.
         """
-        reach(FaultPoint.BEFORE_STATE)
-        self._spool.put(frames, event, tally, position)
+        fault_point(FaultPoint.BEFORE_STATE)
+        self._spool.put(frames, event, counts, position)
         self._has_announcements |= event is not None
 
     def _make_room(self) -> None:
@@ -184,7 +188,9 @@ class Publisher:
         self._reconciling.close()
         try:
             while (
-                self._reconciliation and not self.is_settled and stop.remaining() > _PURGE_SECONDS
+                self._reconciliation
+                and not self.is_settled
+                and stop.remaining_seconds() > _PURGE_SECONDS
             ):
                 self.poll(0.05)
         except InfrastructureError as error:
@@ -205,11 +211,11 @@ class Publisher:
 
     def _reconciled(self) -> Reconciliation | None:
         if self._reconciliation is None and (result := self._reconciling.result) is not None:
-            reach(FaultPoint.IN_RECOVERY)
+            fault_point(FaultPoint.IN_RECOVERY)
             numbers = [
                 number for key, number in self._unconfirmed.items() if key in result.in_kafka
             ]
-            self._spool.deliver(numbers, result.tail)
+            self._spool.deliver(numbers, result.unconfirmed_offset)
             self._reconciliation, self._sent_number = result, 0
             self._has_announcements = True
         return self._reconciliation
@@ -227,11 +233,11 @@ class Publisher:
             for frame in self._spool.after(self._sent_number, _BATCH_FRAMES):
                 if self._in_flight_bytes >= _MAX_IN_FLIGHT_BYTES:
                     return
-                if not self._send(frame, reconciliation.tail):
+                if not self._send(frame, reconciliation.unconfirmed_offset):
                     return
 
     def _send(self, frame: SpooledFrame, tail: UnconfirmedOffset) -> bool:
-        reach(FaultPoint.BEFORE_PRODUCE)
+        fault_point(FaultPoint.BEFORE_PRODUCE)
         number, size = frame.number, len(frame.value)
 
         def confirm(error: KafkaError | None, offset: int) -> None:
@@ -246,7 +252,7 @@ class Publisher:
             frame.value,
             frame.captured_at_us // 1000,
             tail.partition,
-            tracing.captured(self._camera.camera_id, frame.captured_at_us, self._clock.now_us()),
+            tracing.begin_trace(self._camera.camera_id, frame.captured_at_us, self._clock.now_us()),
         )
         if not self._produce(out, confirm):
             return False
@@ -269,17 +275,17 @@ class Publisher:
         if confirmations.delivered or not self._in_flight:
             self._confirmed_at = self._clock.monotonic()
         if confirmations.delivered and self._reconciliation:
-            reach(FaultPoint.BEFORE_COMMIT)
+            fault_point(FaultPoint.BEFORE_COMMIT)
             newest = max(confirmations.delivered.values())
             self._spool.deliver(
                 list(confirmations.delivered),
-                self._reconciliation.tail._replace(next_offset=newest + 1),
+                self._reconciliation.unconfirmed_offset._replace(next_offset=newest + 1),
             )
             for number in confirmations.delivered:
                 self._in_flight_bytes -= self._in_flight.pop(number)
             confirmations.delivered.clear()
             self._has_announcements = True
-            reach(FaultPoint.AFTER_COMMIT)
+            fault_point(FaultPoint.AFTER_COMMIT)
         while confirmations.rejected:
             number, reason = next(iter(confirmations.rejected.items()))
             self._spool.drop([number], reason)
@@ -297,10 +303,10 @@ class Publisher:
             self._announcing.discard((kind, event_id))
             self._has_announcements = True
         if not self._spool.bytes:
-            self._spool.give_back()
+            self._spool.shrink()
 
     def _announce(self) -> None:
-        for kind, event in self._spool.unsaid():
+        for kind, event in self._spool.pending_announcements():
             key = (kind, event.event_id)
             if key in self._announcing:
                 continue

@@ -8,13 +8,13 @@ from sightline.runtime.rights import ANY, EVERY_SERVICE, Rights
 _FRAMES = topics.frames("").name + ANY
 
 CAMERAS = Rights(
-    reads=(_FRAMES,),  # which of a camera's frames Kafka has already
-    writes=(_FRAMES, MOTION_EVENTS.name),
+    read_topics=(_FRAMES,),  # which of a camera's frames Kafka has already
+    written_topics=(_FRAMES, MOTION_EVENTS.name),
     groups=(camera_group(ANY),),
-    transactions=(camera_group(ANY),),
+    transactional_ids=(camera_group(ANY),),
     tables=EVERY_SERVICE | {"cameras": "SELECT, UPDATE (status, status_detail, status_at)"},
 )
 
 OUTBOX = Rights(
-    writes=(GALLERY.name, FACTS.name), tables=EVERY_SERVICE | {"outbox": "SELECT, DELETE"}
+    written_topics=(GALLERY.name, FACTS.name), tables=EVERY_SERVICE | {"outbox": "SELECT, DELETE"}
 )

@@ -19,7 +19,7 @@ from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
 from sightline.runtime.health import DATABASE, KAFKA
 from sightline.runtime.lifecycle import Stop, start_service
-from sightline.runtime.log import about
+from sightline.runtime.log import log_fields
 from sightline.runtime.settings import Settings
 from sightline.storage import cameras
 from sightline.storage.cameras import Camera, CameraStatus
@@ -85,7 +85,7 @@ class CameraService:
 
     def _report_health(self) -> None:
         health = self.stop.health
-        health.ready()
+        health.mark_ready()
         health.report(DATABASE, self._connection is not None)
         publishers = [running.publisher for running in self._threads.values() if running.publisher]
         health.report(KAFKA, not any(publisher.is_waiting for publisher in publishers))
@@ -140,7 +140,7 @@ class CameraService:
             loop = CameraLoop(
                 camera, publisher, self._report, stop, self.stop, self.clock, self.settings.secrets
             )
-            with about(camera=camera.camera_id):
+            with log_fields(camera=camera.camera_id):
                 loop.run()
         except (InfrastructureError, SightlineError) as error:
             # The camera is started again with the next poll of the table.
@@ -148,7 +148,7 @@ class CameraService:
             metrics.CAMERA_UP.labels(camera.camera_id).set(0)
             self._report(camera, "down", str(error))
         finally:
-            self.stop.health.over(_loop(camera))
+            self.stop.health.end_loop(_loop(camera))
 
     def _report(self, camera: Camera, status: CameraStatus, detail: str | None) -> None:
         self._reports.put((camera, status, detail))
@@ -174,7 +174,7 @@ class CameraService:
         for running in self._threads.values():
             running.stop.request()
         for running in self._threads.values():
-            running.thread.join(self.stop.remaining())
+            running.thread.join(self.stop.remaining_seconds())
         for name, running in self._threads.items():
             if running.publisher is not None:
                 log.info("%s: %s", name, running.publisher.account)

@@ -32,7 +32,7 @@ class Location:
     target: str  # path or URL to open; may hold a password
 
     @property
-    def shown(self) -> str:
+    def masked_target(self) -> str:
         """The target without credentials, for messages."""
         return mask_uri(self.target)
 
@@ -43,7 +43,7 @@ def is_live(uri: str) -> bool:
     return bool(colon and scheme.lower() in {*_PORTS, "device"}) or uri.startswith("/dev/video")
 
 
-def locate(uri: str) -> Location:
+def parse_source_uri(uri: str) -> Location:
     """Parse a camera's URI. Raises SightlineError for one that names no source."""
     scheme, colon, rest = uri.partition(":")
     scheme = scheme.lower() if colon else ""
@@ -98,7 +98,7 @@ def open_source(
     Raises SourceLostError with the reason when it cannot be read.
     """
     try:
-        location = locate(resolve_credentials(uri, secrets))
+        location = parse_source_uri(resolve_credentials(uri, secrets))
     except SightlineError as error:
         raise SourceLostError(str(error)) from error
     try:
@@ -120,15 +120,16 @@ def _opened(
     if location.kind == "device":
         capture = require_open(
             open_device(location.target),
-            f"{location.shown}: no such device, or another program has it",
+            f"{location.masked_target}: no such device, or another program has it",
         )
     else:
         _check_reachable(location)
         capture = require_open(
             open_capture(location.target),
-            f"{location.shown}: answers, but sends no video: wrong path, user, password or codec?",
+            f"{location.masked_target}: answers, but sends no video:"
+            " wrong path, user, password or codec?",
         )
-    return LiveSource(capture, location.shown, clock)
+    return LiveSource(capture, location.masked_target, clock)
 
 
 def _check_reachable(location: Location) -> None:
@@ -138,10 +139,12 @@ def _check_reachable(location: Location) -> None:
     try:
         socket.create_connection(address, timeout=OPEN_SECONDS).close()
     except TimeoutError as error:
-        raise SourceLostError(f"{location.shown}: no answer in {OPEN_SECONDS:.0f} s") from error
+        raise SourceLostError(
+            f"{location.masked_target}: no answer in {OPEN_SECONDS:.0f} s"
+        ) from error
     except OSError as error:
         raise SourceLostError(
-            f"{location.shown}: {(error.strerror or str(error)).lower()}"
+            f"{location.masked_target}: {(error.strerror or str(error)).lower()}"
         ) from error
     except UnicodeError as error:  # the host name cannot be encoded for DNS
-        raise SourceLostError(f"{location.shown}: not a host name") from error
+        raise SourceLostError(f"{location.masked_target}: not a host name") from error

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from producers import spool_sql as sql
 from producers.event_cutter import Event
-from producers.frame_accounting import FOLDER, SUFFIX, Tally, account_of
+from producers.frame_accounting import SPOOL_FOLDER, SPOOL_SUFFIX, FrameCounts, account_of
 from schemas import sightline_pb2 as pb
 from sightline.runtime import metrics
 from sightline.runtime.errors import InfrastructureError
@@ -51,7 +51,7 @@ class UnconfirmedOffset(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class ReadPosition:
     """Position of a camera's reader; written in one transaction with its frames and counts."""
 
     generation: int | None = None
@@ -75,7 +75,7 @@ class Spool:
     """The file of a camera, used by one thread of one process. Its methods raise DiskError."""
 
     def __init__(self, home: Path, camera_id: str) -> None:
-        folder = home / FOLDER
+        folder = home / SPOOL_FOLDER
         self._camera_id = camera_id
         with contextlib.ExitStack() as stack:
             try:
@@ -83,13 +83,15 @@ class Spool:
                 lock = try_lock(folder / f"{camera_id}.lock")
                 if lock is not None:
                     stack.enter_context(lock)
-                    self._db = sql.open_file(folder / f"{camera_id}{SUFFIX}")
+                    self._db = sql.open_file(folder / f"{camera_id}{SPOOL_SUFFIX}")
                     stack.callback(self._db.close)
                     self._load()
             except (OSError, sqlite3.OperationalError) as error:
-                raise DiskError(f"{folder / camera_id}{SUFFIX}: {error}") from error
+                raise DiskError(f"{folder / camera_id}{SPOOL_SUFFIX}: {error}") from error
             except sqlite3.DatabaseError as error:
-                raise DiskError(f"{folder / camera_id}{SUFFIX} is broken: remove it") from error
+                raise DiskError(
+                    f"{folder / camera_id}{SPOOL_SUFFIX} is broken: remove it"
+                ) from error
             if lock is None:
                 raise InfrastructureError(f"another process reads the camera {camera_id}")
             self._opened = stack.pop_all()
@@ -100,9 +102,9 @@ class Spool:
             "SELECT generation, cluster, start_us, pictures, sequence, held, kept, topic, part,"
             " next_offset FROM camera"
         )
-        self.position = Position(*row[:6])
+        self.position = ReadPosition(*row[:6])
         self._kept_number: int = row[6]
-        self.tail = None if row[7] is None else UnconfirmedOffset(*row[7:])
+        self.unconfirmed_offset = None if row[7] is None else UnconfirmedOffset(*row[7:])
         # Sizes in bytes of the frames that wait, by number, oldest first.
         self._sizes: dict[int, int] = dict(
             self._query("SELECT id, size FROM frames WHERE id <> ? ORDER BY id", self._kept_number)
@@ -116,7 +118,11 @@ class Spool:
         self._opened.close()
 
     def put(
-        self, frames: Sequence[pb.Frame], event: Event | None, tally: Tally, position: Position
+        self,
+        frames: Sequence[pb.Frame],
+        event: Event | None,
+        counts: FrameCounts,
+        position: ReadPosition,
     ) -> None:
         """Store frames of an event, the counts and the position in one transaction.
 
@@ -127,8 +133,8 @@ class Spool:
             for number, frame in enumerate(frames, self._newest_number + 1)
         ]
         with self._transaction():
-            self._db.execute(sql.COUNT, (tally.captured, *astuple(position)))
-            self._db.executemany(sql.DROP, tally.dropped.items())
+            self._db.execute(sql.COUNT, (counts.captured, *astuple(position)))
+            self._db.executemany(sql.DROP, counts.dropped.items())
             if event is not None:
                 # One event is open at a time, even if the previous one's end was not stored.
                 self._db.execute("UPDATE events SET ended = 1 WHERE NOT ended")
@@ -143,12 +149,12 @@ class Spool:
             sizes = {number: size for number, *_, size, _value in rows}
             self._sizes |= sizes
             self.bytes += sum(sizes.values())
-        self.account.captured += tally.captured
+        self.account.captured += counts.captured
         self.account.waiting += len(rows) + position.held - self.position.held
         self.position = position
-        metrics.FRAMES_CAPTURED.labels(self._camera_id).inc(tally.captured)
-        self._count_dropped(tally.dropped)
-        tally.clear()
+        metrics.FRAMES_CAPTURED.labels(self._camera_id).inc(counts.captured)
+        self._count_dropped(counts.dropped)
+        counts.clear()
 
     def _count_dropped(self, dropped: dict[str, int]) -> None:
         for reason, frames in dropped.items():
@@ -166,8 +172,8 @@ class Spool:
             SpooledFrame(*row) for row in self._query(sql.AFTER, number, self._kept_number, frames)
         ]
 
-    def deliver(self, numbers: Sequence[int], tail: UnconfirmedOffset) -> None:
-        """Count frames as delivered and delete them; `tail` is the new unconfirmed offset.
+    def deliver(self, numbers: Sequence[int], unconfirmed_offset: UnconfirmedOffset) -> None:
+        """Count frames as delivered, delete them, and store the new unconfirmed offset.
 
         The newest frame of an open event is kept: it may have to be published again as the last.
         """
@@ -181,8 +187,8 @@ class Spool:
                 kept_number = 0 if last else self._newest_number
             deleted = [(number,) for number in numbers if number != kept_number]
             self._db.executemany("DELETE FROM frames WHERE id = ?", deleted)
-            self._db.execute(sql.DELIVERED, (len(numbers), kept_number, *tail))
-        self._kept_number, self.tail = kept_number, tail
+            self._db.execute(sql.DELIVERED, (len(numbers), kept_number, *unconfirmed_offset))
+        self._kept_number, self.unconfirmed_offset = kept_number, unconfirmed_offset
         self._remove_waiting(numbers)
         self.account.delivered += len(numbers)
         metrics.FRAMES_DELIVERED.labels(self._camera_id).inc(len(numbers))
@@ -215,7 +221,7 @@ class Spool:
                 return int(oldest)
         return None
 
-    def first(self, size: int) -> dict[FrameKey, int]:
+    def oldest_numbers(self, size: int) -> dict[FrameKey, int]:
         """Return the numbers of the oldest waiting frames, of about `size` bytes in all."""
         numbers: dict[FrameKey, int] = {}
         for number, sequence, at_us, frame_size in self._query(sql.MARKS, self._kept_number):
@@ -225,9 +231,9 @@ class Spool:
             numbers[FrameKey(sequence, at_us)] = number
         return numbers
 
-    def unsaid(self) -> list[tuple[Kind, Event]]:
+    def pending_announcements(self) -> list[tuple[Kind, Event]]:
         """Return announcements to publish: starts, and ends of events without waiting frames."""
-        rows = self._query(sql.UNSAID, self._kept_number)
+        rows = self._query(sql.PENDING_ANNOUNCEMENTS, self._kept_number)
         return [(kind, _event(row)) for kind, *row in rows]
 
     def mark_published(self, kind: Kind, event_id: str) -> None:
@@ -246,7 +252,7 @@ class Spool:
         Its last picture is published again as the last one, one microsecond later. Pictures that
         waited for a motion to begin are dropped.
         """
-        tally = Tally()
+        tally = FrameCounts()
         tally.drop("stopped", self.position.held)
         position = replace(self.position, held=0)
         open_events = self._query(f"SELECT {sql.EVENT} FROM events WHERE NOT ended")  # noqa: S608
@@ -262,7 +268,7 @@ class Spool:
             frames = [_as_last_frame(last_frame[0][0], event)]
         self.put(frames, event, tally, position)
 
-    def give_back(self) -> None:
+    def shrink(self) -> None:
         """Return free pages to the file system step by step, after many frames had to wait."""
         [[free]] = self._query("PRAGMA freelist_count")
         if free <= _FREE_PAGES:

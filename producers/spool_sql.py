@@ -66,7 +66,7 @@ EVENT: Final = (
     "event_id, started_at_us, first_sequence, last_at_us, last_sequence, ended, delivered"
 )
 
-UNSAID: Final = f"""
+PENDING_ANNOUNCEMENTS: Final = f"""
 SELECT {pb.MotionEvent.STARTED}, {EVENT} FROM events WHERE NOT started_said
 UNION ALL
 SELECT {pb.MotionEvent.ENDED}, {EVENT} FROM events WHERE ended AND started_said AND NOT EXISTS (

@@ -18,7 +18,7 @@ Check = Callable[[Any, str], None]
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Pattern of the ids of cameras, sites and fleets."""
 
-MAX_NAME = 200
+MAX_NAME_CHARACTERS = 200
 """Longest name of a person or a model pack, in characters."""
 
 _MAX_TOPIC_CHARACTERS = 249
@@ -90,7 +90,7 @@ def _uuid_or_none(value: str, field: str) -> None:
 
 
 def _pack(value: str, _field: str) -> None:
-    if not 0 < len(value) <= MAX_NAME:
+    if not 0 < len(value) <= MAX_NAME_CHARACTERS:
         raise InvalidMessageError("bad_id", f"a pack of {len(value)} characters")
 
 
@@ -204,7 +204,7 @@ def _crop_track_state(state: pb.CropTrackState) -> None:
 
 def _gallery_person(person: pb.GalleryPerson) -> None:
     _fields(person, person_id=_uuid, templates=_templates)
-    if not 0 < len(person.name) <= MAX_NAME:
+    if not 0 < len(person.name) <= MAX_NAME_CHARACTERS:
         raise InvalidMessageError("bad_name", f"a name of {len(person.name)} characters")
 
 
@@ -232,7 +232,7 @@ def _sighting(sighting: pb.Sighting) -> None:
         sighting, sighting_id=_uuid, track_id=_uuid, motion_event_id=_uuid, decided_at_us=_time,
         person_id=_uuid_or_none, track_box=_box, face_box=_box,
     )  # fmt: skip
-    if len(sighting.name) > MAX_NAME:
+    if len(sighting.name) > MAX_NAME_CHARACTERS:
         raise InvalidMessageError("bad_name", f"a name of {len(sighting.name)} characters")
     if sighting.template:
         _vector(sighting.template, "template")

@@ -15,7 +15,7 @@ from enum import IntEnum, StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from schemas.topics import LIVE, OF_A_RUN, Topic, vision_state
+from schemas.topics import LIVE, RUN_TOPICS, Topic, vision_state
 
 # Runs. Topics and groups of a run are called as the live ones, with a suffix.
 
@@ -30,7 +30,11 @@ def in_run(name: str, run: str) -> str:
 
 def of_run(topic: Topic, run: str) -> Topic:
     """Return the topic that a run has in place of a live topic: the live run has the same."""
-    return topic if run == LIVE else replace(topic, name=in_run(topic.name, run), precious=False)
+    return (
+        topic
+        if run == LIVE
+        else replace(topic, name=in_run(topic.name, run), is_irreplaceable=False)
+    )
 
 
 def is_of_run(name: str) -> bool:
@@ -59,7 +63,7 @@ def run_topics(run: str, fleets: Iterable[str]) -> list[Topic]:
     Raises ValueError for the live run, whose topics belong to the installation.
     """
     _check_run(run)
-    own = [*OF_A_RUN, *(vision_state(fleet) for fleet in fleets)]
+    own = [*RUN_TOPICS, *(vision_state(fleet) for fleet in fleets)]
     return [of_run(topic, run) for topic in own]
 
 

@@ -6,7 +6,7 @@ KIB = 1024
 MIB = 1024 * KIB
 DAY_MS = 24 * 3_600_000
 
-COMPACTED_WITHIN_MS = DAY_MS
+MAX_COMPACTION_LAG_MS = DAY_MS
 """Longest time that a replaced record stays in a compacted topic."""
 
 MAX_RECORD_BYTES = 8 * MIB
@@ -26,7 +26,7 @@ class Topic:
     days the broker would delete an old film while it is read."""
     compacted: bool = False
     max_record_bytes: int = 1 * MIB
-    precious: bool = True
+    is_irreplaceable: bool = True
     """Cannot be produced again: with three brokers `min.insync.replicas` is 2."""
     extra: dict[str, str] = field(default_factory=dict)
 
@@ -53,7 +53,7 @@ class Topic:
                 "delete.retention.ms": str(DAY_MS),
                 # Replaced records are deleted within a day, however few they are: they may hold
                 # templates of erased people.
-                "max.compaction.lag.ms": str(COMPACTED_WITHIN_MS),
+                "max.compaction.lag.ms": str(MAX_COMPACTION_LAG_MS),
             }
         else:
             settings |= {
@@ -71,7 +71,7 @@ class Topic:
 
 
 MOTION_EVENTS = Topic("motion-events", key="camera id", partitions=4)
-TRACKS = Topic("tracks", key="camera id", partitions=4, precious=False)
+TRACKS = Topic("tracks", key="camera id", partitions=4, is_irreplaceable=False)
 FACES = Topic("faces", key="site id", partitions=4)
 SNAPSHOTS = Topic("snapshots", key="track id", partitions=4, max_record_bytes=2 * MIB)
 CROPS = Topic(
@@ -80,10 +80,14 @@ CROPS = Topic(
     partitions=4,
     retention_bytes=1024 * MIB,
     max_record_bytes=MAX_RECORD_BYTES - 64 * KIB,  # a dead letter wraps the record
-    precious=False,
+    is_irreplaceable=False,
 )
 CROP_OUTCOMES = Topic(
-    "crop-outcomes", key="camera id", partitions=4, retention_bytes=128 * MIB, precious=False
+    "crop-outcomes",
+    key="camera id",
+    partitions=4,
+    retention_bytes=128 * MIB,
+    is_irreplaceable=False,
 )
 CROP_STATE = Topic(
     "crop-state",
@@ -131,7 +135,7 @@ def frames(fleet: str = DEFAULT_FLEET) -> Topic:
         partitions=12,
         retention_bytes=1024 * MIB,
         max_record_bytes=MAX_RECORD_BYTES - 64 * KIB,  # a dead letter wraps the record
-        precious=False,
+        is_irreplaceable=False,
     )
 
 
@@ -150,7 +154,7 @@ def vision_state(fleet: str = DEFAULT_FLEET) -> Topic:
 LIVE = "live"
 """Name of the run over the frames as they arrive."""
 
-OF_A_RUN = (TRACKS, FACES, SNAPSHOTS, SIGHTINGS)
+RUN_TOPICS = (TRACKS, FACES, SNAPSHOTS, SIGHTINGS)
 """Topics that every run has of its own."""
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
-from sightline.people.identity_corrections import UNKNOWN
+from sightline.people.identity_corrections import UNKNOWN_NAME
 from sightline.runtime import metrics
-from sightline.runtime.clock import US, Clock, SystemClock, to_datetime
+from sightline.runtime.clock import US_PER_SECOND, Clock, SystemClock, to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Cursor, set_excluded
@@ -74,7 +74,9 @@ class AccessLog(RowWriter):
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Upsert the rows of a batch of sightings, and delete those of revoked decisions."""
-        sightings = rules.with_corrections(cursor, rules.in_force(rules.new_sightings(batch)))
+        sightings = rules.with_corrections(
+            cursor, rules.decisions_in_force(rules.new_sightings(batch))
+        )
         if not sightings:
             return
         places = rules.entry_points(cursor, [sighting.camera_id for sighting in sightings])
@@ -91,11 +93,11 @@ class AccessLog(RowWriter):
         metrics.ROWS.labels(self.name, "access_logs").inc(len(sightings))
         now_us = self._clock.now_us()
         for sighting in sightings:
-            age_seconds = (now_us - sighting.decided_at_us) / US
+            age_seconds = (now_us - sighting.decided_at_us) / US_PER_SECOND
             metrics.observe_age(metrics.CAPTURE_TO_ROW_SECONDS.labels(self.name), age_seconds)
             if sighting.person_id and sighting.status == pb.Sighting.CONFIRMED:
                 metrics.observe_age(metrics.CAPTURE_TO_NAME_SECONDS, age_seconds)
-                seen_seconds = (sighting.decided_at_us - sighting.first_seen_us) / US
+                seen_seconds = (sighting.decided_at_us - sighting.first_seen_us) / US_PER_SECOND
                 metrics.observe_age(metrics.SEEN_TO_NAME_SECONDS, seen_seconds)
 
 
@@ -109,7 +111,7 @@ def row(sighting: pb.Sighting, entry_point: str | None) -> dict[str, Any]:
     values |= {name: getattr(sighting, name) for name in _AS_REPORTED}
     return values | {
         "track_id": sighting.track_number,
-        "person_name": sighting.name or UNKNOWN,
+        "person_name": sighting.name or UNKNOWN_NAME,
         "employee_id": sighting.person_id or None,
         "is_authorized": authorized,
         "access_status": status,

@@ -11,7 +11,7 @@ from sightline.runtime import metrics
 from sightline.runtime.connection_urls import objects_folder
 from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.provenance import leaves, value_of
+from sightline.runtime.settings.provenance import setting_fields, value_of
 from sightline.streaming.topic_inspector import TopicContents
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,10 @@ _CERTIFICATE_SUFFIXES = ("_ca", "_cert")
 
 def show_topics(topics: Mapping[str, TopicContents]) -> None:
     """Show the records and bytes of topics."""
-    metrics.show(metrics.TOPIC_RECORDS, {(name,): topic.records for name, topic in topics.items()})
-    metrics.show(metrics.TOPIC_BYTES, {(name,): topic.size for name, topic in topics.items()})
+    metrics.set_series(
+        metrics.TOPIC_RECORDS, {(name,): topic.records for name, topic in topics.items()}
+    )
+    metrics.set_series(metrics.TOPIC_BYTES, {(name,): topic.size for name, topic in topics.items()})
 
 
 def show_disks(settings: Settings) -> None:
@@ -46,13 +48,13 @@ def show_certificates(settings: Settings) -> None:
     expiries: dict[tuple[str, ...], float] = {}
     for name, path in _certificates(settings):
         try:
-            expiries[name,] = ends_at(path)
+            expiries[name,] = expires_at(path)
         except (OSError, ValueError) as error:
             log.warning("certificate %s: %s", name, error)
-    metrics.show(metrics.CERTIFICATE_EXPIRES_SECONDS, expiries)
+    metrics.set_series(metrics.CERTIFICATE_EXPIRES_SECONDS, expiries)
 
 
-def ends_at(path: Path) -> float:
+def expires_at(path: Path) -> float:
     """Return the earliest expiry of a PEM file's certificates, in Unix time.
 
     Raises OSError or ValueError when the file has none.
@@ -62,7 +64,7 @@ def ends_at(path: Path) -> float:
 
 
 def _certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
-    for name, _field in leaves(Settings):
+    for name, _field in setting_fields(Settings):
         value = value_of(settings, name)
         if isinstance(value, Path) and name[-1].endswith(_CERTIFICATE_SUFFIXES):
             yield ".".join(name), value

@@ -56,7 +56,7 @@ WITH before AS (SELECT global_id FROM person_tracks WHERE track_uuid = %(track)s
 UPDATE person_tracks SET
     global_id = %(global_id)s, person_id = %(person_id)s, name = %(name)s,
     score = %(score)s, confidence = %(confidence)s, embedding = %(embedding)s,
-    embedding_sealed = %(sealed)s, pack = %(pack)s, face_quality = %(face_quality)s,
+    embedding_sealed = %(encrypted)s, pack = %(pack)s, face_quality = %(face_quality)s,
     epoch = %(epoch)s, decided_at = %(decided_at)s, decision = %(decision)s
 WHERE track_uuid = %(track)s AND (decision IS NULL OR %(decision)s > 1
     AND (epoch, decided_at, decision) <= (%(epoch)s, %(decided_at)s, %(decision)s)
@@ -101,20 +101,22 @@ class PersonState(RowWriter):
         self._is_live = settings.run == LIVE
         self.batch_seconds = SinkSettings.of(settings).person_state_seconds
         self._inactive_after = timedelta(seconds=settings.match.inactive_seconds)
-        self._unknown_ttl = timedelta(days=settings.match.forget_days)
+        self._unknown_ttl = timedelta(days=settings.match.unknown_person_ttl_days)
         self._clock = clock or SystemClock()
         self._due_at = self._clean_up_at = self._clock.monotonic()
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Add the frames and sightings of a batch to their tracks, and note the stale persons."""
         frames = rules.messages(batch, pb.FrameTracks)
-        sightings = rules.with_corrections(cursor, rules.in_force(rules.new_sightings(batch)))
+        sightings = rules.with_corrections(
+            cursor, rules.decisions_in_force(rules.new_sightings(batch))
+        )
         rules.entry_points(
             cursor, {part.camera_id for parts in (frames, sightings) for part in parts}
         )
         sums = add_up(frames, sightings)
         decided = {sighting.track_id for sighting in rules.messages(batch, pb.Sighting)}
-        erased = suppression_list.tracks(cursor, sums.keys() | decided)
+        erased = suppression_list.suppressed_tracks(cursor, sums.keys() | decided)
         tracks = {track: added for track, added in sums.items() if track not in erased}
         if erased:
             # Of a track that was counted before its person was decided.
@@ -137,7 +139,7 @@ class PersonState(RowWriter):
         now = self._clock.monotonic()
         if now < self._due_at:
             return
-        identity_corrections.share(cursor)
+        identity_corrections.lock_shared(cursor)
         # One worker at a time does this, for the people of all workers.
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (AdvisoryLock.PERSON_STATE,))
         if cursor.fetchone() != (True,):
@@ -246,8 +248,8 @@ def _identify(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[int]:
 
 
 def _identity_row(cursor: Cursor, sighting: pb.Sighting) -> dict[str, Any]:
-    face = face_columns.as_floats(sighting.template) if sighting.template else None
-    embedding, sealed = face_columns.to_columns(cursor, track_context(sighting.track_id), face)
+    face = face_columns.embedding_from_bytes(sighting.template) if sighting.template else None
+    embedding, encrypted = face_columns.to_columns(cursor, track_context(sighting.track_id), face)
     return {
         "track": sighting.track_id,
         "global_id": sighting.global_id or None,
@@ -256,7 +258,7 @@ def _identity_row(cursor: Cursor, sighting: pb.Sighting) -> dict[str, Any]:
         "score": sighting.score,
         "confidence": sighting.confidence,
         "embedding": embedding,
-        "sealed": sealed,
+        "encrypted": encrypted,
         "pack": sighting.pack,
         "face_quality": sighting.face_quality,
         "epoch": sighting.epoch,

@@ -51,7 +51,7 @@ ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
 """
 
 
-class WithPromotions:
+class PromotionRouter:
     """A sink of the live run that leaves the rows of promoted runs alone."""
 
     def __init__(self, sink: PostgresSink) -> None:
@@ -66,7 +66,7 @@ class WithPromotions:
 
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Write a batch, each record to the schema of its motion event's live rows."""
-        identity_corrections.share(
+        identity_corrections.lock_shared(
             cursor
         )  # nothing is promoted from here to the end of the transaction
         promotions = _promotions(cursor, batch)
@@ -96,10 +96,10 @@ class WithPromotions:
 
 def with_promotions(sink: PostgresSink, settings: Settings) -> PostgresSink:
     """Return the sink as it works in a run: only live rows can be replaced by a promotion."""
-    return WithPromotions(sink) if settings.run == LIVE else sink
+    return PromotionRouter(sink) if settings.run == LIVE else sink
 
 
-def forget_replaced(cursor: Cursor, events: Sequence[UUID]) -> None:
+def delete_replaced(cursor: Cursor, events: Sequence[UUID]) -> None:
     """Delete the replaced rows of motion events, which no rollback can bring back then."""
     cursor.execute(
         "DELETE FROM promoted_events WHERE event_id = ANY(%s) RETURNING promotion_id",

@@ -20,7 +20,7 @@ from sightline.runtime.lifecycle import Stop, start_service
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.records import Partition
-from sightline.streaming.topic_inspector import Held, TopicInspector
+from sightline.streaming.topic_inspector import PartitionState, TopicInspector
 from sinks.infrastructure_metrics import show_certificates, show_disks, show_topics
 from sinks.retention_headroom import GroupBacklog, group_backlogs
 from sinks.row_retention import expire
@@ -44,16 +44,16 @@ class RetentionWatch:
         self._counted: dict[tuple[str, Partition], int] = {}
         """The offset before which losses are counted, by group and partition."""
 
-    def look(self) -> dict[Lag, GroupBacklog]:
+    def check(self) -> dict[Lag, GroupBacklog]:
         """Measure, count and warn; return the unread records of each group by topic.
 
         Raises InfrastructureError when Kafka does not answer.
         """
-        positions = self._inspector.positions()
+        positions = self._inspector.committed_offsets()
         for group, offsets in _sink_offsets(self._settings).items():
             positions[group] = positions.get(group, {}) | offsets
         partitions = {partition for offsets in positions.values() for partition in offsets}
-        held = self._inspector.held(partitions)
+        held = self._inspector.partition_states(partitions)
         lags: dict[Lag, GroupBacklog] = defaultdict(GroupBacklog)
         for group, offsets in positions.items():
             limited = {part: offset for part, offset in offsets.items() if part in held}
@@ -68,7 +68,7 @@ class RetentionWatch:
         return dict(lags)
 
     def _ages(
-        self, positions: Mapping[Partition, int], held: Mapping[Partition, Held]
+        self, positions: Mapping[Partition, int], held: Mapping[Partition, PartitionState]
     ) -> dict[Partition, int]:
         """Return the age of the oldest unread record in ms, where retention has a time limit."""
         oldest = {
@@ -77,18 +77,18 @@ class RetentionWatch:
             if held[partition].limit_ms > 0 and offset < held[partition].high
         }
         now_ms = self._clock.now_us() // _MS
-        times = self._inspector.times(oldest)
+        times = self._inspector.record_times(oldest)
         return {partition: now_ms - time_ms for partition, time_ms in times.items()}
 
     def _report(self, lags: Mapping[Lag, GroupBacklog]) -> None:
-        metrics.show(
+        metrics.set_series(
             metrics.RETENTION_USED_RATIO, {lag: unread.ratio for lag, unread in lags.items()}
         )
         for (group, topic), unread in lags.items():
             metrics.RECORDS_LOST.labels(group, topic).inc(unread.lost)
             if unread.lost:
                 log.error("%s: %d records of %s were deleted unread", group, unread.lost, topic)
-        warn_ratio = self._settings.retention.warn_share
+        warn_ratio = self._settings.retention.warn_ratio
         near = {lag for lag, unread in lags.items() if unread.ratio >= warn_ratio}
         for group, topic in sorted(near - self._warned):
             unread = lags[group, topic]
@@ -123,14 +123,14 @@ def work(settings: Settings, stop: Stop, clock: Clock | None = None) -> None:
         stop.beat()
         show_disks(settings)
         show_certificates(settings)
-        stop.health.report(KAFKA, _succeeds(watch.look))
+        stop.health.report(KAFKA, _succeeds(watch.check))
         if clock.monotonic() >= due_at:
             is_expired = _succeeds(lambda: expire(settings, clock, stop))
             stop.health.report(DATABASE, is_expired)
             if is_expired:
                 due_at = clock.monotonic() + settings.retention.expire_seconds
-        stop.health.ready()
-        stop.idle(settings.retention.watch_seconds)
+        stop.health.mark_ready()
+        stop.wait_idle(settings.retention.watch_seconds)
 
 
 def _succeeds(task: Callable[[], object]) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sightline.streaming.topic_inspector import Held
+from sightline.streaming.topic_inspector import PartitionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class GroupBacklog:
         )
 
 
-def group_backlogs(position: int, held: Held, age_ms: int | None = None) -> GroupBacklog:
+def group_backlogs(position: int, held: PartitionState, age_ms: int | None = None) -> GroupBacklog:
     """Return the records that a group at offset `position` has yet to read of a partition.
 
     `age_ms` is the age of the record at that offset; None where no time limit applies. Sizes are

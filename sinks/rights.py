@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from schemas import topics
 from schemas.naming import client_id, sink_group
-from sightline.runtime.rights import ANY, EVERY_SERVICE, KEEP, OWN, READ, Rights, granted
+from sightline.runtime.rights import ANY, EVERY_SERVICE, MANAGE, READ, UPSERT, Rights, granted
 
 # Of the topics that a run has of its own, those of every run.
 _EVERY_TOPIC = tuple(
-    topic.name + (ANY if topic in topics.OF_A_RUN or topic.name.endswith(".") else "")
+    topic.name + (ANY if topic in topics.RUN_TOPICS or topic.name.endswith(".") else "")
     for topic in topics.all_topics(("",))
 )
 
@@ -23,8 +23,8 @@ _SINK = (
     | _READ_BY_SINKS
     | {
         "erased_tracks": "SELECT, INSERT",
-        "sink_offsets": KEEP,
-        "given_up": OWN,
+        "sink_offsets": UPSERT,
+        "given_up": MANAGE,
         "cameras": "SELECT (camera_id, site_id, entry_point, room_id)",
         "employees": "SELECT (id, global_id, name, status, is_authorized)",
     }
@@ -33,8 +33,8 @@ _SINK = (
 
 def _sink(name: str, *reads: topics.Topic, tables: Mapping[str, str]) -> Rights:
     return Rights(
-        reads=tuple(topic.name for topic in reads),
-        writes=(topics.DEAD_LETTERS.name,),
+        read_topics=tuple(topic.name for topic in reads),
+        written_topics=(topics.DEAD_LETTERS.name,),
         groups=(sink_group(name, topics.LIVE),),
         tables=_SINK | dict(tables),
     )
@@ -44,7 +44,7 @@ ACCESS_LOG = _sink(
     "access-log",
     topics.SIGHTINGS,
     tables={
-        "access_logs": OWN,
+        "access_logs": MANAGE,
         "snapshots": "SELECT (sighting_id, path)",
         "employees": "SELECT (id, global_id, name, status, is_authorized, aws_face_id,"
         " last_seen), UPDATE (last_seen)",
@@ -56,7 +56,7 @@ VISITOR_LOG = _sink(
     topics.SIGHTINGS,
     topics.MOTION_EVENTS,
     topics.TRACKS,
-    tables={"motion_events": KEEP, "visit_evidence": OWN, "visitor_logs": OWN},
+    tables={"motion_events": UPSERT, "visit_evidence": MANAGE, "visitor_logs": MANAGE},
 )
 
 SNAPSHOTS_SINK = _sink(
@@ -64,8 +64,8 @@ SNAPSHOTS_SINK = _sink(
     topics.SNAPSHOTS,
     topics.SIGHTINGS,
     tables={"access_logs": "SELECT (id, snapshot_path), UPDATE (snapshot_path)"}
-    | granted(OWN, "snapshots", "snapshot_owners", "pending_snapshots")
-    | granted(OWN, "stale_snapshots", "stale_objects"),
+    | granted(MANAGE, "snapshots", "snapshot_owners", "pending_snapshots")
+    | granted(MANAGE, "stale_snapshots", "stale_objects"),
 )
 
 PERSON_STATE = _sink(
@@ -77,16 +77,16 @@ PERSON_STATE = _sink(
         "access_logs": "SELECT (track_uuid, epoch, site_id, timestamp)",
         "outbox": "INSERT",
     }
-    | granted(OWN, "person_tracks", "detected_persons", "stale_persons")
-    | granted(OWN, "track_faces", "person_faces"),  # written by triggers
+    | granted(MANAGE, "person_tracks", "detected_persons", "stale_persons")
+    | granted(MANAGE, "track_faces", "person_faces"),  # written by triggers
 )
 
 RETENTION = Rights(
-    reads=_EVERY_TOPIC,  # how old the oldest unread record is
-    asks=_EVERY_TOPIC,
+    read_topics=_EVERY_TOPIC,  # how old the oldest unread record is
+    described_topics=_EVERY_TOPIC,
     groups=(client_id("holdings"),),
-    watched=(ANY,),
-    sees_cluster=True,
+    described_groups=(ANY,),
+    describes_cluster=True,
     tables=EVERY_SERVICE
     | {
         "sink_offsets": READ,
@@ -96,7 +96,7 @@ RETENTION = Rights(
         "promoted_events": "SELECT, DELETE",
         "access_logs": "SELECT, DELETE, UPDATE (snapshot_path)",
         "stale_persons": "SELECT, INSERT",
-        "stale_objects": KEEP,
+        "stale_objects": UPSERT,
     }
     | granted("SELECT, DELETE", "motion_events", "visit_evidence", "visitor_logs")
     | granted("SELECT, DELETE", "person_tracks", "snapshots", "snapshot_owners"),

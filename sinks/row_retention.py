@@ -20,7 +20,7 @@ from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import RetentionSettings
 from sightline.storage.db import Cursor, connect
 from sinks.person_state import PersonState
-from sinks.promotion_router import forget_replaced
+from sinks.promotion_router import delete_replaced
 from sinks.sighting_rules import PATH_LOCK, lock
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
@@ -130,7 +130,7 @@ def _all(settings: Settings, delete: Delete, before: datetime, stop: Stop) -> in
         while not stop.is_set():
             stop.beat()
             with db.transaction(), db.cursor() as cursor:
-                identity_corrections.share(cursor)
+                identity_corrections.lock_shared(cursor)
                 deleted = delete(cursor, before)
             if not deleted:
                 break
@@ -157,7 +157,7 @@ def _visits(cursor: Cursor, before: datetime) -> int:
     cursor.execute("DELETE FROM visit_evidence WHERE motion_event_id = ANY(%s)", (events,))
     cursor.execute("DELETE FROM visitor_logs WHERE motion_event_id = ANY(%s)", (events,))
     cursor.execute("DELETE FROM motion_events WHERE event_id = ANY(%s)", (events,))
-    forget_replaced(cursor, events)
+    delete_replaced(cursor, events)
     return len(old)
 
 

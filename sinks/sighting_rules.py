@@ -9,7 +9,7 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import LockKind, lock_number
 from sightline.people import identity_corrections, suppression_list
 from sightline.people.identity_corrections import PersonIdentity
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.storage.db import Cursor
 from sinks.runtime.sink import DecodedRecord
 
@@ -41,7 +41,7 @@ def rank(sighting: pb.Sighting) -> int:
     return _RANKS[sighting.status]
 
 
-def in_force(sightings: Iterable[pb.Sighting]) -> list[pb.Sighting]:
+def decisions_in_force(sightings: Iterable[pb.Sighting]) -> list[pb.Sighting]:
     """Return the decision in force of each sighting id, in order of decision time.
 
     Provisional sightings are left out. A decision with global id 0 revokes the earlier one.
@@ -52,7 +52,7 @@ def in_force(sightings: Iterable[pb.Sighting]) -> list[pb.Sighting]:
         if sighting.status == pb.Sighting.PROVISIONAL:
             continue
         if sighting.status == pb.Sighting.CONFIRMED and not sighting.global_id:
-            raise InvalidRecord("no_identity", f"sighting {sighting.sighting_id} of nobody")
+            raise PoisonRecord("no_identity", f"sighting {sighting.sighting_id} of nobody")
         if sighting.status == pb.Sighting.ENDED and not sighting.global_id:
             continue
         earlier = latest.get(sighting.sighting_id)
@@ -71,12 +71,12 @@ def with_corrections(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> list[p
     first of a sink's transaction, to the end of that transaction. A correction of a track holds
     whatever the matcher decides later, also when it revokes its decision.
     """
-    identity_corrections.share(cursor)
+    identity_corrections.lock_shared(cursor)
     decisions = [(sighting.track_id, sighting.global_id) for sighting in sightings]
-    persons = identity_corrections.effective(cursor, decisions) if decisions else []
+    persons = identity_corrections.corrected_persons(cursor, decisions) if decisions else []
     identities = [(track, person) for (track, _), person in zip(decisions, persons, strict=True)]
     erased = suppression_list.erased_tracks_of(cursor, identities) if decisions else set()
-    people = identity_corrections.people(cursor, [person for person in persons if person])
+    people = identity_corrections.identities_of(cursor, [person for person in persons if person])
     return [
         _with_identity(sighting, people[person]) if person else sighting
         for sighting, person in zip(sightings, persons, strict=True)
@@ -111,7 +111,7 @@ def entry_points(cursor: Cursor, camera_ids: Collection[str]) -> dict[str, str |
     points: dict[str, str | None] = dict(cursor.fetchall())
     for camera in camera_ids:
         if camera not in points:
-            raise InvalidRecord("unknown_camera", f"there is no camera {camera}")
+            raise PoisonRecord("unknown_camera", f"there is no camera {camera}")
     return points
 
 

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from schemas import sightline_pb2 as pb
 from schemas.naming import pending_snapshot_context, snapshot_key
 from sightline.runtime.clock import to_datetime
-from sightline.storage.db import Cursor, sealing_of
+from sightline.storage.db import Cursor, encryption_of
 from sightline.storage.encryption import TamperedError
 from sinks.sighting_rules import rank
 
@@ -119,17 +119,17 @@ class SnapshotRow:
 
 def store_pending(cursor: Cursor, snapshots: Mapping[str, pb.Snapshot]) -> None:
     """Store the best snapshots of sightings, by sighting id, until their persons are decided."""
-    sealing = sealing_of(cursor)
+    encryption = encryption_of(cursor)
     rows = []
     for key, snapshot in snapshots.items():
-        stored = sealing.seal(snapshot.jpeg, pending_snapshot_context(key))
+        stored = encryption.encrypt(snapshot.jpeg, pending_snapshot_context(key))
         rows.append((key, to_datetime(snapshot.captured_at_us), snapshot.quality, stored))
     cursor.executemany(_PENDING, rows)
 
 
 def store_as_pending(cursor: Cursor, sighting: str, written: SnapshotRow, jpeg: bytes) -> None:
     """Store the picture of a revoked snapshot as pending."""
-    stored = sealing_of(cursor).seal(jpeg, pending_snapshot_context(sighting))
+    stored = encryption_of(cursor).encrypt(jpeg, pending_snapshot_context(sighting))
     cursor.execute(_PENDING, (sighting, written.captured_at, written.quality, stored))
 
 
@@ -145,7 +145,7 @@ def take_corrected(cursor: Cursor, count: int) -> tuple[list[str], set[str]]:
     return corrected, {row[0] for row in cursor.execute(_SITES, (corrected,))}
 
 
-def point(cursor: Cursor, sightings: Sequence[str]) -> None:
+def write_paths(cursor: Cursor, sightings: Sequence[str]) -> None:
     """Write the paths of sightings' pictures to the access log."""
     cursor.execute(_POINT, (sightings,))
 
@@ -181,7 +181,7 @@ def pending_of(cursor: Cursor, sighting: str) -> PendingSnapshot | None:
         return None
     captured_at, quality, stored = row
     try:
-        jpeg = sealing_of(cursor).open(stored, pending_snapshot_context(sighting))
+        jpeg = encryption_of(cursor).decrypt(stored, pending_snapshot_context(sighting))
     except TamperedError as error:
         log.warning("snapshots: dropped: %s", error)
         drop_pending(cursor, sighting)

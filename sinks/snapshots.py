@@ -79,9 +79,13 @@ class Snapshots(RowWriter):
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Store the snapshots and decisions of a batch; write the pictures of tracks with both."""
         self._wrote = True
-        sightings = rules.with_corrections(cursor, rules.in_force(rules.new_sightings(batch)))
+        sightings = rules.with_corrections(
+            cursor, rules.decisions_in_force(rules.new_sightings(batch))
+        )
         received = rules.messages(batch, pb.Snapshot)
-        erased = suppression_list.tracks(cursor, (snapshot.track_id for snapshot in received))
+        erased = suppression_list.suppressed_tracks(
+            cursor, (snapshot.track_id for snapshot in received)
+        )
         best = best_snapshots(snapshot for snapshot in received if snapshot.track_id not in erased)
         both: list[pb.Snapshot | pb.Sighting] = [*best.values(), *sightings]
         if not both:
@@ -96,7 +100,7 @@ class Snapshots(RowWriter):
     def idle(self, cursor: Cursor) -> None:
         """Rename corrected snapshots, and drop those that no decision came for."""
         if not self._wrote:  # else done already, and its locks cannot be taken any more
-            identity_corrections.share(cursor)
+            identity_corrections.lock_shared(cursor)
             self._update_all(cursor, self._lock(cursor, ()))
         self._wrote = False
         cursor.execute(
@@ -105,7 +109,7 @@ class Snapshots(RowWriter):
 
     def maintain(self, connection: Connection) -> bool:
         """Delete some of the objects that no row points to; return whether there may be more."""
-        return self._stale.delete_some(connection)
+        return self._stale.delete_batch(connection)
 
     def _lock(self, cursor: Cursor, sites: Iterable[str]) -> list[str]:
         """Lock sites, and the sites of some corrected sightings; return these sightings.
@@ -130,7 +134,7 @@ class Snapshots(RowWriter):
                 due = DuePictures()
         # This lock comes last: the access log shares it, and waits for no object store.
         rules.lock(cursor, rules.PATH_LOCK, seen)
-        rows.point(cursor, sorted(seen))
+        rows.write_paths(cursor, sorted(seen))
 
     def _update(
         self, cursor: Cursor, sighting: str, due: DuePictures, *, is_orphan: bool

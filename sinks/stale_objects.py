@@ -132,7 +132,7 @@ class StaleObjects:
         self._clock = clock or SystemClock()
         self._not_before = self._clock.monotonic()
 
-    def delete_some(self, db: Connection) -> bool:
+    def delete_batch(self, db: Connection) -> bool:
         """Delete objects that are due, in a transaction; return whether there may be more.
 
         An object that cannot be deleted is postponed, longer each time. When the store does not
@@ -160,7 +160,7 @@ class StaleObjects:
         if not failed:
             return
         cursor.execute(_POSTPONE, (list(failed), list(failed.values())))
-        metrics.OBJECTS_PUT_ASIDE.inc(len(failed))
+        metrics.OBJECT_DELETIONS_POSTPONED.inc(len(failed))
         first = [error for key, error in failed.items() if not attempts[key]]
         if first:
             log.warning(

@@ -12,7 +12,7 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import visitor_log_id
 from schemas.topics import MOTION_EVENTS, SIGHTINGS, TRACKS
 from sightline.people import visit_rows
-from sightline.people.identity_corrections import UNKNOWN
+from sightline.people.identity_corrections import UNKNOWN_NAME
 from sightline.runtime import metrics
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.lifecycle import start_service
@@ -112,7 +112,7 @@ class VisitorLog(RowWriter):
     def write(self, cursor: Cursor, batch: Sequence[DecodedRecord]) -> None:
         """Store the messages of a batch, and compute the rows of their events."""
         reported = rules.new_sightings(batch)
-        sightings = rules.with_corrections(cursor, rules.in_force(reported))
+        sightings = rules.with_corrections(cursor, rules.decisions_in_force(reported))
         is_end = pb.Sighting.ENDED
         ended = [sight for sight in reported if sight.status == is_end and sight.global_id]
         ends = rules.with_corrections(cursor, ended)
@@ -193,7 +193,7 @@ def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
         "visitor_log_id": visitor_log_id(sighting.motion_event_id, sighting.global_id),
         "global_id": sighting.global_id,
         "employee_id": sighting.person_id or None,
-        "name": sighting.name or UNKNOWN,
+        "name": sighting.name or UNKNOWN_NAME,
         "confidence": sighting.confidence,
         "decided_at": to_datetime(sighting.decided_at_us),
         "decision": rules.rank(sighting),

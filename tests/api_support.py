@@ -10,7 +10,7 @@ import numpy as np
 from fastapi.testclient import TestClient
 
 from api.app import make_app
-from ops.demo.portrait_sources import CAST, Image, portrait
+from ops.demo.demo_persons import DEMO_PERSONS, Image, enrolment_photo
 from sightline.audit.roles import Role
 from sightline.runtime.settings import Settings
 from tests.least_rights import as_service
@@ -45,13 +45,13 @@ def base64_of(data: bytes) -> str:
 
 def photo_of(member: int) -> bytes:
     """A portrait of one of the cast."""
-    return jpeg(portrait(CAST[member]))
+    return jpeg(enrolment_photo(DEMO_PERSONS[member]))
 
 
 def crop_of(member: int, shot: int = 0) -> bytes:
     """The face of one of the cast, a little different in each shot."""
-    picture = CAST[member].picture.load()
-    x1, y1, x2, y2 = CAST[member].face
+    picture = DEMO_PERSONS[member].picture.load()
+    x1, y1, x2, y2 = DEMO_PERSONS[member].face
     margin = (x2 - x1) // 4 + 2 * shot
     crop = picture[max(0, y1 - margin) : y2 + margin, max(0, x1 - margin) : x2 + margin]
     noise = np.random.default_rng(shot).integers(-4, 5, crop.shape)

@@ -13,7 +13,7 @@ from uuid import UUID
 import cv2
 import numpy as np
 
-from ops.explain.explanation import Explanation, way
+from ops.explain.explanation import Explanation, explain
 from schemas.naming import template_context, track_context
 from sightline.identity.evidence import Vector
 from sightline.models.interface import Face, ModelPack
@@ -43,7 +43,7 @@ def check(settings: Settings, pack: ModelPack, folder: Path, count: int) -> list
             "SELECT id, global_id FROM access_logs ORDER BY timestamp, id LIMIT %s", (count,)
         ).fetchall()
         templates = templates_by_person(db, pack.id)
-        return [_checked(way(settings, db, row), row, person, templates, pack, folder)
+        return [_checked(explain(settings, db, row), row, person, templates, pack, folder)
                 for row, person in ids]  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def _checked(
     path = folder / f"{row}.jpg"
     opened = explanation.write_frame(path) and cv2.imread(str(path)) is not None
     result: dict[str, Any] = {"row": str(row), "opened": opened, "overlap": 0.0, "right": False}
-    observation = explanation.seen
+    observation = explanation.annotated_frame
     if (
         not opened
         or observation is None

@@ -2,9 +2,9 @@
 
 import threading
 
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 
-START_US = 1_790_000_000 * US
+START_US = 1_790_000_000 * US_PER_SECOND
 
 
 class ManualClock:
@@ -16,7 +16,7 @@ class ManualClock:
         self._lock = threading.Lock()
 
     def now_us(self) -> int:
-        return self._start_us + round(self._seconds * US)
+        return self._start_us + round(self._seconds * US_PER_SECOND)
 
     def monotonic(self) -> float:
         return self._seconds

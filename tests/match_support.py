@@ -11,23 +11,23 @@ from uuid import UUID
 import numpy as np
 from confluent_kafka import Producer
 
-from processors.match.decision.identification import Rules
-from processors.match.index.gallery import Gallery
+from processors.match.decision.identification import DecisionRules
+from processors.match.embedding_codec import encode_embedding
+from processors.match.index.gallery import GalleryIndex
 from processors.match.index.unknown_person_index import UnknownPersonIndex
-from processors.match.reference.identity_corrections import Affected
+from processors.match.reference.identity_corrections import AffectedIdentities
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.site_matcher import SiteMatcher
 from processors.match.state.site_state import SiteState, load
-from processors.match.vectors import bytes_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.decode import decode
 from schemas.topics import FACES, SIGHTINGS
 from sightline.identity.calibration import Calibration
 from sightline.identity.evidence import Vector
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 from sightline.people import employees
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.photos import PhotoTemplate
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
@@ -73,12 +73,12 @@ def _noise(seed: list[int]) -> Vector:
 class NumbersScale:
     """A calibration that says the same whatever the gallery's size."""
 
-    supported = 1e-9
+    min_supported_rate = 1e-9
     agree = 0.44
 
-    def scale(self, people: int, wanted_rate: float) -> Scale:
+    def scale(self, people: int, wanted_rate: float) -> ScoreScale:
         """Three shots name at .50, two at .55, one at .60."""
-        return Scale(
+        return ScoreScale(
             (0.60, 0.55, 0.50), 0.44, 0.05, 0.05, self.agree, "numbers", wanted_rate, people
         )
 
@@ -86,11 +86,11 @@ class NumbersScale:
 class Site:
     """Site with its reference data and all sightings so far; no broker."""
 
-    def __init__(self, *people: pb.GalleryPerson, rules: Rules | None = None) -> None:
+    def __init__(self, *people: pb.GalleryPerson, rules: DecisionRules | None = None) -> None:
         self.reference = ReferenceData()
-        self.gallery = Gallery(self.reference.enrolled)
+        self.gallery = GalleryIndex(self.reference.enrolled)
         self.reference.facts._calibrations[PACK] = cast(Calibration, NumbersScale())
-        self.rules = rules or Rules()
+        self.rules = rules or DecisionRules()
         self._attach(SiteState("site", self.reference))
         self.changelog: dict[bytes, bytes] = {}
         self.said: list[pb.Sighting] = []
@@ -111,19 +111,19 @@ class Site:
     def enrol(self, person: pb.GalleryPerson) -> None:
         """Apply a record of the topic `gallery`."""
         self.gallery.put(person)
-        self._refresh(Affected(frozenset({ids.global_id(person.person_id)})))
+        self._refresh(AffectedIdentities(frozenset({ids.global_id(person.person_id)})))
 
     def leave(self, person_id: str) -> None:
         """Apply a tombstone of the topic `gallery`."""
         self.gallery.remove(person_id)
-        self._refresh(Affected(frozenset({ids.global_id(person_id)})))
+        self._refresh(AffectedIdentities(frozenset({ids.global_id(person_id)})))
 
     def tell(self, key: str, fact: pb.Fact | None) -> None:
         """Apply a record of the topic `facts`."""
         value = None if fact is None else fact.SerializeToString()
         self._refresh(self.reference.facts.put(key.encode(), value))
 
-    def _refresh(self, affected: Affected) -> None:
+    def _refresh(self, affected: AffectedIdentities) -> None:
         self.state.unknown_persons.refresh(affected)
 
     def take(self, *events: pb.FaceEvent, stored: bool | None = None) -> list[pb.Sighting]:
@@ -204,7 +204,7 @@ class Walk:
                     size_px=40, sharpness=0.8, frontality=0.9, detector_score=0.9, overall=0.8
                 ),
                 pack=PACK,
-                embedding=bytes_of(vector),
+                embedding=encode_embedding(vector),
             )
         )
 
@@ -238,7 +238,9 @@ def gallery_person(person: int, name: str, revision: int = 1, **more: object) ->
         is_authorized=True,
         revision=revision,
         templates=[
-            pb.Template(template_id="t", pack=PACK, vector=bytes_of(face(person)), quality=0.9)
+            pb.Template(
+                template_id="t", pack=PACK, vector=encode_embedding(face(person)), quality=0.9
+            )
         ],
     )
     for field, value in more.items():
@@ -250,8 +252,8 @@ def enrol_numbers(settings: Settings, name: str, person: int) -> str:
     """Enrol a person by their numbers through the database and the outbox; their id."""
     look = PhotoTemplate(b"", face(person), 0.9)
     with connect(settings) as db, db.cursor() as cursor:
-        employee, _ = employees.find_or_add(cursor, name, Details())
-        employees.add_look(cursor, employee, PACK, f"enrollment_photos/{name}.jpg", look)
+        employee, _ = employees.find_or_add(cursor, name, EmployeeProfile())
+        employees.add_template(cursor, employee, PACK, f"enrollment_photos/{name}.jpg", look)
         employees.publish(cursor, employee)
     deliver(settings)
     return str(employee)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import Partition, Record
 from sinks.runtime.offsets import end_offsets, past
@@ -98,7 +98,7 @@ class MemoryTarget:
 
     name = "memory"
     unavailable: tuple[type[Exception], ...] = (AwayError,)
-    refusals: tuple[type[Exception], ...] = (InvalidRecord, RefusedError)
+    refusals: tuple[type[Exception], ...] = (PoisonRecord, RefusedError)
 
     def __init__(self) -> None:
         self.contents = Contents()
@@ -121,8 +121,8 @@ class MemoryTarget:
         self.begin("connect")
         yield MemorySession(self)
 
-    def as_invalid(self, refusal: Exception) -> InvalidRecord:
-        return refusal if isinstance(refusal, InvalidRecord) else InvalidRecord("row", "refused")
+    def as_invalid(self, refusal: Exception) -> PoisonRecord:
+        return refusal if isinstance(refusal, PoisonRecord) else PoisonRecord("row", "refused")
 
 
 class MemorySink:
@@ -145,7 +145,7 @@ class MemorySink:
         self.batches.append([template.template_id for template in templates])
         for template in templates:
             if template.pack == "invalid":
-                raise InvalidRecord("invalid", "as the test wants it")
+                raise PoisonRecord("invalid", "as the test wants it")
             if template.pack == "refused":
                 raise RefusedError
             cursor.rows[template.template_id] += 1

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from docs._tools.dashboards import Panel, read
-from ops.local_stack.monitoring import ask
+from ops.local_stack.monitoring import query_prometheus
 from sightline.runtime.connection_urls import StackState
 from tests.support import ROOT
 
@@ -56,12 +56,12 @@ def without_data(home: Path, seconds: float) -> Iterator[str]:
     assert ports is not None and ports.prometheus is not None
     end = time.time()
     for name, panel in panels():
-        for legend, expr in panel.ask.items():
+        for legend, expr in panel.queries.items():
             window = {"start": str(end - seconds), "end": str(end), "step": str(_STEP_SECONDS)}
             asked = {"query": as_grafana_asks(expr), **window}
-            found = ask(ports.prometheus, "query_range", asked)["result"]
+            found = query_prometheus(ports.prometheus, "query_range", asked)["result"]
             values = [float(value) for series in found for _, value in series["values"]]
-            if all(map(math.isnan, values)) and panel.may_be_empty is None:
+            if all(map(math.isnan, values)) and panel.empty_reason is None:
                 yield f"{name}: {panel.title}: {legend}"
 
 

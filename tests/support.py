@@ -25,7 +25,7 @@ from sightline.audit.roles import Role
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.client_config import consumer_config
-from sightline.streaming.messages import checked
+from sightline.streaming.messages import to_records
 from sightline.streaming.records import Record
 from tests.forked import Program, fork
 
@@ -158,7 +158,7 @@ def own_home() -> Iterator[Path]:
     # They take long to load, and many tests need them not.
     from ops.local_stack.cluster import Cluster
     from ops.local_stack.embedded import down
-    from ops.local_stack.postgres_user import discard
+    from ops.local_stack.postgres_user import remove_data_folders
     from ops.local_stack.process_registry import running_services
 
     with tempfile.TemporaryDirectory(prefix="sightline-test-") as folder:
@@ -171,7 +171,7 @@ def own_home() -> Iterator[Path]:
                 for process in Cluster(home).running():
                     process.kill()  # nobody needs them to end well
             down(settings)
-            discard(home)
+            remove_data_folders(home)
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
@@ -286,7 +286,7 @@ def read_topic(settings: Settings, topic: str, *, committed: bool = True) -> lis
             error = message.error()
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
                 ended += 1
-            records += checked([message])
+            records += to_records([message])
         return records
     finally:
         consumer.close()

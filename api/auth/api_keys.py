@@ -73,7 +73,7 @@ def create(
     return NewKey(key_id, f"sl_{key_id}_{secret}")
 
 
-def find(db: Connection, key: str, address: str | None) -> Actor | None:
+def find_actor(db: Connection, key: str, address: str | None) -> Actor | None:
     """Return the actor of a key; None for an invalid, revoked or expired one."""
     parts = _KEY.fullmatch(key)
     if parts is None:
@@ -88,7 +88,7 @@ def find(db: Connection, key: str, address: str | None) -> Actor | None:
     return Actor("key", key_id, row["name"], Role(row["role"]), address, _cameras(row))
 
 
-def listed(db: Connection) -> list[dict[str, Any]]:
+def list_keys(db: Connection) -> list[dict[str, Any]]:
     """Return all keys, revoked and expired ones included, without their secrets."""
     return dict_rows(db, _LISTED)
 

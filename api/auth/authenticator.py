@@ -44,15 +44,15 @@ class Authenticator:
             raise refused()
         with self._pool.connection() as db:
             actor = (
-                api_keys.find(db, key, address)
+                api_keys.find_actor(db, key, address)
                 if key is not None
-                else sessions.find(db, session or "", address, self._idle)
+                else sessions.find_actor(db, session or "", address, self._idle)
             )
         if actor is None:
-            self.limits.wrong_key(address)
+            self.limits.count_wrong_key(address)
             log.warning("api: a wrong key or session from %s", address)
             raise refused()
-        self.limits.request(f"{actor.kind} {actor.id}")
+        self.limits.count_request(f"{actor.kind} {actor.id}")
         return actor
 
 

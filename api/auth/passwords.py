@@ -17,7 +17,7 @@ _HASHING = Semaphore(2)
 """Bounds concurrent hashes: each takes 64 MiB."""
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     """Return the hash of a password. Raises SightlineError for a length out of bounds."""
     if not _MIN_CHARACTERS <= len(password) <= _MAX_CHARACTERS:
         raise SightlineError(f"a password has {_MIN_CHARACTERS} to {_MAX_CHARACTERS} characters")
@@ -25,7 +25,7 @@ def hashed(password: str) -> str:
         return _HASHER.hash(_normalized(password))
 
 
-def fits(stored: str | None, password: str) -> bool:
+def verify_password(stored: str | None, password: str) -> bool:
     """Tell whether a password matches a hash; without a hash (None) it takes as long."""
     with _HASHING:
         try:
@@ -37,7 +37,7 @@ def fits(stored: str | None, password: str) -> bool:
             return False
 
 
-def is_old(stored: str) -> bool:
+def needs_rehash(stored: str) -> bool:
     """Tell whether a hash has other parameters than the recommended ones."""
     return _HASHER.check_needs_rehash(stored)
 

@@ -32,7 +32,7 @@ class RequiredPermission:
     def __call__(self, connection: HTTPConnection) -> None:
         """Check the actor of a request. Raises a problem 403."""
         actor = actor_of(connection)
-        if not actor.may(self.permission):
+        if not actor.has_permission(self.permission):
             raise HTTPException(403, f"{actor.role} is not allowed {self.permission}")
         if actor.cameras is not None and not self._scoped:
             raise HTTPException(403, "this is about all cameras, and your key is for some")

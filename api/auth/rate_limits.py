@@ -31,34 +31,34 @@ class RateLimits:
         self._by_address = RateLimitItemPerMinute(failures, _WINDOW_MINUTES)
         self._by_name = RateLimitItemPerMinute(failures * _ADDRESSES_PER_NAME, _WINDOW_MINUTES)
 
-    def request(self, actor: str) -> None:
+    def count_request(self, actor: str) -> None:
         """Count a request of a key or a user."""
         if self._requests is not None:
             self._count(self._requests, "request", actor)
 
-    def provider(self, address: str) -> None:
+    def count_provider_request(self, address: str) -> None:
         """Count a request to the provider, which needs no key."""
         self._count(self._provider, "provider", address)
 
-    def wrong_key(self, address: str) -> None:
+    def count_wrong_key(self, address: str) -> None:
         """Count a wrong key or session; a right one is accepted above the limit too."""
         self._count(self._by_address, "key", address)
 
-    def sign_in(self, address: str) -> None:
+    def count_sign_in(self, address: str) -> None:
         """Count an address's attempt at a password, before its body is read.
 
         Above the limit no password is checked, not the right one either.
         """
         self._count(*self._address_limit(address))
 
-    def password(self, name: str) -> None:
+    def count_password_attempt(self, name: str) -> None:
         """Count an attempt at the password of a name, from any address.
 
         Above the limit no password is checked, not the right one either.
         """
         self._count(*self._name_limit(name))
 
-    def right_password(self, address: str, name: str) -> None:
+    def reset_password_attempts(self, address: str, name: str) -> None:
         """Forget the attempts of an address and at a name."""
         for limit in (self._address_limit(address), self._name_limit(name)):
             self._counts.clear(*limit)

@@ -25,7 +25,7 @@ class Session:
     expires_at: datetime
 
 
-def begin(db: Connection, user: UUID, lasts: timedelta) -> Session:
+def create_session(db: Connection, user: UUID, lasts: timedelta) -> Session:
     """Create a session of a user, and delete expired sessions."""
     token = secrets.token_hex(32)
     db.execute("DELETE FROM sessions WHERE expires_at < now()")
@@ -37,7 +37,7 @@ def begin(db: Connection, user: UUID, lasts: timedelta) -> Session:
     return Session(token, expires_at)
 
 
-def find(db: Connection, token: str, address: str | None, idle: timedelta) -> Actor | None:
+def find_actor(db: Connection, token: str, address: str | None, idle: timedelta) -> Actor | None:
     """Return the actor of a session with the user's present role; None for an invalid one.
 
     A session ends at its expiry, or when it has not been used for `idle`. It is found by the hash
@@ -52,7 +52,7 @@ def find(db: Connection, token: str, address: str | None, idle: timedelta) -> Ac
     return Actor("user", user, name, Role(role), address)
 
 
-def end(db: Connection, token: str) -> None:
+def delete_session(db: Connection, token: str) -> None:
     """End a session."""
     db.execute("DELETE FROM sessions WHERE session_hash = %s", (_hash(token),))
 

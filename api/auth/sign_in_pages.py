@@ -32,7 +32,7 @@ _FORM = """
 """
 
 
-def sign_in(provider: str | None, error: HTTPException | None = None) -> HTMLResponse:
+def sign_in_page(provider: str | None, error: HTTPException | None = None) -> HTMLResponse:
     """Return the form, with a link to the provider, if any, and the error of the last attempt."""
     body = _FORM
     if error is not None:
@@ -44,7 +44,7 @@ def sign_in(provider: str | None, error: HTTPException | None = None) -> HTMLRes
     return response
 
 
-def redirecting(path: str) -> HTMLResponse:
+def redirect_page(path: str) -> HTMLResponse:
     """Return a page that goes on to a path by itself."""
     target = escape(path)
     return _page(

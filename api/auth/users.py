@@ -20,7 +20,7 @@ FROM users ORDER BY name, issuer
 """
 
 # The provider gives name and role anew at each sign-in.
-_VOUCHED = """
+_UPSERT = """
 INSERT INTO users (issuer, subject, name, role, created_by, signed_in_at)
 VALUES (%s, %s, %s, %s, 'provider', now())
 ON CONFLICT (issuer, subject)
@@ -36,13 +36,13 @@ def add(db: Connection, name: str, role: Role, password: str, made_by: Actor) ->
     try:
         db.execute(
             "INSERT INTO users (name, role, password_hash, created_by) VALUES (%s, %s, %s, %s)",
-            (name.strip(), role, passwords.hashed(password), str(made_by)),
+            (name.strip(), role, passwords.hash_password(password), str(made_by)),
         )
     except UniqueViolation:
         raise ConflictError(f"there is a user {name} already") from None
 
 
-def listed(db: Connection) -> list[dict[str, Any]]:
+def list_users(db: Connection) -> list[dict[str, Any]]:
     """Return all users, those of a provider included."""
     return dict_rows(db, _LISTED)
 
@@ -54,7 +54,7 @@ def set_password(db: Connection, name: str, password: str) -> None:
     """
     row = db.execute(
         "UPDATE users SET password_hash = %s WHERE name = %s AND issuer IS NULL RETURNING user_id",
-        (passwords.hashed(password), name),
+        (passwords.hash_password(password), name),
     ).fetchone()
     if row is None:
         raise _unknown(name)
@@ -76,10 +76,10 @@ def sign_in(db: Connection, name: str, password: str) -> UUID | None:
         "SELECT user_id, password_hash FROM users WHERE name = %s AND issuer IS NULL", (name,)
     ).fetchone()
     user, stored = row or (None, None)
-    if not passwords.fits(stored, password) or user is None or stored is None:
+    if not passwords.verify_password(stored, password) or user is None or stored is None:
         return None
-    if passwords.is_old(stored):
-        stored = passwords.hashed(password)
+    if passwords.needs_rehash(stored):
+        stored = passwords.hash_password(password)
     db.execute(
         "UPDATE users SET signed_in_at = now(), password_hash = %s WHERE user_id = %s",
         (stored, user),
@@ -87,9 +87,9 @@ def sign_in(db: Connection, name: str, password: str) -> UUID | None:
     return UUID(str(user))
 
 
-def vouched(db: Connection, issuer: str, subject: str, name: str, role: Role) -> UUID:
+def upsert_provider_user(db: Connection, issuer: str, subject: str, name: str, role: Role) -> UUID:
     """Add or update a provider's user, with the role derived from its claim; return the user."""
-    [(user_id,)] = db.execute(_VOUCHED, (issuer, subject, name, role))
+    [(user_id,)] = db.execute(_UPSERT, (issuer, subject, name, role))
     return UUID(str(user_id))
 
 

@@ -12,7 +12,7 @@ from api.auth.permissions import requires
 from api.csv_export import utc
 from api.pagination import Limit
 from api.routes.log_query import GlobalId
-from sightline.audit import read
+from sightline.audit import trail_reader
 from sightline.audit.roles import Permission
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
@@ -56,8 +56,8 @@ def list_lines(
     limit: Limit = 100,
 ) -> AuditPage:
     """List lines; `until` is not included. `sightline audit verify` checks the chain."""
-    query = read.TrailQuery(utc(since), utc(until), actor, action, global_id, before, limit)
+    query = trail_reader.TrailQuery(utc(since), utc(until), actor, action, global_id, before, limit)
     with context.db() as db:
-        rows = read.listed(db, query)
+        rows = trail_reader.list_lines(db, query)
     next_line = rows[-1]["line"] if len(rows) == limit else None
     return AuditPage(items=[AuditLine.model_validate(row) for row in rows], next=next_line)

@@ -30,7 +30,7 @@ class StoredCalibration(BaseModel):
 
 
 class TrackThreshold(BaseModel):
-    """The score that names a track of so many agreeing shots; null: no score does."""
+    """The score that names a track of so many agreeing observations; null: no score does."""
 
     shots: int
     score: float | None
@@ -44,7 +44,7 @@ class CalibrationInForce(BaseModel):
     enrolled_people: int
     thresholds: list[TrackThreshold]
     newcomer: float = Field(description="below this against everybody: an unknown person")
-    refusal: str | None = Field(description="why the wanted rate cannot be promised")
+    refusal: str | None = Field(description="why the target rate cannot be promised")
     calibration: Calibration
 
 
@@ -55,7 +55,9 @@ class CalibrationInForce(BaseModel):
 def list_calibrations(context: Context) -> list[StoredCalibration]:
     """List them by pack and time."""
     with context.db() as db:
-        return [StoredCalibration.model_validate(row) for row in calibration_store.listed(db)]
+        return [
+            StoredCalibration.model_validate(row) for row in calibration_store.list_calibrations(db)
+        ]
 
 
 @router.get(
@@ -69,21 +71,21 @@ def get_calibration(
 
     A pack that was never measured has a cautious one.
     """
-    wanted_rate = context.settings.match.target_fpir
+    target_fpir = context.settings.match.target_fpir
     with context.db() as db:
-        calibration = calibration_store.in_force(db, pack)
+        calibration = calibration_store.calibration_in_force(db, pack)
         people = employees.count(db)
-    scale = calibration.scale(people, wanted_rate)
-    scores = {shots: scale.threshold(shots) for shots in range(1, len(scale.names) + 1)}
+    scale = calibration.scale(people, target_fpir)
+    scores = {shots: scale.threshold(shots) for shots in range(1, len(scale.name_thresholds) + 1)}
     return CalibrationInForce(
         pack=pack,
-        target_fpir=wanted_rate,
+        target_fpir=target_fpir,
         enrolled_people=people,
         thresholds=[
             TrackThreshold(shots=shots, score=score if math.isfinite(score) else None)
             for shots, score in scores.items()
         ],
-        newcomer=scale.newcomer,
-        refusal=calibration.refusal(people, wanted_rate),
+        newcomer=scale.unknown_threshold,
+        refusal=calibration.unsupported_reason(people, target_fpir),
         calibration=calibration,
     )

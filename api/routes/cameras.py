@@ -35,7 +35,7 @@ class CameraRow(BaseModel):
         return cls(
             **fields
             | {
-                "uri": camera.shown_uri,
+                "uri": camera.masked_uri,
                 "status_detail": cameras.mask_uri(detail) if detail else None,
             }
         )
@@ -49,13 +49,13 @@ def list_cameras(context: Context, actor: CurrentActor) -> list[CameraRow]:
     """List the cameras that have not been removed."""
     with context.db() as db:
         rows = cameras.list_cameras(db)
-    return [CameraRow.of(camera) for camera in rows if actor.sees(camera.camera_id)]
+    return [CameraRow.of(camera) for camera in rows if actor.can_see(camera.camera_id)]
 
 
 @router.get("/{camera_id}", summary="One camera", dependencies=[_MAY_READ])
 def get_camera(context: Context, actor: CurrentActor, camera_id: str) -> CameraRow:
     """Return the camera of a name."""
-    if not actor.sees(camera_id):
-        raise cameras.unknown(camera_id)
+    if not actor.can_see(camera_id):
+        raise cameras.unknown_camera(camera_id)
     with context.db() as db:
         return CameraRow.of(cameras.get(db, camera_id))

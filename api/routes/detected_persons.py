@@ -10,7 +10,7 @@ from api.response_models import Person
 from api.routes.persons import PersonId
 from sightline.audit import trail
 from sightline.audit.roles import Permission
-from sightline.people.persons import shown
+from sightline.people.persons import read_person
 from sightline.storage.db import dict_rows
 
 router = APIRouter(prefix="/api/detected-persons", tags=["detected persons"])
@@ -46,7 +46,7 @@ def active(context: Context) -> ActivePersons:
             f"SELECT {columns}, cameras_visited AS cameras FROM detected_persons"  # noqa: S608 - ours
             " WHERE is_active ORDER BY last_seen DESC, global_id",
         )
-    trail.seen(rows)
+    trail.add_read_rows(rows)
     persons = [ActivePerson.model_validate(row) for row in rows]
     return ActivePersons(active_persons=len(persons), persons=persons)
 
@@ -55,4 +55,4 @@ def active(context: Context) -> ActivePersons:
 def get_detected(context: Context, global_id: PersonId) -> Person:
     """Return a person by their global id."""
     with context.db() as db:
-        return Person.model_validate(shown(db, global_id, tracks=0))
+        return Person.model_validate(read_person(db, global_id, tracks=0))

@@ -17,8 +17,8 @@ from api.photo_uploads import from_upload
 from api.response_models import Employee, EmployeeDetails, Status, StrictBody
 from sightline.audit.roles import Permission
 from sightline.people import employee_changes, employees
-from sightline.people.employees import Details
-from sightline.people.enrol import Enrolled, enrol
+from sightline.people.employees import EmployeeProfile
+from sightline.people.enrol import EnrolledEmployee, enrol
 from sightline.people.picture_files import Photo
 from sightline.runtime.errors import NotFoundError, SightlineError
 from sightline.storage.db import dict_rows
@@ -44,7 +44,7 @@ FROM face_templates WHERE employee_id = %s ORDER BY created_at, template_id
 """
 
 
-_MAY_READ, _MAY_WRITE = requires(Permission.PEOPLE_READ), requires(Permission.PEOPLE_WRITE)
+_MAY_READ, _MAY_WRITE = requires(Permission.EMPLOYEES_READ), requires(Permission.EMPLOYEES_WRITE)
 
 
 @router.get(
@@ -113,7 +113,7 @@ async def add_employee(
     is_authorized: Annotated[bool | None, Form()] = None,
 ) -> EnrolmentResult:
     """Enrol a person with all photos or none. A name that is there already is a conflict."""
-    details = Details(
+    details = EmployeeProfile(
         department=department,
         email=email,
         employee_id_code=employee_id_code,
@@ -136,7 +136,9 @@ async def add_photos(
     """Add all photos or none; one that is there already is not added again."""
     uploads = await _photos(context, photos)
     name = await run_in_threadpool(_name_of, context, employee_id)
-    enrolled = await run_in_threadpool(_enrol, context, name, uploads, Details(), new_only=False)
+    enrolled = await run_in_threadpool(
+        _enrol, context, name, uploads, EmployeeProfile(), new_only=False
+    )
     after.add_task(context.deliver)
     return EnrolmentResult.model_validate(enrolled, from_attributes=True)
 
@@ -153,8 +155,13 @@ def _name_of(context: AppContext, employee_id: UUID) -> str:
 
 
 def _enrol(
-    context: AppContext, name: str, photos: Sequence[Photo], details: Details, *, new_only: bool
-) -> Enrolled:
+    context: AppContext,
+    name: str,
+    photos: Sequence[Photo],
+    details: EmployeeProfile,
+    *,
+    new_only: bool,
+) -> EnrolledEmployee:
     pack = context.models.get()
     return enrol(context.settings, pack, name, photos, details, new_only=new_only)
 
@@ -181,8 +188,8 @@ def change_employee(
     after: BackgroundTasks,
 ) -> EmployeeDetails:
     """Change an employee; running matchers know it within two seconds."""
-    details = Details(**body.model_dump())
-    if not details.given():
+    details = EmployeeProfile(**body.model_dump())
+    if not details.changes():
         raise SightlineError("nothing to change")
     if employee_changes.change(context.settings, employee_id, details):
         after.add_task(context.deliver)
@@ -191,7 +198,7 @@ def change_employee(
 
 @router.delete(
     "/{employee_id}", summary="Remove a person", status_code=204,
-    dependencies=[audited("employees.remove"), requires(Permission.PEOPLE_REMOVE)],
+    dependencies=[audited("employees.remove"), requires(Permission.EMPLOYEES_REMOVE)],
 )  # fmt: skip
 def remove_employee(context: Context, employee_id: UUID, after: BackgroundTasks) -> None:
     """Remove an employee's record, templates, photos, and their name on snapshots."""

@@ -19,8 +19,8 @@ from api.response_models import AccessLogRow
 from api.routes.log_query import MAY_READ
 from api.routes.sightings import TABLE
 from sightline.audit.roles import Permission
-from sightline.people.employees import Details
-from sightline.people.enrol import Enrolled, enrol
+from sightline.people.employees import EmployeeProfile
+from sightline.people.enrol import EnrolledEmployee, enrol
 from sightline.people.picture_files import Photo
 from sightline.storage.db import dict_rows
 
@@ -37,9 +37,9 @@ class Enrolment(PhotoBody):
     employee_id_code: str | None = None
     is_authorized: bool | None = None
 
-    def details(self) -> Details:
+    def details(self) -> EmployeeProfile:
         """Return the values besides name and photo."""
-        return Details(
+        return EmployeeProfile(
             department=self.department or None,
             email=self.email or None,
             employee_id_code=self.employee_id_code or None,
@@ -73,7 +73,7 @@ _FORM = {
 @router.post(
     "/enroll", summary="Enrol a person with one photo",
     openapi_extra=request_bodies.described(json=Enrolment, form=_FORM),
-    dependencies=[audited("enrol"), requires(Permission.PEOPLE_WRITE)],
+    dependencies=[audited("enrol"), requires(Permission.EMPLOYEES_WRITE)],
 )  # fmt: skip
 async def enroll(
     context: Context, request: Request, after: BackgroundTasks
@@ -91,7 +91,7 @@ async def enroll(
     )
 
 
-def _enrol(context: AppContext, enrolment: Enrolment, photo: Photo | None) -> Enrolled:
+def _enrol(context: AppContext, enrolment: Enrolment, photo: Photo | None) -> EnrolledEmployee:
     pack = context.models.get()
     details = enrolment.details()
     photos = [photo] if photo else []
@@ -109,7 +109,10 @@ def access_logs(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
 ) -> list[AccessLogRow]:
     """List rows, newest first; the name `Unknown` finds those of unknown people."""
-    conditions = [("person_name = %s", person_name), ("camera_id = ANY(%s)", actor.only())]
+    conditions = [
+        ("person_name = %s", person_name),
+        ("camera_id = ANY(%s)", actor.visible_cameras()),
+    ]
     with context.db() as db:
         rows, _ = read_page(db, TABLE, conditions, limit, None)
     return [AccessLogRow.model_validate(row) for row in rows]
@@ -157,7 +160,7 @@ def access_summary(
 ) -> AccessSummary:
     """Count over all time, or a period; a time without a zone is UTC."""
     period = Period(start=utc(start), end=utc(end))
-    values = period.model_dump() | {"cameras": actor.only()}
+    values = period.model_dump() | {"cameras": actor.visible_cameras()}
     with context.db() as db:
         [counts] = dict_rows(db, _SUMMARY, values)
     rate = counts["authorized"] / counts["total_accesses"] if counts["total_accesses"] else 0.0

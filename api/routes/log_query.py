@@ -44,7 +44,7 @@ class LogQuery:
         return [
             (f"{name} = %s", self.person),
             ("global_id = %s", self.global_id),
-            (f"{camera} = ANY(%s)", actor.only()),
+            (f"{camera} = ANY(%s)", actor.visible_cameras()),
             (f"{camera} = %s", self.camera),
             (f"{time} >= %s", utc(self.since)),
             (f"{time} < %s", utc(self.until)),

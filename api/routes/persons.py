@@ -15,7 +15,7 @@ from api.response_models import Person, PersonDetails, StrictBody
 from sightline.audit import trail
 from sightline.audit.roles import Permission
 from sightline.people import corrections
-from sightline.people.persons import shown
+from sightline.people.persons import read_person
 
 router = APIRouter(prefix="/api/v1", tags=["persons"])
 
@@ -83,7 +83,7 @@ def list_persons(
 def get_person(context: Context, global_id: PersonId) -> PersonDetails:
     """Return a person by their global id, or the one that they were merged into."""
     with context.db() as db:
-        return PersonDetails.model_validate(shown(db, global_id))
+        return PersonDetails.model_validate(read_person(db, global_id))
 
 
 @router.put(
@@ -100,7 +100,7 @@ def name_person(
     """Name a person, in past rows of all logs too."""
     with context.db() as db, db.cursor() as cursor:
         corrections.name_person(cursor, global_id, body.name)
-        trail.seal(cursor, global_id)
+        trail.write_entry(cursor, global_id)
     after.add_task(context.deliver)
 
 
@@ -118,7 +118,7 @@ def merge(
     """Merge a person into another, in past rows of all logs too."""
     with context.db() as db, db.cursor() as cursor:
         corrections.merge(cursor, global_id, body.into)
-        trail.seal(cursor, global_id, body.into)
+        trail.write_entry(cursor, global_id, body.into)
     after.add_task(context.deliver)
     return PersonReference(global_id=body.into)
 
@@ -137,8 +137,8 @@ def split(
     """Make a person of their own of some tracks, with a cannot-link to this one."""
     with context.db() as db, db.cursor() as cursor:
         new = corrections.split(cursor, global_id, body.tracks)
-        trail.about(tracks=body.tracks)
-        trail.seal(cursor, global_id, new)
+        trail.add_subject(tracks=body.tracks)
+        trail.write_entry(cursor, global_id, new)
     after.add_task(context.deliver)
     return PersonReference(global_id=new)
 
@@ -147,22 +147,22 @@ def split(
     "/tracks/{track}/not-this-person", summary="Reject the identity of a track",
     dependencies=[audited("persons.reject"), _MAY_WRITE],
 )  # fmt: skip
-def not_this_person(context: Context, track: UUID, after: BackgroundTasks) -> PersonReference:
+def reject_identity(context: Context, track: UUID, after: BackgroundTasks) -> PersonReference:
     """Make a person of its own of a track, with a cannot-link to the one it was taken for."""
     with context.db() as db, db.cursor() as cursor:
-        new = corrections.not_this_person(cursor, track)
-        trail.seal(cursor, new)
+        new = corrections.reject_identity(cursor, track)
+        trail.write_entry(cursor, new)
     after.add_task(context.deliver)
     return PersonReference(global_id=new)
 
 
 @router.delete(
     "/persons/{global_id}", summary="Forget an unknown person", status_code=204,
-    dependencies=[audited("persons.forget"), requires(Permission.PEOPLE_REMOVE)],
+    dependencies=[audited("persons.forget"), requires(Permission.EMPLOYEES_REMOVE)],
 )  # fmt: skip
 def forget(context: Context, global_id: PersonId, after: BackgroundTasks) -> None:
     """Delete an unknown person's templates and name; the rows of the logs stay."""
     with context.db() as db, db.cursor() as cursor:
         corrections.forget(cursor, global_id)
-        trail.seal(cursor, global_id)
+        trail.write_entry(cursor, global_id)
     after.add_task(context.deliver)

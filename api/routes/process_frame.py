@@ -19,7 +19,7 @@ from schemas.decode import SLUG
 from sightline.audit import trail
 from sightline.audit.roles import Permission
 from sightline.people import identity_corrections
-from sightline.people.picture_files import normalised
+from sightline.people.picture_files import to_upright_jpeg
 from sightline.runtime.errors import PhotoError
 from sightline.storage import cameras
 from sightline.storage.db import Cursor
@@ -106,13 +106,13 @@ async def process_frame(
 
     Answers when it has, at the latest after `api.decision_seconds`.
     """
-    if not actor.sees(body.camera_id):
+    if not actor.can_see(body.camera_id):
         raise HTTPException(403, "your key is for other cameras")
     began = time.monotonic()
     limit = context.api.max_photo_bytes
     if body.frame:
         frame = from_base64(body.frame, "frame", limit)
-        await run_in_threadpool(normalised, frame)
+        await run_in_threadpool(to_upright_jpeg, frame)
     crops, errors = _crops(body.track_ids, limit)
     decisions = []
     if crops:
@@ -141,7 +141,7 @@ def _crops(tracks: Sequence[TrackCrop], limit: int) -> tuple[list[ClientCrop], l
 
 def _site(context: AppContext, camera_id: str) -> str:
     with context.db() as db:
-        return cameras.replace_camera(db, camera_id)
+        return cameras.ensure_camera(db, camera_id)
 
 
 def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list[TrackIdentity]:
@@ -152,13 +152,15 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
     if not decided:
         return []
     with context.db() as db, db.cursor() as cursor:
-        persons = identity_corrections.effective(
+        persons = identity_corrections.corrected_persons(
             cursor, [(sighting.track_id, sighting.global_id) for _, sighting in decided]
         )
-        people = identity_corrections.people(cursor, [person for person in persons if person])
+        people = identity_corrections.identities_of(
+            cursor, [person for person in persons if person]
+        )
         packs = {sighting.pack for _, sighting in decided}
         faces = {pack: _face_ids(cursor, pack, people.values()) for pack in packs}
-    trail.seen([{"global_id": person} for person in persons])
+    trail.add_read_rows([{"global_id": person} for person in persons])
     identities = []
     for (decision, sighting), global_id in zip(decided, persons, strict=True):
         person = people.get(global_id)

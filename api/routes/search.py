@@ -57,7 +57,7 @@ class CameraDay(BaseModel):
 
 
 class SearchResult(BaseModel):
-    """The matches, the most alike first; `safe` is the score at which one shot names."""
+    """The matches, the most alike first; `safe` is the score at which one observation names."""
 
     pack: str
     threshold: float
@@ -84,14 +84,16 @@ async def search(
 
 
 def _search(context: AppContext, face: QueryFaceBody, where: dict[str, Any]) -> SearchResult:
-    wanted_rate = context.settings.match.target_fpir
+    target_fpir = context.settings.match.target_fpir
     with context.db() as db:
-        scale = calibration_store.in_force(db, face.pack).scale(employees.count(db), wanted_rate)
-        threshold = scale.newcomer if face.threshold is None else face.threshold
+        scale = calibration_store.calibration_in_force(db, face.pack).scale(
+            employees.count(db), target_fpir
+        )
+        threshold = scale.unknown_threshold if face.threshold is None else face.threshold
         rows = search_tracks(
             db, face.pack, face.vector, limit=face.limit, min_score=threshold, **where
         )
-    trail.seen(rows)
+    trail.add_read_rows(rows)
     safe = scale.threshold(1)
     matches = [_match(row) for row in rows]
     return SearchResult(
@@ -148,7 +150,7 @@ def _persons(context: AppContext, face: QueryFaceBody) -> PersonMatches:
     threshold = _LEGACY_THRESHOLD if face.threshold is None else face.threshold
     with context.db() as db:
         rows = search_persons(db, face.pack, face.vector, threshold=threshold, limit=face.limit)
-    trail.seen([{"global_id": global_id} for global_id, _score in rows])
+    trail.add_read_rows([{"global_id": global_id} for global_id, _score in rows])
     return PersonMatches(
         matches=[PersonMatch(global_id=global_id, similarity=score) for global_id, score in rows]
     )

@@ -46,7 +46,7 @@ def list_sightings(
 )
 def get_sighting(context: Context, actor: CurrentActor, sighting_id: UUID) -> AccessLogRow:
     """Return the row of a decision."""
-    conditions = [("id = %s", sighting_id), ("camera_id = ANY(%s)", actor.only())]
+    conditions = [("id = %s", sighting_id), ("camera_id = ANY(%s)", actor.visible_cameras())]
     with context.db() as db:
         rows, _ = read_page(db, TABLE, conditions, 1, None)
     if not rows:

@@ -64,7 +64,7 @@ class CurrentUser(BaseModel):
 @router.get("/sign-in", summary="A page to sign in on", include_in_schema=False)
 def sign_in_page(context: Context) -> HTMLResponse:
     """Return the form."""
-    return sign_in_pages.sign_in(_provider_path(context))
+    return sign_in_pages.sign_in_page(_provider_path(context))
 
 
 @router.post(
@@ -78,13 +78,13 @@ async def sign_in(context: Context, request: Request) -> Response:
         raise unsupported(f"{request_bodies.JSON} or {request_bodies.FIELDS}")
     is_form = kind == request_bodies.FIELDS
     try:
-        context.authenticator.limits.sign_in(address_of(request))
+        context.authenticator.limits.count_sign_in(address_of(request))
         body = dict(await request.form()) if is_form else await request_bodies.read_json(request)
-        credentials = request_bodies.checked(Credentials, body)
+        credentials = request_bodies.validated(Credentials, body)
         session = await run_in_threadpool(_begin, context, address_of(request), credentials)
     except HTTPException as error:
         if is_form:
-            return sign_in_pages.sign_in(_provider_path(context), error)
+            return sign_in_pages.sign_in_page(_provider_path(context), error)
         raise
     if is_form:
         response: Response = RedirectResponse(HOME, 303)
@@ -97,14 +97,14 @@ async def sign_in(context: Context, request: Request) -> Response:
 
 def _begin(context: AppContext, address: str, credentials: Credentials) -> Session:
     limits = context.authenticator.limits
-    limits.password(credentials.name)
+    limits.count_password_attempt(credentials.name)
     with context.db() as db:
         user = users.sign_in(db, credentials.name, credentials.password)
         if user is None:
             log.warning("api: a wrong name or password from %s", address)
             raise refused("name or password is wrong")
-        session = sessions.begin(db, user, _session_time(context))
-    limits.right_password(address, credentials.name)
+        session = sessions.create_session(db, user, _session_time(context))
+    limits.reset_password_attempts(address, credentials.name)
     log.info("api: user %s has signed in from %s", user, address)
     return session
 
@@ -112,7 +112,7 @@ def _begin(context: AppContext, address: str, credentials: Credentials) -> Sessi
 @router.get(_PROVIDER, summary="Sign in by the provider", include_in_schema=False)
 async def begin_at_provider(context: Context, request: Request) -> Response:
     """Send the browser to the provider."""
-    context.authenticator.limits.provider(address_of(request))
+    context.authenticator.limits.count_provider_request(address_of(request))
     provider = await run_in_threadpool(OidcProvider, context.api.oidc, context.settings.secrets)
     url, pending = await provider.begin(_callback(context, request))
     response = RedirectResponse(url, 302)
@@ -132,7 +132,7 @@ async def back_from_provider(
     pending = PendingSignIn.unpacked(request.cookies.get(_PENDING_COOKIE, ""))
     if pending is None or not compare_digest(pending.state.encode(), state.encode()) or not code:
         raise refused()
-    context.authenticator.limits.provider(address_of(request))
+    context.authenticator.limits.count_provider_request(address_of(request))
     settings = context.api.oidc
     provider = await run_in_threadpool(OidcProvider, settings, context.settings.secrets)
     identity = await provider.end(pending, code, _callback(context, request))
@@ -142,14 +142,16 @@ async def back_from_provider(
     def begin() -> Session:
         with context.db() as db:
             issuer = settings.issuer or ""
-            user = users.vouched(db, issuer, identity.subject, identity.name, identity.role)
-            session = sessions.begin(db, user, _session_time(context))
+            user = users.upsert_provider_user(
+                db, issuer, identity.subject, identity.name, identity.role
+            )
+            session = sessions.create_session(db, user, _session_time(context))
         log.info("api: user %s has signed in by the provider from %s", user, address_of(request))
         return session
 
     # A page that goes on by itself: after a redirect that another site began, the browser would
     # not send the session's cookie.
-    response = sign_in_pages.redirecting(HOME)
+    response = sign_in_pages.redirect_page(HOME)
     _set_session(response, request, await run_in_threadpool(begin))
     response.delete_cookie(_PENDING_COOKIE, path=_PROVIDER)
     return response
@@ -161,7 +163,7 @@ def get_session(actor: CurrentActor) -> CurrentUser:
     allowed = sorted(PERMISSIONS[actor.role])
     return CurrentUser(
         kind=actor.kind, id=actor.id, name=actor.name, role=actor.role, permissions=allowed,
-        cameras=actor.only(),
+        cameras=actor.visible_cameras(),
     )  # fmt: skip
 
 
@@ -169,7 +171,7 @@ def get_session(actor: CurrentActor) -> CurrentUser:
 def sign_out(context: Context, request: Request, response: Response) -> None:
     """End the session of the cookie."""
     with context.db() as db:
-        sessions.end(db, request.cookies.get(COOKIE, ""))
+        sessions.delete_session(db, request.cookies.get(COOKIE, ""))
     response.delete_cookie(COOKIE)
 
 

@@ -20,7 +20,7 @@ _JPEG_SCHEMA = {"type": "string", "format": "binary"}
     "/{path:path}", summary="The picture that a row's snapshot_path names",
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {"schema": _JPEG_SCHEMA}}}},
-    dependencies=[audited("snapshots.show"), requires(Permission.PICTURES_READ, scoped=True)],
+    dependencies=[audited("snapshots.show"), requires(Permission.SNAPSHOTS_READ, scoped=True)],
 )  # fmt: skip
 def get_snapshot(context: Context, actor: CurrentActor, path: str) -> Response:
     """Return a JPEG. Nothing else of the store is served: enrolment photos are not."""
@@ -28,10 +28,10 @@ def get_snapshot(context: Context, actor: CurrentActor, path: str) -> Response:
         rows = db.execute(
             "SELECT camera_id, global_id, sighting_id FROM snapshots WHERE path = %s", (path,)
         ).fetchall()
-    trail.about(
+    trail.add_subject(
         persons=[person for _, person, _ in rows], sightings=[sighting for _, _, sighting in rows]
     )
-    if not any(actor.sees(camera) for camera, _, _ in rows):
+    if not any(actor.can_see(camera) for camera, _, _ in rows):
         raise NotFoundError(f"there is no snapshot {path[:200]}")
     try:
         jpeg = context.objects.get(path)

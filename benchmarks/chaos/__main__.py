@@ -33,7 +33,7 @@ from benchmarks.chaos.watch import Watch, outputs_of
 from benchmarks.rig import own_folder, run_as_program
 from ops.local_stack.ports import free_port
 from producers import frame_accounting
-from producers.frame_accounting import Account
+from producers.frame_accounting import FrameAccount
 
 _CHANGE_SECONDS = 8.0
 """Time from a film to the next one."""
@@ -51,7 +51,7 @@ class Pass:
     """Outcome of one pass of the load."""
 
     outcome: outcome.Outcome
-    ledger: dict[str, Account]
+    ledger: dict[str, FrameAccount]
     faults: Sequence[tuple[Fault, str]] = ()
     starts: Sequence[Start] = ()
     recoveries: Sequence[Recovery] = ()
@@ -74,7 +74,9 @@ def hit(load: Load, people: Path, faults: Sequence[Fault], brokers: int, *, disk
 
 def _run(made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: float) -> Pass:
     home = made.settings.home
-    port = free_port(made.ports.taken | {proxy.port for proxy in made.proxies_by_target.values()})
+    port = free_port(
+        made.ports.used_ports | {proxy.port for proxy in made.proxies_by_target.values()}
+    )
     environment = made.environment | {"SIGHTLINE_API__PORT": str(port)}
     services = Services(environment, home / "logs")
     add_cameras(made.behind, load, pace)
@@ -117,7 +119,7 @@ def _recoveries(
     return [recovery for recovery in recoveries if recovery is not None]
 
 
-def balance(before: dict[str, Account], after: dict[str, Account]) -> dict[str, str]:
+def balance(before: dict[str, FrameAccount], after: dict[str, FrameAccount]) -> dict[str, str]:
     """Return the cameras whose account does not balance, or differs from the undisturbed one."""
     wrong = {}
     for camera in sorted(before.keys() | after.keys()):
@@ -129,7 +131,7 @@ def balance(before: dict[str, Account], after: dict[str, Account]) -> dict[str, 
     return wrong
 
 
-def _totals(account: Account) -> tuple[int, int]:
+def _totals(account: FrameAccount) -> tuple[int, int]:
     return account.captured, account.delivered
 
 

@@ -24,8 +24,8 @@ from benchmarks.chaos.plan import (
 from benchmarks.chaos.rig import Rig
 from benchmarks.rig import wait_for
 from ops.local_stack.broker import Broker
+from ops.local_stack.daemons import is_alive
 from ops.local_stack.database import Database
-from ops.local_stack.processes import is_alive
 from sightline.runtime.errors import SightlineError
 
 _LOOK_SECONDS = 0.5

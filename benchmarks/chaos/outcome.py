@@ -16,7 +16,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
 from sightline.storage.objects import open_store
 from sightline.streaming.records import Record
-from sightline.streaming.topic_reader import read_all
+from sightline.streaming.topic_reader import read_topic
 
 _EXCLUDED_TABLES = {
     "alembic_version",
@@ -58,9 +58,9 @@ def read_outcome(settings: Settings) -> Outcome:
     parts["objects"] = _grouped(_objects(settings))
     for topic in _WRITTEN_ONCE:
         parts[f"topic {topic.name}"] = _grouped(
-            _contents(record, positions) for record in read_all(settings, topic)
+            _contents(record, positions) for record in read_topic(settings, topic)
         )
-    letters = read_all(settings, topics.DEAD_LETTERS)
+    letters = read_topic(settings, topics.DEAD_LETTERS)
     parts["topic dead-letters"] = _grouped((_letter(record), "") for record in letters)
     return Outcome(parts)
 
@@ -74,7 +74,7 @@ class FramePositions:
     def __init__(self, settings: Settings) -> None:
         self._frames = {
             (record.partition, record.offset): record.decode(pb.Frame)
-            for record in read_all(settings, topics.frames())
+            for record in read_topic(settings, topics.frames())
         }
 
     def at(self, partition: int, offset: int) -> str:

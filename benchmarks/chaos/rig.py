@@ -18,9 +18,9 @@ from benchmarks.chaos.services import environment
 from ops.backup.employee_backup import backup, restore
 from ops.demo import installation
 from ops.local_stack.ports import first_ports, free_port
-from ops.local_stack.postgres_user import discard
+from ops.local_stack.postgres_user import remove_data_folders
 from sightline.models.packs import load_pack
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.enrol import enrol
 from sightline.people.picture_files import read_photo
 from sightline.runtime.connection_urls import LOOPBACK, StackState
@@ -85,7 +85,7 @@ class Rig:
             self.settings.home,
             KAFKA_BOOTSTRAP_SERVERS=self.settings.kafka_bootstrap_servers or "",
             DATABASE_URL=self.settings.database_url.get_secret_value(),
-            SIGHTLINE_FAULTS=str(self.faults),
+            SIGHTLINE_FAULT_INJECTION=str(self.faults),
             **pack,
         )
 
@@ -108,7 +108,7 @@ def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="sightline-chaos-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
-        stack.callback(discard, home)
+        stack.callback(remove_data_folders, home)
         small_disks = stack.enter_context(_small_disks(home, brokers)) if disks else {}
         proxies = Proxies()
         stack.callback(proxies.close)
@@ -125,7 +125,7 @@ def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]
 def _prepare(home: Path, brokers: int, proxies: Proxies) -> tuple[StackState, dict[str, Proxy]]:
     """Choose ports, and let brokers advertise those of the proxies."""
     ports = first_ports(brokers)
-    used_ports = set(ports.taken)
+    used_ports = set(ports.used_ports)
     nodes = []
     for node in ports.kafka:
         front = free_port(used_ports)
@@ -170,7 +170,7 @@ def _settle(settings: Settings, load: Load, people: Path) -> None:
     else:
         pack = load_pack(settings)
         for name, photo in load.photos:
-            enrol(settings, pack, name, [read_photo(photo)], Details())
+            enrol(settings, pack, name, [read_photo(photo)], EmployeeProfile())
         backup(settings, people)
     deliver(settings)
 

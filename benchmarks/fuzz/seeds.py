@@ -6,7 +6,7 @@ import cv2
 from google.protobuf.message import Message
 
 from benchmarks.fuzz.mutate import Seed
-from ops.demo.portrait_sources import CAST, portrait
+from ops.demo.demo_persons import DEMO_PERSONS, enrolment_photo
 from schemas import ids, topics
 from schemas import sightline_pb2 as pb
 from tests.golden import MESSAGES
@@ -58,7 +58,7 @@ def _of(name: str) -> Message:
 
 
 def _jpeg() -> bytes:
-    small = cv2.resize(portrait(CAST[0]), (96, 96))
+    small = cv2.resize(enrolment_photo(DEMO_PERSONS[0]), (96, 96))
     return cv2.imencode(".jpg", small)[1].tobytes()
 
 

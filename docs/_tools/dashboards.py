@@ -28,15 +28,15 @@ class Panel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
-    says: str
+    description: str
     unit: str
-    ask: dict[str, str]
+    queries: dict[str, str]
     """PromQL by legend."""
 
     kind: Literal["timeseries", "stat", "state-timeline"] = "timeseries"
-    bad_above: float | None = None
-    bad_below: float | None = None
-    may_be_empty: str | None = None
+    critical_above: float | None = None
+    critical_below: float | None = None
+    empty_reason: str | None = None
     """Reason for an empty panel; without a reason a running pipeline must give data."""
 
 
@@ -47,7 +47,7 @@ class Dashboard(BaseModel):
 
     title: str
     panels: tuple[Panel, ...]
-    choose: dict[str, str] = {}
+    variables: dict[str, str] = {}
 
 
 def read(folder: Path) -> dict[str, Dashboard]:
@@ -70,7 +70,7 @@ def as_json(name: str, dashboard: Dashboard) -> str:
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "links": [_link()],
-        "templating": {"list": [_variable(*variable) for variable in dashboard.choose.items()]},
+        "templating": {"list": [_variable(*variable) for variable in dashboard.variables.items()]},
         "panels": list(_panels(dashboard.panels)),
     }
     return json.dumps(document, indent=1) + "\n"
@@ -93,14 +93,14 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "id": number,
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.says,
+        "description": panel.description,
         "datasource": SOURCE,
         "gridPos": place,
         "fieldConfig": {"defaults": _field_defaults(panel), "overrides": []},
         "options": _options(panel),
         "targets": [
             {"refId": letter, "datasource": SOURCE, "expr": expr, "legendFormat": legend}
-            for letter, (legend, expr) in zip(ascii_uppercase, panel.ask.items(), strict=False)
+            for letter, (legend, expr) in zip(ascii_uppercase, panel.queries.items(), strict=False)
         ],
     }  # fmt: skip
 
@@ -120,12 +120,12 @@ def _field_defaults(panel: Panel) -> dict[str, Any]:
     if panel.kind == "state-timeline":
         defaults["color"] = {"mode": "thresholds"}
         defaults["thresholds"] = _steps("red", (1.0, "green"))
-        if panel.bad_above is not None:
-            defaults["thresholds"] = _steps("green", (panel.bad_above, "red"))
-    elif panel.bad_above is not None:
-        defaults["thresholds"] = _steps("green", (_just_over(panel.bad_above), "red"))
-    elif panel.bad_below is not None:
-        defaults["thresholds"] = _steps("red", (panel.bad_below, "green"))
+        if panel.critical_above is not None:
+            defaults["thresholds"] = _steps("green", (panel.critical_above, "red"))
+    elif panel.critical_above is not None:
+        defaults["thresholds"] = _steps("green", (_just_over(panel.critical_above), "red"))
+    elif panel.critical_below is not None:
+        defaults["thresholds"] = _steps("red", (panel.critical_below, "green"))
     if panel.kind == "timeseries" and "thresholds" in defaults:
         defaults["custom"] = {"thresholdsStyle": {"mode": "dashed"}}
     return defaults

@@ -35,9 +35,9 @@ Every process serves all names, those of other services with 0: query the servic
 |---|---|
 | calls of the embedding model saved | `sum(rate(sightline_embeddings_saved_total[5m])) /\
  (sum(rate(sightline_embeddings_saved_total[5m])) + sum(rate(sightline_embeddings_total[5m])))` |
-| hits of the identity cache | `sum(rate(sightline_face_searches_saved_total[5m])) /\
- (sum(rate(sightline_face_searches_saved_total[5m])) +\
- sum(rate(sightline_face_searches_total[5m])))` |
+| hits of the identity cache | `sum(rate(sightline_face_detections_saved_total[5m])) /\
+ (sum(rate(sightline_face_detections_saved_total[5m])) +\
+ sum(rate(sightline_face_detections_total[5m])))` |
 | capture to name, 95% | `histogram_quantile(0.95, sum by (le) \
 (rate(sightline_capture_to_name_seconds_bucket[5m])))` |
 | frames dropped | `sum by (camera, reason)\
@@ -63,7 +63,7 @@ _KINDS: dict[type[MetricWrapperBase], str] = {
 }
 
 
-_UNITS = {"_per_second": "1/s", "_seconds": "s", "_bytes": "bytes", "_share": "share of 1"}
+_UNITS = {"_per_second": "1/s", "_seconds": "s", "_bytes": "bytes", "_ratio": "ratio, 1 is all"}
 
 
 def page() -> str:
@@ -71,7 +71,7 @@ def page() -> str:
     return _HEAD + "".join(f"{row}\n" for row in _rows())
 
 
-def declared() -> Iterator[tuple[str, MetricWrapperBase]]:
+def exported_metrics() -> Iterator[tuple[str, MetricWrapperBase]]:
     """Yield every metric with its exported name."""
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
@@ -80,7 +80,7 @@ def declared() -> Iterator[tuple[str, MetricWrapperBase]]:
 
 
 def _rows() -> Iterator[str]:
-    for name, metric in declared():
+    for name, metric in exported_metrics():
         [family] = metric.describe()
         labels = ", ".join(metric._labelnames)
         kind, meaning = _KINDS[type(metric)], family.documentation

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.provenance import leaves
+from sightline.runtime.settings.provenance import setting_fields
 from sightline.runtime.settings.sources import variables_of
 
 _HEAD = """# Settings
@@ -58,7 +58,7 @@ def page() -> str:
 
 
 def _rows() -> Iterator[str]:
-    for path, field in leaves(Settings):
+    for path, field in setting_fields(Settings):
         names = ", ".join(f"`{variable}`" for variable in variables_of(path, field))
         yield f"| {names} | {_default(field)} | {_meaning(field)} |"
 

@@ -25,7 +25,7 @@ _DIGEST_CHARACTERS = 64
 _CHUNK_BYTES = 1 << 20
 
 
-class Manifest(BaseModel):
+class ArchiveManifest(BaseModel):
     """Contents of the archive."""
 
     format: str
@@ -38,7 +38,7 @@ class Manifest(BaseModel):
 
 
 @contextmanager
-def written(path: Path) -> Iterator[zipfile.ZipFile]:
+def new_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """Give a zip to fill; it appears at the path once it is complete. Raises SightlineError."""
     draft = path.with_name(f".{path.name}.draft")
     try:
@@ -64,14 +64,14 @@ def write_manifest(
     archive: zipfile.ZipFile, made_at: str, tables: Mapping[str, int], keys: list[str]
 ) -> None:
     """Write the manifest into the archive."""
-    manifest = Manifest(
+    manifest = ArchiveManifest(
         format=FORMAT, version=VERSION, made_at=made_at, tables=dict(tables), keys=keys
     )
     archive.writestr(_MANIFEST, manifest.model_dump_json(indent=1))
 
 
 @contextmanager
-def checked(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
+def open_checked(path: Path) -> Iterator[tuple[zipfile.ZipFile, ArchiveManifest]]:
     """Open an archive after checking its checksum and version. Raises SightlineError."""
     try:
         with path.open("rb") as file:
@@ -84,9 +84,9 @@ def checked(path: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
         raise SightlineError(f"{path} is no backup of people") from error
 
 
-def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
+def _manifest(archive: zipfile.ZipFile, path: Path) -> ArchiveManifest:
     try:
-        manifest = Manifest.model_validate_json(archive.read(_MANIFEST))
+        manifest = ArchiveManifest.model_validate_json(archive.read(_MANIFEST))
     except (KeyError, ValueError):
         raise SightlineError(f"{path} is no backup of people") from None
     if (manifest.format, manifest.version) != (FORMAT, VERSION):

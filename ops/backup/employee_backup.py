@@ -17,14 +17,14 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import track_fact_key
 from schemas.topics import FACTS, GALLERY
 from sightline.people import employees, identity_corrections, reference_facts
-from sightline.people.encrypted_columns import FACES, count_keys, seal
+from sightline.people.encrypted_columns import FACES, count_keys, encrypt_rows
 from sightline.runtime.clock import SystemClock, to_datetime
 from sightline.runtime.errors import ConflictError, SightlineError, first_line
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Cursor, connect, sealing_of
-from sightline.storage.encryption_keys import PLAIN
+from sightline.storage.db import Cursor, connect, encryption_of
+from sightline.storage.encryption_keys import PLAINTEXT
 from sightline.storage.outbox import enqueue_all
-from sightline.streaming.topic_reader import read_all
+from sightline.streaming.topic_reader import read_topic
 
 _CHUNK_BYTES = 1 << 16
 
@@ -49,7 +49,9 @@ _REPLACED = ("not_same", "person_names", "person_aliases", "track_corrections", 
 _ROWS = {"person_tracks": "WHERE num_nonnulls(embedding, embedding_sealed) > 0"}
 """Tracks without an embedding are left out: the sink writes them again, or they are not needed."""
 
-_ENCRYPTED_COLUMNS = {face.table: (face.place.sealed, face.place.known_as) for face in FACES}
+_ENCRYPTED_COLUMNS = {
+    face.table: (face.columns.encrypted_column, face.columns.context_column) for face in FACES
+}
 """Columns that backups of earlier versions lack."""
 
 _COLUMNS = """
@@ -85,31 +87,31 @@ UNION SELECT (details ->> 'global_id')::bigint FROM corrections WHERE kind = 'fo
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class BackupCounts:
     """Counts of a backup's rows."""
 
-    people: int
+    employees: int
     templates: int
-    met: int  # persons seen by cameras, enrolled or not
+    persons: int  # persons seen by cameras, enrolled or not
     tracks: int
 
 
-def _saved(tables: Mapping[str, int]) -> Saved:
-    return Saved(
-        people=tables["employees"],
+def _saved(tables: Mapping[str, int]) -> BackupCounts:
+    return BackupCounts(
+        employees=tables["employees"],
         templates=tables["face_templates"],
-        met=tables["detected_persons"],
+        persons=tables["detected_persons"],
         tracks=tables["person_tracks"],
     )
 
 
-def backup(settings: Settings, path: Path) -> Saved:
+def backup(settings: Settings, path: Path) -> BackupCounts:
     """Write all embeddings into one archive, in one snapshot of the database.
 
     The archive holds biometric data and is readable by its owner alone. Encrypted embeddings stay
     encrypted in it, others are plain. Raises SightlineError if it cannot be written.
     """
-    with connect(settings) as db, employee_archive.written(path) as file:
+    with connect(settings) as db, employee_archive.new_archive(path) as file:
         db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         cursor = db.cursor()
         counts = {table: _dump(cursor, file, table) for table in _TABLES}
@@ -123,7 +125,7 @@ def _keys(cursor: Cursor) -> set[str]:
         key
         for face in FACES
         for key, _count in count_keys(cursor.connection, face, ("public", face.table))
-        if key != PLAIN
+        if key != PLAINTEXT
     }
 
 
@@ -141,7 +143,7 @@ def _dump(cursor: Cursor, file: zipfile.ZipFile, table: str) -> int:
     return cursor.rowcount
 
 
-def restore(settings: Settings, path: Path, *, replace: bool = False) -> Saved:
+def restore(settings: Settings, path: Path, *, replace: bool = False) -> BackupCounts:
     """Restore a backup in one transaction and publish it to the matchers.
 
     With `replace`, employees who are not in the backup are removed and later corrections undone;
@@ -149,14 +151,14 @@ def restore(settings: Settings, path: Path, *, replace: bool = False) -> Saved:
     Raises SightlineError for a file that is damaged, cut off or of another version, ConflictError
     if there are people already, and MissingKeyError for a backup encrypted with a missing key.
     """
-    with employee_archive.checked(path) as (file, manifest):
+    with employee_archive.open_checked(path) as (file, manifest):
         if set(manifest.tables) != set(_TABLES):
             raise SightlineError(f"{path} does not hold the tables of this version")
         published = _published(settings)
         with connect(settings, autocommit=True) as db, db.transaction():
             cursor = db.cursor()
             _refuse_without_keys(cursor, path, manifest.keys)
-            identity_corrections.lock(cursor)
+            identity_corrections.lock_exclusive(cursor)
             employees.lock_enrolment(cursor)
             if not replace:
                 _refuse_people(cursor)
@@ -172,7 +174,7 @@ def restore(settings: Settings, path: Path, *, replace: bool = False) -> Saved:
 def _published(settings: Settings) -> dict[str, int]:
     """Return the revisions in the topic `gallery` by employee id."""
     revisions: dict[str, int] = {}
-    for record in read_all(settings, GALLERY):
+    for record in read_topic(settings, GALLERY):
         key = (record.key or b"").decode()
         if record.value is None:
             revisions.pop(key, None)
@@ -183,7 +185,7 @@ def _published(settings: Settings) -> dict[str, int]:
 
 def _refuse_without_keys(cursor: Cursor, path: Path, keys: Sequence[str]) -> None:
     for key in keys:
-        sealing_of(cursor).ring_for(bytes.fromhex(key), str(path))
+        encryption_of(cursor).key_ring_with(bytes.fromhex(key), str(path))
 
 
 def _refuse_people(cursor: Cursor) -> None:
@@ -241,13 +243,13 @@ def _load(cursor: Cursor, file: zipfile.ZipFile, table: str) -> list[str]:
 
 def _encrypt_restored(cursor: Cursor) -> None:
     """Encrypt the restored embeddings if encryption is on."""
-    ring = sealing_of(cursor).ring()
+    ring = encryption_of(cursor).key_ring()
     if ring is None:
         return
     for face in FACES:
         restored = sql.Identifier(f"restored_{face.table}")
         cursor.execute(sql.SQL("SELECT {} FROM {}").format(sql.Identifier(face.key), restored))
-        seal(cursor, ring, face, restored, [row[0] for row in cursor])
+        encrypt_rows(cursor, ring, face, restored, [row[0] for row in cursor])
 
 
 def _upsert(cursor: Cursor, table: str, names: Sequence[str]) -> None:
@@ -330,7 +332,7 @@ def publish_all(settings: Settings) -> None:
     published = _published(settings)
     with connect(settings, autocommit=True) as db, db.transaction():
         cursor = db.cursor()
-        identity_corrections.lock(cursor)
+        identity_corrections.lock_exclusive(cursor)
         employees.lock_enrolment(cursor)
         cursor.execute(
             "CREATE TEMP TABLE restored_person_tracks ON COMMIT DROP AS"

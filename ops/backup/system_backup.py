@@ -10,9 +10,9 @@ from pathlib import Path
 
 from psycopg import sql
 
-from ops.backup import dump, folder
+from ops.backup import backup_folder, dump
+from ops.backup.backup_folder import BackupManifest
 from ops.backup.employee_backup import publish_all
-from ops.backup.folder import BackupManifest
 from ops.database.migrate import revisions
 from ops.local_stack.process_registry import running_services
 from sightline.runtime.clock import SystemClock, to_datetime
@@ -34,20 +34,20 @@ def backup(settings: Settings, place: Path) -> BackupManifest:
     The folder holds biometric data and keys: it is readable by its owner alone. Raises
     SightlineError.
     """
-    with folder.written(place) as draft:
+    with backup_folder.new_folder(place) as draft:
         # The order matters: the trail's noted end must not be past the trail's end in the database,
         # and a picture is stored before the row that names it: it is saved, or was deleted since.
-        _save_home(settings.home, draft / folder.HOME)
+        _save_home(settings.home, draft / backup_folder.HOME)
         revision, _newest = revisions(settings)
-        dump.dump(settings, draft / folder.DUMP)
-        objects = _save_objects(settings, draft / folder.OBJECTS)
+        dump.dump(settings, draft / backup_folder.DUMP)
+        objects = _save_objects(settings, draft / backup_folder.OBJECTS)
         manifest = BackupManifest(
             made_at=to_datetime(SystemClock().now_us()).isoformat(),
             revision=revision or "",
             rows=sum(_row_counts(settings).values()),
             objects=objects,
         )
-        folder.save(draft, manifest)
+        backup_folder.save(draft, manifest)
     return manifest
 
 
@@ -57,13 +57,13 @@ def restore(settings: Settings, place: Path, *, replace: bool = False) -> Backup
     Broker and database run, services do not. Raises SightlineError for a backup that is damaged or
     newer, and ConflictError if an installation is in use here, without `replace`.
     """
-    manifest = folder.verified(place)
+    manifest = backup_folder.verified(place)
     _refuse_services(settings)
     if not replace and any(_row_counts(settings).values()):
         raise ConflictError("there is an installation here already: --replace puts this in place")
-    _restore_home(settings.home, place / folder.HOME)
-    dump.load(settings, place / folder.DUMP)
-    _restore_objects(settings, place / folder.OBJECTS)
+    _restore_home(settings.home, place / backup_folder.HOME)
+    dump.load(settings, place / backup_folder.DUMP)
+    _restore_objects(settings, place / backup_folder.OBJECTS)
     publish_all(settings)
     deliver(settings)
     return manifest

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ops.calibration.report import missed
-from sightline.identity.calibration import Calibration, Genuine, Impostors
+from ops.calibration.report import fnmr_at
+from sightline.identity.calibration import Calibration, MatedScores, NonMatedScores
 from sightline.runtime.errors import SightlineError
 
 _MIN_FNMR = 1e-3
@@ -44,7 +44,7 @@ def draw(calibration: Calibration, path: Path) -> None:
         raise SightlineError(f"{path}: {error.strerror}") from error
 
 
-def _matching(calibration: Calibration, mated: Genuine) -> Impostors | None:
+def _matching(calibration: Calibration, mated: MatedScores) -> NonMatedScores | None:
     for non_mated in calibration.impostors:
         if (non_mated.shots, non_mated.photos) == (mated.shots, mated.photos):
             return non_mated
@@ -64,14 +64,16 @@ def _frame(axis: Axes, photos: int) -> None:
     axis.grid(which="major", alpha=0.3)
 
 
-def _curve(axis: Axes, calibration: Calibration, non_mated: Impostors, mated: Genuine) -> None:
+def _curve(
+    axis: Axes, calibration: Calibration, non_mated: NonMatedScores, mated: MatedScores
+) -> None:
     rates = np.array(calibration.rates)
-    fnmr = np.array([missed(calibration, mated, score) for score in non_mated.estimate])
-    fnmr_at_bound = np.array([missed(calibration, mated, score) for score in non_mated.bound])
+    fnmr = np.array([fnmr_at(calibration, mated, score) for score in non_mated.estimate])
+    fnmr_at_bound = np.array([fnmr_at(calibration, mated, score) for score in non_mated.bound])
     fnmr, fnmr_at_bound = np.maximum(fnmr, _MIN_FNMR), np.maximum(fnmr_at_bound, _MIN_FNMR)
-    counted = np.array([missed(calibration, mated, score) for score in non_mated.counted])
+    counted = np.array([fnmr_at(calibration, mated, score) for score in non_mated.counted])
     end = len(counted)
-    label = f"{mated.shots} shot{'s' if mated.shots > 1 else ''}"
+    label = f"{mated.shots} observation{'s' if mated.shots > 1 else ''}"
     (line,) = axis.plot(rates[: end + 1], fnmr[: end + 1], label=label)
     axis.plot(rates[end:], fnmr[end:], "--", color=line.get_color())
     axis.plot(rates[:end], np.maximum(counted, _MIN_FNMR), ".", color=line.get_color())

@@ -26,12 +26,12 @@ from scipy.special import stdtrit
 
 from ops.calibration import measure
 from ops.calibration.measure import PairScores, People
-from ops.calibration.tail import Doubles, ScoreTail, tail_of
+from ops.calibration.score_tail import Doubles, ScoreTail, tail_of
 from sightline.identity.calibration import (
     UNKNOWN_PERSON_OBSERVATIONS,
     Calibration,
-    Genuine,
-    Impostors,
+    MatedScores,
+    NonMatedScores,
 )
 from sightline.runtime.errors import SightlineError
 
@@ -95,12 +95,12 @@ def calibrate(
     non_mated_people = mated_people
     if impostors is not None:
         non_mated_people = {name: portraits for name, portraits in impostors.items() if portraits}
-    _check_number(non_mated_people, "people who are strangers to each other")
+    _check_number(non_mated_people, "people to compare as different persons")
     random = np.random.default_rng(_SEED)
     agree = _agreement(mated_people, non_mated_people, random)
     cases = list(product(OBSERVATIONS, PHOTOS))
-    non_mated: list[Impostors] = []
-    mated: list[Genuine] = []
+    non_mated: list[NonMatedScores] = []
+    mated: list[MatedScores] = []
     most_alike = ("", "", -1.0)
     for number, (observations, photos) in enumerate(cases):
         pairs = measure.pair_scores(non_mated_people, observations, photos, agree, random)
@@ -139,8 +139,8 @@ def _assembled(
     people: People,
     source: str,
     agree: float,
-    non_mated: list[Impostors],
-    mated: list[Genuine],
+    non_mated: list[NonMatedScores],
+    mated: list[MatedScores],
 ) -> Calibration:
     if not mated or not any(case.shots == 1 for case in non_mated):
         raise SightlineError("too few of the portraits agree with each other to measure anything")
@@ -173,7 +173,7 @@ def _assembled(
 
 def _impostors(
     pairs: PairScores, observations: int, photos: int, random: np.random.Generator
-) -> Impostors:
+) -> NonMatedScores:
     people = len(pairs.names)
     rates = np.array(RATES)
     tail = _tail(pairs, np.ones((1, people)))
@@ -188,11 +188,12 @@ def _impostors(
     promised = rates[np.logical_and.accumulate(doubt <= MAX_DOUBT)]
     if not len(promised):
         raise SightlineError(
-            f"{people} people differ too much to say how alike strangers are; take more of them"
+            f"{people} people differ too much to say how alike different persons are;"
+            " take more of them"
         )
     measured = pairs.scores_at(rates)
     number = people * (people - 1) // 2
-    return Impostors(
+    return NonMatedScores(
         shots=observations,
         photos=photos,
         people=people,
@@ -224,7 +225,7 @@ def _tail(pairs: PairScores, counts: Doubles) -> ScoreTail:
 
 def _genuine(
     scores: list[list[float]], observations: int, photos: int, random: np.random.Generator
-) -> Genuine:
+) -> MatedScores:
     values = np.concatenate([np.array(person_scores, np.float32) for person_scores in scores])
     person_index = np.repeat(
         np.arange(len(scores)), [len(person_scores) for person_scores in scores]
@@ -238,7 +239,7 @@ def _genuine(
     resampled = np.stack(
         [measure.quantiles(values, weights * counts[person_index], levels) for counts in samples]
     )
-    return Genuine(
+    return MatedScores(
         shots=observations,
         photos=photos,
         people=len(scores),

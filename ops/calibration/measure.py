@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.calibration.tail import Doubles
+from ops.calibration.score_tail import Doubles
 from sightline.identity.evidence import Observation, Vector, combine, mean_of, score_of
 
 People = Mapping[str, Sequence[Observation]]
@@ -55,7 +55,7 @@ def agreement(people: People, level: float) -> float:
     for observations in people.values():
         if len(observations) < 2:
             continue
-        vectors = np.stack([observation.vector for observation in observations])
+        vectors = np.stack([observation.embedding for observation in observations])
         pairs = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
         cosines.append(pairs)
         weights.append(np.full(len(pairs), 1 / len(pairs)))
@@ -122,7 +122,7 @@ def mated_scores(
             order = random.permutation(len(portraits))[: observations + photos]
             track = combine([portraits[index] for index in order[photos:]], agree)
             if track.count == observations:
-                templates = [portraits[index].vector for index in order[:photos]]
+                templates = [portraits[index].embedding for index in order[:photos]]
                 person_scores.append(score_of(track.template, templates, mean_of(templates)))
         if person_scores:
             scores.append(person_scores)
@@ -130,26 +130,30 @@ def mated_scores(
 
 
 def _tracks(
-    portraits: Sequence[Observation], observations: int, agree: float, random: np.random.Generator
+    person_photos: Sequence[Observation],
+    observations: int,
+    agree: float,
+    random: np.random.Generator,
 ) -> list[Vector]:
     if observations == 1:
-        return [observation.vector for observation in portraits]
+        return [observation.embedding for observation in person_photos]
     drawn = [
-        random.choice(len(portraits), observations, replace=False)
+        random.choice(len(person_photos), observations, replace=False)
         for _ in range(_TRACKS_PER_PERSON)
     ]
-    tracks = [combine([portraits[index] for index in indexes], agree) for indexes in drawn]
+    tracks = [combine([person_photos[index] for index in indexes], agree) for indexes in drawn]
     return [track.template for track in tracks if track.count == observations]
 
 
 def _enrolments(
-    portraits: Sequence[Observation], photos: int, random: np.random.Generator
+    person_photos: Sequence[Observation], photos: int, random: np.random.Generator
 ) -> list[NDArray[np.float32]]:
     """Return the templates (photos + 1, d) of random enrolments; the last one is their mean."""
     drawn = [
-        random.choice(len(portraits), photos, replace=False) for _ in range(_ENROLMENTS_PER_PERSON)
+        random.choice(len(person_photos), photos, replace=False)
+        for _ in range(_ENROLMENTS_PER_PERSON)
     ]
-    templates = [[portraits[index].vector for index in indexes] for indexes in drawn]
+    templates = [[person_photos[index].embedding for index in indexes] for indexes in drawn]
     return [np.stack([*vectors, mean_of(vectors)]) for vectors in templates]
 
 

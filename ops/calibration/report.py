@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.identity.calibration import Calibration, Genuine
+from sightline.identity.calibration import Calibration, MatedScores
 
 _GALLERY_SIZES = (10, 100, 1_000, 10_000, 100_000)
 
@@ -29,21 +29,21 @@ def measured(calibration: Calibration) -> list[dict[str, Any]]:
 
 
 def thresholds(calibration: Calibration, target_fpir: float) -> list[dict[str, Any]]:
-    """Return thresholds for a target FPIR and the misses at them, by gallery size and shots."""
+    """Return thresholds for a target FPIR and their misses, by gallery size and observations."""
     rows = []
-    for people, observations in product(_GALLERY_SIZES, calibration.shots):
+    for people, observations in product(_GALLERY_SIZES, calibration.observation_counts):
         score = calibration.scale(people, target_fpir).threshold(observations)
         row: dict[str, Any] = {"people": f"{people:,}", "shots": observations}
         row["threshold"] = f"{score:.3f}" if math.isfinite(score) else "not promised"
         for mated in calibration.genuine:
             if mated.shots == observations:
                 column = f"missed, {mated.photos} photo{'s' if mated.photos > 1 else ''}"
-                row[column] = f"{missed(calibration, mated, score):.1%}"
+                row[column] = f"{fnmr_at(calibration, mated, score):.1%}"
         rows.append(row)
     return rows
 
 
-def missed(calibration: Calibration, genuine: Genuine, score: float) -> float:
+def fnmr_at(calibration: Calibration, genuine: MatedScores, score: float) -> float:
     """Return the false non-match rate at a score: tracks of enrolled people below it, 0 to 1."""
     if not math.isfinite(score):
         return 1.0

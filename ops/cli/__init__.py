@@ -35,13 +35,13 @@ def _root(
         typer.echo(f"sightline {__version__}")
         raise typer.Exit
     if assignments:
-        from sightline.runtime.settings import command  # noqa: PLC0415 - --help loads little
+        from sightline.runtime.settings import apply_command_line  # noqa: PLC0415 - --help loads little
 
-        command(assignments)
+        apply_command_line(assignments)
 
 
 _MODULES = (
-    "stack", "services", "health", "enrol", "people", "persons", "search", "logs", "models",
+    "stack", "services", "health", "enrol", "employees", "persons", "search", "logs", "models",
     "calibrate", "config", "backup", "demo", "replay", "runs", "explain", "dlq", "audit",
     "encryption", "erase", "keys", "users", "camera",
 )  # fmt: skip
@@ -49,7 +49,7 @@ _MODULES = (
 
 _MODULE_OF = {
     **dict.fromkeys(("up", "down", "status", "topics", "db"), "stack"),
-    "run": "services", "log-level": "health", "restore": "backup", "employees": "people",
+    "run": "services", "log-level": "health", "restore": "backup",
 }  # fmt: skip
 """Modules of the commands that are not named like their module, by the command's first word."""
 

@@ -10,8 +10,8 @@ import typer
 from ops.cli.audited import audited
 from ops.cli.logs import LimitOption, SinceOption, parse_time
 from ops.terminal import JsonOption, console, print_json, print_rows
-from sightline.audit import keys, read, trail
-from sightline.audit.read import Checked, TrailQuery
+from sightline.audit import keys, trail, trail_reader
+from sightline.audit.trail_reader import TrailQuery, Verification
 from sightline.people import persons
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
@@ -39,12 +39,12 @@ def list_lines(
 ) -> None:
     """List audited actions, latest first: time, actor, address, action and purpose."""
     with connect(load_settings()) as db, db.cursor() as cursor:
-        person_id = persons.find(cursor, person) if person else None
+        person_id = persons.find_person(cursor, person) if person else None
         query = TrailQuery(
             parse_time(since), parse_time(until, "--until"), actor, action, person_id, limit=limit
         )
-        rows = read.listed(db, query)
-    trail.shown(persons=[person_id] if person_id else [], rows=len(rows))
+        rows = trail_reader.list_lines(db, query)
+    trail.write_before_showing(persons=[person_id] if person_id else [], rows=len(rows))
     print_rows(rows if as_json else [_brief(row) for row in rows], title="Audit", as_json=as_json)
 
 
@@ -80,23 +80,23 @@ def verify(
 ) -> None:
     """Verify that no line was changed and none is missing; exit status 1 if not."""
     settings = load_settings()
-    result = _verify_export(file) if file else read.verify(settings)
-    trail.about(lines=result.lines, flaws=len(result.flaws))
+    result = _verify_export(file) if file else trail_reader.verify(settings)
+    trail.add_subject(lines=result.lines, flaws=len(result.flaws))
     if as_json:
         print_json(asdict(result))
     else:
         for flaw in result.flaws:
-            console.print(f"line {flaw.line} {flaw.what}: {flaw.detail}", markup=False)
+            console.print(f"line {flaw.line} {flaw.kind}: {flaw.detail}", markup=False)
     if result.flaws:
         raise SightlineError(f"the audit trail is not as it was written: {result.flaws[0].detail}")
     if not as_json:
         console.print(f"{result.lines} lines, each as it was written, none missing")
 
 
-def _verify_export(file: Path) -> Checked:
+def _verify_export(file: Path) -> Verification:
     try:
         with file.open() as lines:
-            return read.verify_export(lines, keys.trusted(load_settings()))
+            return trail_reader.verify_export(lines, keys.trusted_keys(load_settings()))
     except (OSError, ValueError) as error:
         raise SightlineError(f"{file} is no export of the trail: {error}") from error
 
@@ -110,14 +110,14 @@ def export(
 ) -> None:
     """Export the whole trail, a line of JSON each, with hashes and signatures."""
     settings = load_settings()
-    trail.shown()
+    trail.write_before_showing()
     if file is None:
-        read.export(settings, sys.stdout)
+        trail_reader.export(settings, sys.stdout)
         return
     try:
         with file.open("x") as out:
             file.chmod(0o600)
-            count = read.export(settings, out)
+            count = trail_reader.export(settings, out)
     except OSError as error:
         raise SightlineError(f"cannot write {file}: {error.strerror}") from error
     console.print(f"{count} lines in {file}")
@@ -126,4 +126,4 @@ def export(
 @app.command()
 def key() -> None:
     """Print the public key that signs the trail and erasure reports: keep a copy elsewhere."""
-    typer.echo(keys.public_text(keys.signer(load_settings()).public))
+    typer.echo(keys.public_text(keys.signing_key(load_settings()).public))

@@ -15,8 +15,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from sightline.audit.actor import Actor, command_actor
-from sightline.audit.trail import Recording, checked_purpose, recorded
-from sightline.runtime.connection_urls import StackState, is_database_given
+from sightline.audit.trail import Recording, checked_purpose, record_access
+from sightline.runtime.connection_urls import StackState, is_database_external
 from sightline.runtime.settings import Settings, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -53,7 +53,7 @@ def audited(action: str) -> Callable[[Command], Command]:
     """Record each run of a command in the trail: actor, purpose and outcome.
 
     The command takes `--purpose` besides its own options. It reports the persons and rows that it
-    is about itself: `trail.about`, `trail.shown`, `trail.seal`.
+    is about itself: `trail.add_subject`, `trail.write_before_showing`, `trail.write_entry`.
     """
 
     def decorate(command: Command) -> Command:
@@ -63,7 +63,7 @@ def audited(action: str) -> Callable[[Command], Command]:
             if not _is_set_up(settings):  # there is no trail, and no personal data either
                 return command(*arguments, **options)
             checked = checked_purpose(purpose, settings)
-            with recorded(Recording(settings, action, operator(), checked)):
+            with record_access(Recording(settings, action, operator(), checked)):
                 try:
                     return command(*arguments, **options)
                 except typer.Exit as error:  # it carries the exit status, and is no failure
@@ -82,7 +82,7 @@ def audited(action: str) -> Callable[[Command], Command]:
 
 
 def _is_set_up(settings: Settings) -> bool:
-    return is_database_given(settings) or StackState.load(settings.home) is not None
+    return is_database_external(settings) or StackState.load(settings.home) is not None
 
 
 def operator() -> Actor:

@@ -10,19 +10,19 @@ import typer
 from rich.progress import Progress
 
 from ops.cli.audited import audited
-from ops.cli.delivery import publish
 from ops.cli.models import ModelsOption, with_models
+from ops.cli.outbox_delivery import deliver_outbox
 from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage.db import connect
 
 if TYPE_CHECKING:
     from ops.calibration.fit import Fitted
-    from ops.calibration.portraits import Portraits
+    from ops.calibration.labelled_photos import LabelledPhotos
     from sightline.identity.calibration import Calibration
 
 _MAX_SKIPPED_SHOWN = 10
-_SAME_PERSON_SHARE = 0.6
+_SAME_PERSON_RATIO = 0.6
 """Share of the way from the median non-mated score to the score 1.
 
 Two people whose score lies above it are reported: one person under two names makes every threshold
@@ -71,25 +71,25 @@ def measure(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a pack's scores, so that thresholds follow from a wanted false-name rate.
+    """Measure a pack's scores, so that thresholds follow from a target FPIR.
 
     Decisions use the new calibration at once, in running matchers too.
     """
     from ops.calibration.fit import calibrate as fit  # noqa: PLC0415
-    from ops.calibration.portraits import enrolled, read_portraits  # noqa: PLC0415
+    from ops.calibration.labelled_photos import enrolled_templates, read_labelled_photos  # noqa: PLC0415
     from sightline.identity import calibration_store  # noqa: PLC0415 - loads model runtimes
     from sightline.models.packs import load_pack  # noqa: PLC0415
 
     settings = with_models(load_settings(), models)
     pack = load_pack(settings)
-    with _progress_bar("looking at the portraits") as report_progress:
-        portraits = read_portraits(folder, pack, settings, report_progress)
+    with _progress_bar("reading the photos") as report_progress:
+        portraits = read_labelled_photos(folder, pack, settings, report_progress)
     _report_skipped(portraits)
     source, impostor_people = folder.resolve().name, None
     if impostors is not ImpostorSource.FOLDER:
         with connect(settings) as db:
-            impostor_people = dict(enrolled(db, pack.id))
-        source += ", strangers: the people enrolled here"
+            impostor_people = dict(enrolled_templates(db, pack.id))
+        source += ", non-mated: the people enrolled here"
     if impostors is ImpostorSource.BOTH and impostor_people is not None:
         impostor_people |= portraits.people
         source += " and those of the folder"
@@ -101,7 +101,7 @@ def measure(
     if not dry_run:
         with connect(settings) as db, db.cursor() as cursor:
             calibration_store.save(cursor, calibration, activate=not no_activate)
-        publish(settings)
+        deliver_outbox(settings)
     _show(calibration, settings, report, as_json)
     _report_most_alike(fitted, by_id=impostor_people is not None)
     if not as_json:
@@ -116,7 +116,7 @@ def list_calibrations(as_json: JsonOption = False) -> None:
     from sightline.identity import calibration_store  # noqa: PLC0415
 
     with connect(load_settings()) as db:
-        print_rows(calibration_store.listed(db), title="Calibrations", as_json=as_json)
+        print_rows(calibration_store.list_calibrations(db), title="Calibrations", as_json=as_json)
 
 
 @app.command()
@@ -150,10 +150,10 @@ def activate(
     settings = with_models(load_settings(), models)
     with connect(settings) as db, db.cursor() as cursor:
         if calibration_id == "builtin":
-            calibration = calibration_store.back_to_builtin(cursor, resolve_pack(settings).id)
+            calibration = calibration_store.activate_builtin(cursor, resolve_pack(settings).id)
         else:
             calibration = calibration_store.activate(cursor, calibration_id)
-    publish(settings)
+    deliver_outbox(settings)
     console.print(f"{calibration.id} is in force for {calibration.pack}")
 
 
@@ -163,9 +163,9 @@ def _load(settings: Settings, calibration_id: str | None) -> "Calibration":
 
     with connect(settings) as db:
         if calibration_id is None:
-            return calibration_store.in_force(db, resolve_pack(settings).id)
+            return calibration_store.calibration_in_force(db, resolve_pack(settings).id)
         with db.cursor() as cursor:
-            return calibration_store.stored(cursor, calibration_id)
+            return calibration_store.get_calibration(cursor, calibration_id)
 
 
 def _show(
@@ -194,29 +194,31 @@ def _show(
     print_rows(measured(calibration), title="Measured")
     title = f"Thresholds for {rate:g} false names a track"
     print_rows(thresholds(calibration, rate), title=title)
-    if refusal := calibration.refusal(100, rate):
+    if refusal := calibration.unsupported_reason(100, rate):
         console.print(refusal)
     if report is not None:
         console.print(f"drawn: {report}")
 
 
-def _report_skipped(portraits: "Portraits") -> None:
-    if not portraits.skipped:
+def _report_skipped(labelled_photos: "LabelledPhotos") -> None:
+    if not labelled_photos.skipped:
         return
-    reasons = ", ".join(f"{count} {reason}" for reason, count in portraits.reasons.most_common())
-    total = portraits.used + len(portraits.skipped)
-    progress_console.print(f"left out {len(portraits.skipped)} of {total} photos: {reasons}")
-    for line in portraits.skipped[:_MAX_SKIPPED_SHOWN]:
+    reasons = ", ".join(
+        f"{count} {reason}" for reason, count in labelled_photos.reasons.most_common()
+    )
+    total = labelled_photos.usable + len(labelled_photos.skipped)
+    progress_console.print(f"left out {len(labelled_photos.skipped)} of {total} photos: {reasons}")
+    for line in labelled_photos.skipped[:_MAX_SKIPPED_SHOWN]:
         progress_console.print(f"  {line}", markup=False)
-    if len(portraits.skipped) > _MAX_SKIPPED_SHOWN:
-        progress_console.print(f"  and {len(portraits.skipped) - _MAX_SKIPPED_SHOWN} more")
+    if len(labelled_photos.skipped) > _MAX_SKIPPED_SHOWN:
+        progress_console.print(f"  and {len(labelled_photos.skipped) - _MAX_SKIPPED_SHOWN} more")
 
 
 def _report_most_alike(fitted: "Fitted", by_id: bool) -> None:
     first, second, score = fitted.most_alike
     calibration = fitted.calibration
     middle = calibration.threshold_at(1, 0.5)
-    if score - middle < _SAME_PERSON_SHARE * (1 - middle):
+    if score - middle < _SAME_PERSON_RATIO * (1 - middle):
         return
     label = "people" if by_id else "the folders"
     progress_console.print(
@@ -230,4 +232,4 @@ def _report_most_alike(fitted: "Fitted", by_id: bool) -> None:
 def _progress_bar(description: str) -> Iterator[Any]:
     with Progress(console=progress_console, transient=True) as progress:
         task = progress.add_task(description, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
+        yield lambda ratio: progress.update(task, completed=ratio)

@@ -5,16 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.cli.delivery import publish
-from ops.local_stack.camera_overload import overload_fields, skipped_shares
+from ops.cli.outbox_delivery import deliver_outbox
+from ops.local_stack.camera_overload import overload_fields, skipped_ratios
 from ops.terminal import JsonOption, print_json, print_line, print_rows
 from producers.camera_probe import probe_camera
-from producers.sources import locate
+from producers.sources import parse_source_uri
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage import cameras, walking_times
-from sightline.storage.cameras import DEFAULT_SITE, CameraSettings, NewCamera, checked
+from sightline.storage.cameras import DEFAULT_SITE, CameraSettings, NewCamera, validated
 from sightline.storage.db import connect
 from sightline.streaming.admin import ensure_fleet_topic
 
@@ -66,15 +66,15 @@ def add(
     loop: Annotated[bool, typer.Option("--loop", help="Start a file again at its end.")] = False,
 ) -> None:
     """Add a camera, or change the one of this name; a film that has ended plays again."""
-    camera = checked(
+    camera = validated(
         NewCamera,
         camera_id=name,
-        uri=locate(uri).target,
+        uri=parse_source_uri(uri).target,
         site_id=site,
         fleet=fleet,
         entry_point=entry_point,
         room_id=room,
-        settings=checked(
+        settings=validated(
             CameraSettings,
             fps=fps,
             width=width,
@@ -90,7 +90,7 @@ def add(
         ensure_fleet_topic(settings, camera.fleet)
         added = cameras.add(connection, camera)
     print_line(
-        f"camera {added.camera_id}: {added.shown_uri} (site {added.site_id}, fleet {added.fleet}, "
+        f"camera {added.camera_id}: {added.masked_uri} (site {added.site_id}, fleet {added.fleet}, "
         f"slot {added.slot})"
     )
 
@@ -116,10 +116,10 @@ def list_all(as_json: JsonOption = False) -> None:
     settings = load_settings()
     with connect(settings) as connection:
         listed_cameras = cameras.list_cameras(connection)
-    shares = skipped_shares(settings.home)
+    ratios = skipped_ratios(settings.home)
     rows = []
     for camera in listed_cameras:
-        overload = overload_fields(camera.status_detail, shares.get(camera.camera_id))
+        overload = overload_fields(camera.status_detail, ratios.get(camera.camera_id))
         shown = _shown(camera) | {"detail": overload["detail"]}
         rows.append(shown | overload | _details(camera) if as_json else shown)
     print_rows(rows, title="Cameras", as_json=as_json)
@@ -132,7 +132,7 @@ def _shown(camera: cameras.Camera) -> dict[str, Any]:
         "since": camera.status_at,
         "site": camera.site_id,
         "fleet": camera.fleet,
-        "uri": camera.shown_uri,
+        "uri": camera.masked_uri,
     }
 
 
@@ -191,7 +191,9 @@ def walk(
     settings = load_settings()
     with connect(settings) as connection:
         if camera is None:
-            print_rows(walking_times.listed(connection), title="Walking times", as_json=as_json)
+            print_rows(
+                walking_times.list_walking_times(connection), title="Walking times", as_json=as_json
+            )
             return
         if other_camera is None or (seconds is None) != remove:
             raise SightlineError("two cameras and the seconds between them, or --remove")
@@ -200,6 +202,6 @@ def walk(
                 walking_times.remove(cursor, camera, other_camera)
             else:
                 walking_times.set_time(cursor, camera, other_camera, seconds)
-    publish(settings)
+    deliver_outbox(settings)
     statement = "is unknown again" if seconds is None else f"takes {seconds:g} s at least"
     print_line(f"{camera} to {other_camera} {statement}")

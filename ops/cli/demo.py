@@ -41,18 +41,18 @@ def _demo(
     Exit status 1 if a person was missed or named wrongly.
     """
     from ops.demo import report  # noqa: PLC0415 - loads model runtimes
-    from ops.demo.run import checked_wish, play  # noqa: PLC0415
+    from ops.demo.run import play, validated_request  # noqa: PLC0415
 
     # A shell starts background jobs with SIGINT ignored, so both signals get the handler.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, _end)
-    request = checked_wish(video or [], enrol or [], models, home)
+    request = validated_request(video or [], enrol or [], models, home)
     outcome = play(request, monitoring=monitoring, secure=secure)
     if as_json:
         print_json(outcome.summary)
     else:
-        report.print_rows(outcome.found)
-        report.print_nearest(outcome.found)
+        report.print_rows(outcome.output)
+        report.print_nearest(outcome.output)
         if outcome.verdict is not None:
             report.print_verdict(outcome.verdict)
         report.print_summary(outcome.summary)

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.caller import operator_name
 from ops.cli.logs import LimitOption
-from ops.dead_letters import letters
-from ops.dead_letters.letters import DeadLetterFilter, Letter, LetterId
-from ops.dead_letters.record_preview import readable
+from ops.cli.operator_name import operator_name
+from ops.dead_letters import operations
+from ops.dead_letters.operations import DeadLetterEntry, DeadLetterFilter, DeadLetterId
+from ops.dead_letters.record_preview import preview_record
 from ops.terminal import (
     JsonOption,
     console,
@@ -26,7 +26,7 @@ from ops.terminal import (
 from sightline.audit import trail
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.private_files import private
+from sightline.runtime.private_files import open_private
 from sightline.runtime.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ AllOption = Annotated[bool, typer.Option("--all", help="Every letter without a d
 
 @app.command("list")
 @audited("dlq.list")
-def list_letters(
+def list_dead_letters(
     service: ServiceOption = None,
     reason: ReasonOption = None,
     decided: Annotated[
@@ -52,17 +52,19 @@ def list_letters(
 ) -> None:
     """List dead letters without a decision, latest first."""
     rows: deque[dict[str, Any]] = deque(maxlen=limit)
-    for letter in letters.read(load_settings(), DeadLetterFilter(service=service, reason=reason)):
+    for letter in operations.read_dead_letters(
+        load_settings(), DeadLetterFilter(service=service, reason=reason)
+    ):
         if decided or letter.fate is None:
             rows.append(_row(letter) if as_json else _brief(letter, decided))
-    trail.shown(rows=len(rows))
+    trail.write_before_showing(rows=len(rows))
     print_rows(list(reversed(rows)), title="Dead letters", as_json=as_json)
 
 
 @app.command()
 @audited("dlq.show")
 def show(
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="As in `dlq list`: 0@17.")],
+    dead_letter_id: Annotated[str, typer.Argument(metavar="ID", help="As in `dlq list`: 0@17.")],
     raw: Annotated[
         Path | None, typer.Option("--raw", help="Write the record's bytes to this file.")
     ] = None,
@@ -72,15 +74,15 @@ def show(
 
     Pictures and vectors are not printed; the file of --raw has them.
     """
-    letter = letters.find(load_settings(), LetterId.parse(letter_id))
-    trail.shown(letters=[str(letter.id)])
+    letter = operations.find_dead_letter(load_settings(), DeadLetterId.parse(dead_letter_id))
+    trail.write_before_showing(letters=[str(letter.id)])
     if raw is not None:
         _write(raw, letter.message.value)
     result = _row(letter) | {
         "headers": {
             header.key: header.value.decode(errors="replace") for header in letter.message.headers
         },
-        "record": readable(letter.message.source.topic, letter.message.value),
+        "record": preview_record(letter.message.source.topic, letter.message.value),
         "stack": letter.message.stack,
     }
     if as_json:
@@ -106,7 +108,12 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Publish records again, for the service that gave them up."""
-    _decide(letters.replay, _choice(ids, service, reason, everything), "replayed", as_json)
+    _decide(
+        operations.replay_dead_letters,
+        _choice(ids, service, reason, everything),
+        "replayed",
+        as_json,
+    )
 
 
 @app.command()
@@ -119,7 +126,9 @@ def drop(
     as_json: JsonOption = False,
 ) -> None:
     """Drop letters from the list; they stay in their topic until it is cleaned up."""
-    _decide(letters.drop, _choice(ids, service, reason, everything), "dropped", as_json)
+    _decide(
+        operations.drop_dead_letters, _choice(ids, service, reason, everything), "dropped", as_json
+    )
 
 
 def _choice(
@@ -128,11 +137,11 @@ def _choice(
     selections = [bool(ids), bool(service or reason), everything]
     if sum(selections) != 1:
         raise SightlineError("say which: ids, or --service and --reason, or --all")
-    return DeadLetterFilter(frozenset(map(LetterId.parse, ids or [])), service, reason)
+    return DeadLetterFilter(frozenset(map(DeadLetterId.parse, ids or [])), service, reason)
 
 
 def _decide(
-    decide: Callable[[Settings, DeadLetterFilter, str], Iterator[LetterId]],
+    decide: Callable[[Settings, DeadLetterFilter, str], Iterator[DeadLetterId]],
     choice: DeadLetterFilter,
     outcome: str,
     as_json: bool,
@@ -143,21 +152,21 @@ def _decide(
             decided.append(str(letter_id))
     finally:
         # The letters that were decided before an error are reported too.
-        trail.about(letters=decided)
+        trail.add_subject(letters=decided)
         if as_json:
             print_json({outcome: decided})
         else:
             console.print(f"{len(decided)} {outcome}", highlight=False)
 
 
-def _brief(letter: Letter, decided: bool) -> dict[str, Any]:
+def _brief(letter: DeadLetterEntry, decided: bool) -> dict[str, Any]:
     """Return the columns of a letter that fit into a table."""
     row = _row(letter)
     keys = ("id", "time", "service", "reason", "source", "detail", *(("fate",) if decided else ()))
     return {key: row[key] for key in keys}
 
 
-def _row(letter: Letter) -> dict[str, Any]:
+def _row(letter: DeadLetterEntry) -> dict[str, Any]:
     message = letter.message
     source, fate = message.source, letter.fate
     return {
@@ -171,7 +180,7 @@ def _row(letter: Letter) -> dict[str, Any]:
         "key": message.key.decode(errors="replace"),
         "bytes": len(message.value),
         "record_time": _moment(message.timestamp_ms * 1000),
-        "fate": fate.what if fate else None,
+        "fate": fate.decision if fate else None,
         "decided_by": fate.made_by if fate else None,
         "decided_at": fate.made_at if fate else None,
     }
@@ -193,7 +202,7 @@ def _cell(value: Any) -> Any:
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        with open(path, "wb", opener=private) as file:  # the bytes may show a face
+        with open(path, "wb", opener=open_private) as file:  # the bytes may show a face
             file.write(data)
     except OSError as error:
         raise SightlineError(f"cannot write {path}: {error.strerror}") from error

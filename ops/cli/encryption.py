@@ -27,13 +27,13 @@ def new_key() -> None:
 @audited("encryption.status")
 def status(as_json: JsonOption = False) -> None:
     """Count the stored rows and objects by encryption key."""
-    from ops.encryption.re_encrypt import kept  # noqa: PLC0415
+    from ops.encryption.re_encrypt import count_by_key  # noqa: PLC0415
     from sightline.storage.encryption import Encryption  # noqa: PLC0415
 
     settings = load_settings()
-    keyring = Encryption(settings).ring()
+    keyring = Encryption(settings).key_ring()
     title = f"Encrypted with {keyring.current.hex()}" if keyring else "Encryption is off"
-    print_rows(kept(settings), title=title, as_json=as_json)
+    print_rows(count_by_key(settings), title=title, as_json=as_json)
 
 
 @app.command("rotate")
@@ -44,20 +44,22 @@ def rotate(as_json: JsonOption = False) -> None:
     Services go on meanwhile; restart them first if keys are not read from a secret store. An
     interrupted run continues when it is started again.
     """
-    from ops.encryption.re_encrypt import reseal  # noqa: PLC0415
+    from ops.encryption.re_encrypt import re_encrypt  # noqa: PLC0415
 
     with progress_console.status("encrypting") as status_line:
-        result = reseal(load_settings(), lambda table: status_line.update(f"encrypting: {table}"))
+        result = re_encrypt(
+            load_settings(), lambda table: status_line.update(f"encrypting: {table}")
+        )
     if as_json:
-        encrypted = {"key": result.key, "encrypted": result.sealed}
-        print_json(encrypted | {"refused": result.refused, "free": result.free})
+        encrypted = {"key": result.key, "encrypted": result.re_encrypted}
+        print_json(encrypted | {"refused": result.refused, "free": result.unused_keys})
     else:
-        for table, count in sorted(result.sealed.items()):
+        for table, count in sorted(result.re_encrypted.items()):
             console.print(f"{table}: {count} encrypted")
         console.print(f"Everything is encrypted with the key {result.key}.")
-        if result.free:
-            console.print(f"No longer needed: the keys {', '.join(result.free)}.")
-        if result.sealed:
+        if result.unused_keys:
+            console.print(f"No longer needed: the keys {', '.join(result.unused_keys)}.")
+        if result.re_encrypted:
             console.print(_LOG)
     if result.refused:
         raise SightlineError(

@@ -11,12 +11,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.cli.audited import audited
-from ops.cli.delivery import publish
+from ops.cli.employees import Code, Department, Email
 from ops.cli.models import ModelsOption, with_models
-from ops.cli.people import Code, Department, Email
+from ops.cli.outbox_delivery import deliver_outbox
 from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
 from sightline.people import employees
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings, load_settings
 
@@ -79,10 +79,12 @@ def enrol(
 
     With --csv enrol or update all employees of a list.
     """
-    details = Details(department, email, code, is_authorized=False if not_authorized else None)
+    details = EmployeeProfile(
+        department, email, code, is_authorized=False if not_authorized else None
+    )
     settings = with_models(load_settings(), models)
     if csv_path is not None:
-        if name or photos or details.given():
+        if name or photos or details.changes():
             raise SightlineError("with --csv everything about people is in the list")
         _enrol_list(settings, csv_path, folder or csv_path.parent, report, force, as_json)
         return
@@ -95,7 +97,7 @@ def _enrol_one(
     settings: Settings,
     name: str,
     photos: Sequence[Path],
-    details: Details,
+    details: EmployeeProfile,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -108,8 +110,8 @@ def _enrol_one(
         raise SightlineError("give at least one photo: sightline enrol NAME PHOTO...")
     with progress_console.status("looking at the photos"):
         images = [read_photo(path) for path in photos]
-        result = enrol_photos(settings, load_pack(settings), name, images, details, anyway=force)
-    publish(settings)
+        result = enrol_photos(settings, load_pack(settings), name, images, details, force=force)
+    deliver_outbox(settings)
     if as_json:
         print_json(asdict(result))
         return
@@ -127,27 +129,27 @@ def _enrol_list(
     force: bool,
     as_json: bool,
 ) -> None:
-    from ops.enrolment.bulk import Report, enrol_all  # noqa: PLC0415 - loads model runtimes
+    from ops.enrolment.bulk import EnrolmentReport, enrol_all  # noqa: PLC0415 - loads model runtimes
     from ops.enrolment.csv_import import read_rows  # noqa: PLC0415
     from sightline.models.packs import load_pack  # noqa: PLC0415
 
     rows = read_rows(csv_path)
     path = report_path or csv_path.with_name(f"{csv_path.stem}-report.csv")
-    report = Report(path)
+    report = EnrolmentReport(path)
     pack = load_pack(settings)
     done_before = 0
     try:
         with _progress_bar() as progress:
             task = progress.add_task("", total=len(rows))
             delivered_at = time.monotonic()
-            for outcome, was_done in enrol_all(settings, pack, rows, folder, report, anyway=force):
+            for outcome, was_done in enrol_all(settings, pack, rows, folder, report, force=force):
                 done_before += was_done
                 progress.update(task, advance=1, description=outcome.name)
                 if time.monotonic() - delivered_at > _DELIVERY_INTERVAL_SECONDS:
-                    publish(settings)
+                    deliver_outbox(settings)
                     delivered_at = time.monotonic()
     finally:
-        publish(settings)  # also after an error
+        deliver_outbox(settings)  # also after an error
     outcomes = [asdict(outcome) for outcome in report.finish()]
     refused = [row for row in outcomes if row["result"] == "refused"]
     if as_json:

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.caller import operator_name
+from ops.cli.operator_name import operator_name
 from ops.erasure import erasure_record
 from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
 from sightline.audit import trail
-from sightline.audit.keys import trusted
+from sightline.audit.keys import trusted_keys
 from sightline.runtime import fault_injection
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.private_files import private
+from sightline.runtime.private_files import open_private
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage.db import connect
 
@@ -44,7 +44,7 @@ def erase_person(
     from ops.erasure.erasure import ErasureRequest, erase  # noqa: PLC0415 - loads Kafka's clients
 
     settings = load_settings()
-    fault_injection.arm(settings.faults, "erase")
+    fault_injection.arm_fault_points(settings.fault_injection, "erase")
     with progress_console.status("erasing"):
         report = erase(settings, ErasureRequest(person, operator_name(), trail.purpose()))
     _print_report(report, _write(settings, report, report_path), as_json)
@@ -57,7 +57,7 @@ def resume(report_path: _ReportPath = None, as_json: JsonOption = False) -> None
     from ops.erasure.erasure import resume as resume_all  # noqa: PLC0415 - loads Kafka's clients
 
     settings = load_settings()
-    fault_injection.arm(settings.faults, "erase")
+    fault_injection.arm_fault_points(settings.fault_injection, "erase")
     reports = resume_all(settings)
     for report in reports:
         _print_report(report, _write(settings, report, report_path), as_json)
@@ -81,8 +81,8 @@ def verify(
         raise SightlineError(f"{path} is no report: {error}") from error
     if not isinstance(signed, dict):
         raise SightlineError(f"{path} is no report")
-    report.check(signed, trusted(settings))
-    trail.about(erasure=str(signed["erasure"]), persons=signed["person"]["global_ids"])
+    report.check(signed, trusted_keys(settings))
+    trail.add_subject(erasure=str(signed["erasure"]), persons=signed["person"]["global_ids"])
     if as_json:
         print_json({"valid": True, "erasure": signed["erasure"]})
     else:
@@ -109,7 +109,7 @@ def _write(settings: Settings, report: dict[str, Any], file: Path | None) -> Pat
     path = file or settings.home / "erasures" / f"{report['erasure']}.json"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(path, "w", opener=private) as output:
+        with open(path, "w", opener=open_private) as output:
             output.write(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise SightlineError(

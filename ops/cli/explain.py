@@ -34,13 +34,13 @@ def _explain(
     as_json: JsonOption = False,
 ) -> None:
     """Trace a row to its sighting, observations, models, corrections, and its frame."""
-    from ops.explain.explanation import way  # noqa: PLC0415 - heavy
+    from ops.explain.explanation import explain  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     row_id = _parse_id(row)
     with connect(settings) as db:
-        origin = way(settings, db, row_id)
-    trail.shown([origin.fields["sighting"] or {}], row=row_id)
+        origin = explain(settings, db, row_id)
+    trail.write_before_showing([origin.fields["sighting"] or {}], row=row_id)
     path = output or Path(f"explain-{row_id}.jpg")
     written = str(path) if origin.write_frame(path) else None
     if as_json:

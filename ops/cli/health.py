@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.local_stack.admin_client import ask
+from ops.local_stack.admin_client import request_page
 from ops.terminal import JsonOption, console, print_details, print_json, print_rows
 from schemas.topics import LIVE
 from sightline.runtime.errors import SightlineError
@@ -48,7 +48,7 @@ def _health(as_json: JsonOption = False) -> None:
 
 def _rows(home: Path) -> list[dict[str, Any]]:
     """Return a row for each process that runs, and for each that a supervisor is to run."""
-    from ops.local_stack.supervised import STARTING, supervised_processes  # noqa: PLC0415
+    from ops.local_stack.supervisor_report import STARTING, supervised_processes  # noqa: PLC0415
 
     # The supervisors are asked first: a process that ends meanwhile is in one of the two lists.
     expected = supervised_processes(home)
@@ -80,7 +80,7 @@ def _log_level(
     """Change the log level of running services until they end."""
     if level.upper() not in LEVELS:
         raise SightlineError(f"no level {level[:20]}: choose one of {', '.join(LEVELS)}")
-    running = [target for target in targets(load_settings().home) if target.is_here]
+    running = [target for target in targets(load_settings().home) if target.is_local]
     chosen = [target for target in running if service in (_ALL, target.service)]
     if not chosen:
         names = ", ".join(sorted({target.service for target in running})) or "none"
@@ -113,7 +113,7 @@ def _ask(
     target: Target, path: str, method: str = "GET", body: str = ""
 ) -> tuple[int, dict[str, Any]]:
     """Return the HTTP status and the JSON object of the answer; status 0 if there is none."""
-    status, text = ask(target, path, method=method, body=body)
+    status, text = request_page(target, path, method=method, body=body)
     try:
         return status, dict(json.loads(text)) if status else {"status": text}
     except ValueError as error:

@@ -50,7 +50,7 @@ def create(
 def list_keys(as_json: JsonOption = False) -> None:
     """List all keys, revoked keys included, without their secrets."""
     with connect(load_settings()) as db:
-        rows = api_keys.listed(db)
+        rows = api_keys.list_keys(db)
     if not as_json:
         rows = [
             row | {column: " ".join(row[column]) for column in ("cameras", "sites")} for row in rows

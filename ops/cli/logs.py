@@ -176,7 +176,7 @@ def _print(
     values = [*(value for _condition, value in filters), limit]
     with connect(load_settings()) as connection, connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(composed, values).fetchall()
-    trail.shown(persons=[row.pop(_TRAIL_COLUMN) for row in rows], rows=len(rows))
+    trail.write_before_showing(persons=[row.pop(_TRAIL_COLUMN) for row in rows], rows=len(rows))
     print_rows(rows, title=log.title, as_json=as_json)
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.caller import operator_name
-from ops.cli.delivery import publish
 from ops.cli.logs import LimitOption
+from ops.cli.operator_name import operator_name
+from ops.cli.outbox_delivery import deliver_outbox
 from ops.terminal import JsonOption, print_fields, print_json, print_result, print_rows
 from sightline.audit import trail
 from sightline.people import corrections, persons
@@ -42,8 +42,8 @@ def list_persons(
 ) -> None:
     """List all persons, last seen first."""
     with connect(load_settings()) as db:
-        rows = persons.listed(db, active=active or None, limit=limit)
-    trail.shown(rows)
+        rows = persons.list_persons(db, active=active or None, limit=limit)
+    trail.write_before_showing(rows)
     print_rows(rows if as_json else [_brief(row) for row in rows], title="Persons", as_json=as_json)
 
 
@@ -65,8 +65,8 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
 def show(person: Person, as_json: JsonOption = False) -> None:
     """Show one person and their latest tracks."""
     with connect(load_settings()) as db, db.cursor() as cursor:
-        details = persons.shown(db, persons.find(cursor, person))
-    trail.shown([details])
+        details = persons.read_person(db, persons.find_person(cursor, person))
+    trail.write_before_showing([details])
     if as_json:
         print_json(details)
         return
@@ -84,9 +84,9 @@ def name(
 ) -> None:
     """Name an unknown person; past rows of the logs follow."""
     with _correcting() as cursor:
-        global_id = persons.find(cursor, person)
+        global_id = persons.find_person(cursor, person)
         corrections.name_person(cursor, global_id, new_name, operator_name())
-        trail.seal(cursor, global_id)
+        trail.write_entry(cursor, global_id)
     result = {"global_id": global_id, "name": new_name}
     print_result(result, f"{global_id} is called {new_name}", as_json=as_json)
 
@@ -100,9 +100,12 @@ def merge(
 ) -> None:
     """Merge an unknown person into another person, or into an employee."""
     with _correcting() as cursor:
-        source_id, target_id = persons.find(cursor, person), persons.find(cursor, into)
+        source_id, target_id = (
+            persons.find_person(cursor, person),
+            persons.find_person(cursor, into),
+        )
         corrections.merge(cursor, source_id, target_id, operator_name())
-        trail.seal(cursor, source_id, target_id)
+        trail.write_entry(cursor, source_id, target_id)
     result = {"global_id": source_id, "merged_into": target_id}
     print_result(result, f"{source_id} is {target_id}", as_json=as_json)
 
@@ -117,10 +120,10 @@ def split(
     """Split some tracks of a person off as another person."""
     track_ids = [_parse_track_id(track) for track in tracks]
     with _correcting() as cursor:
-        global_id = persons.find(cursor, person)
+        global_id = persons.find_person(cursor, person)
         new_id = corrections.split(cursor, global_id, track_ids, operator_name())
-        trail.about(tracks=track_ids)
-        trail.seal(cursor, global_id, new_id)
+        trail.add_subject(tracks=track_ids)
+        trail.write_entry(cursor, global_id, new_id)
     result = {"global_id": global_id, "new_global_id": new_id, "tracks": track_ids}
     print_result(result, f"{len(track_ids)} tracks of {global_id} were {new_id}", as_json=as_json)
 
@@ -134,9 +137,9 @@ def reject(
     """Reject the identity of a track; the two are never taken for each other again."""
     track_id = _parse_track_id(track)
     with _correcting() as cursor:
-        new_id = corrections.not_this_person(cursor, track_id, operator_name())
-        trail.about(tracks=[track_id])
-        trail.seal(cursor, new_id)
+        new_id = corrections.reject_identity(cursor, track_id, operator_name())
+        trail.add_subject(tracks=[track_id])
+        trail.write_entry(cursor, new_id)
     result = {"track": track_id, "new_global_id": new_id}
     print_result(result, f"track {track_id} was {new_id}", as_json=as_json)
 
@@ -146,9 +149,9 @@ def reject(
 def forget(person: Person, as_json: JsonOption = False) -> None:
     """Forget the face and the name of an unknown person; the logs keep what happened."""
     with _correcting() as cursor:
-        global_id = persons.find(cursor, person)
+        global_id = persons.find_person(cursor, person)
         corrections.forget(cursor, global_id, operator_name())
-        trail.seal(cursor, global_id)
+        trail.write_entry(cursor, global_id)
     result = {"global_id": global_id, "forgotten": True}
     print_result(result, f"{global_id} is forgotten", as_json=as_json)
 
@@ -158,8 +161,8 @@ def forget(person: Person, as_json: JsonOption = False) -> None:
 def history(limit: LimitOption = 50, as_json: JsonOption = False) -> None:
     """List corrections, latest first."""
     with connect(load_settings()) as db:
-        rows = persons.history(db, limit=limit)
-    trail.shown(persons=_persons_in(rows), rows=len(rows))
+        rows = persons.list_corrections(db, limit=limit)
+    trail.write_before_showing(persons=_persons_in(rows), rows=len(rows))
     print_rows(rows, title="Corrections", as_json=as_json)
 
 
@@ -175,7 +178,7 @@ def _correcting() -> Iterator[Cursor]:
     settings = load_settings()
     with connect(settings) as db, db.cursor() as cursor:
         yield cursor
-    publish(settings)
+    deliver_outbox(settings)
 
 
 def _parse_track_id(text: str) -> UUID:

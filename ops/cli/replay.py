@@ -15,10 +15,10 @@ import typer
 from ops.cli.audited import audited
 from ops.cli.logs import parse_time
 from ops.cli.models import with_models
-from ops.local_stack.process_registry import registered
-from ops.local_stack.processes import usable_cores
+from ops.local_stack.daemons import usable_cores
+from ops.local_stack.process_registry import register_process
 from ops.replay.coordinator import Coordinator
-from ops.replay.plan import Wish, plan
+from ops.replay.plan import ReplayRequest, plan
 from ops.terminal import JsonOption, print_json, print_line, progress_console
 from schemas.topics import LIVE
 from sightline.audit import trail
@@ -77,7 +77,7 @@ def _replay(
         _check_unfinished(planned)
     else:
         planned = plan(settings, _request(name, since, until, camera or []))
-    trail.shown(run=name, cameras=planned.cameras)
+    trail.write_before_showing(run=name, cameras=planned.cameras)
     _print_run(planned)
     if wait:
         _run_to_end(settings, planned, workers or usable_cores(), as_json=as_json)
@@ -108,12 +108,12 @@ def _check_unfinished(run: Run) -> None:
         )
 
 
-def _request(name: str, since: str | None, until: str | None, cameras: list[str]) -> Wish:
+def _request(name: str, since: str | None, until: str | None, cameras: list[str]) -> ReplayRequest:
     begin = parse_time(since, "--from")
     if begin is None:
         raise SightlineError(f"there is no run {name[:40]}: say --from and --to for a new one")
     end = parse_time(until, "--to") or datetime.now(UTC)
-    return Wish(name, begin, end, cameras, made_by=getpass.getuser())
+    return ReplayRequest(name, begin, end, cameras, made_by=getpass.getuser())
 
 
 def _print_run(run: Run) -> None:
@@ -141,7 +141,7 @@ class _Progress:
 def _run_to_end(settings: Settings, run: Run, workers: int, *, as_json: bool) -> None:
     started_at = time.monotonic()
     os.nice(_NICENESS)
-    with registered("replay", settings):
+    with register_process("replay", settings):
         stop = start_service("replay", settings)
         coordinator = Coordinator(settings, run.name, _Progress(), workers)
         result = coordinator.run(stop)

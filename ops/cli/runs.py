@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.caller import operator_name
+from ops.cli.operator_name import operator_name
 from ops.runs import promote as promoting
 from ops.runs.delete import delete as delete_run
 from ops.runs.diff import Diff, Difference
 from ops.runs.diff import diff as compare_runs
-from ops.runs.promote import Promoted
+from ops.runs.promote import PromotionCounts
 from ops.terminal import JsonOption, console, print_json, print_result, print_rows
 from sightline.audit import trail
 from sightline.runtime.settings import load_settings
@@ -34,8 +34,8 @@ _MAX_DIFFERENCES_SHOWN = 200
 def list_runs(as_json: JsonOption = False) -> None:
     """List all runs, oldest first: window, stage, and what keeps them from being exact."""
     with connect(load_settings()) as db:
-        rows = runs.listed(db)
-    trail.shown(rows=len(rows))
+        rows = runs.list_runs(db)
+    trail.write_before_showing(rows=len(rows))
     if not as_json:
         rows = [_brief(row) for row in rows]
     print_rows(rows, title="Runs", as_json=as_json)
@@ -47,7 +47,7 @@ def diff(a: RunOrLive, b: RunOrLive, as_json: JsonOption = False) -> None:
     """Compare two runs over the same frames; exit status 1 if they differ."""
     with connect(load_settings()) as db:
         comparison = compare_runs(db, a, b)
-    trail.shown(comparison.by_person, runs=[a, b])
+    trail.write_before_showing(comparison.by_person, runs=[a, b])
     if as_json:
         print_json(comparison.fields())
     else:
@@ -59,7 +59,7 @@ def diff(a: RunOrLive, b: RunOrLive, as_json: JsonOption = False) -> None:
 @audited("runs.promote")
 def promote(run: Run, as_json: JsonOption = False) -> None:
     """Make a run the truth of its window; `runs rollback` makes the live run it again."""
-    trail.about(run=run)
+    trail.add_subject(run=run)
     with connect(load_settings()) as db:
         promotion = promoting.promote(db, run, operator_name())
     line = f"{run} is the truth of {promotion.events} motion events"
@@ -76,14 +76,14 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Make the live run the truth again of a promoted run's window."""
-    trail.about(run=run)
+    trail.add_subject(run=run)
     with connect(load_settings()) as db:
-        promotion = promoting.take_back(db, run, operator_name())
+        promotion = promoting.roll_back(db, run, operator_name())
     line = f"live is the truth again of {promotion.events} motion events instead of {promotion.run}"
     _print_promotion(promotion, line, as_json)
 
 
-def _print_promotion(promotion: Promoted, line: str, as_json: bool) -> None:
+def _print_promotion(promotion: PromotionCounts, line: str, as_json: bool) -> None:
     rows = f"{promotion.sightings} rows in the access log"
     print_result(asdict(promotion), f"{line}: {rows}", as_json=as_json)
 
@@ -92,7 +92,7 @@ def _print_promotion(promotion: Promoted, line: str, as_json: bool) -> None:
 @audited("runs.delete")
 def delete(run: Run, as_json: JsonOption = False) -> None:
     """Delete a run: its rows, topics, consumer groups and pictures."""
-    trail.about(run=run)
+    trail.add_subject(run=run)
     deleted = delete_run(load_settings(), run)
     line = (
         f"deleted {run}: {deleted.topics} topics, {deleted.groups} groups,"

@@ -38,20 +38,22 @@ def search(
     from sightline.people import employees  # noqa: PLC0415
     from sightline.people.face_search import search_tracks  # noqa: PLC0415
     from sightline.people.picture_files import read_photo  # noqa: PLC0415
-    from sightline.people.query_face import face_of_photo  # noqa: PLC0415
+    from sightline.people.query_face import query_face_of_photo  # noqa: PLC0415
 
     settings = with_models(load_settings(), models)
     false_name_rate = settings.match.target_fpir
     with progress_console.status("looking at the photo"):
         pack = load_pack(settings)
-        embedding = face_of_photo(read_photo(photo), pack, settings)
+        embedding = query_face_of_photo(read_photo(photo), pack, settings)
     with connect(settings) as db:
-        scale = calibration_store.in_force(db, pack.id).scale(employees.count(db), false_name_rate)
+        scale = calibration_store.calibration_in_force(db, pack.id).scale(
+            employees.count(db), false_name_rate
+        )
         rows = search_tracks(
             db, pack.id, embedding, limit=limit, since=parse_time(since), camera=camera,
-            min_score=scale.newcomer if threshold is None else threshold,
+            min_score=scale.unknown_threshold if threshold is None else threshold,
         )  # fmt: skip
-    trail.shown(rows, camera=camera)
+    trail.write_before_showing(rows, camera=camera)
     shown = rows if as_json else [_brief(row, scale.threshold(1)) for row in rows]
     print_rows(shown, title="Sightings", as_json=as_json)
 

@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 
 from ops.cli.models import ModelsOption, with_models
+from ops.local_stack.daemons import usable_cores
 from ops.local_stack.forkserver import ONE_THREAD
-from ops.local_stack.process_registry import SUPERVISOR, registered, running_services
-from ops.local_stack.processes import usable_cores
+from ops.local_stack.process_registry import SUPERVISOR, register_process, running_services
 from ops.local_stack.service_registry import jobs, services
-from ops.local_stack.supervised import PAGE
 from ops.local_stack.supervisor import Child, Supervisor
+from ops.local_stack.supervisor_report import PAGE
 from ops.rights.registry import RIGHTS
 from schemas.topics import LIVE
-from sightline.runtime.connection_urls import database_url, is_database_given, kafka_servers
+from sightline.runtime.connection_urls import database_url, is_database_external, kafka_servers
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings, load_settings
 
@@ -61,8 +61,8 @@ def _run(
     gc.freeze()
     gc.enable()
     if name in RIGHTS and settings.run == LIVE:  # a replay runs with the rights of the operator
-        settings = settings.model_copy(update={"identity": name})
-    with registered(name, settings):
+        settings = settings.model_copy(update={"principal": name})
+    with register_process(name, settings):
         service(settings)
 
 
@@ -75,10 +75,10 @@ def _run_all(settings: Settings, vision_workers: int) -> None:
             f"the services of {settings.home} run already (process {supervisors[0].pid})"
         )
     kafka_servers(settings)  # a home without a stack is reported once, not by each service
-    if not is_database_given(settings):
+    if not is_database_external(settings):
         database_url(settings)
     supervisor = Supervisor(_children(settings, vision_workers))
-    with registered(SUPERVISOR, settings):
+    with register_process(SUPERVISOR, settings):
         stop = start_service(SUPERVISOR, settings, {PAGE: supervisor.page})
         if not supervisor.run(stop):
             raise SightlineError("not every service drained in time")

@@ -84,7 +84,7 @@ def _print_cameras(result: "StackStatus") -> None:
     if not result.is_database_up:
         console.print("Cameras: not known without the database")
         return
-    rows = [{name: row[name] for name in row if name != "skipped_share"} for row in result.cameras]
+    rows = [{name: row[name] for name in row if name != "skipped_ratio"} for row in result.cameras]
     print_rows(rows, title="Cameras")
 
 
@@ -100,18 +100,18 @@ def _print_services(result: "StackStatus") -> None:
 @_topics.command("apply")
 def _topics_apply(as_json: JsonOption = False) -> None:
     """Create missing topics and correct those that differ; delete nothing."""
-    from sightline.storage.fleets import known_topics  # noqa: PLC0415
+    from sightline.storage.fleets import list_topics  # noqa: PLC0415
     from sightline.streaming.admin import apply_topics  # noqa: PLC0415
 
     settings = load_settings()
-    changes = apply_topics(settings, known_topics(settings))
+    changes = apply_topics(settings, list_topics(settings))
     print_rows([asdict(change) for change in changes], title="Changes", as_json=as_json)
 
 
 @_topics.command("list")
 def _topics_list(as_json: JsonOption = False) -> None:
     """List all topics: key, partitions, retention, and state at the broker."""
-    from sightline.storage.fleets import known_topics  # noqa: PLC0415
+    from sightline.storage.fleets import list_topics  # noqa: PLC0415
     from sightline.streaming.admin import topic_states  # noqa: PLC0415
 
     settings = load_settings()
@@ -128,7 +128,7 @@ def _topics_list(as_json: JsonOption = False) -> None:
             if state.in_order
             else "differs",
         }
-        for state in topic_states(settings, known_topics(settings))
+        for state in topic_states(settings, list_topics(settings))
     ]
     print_rows(rows, title="Topics", as_json=as_json)
 
@@ -142,19 +142,21 @@ def _topics_manifest(
     """Print the topics as Strimzi resources for Kubernetes, with the settings' retention."""
     from ops.rights.strimzi import manifests  # noqa: PLC0415
     from schemas.topics import DEFAULT_FLEET, all_topics  # noqa: PLC0415
-    from sightline.streaming.admin import kept  # noqa: PLC0415
+    from sightline.streaming.admin import with_retention  # noqa: PLC0415
 
     retention = load_settings().retention
-    topics = [kept(topic, retention) for topic in all_topics(tuple(fleet or [DEFAULT_FLEET]))]
+    topics = [
+        with_retention(topic, retention) for topic in all_topics(tuple(fleet or [DEFAULT_FLEET]))
+    ]
     typer.echo(manifests(topics, cluster, replicas), nl=False)
 
 
 @_topics.command("acls")
 def _topics_acls(as_json: JsonOption = False) -> None:
     """List the Kafka rights that each service needs; a secure home has them."""
-    from ops.rights.kafka_admission import listed  # noqa: PLC0415
+    from ops.rights.kafka_acls import list_acls  # noqa: PLC0415
 
-    rows = list(listed())
+    rows = list(list_acls())
     print_rows(rows, title="Rights in Kafka", as_json=as_json)
 
 

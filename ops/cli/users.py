@@ -37,7 +37,7 @@ def add(
 def list_users(as_json: JsonOption = False) -> None:
     """List all users."""
     with connect(load_settings()) as db:
-        print_rows(users.listed(db), title="Users", as_json=as_json)
+        print_rows(users.list_users(db), title="Users", as_json=as_json)
 
 
 @app.command("passwd")

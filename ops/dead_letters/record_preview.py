@@ -26,7 +26,7 @@ _MESSAGES: dict[str, type[Message]] = {
 """Messages by the kind of a topic."""
 
 
-def readable(topic: str, value: bytes) -> dict[str, Any] | None:
+def preview_record(topic: str, value: bytes) -> dict[str, Any] | None:
     """Return a record's fields, bytes as their number; None for an undecodable value."""
     kind = _MESSAGES.get(topic_kind(topic))
     if kind is None:

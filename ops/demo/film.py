@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.demo.portrait_sources import CutOut
+from ops.demo.demo_persons import CutOut
 from ops.demo.truth import Appearance, Box
 from sightline.runtime.errors import SightlineError
 
@@ -23,7 +23,7 @@ _STEPS_PER_SECOND = 1.8
 _BOB_PX = 5.0
 _BELOW_PX = 14.0  # the cut-out ends so far below the picture's edge, so that it never floats
 _NOISE = 2.5  # grey levels
-_MIN_VISIBLE_SHARE = 0.5  # share of a face's area inside the picture that makes an appearance
+_MIN_VISIBLE_RATIO = 0.5  # share of a face's area inside the picture that makes an appearance
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _moved(box: Box, pose: Matrix) -> Box:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def _visible_share(box: Box) -> float:
+def _visible_ratio(box: Box) -> float:
     x1, y1, x2, y2 = box
     inside = max(0.0, min(x2, WIDTH) - max(x1, 0)) * max(0.0, min(y2, HEIGHT) - max(y1, 0))
     return inside / ((x2 - x1) * (y2 - y1))
@@ -98,16 +98,16 @@ def _active_walks(scene: Scene, at: float) -> list[Walk]:
 
 def appearances(scene: Scene, cuts: dict[str, CutOut]) -> Iterator[Appearance]:
     """Yield every face of a scene, frame by frame; boxes in pixels of the film."""
-    for frame in range(frames_of(scene)):
+    for frame in range(frame_count(scene)):
         at = frame / FPS
         for walk in _active_walks(scene, at):
             cut = cuts[walk.name]
             face = _moved(cut.face, _pose(walk, cut, at - walk.starts))
-            if _visible_share(face) >= _MIN_VISIBLE_SHARE:
+            if _visible_ratio(face) >= _MIN_VISIBLE_RATIO:
                 yield Appearance(scene.camera, frame, walk.name, face)
 
 
-def frames_of(scene: Scene) -> int:
+def frame_count(scene: Scene) -> int:
     """Return the number of frames of a scene."""
     return round(scene.seconds * FPS)
 
@@ -119,7 +119,7 @@ def render(scene: Scene, cuts: dict[str, CutOut]) -> Iterator[NDArray[np.uint8]]
     lit = {walk: _with_light(cuts[walk.name], walk) for walk in scene.walks}
     room = scene.room.astype(np.float32)
     empty = [_as_picture(room + grain) for grain in grains]
-    for frame in range(frames_of(scene)):
+    for frame in range(frame_count(scene)):
         at = frame / FPS
         number = frame % len(grains)
         picture = empty[number].copy()

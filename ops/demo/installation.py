@@ -14,8 +14,8 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 from rich.status import Status
 
+from ops.local_stack.daemons import usable_cores
 from ops.local_stack.embedded import down, up
-from ops.local_stack.processes import usable_cores
 from ops.terminal import progress_console
 from schemas.naming import client_id, match_group, sink_group, vision_group
 from schemas.topics import LIVE
@@ -64,7 +64,7 @@ SELECT
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class FilmProgress:
     """Progress of the films."""
 
     ended: int  # cameras
@@ -75,7 +75,7 @@ class Progress:
     last_write: str  # changes with every batch of decisions
     trouble: str  # cameras that cannot be read
 
-    def through(self, cameras: int) -> bool:
+    def is_complete(self, cameras: int) -> bool:
         """Return True if every film has ended and all of its motion events are processed."""
         return self.ended == cameras and self.processed == self.events
 
@@ -209,7 +209,7 @@ def _all_joined(admin: AdminClient, members: dict[str, int]) -> bool:
     return True
 
 
-def wait_until_through(
+def wait_until_complete(
     settings: Settings, services: subprocess.Popen[bytes], cameras: int, seconds: float
 ) -> None:
     """Wait until the films have ended and the output does not change any more.
@@ -218,14 +218,14 @@ def wait_until_through(
     """
     deadline = time.monotonic() + seconds
     quiet_since = time.monotonic()
-    previous: Progress | None = None
+    previous: FilmProgress | None = None
     with connect(settings, autocommit=True) as db, progress_console.status("") as status:
         while True:
             progress = read_progress(db)
             if progress != previous:
                 previous, quiet_since = progress, time.monotonic()
                 _show(status, progress, cameras)
-            if progress.through(cameras) and time.monotonic() - quiet_since > _QUIET_SECONDS:
+            if progress.is_complete(cameras) and time.monotonic() - quiet_since > _QUIET_SECONDS:
                 return
             _check_services(services, settings)
             if progress.trouble:
@@ -239,15 +239,15 @@ def wait_until_through(
             time.sleep(_POLL_SECONDS)
 
 
-def read_progress(db: Connection) -> Progress:
+def read_progress(db: Connection) -> FilmProgress:
     """Return the progress of the films from the database."""
     row = db.execute(_PROGRESS).fetchone()
     if row is None:
         raise AssertionError("a SELECT of aggregates gave no row")
-    return Progress(*row)
+    return FilmProgress(*row)
 
 
-def _show(status: Status, progress: Progress, cameras: int) -> None:
+def _show(status: Status, progress: FilmProgress, cameras: int) -> None:
     status.update(
         f"{progress.ended} of {cameras} films ended, {progress.frames} frames seen, "
         f"{progress.processed} of {progress.events} motion events done,"

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from ops.demo.results import Nearest, PipelineOutput
-from ops.demo.truth import Identity, Verdict
+from ops.demo.results import NearestEmployee, PipelineOutput
+from ops.demo.truth import DecidedIdentity, Verdict
 from ops.terminal import console
 
 UNKNOWN = "unknown"
@@ -46,7 +46,7 @@ def as_json(
     }
 
 
-def _nearest_json(nearest: Nearest) -> dict[str, Any]:
+def _nearest_json(nearest: NearestEmployee) -> dict[str, Any]:
     rounded = {name: round(getattr(nearest, name), 4) for name in ("score", "threshold")}
     # A threshold is infinite if no score suffices; JSON has no number for it.
     return asdict(nearest) | {
@@ -54,10 +54,10 @@ def _nearest_json(nearest: Nearest) -> dict[str, Any]:
     }
 
 
-def percentile(values: Sequence[float], share: float) -> float | None:
+def percentile(values: Sequence[float], ratio: float) -> float | None:
     """Return the value that a share (0 to 1) of the values does not exceed; None if empty."""
     ordered = sorted(values)
-    return ordered[round(share * (len(ordered) - 1))] if ordered else None
+    return ordered[round(ratio * (len(ordered) - 1))] if ordered else None
 
 
 def milliseconds(seconds: float | None) -> float | None:
@@ -70,8 +70,8 @@ def print_verdict(verdict: Verdict) -> None:
     table = Table("camera", "who walked by", "who was found", "", title="Truth against found")
     for line in sorted(verdict.lines, key=lambda line: (line.camera, line.person.name)):
         expected = line.person.name if line.person.enrolled else f"{UNKNOWN} ({line.person.name})"
-        identities = ", ".join(sorted(map(identity_text, line.found))) or "nobody"
-        mark = "[green]right[/]" if line.right else "[red]wrong[/]"
+        identities = ", ".join(sorted(map(identity_text, line.identities))) or "nobody"
+        mark = "[green]right[/]" if line.is_correct else "[red]wrong[/]"
         table.add_row(line.camera, expected, identities, mark)
     console.print(table)
 
@@ -96,7 +96,8 @@ def print_nearest(output: PipelineOutput) -> None:
         table.add_row(
             nearest.camera, str(nearest.track_number), nearest.candidate, f"{nearest.score:.3f}",
             f"{nearest.threshold:.3f}",
-            "yes" if nearest.said == nearest.candidate else nearest.said or "no", nearest.reason,
+            "yes" if nearest.decided_name == nearest.candidate else nearest.decided_name or "no",
+            nearest.reason,
         )  # fmt: skip
     console.print(table)
 
@@ -122,6 +123,6 @@ def print_summary(summary: dict[str, Any]) -> None:
         )
 
 
-def identity_text(identity: Identity) -> str:
+def identity_text(identity: DecidedIdentity) -> str:
     """Format an identity for readers."""
     return identity.name or f"{UNKNOWN} {identity.global_id % 100_000:05d}"

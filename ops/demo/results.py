@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from psycopg.rows import dict_row
 
-from ops.demo.truth import Box, Identity, TrackBoxes
+from ops.demo.truth import Box, DecidedIdentity, TrackBoxes
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS, TRACKS
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection
-from sightline.streaming.topic_reader import read_all
+from sightline.streaming.topic_reader import read_topic
 
 _ACCESS_LOG = """
 SELECT log.camera_id AS camera, log.track_uuid::text AS track_id, log.track_id AS track_number,
@@ -30,14 +30,14 @@ class AccessLogOutput:
     camera: str
     track_id: str
     track_number: int
-    identity: Identity
+    identity: DecidedIdentity
     seen_at: float  # seconds since the epoch
     latency: float  # seconds from the capture of the frame that decided to the row
     snapshot: str | None  # the object's key
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest:
+class NearestEmployee:
     """Enrolled person nearest to a track, named or not, at the track's last decision."""
 
     camera: str
@@ -45,7 +45,7 @@ class Nearest:
     candidate: str  # name
     score: float
     threshold: float  # of the decision
-    said: str  # name of the decision; empty if it gave none
+    decided_name: str  # name of the decision; empty if it gave none
     reason: str
 
 
@@ -58,18 +58,18 @@ class PipelineOutput:
     rows: tuple[AccessLogOutput, ...]
     visitor_logs: int
     snapshots: int  # stored pictures
-    nearest: tuple[Nearest, ...] = ()
+    nearest: tuple[NearestEmployee, ...] = ()
 
 
-def read_found(settings: Settings, db: Connection) -> PipelineOutput:
+def read_output(settings: Settings, db: Connection) -> PipelineOutput:
     """Read the pipeline's output. Raises SightlineError if Kafka fails."""
     rows = tuple(_rows(db))
-    identities: dict[str, set[Identity]] = defaultdict(set)
+    identities: dict[str, set[DecidedIdentity]] = defaultdict(set)
     for row in rows:
         identities[row.track_id].add(row.identity)
     frames = 0
     boxes: dict[tuple[str, str], dict[int, Box]] = defaultdict(dict)
-    for record in read_all(settings, TRACKS):
+    for record in read_topic(settings, TRACKS):
         message = record.decode(pb.FrameTracks)
         frames += 1
         for track in message.tracks:
@@ -90,24 +90,24 @@ def read_found(settings: Settings, db: Connection) -> PipelineOutput:
     )
 
 
-def _nearest(settings: Settings, db: Connection) -> Iterator[Nearest]:
+def _nearest(settings: Settings, db: Connection) -> Iterator[NearestEmployee]:
     """Yield nearest persons from the topic `sightings`: undecided tracks have no row."""
     names = {str(key): str(name) for key, name in db.execute("SELECT id, name FROM employees")}
     last: dict[str, pb.Sighting] = {}
-    for record in read_all(settings, SIGHTINGS):
+    for record in read_topic(settings, SIGHTINGS):
         sighting = record.decode(pb.Sighting)
         last[sighting.track_id] = sighting
     for sighting in sorted(
         last.values(), key=lambda sighting: (sighting.first_seen_us, sighting.track_id)
     ):
         if sighting.candidate in names:
-            yield Nearest(
+            yield NearestEmployee(
                 camera=sighting.camera_id,
                 track_number=sighting.track_number,
                 candidate=names[sighting.candidate],
                 score=sighting.candidate_score,
                 threshold=sighting.threshold,
-                said=sighting.name,
+                decided_name=sighting.name,
                 reason=sighting.reason,
             )
 
@@ -115,7 +115,7 @@ def _nearest(settings: Settings, db: Connection) -> Iterator[Nearest]:
 def _rows(db: Connection) -> Iterator[AccessLogOutput]:
     with db.cursor(row_factory=dict_row) as cursor:
         for row in cursor.execute(_ACCESS_LOG):
-            identity = Identity(row.pop("name"), row.pop("global_id"))
+            identity = DecidedIdentity(row.pop("name"), row.pop("global_id"))
             yield AccessLogOutput(identity=identity, seen_at=row.pop("seen_at").timestamp(), **row)
 
 

@@ -12,17 +12,17 @@ import cv2
 
 from ops.demo import installation, report, scenario
 from ops.demo.contact_sheet import write_sheet
+from ops.demo.demo_persons import DEMO_PERSONS, cut_out, enrolment_photo
 from ops.demo.film import appearances, render, write_film
-from ops.demo.portrait_sources import CAST, cut_out, portrait
-from ops.demo.results import PipelineOutput, read_found
-from ops.demo.truth import Truth, Verdict, compare
-from ops.local_stack.postgres_user import discard, homes
+from ops.demo.results import PipelineOutput, read_output
+from ops.demo.truth import GroundTruth, Verdict, compare
+from ops.local_stack.postgres_user import homes, remove_data_folders
 from ops.terminal import progress_console
 from sightline.models.interface import ModelPack
 from sightline.models.packs import load_pack
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.enrol import enrol
-from sightline.people.photos import look
+from sightline.people.photos import template_of_photo
 from sightline.people.picture_files import read_photo
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
@@ -57,7 +57,7 @@ class Material:
 
     films: dict[str, Path]
     photos: tuple[tuple[str, Path], ...]
-    truth: Truth | None
+    truth: GroundTruth | None
     seconds: float
 
 
@@ -65,7 +65,7 @@ class Material:
 class DemoResult:
     """Result of the demo."""
 
-    found: PipelineOutput
+    output: PipelineOutput
     verdict: Verdict | None
     summary: dict[str, Any]
     home: Path
@@ -76,7 +76,7 @@ class DemoResult:
         return self.verdict is None or self.verdict.passed
 
 
-def checked_wish(
+def validated_request(
     videos: Sequence[Path], enrol: Sequence[str], models: Path | None, home: Path | None
 ) -> DemoRequest:
     """Validate the options of the command line. Raises SightlineError."""
@@ -120,7 +120,7 @@ def play(request: DemoRequest, *, monitoring: bool = False, secure: bool = False
         installation.choose_pack(settings, users_home)
         pack = _load_pack(settings)
         for _name, photo in request.photos:  # a photo without a face is reported then too
-            look(read_photo(photo), pack, settings)
+            template_of_photo(read_photo(photo), pack, settings)
         with installation.running_stack(settings, monitoring=monitoring, secure=secure):
             return _run(settings, pack, films.result())
 
@@ -130,12 +130,12 @@ def _discard_earlier() -> None:
     for home, _place in homes():
         is_in_tmp = home.parent == Path(tempfile.gettempdir()).resolve()
         if is_in_tmp and home.name.startswith(_PREFIX) and not home.exists():
-            discard(home)
+            remove_data_folders(home)
 
 
 def _run(settings: Settings, pack: ModelPack, material: Material) -> DemoResult:
     for name, photo in material.photos:
-        enrol(settings, pack, name, [read_photo(photo)], Details())
+        enrol(settings, pack, name, [read_photo(photo)], EmployeeProfile())
         progress_console.print(f"enrolled {name}")
     deliver(settings)
     time_limit = _START_SECONDS + _TIME_LIMIT_FACTOR * material.seconds
@@ -145,9 +145,9 @@ def _run(settings: Settings, pack: ModelPack, material: Material) -> DemoResult:
         progress_console.print(
             f"cameras: {', '.join(material.films)}; their films take {material.seconds:.0f} s"
         )
-        installation.wait_until_through(settings, services, len(material.films), time_limit)
+        installation.wait_until_complete(settings, services, len(material.films), time_limit)
     with connect(settings) as db:
-        output = read_found(settings, db)
+        output = read_output(settings, db)
     verdict = compare(material.truth, output.tracks) if material.truth else None
     sheet = settings.home / "contact-sheet.jpg"
     write_sheet(sheet, output, verdict, open_store(settings))
@@ -165,25 +165,26 @@ def _load_pack(settings: Settings) -> ModelPack:
 def _add_cameras(settings: Settings, films: dict[str, Path]) -> None:
     with connect(settings) as db:
         for name, film in films.items():
-            cameras.add(db, cameras.checked(NewCamera, camera_id=name, uri=str(film)))
+            cameras.add(db, cameras.validated(NewCamera, camera_id=name, uri=str(film)))
 
 
 def _own_films(request: DemoRequest, home: Path) -> Material:
     """Make the two films of the cast, and photos of the enrolled members."""
     scenes = scenario.scenes()
-    cuts = {member.name: cut_out(member) for member in CAST}
+    cuts = {member.name: cut_out(member) for member in DEMO_PERSONS}
     films = {scene.camera: home / f"{scene.camera}.mp4" for scene in scenes}
     for scene in scenes:
         write_film(films[scene.camera], render(scene, cuts))
     photos = []
-    for member in CAST:
+    for member in DEMO_PERSONS:
         if member.enrolled:
             photo = home / f"{member.name}.jpg"
-            if not cv2.imwrite(str(photo), portrait(member)):
+            if not cv2.imwrite(str(photo), enrolment_photo(member)):
                 raise SightlineError(f"{photo} cannot be written: is there space?")
             photos.append((member.name, photo))
-    truth = Truth(
-        CAST, tuple(appearance for scene in scenes for appearance in appearances(scene, cuts))
+    truth = GroundTruth(
+        DEMO_PERSONS,
+        tuple(appearance for scene in scenes for appearance in appearances(scene, cuts)),
     )
     seconds = max(scene.seconds for scene in scenes)
     return Material(films, (*photos, *request.photos), truth, seconds)

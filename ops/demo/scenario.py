@@ -1,12 +1,12 @@
 """Scenes of the demo's two films."""
 
 from ops.demo.backgrounds import entrance, office
+from ops.demo.demo_persons import DEMO_PERSONS
 from ops.demo.film import Scene, Walk
-from ops.demo.portrait_sources import CAST
 
 ENTRANCE, OFFICE = "entrance", "office"
 
-_ANA, _BEN, _CARL, _ELLA, _ORANGE, _UNIFORM = (member.name for member in CAST)
+_ANA, _BEN, _CARL, _ELLA, _ORANGE, _UNIFORM = (member.name for member in DEMO_PERSONS)
 
 
 def scenes() -> tuple[Scene, Scene]:

@@ -27,10 +27,10 @@ class FilmPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """Ground truth: the persons of the films, with their faces by frame."""
 
-    people: tuple[FilmPerson, ...]
+    persons: tuple[FilmPerson, ...]
     appearances: tuple[Appearance, ...]
 
     def cameras_of(self, person: FilmPerson) -> list[str]:
@@ -41,7 +41,7 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class DecidedIdentity:
     """Identity that was given to a track; the name is empty for an unknown person."""
 
     name: str
@@ -55,7 +55,7 @@ class TrackBoxes:
     track_id: str
     camera: str
     boxes: dict[int, Box]
-    identities: frozenset[Identity] = frozenset()
+    identities: frozenset[DecidedIdentity] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class PersonAtCamera:
 
     person: FilmPerson
     camera: str
-    found: frozenset[Identity]
-    right: bool
+    identities: frozenset[DecidedIdentity]
+    is_correct: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,10 @@ class Verdict:
         )
 
 
-def compare(truth: Truth, tracks: Iterable[TrackBoxes]) -> Verdict:
+def compare(truth: GroundTruth, tracks: Iterable[TrackBoxes]) -> Verdict:
     """Match tracks to persons by camera, frame and place, and check their identities."""
     index = _by_frame(truth.appearances)
-    identities: dict[tuple[str, str], set[Identity]] = defaultdict(set)
+    identities: dict[tuple[str, str], set[DecidedIdentity]] = defaultdict(set)
     owners: dict[str, str] = {}
     wrong = strays = 0
     for track in tracks:
@@ -109,16 +109,16 @@ def compare(truth: Truth, tracks: Iterable[TrackBoxes]) -> Verdict:
         wrong += any(identity.name not in ("", person_name) for identity in track.identities)
     lines = tuple(
         _line(person, camera, frozenset(identities[person.name, camera]))
-        for person in truth.people
+        for person in truth.persons
         for camera in truth.cameras_of(person)
     )
-    enrolled = [person for person in truth.people if person.enrolled]
-    unknown = [person for person in truth.people if not person.enrolled]
+    enrolled = [person for person in truth.persons if person.enrolled]
+    unknown = [person for person in truth.persons if not person.enrolled]
     ids, right = {}, {}
-    for person in truth.people:
+    for person in truth.persons:
         own_lines = [line for line in lines if line.person == person]
-        ids[person] = {identity.global_id for line in own_lines for identity in line.found}
-        right[person] = all(line.right for line in own_lines)
+        ids[person] = {identity.global_id for line in own_lines for identity in line.identities}
+        right[person] = all(line.is_correct for line in own_lines)
     separate = [person for person in unknown if right[person] and not _shares_id(person, ids)]
     return Verdict(
         lines=lines,
@@ -163,7 +163,9 @@ def contains_middle(box: Box, face: Box) -> bool:
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
-def _line(person: FilmPerson, camera: str, identities: frozenset[Identity]) -> PersonAtCamera:
+def _line(
+    person: FilmPerson, camera: str, identities: frozenset[DecidedIdentity]
+) -> PersonAtCamera:
     expected = person.name if person.enrolled else ""
     right = bool(identities) and all(identity.name == expected for identity in identities)
     return PersonAtCamera(person, camera, identities, right)

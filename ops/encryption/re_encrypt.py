@@ -15,12 +15,18 @@ from psycopg import sql
 
 from schemas.naming import object_context
 from sightline.people import employees, identity_corrections
-from sightline.people.encrypted_columns import COLUMNS, Column, count_keys, seal, stale
+from sightline.people.encrypted_columns import (
+    COLUMNS,
+    Column,
+    count_keys,
+    encrypt_rows,
+    outdated_rows,
+)
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage import encryption_keys, vector_indexes
 from sightline.storage.db import Connection, connect
-from sightline.storage.encryption import Encryption, KeyRing, TamperedError, is_sealed, key_of
+from sightline.storage.encryption import Encryption, KeyRing, TamperedError, is_encrypted, key_id_of
 from sightline.storage.objects import NoSuchObjectError, ObjectStore, open_raw_store
 
 T = TypeVar("T")
@@ -56,49 +62,49 @@ _STALE_OBJECTS = "SELECT key FROM stale_objects WHERE key = ANY(%s) AND stale_at
 
 
 @dataclass(slots=True)
-class Resealed:
+class ReEncryption:
     """Result of a re-encryption."""
 
     key: str
     """Id of the current key."""
-    sealed: Counter[str] = field(default_factory=Counter)
+    re_encrypted: Counter[str] = field(default_factory=Counter)
     """Number of re-encrypted rows by table, and of objects."""
     refused: list[str] = field(default_factory=list)
     """Data that could not be decrypted, and were left as they are."""
-    free: list[str] = field(default_factory=list)
+    unused_keys: list[str] = field(default_factory=list)
     """Ids of keys that are no longer in use."""
 
 
-def reseal(settings: Settings, progress: Progress = lambda _: None) -> Resealed:
+def re_encrypt(settings: Settings, progress: Progress = lambda _: None) -> ReEncryption:
     """Encrypt all data with the current key, and let PostgreSQL overwrite the old pages.
 
     Services may run meanwhile with the same keys. Raises SightlineError if encryption is off, and
     MissingKeyError for data of a key that is not set.
     """
-    ring = Encryption(settings).ring()
+    ring = Encryption(settings).key_ring()
     if ring is None:
         raise SightlineError(
             "encryption is off: set encryption.keys; `sightline encryption new-key` makes one"
         )
     with connect(settings, autocommit=True) as db:
-        result = Resealed(ring.current.hex())
+        result = ReEncryption(ring.current.hex())
         for column in COLUMNS:
             for table in _tables(db, [column.table]):
                 progress(".".join(table))
-                _reseal_rows(db, ring, column, table, result)
+                _re_encrypt_rows(db, ring, column, table, result)
         progress(OBJECTS)
-        _reseal_objects(db, ring, open_raw_store(settings), result)
-        other_keys = encryption_keys.used(db) - {result.key}
+        _re_encrypt_objects(db, ring, open_raw_store(settings), result)
+        other_keys = encryption_keys.used_keys(db) - {result.key}
         if other_keys:
             progress("VACUUM FULL")
             _overwrite_pages(db)
         if not result.refused:
-            encryption_keys.forget(db, other_keys)
-            result.free = sorted(other_keys - {encryption_keys.PLAIN})
+            encryption_keys.unregister_keys(db, other_keys)
+            result.unused_keys = sorted(other_keys - {encryption_keys.PLAINTEXT})
     return result
 
 
-def kept(settings: Settings) -> list[dict[str, Any]]:
+def count_by_key(settings: Settings) -> list[dict[str, Any]]:
     """Count stored rows and objects by key; return dicts of what, key, count."""
     counts: Counter[tuple[str, str]] = Counter()
     with connect(settings, autocommit=True) as db:
@@ -110,30 +116,36 @@ def kept(settings: Settings) -> list[dict[str, Any]]:
     for key in store.keys(""):
         with suppress(NoSuchObjectError):
             data = store.get(key)
-            counts[OBJECTS, key_of(data).hex() if is_sealed(data) else encryption_keys.PLAIN] += 1
+            counts[
+                OBJECTS, key_id_of(data).hex() if is_encrypted(data) else encryption_keys.PLAINTEXT
+            ] += 1
     return [
         {"what": label, "key": key, "count": count}
         for (label, key), count in sorted(counts.items())
     ]
 
 
-def _reseal_rows(
-    db: Connection, ring: KeyRing, column: Column, table: tuple[str, str], result: Resealed
+def _re_encrypt_rows(
+    db: Connection, ring: KeyRing, column: Column, table: tuple[str, str], result: ReEncryption
 ) -> None:
     identifier = sql.Identifier(*table)
     query = sql.SQL("SELECT {} {}").format(
-        sql.Identifier(column.key), stale(ring, column, identifier)
+        sql.Identifier(column.key), outdated_rows(ring, column, identifier)
     )
     for batch in _batches([row[0] for row in db.execute(query)], _BATCH_ROWS):
-        encryption_keys.note(db, encryption_keys.PLAIN)  # until the old pages have been overwritten
+        encryption_keys.register_key(
+            db, encryption_keys.PLAINTEXT
+        )  # until the old pages have been overwritten
         with db.transaction(), db.cursor() as cursor:
             _lock_writers(cursor)
-            refused = seal(cursor, ring, column, identifier, list(batch))
+            refused = encrypt_rows(cursor, ring, column, identifier, list(batch))
         result.refused += refused
-        result.sealed[".".join(table)] += len(batch) - len(refused)
+        result.re_encrypted[".".join(table)] += len(batch) - len(refused)
 
 
-def _reseal_objects(db: Connection, ring: KeyRing, store: ObjectStore, result: Resealed) -> None:
+def _re_encrypt_objects(
+    db: Connection, ring: KeyRing, store: ObjectStore, result: ReEncryption
+) -> None:
     stale_keys = (key for key in store.keys("") if _is_stale(ring, store, key))
     for batch in _batches(list(stale_keys), _BATCH_OBJECTS):
         with db.transaction(), db.cursor() as cursor:
@@ -141,22 +153,22 @@ def _reseal_objects(db: Connection, ring: KeyRing, store: ObjectStore, result: R
             expired = {row[0] for row in cursor.execute(_STALE_OBJECTS, (list(batch),))}
             for key in batch:
                 if key not in expired:
-                    _reseal_object(ring, store, key, result)
+                    _re_encrypt_object(ring, store, key, result)
 
 
-def _reseal_object(ring: KeyRing, store: ObjectStore, key: str, result: Resealed) -> None:
+def _re_encrypt_object(ring: KeyRing, store: ObjectStore, key: str, result: ReEncryption) -> None:
     name = object_context(key)
     try:
         data = store.get(key)
-        plain = ring.open(data, name) if is_sealed(data) else data
+        plain = ring.decrypt(data, name) if is_encrypted(data) else data
     except NoSuchObjectError:
         return  # deleted meanwhile
     except TamperedError as error:
         log.warning("encryption: left as it is: %s", error)
         result.refused.append(name)
         return
-    store.put(key, ring.seal(plain, name))
-    result.sealed[OBJECTS] += 1
+    store.put(key, ring.encrypt(plain, name))
+    result.re_encrypted[OBJECTS] += 1
 
 
 def _is_stale(ring: KeyRing, store: ObjectStore, key: str) -> bool:
@@ -164,12 +176,12 @@ def _is_stale(ring: KeyRing, store: ObjectStore, key: str) -> bool:
         data = store.get(key)
     except NoSuchObjectError:
         return False
-    return not is_sealed(data) or key_of(data) != ring.current
+    return not is_encrypted(data) or key_id_of(data) != ring.current
 
 
 def _lock_writers(cursor: psycopg.Cursor[Any]) -> None:
     """Lock out writers of decisions and pictures, and enrolments, until the transaction ends."""
-    identity_corrections.lock(cursor)
+    identity_corrections.lock_exclusive(cursor)
     employees.lock_enrolment(cursor)
 
 

@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[-_ ]*(\(\d+\)|\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EnrolmentOutcome:
     """Outcome of a row: a line of the report."""
 
     line: int
@@ -56,11 +56,11 @@ class Outcome:
     """Hash of the row, its photos and the pack, by which a repeated row is recognised."""
 
 
-_OUTCOMES = TypeAdapter(Outcome)
-_HEADER = [field.name for field in fields(Outcome)]
+_OUTCOMES = TypeAdapter(EnrolmentOutcome)
+_HEADER = [field.name for field in fields(EnrolmentOutcome)]
 
 
-class Report:
+class EnrolmentReport:
     """CSV file of outcomes, appended to row by row.
 
     Raises SightlineError for a file that is no report, or cannot be written.
@@ -70,21 +70,21 @@ class Report:
         self._path = path
         self.done = {row.key: row for row in _read(path) if row.result != "refused"}
         """Outcomes of earlier enrolments by key, without refused rows."""
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[EnrolmentOutcome] = []
         self._write(self.done.values())
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: EnrolmentOutcome) -> None:
         """Append an outcome."""
         self._outcomes.append(outcome)
         with self._path.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(astuple(outcome))
 
-    def finish(self) -> list[Outcome]:
+    def finish(self) -> list[EnrolmentOutcome]:
         """Rewrite the file with the outcomes of this enrolment only; return them."""
         self._write(self._outcomes)
         return self._outcomes
 
-    def _write(self, outcomes: Iterable[Outcome]) -> None:
+    def _write(self, outcomes: Iterable[EnrolmentOutcome]) -> None:
         draft = self._path.with_name(f".{self._path.name}.draft")
         try:
             draft.touch(mode=0o600)
@@ -102,24 +102,24 @@ def enrol_all(
     pack: ModelPack,
     rows: Sequence[CsvPerson],
     folder: Path,
-    report: Report,
+    report: EnrolmentReport,
     *,
-    anyway: bool = False,
-) -> Iterator[tuple[Outcome, bool]]:
+    force: bool = False,
+) -> Iterator[tuple[EnrolmentOutcome, bool]]:
     """Enrol or update the people of a list; yield each outcome, and True if it was done before.
 
     A refused row is an outcome and does not stop the others. Raises InfrastructureError when the
     database fails: the remaining rows are left for a later enrolment.
     """
-    album = Album(folder)
+    album = PhotoFolder(folder)
     try:
         with connect(settings, autocommit=True) as db:
             enrolled_names = {
-                row["name"] for row in employees.listed(db) if pack.id in row["packs"]
+                row["name"] for row in employees.list_employees(db) if pack.id in row["packs"]
             }
             for row in rows:
                 db.execute("SELECT")  # a lost database must not count as a refused row
-                outcome, was_done = _row(settings, pack, row, album, report, enrolled_names, anyway)
+                outcome, was_done = _row(settings, pack, row, album, report, enrolled_names, force)
                 report.add(outcome)
                 yield outcome, was_done
     except psycopg.OperationalError as error:
@@ -132,47 +132,49 @@ def _row(
     settings: Settings,
     pack: ModelPack,
     row: CsvPerson,
-    album: "Album",
-    report: Report,
+    album: "PhotoFolder",
+    report: EnrolmentReport,
     enrolled_names: set[str],
-    anyway: bool,
-) -> tuple[Outcome, bool]:
+    force: bool,
+) -> tuple[EnrolmentOutcome, bool]:
     key = ""
     photos: list[Photo] = []
     try:
-        photos = [read_photo(path) for path in album.of(row)]
-        key = _key(row, photos, pack.id, anyway)
+        photos = [read_photo(path) for path in album.photos_of(row)]
+        key = _key(row, photos, pack.id, force)
         earlier = report.done.get(key)
         if earlier is not None and row.name in enrolled_names:
             return replace(earlier, line=row.line), True
-        done = _enrol(settings, pack, row, photos, anyway)
+        done = _enrol(settings, pack, row, photos, force)
         return replace(done, photos=len(photos), key=key), False
     except SightlineError as error:
         reason = str(error.reason) if isinstance(error, PhotoError) else ""
         message = str(error)
-        outcome = Outcome(row.line, row.name, "refused", len(photos), 0, reason, message, key)
+        outcome = EnrolmentOutcome(
+            row.line, row.name, "refused", len(photos), 0, reason, message, key
+        )
         return outcome, False
 
 
 def _enrol(
-    settings: Settings, pack: ModelPack, row: CsvPerson, photos: Sequence[Photo], anyway: bool
-) -> Outcome:
+    settings: Settings, pack: ModelPack, row: CsvPerson, photos: Sequence[Photo], force: bool
+) -> EnrolmentOutcome:
     if not photos:
         try:
             changed = employee_changes.change(settings, row.name, row.details)
         except NotFoundError:
             raise PhotoError(Reason.NO_PHOTO, f"there is no photo of {row.name}") from None
-        return Outcome(row.line, row.name, "updated" if changed else "unchanged")
-    done = enrol(settings, pack, row.name, photos, row.details, anyway=anyway)
+        return EnrolmentOutcome(row.line, row.name, "updated" if changed else "unchanged")
+    done = enrol(settings, pack, row.name, photos, row.details, force=force)
     result: Result = "unchanged"
     if done.changed:
         result = "enrolled" if done.is_new else "updated"
     met = ", ".join(map(str, done.linked))
     message = f"the cameras have met them before, as {met}" if met else ""
-    return Outcome(row.line, row.name, result, added=done.added, message=message)
+    return EnrolmentOutcome(row.line, row.name, result, added=done.added, message=message)
 
 
-class Album:
+class PhotoFolder:
     """Photos of a folder by person's name. Raises SightlineError if there is no folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -188,7 +190,7 @@ class Album:
                 if unnumbered := _NUMBER.sub("", path.stem):
                     self._by_name[_normalised(unnumbered)].append(path)
 
-    def of(self, row: CsvPerson) -> list[Path]:
+    def photos_of(self, row: CsvPerson) -> list[Path]:
         """Return the photos that a row names, else NAME.jpg, NAME-2.jpg, ... and a folder NAME's.
 
         Raises PhotoError for a photo that is missing or outside the folder.
@@ -223,13 +225,13 @@ def _normalised(name: str) -> str:
     return " ".join(spaced.split()).casefold()
 
 
-def _key(row: CsvPerson, photos: Iterable[Photo], pack: str, anyway: bool) -> str:
+def _key(row: CsvPerson, photos: Iterable[Photo], pack: str, force: bool) -> str:
     hashes = [hashlib.sha256(photo.data).hexdigest() for photo in photos]
-    content = json.dumps([row.name, asdict(row.details), hashes, pack, anyway], sort_keys=True)
+    content = json.dumps([row.name, asdict(row.details), hashes, pack, force], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _read(path: Path) -> Iterator[Outcome]:
+def _read(path: Path) -> Iterator[EnrolmentOutcome]:
     """Yield the complete lines of a report. Raises SightlineError for a file that is no report."""
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sightline.people.employees import Details, checked_name
+from sightline.people.employees import EmployeeProfile, checked_name
 from sightline.runtime.errors import SightlineError
 
 COLUMNS = ("name", "photos", "department", "email", "code", "status", "authorized")
@@ -24,7 +24,7 @@ class CsvPerson:
     name: str
     photos: tuple[str, ...]
     """File names or patterns in the folder of photos; if empty, photos by the person's name."""
-    details: Details
+    details: EmployeeProfile
 
 
 def read_rows(path: Path) -> list[CsvPerson]:
@@ -94,7 +94,7 @@ def _columns(head: Iterable[str]) -> list[str]:
 
 
 def _row(line: int, cells: dict[str, str]) -> CsvPerson:
-    details = Details(
+    details = EmployeeProfile(
         department=cells.get("department") or None,
         email=cells.get("email") or None,
         employee_id_code=cells.get("code") or None,
@@ -103,7 +103,7 @@ def _row(line: int, cells: dict[str, str]) -> CsvPerson:
     )
     photos = [part.strip() for part in cells.get("photos", "").split(";")]
     return CsvPerson(
-        line, checked_name(cells.get("name", "")), tuple(filter(None, photos)), details.checked()
+        line, checked_name(cells.get("name", "")), tuple(filter(None, photos)), details.validated()
     )
 
 

@@ -9,26 +9,34 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from ops.erasure import erasure_record, matchers, pictures, report, rows, subject, topics
+from ops.erasure import (
+    erasure_record,
+    matcher_state,
+    person_objects,
+    report,
+    row_deletion,
+    subject,
+    topic_search,
+)
 from ops.erasure.erasure_record import Erasure, Plan
 from ops.erasure.id_scanner import IdScanner
 from ops.erasure.subject import Subject
-from schemas.topics import COMPACTED_WITHIN_MS
+from schemas.topics import MAX_COMPACTION_LAG_MS
 from sightline.audit import trail
-from sightline.audit.keys import signer
+from sightline.audit.keys import signing_key
 from sightline.people import identity_corrections
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.fault_injection import FaultPoint as Fault
-from sightline.runtime.fault_injection import reach
+from sightline.runtime.fault_injection import fault_point
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Cursor, connect
-from sightline.storage.fleets import known_fleets
+from sightline.storage.fleets import list_fleets
 from sightline.storage.objects import open_store
 from sightline.storage.outbox import deliver
 from sightline.streaming.topic_inspector import TopicInspector
 
-_COMPACTED_WITHIN = timedelta(milliseconds=COMPACTED_WITHIN_MS)
+_COMPACTED_WITHIN = timedelta(milliseconds=MAX_COMPACTION_LAG_MS)
 
 _AUDIT_LINES = """
 SELECT DISTINCT line FROM audit, unnest(%s::text[]) AS name
@@ -72,9 +80,9 @@ def _begin(settings: Settings, request: ErasureRequest, clock: Clock) -> Erasure
     with connect(settings) as db, db.cursor() as cursor:
         names = subject.find(cursor, request.person).names
     # Listing the object store is slow, so it is done before the lock is taken.
-    named_objects = pictures.keys_with_names(open_store(settings), names)
+    named_objects = person_objects.keys_with_names(open_store(settings), names)
     with connect(settings, autocommit=True) as db, db.transaction(), db.cursor() as cursor:
-        identity_corrections.lock(cursor)  # the first of all locks
+        identity_corrections.lock_exclusive(cursor)  # the first of all locks
         person = subject.find(cursor, request.person)
         _refuse_names(person, request.purpose)
         erasure = Erasure(
@@ -87,9 +95,9 @@ def _begin(settings: Settings, request: ErasureRequest, clock: Clock) -> Erasure
             plan=Plan((), (), (), (), {}, ()),
         )
         erasure_record.begin(cursor, erasure)
-        deleted, keys = rows.erase(cursor, person, erasure.erasure_id)
-        objects = {*keys, *named_objects - pictures.referenced(cursor, named_objects)}
-        pictures.mark_stale(cursor, objects)
+        deleted, keys = row_deletion.erase(cursor, person, erasure.erasure_id)
+        objects = {*keys, *named_objects - person_objects.referenced(cursor, named_objects)}
+        person_objects.mark_stale(cursor, objects)
         plan = Plan(
             names=person.names,
             tracks=person.tracks,
@@ -99,25 +107,25 @@ def _begin(settings: Settings, request: ErasureRequest, clock: Clock) -> Erasure
             audit_lines=_named_in_trail(cursor, person),
         )
         erasure_record.set_plan(cursor, erasure.erasure_id, plan)
-        trail.about(erasure=erasure.erasure_id, stage="begun")
-        trail.seal(cursor, *person.global_ids)
-    reach(Fault.ROWS_ERASED)
+        trail.add_subject(erasure=erasure.erasure_id, stage="begun")
+        trail.write_entry(cursor, *person.global_ids)
+    fault_point(Fault.ROWS_ERASED)
     return replace(erasure, plan=plan)
 
 
 def _continue(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, Any]:
     plan = erasure.plan
-    pictures.delete(settings, plan.objects)
-    reach(Fault.OBJECTS_ERASED)
+    person_objects.delete_objects(settings, plan.objects)
+    fault_point(Fault.OBJECTS_ERASED)
     deliver(settings)
     scanner = IdScanner(plan.uuids, erasure.global_ids)
-    markers = [rows.marker(person)[0] for person in erasure.global_ids]
-    matchers.delete_remnants(settings, scanner, markers)
-    deleted = matchers.forget(settings, scanner, erasure.global_ids[0], plan.tracks)
-    reach(Fault.MATCHERS_FORGOT)
-    search = topics.search(settings, scanner, plan.tracks, known_fleets(settings))
+    markers = [row_deletion.erasure_fact(person)[0] for person in erasure.global_ids]
+    matcher_state.delete_remnants(settings, scanner, markers)
+    deleted = matcher_state.erase_person(settings, scanner, erasure.global_ids[0], plan.tracks)
+    fault_point(Fault.MATCHERS_FORGOT)
+    search = topic_search.search(settings, scanner, plan.tracks, list_fleets(settings))
     now = to_datetime(clock.now_us())
-    inspected = TopicInspector(settings).held(search.logs)
+    inspected = TopicInspector(settings).partition_states(search.logs)
     content = {
         "version": report.VERSION,
         "erasure": str(erasure.erasure_id),
@@ -135,12 +143,12 @@ def _continue(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, A
             "matcher_entries": deleted,
         },
         "kept": {
-            "topics": report.kept(search, inspected, markers, now, _COMPACTED_WITHIN),
+            "topics": report.retained_records(search, inspected, markers, now, _COMPACTED_WITHIN),
             "audit_lines_with_the_name": list(plan.audit_lines),
         },
         "searched_to": [[*partition, end] for partition, end in sorted(search.ends.items())],
     }
-    signed = report.signed(content, signer(settings))
+    signed = report.signed(content, signing_key(settings))
     _finish(settings, erasure, signed, now)
     return signed
 
@@ -148,8 +156,8 @@ def _continue(settings: Settings, erasure: Erasure, clock: Clock) -> dict[str, A
 def _finish(settings: Settings, erasure: Erasure, signed: dict[str, Any], now: datetime) -> None:
     with connect(settings) as db, db.transaction(), db.cursor() as cursor:
         erasure_record.finish(cursor, erasure.erasure_id, signed, now)
-        trail.about(erasure=erasure.erasure_id, stage="done")
-        trail.seal(cursor, *erasure.global_ids)
+        trail.add_subject(erasure=erasure.erasure_id, stage="done")
+        trail.write_entry(cursor, *erasure.global_ids)
 
 
 def _refuse_names(person: Subject, purpose: str | None) -> None:

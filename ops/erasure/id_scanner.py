@@ -28,7 +28,7 @@ class IdScanner:
         decimals = [rb"(?<![0-9])%d(?![0-9])" % global_id for global_id in global_ids]
         self._persons = re.compile(b"|".join([*map(re.escape, numbers), *decimals]))
 
-    def are_in(self, record: Record) -> bool:
+    def matches(self, record: Record) -> bool:
         """Return True if a record, its key or a header holds one of the ids."""
         headers = (value for _name, value in record.headers)
         return any(self._is_found(part) for part in (record.key, record.value, *headers) if part)

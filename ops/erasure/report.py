@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ops.erasure.topics import Search, TopicMatches
-from sightline.audit.chain import Signatures
-from sightline.audit.keys import Signer
+from ops.erasure.topic_search import TopicMatches, TopicSearch
+from sightline.audit.chain import SignatureVerifier
+from sightline.audit.keys import SigningKey
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.errors import SightlineError
 from sightline.streaming.records import Partition
-from sightline.streaming.topic_inspector import Held
+from sightline.streaming.topic_inspector import PartitionState
 
 VERSION = 1
 
@@ -26,9 +26,9 @@ _MARKER = "an id alone: keeps records that are still under way from being taken 
 _STATE = "ids of tracks that a camera follows just now, no face: gone with its motion event"
 
 
-def kept(
-    search: Search,
-    inspected: Mapping[Partition, Held],
+def retained_records(
+    search: TopicSearch,
+    inspected: Mapping[Partition, PartitionState],
     markers: Iterable[str],
     now: datetime,
     compaction: timedelta,
@@ -59,13 +59,13 @@ def kept(
     return entries
 
 
-def signed(report: Mapping[str, Any], key: Signer) -> dict[str, Any]:
+def signed(report: Mapping[str, Any], key: SigningKey) -> dict[str, Any]:
     """Return the report with its signature."""
     signature = key.sign(_canonical_json(report))
     return {**report, "signature": {"key_id": key.key_id, "ed25519": _base64(signature)}}
 
 
-def check(report: Mapping[str, Any], signatures: Signatures) -> None:
+def check(report: Mapping[str, Any], signatures: SignatureVerifier) -> None:
     """Raise SightlineError if a report is not as it was signed."""
     content = dict(report)
     try:
@@ -73,7 +73,7 @@ def check(report: Mapping[str, Any], signatures: Signatures) -> None:
         key_id, value = str(signature["key_id"]), base64.b64decode(signature["ed25519"])
     except (KeyError, TypeError, ValueError) as error:
         raise SightlineError("the report is not signed") from error
-    if not signatures.holds(key_id, _canonical_json(content), value):
+    if not signatures.verify(key_id, _canonical_json(content), value):
         raise SightlineError(
             "the report was changed, or another installation's key has signed it (its key"
             f" {key_id}; `audit.former_keys` takes those of before)"
@@ -92,7 +92,7 @@ def ranges(offsets: Iterable[int]) -> list[list[int]]:
 
 
 def _retained_entry(
-    partition: Partition, matches: TopicMatches, inspected: Held | None
+    partition: Partition, matches: TopicMatches, inspected: PartitionState | None
 ) -> dict[str, Any]:
     if inspected is not None and inspected.limit_ms > 0:
         until = to_datetime((matches.latest_ms + inspected.limit_ms) * 1000)

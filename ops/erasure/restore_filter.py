@@ -3,7 +3,7 @@
 import json
 from typing import LiteralString
 
-from ops.erasure.rows import without_person
+from ops.erasure.row_deletion import without_person
 from sightline.storage.db import Cursor
 
 _DELETIONS: tuple[LiteralString, ...] = (

@@ -72,7 +72,7 @@ def _global_id(cursor: Cursor, text: str) -> int:
     try:
         employee = UUID(text)
     except ValueError:
-        return persons.find(cursor, text)
+        return persons.find_person(cursor, text)
     cursor.execute("SELECT FROM employees WHERE id = %s", (employee,))
     if cursor.fetchone() is None:
         raise NotFoundError(f"nobody is enrolled with the id {employee}")

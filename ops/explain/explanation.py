@@ -8,9 +8,9 @@ from uuid import UUID
 
 import numpy as np
 
-from ops.explain import models, picture, records, rows
-from ops.explain.records import TrackRecords
-from ops.explain.rows import Origin
+from ops.explain import frame_drawing, kafka_records, pack_files, row_origin
+from ops.explain.kafka_records import TrackRecords
+from ops.explain.row_origin import Origin
 from schemas import sightline_pb2 as pb
 from schemas.topics import LIVE
 from sightline.identity.evidence import Vector
@@ -36,8 +36,8 @@ class AnnotatedFrame:
     """Frame that a row points to, with the boxes of track and face."""
 
     position: pb.Position
-    track_box: picture.Box | None
-    face_box: picture.Box | None
+    track_box: frame_drawing.Box | None
+    face_box: frame_drawing.Box | None
     frame: pb.Frame | None
     """None if Kafka has deleted it."""
 
@@ -48,21 +48,26 @@ class Explanation:
 
     fields: Row
     """Fields for JSON: all but the picture."""
-    seen: AnnotatedFrame | None
+    annotated_frame: AnnotatedFrame | None
 
     def write_frame(self, path: Path) -> bool:
         """Write the frame with its boxes; return False if Kafka has deleted it."""
-        if self.seen is None or self.seen.frame is None:
+        if self.annotated_frame is None or self.annotated_frame.frame is None:
             return False
-        picture.write(path, self.seen.frame.jpeg, self.seen.track_box, self.seen.face_box)
+        frame_drawing.write(
+            path,
+            self.annotated_frame.frame.jpeg,
+            self.annotated_frame.track_box,
+            self.annotated_frame.face_box,
+        )
         return True
 
 
-def way(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
+def explain(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
     """Explain a row. Raises NotFoundError, InfrastructureError."""
-    origin = rows.origin(db, row_id, settings.run)
-    track_records = records.track_records(
-        settings, origin.run, origin.track_id, rows.earliest_moment(db, origin)
+    origin = row_origin.origin(db, row_id, settings.run)
+    track_records = kafka_records.track_records(
+        settings, origin.run, origin.track_id, row_origin.earliest_moment(db, origin)
     )
     frame = _frame_of(settings, origin, track_records)
     persons = {sighting.global_id for _at, sighting in track_records.decisions}
@@ -76,13 +81,13 @@ def way(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
         "track": origin.track,
         "ended": to_datetime(track_records.ended.ended_at_us) if track_records.ended else None,
         "decisions": [_decision(at, sighting) for at, sighting in track_records.decisions],
-        "observations": _observations(rows.templates_of_today(db, origin), track_records),
-        "calibration": rows.calibration(db, origin),
-        "models": models.files_of(
+        "observations": _observations(row_origin.templates_of_today(db, origin), track_records),
+        "calibration": row_origin.calibration(db, origin),
+        "models": pack_files.files_of(
             _models_of(settings, db, origin.run), str(origin.primary_row["pack"])
         ),
-        "corrections": rows.corrections(db, origin.track_id, filter(None, persons)),
-        "promotions": rows.promotions(db, origin),
+        "corrections": row_origin.corrections(db, origin.track_id, filter(None, persons)),
+        "promotions": row_origin.promotions(db, origin),
         "frame": _frame_fields(frame),
     }
     return Explanation(fields, frame)
@@ -94,7 +99,7 @@ def _sighting(db: Connection, origin: Origin) -> Row | None:
         return None
     row = origin.access
     candidate_ids = [str(row[column]) for column in ("runner_up", "candidate") if row[column]]
-    names = rows.names(db, candidate_ids)
+    names = row_origin.names(db, candidate_ids)
     fields = {
         "id": row["id"],
         "track": row["track_uuid"],
@@ -172,7 +177,7 @@ def _frame_of(
     else:
         return None
     body = _box(observations[0].track_box) if observations else None
-    frame = records.frame_at(settings, position, origin.primary_row["camera_id"])
+    frame = kafka_records.frame_at(settings, position, origin.primary_row["camera_id"])
     return AnnotatedFrame(position, body, face, frame)
 
 

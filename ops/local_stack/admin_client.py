@@ -11,7 +11,7 @@ _REQUEST_TIMEOUT_OF_MANY_SECONDS = 2.0
 _MAX_CONCURRENT = 16
 
 
-def ask(
+def request_page(
     target: Target,
     path: str,
     *,
@@ -23,19 +23,19 @@ def ask(
     import httpx2  # noqa: PLC0415 - `--help` does not wait for it
 
     try:
-        url = f"http://{target.near}{path}"
+        url = f"http://{target.local_address}{path}"
         answer = httpx2.request(method, url, content=body or None, timeout=seconds)
     except httpx2.HTTPError as error:
         return 0, f"it does not answer: {error}"
     return answer.status_code, answer.text
 
 
-def ask_all(targets: Sequence[Target], path: str) -> list[tuple[Target, str]]:
+def request_pages(targets: Sequence[Target], path: str) -> list[tuple[Target, str]]:
     """Ask processes side by side; return the bodies of those that answer with status 200."""
     if not targets:
         return []
     with ThreadPoolExecutor(min(len(targets), _MAX_CONCURRENT)) as pool:
-        request = partial(ask, path=path, seconds=_REQUEST_TIMEOUT_OF_MANY_SECONDS)
+        request = partial(request_page, path=path, seconds=_REQUEST_TIMEOUT_OF_MANY_SECONDS)
         answers = pool.map(request, targets)
         return [
             (target, text)

@@ -8,16 +8,16 @@ from uuid import uuid4
 
 import psutil
 
-from ops.local_stack import class_archive, processes
+from ops.local_stack import class_archive, daemons
 from ops.local_stack.jars import kafka_jars, kafka_jars_folder
 from ops.local_stack.ports import is_listening
-from ops.local_stack.tools import ensure_program
+from ops.local_stack.system_programs import ensure_program
 from schemas.naming import principal
 from schemas.topics import MAX_RECORD_BYTES, MIB
 from sightline.runtime.connection_urls import LOOPBACK, StackState
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import CredentialFiles, node_name
-from sightline.runtime.private_files import PRIVATE_UMASK, close_to_others, write_secret
+from sightline.runtime.private_files import PRIVATE_UMASK, restrict_folder, write_private_file
 from sightline.runtime.rights import CLI
 
 _START_SECONDS = 60.0  # after a power cut the logs are recovered first
@@ -97,7 +97,7 @@ class Broker:
     def running(self) -> list[psutil.Process]:
         """Return the node's process, or an empty list."""
         properties = str(self._properties)
-        return processes.find(lambda command: command[-2:] == ["kafka.Kafka", properties])
+        return daemons.find(lambda command: command[-2:] == ["kafka.Kafka", properties])
 
     def start(self, ports: StackState, cluster_id: str | None = None) -> None:
         """Start the node if it does not run; the id is needed if it has no data yet.
@@ -107,7 +107,7 @@ class Broker:
         """
         running = self.running()
         process = running[0] if running else self._spawn(ports, cluster_id)
-        processes.wait_until(
+        daemons.wait_until(
             lambda: is_listening(ports.kafka[self.node - 1].clients),
             process, _START_SECONDS, self.log, "Kafka",
         )  # fmt: skip
@@ -117,7 +117,7 @@ class Broker:
         running = self.running()
         is_writing = any(class_archive.is_writing(process.info["cmdline"]) for process in running)
         seconds = _STOP_SECONDS + (_ARCHIVE_SECONDS if is_writing else 0)
-        killed = processes.stop(running, signal.SIGTERM, seconds)
+        killed = daemons.stop(running, signal.SIGTERM, seconds)
         if running and not killed and self._class_archive.exists():
             place = class_archive.archive_path(_java(), kafka_jars_folder())
             class_archive.publish(self._class_archive, place)
@@ -128,7 +128,7 @@ class Broker:
         path = ["-cp", f"{jars}/*"]
         classes = class_archive.archive_path(java, jars)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        close_to_others(self._folder)  # an earlier version left the folder open
+        restrict_folder(self._folder)  # an earlier version left the folder open
         self._write_properties(self._properties, self._data, ports)
         if not self._data.exists():
             options = [*_JVM, f"-Xmx{_FORMAT_HEAP}", *class_archive.reading_options(classes)]
@@ -138,7 +138,7 @@ class Broker:
         heap = [f"-Xms{size}", f"-Xmx{size}", "-XX:+AlwaysPreTouch"]
         logging = f"-Dlog4j2.configurationFile={_LOGGING}"
         options = [*_JVM, *heap, *self._archive_options(classes), logging]
-        return processes.spawn(
+        return daemons.spawn(
             [java, *options, *path, "kafka.Kafka", str(self._properties)], self.log
         )
 
@@ -173,7 +173,7 @@ class Broker:
         """
         pair = self._keyring.pair(node_name(self.node))
         store = self._folder / "node.pem"
-        write_secret(store, pair.key.read_bytes() + pair.certificate.read_bytes())
+        write_private_file(store, pair.key.read_bytes() + pair.certificate.read_bytes())
         super_users = [f"CN={node_name(number)}" for number in range(1, nodes + 1)]
         super_users += [f"CN={principal(CLI)}", principal(CLI)]  # by certificate, and by password
         login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
@@ -188,7 +188,7 @@ class Broker:
         """Make the data folder, whole or not at all."""
         if cluster_id is None:
             raise SightlineError(f"Kafka's node {self.node} has no data: run `sightline up`")
-        processes.remove_drafts(self._folder)
+        daemons.remove_drafts(self._folder)
         draft = self._folder / f"data-{uuid4().hex}"
         properties = draft.with_suffix(".properties")
         self._write_properties(properties, draft, ports)
@@ -198,7 +198,7 @@ class Broker:
         )
         properties.unlink()
         if result.returncode:
-            reason = processes.error_line(result.stdout + result.stderr)
+            reason = daemons.error_line(result.stdout + result.stderr)
             raise SightlineError(f"Kafka's storage was not formatted: {reason}")
         draft.rename(self._data)
 

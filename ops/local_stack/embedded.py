@@ -9,24 +9,24 @@ from pathlib import Path
 import psutil
 
 from ops.database.grants import set_passwords
-from ops.local_stack import processes
+from ops.local_stack import daemons
 from ops.local_stack.cluster import SIZES, Cluster
 from ops.local_stack.database import Database
-from ops.local_stack.monitoring import Prometheus, monitor, prometheus_path
+from ops.local_stack.monitoring import Prometheus, prometheus_path, set_monitoring
 from ops.local_stack.ports import first_ports
 from ops.local_stack.process_registry import SUPERVISOR, running_services
-from ops.rights.kafka_admission import admit
-from ops.rights.keyring_setup import prepare
+from ops.rights.kafka_acls import apply_acls
+from ops.rights.keyring_setup import prepare_keyring
 from ops.terminal import progress_console
-from sightline.runtime.connection_urls import StackState, is_database_given, objects_folder
+from sightline.runtime.connection_urls import StackState, is_database_external, objects_folder
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.file_locks import locked
 from sightline.runtime.keyring import CredentialFiles
-from sightline.runtime.private_files import close_to_others
+from sightline.runtime.private_files import restrict_folder
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.storage.fleets import known_topics
-from sightline.streaming.admin import Change, apply_topics
+from sightline.storage.fleets import list_topics
+from sightline.streaming.admin import TopicChange, apply_topics
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def up(
     monitoring: bool | None = None,
     *,
     secure: bool = False,
-) -> list[Change]:
+) -> list[TopicChange]:
     """Start the embedded parts of the stack, create topics, migrate; may be run again.
 
     Parts that the settings name elsewhere are not started. `brokers` is the number of nodes of a
@@ -57,12 +57,12 @@ def up(
 
 def _up(
     settings: Settings, brokers: int | None, monitoring: bool | None, *, secure: bool
-) -> list[Change]:
+) -> list[TopicChange]:
     if monitoring:
         prometheus_path()
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if close_to_others(home):
+    if restrict_folder(home):
         log.warning("others could enter the home %s: it is its owner's alone now (0700)", home)
     with locked(home / "up.lock"), progress_console.status("starting") as status:
         ports = _ports(home, brokers)
@@ -80,8 +80,8 @@ def _up(
             status.update("letting the services in")
             _grant_access(settings, ports)
         status.update("creating topics")
-        changes = apply_topics(settings, known_topics(settings))
-        monitor(settings, monitoring)
+        changes = apply_topics(settings, list_topics(settings))
+        set_monitoring(settings, monitoring)
         return changes
 
 
@@ -103,7 +103,7 @@ def _with_security(settings: Settings, ports: StackState) -> StackState:
     home = settings.home
     if Cluster(home).running() or Database(home).running():
         raise SightlineError("what runs is not secure: `sightline down`, then `up --secure`")
-    if settings.kafka_bootstrap_servers or is_database_given(settings):
+    if settings.kafka_bootstrap_servers or is_database_external(settings):
         raise SightlineError(
             "--secure is for the embedded Kafka and PostgreSQL: those that are given have their"
             " own rules, see docs/security.md"
@@ -114,7 +114,7 @@ def _with_security(settings: Settings, ports: StackState) -> StackState:
 def _grant_access(settings: Settings, ports: StackState) -> None:
     """Write passwords and rights of every service to Kafka and PostgreSQL."""
     keyring = CredentialFiles(settings.home)
-    admit(keyring, ports)
+    apply_acls(keyring, ports)
     with connect(settings, autocommit=True) as db:
         set_passwords(db, keyring)
 
@@ -146,13 +146,15 @@ def _start(settings: Settings, ports: StackState) -> StackState:
     home = settings.home
     cluster = None if settings.kafka_bootstrap_servers else Cluster(home)
     if cluster is not None:
-        ports = cluster.settle(ports)
+        ports = cluster.choose_ports(ports)
     ports.save(home)
     if ports.secure:
-        prepare(CredentialFiles(home), len(ports.kafka))
+        prepare_keyring(CredentialFiles(home), len(ports.kafka))
     with ThreadPoolExecutor() as pool:
         brokers = None if cluster is None else pool.submit(cluster.start, ports)
-        database = None if is_database_given(settings) else pool.submit(Database(home).start, ports)
+        database = (
+            None if is_database_external(settings) else pool.submit(Database(home).start, ports)
+        )
     if database is not None:
         ports = replace(ports, postgres=database.result().postgres)
         ports.save(home)
@@ -164,7 +166,7 @@ def _start(settings: Settings, ports: StackState) -> StackState:
 def _stop_services(settings: Settings) -> list[str]:
     """Stop the services; the supervisor first, or it would start the others again."""
     stopped = []
-    running = [service for service in running_services(settings) if service.is_here]
+    running = [service for service in running_services(settings) if service.is_local]
     for group in (
         [service for service in running if service.name == SUPERVISOR],
         [service for service in running if service.name != SUPERVISOR],
@@ -176,5 +178,5 @@ def _stop_services(settings: Settings) -> list[str]:
             except psutil.NoSuchProcess:
                 continue
             stopped.append(service.name)
-        processes.stop(living, signal.SIGTERM, settings.shutdown_seconds + 5)
+        daemons.stop(living, signal.SIGTERM, settings.shutdown_seconds + 5)
     return stopped

@@ -21,7 +21,7 @@ import setproctitle
 
 from ops.local_stack.service_registry import jobs, services
 from sightline.runtime.errors import first_line
-from sightline.runtime.log_redaction import clean
+from sightline.runtime.log_redaction import redact
 
 _PRELOADED_MODULES = ("ops.local_stack.forkserver_preload", "ops.cli.services")
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -115,4 +115,4 @@ def _run(
 def _send(reason: Connection | None, text: str) -> None:
     if reason is not None:
         with contextlib.suppress(OSError):  # the supervisor has ended
-            reason.send_bytes(clean(text)[:_MAX_REASON_CHARACTERS].encode(errors="replace"))
+            reason.send_bytes(redact(text)[:_MAX_REASON_CHARACTERS].encode(errors="replace"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ops.local_stack.tools import ensure_program
+from ops.local_stack.system_programs import ensure_program
 from ops.terminal import progress_console
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.file_locks import locked

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import psutil
 import yaml
 
-from ops.local_stack import processes
+from ops.local_stack import daemons
 from ops.local_stack.ports import free_port, is_free
 from ops.local_stack.settings import MonitoringSettings
 from sightline.runtime import service_discovery
@@ -42,7 +42,7 @@ class Prometheus:
     def running(self) -> list[psutil.Process]:
         """Return the server's process, or an empty list."""
         argument = f"--config.file={self._config}"
-        return processes.find(lambda command: argument in command[1:2])
+        return daemons.find(lambda command: argument in command[1:2])
 
     def start(self, ports: StackState, settings: Settings) -> StackState:
         """Start the server, or reload the settings of a running one; return its ports of now.
@@ -53,7 +53,7 @@ class Prometheus:
         running = self.running()
         port = ports.prometheus
         if port is None or (not running and not is_free(port)):
-            port = free_port(ports.taken)
+            port = free_port(ports.used_ports)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         service_discovery.folder(self._home).mkdir(parents=True, exist_ok=True)
         self._config.write_text(yaml.safe_dump(_config(self._home, settings), sort_keys=False))
@@ -61,8 +61,8 @@ class Prometheus:
             process = running[0]
             process.send_signal(signal.SIGHUP)
         else:
-            process = processes.spawn(self._command(program, port, settings), self.log)
-        processes.wait_until(
+            process = daemons.spawn(self._command(program, port, settings), self.log)
+        daemons.wait_until(
             lambda: _ready(port), process, _START_SECONDS, self.log, "Prometheus"
         )  # fmt: skip
         return replace(ports, prometheus=port)
@@ -70,7 +70,7 @@ class Prometheus:
     def stop(self) -> bool:
         """Stop the server; return False if it did not run."""
         running = self.running()
-        processes.stop(running, signal.SIGTERM, _STOP_SECONDS)
+        daemons.stop(running, signal.SIGTERM, _STOP_SECONDS)
         return bool(running)
 
     def _command(self, program: str, port: int, settings: Settings) -> list[str]:
@@ -98,7 +98,7 @@ def prometheus_path() -> str:
     return path
 
 
-def monitor(settings: Settings, enabled: bool | None) -> None:
+def set_monitoring(settings: Settings, enabled: bool | None) -> None:
     """Start or stop the monitoring of a home that is up; None keeps the home's choice.
 
     Raises SightlineError if Prometheus is not installed or does not start.
@@ -116,7 +116,7 @@ def monitor(settings: Settings, enabled: bool | None) -> None:
         Prometheus(home).start(ports, settings).save(home)
 
 
-def ask(port: int, path: str, parameters: Mapping[str, str] | None = None) -> Any:
+def query_prometheus(port: int, path: str, parameters: Mapping[str, str] | None = None) -> Any:
     """Return the data of Prometheus' answer to `/api/v1/PATH`. Raises SightlineError."""
     url = f"http://{LOOPBACK}:{port}/api/v1/{path}?{urlencode(parameters or {})}"
     try:
@@ -136,7 +136,7 @@ def alerts(port: int) -> list[dict[str, Any]]:
             "summary": alert["annotations"].get("summary", ""),
             "help": alert["annotations"].get("runbook_url", ""),
         }
-        for alert in ask(port, "alerts")["alerts"]
+        for alert in query_prometheus(port, "alerts")["alerts"]
         if alert["state"] == "firing"
     ]
 

@@ -21,13 +21,13 @@ from uuid import uuid4
 
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.file_locks import locked
-from sightline.runtime.private_files import write_secret
+from sightline.runtime.private_files import write_private_file
 
 log = logging.getLogger(__name__)
 
 SYSTEM_USER = "sightline-postgres"
 
-PLACE = Path("/var/lib/sightline-postgres")
+DATA_ROOT = Path("/var/lib/sightline-postgres")
 """Folder of the data; a link here to another disk needs folders that let the user through."""
 
 _FOLDER_MODE = 0o710  # root's; the system user may enter and not list
@@ -46,7 +46,7 @@ def system_user() -> str | None:
     return SYSTEM_USER
 
 
-def own_copy(name: str, root: Path, parts: Sequence[str]) -> Path:
+def copy_for_system_user(name: str, root: Path, parts: Sequence[str]) -> Path:
     """Copy `parts` of the folder `root` for the system user, once for each name.
 
     Returns the folder that stands for `root`. The copy appears whole or not at all. Raises
@@ -54,7 +54,7 @@ def own_copy(name: str, root: Path, parts: Sequence[str]) -> Path:
     """
     copy = _make_place() / f"server-{name}"
     try:
-        with locked(PLACE / "servers.lock"):
+        with locked(DATA_ROOT / "servers.lock"):
             if not copy.exists():
                 _copy(root, parts, copy)
     except OSError as error:
@@ -72,7 +72,7 @@ def data_folder(entry: Path) -> Path:
     return entry.resolve()
 
 
-def settle(entry: Path) -> None:
+def settle_data_folder(entry: Path) -> None:
     """Give a home whose server is down a data folder that the system user may enter.
 
     Data of an earlier version are moved out of the home. A crash at any point loses nothing: the
@@ -103,11 +103,11 @@ def settle(entry: Path) -> None:
 def homes() -> Iterator[tuple[Path, Path]]:
     """Yield each home of this machine's root and its data folder, removed homes included."""
     if os.geteuid() == 0:
-        for record in PLACE.glob(f"*/{_HOME_FILE}"):
+        for record in DATA_ROOT.glob(f"*/{_HOME_FILE}"):
             yield _read_home(record), record.parent
 
 
-def discard(folder: Path) -> None:
+def remove_data_folders(folder: Path) -> None:
     """Remove the data folders of all homes at or below a folder; their servers are down."""
     for home, place in list(homes()):
         if home.is_relative_to(folder.resolve()):
@@ -141,16 +141,16 @@ def _make_user() -> None:
 
 def _make_place() -> Path:
     try:
-        PLACE.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-        _give_to_group(PLACE, _FOLDER_MODE)
+        DATA_ROOT.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        _give_to_group(DATA_ROOT, _FOLDER_MODE)
     except OSError as error:
         raise _not_written(error) from error
-    return PLACE.resolve()
+    return DATA_ROOT.resolve()
 
 
 def _not_written(error: Exception) -> SightlineError:
     return SightlineError(
-        f"PostgreSQL of root keeps its data in {PLACE}, which cannot be written: {error}"
+        f"PostgreSQL of root keeps its data in {DATA_ROOT}, which cannot be written: {error}"
     )
 
 
@@ -177,7 +177,7 @@ def _copy(root: Path, parts: Sequence[str], copy: Path) -> None:
 def _write_home(place: Path, home: Path) -> None:
     record = place / _HOME_FILE
     if not record.exists() or _read_home(record) != home:
-        write_secret(record, os.fsencode(home))
+        write_private_file(record, os.fsencode(home))
 
 
 def _read_home(record: Path) -> Path:

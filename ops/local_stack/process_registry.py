@@ -22,7 +22,7 @@ SUPERVISOR = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class ServiceProcess:
     """Living service process."""
 
     name: str
@@ -30,7 +30,7 @@ class Running:
     pid: int
 
     @property
-    def is_here(self) -> bool:
+    def is_local(self) -> bool:
         """True if the process runs on this host."""
         return self.host == socket.gethostname()
 
@@ -41,7 +41,7 @@ class Running:
 
 
 @contextmanager
-def registered(name: str, settings: Settings) -> Iterator[None]:
+def register_process(name: str, settings: Settings) -> Iterator[None]:
     """Register this process as a running service during the block."""
     path = _folder(settings) / f"{name}.{socket.gethostname()}.{os.getpid()}"
     try:
@@ -56,7 +56,7 @@ def registered(name: str, settings: Settings) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def running_services(settings: Settings) -> list[Running]:
+def running_services(settings: Settings) -> list[ServiceProcess]:
     """Return every living service process of the home; files of dead ones are removed."""
     running = []
     for path in sorted(_folder(settings).glob("*.*.*")):
@@ -64,7 +64,7 @@ def running_services(settings: Settings) -> list[Running]:
         host, _, pid = location.rpartition(".")
         handle = try_lock(path)
         if handle is None:
-            running.append(Running(name, host, int(pid)))
+            running.append(ServiceProcess(name, host, int(pid)))
         else:
             path.unlink(missing_ok=True)
             handle.close()

@@ -8,22 +8,22 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.rows import dict_row
 
-from ops.local_stack.camera_overload import overload_fields, skipped_shares
+from ops.local_stack.camera_overload import overload_fields, skipped_ratios
 from ops.local_stack.monitoring import alerts
 from ops.local_stack.ports import is_listening
 from ops.local_stack.process_registry import running_services
-from ops.local_stack.supervised import UP, supervised_processes
+from ops.local_stack.supervisor_report import UP, supervised_processes
 from sightline.runtime.connection_urls import (
     LOOPBACK,
     StackState,
     database_url,
-    is_database_given,
+    is_database_external,
     objects_folder,
 )
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.streaming.admin import reachable
+from sightline.streaming.admin import is_reachable
 from sightline.streaming.client_config import kafka_access
 
 _DATABASE = "database"
@@ -59,10 +59,10 @@ class StackStatus:
 def status(settings: Settings) -> StackStatus:
     """Collect the state of all parts, cameras, services and alerts."""
     monitoring, firing = _monitoring(settings)
-    shares = skipped_shares(settings.home)
+    ratios = skipped_ratios(settings.home)
     return StackStatus(
         parts=[*_brokers(settings), _database(settings), _objects(settings), *monitoring],
-        cameras=_cameras(settings, shares),
+        cameras=_cameras(settings, ratios),
         services=_services(settings),
         alerts=firing,
     )
@@ -92,11 +92,11 @@ def _brokers(settings: Settings) -> list[dict[str, Any]]:
 def _broker(name: str, address: str, settings: Settings, *, embedded: bool) -> dict[str, Any]:
     access = kafka_access(settings)
     one_node = settings.model_copy(update={"kafka_bootstrap_servers": address, "kafka": access})
-    return _part(name, address, "up" if reachable(one_node) else "down", embedded=embedded)
+    return _part(name, address, "up" if is_reachable(one_node) else "down", embedded=embedded)
 
 
 def _database(settings: Settings) -> dict[str, Any]:
-    embedded = not is_database_given(settings)
+    embedded = not is_database_external(settings)
     if embedded and StackState.load(settings.home) is None:
         return _part(_DATABASE, "", "not set up", embedded=True)
     parts = urlsplit(database_url(settings))
@@ -152,11 +152,11 @@ def _service(name: str, host: str, pid: int | None, state: str, detail: str) -> 
     return {"service": name, "host": host, "process": pid, "state": state, "detail": detail}
 
 
-def _cameras(settings: Settings, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+def _cameras(settings: Settings, ratios: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return the cameras that are not removed; none while the database is away."""
     try:
         with connect(settings) as db, db.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(_CAMERAS).fetchall()
     except (SightlineError, psycopg.Error):
         return []
-    return [row | overload_fields(row["detail"], shares.get(row["camera"])) for row in rows]
+    return [row | overload_fields(row["detail"], ratios.get(row["camera"])) for row in rows]

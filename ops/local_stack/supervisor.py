@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ops.local_stack.forkserver import fork, preload, reason_pipe
-from ops.local_stack.supervised import DOWN, RESTARTING, STARTING, UP, SupervisedProcess
+from ops.local_stack.supervisor_report import DOWN, RESTARTING, STARTING, UP, SupervisedProcess
 from sightline.runtime import metrics
 from sightline.runtime.lifecycle import Stop
 
@@ -27,7 +27,7 @@ HEALTHY_SECONDS = 60.0
 MANY_FAILURES = 2
 """Failures in a row, without `HEALTHY_SECONDS` between them, that count as repeated."""
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _GRACE_SECONDS = 2.0  # a child's own deadline starts a little later
 
 
@@ -111,9 +111,9 @@ class Supervisor:
             while not stop.is_set() and not all(slot.done for slot in self._slots):
                 stop.beat()
                 for slot in self._slots:
-                    self._look_after(slot)
-                stop.health.ready()
-                stop.wait(_LOOK_SECONDS)
+                    self._supervise(slot)
+                stop.health.mark_ready()
+                stop.wait(_POLL_SECONDS)
         finally:
             stop.request()
             drained = self._drain(stop)
@@ -127,7 +127,7 @@ class Supervisor:
     def _is_down(self, slot: _Slot) -> float:
         return slot.state(self.monotonic()).is_failing
 
-    def _look_after(self, slot: _Slot) -> None:
+    def _supervise(self, slot: _Slot) -> None:
         now = self.monotonic()
         if slot.process is None:
             if not slot.done and now >= slot.start_at:
@@ -167,7 +167,7 @@ class Supervisor:
         living = [slot.process for slot in self._slots if slot.process is not None]
         for process in living:
             process.terminate()
-        deadline = time.monotonic() + stop.remaining() + _GRACE_SECONDS
+        deadline = time.monotonic() + stop.remaining_seconds() + _GRACE_SECONDS
         drained = True
         for process in living:
             process.join(max(0.0, deadline - time.monotonic()))

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ops.replay.children import Workers, run_services
+from ops.replay.run_services import Workers, run_services
 from schemas.naming import of_run, run_topics, vision_group
-from schemas.topics import OF_A_RUN, frames
+from schemas.topics import RUN_TOPICS, frames
 from sightline.models.packs import resolve_pack
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.lifecycle import Stop
@@ -40,7 +40,7 @@ class Coordinator:
         the database fails: the run can be continued then.
         """
         with translated_failures(), connect(self._settings, autocommit=True) as db:
-            runs.claim(db, self._name)
+            runs.lock_run(db, self._name)
             run = runs.get(db, self._name)
             self._check_models(run)
             while not run.is_over and not stop.is_set():
@@ -82,10 +82,12 @@ class Coordinator:
         apply_topics(self._settings, run_topics(run.name, run.fleets))
         for fleet in run.fleets:
             topic = frames(fleet).name
-            watermarks = topic_reader.retained(self._settings, topic)
+            watermarks = topic_reader.fetch_watermarks(self._settings, topic)
             starts = {number: end for number, (_low, end) in watermarks.items()}
             starts |= {number: start for number, (start, _end) in run.spans[topic].items()}
-            topic_reader.commit(self._settings, vision_group(fleet, run.name), topic, starts)
+            topic_reader.commit_offsets(
+                self._settings, vision_group(fleet, run.name), topic, starts
+            )
         return "vision"
 
     def _run_vision(self, run: Run, stop: Stop) -> Stage | None:
@@ -108,7 +110,7 @@ class Coordinator:
             topic = frames(fleet).name
             spans = run.spans[topic]
             group = vision_group(fleet, run.name)
-            committed = topic_reader.committed(self._settings, group, topic, spans)
+            committed = topic_reader.fetch_committed_offsets(self._settings, group, topic, spans)
             remaining += sum(
                 max(0, end - max(start, committed[number]))
                 for number, (start, end) in spans.items()
@@ -121,8 +123,8 @@ class Coordinator:
         return "sinks" if self._run_services(run, [Workers("match-run")], stop, None) else None
 
     def _run_sinks(self, db: Connection, run: Run, stop: Stop) -> Stage | None:
-        own = [of_run(topic, run.name).name for topic in OF_A_RUN]
-        goal = {topic: topic_reader.ends(self._settings, topic) for topic in own}
+        own = [of_run(topic, run.name).name for topic in RUN_TOPICS]
+        goal = {topic: topic_reader.fetch_end_offsets(self._settings, topic) for topic in own}
         self._report("sinks")
         workers = [Workers(sink) for sink in SINKS]
         if not self._run_services(run, workers, stop, lambda: is_written(db, run.name, goal)):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ops.replay import window
-from ops.replay.window import LocatedFrames, WindowEvent
+from ops.replay import window_frames
+from ops.replay.window_frames import LocatedFrames, WindowEvent
 from ops.runs.tables import create_schema
 from sightline.models.packs import resolve_pack
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
@@ -17,7 +17,7 @@ from sightline.storage.runs import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReplayRequest:
     """Request for a replay. No cameras: all of them."""
 
     name: str
@@ -27,7 +27,7 @@ class Wish:
     made_by: str | None = None
 
 
-def plan(settings: Settings, request: Wish) -> Run:
+def plan(settings: Settings, request: ReplayRequest) -> Run:
     """Store a run, create its tables, and fill in its motion events.
 
     The models are those of the settings. Raises SightlineError if there are no frames to replay.
@@ -36,11 +36,11 @@ def plan(settings: Settings, request: Wish) -> Run:
     pack = resolve_pack(settings).id
     with connect(settings) as db:
         _check_cameras(db, request.cameras)
-        events = window.events_of(db, request.since, request.until, request.cameras)
+        events = window_frames.events_of(db, request.since, request.until, request.cameras)
     finished = [event for event in events if event.is_over]
     if not finished:
         raise SightlineError(_no_events_reason(events))
-    located = window.locate(settings, finished)
+    located = window_frames.locate(settings, finished)
     chosen = [event for event in finished if event.event_id not in located.deleted_events]
     if not chosen or not located.spans:
         raise SightlineError("Kafka holds no frames of that window any more")
@@ -59,7 +59,7 @@ def plan(settings: Settings, request: Wish) -> Run:
     return run
 
 
-def _check(request: Wish) -> None:
+def _check(request: ReplayRequest) -> None:
     if not re.fullmatch(RUN_NAME, request.name) or request.name == "live":
         raise SightlineError(
             f"--run {request.name[:40]!r}: a name of small letters, digits and _, 40 at most,"
@@ -113,4 +113,4 @@ def _store(
         if not runs.add(cursor, run, made_by):
             raise ConflictError(f"there is a run {run.name} already; choose another name")
         create_schema(cursor, run.name)
-        window.prefill(cursor, run.name, events)
+        window_frames.prefill(cursor, run.name, events)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sightline.runtime.private_files import CertificateFiles, write_secret
+from sightline.runtime.private_files import CertificateFiles, write_private_file
 
 _SERVER_ADDRESS = IPv4Address("127.0.0.1")
 
@@ -100,7 +100,7 @@ class Authority:
         )
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """Return the present time in UTC."""
     return datetime.now(UTC)
 
@@ -122,7 +122,9 @@ def _write(
 ) -> None:
     """Write the key before the certificate, so that a certificate never lacks its key."""
     pair.certificate.unlink(missing_ok=True)
-    write_secret(pair.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_private_file(
+        pair.key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
     draft = pair.certificate.with_suffix(".new")
     draft.write_bytes(certificate.public_bytes(Encoding.PEM))
     draft.replace(pair.certificate)

@@ -37,7 +37,7 @@ UPDATE public.access_logs SET snapshot_path = NULL WHERE starts_with(snapshot_pa
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class DeletionCounts:
     """Counts of what was deleted with a run."""
 
     run: str
@@ -46,20 +46,20 @@ class Deleted:
     objects: int
 
 
-def delete(settings: Settings, name: str) -> Deleted:
+def delete(settings: Settings, name: str) -> DeletionCounts:
     """Delete a run: exactly the topics, groups and objects that the contract names after it.
 
     After a crash the call can be repeated. Raises NotFoundError, InfrastructureError, and
     ConflictError for a run that is promoted or still running.
     """
     with closing(connect(settings)) as db:
-        runs.claim(db, name)
+        runs.lock_run(db, name)
         run = runs.get(db, name)
         db.commit()
         return _delete(settings, db, run)
 
 
-def _delete(settings: Settings, db: Connection, run: Run) -> Deleted:
+def _delete(settings: Settings, db: Connection, run: Run) -> DeletionCounts:
     name = run.name
     admin = AdminClient(client_config(settings, client_id("runs")), logger=LIBRDKAFKA)
     groups = _groups(admin, run_groups(name, run.fleets, SINKS), name)
@@ -70,17 +70,17 @@ def _delete(settings: Settings, db: Connection, run: Run) -> Deleted:
     _wait_all(admin.delete_topics(topics) if topics else {})
     objects = _delete_objects(open_store(settings), run_prefix(name))
     with db.transaction(), db.cursor() as cursor:
-        identity_corrections.lock(cursor)
+        identity_corrections.lock_exclusive(cursor)
         cursor.execute(_POINTERS, {"prefix": run_prefix(name)})
         drop_schema(cursor, name)
         cursor.execute("DELETE FROM runs WHERE name = %s", (name,))
-    return Deleted(name, len(topics), len(groups), objects)
+    return DeletionCounts(name, len(topics), len(groups), objects)
 
 
 def _forbid_promotion(db: Connection, name: str) -> None:
     """Mark the run as failed, so that nobody can promote it any more."""
     with db.cursor() as cursor:
-        identity_corrections.lock(cursor)
+        identity_corrections.lock_exclusive(cursor)
         runs.get(db, name)
         if row_location.promotion_of(cursor, name) is not None:
             raise ConflictError(f"run {name} is promoted: `sightline runs rollback {name}` first")

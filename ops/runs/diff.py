@@ -12,7 +12,7 @@ from typing import Any, Literal
 from psycopg import sql
 
 from ops.runs import row_location
-from ops.runs.pairs import paired
+from ops.runs.sighting_pairs import paired
 from schemas.naming import track_context
 from sightline.storage import face_columns
 from sightline.storage.db import Connection

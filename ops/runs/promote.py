@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from ops.runs import row_location, row_swap
-from ops.runs.tables import create_replaced, create_schema, drop
+from ops.runs.tables import create_replaced, create_schema, drop_any_schema
 from schemas.naming import replaced_schema, run_schema
 from sightline.people import identity_corrections
 from sightline.runtime.errors import ConflictError, NotFoundError
@@ -43,7 +43,7 @@ FROM public.motion_events WHERE event_id = ANY(%s::uuid[])
 
 
 @dataclass(frozen=True, slots=True)
-class Promoted:
+class PromotionCounts:
     """Counts of a promotion or a rollback."""
 
     run: str
@@ -52,15 +52,15 @@ class Promoted:
     sightings: int
 
 
-def promote(db: Connection, name: str, made_by: str | None = None) -> Promoted:
+def promote(db: Connection, name: str, made_by: str | None = None) -> PromotionCounts:
     """Make a run the truth of its motion events, in the caller's transaction.
 
     Raises NotFoundError, and ConflictError for a run that is unfinished, promoted already, without
     an event, or over events that another run is the truth of or the live run still processes.
     """
     with db.cursor() as cursor:
-        identity_corrections.lock(cursor)
-        run = row_location.finished(db, name)
+        identity_corrections.lock_exclusive(cursor)
+        run = row_location.get_finished_run(db, name)
         events = sorted(runs.events(db, run.name))
         _check(cursor, run.name, events)
         cursor.execute(
@@ -71,17 +71,17 @@ def promote(db: Connection, name: str, made_by: str | None = None) -> Promoted:
         cursor.execute(_EVENTS, (promotion, events))
         replaced = create_replaced(cursor, promotion)
         sightings = row_swap.swap(cursor, events, incoming=run_schema(run.name), outgoing=replaced)
-    return Promoted(run.name, promotion, len(events), sightings)
+    return PromotionCounts(run.name, promotion, len(events), sightings)
 
 
-def take_back(db: Connection, name: str | None, made_by: str | None = None) -> Promoted:
+def roll_back(db: Connection, name: str | None, made_by: str | None = None) -> PromotionCounts:
     """Make the live run the truth again instead of a run, in the caller's transaction.
 
     Raises NotFoundError if no run is promoted, ConflictError if the run has to be named.
     """
     with db.cursor() as cursor:
-        identity_corrections.lock(cursor)
-        promotion, run = _choose(row_location.in_force(cursor), name)
+        identity_corrections.lock_exclusive(cursor)
+        promotion, run = _choose(row_location.promotions_in_force(cursor), name)
         cursor.execute(
             "DELETE FROM promoted_events WHERE promotion_id = %s RETURNING event_id::text",
             (promotion,),
@@ -90,13 +90,13 @@ def take_back(db: Connection, name: str | None, made_by: str | None = None) -> P
         create_schema(cursor, run)
         replaced = replaced_schema(promotion)
         sightings = row_swap.swap(cursor, events, incoming=replaced, outgoing=run_schema(run))
-        drop(cursor, replaced)
+        drop_any_schema(cursor, replaced)
         cursor.execute(
             "UPDATE promotions SET taken_back_at = now(), taken_back_by = %s"
             " WHERE promotion_id = %s",
             (made_by, promotion),
         )
-    return Promoted(run, promotion, len(events), sightings)
+    return PromotionCounts(run, promotion, len(events), sightings)
 
 
 def _check(cursor: Cursor, run: str, events: list[str]) -> None:

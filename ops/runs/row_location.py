@@ -24,7 +24,7 @@ _LIVE = sql.SQL(
 )
 
 
-def finished(db: Connection, name: str) -> Run:
+def get_finished_run(db: Connection, name: str) -> Run:
     """Return a finished run. Raises NotFoundError and ConflictError."""
     run = runs.get(db, name)
     if run.stage != "done":
@@ -39,15 +39,15 @@ def promotion_of(cursor: Cursor, run: str) -> int | None:
     return row[0] if row else None
 
 
-def in_force(cursor: Cursor) -> dict[int, str]:
+def promotions_in_force(cursor: Cursor) -> dict[int, str]:
     """Return the promotions in force with their runs, the oldest first."""
     query = "SELECT promotion_id, run FROM promotions WHERE taken_back_at IS NULL ORDER BY 1"
     return dict(cursor.execute(query).fetchall())
 
 
 def common_events(db: Connection, run: str, other_run: str) -> list[str]:
-    """Return the ids of motion events that two runs share. Raises as `finished`."""
-    names = [finished(db, name).name for name in (run, other_run) if name != LIVE]
+    """Return the ids of motion events that two runs share. Raises as `get_finished_run`."""
+    names = [get_finished_run(db, name).name for name in (run, other_run) if name != LIVE]
     if not names or run == other_run:
         raise ConflictError("give two different passes: two runs, or a run and `live`")
     return sorted(frozenset.intersection(*(runs.events(db, name) for name in names)))
@@ -70,7 +70,7 @@ def _rows(cursor: Cursor, run: str, table: str) -> sql.Composed:
     """Return a run's rows of a table, as a query in parentheses."""
     public = sql.Identifier("public", table)
     if run == LIVE:
-        replaced = [replaced_schema(promotion) for promotion in in_force(cursor)]
+        replaced = [replaced_schema(promotion) for promotion in promotions_in_force(cursor)]
         locations = [(public, _LIVE.format(public))]
         locations += [(sql.Identifier(schema, table), sql.Composed([_TRUE])) for schema in replaced]
     elif (promotion := promotion_of(cursor, run)) is not None:

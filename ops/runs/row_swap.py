@@ -111,7 +111,7 @@ def swap(cursor: Cursor, events: Sequence[str], incoming: str, outgoing: str) ->
     _move(cursor, event_ids, "public", outgoing)
     sightings = _move(cursor, event_ids, incoming, "public")
     for person in removed:
-        employees.unname(cursor, person)
+        employees.remove_name(cursor, person)
     persons |= _correct(cursor, event_ids)
     cursor.execute(_STALE_PICTURES, (event_ids,))
     visit_rows.compute(cursor, event_ids)
@@ -183,18 +183,18 @@ def _sightings(cursor: Cursor, schema: str, events: list[str]) -> list[str]:
 
 def _correct(cursor: Cursor, events: list[str]) -> set[int]:
     """Apply corrections to incoming rows; return the global ids whose rows have changed."""
-    parameters = {"events": events, "unknown": identity_corrections.UNKNOWN}
+    parameters = {"events": events, "unknown": identity_corrections.UNKNOWN_NAME}
     cursor.execute(_FORGOTTEN, (events,))
     corrected: dict[int, list[UUID]] = defaultdict(list)
     for track, person in cursor.execute(_CORRECTED, parameters):
         corrected[person].append(track)
     merged: dict[int, int] = dict(cursor.execute(_MERGED, parameters).fetchall())
-    people = identity_corrections.people(cursor, {*corrected, *merged.values()})
+    people = identity_corrections.identities_of(cursor, {*corrected, *merged.values()})
     for person, tracks in corrected.items():
-        relabel.tracks(cursor, tracks, people[person])
+        relabel.relabel_tracks(cursor, tracks, people[person])
     for person, into in merged.items():
-        relabel.person(cursor, person, people[into])
+        relabel.relabel_person(cursor, person, people[into])
     renamed = [row[0] for row in cursor.execute(_RENAMED, parameters)]
-    for person, identity in identity_corrections.people(cursor, renamed).items():
-        relabel.person(cursor, person, identity)
+    for person, identity in identity_corrections.identities_of(cursor, renamed).items():
+        relabel.relabel_person(cursor, person, identity)
     return {*corrected, *merged, *merged.values()}

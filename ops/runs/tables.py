@@ -40,10 +40,10 @@ def drop_schema(cursor: Cursor, run: str) -> None:
     """Drop a run's schema, if it exists."""
     if run == LIVE:
         raise ValueError("the live tables are no run's")
-    drop(cursor, run_schema(run))
+    drop_any_schema(cursor, run_schema(run))
 
 
-def drop(cursor: Cursor, schema: str) -> None:
+def drop_any_schema(cursor: Cursor, schema: str) -> None:
     """Drop a schema with all tables."""
     cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 

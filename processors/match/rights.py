@@ -5,7 +5,7 @@ from schemas.topics import DEAD_LETTERS, FACES, FACTS, GALLERY, LIVE, MATCH_STAT
 from sightline.runtime.rights import Rights
 
 MATCH = Rights(
-    reads=(FACES.name, GALLERY.name, FACTS.name, MATCH_STATE.name),
-    writes=(SIGHTINGS.name, MATCH_STATE.name, DEAD_LETTERS.name),
+    read_topics=(FACES.name, GALLERY.name, FACTS.name, MATCH_STATE.name),
+    written_topics=(SIGHTINGS.name, MATCH_STATE.name, DEAD_LETTERS.name),
     groups=(match_group(LIVE),),
 )

@@ -15,13 +15,13 @@ import logging
 from aiokafka.errors import KafkaError
 from faust.exceptions import FaustError
 
-from processors.match.decision.identification import Rules
+from processors.match.decision.identification import DecisionRules
 from processors.match.decision.step import inner_of
 from processors.match.faust_runtime.faust_rules import end_process
 from processors.match.faust_runtime.reference_follower import ReferenceFollower
 from processors.match.faust_runtime.worker import SERVICE, FaustWorker, done_before_stop
 from processors.match.faust_runtime.worker_gauges import WorkerGauges
-from processors.match.index.gallery import Gallery
+from processors.match.index.gallery import GalleryIndex
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.sighting_output import record_of, report
 from processors.match.sites import Sites
@@ -44,8 +44,8 @@ class MatchService:
     def __init__(self, settings: Settings) -> None:
         clock, kafka = SystemClock(), aiokafka_config(settings)
         reference = ReferenceData()
-        gallery = Gallery(reference.enrolled)
-        self._rules = Rules.of(settings)
+        gallery = GalleryIndex(reference.enrolled)
+        self._rules = DecisionRules.of(settings)
         self._worker = FaustWorker(settings, kafka, clock, self._process, self._assigned)
         self._sites = Sites(reference, gallery, self._worker.table)
         self._follower = ReferenceFollower(kafka, reference, gallery, self._sites.refresh)

@@ -1,10 +1,10 @@
 """A site with its candidate search: answers are collected before the step that uses them."""
 
 from processors.match.candidates import CandidateAnswer, CandidateQuery, CandidateSearch
-from processors.match.decision.identification import Rules
+from processors.match.decision.identification import DecisionRules
 from processors.match.decision.step import Step, begin, inner_of
 from processors.match.index.candidate_search import IndexSearch
-from processors.match.index.gallery import Gallery
+from processors.match.index.gallery import GalleryIndex
 from processors.match.index.unknown_person_index import UnknownPersonIndex
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import SiteState
@@ -14,13 +14,13 @@ from schemas import sightline_pb2 as pb
 class SiteMatcher:
     """State of a site, and the search among the people that it may see."""
 
-    def __init__(self, state: SiteState, reference: ReferenceData, gallery: Gallery) -> None:
+    def __init__(self, state: SiteState, reference: ReferenceData, gallery: GalleryIndex) -> None:
         self.state = state
         self.unknown_index = UnknownPersonIndex(state.unknown_persons, reference, gallery)
         self._reference = reference
         self._search = IndexSearch(gallery, self.unknown_index)
 
-    def decide(self, event: pb.FaceEvent, rules: Rules, *, redelivered_from: int) -> Step:
+    def decide(self, event: pb.FaceEvent, rules: DecisionRules, *, redelivered_from: int) -> Step:
         """Decide an event; nothing is changed before the step's changes are applied.
 
         Args:
@@ -41,7 +41,7 @@ def decide_event(
     event: pb.FaceEvent,
     state: SiteState,
     reference: ReferenceData,
-    rules: Rules,
+    rules: DecisionRules,
     search: CandidateSearch,
     *,
     redelivered_from: int,

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable
 
 from processors.match.faust_runtime.faust_rules import StateTable
-from processors.match.index.gallery import Gallery
-from processors.match.reference.identity_corrections import Affected
+from processors.match.index.gallery import GalleryIndex
+from processors.match.reference.identity_corrections import AffectedIdentities
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.site_matcher import SiteMatcher
 from processors.match.state.site_state import SiteState, load
@@ -14,7 +14,7 @@ from processors.match.state.site_state import SiteState, load
 class Sites:
     """Sites by id. A task changes their state only while it holds `lock`."""
 
-    def __init__(self, reference: ReferenceData, gallery: Gallery, table: StateTable) -> None:
+    def __init__(self, reference: ReferenceData, gallery: GalleryIndex, table: StateTable) -> None:
         self.lock = asyncio.Lock()
         self._reference = reference
         self._gallery = gallery
@@ -40,7 +40,7 @@ class Sites:
         self._is_recovered = True
         self._erasure_due.set()
 
-    def refresh(self, affected: Affected) -> None:
+    def refresh(self, affected: AffectedIdentities) -> None:
         """Follow a change of the reference data."""
         for site in self.loaded():
             site.state.unknown_persons.refresh(affected)

@@ -6,8 +6,8 @@ from processors.vision.tracking import CameraTracker, TrackMatch
 from schemas import sightline_pb2 as pb
 from schemas.ids import track_id
 from sightline.models import outputs
-from sightline.models.interface import Face, Floats
-from sightline.models.outputs import Track, TrackName
+from sightline.models.interface import Face, Float32Array
+from sightline.models.outputs import Track, TrackProperties
 from sightline.runtime import metrics
 from sightline.streaming.records import OutputRecord
 
@@ -24,7 +24,7 @@ class EventProgress:
     """Capture time of the latest frame."""
     detected_us: int | None = None
     """Capture time of the last frame that people were detected in."""
-    outline: Floats | None = None
+    outline: Float32Array | None = None
     """Of the last picture, (18, 32)."""
 
 
@@ -46,7 +46,7 @@ class VisibleTrack:
     """A confirmed track in the present frame."""
 
     track: Track
-    box: Floats
+    box: Float32Array
     score: float
     face: Face | None
     """The track's face where faces are what is followed."""
@@ -56,9 +56,9 @@ class VisibleTrack:
 class Detections:
     """Everything that was detected in a frame, as the tracker takes it."""
 
-    boxes: Floats
+    boxes: Float32Array
     """(n, 4)."""
-    scores: Floats
+    scores: Float32Array
     """(n,)."""
     faces: list[Face] | None = None
     """The faces (n) where faces are what is followed."""
@@ -84,7 +84,7 @@ def follow(state: CameraState, frame: pb.Frame, detections: Detections) -> list[
 def _begin_new(state: CameraState, matches: list[TrackMatch], frame: pb.Frame) -> None:
     new = [match.number for match in matches if match.number not in state.tracks]
     for ordinal, number in enumerate(new):
-        name = TrackName(
+        name = TrackProperties(
             track_id=track_id(frame.camera_id, frame.captured_at_us, ordinal),
             number=number + 1,
             camera_id=frame.camera_id,

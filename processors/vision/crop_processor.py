@@ -23,8 +23,8 @@ from sightline.models.interface import ModelPack
 from sightline.models.observation_policy import ObservationPolicy
 from sightline.models.outputs import Track
 from sightline.runtime import metrics
-from sightline.runtime.clock import US
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.clock import US_PER_SECOND
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Partition, Record
 
@@ -49,7 +49,7 @@ class CropProcessor:
         self._load_pack = load
         self._settings = settings
         self._policy = ObservationPolicy(settings)
-        self._idle_us = round(_IDLE_FACTOR * settings.reverify_seconds * US)
+        self._idle_us = round(_IDLE_FACTOR * settings.reverify_seconds * US_PER_SECOND)
         self._models: tuple[ModelPack, CropEmbedder] | None = None
         self._tracks: dict[Partition, CropTracks] = {}
         self._touched: dict[_Touched, tuple[int, int]] = {}
@@ -81,7 +81,7 @@ class CropProcessor:
         if crop.track_ended:
             yield from self._end(tracks, record, crop)
             return
-        yield from self._look(tracks, record, crop)
+        yield from self._process_crop(tracks, record, crop)
         for surplus in tracks.surplus():
             yield from self._ended(record, crop, surplus)
 
@@ -116,7 +116,9 @@ class CropProcessor:
             self._tracks.pop(partition, None)
         self._touched = {key: at for key, at in self._touched.items() if key[0] not in lost}
 
-    def _look(self, tracks: CropTracks, record: Record, crop: pb.Crop) -> Iterator[OutputRecord]:
+    def _process_crop(
+        self, tracks: CropTracks, record: Record, crop: pb.Crop
+    ) -> Iterator[OutputRecord]:
         before = tracks.find(crop.camera_id, crop.track_number)
         if before is not None and crop.captured_at_us <= before.seen_us:
             # The sender's clock was set back, or two senders use one number.
@@ -132,7 +134,7 @@ class CropProcessor:
             return
         try:
             result = self._observe(track, record, crop)
-        except InvalidRecord as error:
+        except PoisonRecord as error:
             yield _outcome(record, crop, track, refusal=error.reason)
             raise
         if result is None:
@@ -153,16 +155,16 @@ class CropProcessor:
     def _is_due(self, track: Track, crop: pb.Crop) -> bool:
         """Return whether a crop is looked at: a sender without a decision gets one."""
         at_us = crop.captured_at_us
-        settled = self._policy.settled(track.observations, at_us)  # may begin the next epoch
-        has_decision = not crop.reply or crop.decided_track_id == track.name.track_id
-        return not has_decision or (not settled and self._policy.due(track.observations, at_us))
+        settled = self._policy.is_settled(track.observations, at_us)  # may begin the next epoch
+        has_decision = not crop.reply or crop.decided_track_id == track.properties.track_id
+        return not has_decision or (not settled and self._policy.is_due(track.observations, at_us))
 
     def _observe(self, track: Track, record: Record, crop: pb.Crop) -> CropResult | None:
         """Return what the crop's face gave; None where it has none."""
         pack, embedder = self.load()
         with metrics.STAGE_SECONDS.labels("decode").time():
             image = decode_picture(pb.Frame(jpeg=crop.jpeg))
-        metrics.FACE_SEARCHES.inc()
+        metrics.FACE_DETECTIONS.inc()
         with metrics.STAGE_SECONDS.labels("faces").time():
             face = find_face(image, pack.faces)
         if face is None:
@@ -188,11 +190,15 @@ class CropProcessor:
 
     def _ended(self, record: Record, crop: pb.Crop, track: Track) -> Iterator[OutputRecord]:
         self._touch(record, crop, track)
-        if track.observations.total:  # else the matcher has never heard of it
+        if track.observations.total_observations:  # else the matcher has never heard of it
             yield outputs.track_ended(track, crop.captured_at_us)
 
     def _touch(self, record: Record, crop: pb.Crop, track: Track) -> None:
-        key = ((record.topic, record.partition), track.name.camera_id, track.name.number)
+        key = (
+            (record.topic, record.partition),
+            track.properties.camera_id,
+            track.properties.number,
+        )
         self._touched[key] = (record.offset + 1, crop.captured_at_us // 1000)
 
     def _tracks_of(self, partition: Partition) -> CropTracks:
@@ -215,11 +221,11 @@ def _outcome(
         site_id=crop.site_id,
         captured_at_us=crop.captured_at_us,
         crop=record.position,
-        track_id=track.name.track_id,
-        track_number=track.name.number,
+        track_id=track.properties.track_id,
+        track_number=track.properties.number,
         observation_id=observation_id,
         refusal=refusal,
         face_px=face_px,
-        next_look_us=policy_state.settled_until_us or policy_state.next_look_us,
+        next_look_us=policy_state.settled_until_us or policy_state.next_detection_us,
     )
     return OutputRecord.of(CROP_OUTCOMES, crop.camera_id, message, crop.captured_at_us)

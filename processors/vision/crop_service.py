@@ -18,7 +18,7 @@ from sightline.runtime.health import MAIN, Health
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import member_config, producer_config, worker_id
-from sightline.streaming.topic_reader import retained
+from sightline.streaming.topic_reader import fetch_watermarks
 from sightline.streaming.transform_loop import TransformLoop
 
 _LOOP = "crops"
@@ -35,27 +35,27 @@ class CropLoopHealth(Health):
         """Make the service wait until the loop serves as well."""
         super().__init__()
         self._service = service
-        service.waits_for(_LOOP)
+        service.mark_unavailable(_LOOP)
 
     def beat(self, loop: str = MAIN) -> None:
         """Note that the loop goes on."""
         self._service.beat(_LOOP if loop == MAIN else loop)
 
-    def ready(self) -> None:
+    def mark_ready(self) -> None:
         """Note that the loop serves."""
-        self._service.has(_LOOP)
+        self._service.mark_available(_LOOP)
 
-    def waits_for(self, what: str) -> None:
+    def mark_unavailable(self, dependency: str) -> None:
         """Note that the loop waits for a dependency."""
-        self._service.waits_for(f"{what} ({_LOOP})")
+        self._service.mark_unavailable(f"{dependency} ({_LOOP})")
 
-    def has(self, what: str) -> None:
+    def mark_available(self, dependency: str) -> None:
         """Note that the loop no longer waits for a dependency."""
-        self._service.has(f"{what} ({_LOOP})")
+        self._service.mark_available(f"{dependency} ({_LOOP})")
 
 
 @contextmanager
-def embedding_crops(settings: Settings, stop: Stop) -> Iterator[None]:
+def running_crop_loop(settings: Settings, stop: Stop) -> Iterator[None]:
     """Embed crops in a thread for as long as the context lasts.
 
     Workers of the live run and of the default fleet do: the models of other fleets may be others,
@@ -75,7 +75,7 @@ def embedding_crops(settings: Settings, stop: Stop) -> Iterator[None]:
             yield
         finally:
             stop.request()
-        stop.health.over(_LOOP)
+        stop.health.end_loop(_LOOP)
         loop.result()
 
 
@@ -88,7 +88,7 @@ def _forward(stop: Stop, own: Stop) -> None:
 
 def _run(settings: Settings, stop: Stop) -> None:
     processor = CropProcessor(lambda: load_pack(settings), settings.evidence)
-    if any(end > 0 for _, end in retained(settings, CROPS.name).values()):
+    if any(end > 0 for _, end in fetch_watermarks(settings, CROPS.name).values()):
         processor.load()  # where there have been crops, the next one does not wait for the models
     group = crops_group()
     worker = worker_id(settings, group)

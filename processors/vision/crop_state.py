@@ -16,7 +16,7 @@ _VERSION = 1
 
 def save_crop_track(track: Track, next_offset: int) -> bytes:
     """Return the value of a state's record; `next_offset` is behind the track's newest crop."""
-    name = track.name
+    name = track.properties
     return pb.CropTrackState(
         version=_VERSION,
         camera_id=name.camera_id,

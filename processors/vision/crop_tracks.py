@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import motion_event_id, track_id
-from sightline.models.outputs import Track, TrackName
+from sightline.models.outputs import Track, TrackProperties
 
 _MAX_TRACKS = 10_000
 """Tracks of a partition at once; the one with the oldest crop ends for one too many."""
@@ -37,7 +37,7 @@ class CropTracks:
         track = self.find(crop.camera_id, crop.track_number)
         if track is None:
             at_us = crop.captured_at_us
-            name = TrackName(
+            name = TrackProperties(
                 track_id=track_id(crop.camera_id, at_us, crop.track_number),
                 number=crop.track_number,
                 camera_id=crop.camera_id,
@@ -51,7 +51,7 @@ class CropTracks:
 
     def put(self, track: Track) -> None:
         """Add a track, or note that it has the newest crop of all."""
-        key = (track.name.camera_id, track.name.number)
+        key = (track.properties.camera_id, track.properties.number)
         numbers = self._by_camera.setdefault(key[0], OrderedDict())
         numbers[key[1]] = track
         numbers.move_to_end(key[1])
@@ -60,7 +60,7 @@ class CropTracks:
 
     def remove(self, track: Track) -> None:
         """Remove a track that is over."""
-        camera_id, number = track.name.camera_id, track.name.number
+        camera_id, number = track.properties.camera_id, track.properties.number
         del self._order[camera_id, number]
         numbers = self._by_camera[camera_id]
         del numbers[number]

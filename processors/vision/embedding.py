@@ -11,7 +11,7 @@ from processors.vision.stage_time import stage_time
 from schemas import sightline_pb2 as pb
 from schemas.ids import observation_id
 from sightline.models import outputs
-from sightline.models.interface import BGRImage, Face, Floats, ModelPack
+from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack
 from sightline.models.observation_policy import ObservationPolicy
 from sightline.models.outputs import ObservationData, Track
 from sightline.models.quality import FaceQuality, assess
@@ -33,7 +33,7 @@ class FaceCrop:
     """h x w x 3, BGR: the frame, or what its sender has cut out of it."""
     face: Face
     """In pixels of the image."""
-    track_box: Floats
+    track_box: Float32Array
     """(4,) x1, y1, x2, y2 in pixels of the image."""
     accepts_turned: bool = True
     """A face turned away is embedded as well while the track has no better one."""
@@ -101,7 +101,7 @@ class CropEmbedder:
             and self._policy.is_turned_useful(crop.track.observations)
         )
 
-    def _embed(self, crops: Sequence[FaceCrop]) -> list[Floats]:
+    def _embed(self, crops: Sequence[FaceCrop]) -> list[Float32Array]:
         if not crops:
             return []
         metrics.EMBEDDINGS.inc(len(crops))
@@ -109,17 +109,17 @@ class CropEmbedder:
             return list(self._pack.embedder.embed([(crop.image, crop.face) for crop in crops]))
 
     def _observed(
-        self, crop: FaceCrop, quality: FaceQuality, vector: Floats, is_turned: bool
+        self, crop: FaceCrop, quality: FaceQuality, vector: Float32Array, is_turned: bool
     ) -> CropResult:
-        name, policy_state = crop.track.name, crop.track.observations
+        name, policy_state = crop.track.properties, crop.track.observations
         at_us = crop.frame.captured_at_us
         observed = ObservationData(
             crop.face, quality, crop.track_box, policy_state.epoch, self._pack.id, vector
         )
         observation = outputs.observation(name, crop.frame, crop.position, observed)
         snapshot = None
-        if self._policy.taken(policy_state, at_us, quality.overall, turned=is_turned):
-            picture = outputs.portrait(crop.image, crop.face)
+        if self._policy.record_observation(policy_state, at_us, quality.overall, turned=is_turned):
+            picture = outputs.head_and_shoulders(crop.image, crop.face)
             snapshot = outputs.snapshot(name, crop.frame, crop.position, observed, picture)
         return CropResult(
             quality,

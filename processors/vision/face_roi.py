@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from sightline.models.interface import BGRImage, Face, FaceDetector, Floats
+from sightline.models.interface import BGRImage, Face, FaceDetector, Float32Array
 
 _DETECTION_PX = 160
 """Longer side of the crop that faces are detected in: a head fills it, so a face has 40 pixels."""
@@ -14,7 +14,7 @@ _DETECTION_PX = 160
 _MIN_REGION_PX = 8
 
 
-def head_region(box: Floats) -> Floats:
+def head_region(box: Float32Array) -> Float32Array:
     """Return x1, y1, x2, y2 (4,) of the region in which the head of a person box (4,) can be.
 
     The upper third of a standing person; most of the box where only head and shoulders show.
@@ -28,7 +28,7 @@ def head_region(box: Floats) -> Floats:
 
 
 def detect_in_regions(
-    detector: FaceDetector, regions: Sequence[tuple[BGRImage, Floats]]
+    detector: FaceDetector, regions: Sequence[tuple[BGRImage, Float32Array]]
 ) -> list[list[Face]]:
     """Return the faces in each region (4,) of an image, in pixels of the image."""
     crops = [_crop(image, region) for image, region in regions]
@@ -51,7 +51,7 @@ class _HeadCrop(NamedTuple):
         return [face.moved(self.x, self.y, 1.0 / self.scale) for face in faces]
 
 
-def _crop(image: BGRImage, region: Floats) -> _HeadCrop | None:
+def _crop(image: BGRImage, region: Float32Array) -> _HeadCrop | None:
     """Cut a head region (4,) out of an image; None where next to nothing of it is inside."""
     height, width = image.shape[:2]
     x1, y1 = max(0, int(region[0])), max(0, int(region[1]))
@@ -66,7 +66,7 @@ def _crop(image: BGRImage, region: Floats) -> _HeadCrop | None:
     return _HeadCrop(crop, x1, y1, scale)
 
 
-def choose_face(faces: list[Face], track: int, boxes: Mapping[int, Floats]) -> Face | None:
+def choose_face(faces: list[Face], track: int, boxes: Mapping[int, Float32Array]) -> Face | None:
     """Return the largest face that belongs to a track; None where there is none.
 
     `boxes` holds the box (4,) of every track in the frame by number, settled tracks as well: a face
@@ -76,7 +76,7 @@ def choose_face(faces: list[Face], track: int, boxes: Mapping[int, Floats]) -> F
     return max(own, key=lambda face: face.area, default=None)
 
 
-def owner(face: Face, boxes: Mapping[int, Floats]) -> int | None:
+def owner(face: Face, boxes: Mapping[int, Float32Array]) -> int | None:
     """Return the number of the track that a face belongs to most likely; None for none.
 
     Among the boxes with the face in their head region: the one whose top is nearest in its middle.
@@ -91,5 +91,5 @@ def owner(face: Face, boxes: Mapping[int, Floats]) -> int | None:
     return min(near, key=lambda track: (distance(track), track), default=None)
 
 
-def _is_inside(x: float, y: float, region: Floats) -> bool:
+def _is_inside(x: float, y: float, region: Float32Array) -> bool:
     return bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])

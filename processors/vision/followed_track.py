@@ -2,7 +2,7 @@
 
 from schemas import sightline_pb2 as pb
 from sightline.models.observation_policy import ObservationState
-from sightline.models.outputs import Track, TrackName
+from sightline.models.outputs import Track, TrackProperties
 
 
 class UnusableStateError(ValueError):
@@ -30,16 +30,16 @@ def save_track(number: int, track: Track) -> pb.FollowedTrack:
     policy_state = track.observations
     return pb.FollowedTrack(
         number=number,
-        track_id=track.name.track_id,
-        started_us=track.name.started_us,
+        track_id=track.properties.track_id,
+        started_us=track.properties.started_us,
         seen_us=track.seen_us,
         frames=track.frames,
         epoch=policy_state.epoch,
-        shots=policy_state.count,
-        turned=policy_state.turned,
-        total=policy_state.total,
+        shots=policy_state.observations,
+        turned=policy_state.turned_observations,
+        total=policy_state.total_observations,
         misses=policy_state.misses,
-        next_look_us=policy_state.next_look_us,
+        next_look_us=policy_state.next_detection_us,
         settled_until_us=policy_state.settled_until_us,
         snapshot_quality=policy_state.snapshot_quality,
     )
@@ -49,16 +49,16 @@ def restore_track(
     saved: pb.FollowedTrack, number: int, state: pb.VisionState | pb.CropTrackState, event_id: str
 ) -> Track:
     """Return the track that was saved in a state, under its number in messages."""
-    name = TrackName(
+    name = TrackProperties(
         saved.track_id, number, state.camera_id, state.site_id, event_id, saved.started_us
     )
     policy_state = ObservationState(
         epoch=saved.epoch,
-        count=saved.shots,
-        turned=saved.turned,
-        total=saved.total,
+        observations=saved.shots,
+        turned_observations=saved.turned,
+        total_observations=saved.total,
         misses=saved.misses,
-        next_look_us=saved.next_look_us,
+        next_detection_us=saved.next_look_us,
         settled_until_us=saved.settled_until_us if saved.HasField("settled_until_us") else None,
         snapshot_quality=saved.snapshot_quality if saved.HasField("snapshot_quality") else None,
     )

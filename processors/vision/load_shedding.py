@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from processors.vision.settings import VisionSettings
 from schemas import sightline_pb2 as pb
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 
 _MAX_DOUBLINGS = 6
 """At least one frame of 64 is processed: tracks are lost anyway, but a person who stays is seen."""
@@ -25,14 +25,14 @@ class LoadShedding:
     """The rule: frames are skipped evenly, more of them the older they are, with a hysteresis."""
 
     def __init__(self, settings: VisionSettings) -> None:
-        self._shed_above = settings.behind_seconds
-        self._resume_below = settings.caught_up_seconds
+        self._shed_above = settings.shed_above_seconds
+        self._resume_below = settings.resume_below_seconds
 
     def skips(self, state: SheddingState, frame: pb.Frame, now_us: int) -> bool:
         """Return True for a frame to skip; never the first or last of an event, nor of a film."""
         if not frame.live or not self._shed_above:
             return False
-        state.age_seconds = (now_us - frame.captured_at_us) / US
+        state.age_seconds = (now_us - frame.captured_at_us) / US_PER_SECOND
         if state.age_seconds >= self._shed_above:
             state.is_shedding = True
         elif state.age_seconds <= self._resume_below:

@@ -29,10 +29,10 @@ from processors.vision.stage_time import stage_time
 from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
-from sightline.models.interface import BGRImage, Face, Floats, ModelPack
+from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack
 from sightline.models.observation_policy import ObservationPolicy
 from sightline.runtime import metrics
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord
 
@@ -69,7 +69,7 @@ class _ObservationAttempt:
 
     visible: VisibleTrack
     image: BGRImage
-    boxes: dict[int, Floats]
+    boxes: dict[int, Float32Array]
     """The boxes of all tracks in the frame, by track number."""
     face: Face | None
     result: CropResult | None = None
@@ -101,7 +101,7 @@ class VisionPipeline:
         rate = settings.detections_per_second
         if pack.persons is None:
             rate = min(rate, settings.face_detections_per_second)
-        self._detect_every_us = round(0.9 * US / rate)
+        self._detect_every_us = round(0.9 * US_PER_SECOND / rate)
 
     def run(
         self,
@@ -205,19 +205,19 @@ class VisionPipeline:
         self, visible: list[VisibleTrack], at_us: int, image: BGRImage
     ) -> Iterator[_ObservationAttempt]:
         """Yield an attempt for each track that an observation is due of."""
-        boxes = {shown.track.name.number: shown.box for shown in visible}
+        boxes = {shown.track.properties.number: shown.box for shown in visible}
         for shown in visible:
             policy_state = shown.track.observations
-            if self._policy.settled(policy_state, at_us):
-                metrics.FACE_SEARCHES_SAVED.inc()
+            if self._policy.is_settled(policy_state, at_us):
+                metrics.FACE_DETECTIONS_SAVED.inc()
                 metrics.EMBEDDINGS_SAVED.inc()
-            elif not self._policy.due(policy_state, at_us):
-                if policy_state.total and not policy_state.misses:
+            elif not self._policy.is_due(policy_state, at_us):
+                if policy_state.total_observations and not policy_state.misses:
                     metrics.EMBEDDINGS_SAVED.inc()
                 if shown.face is not None:
                     metrics.FACES.labels("spaced").inc()
             else:
-                metrics.FACE_SEARCHES.inc()
+                metrics.FACE_DETECTIONS.inc()
                 yield _ObservationAttempt(shown, image, boxes, shown.face)
 
     def _find_faces(self, attempts: Sequence[_ObservationAttempt]) -> None:
@@ -227,7 +227,9 @@ class VisionPipeline:
         with stage_time("faces", len(regions)):
             results = detect_in_regions(self._pack.faces, regions)
         for attempt, faces in zip(without, results, strict=True):
-            attempt.face = choose_face(faces, attempt.visible.track.name.number, attempt.boxes)
+            attempt.face = choose_face(
+                faces, attempt.visible.track.properties.number, attempt.boxes
+            )
 
     def _observe(self, attempts: Sequence[tuple[DecodedFrame, _ObservationAttempt]]) -> None:
         """Hand the faces to the second half of vision."""
@@ -252,7 +254,7 @@ class VisionPipeline:
         visible = state.visible if plan.is_in_order and picture.image is not None else []
         for shown in visible:
             shown.track.frames += 1
-        boxes = [(shown.track.name, shown.box, shown.score) for shown in visible]
+        boxes = [(shown.track.properties, shown.box, shown.score) for shown in visible]
         outs.append(
             outputs.frame_tracks(picture.frame, picture.position, boxes, skipped=picture.skipped)
         )

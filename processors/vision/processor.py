@@ -11,7 +11,7 @@ from processors.vision.load_shedding import LoadShedding, SheddingState
 from processors.vision.pipeline import DecodedFrame, VisionPipeline
 from processors.vision.settings import VisionSettings
 from processors.vision.shed_ratio import ShedRatio
-from processors.vision.state import read_state, restore_state, save_state
+from processors.vision.state_record import read_state, restore_state, save_state
 from schemas import sightline_pb2 as pb
 from schemas.naming import of_run
 from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, vision_state
@@ -19,7 +19,7 @@ from sightline.models import outputs
 from sightline.models.interface import ModelPack
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock, SystemClock
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import OutputRecord, Partition, Record
 
@@ -36,7 +36,7 @@ class _Result:
     """The outputs of one record, and the error that comes after them."""
 
     outs: list[OutputRecord] = field(default_factory=list)
-    error: InvalidRecord | None = None
+    error: PoisonRecord | None = None
 
 
 class VisionProcessor:
@@ -101,7 +101,7 @@ class VisionProcessor:
             self._prepared[record.topic, record.partition, record.offset] = result
             try:
                 step = self._read(record, result)
-            except InvalidRecord as error:
+            except PoisonRecord as error:
                 result.error = error
                 continue
             if step is not None:
@@ -153,7 +153,7 @@ class VisionProcessor:
         for key in [key for key in self._shedding if key[:2] in lost]:
             del self._shedding[key]
             metrics.FRAME_AGE_SECONDS.remove(key[2])
-            metrics.VISION_BEHIND.remove(key[2])
+            metrics.VISION_SHEDDING.remove(key[2])
             self._shed_ratios.pop(key).close()
         self._states = {key: state for key, state in self._states.items() if key[:2] not in lost}
         self._saved = {key: state for key, state in self._saved.items() if key[:2] not in lost}
@@ -180,13 +180,13 @@ class VisionProcessor:
 
     def _picture(
         self, key: _CameraKey, record: Record, frame: pb.Frame
-    ) -> tuple[DecodedFrame, InvalidRecord | None]:
+    ) -> tuple[DecodedFrame, PoisonRecord | None]:
         if frame.live and self._settings.run == LIVE and self._skips(key, frame):
             return DecodedFrame(frame, record.position, None, skipped=True), None
         try:
             with metrics.STAGE_SECONDS.labels("decode").time():
                 image = decode_picture(frame)
-        except InvalidRecord as error:
+        except PoisonRecord as error:
             return DecodedFrame(frame, record.position, None), error
         return DecodedFrame(frame, record.position, image), None
 
@@ -197,7 +197,7 @@ class VisionProcessor:
         shedding = self._shedding[key]
         skips = self._load_shedding.skips(shedding, frame, self._clock.now_us())
         metrics.FRAME_AGE_SECONDS.labels(frame.camera_id).set(shedding.age_seconds)
-        metrics.VISION_BEHIND.labels(frame.camera_id).set(shedding.is_shedding)
+        metrics.VISION_SHEDDING.labels(frame.camera_id).set(shedding.is_shedding)
         self._shed_ratios[key].count(skipped=skips)
         if skips:
             metrics.FRAMES_SKIPPED.labels(frame.camera_id, "behind").inc()

@@ -8,8 +8,8 @@ _FRAMES = topics.frames("").name + ANY
 _VISION_STATE = topics.vision_state("").name + ANY
 
 VISION = Rights(
-    reads=(_FRAMES, _VISION_STATE, topics.CROPS.name, topics.CROP_STATE.name),
-    writes=(
+    read_topics=(_FRAMES, _VISION_STATE, topics.CROPS.name, topics.CROP_STATE.name),
+    written_topics=(
         topics.TRACKS.name,
         topics.FACES.name,
         topics.SNAPSHOTS.name,
@@ -18,7 +18,7 @@ VISION = Rights(
         _VISION_STATE,
         topics.CROP_STATE.name,
     ),
-    asks=(_VISION_STATE,),
+    described_topics=(_VISION_STATE,),
     groups=(vision_group(ANY, topics.LIVE), crops_group()),
-    transactions=(vision_group(ANY, topics.LIVE), crops_group() + ANY),
+    transactional_ids=(vision_group(ANY, topics.LIVE), crops_group() + ANY),
 )

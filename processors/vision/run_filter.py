@@ -1,7 +1,7 @@
 """Filter of frames by run: those of the run's motion events, up to the offset where it begins."""
 
 from schemas import sightline_pb2 as pb
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
 from sightline.storage.db import connect
@@ -37,5 +37,5 @@ class RunFilter:
             return False
         try:
             return record.decode(pb.Frame).motion_event_id in self._events
-        except InvalidRecord:
+        except PoisonRecord:
             return False

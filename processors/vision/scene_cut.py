@@ -7,7 +7,7 @@ give one person's name to another.
 import cv2
 import numpy as np
 
-from sightline.models.interface import BGRImage, Floats
+from sightline.models.interface import BGRImage, Float32Array
 
 _SAMPLE_SIZE = (128, 72)
 """Width and height that a picture is sampled at, before the mean of areas is taken."""
@@ -31,7 +31,7 @@ _CUT_GREY_LEVELS = 6.0
 the noise on a plain wall has no correlation."""
 
 
-def outline(image: BGRImage) -> Floats:
+def outline(image: BGRImage) -> Float32Array:
     """Return the light and dark of an image as (18, 32) float32: whole numbers, 0 to 255."""
     # An average over all pixels of a large picture would take a millisecond.
     small = cv2.resize(image, _SAMPLE_SIZE, interpolation=cv2.INTER_LINEAR)
@@ -39,7 +39,7 @@ def outline(image: BGRImage) -> Floats:
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.float32)
 
 
-def is_cut(before: Floats, now: Floats) -> bool:
+def is_cut(before: Float32Array, now: Float32Array) -> bool:
     """Return True for two successive outlines (18, 32) of different places."""
     change = np.abs(now - before)
     if float(np.median(change)) < _CUT_GREY_LEVELS:

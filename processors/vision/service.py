@@ -24,7 +24,7 @@ import logging
 
 import cv2
 
-from processors.vision.crop_service import embedding_crops
+from processors.vision.crop_service import running_crop_loop
 from processors.vision.processor import VisionProcessor
 from processors.vision.settings import VisionSettings
 from schemas import naming, topics
@@ -63,7 +63,7 @@ def run(settings: Settings) -> None:
         prepare_records=pack.max_batch,
         run=settings.run,
     )
-    with embedding_crops(settings, stop):
+    with running_crop_loop(settings, stop):
         loop.run(stop)
 
 

@@ -12,12 +12,12 @@ class VisionSettings(ServiceSettings):
     batch_seconds: float = Field(
         0.05, gt=0, description="seconds that a transaction waits to fill up"
     )
-    behind_seconds: float = Field(
+    shed_above_seconds: float = Field(
         2.0,
         ge=0,
         description="age in seconds from which a live camera's frames are shed, evenly; 0 is never",
     )
-    caught_up_seconds: float = Field(
+    resume_below_seconds: float = Field(
         0.5, ge=0, description="age in seconds from which shedding ends"
     )
     detections_per_second: float = Field(

@@ -8,8 +8,8 @@ from sightline.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
-OVERLOADED_SHARE: Final = 0.1
-"""The share of a camera's frames of the last minute that may be skipped without a warning. The
+OVERLOADED_RATIO: Final = 0.1
+"""The ratio of a camera's frames of the last minute that may be skipped without a warning. The
 alert FramesSkipped (`deploy/prometheus/rules`) has the same limit."""
 
 _INTERVAL_SECONDS: Final = 5.0
@@ -21,9 +21,9 @@ _LASTING_INTERVALS: Final = 3
 that have waited for it."""
 
 
-def percent(share: float) -> str:
-    """Write a share of 1 for people."""
-    return f"{100 * share:.0f}%"
+def percent(ratio: float) -> str:
+    """Write a ratio for people."""
+    return f"{100 * ratio:.0f}%"
 
 
 class ShedRatio:
@@ -39,11 +39,11 @@ class ShedRatio:
         self._counts = [(-_INTERVALS, 0, 0)] * _INTERVALS
         """Number of an interval, its frames, and its skipped frames."""
         self._is_warned = False
-        metrics.VISION_SKIPPED_SHARE.labels(camera_id).set_function(self.ratio)
+        metrics.VISION_SKIPPED_RATIO.labels(camera_id).set_function(self.ratio)
 
     def close(self) -> None:
         """Drop the metric."""
-        metrics.VISION_SKIPPED_SHARE.remove(self._camera_id)
+        metrics.VISION_SKIPPED_RATIO.remove(self._camera_id)
 
     def ratio(self) -> float:
         """Return the skipped part of the frames, 0 to 1; 0 where no frame came."""
@@ -73,7 +73,7 @@ class ShedRatio:
                 " again",
                 self._camera_id, extra=fields,
             )  # fmt: skip
-        elif not self._is_warned and ratio > OVERLOADED_SHARE and self._lasts():
+        elif not self._is_warned and ratio > OVERLOADED_RATIO and self._lasts():
             self._is_warned = True
             log.warning(
                 "vision: camera %s: %s of the frames of the last minute were skipped: vision is"

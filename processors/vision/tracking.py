@@ -14,8 +14,8 @@ from trackers import ByteTrackTracker
 from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 
 from schemas import sightline_pb2 as pb
-from sightline.models.interface import Floats
-from sightline.runtime.clock import US
+from sightline.models.interface import Float32Array
+from sightline.runtime.clock import US_PER_SECOND
 
 _NOMINAL_RATE = 25.0
 """Frames per second of the motion model; it is given the real capture times."""
@@ -68,11 +68,13 @@ class CameraTracker:
             minimum_iou_threshold=_MINIMUM_IOU_THRESHOLD,
         )
 
-    def update(self, boxes: Floats, scores: Floats, at_us: int) -> list[TrackMatch]:
+    def update(self, boxes: Float32Array, scores: Float32Array, at_us: int) -> list[TrackMatch]:
         """Match boxes (n, 4) with scores (n,) of a frame; return its confirmed tracks by number."""
         best = np.sort(np.argsort(-scores, kind="stable")[:_MAX_BOXES])
         detections = sv.Detections(xyxy=boxes[best], confidence=scores[best], data={"index": best})
-        tracked = self._tracker.update(detections, timestamp=(at_us - self._origin_us) / US)
+        tracked = self._tracker.update(
+            detections, timestamp=(at_us - self._origin_us) / US_PER_SECOND
+        )
         self._drop_oldest_tracks()
         if tracked.tracker_id is None or not len(tracked):
             return []

@@ -19,15 +19,15 @@ class Actor:
     cameras: frozenset[str] | None = None
     """Cameras that a key is limited to; None is all."""
 
-    def may(self, permission: Permission) -> bool:
+    def has_permission(self, permission: Permission) -> bool:
         """Tell whether the role has a permission."""
         return permission in PERMISSIONS[self.role]
 
-    def sees(self, camera_id: str) -> bool:
+    def can_see(self, camera_id: str) -> bool:
         """Tell whether the actor may see a camera."""
         return self.cameras is None or camera_id in self.cameras
 
-    def only(self) -> list[str] | None:
+    def visible_cameras(self) -> list[str] | None:
         """Return the visible cameras in order, for SQL; None is all."""
         return None if self.cameras is None else sorted(self.cameras)
 

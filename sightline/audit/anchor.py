@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 
 from sightline.audit.chain import Head
-from sightline.audit.keys import Signer, Trusted
+from sightline.audit.keys import SigningKey, TrustedKeys
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.file_locks import locked
-from sightline.runtime.private_files import write_secret
+from sightline.runtime.private_files import write_private_file
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection
 
@@ -19,7 +19,7 @@ from sightline.storage.db import Connection
 class Anchor:
     """Heads of the trail that a home keeps."""
 
-    def __init__(self, settings: Settings, key: Signer) -> None:
+    def __init__(self, settings: Settings, key: SigningKey) -> None:
         self._folder = settings.home / "audit"
         self._key = key
 
@@ -32,9 +32,13 @@ class Anchor:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self._folder / "head.lock"):
                 previous = self._previous()
-                if previous is not None and previous.line >= head.line and has(db, previous):
+                if (
+                    previous is not None
+                    and previous.line >= head.line
+                    and contains_head(db, previous)
+                ):
                     return
-                if previous is not None and not has(db, previous):
+                if previous is not None and not contains_head(db, previous):
                     with (self._folder / "lost.jsonl").open("a") as lost:
                         lost.write((self._folder / "head.json").read_text() + "\n")
                 self._write(head)
@@ -52,17 +56,17 @@ class Anchor:
             "key_id": self._key.key_id,
             "signature": self._key.sign(_signed(head)).hex(),
         }
-        write_secret(self._folder / "head.json", json.dumps(content).encode())
+        write_private_file(self._folder / "head.json", json.dumps(content).encode())
 
 
-def heads(settings: Settings, trusted: Trusted) -> list[Head]:
+def heads(settings: Settings, trusted: TrustedKeys) -> list[Head]:
     """Return all heads of the home. Raises SightlineError for a head without a valid signature."""
     kept_heads = []
     for name in ("lost.jsonl", "head.json"):
         path = settings.home / "audit" / name
         for text in path.read_text().splitlines() if path.exists() else ():
             head, key_id, signature = _read(text, path)
-            if not trusted.holds(key_id, _signed(head), signature):
+            if not trusted.verify(key_id, _signed(head), signature):
                 raise SightlineError(f"{path}: none of this installation's keys has signed it")
             kept_heads.append(head)
     return kept_heads
@@ -72,7 +76,7 @@ def _signed(head: Head) -> bytes:
     return f"sightline audit head {head.line} {head.hash.hex()}".encode()
 
 
-def has(db: Connection, head: Head) -> bool:
+def contains_head(db: Connection, head: Head) -> bool:
     """Tell whether the trail contains a head."""
     row = db.execute("SELECT hash FROM public.audit WHERE line = %s", (head.line,)).fetchone()
     return row is not None and bytes(row[0]) == head.hash

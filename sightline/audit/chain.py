@@ -15,7 +15,7 @@ Value = Scalar | Sequence[Scalar]
 About = Mapping[str, Value]
 """Ids and filters that an entry is about. Never names of people, embeddings or pictures."""
 
-FIRST = bytes(32)
+GENESIS_HASH = bytes(32)
 """Previous hash of the first line."""
 
 
@@ -65,18 +65,18 @@ class Flaw:
     """A manipulation of the trail."""
 
     line: int
-    what: Literal["changed", "removed", "inserted", "forged", "replaced"]
+    kind: Literal["changed", "removed", "inserted", "forged", "replaced"]
     detail: str
 
 
-class Signatures(Protocol):
+class SignatureVerifier(Protocol):
     """Verification of signatures; implemented in `audit.keys`."""
 
-    def holds(self, key_id: str, message: bytes, signature: bytes) -> bool:
+    def verify(self, key_id: str, message: bytes, signature: bytes) -> bool:
         """Tell whether a key of the installation has signed the message."""
 
 
-def hash_of(line: int, content: Entry, previous: bytes) -> bytes:
+def line_hash(line: int, content: Entry, previous: bytes) -> bytes:
     """Return the SHA-256 of a line's number and content and the hash of the line before it."""
     hashed = {
         "line": line,
@@ -98,7 +98,9 @@ def hash_of(line: int, content: Entry, previous: bytes) -> bytes:
     return hashlib.sha256(canonical.encode()).digest()
 
 
-def flaws(lines: Iterable[Line], heads: Iterable[Head], signatures: Signatures) -> Iterator[Flaw]:
+def find_flaws(
+    lines: Iterable[Line], heads: Iterable[Head], signatures: SignatureVerifier
+) -> Iterator[Flaw]:
     """Yield the manipulations of a whole trail, in its order; none for an intact trail.
 
     `heads` are former heads of it, the only evidence of lines cut off at the end.
@@ -107,15 +109,15 @@ def flaws(lines: Iterable[Line], heads: Iterable[Head], signatures: Signatures) 
     by_line: dict[int, list[bytes]] = {}
     for head in ordered_heads:
         by_line.setdefault(head.line, []).append(head.hash)
-    number, previous = 0, FIRST
+    number, previous = 0, GENESIS_HASH
     for line in lines:
         if line.line > number + 1:
             yield Flaw(number + 1, "removed", _span(number + 1, line.line - 1))
         elif line.previous != previous:
             yield Flaw(line.line, "inserted", "it does not follow the line before it")
-        if hash_of(line.line, line.entry, line.previous) != line.hash:
+        if line_hash(line.line, line.entry, line.previous) != line.hash:
             yield Flaw(line.line, "changed", "it does not say what it said when it was written")
-        if not signatures.holds(line.key_id, line.hash, line.signature):
+        if not signatures.verify(line.key_id, line.hash, line.signature):
             yield Flaw(line.line, "forged", "none of this installation's keys has signed it")
         if any(head_hash != line.hash for head_hash in by_line.get(line.line, ())):
             yield Flaw(line.line, "replaced", "another line ended the trail when it was this long")

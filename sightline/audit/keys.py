@@ -22,7 +22,7 @@ from sightline.runtime.secrets import reveal
 from sightline.runtime.settings import Settings
 
 
-class Signer:
+class SigningKey:
     """An Ed25519 private key."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
@@ -35,13 +35,13 @@ class Signer:
         return self._key.sign(message)
 
 
-class Trusted:
+class TrustedKeys:
     """Trusted public keys, by id."""
 
     def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
         self._keys = {key_id_of(key): key for key in keys}
 
-    def holds(self, key_id: str, message: bytes, signature: bytes) -> bool:
+    def verify(self, key_id: str, message: bytes, signature: bytes) -> bool:
         """Tell whether a trusted key has signed the message."""
         key = self._keys.get(key_id)
         if key is None:
@@ -63,7 +63,7 @@ def public_text(key: Ed25519PublicKey) -> str:
     return base64.b64encode(_raw(key)).decode()
 
 
-def signer(settings: Settings) -> Signer:
+def signing_key(settings: Settings) -> SigningKey:
     """Return the key of the settings, else the home's, which is created if it is missing.
 
     Raises SightlineError for an invalid key, InfrastructureError when the disk fails.
@@ -80,10 +80,10 @@ def signer(settings: Settings) -> Signer:
         raise SightlineError("audit.signing_key is no private key in PEM") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SightlineError("audit.signing_key is no Ed25519 key")
-    return Signer(key)
+    return SigningKey(key)
 
 
-def trusted(settings: Settings) -> Trusted:
+def trusted_keys(settings: Settings) -> TrustedKeys:
     """Return the key in use and the former keys. Raises SightlineError."""
     try:
         former = [
@@ -92,7 +92,7 @@ def trusted(settings: Settings) -> Trusted:
         ]
     except ValueError as error:
         raise SightlineError("audit.former_keys: give base64 of 32 bytes each") from error
-    return Trusted([signer(settings).public, *former])
+    return TrustedKeys([signing_key(settings).public, *former])
 
 
 def _home_key(path: Path) -> bytes:

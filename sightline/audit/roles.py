@@ -10,12 +10,12 @@ class Permission(StrEnum):
     LOGS_READ = "logs:read"  # access logs and visitor logs
     CAMERAS_READ = "cameras:read"  # and the calibrations
     PERSONS_READ = "persons:read"  # known and unknown persons
-    PICTURES_READ = "pictures:read"  # snapshots
+    SNAPSHOTS_READ = "snapshots:read"  # snapshots
     FACES_SEARCH = "faces:search"
     FACES_DECIDE = "faces:decide"  # process-frame
-    PEOPLE_READ = "people:read"  # enrolled persons
-    PEOPLE_WRITE = "people:write"
-    PEOPLE_REMOVE = "people:remove"
+    EMPLOYEES_READ = "employees:read"  # enrolled persons
+    EMPLOYEES_WRITE = "employees:write"
+    EMPLOYEES_REMOVE = "employees:remove"
     PERSONS_WRITE = "persons:write"  # names, merges, splits, "not this person"
     AUDIT_READ = "audit:read"
 
@@ -39,9 +39,9 @@ _VIEWER = frozenset(
         Permission.PERSONS_READ,
     }
 )
-_GUARD = _VIEWER | {Permission.PICTURES_READ, Permission.FACES_SEARCH, Permission.FACES_DECIDE}
-_ENROLLER = _GUARD | {Permission.PEOPLE_READ, Permission.PEOPLE_WRITE}
-_OPERATOR = _ENROLLER | {Permission.PERSONS_WRITE, Permission.PEOPLE_REMOVE}
+_GUARD = _VIEWER | {Permission.SNAPSHOTS_READ, Permission.FACES_SEARCH, Permission.FACES_DECIDE}
+_ENROLLER = _GUARD | {Permission.EMPLOYEES_READ, Permission.EMPLOYEES_WRITE}
+_OPERATOR = _ENROLLER | {Permission.PERSONS_WRITE, Permission.EMPLOYEES_REMOVE}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,

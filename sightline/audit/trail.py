@@ -1,7 +1,7 @@
 """Writing of the audit trail: an entry for each access, in the transaction of the change, if any.
 
 Commands and routes begin a `Recording`, to which all code that works for them may add. Code that
-changes data calls `seal` as the last statement of its transaction.
+changes data calls `write_entry` as the last statement of its transaction.
 """
 
 import json
@@ -18,9 +18,9 @@ import psycopg
 from schemas.ids import global_id
 from schemas.naming import AdvisoryLock
 from sightline.audit.actor import Actor
-from sightline.audit.anchor import Anchor, has
-from sightline.audit.chain import FIRST, Entry, Line, Outcome, Value, hash_of
-from sightline.audit.keys import Signer, signer
+from sightline.audit.anchor import Anchor, contains_head
+from sightline.audit.chain import GENESIS_HASH, Entry, Line, Outcome, Value, line_hash
+from sightline.audit.keys import SigningKey, signing_key
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
 from sightline.runtime.settings import Settings
@@ -28,7 +28,7 @@ from sightline.storage.db import Connection, Cursor, connect
 
 log = logging.getLogger(__name__)
 
-Given = Value | UUID | Sequence[UUID] | None
+SubjectValue = Value | UUID | Sequence[UUID] | None
 Connect = Callable[[], AbstractContextManager[Connection]]
 
 MAX_PURPOSE = 500
@@ -77,12 +77,12 @@ class Recording:
         self.purpose = purpose
         self._connected = connected or (lambda: connect(settings))
         self._clock = clock or SystemClock()
-        self._key: Signer | None = None
+        self._key: SigningKey | None = None
         self._about: dict[str, Value] = {}
         self._written: Line | None = None
         self._finished: Outcome | None = None
 
-    def about(self, *, persons: Iterable[int] = (), **details: Given) -> None:
+    def add_subject(self, *, persons: Iterable[int] = (), **details: SubjectValue) -> None:
         """Add ids, filters and numbers that the access is about; lists are extended.
 
         `persons` are global ids; 0 is ignored.
@@ -101,15 +101,15 @@ class Recording:
                 plain = sorted({*before, *plain}, key=str)
             self._about[name] = plain
 
-    def rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def add_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add the persons of rows that are shown, and their number."""
         shown_rows = list(rows)
-        self.about(persons=map(person_in, shown_rows), rows=len(shown_rows))
+        self.add_subject(persons=map(person_in, shown_rows), rows=len(shown_rows))
 
-    def seal(self, cursor: Cursor, persons: Iterable[int]) -> None:
+    def write_entry(self, cursor: Cursor, persons: Iterable[int]) -> None:
         """Write the entry in the cursor's transaction, as its last statement."""
         self._about.pop("persons", None)
-        self.about(persons=persons)
+        self.add_subject(persons=persons)
         self._written = self._append(cursor, "done")
 
     def finish(self, outcome: Outcome) -> None:
@@ -122,7 +122,7 @@ class Recording:
             return
         with self._connected() as db:
             written = self._written
-            if written is None or outcome != "done" or not has(db, written.head):
+            if written is None or outcome != "done" or not contains_head(db, written.head):
                 with db.transaction(), db.cursor() as cursor:
                     written = self._append(cursor, outcome)
             db.commit()
@@ -146,18 +146,18 @@ class Recording:
         )
         return append(cursor, content, self._signer())
 
-    def _signer(self) -> Signer:
-        self._key = self._key or signer(self._settings)
+    def _signer(self) -> SigningKey:
+        self._key = self._key or signing_key(self._settings)
         return self._key
 
 
-def append(cursor: Cursor, content: Entry, key: Signer) -> Line:
+def append(cursor: Cursor, content: Entry, key: SigningKey) -> Line:
     """Append a line to the trail, which is locked until the transaction ends."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (AdvisoryLock.AUDIT_TRAIL,))
     cursor.execute("SELECT line, hash FROM public.audit ORDER BY line DESC LIMIT 1")
     row = cursor.fetchone()
-    number, previous = (row[0] + 1, bytes(row[1])) if row else (1, FIRST)
-    digest = hash_of(number, content, previous)
+    number, previous = (row[0] + 1, bytes(row[1])) if row else (1, GENESIS_HASH)
+    digest = line_hash(number, content, previous)
     line = Line(number, content, previous, digest, key.key_id, key.sign(digest))
     values = asdict(content) | {"about": json.dumps(content.about)}
     cursor.execute(
@@ -167,13 +167,13 @@ def append(cursor: Cursor, content: Entry, key: Signer) -> Line:
     return line
 
 
-def begin(recording: Recording) -> None:
+def begin_recording(recording: Recording) -> None:
     """Make a recording the current one, for callers that finish it elsewhere."""
     _current.set(recording)
 
 
 @contextmanager
-def recorded(recording: Recording) -> Iterator[Recording]:
+def record_access(recording: Recording) -> Iterator[Recording]:
     """Record the access while inside; an exception is recorded as its outcome."""
     token = _current.set(recording)
     try:
@@ -201,11 +201,11 @@ def _finish_failed(recording: Recording, outcome: Outcome) -> None:
         log.info("not in the audit trail: %s", first_line(error))
 
 
-def seal(cursor: Cursor, *persons: int) -> None:
+def write_entry(cursor: Cursor, *persons: int) -> None:
     """Write the current recording's entry, if any, as the last statement of a transaction."""
     recording = _current.get()
     if recording is not None:
-        recording.seal(cursor, persons)
+        recording.write_entry(cursor, persons)
 
 
 def purpose() -> str | None:
@@ -214,33 +214,33 @@ def purpose() -> str | None:
     return recording.purpose if recording is not None else None
 
 
-def about(*, persons: Iterable[int] = (), **details: Given) -> None:
-    """Add to the current recording, if any: see `Recording.about`."""
+def add_subject(*, persons: Iterable[int] = (), **details: SubjectValue) -> None:
+    """Add to the current recording, if any: see `Recording.add_subject`."""
     recording = _current.get()
     if recording is not None:
-        recording.about(persons=persons, **details)
+        recording.add_subject(persons=persons, **details)
 
 
-def seen(rows: Iterable[Mapping[str, Any]]) -> None:
+def add_read_rows(rows: Iterable[Mapping[str, Any]]) -> None:
     """Add the persons of rows that are read to the current recording, if any."""
     recording = _current.get()
     if recording is not None:
-        recording.rows(rows)
+        recording.add_rows(rows)
 
 
-def shown(
+def write_before_showing(
     rows: Iterable[Mapping[str, Any]] | None = None,
     /,
     *,
     persons: Iterable[int] = (),
-    **details: Given,
+    **details: SubjectValue,
 ) -> None:
     """Write the current recording's entry, if any, before rows are shown."""
     recording = _current.get()
     if recording is not None:
-        recording.about(persons=persons, **details)
+        recording.add_subject(persons=persons, **details)
         if rows is not None:
-            recording.rows(rows)
+            recording.add_rows(rows)
         recording.finish("done")
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 
 UNKNOWN_PERSON_OBSERVATIONS = 3
 """Number of observations that the threshold for new unknown persons is taken at."""
@@ -41,7 +41,7 @@ class _Checked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Impostors(_Checked):
+class NonMatedScores(_Checked):
     """Non-mated scores: tracks against different people, by observations and photos."""
 
     shots: Count
@@ -62,7 +62,7 @@ class Impostors(_Checked):
     """Smallest rate that is promised."""
 
 
-class Genuine(_Checked):
+class MatedScores(_Checked):
     """Mated scores: tracks against the same person's other photos, by observations and photos."""
 
     shots: Count
@@ -92,8 +92,8 @@ class Calibration(_Checked):
     """Falling."""
     levels: tuple[Rate, ...]
     """Rising."""
-    impostors: Annotated[tuple[Impostors, ...], Field(min_length=1)]
-    genuine: Annotated[tuple[Genuine, ...], Field(min_length=1)]
+    impostors: Annotated[tuple[NonMatedScores, ...], Field(min_length=1)]
+    genuine: Annotated[tuple[MatedScores, ...], Field(min_length=1)]
     newcomer: Cosine
     """Score that few of the mated tracks of three observations are below."""
     lead: Annotated[float, Field(gt=0.0, le=1.0)]
@@ -123,8 +123,8 @@ class Calibration(_Checked):
                 raise ValueError("not one score for each level")
             if not (_rises(mated.scores) and _rises(mated.low)):
                 raise ValueError("the scores of a person's own tracks do not rise with the level")
-        if 1 not in self.shots:
-            raise ValueError("nothing was measured of single shots")
+        if 1 not in self.observation_counts:
+            raise ValueError("nothing was measured of single observations")
         return self
 
     @property
@@ -133,16 +133,16 @@ class Calibration(_Checked):
         return self.lead * _LEAD_FACTORS.get(self.pack, 1.0)
 
     @property
-    def shots(self) -> list[int]:
+    def observation_counts(self) -> list[int]:
         """Numbers of observations that were measured."""
         return sorted({curve.shots for curve in self.impostors})
 
     @property
-    def supported(self) -> float:
+    def min_supported_rate(self) -> float:
         """Smallest rate for one comparison that is promised for any number of observations."""
         return max(curve.supported for curve in self.impostors)
 
-    def scale(self, people: int, target_rate: float) -> Scale:
+    def scale(self, people: int, target_rate: float) -> ScoreScale:
         """Return the scale for a search among a number of people; it is cached.
 
         Thresholds never fall with the number of people.
@@ -154,36 +154,36 @@ class Calibration(_Checked):
             raise ValueError(f"{target_rate} is no rate")
         return _scale(self, max(people, 1), target_rate)
 
-    def refusal(self, people: int, target_rate: float) -> str | None:
+    def unsupported_reason(self, people: int, target_rate: float) -> str | None:
         """Return the reason why a rate cannot be promised; None where it can."""
         rate = target_rate / max(people, 1)
-        if rate >= self.supported:
+        if rate >= self.min_supported_rate:
             return None
         return (
             f"{target_rate:.2g} among {max(people, 1):,} people is {rate:.2g} for one comparison;"
-            f" {self.people} measured people support {self.supported:.2g}"
+            f" {self.people} measured people support {self.min_supported_rate:.2g}"
             + ("" if self.measured else ", and none was measured with this pack")
         )
 
-    def threshold(self, shots: int, rate: float) -> float:
+    def threshold(self, observations: int, rate: float) -> float:
         """Return the score for a name, by observations and the rate for one comparison.
 
         It is the highest of those for one photo and for several, and of the measured numbers of
         observations next to this one. Infinite for a rate that is not promised.
         """
-        curves = self._curves_for(shots)
+        curves = self._curves_for(observations)
         if any(rate < curve.supported for curve in curves):
             return math.inf
         return max(self._at(rate, curve.bound) for curve in curves)
 
-    def threshold_at(self, shots: int, rate: float) -> float:
+    def threshold_at(self, observations: int, rate: float) -> float:
         """Return the estimated score that a non-mated track reaches at a rate."""
-        return max(self._at(rate, curve.estimate) for curve in self._curves_for(shots))
+        return max(self._at(rate, curve.estimate) for curve in self._curves_for(observations))
 
-    def _curves_for(self, shots: int) -> list[Impostors]:
+    def _curves_for(self, observations: int) -> list[NonMatedScores]:
         """Return the curves of the measured numbers of observations next to a number."""
-        below = [number for number in self.shots if number <= shots]
-        above = [number for number in self.shots if number >= shots]
+        below = [number for number in self.observation_counts if number <= observations]
+        above = [number for number in self.observation_counts if number >= observations]
         next_to = {below[-1], above[0] if above else below[-1]}
         return [curve for curve in self.impostors if curve.shots in next_to]
 
@@ -192,22 +192,22 @@ class Calibration(_Checked):
 
 
 @lru_cache(maxsize=1024)
-def _scale(calibration: Calibration, people: int, target_rate: float) -> Scale:
+def _scale(calibration: Calibration, people: int, target_rate: float) -> ScoreScale:
     rate = target_rate / people
-    shots = range(1, calibration.shots[-1] + 1)
+    shots = range(1, calibration.observation_counts[-1] + 1)
     names = tuple(calibration.threshold(number, rate) for number in shots)
     # In a large gallery every face is near to some candidate, so the limit moves with its size.
     # It is as low as most new people allow, so that a known person's poor track does not become
     # a second person.
     near = calibration.threshold_at(UNKNOWN_PERSON_OBSERVATIONS, _NEAR_RATE / people)
-    return Scale(
-        names=names,
-        newcomer=min(max(calibration.newcomer, near), min(names) - calibration.lead),
+    return ScoreScale(
+        name_thresholds=names,
+        unknown_threshold=min(max(calibration.newcomer, near), min(names) - calibration.lead),
         lead=calibration.name_lead,
         tie=calibration.lead,
-        agree=calibration.agree,
+        min_agreement=calibration.agree,
         calibration=calibration.id,
-        target_rate=target_rate,
+        target_fpir=target_rate,
         people=people,
     )
 
@@ -221,7 +221,7 @@ _MEASURED = {"mobilefacenet_128-e72a5710": "mobilefacenet_128", "dlib": "dlib"}
 
 
 @lru_cache(maxsize=64)
-def builtin(pack: str) -> Calibration:
+def builtin_calibration(pack: str) -> Calibration:
     """Return the built-in calibration of a pack; the most careful one for an unmeasured pack."""
     name = _MEASURED.get(pack, "unknown")
     if pack.startswith(("buffalo_l", "w600k_r50")):

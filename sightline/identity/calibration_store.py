@@ -5,13 +5,13 @@ from typing import Any
 from schemas import sightline_pb2 as pb
 from schemas.naming import LockKind, calibration_fact_key, lock_number
 from schemas.topics import FACTS
-from sightline.identity.calibration import Calibration, builtin
+from sightline.identity.calibration import Calibration, builtin_calibration
 from sightline.runtime.errors import NotFoundError, SightlineError
 from sightline.storage.db import Connection, Cursor, dict_rows
 from sightline.storage.outbox import enqueue
 
 
-def in_force(db: Connection, pack: str) -> Calibration:
+def calibration_in_force(db: Connection, pack: str) -> Calibration:
     """Return the calibration in force for a pack: the activated one, else the built-in one.
 
     Raises SightlineError if the stored calibration cannot be read.
@@ -19,7 +19,7 @@ def in_force(db: Connection, pack: str) -> Calibration:
     row = db.execute(
         "SELECT calibration::text FROM calibrations WHERE pack = %s AND in_force", (pack,)
     ).fetchone()
-    return _read(row[0], pack) if row else builtin(pack)
+    return _read(row[0], pack) if row else builtin_calibration(pack)
 
 
 def save(cursor: Cursor, calibration: Calibration, *, activate: bool = True) -> None:
@@ -35,19 +35,19 @@ def save(cursor: Cursor, calibration: Calibration, *, activate: bool = True) -> 
 
 def activate(cursor: Cursor, calibration_id: str) -> Calibration:
     """Put a stored calibration in force. Raises NotFoundError."""
-    calibration = stored(cursor, calibration_id)
+    calibration = get_calibration(cursor, calibration_id)
     _activate(cursor, calibration)
     return calibration
 
 
-def back_to_builtin(cursor: Cursor, pack: str) -> Calibration:
+def activate_builtin(cursor: Cursor, pack: str) -> Calibration:
     """Put a pack's built-in calibration in force, once the transaction has committed."""
     _take_out_of_force(cursor, pack)
     enqueue(cursor, FACTS.name, calibration_fact_key(pack), None)
-    return builtin(pack)
+    return builtin_calibration(pack)
 
 
-def stored(cursor: Cursor, calibration_id: str) -> Calibration:
+def get_calibration(cursor: Cursor, calibration_id: str) -> Calibration:
     """Return a stored calibration. Raises NotFoundError."""
     row = cursor.execute(
         "SELECT calibration::text FROM calibrations WHERE calibration_id = %s", (calibration_id,)
@@ -91,6 +91,6 @@ FROM calibrations ORDER BY pack, made_at
 """
 
 
-def listed(db: Connection) -> list[dict[str, Any]]:
+def list_calibrations(db: Connection) -> list[dict[str, Any]]:
     """Return the stored calibrations ordered by pack and time."""
     return dict_rows(db, _LISTED)

@@ -30,7 +30,7 @@ class Observation:
     """An observation of a track in one frame."""
 
     id: str
-    vector: Vector
+    embedding: Vector
     quality: float  # 0 to 1
     kind: EvidenceKind = EvidenceKind.FACE
 
@@ -67,7 +67,7 @@ def combine(observations: Sequence[Observation], agree: float) -> Evidence:
     if len(kinds) > 1:
         raise ValueError(f"evidence of {len(kinds)} kinds cannot be combined")
     ordered = sorted(observations, key=lambda observation: observation.id)
-    vectors = np.stack([observation.vector for observation in ordered]).astype(np.float32)
+    vectors = np.stack([observation.embedding for observation in ordered]).astype(np.float32)
     weights = np.array(
         [max(observation.quality, _MIN_WEIGHT) for observation in ordered], np.float32
     )
@@ -88,12 +88,14 @@ def combine(observations: Sequence[Observation], agree: float) -> Evidence:
     )
 
 
-def score_of(vector: Vector, templates: Sequence[Vector], mean: Vector) -> float:
+def score_of(embedding: Vector, templates: Sequence[Vector], mean: Vector) -> float:
     """Score a vector (d,) against a person's templates (d,) and their unit mean (d,), -1 to 1.
 
     Half of the score is the cosine to the best template, half the cosine to the mean.
     """
-    return (max(float(template @ vector) for template in templates) + float(mean @ vector)) / 2
+    return (
+        max(float(template @ embedding) for template in templates) + float(mean @ embedding)
+    ) / 2
 
 
 def mean_of(templates: Sequence[Vector]) -> Vector:

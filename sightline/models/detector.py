@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.models.interface import BGRImage, Floats, PersonBoxes
+from sightline.models.interface import BGRImage, Float32Array, PersonBoxes
 from sightline.models.onnx_session import batch_limit, batches, make_session, max_batch
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
@@ -53,7 +53,7 @@ class YoloDetector:
                 results.append(self._boxes(raw[row : row + 1], image, letter))
         return results
 
-    def _boxes(self, raw: Floats, image: BGRImage, letter: "Letterbox") -> PersonBoxes:
+    def _boxes(self, raw: Float32Array, image: BGRImage, letter: "Letterbox") -> PersonBoxes:
         height, width = image.shape[:2]
         boxes, scores = decode(raw, self._person, MIN_SCORE)
         boxes -= np.tile(letter.margin, 2)
@@ -84,11 +84,11 @@ def _class_number(names: str, class_name: str, path: Path) -> int:
 class Letterbox(NamedTuple):
     """An image as the network takes it, with scale and margin to map boxes back."""
 
-    tensor: Floats
+    tensor: Float32Array
     """(1, 3, height, width), RGB, 0 to 1."""
-    scale: Floats
+    scale: Float32Array
     """(2,): x and y; they differ a little, as both sides are rounded to pixels."""
-    margin: Floats
+    margin: Float32Array
     """(2,): pixels of grey on the left and at the top."""
 
 
@@ -119,7 +119,7 @@ def letterbox(image: BGRImage, width: int, height: int, stride: int | None) -> L
     )
 
 
-def decode(raw: Floats, label: int, min_score: float) -> tuple[Floats, Floats]:
+def decode(raw: Float32Array, label: int, min_score: float) -> tuple[Float32Array, Float32Array]:
     """Return boxes (n, 4) as corners in pixels of the input, and scores (n,), best first.
 
     `raw` is the network's output (1, 4 + classes, candidates): centre, size, class scores. A box
@@ -140,7 +140,7 @@ def decode(raw: Floats, label: int, min_score: float) -> tuple[Floats, Floats]:
     return boxes[order], scores[order]
 
 
-def suppress(boxes: Floats, scores: Floats) -> NDArray[np.intp]:
+def suppress(boxes: Float32Array, scores: Float32Array) -> NDArray[np.intp]:
     """Return the indices of the boxes (n, 4) that no better box covers, best first."""
     if not len(boxes):
         return np.empty(0, np.intp)

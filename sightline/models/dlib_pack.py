@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sightline.models.interface import BGRImage, Face, Floats, ModelPack
+from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack
 from sightline.runtime.errors import SightlineError
 
 PACK_ID = "dlib"
@@ -58,7 +58,7 @@ class _Landmarks:
         self._dlib = dlib
         self._predictor = dlib.shape_predictor(str(path))
 
-    def of(self, image: Any, box: Floats) -> Any:
+    def of(self, image: Any, box: Float32Array) -> Any:
         """Return the landmarks of a face box (4,) as a shape of dlib."""
         sides = [round(float(side)) for side in box]
         return self._predictor(image, self._dlib.rectangle(*sides))
@@ -111,11 +111,11 @@ class DlibEmbedder:
         self._model = dlib.face_recognition_model_v1(str(path))
         self._landmarks = landmarks
 
-    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Float32Array]:
         """Return an embedding (128,) of unit length for each face in its image."""
         return [self._embedding(image, face) for image, face in faces]
 
-    def _embedding(self, image: BGRImage, face: Face) -> Floats:
+    def _embedding(self, image: BGRImage, face: Face) -> Float32Array:
         rgb = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
         shape = self._landmarks.of(rgb, face.box)
         vector = np.array(self._model.compute_face_descriptor(rgb, shape), np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sightline.models.interface import BGRImage, Face, Floats
+from sightline.models.interface import BGRImage, Face, Float32Array
 from sightline.models.onnx_session import make_session, max_batch, require_insightface
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
@@ -77,28 +77,28 @@ class ArcFaceEmbedder:
         self._side = int(self._model.input_size[0])
         self.dimension = int(self._model.output_shape[1])
 
-    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Float32Array]:
         """Return an embedding (dimension,) of unit length for each face in its image.
 
         Raises:
             SightlineError: The network gave a vector without a length.
         """
         aligned = [align(image, face.landmarks, self._side) for image, face in faces]
-        embeddings: list[Floats] = []
+        embeddings: list[Float32Array] = []
         for start in range(0, len(aligned), self._max_batch):
             vectors = self._model.get_feat(aligned[start : start + self._max_batch])
             embeddings += [_unit_length(vector) for vector in vectors]
         return embeddings
 
 
-def _unit_length(vector: Floats) -> Floats:
+def _unit_length(vector: Float32Array) -> Float32Array:
     norm = float(np.linalg.norm(vector))
     if not norm > 0:
         raise SightlineError("the face embedder gave no vector: is its model file damaged?")
     return np.asarray(vector / norm, np.float32)
 
 
-def align(image: BGRImage, landmarks: Floats, side: int) -> BGRImage:
+def align(image: BGRImage, landmarks: Float32Array, side: int) -> BGRImage:
     """Turn and scale a face to (side, side, 3), its landmarks where ArcFace has them."""
     from insightface.utils.face_align import arcface_dst  # noqa: PLC0415 - heavy
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
-from sightline.models.files import sha256
+from sightline.models.file_hashes import sha256_of_file
 from sightline.models.onnx_session import require_insightface
 from sightline.models.packs import default_folder
 from sightline.runtime.errors import SightlineError
@@ -64,7 +64,7 @@ def fetch_default(settings: Settings, report: Report) -> bool:
     try:
         _fetch_faces(draft, ready, report)
         _export_persons(draft, ready, report)
-        hashes = {path.name: sha256(path) for path in sorted(ready.glob("*.onnx"))}
+        hashes = {path.name: sha256_of_file(path) for path in sorted(ready.glob("*.onnx"))}
         (ready / MANIFEST).write_text(json.dumps(hashes, indent=2))
         ready.rename(folder)
     except SightlineError as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 BGRImage = NDArray[np.uint8]
 """Shape (height, width, 3), blue first, as OpenCV reads it."""
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 """Boxes, scores, landmarks, embeddings."""
 
 MIN_FRONTALITY = 0.25
@@ -21,11 +21,11 @@ MIN_FRONTALITY = 0.25
 class Face:
     """A face detected in an image; coordinates are pixels of that image."""
 
-    box: Floats
+    box: Float32Array
     """(4,): x1, y1, x2, y2; may reach over the edge of the image."""
     score: float
     """Score of the detector, 0 to 1."""
-    landmarks: Floats
+    landmarks: Float32Array
     """(5, 2): eye on the image's left, eye on its right, tip of the nose, left and right corner of
     the mouth."""
 
@@ -47,9 +47,9 @@ class Face:
 class PersonBoxes(NamedTuple):
     """The people detected in one image, best first."""
 
-    boxes: Floats
+    boxes: Float32Array
     """(n, 4): x1, y1, x2, y2 in pixels, inside the image."""
-    scores: Floats
+    scores: Float32Array
     """(n,): 0 to 1."""
 
 
@@ -72,7 +72,7 @@ class FaceEmbedder(Protocol):
 
     dimension: int
 
-    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Float32Array]:
         """Return an embedding (dimension,) of unit length for each face in its image.
 
         The cosine of two embeddings is a similarity.

@@ -8,7 +8,7 @@ import numpy as np
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.ids import observation_id
-from sightline.models.interface import BGRImage, Face, Floats
+from sightline.models.interface import BGRImage, Face, Float32Array
 from sightline.models.observation_policy import ObservationState
 from sightline.models.quality import FaceQuality
 from sightline.streaming.records import OutputRecord
@@ -17,7 +17,7 @@ _SNAPSHOT_JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True, slots=True)
-class TrackName:
+class TrackProperties:
     """The constant properties of a track."""
 
     track_id: str
@@ -32,7 +32,7 @@ class TrackName:
 class Track:
     """A confirmed track that is seen or may be seen again."""
 
-    name: TrackName
+    properties: TrackProperties
     seen_us: int
     frames: int = 0
     observations: ObservationState = field(default_factory=ObservationState)
@@ -44,13 +44,13 @@ class ObservationData:
 
     face: Face
     quality: FaceQuality
-    track_box: Floats
+    track_box: Float32Array
     epoch: int
     pack: str
-    embedding: Floats
+    embedding: Float32Array
 
 
-def box(sides: Floats) -> pb.Box:
+def box(sides: Float32Array) -> pb.Box:
     """Return a box (4,) as a message."""
     x1, y1, x2, y2 = (float(side) for side in sides)
     return pb.Box(x1=x1, y1=y1, x2=x2, y2=y2)
@@ -59,7 +59,7 @@ def box(sides: Floats) -> pb.Box:
 def frame_tracks(
     frame: pb.Frame,
     position: pb.Position,
-    tracks: list[tuple[TrackName, Floats, float]],
+    tracks: list[tuple[TrackProperties, Float32Array, float]],
     *,
     skipped: bool = False,
     was_dead_letter: bool = False,
@@ -92,21 +92,21 @@ def frame_tracks(
 
 
 def observation(
-    name: TrackName, frame: pb.Frame, position: pb.Position, data: ObservationData
+    properties: TrackProperties, frame: pb.Frame, position: pb.Position, data: ObservationData
 ) -> OutputRecord:
     """Make the record of an observation."""
     quality = data.quality
     message = pb.FaceObservation(
-        observation_id=observation_id(name.track_id, frame.captured_at_us),
-        track_id=name.track_id,
-        track_number=name.number,
+        observation_id=observation_id(properties.track_id, frame.captured_at_us),
+        track_id=properties.track_id,
+        track_number=properties.number,
         epoch=data.epoch,
-        camera_id=name.camera_id,
-        site_id=name.site_id,
-        motion_event_id=name.motion_event_id,
+        camera_id=properties.camera_id,
+        site_id=properties.site_id,
+        motion_event_id=properties.motion_event_id,
         sequence=frame.sequence,
         captured_at_us=frame.captured_at_us,
-        track_started_at_us=name.started_us,
+        track_started_at_us=properties.started_us,
         frame=position,
         width=frame.width,
         height=frame.height,
@@ -123,12 +123,12 @@ def observation(
         embedding=data.embedding.astype("<f4").tobytes(),
     )
     event = pb.FaceEvent(observation=message)
-    return OutputRecord.of(topics.FACES, name.site_id, event, frame.captured_at_us)
+    return OutputRecord.of(topics.FACES, properties.site_id, event, frame.captured_at_us)
 
 
 def track_ended(track: Track, at_us: int) -> OutputRecord:
     """Make the record that a track has ended at `at_us`."""
-    name = track.name
+    name = track.properties
     message = pb.TrackEnded(
         track_id=name.track_id,
         track_number=name.number,
@@ -138,12 +138,12 @@ def track_ended(track: Track, at_us: int) -> OutputRecord:
         started_at_us=name.started_us,
         ended_at_us=track.seen_us,
         frames=track.frames,
-        observations=track.observations.total,
+        observations=track.observations.total_observations,
     )
     return OutputRecord.of(topics.FACES, name.site_id, pb.FaceEvent(track_ended=message), at_us)
 
 
-def portrait(image: BGRImage, face: Face) -> BGRImage:
+def head_and_shoulders(image: BGRImage, face: Face) -> BGRImage:
     """Cut head and shoulders around a face out of an image, as far as the image goes."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (float(side) for side in face.box)
@@ -154,7 +154,7 @@ def portrait(image: BGRImage, face: Face) -> BGRImage:
 
 
 def snapshot(
-    name: TrackName,
+    properties: TrackProperties,
     frame: pb.Frame,
     position: pb.Position,
     data: ObservationData,
@@ -167,13 +167,13 @@ def snapshot(
     if not done or jpeg.nbytes > topics.SNAPSHOTS.max_record_bytes - topics.KIB:
         return None
     message = pb.Snapshot(
-        track_id=name.track_id,
+        track_id=properties.track_id,
         epoch=data.epoch,
-        camera_id=name.camera_id,
-        site_id=name.site_id,
+        camera_id=properties.camera_id,
+        site_id=properties.site_id,
         captured_at_us=frame.captured_at_us,
         frame=position,
         jpeg=jpeg.tobytes(),
         quality=data.quality.overall,
     )
-    return OutputRecord.of(topics.SNAPSHOTS, name.track_id, message, frame.captured_at_us)
+    return OutputRecord.of(topics.SNAPSHOTS, properties.track_id, message, frame.captured_at_us)

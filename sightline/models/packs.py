@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sightline.models.files import sha256
+from sightline.models.file_hashes import sha256_of_file
 from sightline.models.interface import ModelPack, PersonDetector
 from sightline.models.model_metrics import GPU_PROVIDERS, show_memory, show_models
 from sightline.models.onnx_session import batch_limit
@@ -108,7 +108,7 @@ def _folder_pack(folder: Path) -> PackFiles:
         if kind not in best:
             raise SightlineError(f"no {description} among the ONNX files in {folder}")
     embedder = best["embedder"]
-    return PackFiles(f"{embedder.stem}-{sha256(embedder)[:8]}", **best)
+    return PackFiles(f"{embedder.stem}-{sha256_of_file(embedder)[:8]}", **best)
 
 
 def _inspect(path: Path) -> tuple[str | None, bool]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.models.interface import MIN_FRONTALITY, BGRImage, Face, Floats
+from sightline.models.interface import MIN_FRONTALITY, BGRImage, Face, Float32Array
 
 _SHARPNESS_SIDE_PX = 96
 """Side that faces are scaled to for their sharpness, or a large face would always be sharper."""
@@ -96,7 +96,7 @@ def assess(image: BGRImage, face: Face) -> FaceQuality:
     return FaceQuality(size, sharp, front, face.score, overall, inside, bright)
 
 
-def _inside(image: BGRImage, box: Floats) -> float:
+def _inside(image: BGRImage, box: Float32Array) -> float:
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (float(side) for side in box)
     area = max(x2 - x1, 0.0) * max(y2 - y1, 0.0)
@@ -104,7 +104,7 @@ def _inside(image: BGRImage, box: Floats) -> float:
     return seen / area if area > 0 else 0.0
 
 
-def _grey(image: BGRImage, box: Floats) -> NDArray[np.uint8]:
+def _grey(image: BGRImage, box: Float32Array) -> NDArray[np.uint8]:
     """Return the visible part of a box (4,) in grey, (96, 96); (0, 0) for next to nothing."""
     height, width = image.shape[:2]
     x1, y1 = max(0, int(box[0])), max(0, int(box[1]))
@@ -127,7 +127,7 @@ def _sharpness(grey: NDArray[np.uint8]) -> float:
     return detail / (detail + _HALF_SHARP_DETAIL)
 
 
-def frontality(landmarks: Floats) -> float:
+def frontality(landmarks: Float32Array) -> float:
     """Return 0 (profile) to 1 (facing the camera) from landmarks (5, 2); roll does not matter."""
     left, right, nose, mouth_left, mouth_right = landmarks.astype(np.float64)
     across = right - left
@@ -146,7 +146,7 @@ def frontality(landmarks: Floats) -> float:
     return yaw * pitch * narrow
 
 
-def flatness(image: BGRImage, box: Floats) -> float:
+def flatness(image: BGRImage, box: Float32Array) -> float:
     """Return the part of the pixels in a box (4,) that equal their neighbour: near 0 in a photo."""
     x1, y1 = (max(0, int(side)) for side in box[:2])
     x2, y2 = (int(np.ceil(side)) for side in box[2:])

@@ -11,7 +11,7 @@ import numpy as np
 
 from sightline.models.dlib_pack import WEIGHTS_SHA256, weight_files
 from sightline.models.fetch import recorded_hashes
-from sightline.models.files import sha256
+from sightline.models.file_hashes import sha256_of_file
 from sightline.models.interface import BGRImage, ModelPack
 from sightline.models.onnx_session import require_insightface
 from sightline.models.packs import PackFiles, load_pack, resolve_pack
@@ -41,7 +41,7 @@ def verify_pack(settings: Settings) -> list[FileCheck]:
     picture = sample_picture()
     checks = []
     for role, path in _model_files(files_of_pack).items():
-        digest = sha256(path)
+        digest = sha256_of_file(path)
         intact = _intact(path, digest)
         if intact is False:
             raise SightlineError(

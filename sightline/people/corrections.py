@@ -25,7 +25,7 @@ from sightline.people import (
 from sightline.people.identity_corrections import PersonIdentity
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage.db import Cursor
-from sightline.storage.run_schemas import forget_faces
+from sightline.storage.run_schemas import delete_embeddings
 
 _MAX_GLOBAL_ID = 2**63 - 1
 
@@ -71,14 +71,14 @@ def name_person(cursor: Cursor, global_id: int, name: str, made_by: str | None =
     name, SightlineError for an invalid name.
     """
     name = employees.checked_name(name)
-    identity_corrections.lock(cursor)
+    identity_corrections.lock_exclusive(cursor)
     identity = _person(cursor, global_id)
     if identity.employee_id:
         raise ConflictError(f"{global_id} is enrolled as {identity.name}: that is their name")
     _refuse_name_of_enrolled(cursor, name)
     correction_id = _record(cursor, "name", made_by, global_id=global_id, name=name)
     _set_name(cursor, global_id, name, correction_id)
-    relabel.person(cursor, global_id, _identity(cursor, global_id))
+    relabel.relabel_person(cursor, global_id, _identity(cursor, global_id))
     reference_facts.publish_persons(cursor, [global_id])
 
 
@@ -89,7 +89,7 @@ def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) 
     that agree with the photos. A cannot-link between the two is removed. Raises NotFoundError, and
     ConflictError for a merge that is not possible.
     """
-    identity_corrections.lock(cursor)
+    identity_corrections.lock_exclusive(cursor)
     if source == target:
         raise ConflictError(f"{source} is the same person already")
     from_identity, into_identity = _person(cursor, source), _person(cursor, target)
@@ -108,8 +108,8 @@ def merge(cursor: Cursor, source: int, target: int, made_by: str | None = None) 
         employees.publish(cursor, UUID(into_identity.employee_id))
     merged_identity = _identity(cursor, target)
     if merged_identity != into_identity:
-        relabel.person(cursor, target, merged_identity)
-    relabel.person(cursor, source, merged_identity)
+        relabel.relabel_person(cursor, target, merged_identity)
+    relabel.relabel_person(cursor, source, merged_identity)
     reference_facts.publish_persons(cursor, touched)
 
 
@@ -121,7 +121,7 @@ def split(
     Raises NotFoundError, and ConflictError for no tracks, for tracks of other persons and, unless
     the person is enrolled, for all tracks of the person.
     """
-    identity_corrections.lock(cursor)
+    identity_corrections.lock_exclusive(cursor)
     identity = _person(cursor, global_id)
     chosen = list(dict.fromkeys(tracks))
     if not chosen:
@@ -135,13 +135,13 @@ def split(
     return _separate(cursor, "split", [global_id], chosen, made_by)
 
 
-def not_this_person(cursor: Cursor, track: UUID, made_by: str | None = None) -> int:
+def reject_identity(cursor: Cursor, track: UUID, made_by: str | None = None) -> int:
     """Reject the identity of a track; return the global id of the new unknown person.
 
     The two get a cannot-link. Raises NotFoundError for an unknown track, and ConflictError for a
     track without an identity.
     """
-    identity_corrections.lock(cursor)
+    identity_corrections.lock_exclusive(cursor)
     decided = [row[0] for row in cursor.execute(_DECIDED_PERSONS, {"track": track})]
     if not decided:
         raise NotFoundError(f"there is no track {track}")
@@ -156,7 +156,7 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
 
     Raises NotFoundError, and ConflictError for an enrolled or merged person.
     """
-    identity_corrections.lock(cursor)
+    identity_corrections.lock_exclusive(cursor)
     identity = _person(cursor, global_id)
     if identity.employee_id:
         raise ConflictError(
@@ -170,9 +170,9 @@ def forget(cursor: Cursor, global_id: int, made_by: str | None = None) -> None:
         (global_id,),
     )
     tracks = [row[0] for row in cursor.fetchall()]
-    forget_faces(cursor, global_id)
+    delete_embeddings(cursor, global_id)
     if identity.name:
-        relabel.person(cursor, global_id, _identity(cursor, global_id))
+        relabel.relabel_person(cursor, global_id, _identity(cursor, global_id))
     relabel.recompute(cursor, [global_id])
     reference_facts.publish_tracks(cursor, tracks)
     reference_facts.publish_persons(cursor, [global_id])
@@ -203,7 +203,7 @@ def _separate(
     )
     cannot_link.add(cursor, new, different, correction_id)
     affected = _persons_of(cursor, tracks)
-    relabel.tracks(cursor, tracks, _identity(cursor, new))
+    relabel.relabel_tracks(cursor, tracks, _identity(cursor, new))
     relabel.recompute(cursor, {*affected, new})
     learned_templates.unlearn(cursor, tracks)
     reference_facts.publish_tracks(cursor, tracks)
@@ -216,14 +216,14 @@ def _person(cursor: Cursor, global_id: int) -> PersonIdentity:
     current_id = resolve(cursor, global_id)
     if current_id != global_id:
         raise ConflictError(f"person {global_id} has been merged into {current_id}")
-    identity = identity_corrections.people(cursor, [global_id])[global_id]
+    identity = identity_corrections.identities_of(cursor, [global_id])[global_id]
     if identity.is_forgotten:
         raise NotFoundError(f"person {global_id} has been forgotten")
     return identity
 
 
 def _identity(cursor: Cursor, global_id: int) -> PersonIdentity:
-    return identity_corrections.people(cursor, [global_id])[global_id]
+    return identity_corrections.identities_of(cursor, [global_id])[global_id]
 
 
 def _record(

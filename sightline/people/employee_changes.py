@@ -6,7 +6,7 @@ from uuid import UUID
 from schemas.ids import global_id
 from sightline.audit import trail
 from sightline.people import corrections, employees, identity_corrections
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.runtime.errors import NotFoundError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor, connect
@@ -15,7 +15,7 @@ from sightline.storage.objects import open_store
 _MADE_BY = "removal"
 
 
-def change(settings: Settings, name_or_id: str | UUID, details: Details) -> bool:
+def change(settings: Settings, name_or_id: str | UUID, details: EmployeeProfile) -> bool:
     """Change details of an employee by name or id; return True if anything has changed.
 
     Raises NotFoundError, ConflictError for an e-mail address or code in use, and SightlineError
@@ -27,7 +27,7 @@ def change(settings: Settings, name_or_id: str | UUID, details: Details) -> bool
         changed = employees.update(cursor, person, details)
         if changed:
             employees.publish(cursor, person)
-        trail.seal(cursor, global_id(str(person)))
+        trail.write_entry(cursor, global_id(str(person)))
     return changed
 
 
@@ -40,13 +40,13 @@ def remove(settings: Settings, name_or_id: str | UUID) -> int:
     with connect(settings, autocommit=True) as db:
         with db.transaction():
             cursor = db.cursor()
-            identity_corrections.lock(cursor)  # always the first lock
+            identity_corrections.lock_exclusive(cursor)  # always the first lock
             person = _lock(cursor, name_or_id)
             photos = employees.remove(cursor, person)
             # Their former sightings must not become an unknown person.
             with suppress(NotFoundError):  # no camera has seen them
                 corrections.forget(cursor, global_id(str(person)), _MADE_BY)
-            trail.seal(cursor, global_id(str(person)))
+            trail.write_entry(cursor, global_id(str(person)))
         _delete_objects(settings, db, photos)
     return len(photos)
 

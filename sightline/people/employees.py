@@ -15,7 +15,7 @@ import numpy as np
 import psycopg
 
 from schemas import sightline_pb2 as pb
-from schemas.decode import MAX_NAME
+from schemas.decode import MAX_NAME_CHARACTERS
 from schemas.ids import global_id
 from schemas.naming import AdvisoryLock, template_context
 from schemas.topics import GALLERY
@@ -27,7 +27,7 @@ from sightline.runtime.errors import ConflictError, NotFoundError, PhotoError, S
 from sightline.storage import face_columns
 from sightline.storage.db import Connection, Cursor, dict_rows
 from sightline.storage.outbox import enqueue
-from sightline.storage.run_schemas import forget_faces
+from sightline.storage.run_schemas import delete_embeddings
 
 MAX_TEMPLATES = 100
 """Templates of one person and pack: those of all packs must fit into one gallery record."""
@@ -37,7 +37,7 @@ STATUSES = ("active", "suspended", "left")
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
+class EmployeeProfile:
     """Details of an employee; None leaves a column unchanged."""
 
     department: str | None = None
@@ -46,11 +46,11 @@ class Details:
     status: str | None = None
     is_authorized: bool | None = None
 
-    def given(self) -> dict[str, str | bool]:
+    def changes(self) -> dict[str, str | bool]:
         """Return the columns to change with their values."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def checked(self) -> "Details":
+    def validated(self) -> "EmployeeProfile":
         """Return these details. Raises SightlineError for an invalid value."""
         _check_text("the department", self.department, 200)
         _check_text("the e-mail address", self.email, 320)
@@ -67,7 +67,7 @@ def checked_name(name: str) -> str:
     normalised = unicodedata.normalize("NFC", " ".join(part for part in name.split(" ") if part))
     if not normalised:
         raise SightlineError("the name is empty")
-    _check_text("the name", normalised, MAX_NAME)
+    _check_text("the name", normalised, MAX_NAME_CHARACTERS)
     if normalised.casefold() == "unknown":
         raise SightlineError("nobody can be called Unknown: the logs call unknown people that")
     return normalised
@@ -104,7 +104,7 @@ def count(db: Connection) -> int:
     return int(people)
 
 
-def find_or_add(cursor: Cursor, name: str, details: Details) -> tuple[UUID, bool]:
+def find_or_add(cursor: Cursor, name: str, details: EmployeeProfile) -> tuple[UUID, bool]:
     """Lock or add the employee of a name and set the details; return the id, and True if added."""
     new = uuid4()
     cursor.execute(
@@ -135,9 +135,9 @@ def lock_id(cursor: Cursor, person: UUID) -> str:
     return cast(str, row[0])
 
 
-def update(cursor: Cursor, person: UUID, details: Details) -> bool:
+def update(cursor: Cursor, person: UUID, details: EmployeeProfile) -> bool:
     """Set an employee's details; return True if that changes anything."""
-    changes = details.checked().given()
+    changes = details.validated().changes()
     if not changes:
         return False
     columns = ", ".join(f"{name} = %({name})s" for name in changes)
@@ -149,7 +149,9 @@ def update(cursor: Cursor, person: UUID, details: Details) -> bool:
     return cursor.rowcount > 0
 
 
-def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: PhotoTemplate) -> None:
+def add_template(
+    cursor: Cursor, person: UUID, pack: str, photo_url: str, photo_template: PhotoTemplate
+) -> None:
     """Add a template. Raises PhotoError TOO_MANY_PHOTOS."""
     cursor.execute(
         "SELECT count(*) FROM face_templates WHERE employee_id = %s AND pack = %s", (person, pack)
@@ -160,11 +162,11 @@ def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Phot
             f"this person has {MAX_TEMPLATES} photos already: that is enough",
         )
     template = uuid4()
-    columns = face_columns.to_columns(cursor, template_context(template), look.vector)
+    columns = face_columns.to_columns(cursor, template_context(template), photo_template.embedding)
     cursor.execute(
         "INSERT INTO face_templates (template_id, employee_id, pack, embedding, embedding_sealed,"
         " quality, photo_url) VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (template, person, pack, *columns, look.quality, photo_url),
+        (template, person, pack, *columns, photo_template.quality, photo_url),
     )
     cursor.execute(
         "UPDATE employees SET photo_url = coalesce(photo_url, %s) WHERE id = %s",
@@ -173,11 +175,11 @@ def add_look(cursor: Cursor, person: UUID, pack: str, photo_url: str, look: Phot
 
 
 def nearest_template(
-    cursor: Cursor, person: UUID, pack: str, look: PhotoTemplate, max_distance: float
+    cursor: Cursor, person: UUID, pack: str, photo_template: PhotoTemplate, max_distance: float
 ) -> UUID | None:
     """Return the id of the person's template nearest to a photo's, within a cosine distance."""
     distances = {
-        template: 1.0 - float(np.dot(look.vector.astype(np.float64), face))
+        template: 1.0 - float(np.dot(photo_template.embedding.astype(np.float64), face))
         for template, face in templates_by_id(cursor, person, pack).items()
     }
     nearest = min(distances, key=lambda template: distances[template], default=None)
@@ -227,7 +229,7 @@ def _vector(cursor: Cursor, template: UUID, *columns: Any) -> bytes:
     return b"" if face is None else face.astype("<f4").tobytes()
 
 
-def everybody(cursor: Cursor) -> list[UUID]:
+def employee_ids(cursor: Cursor) -> list[UUID]:
     """Return the ids of all employees."""
     return [row[0] for row in cursor.execute("SELECT id FROM employees ORDER BY id")]
 
@@ -259,10 +261,10 @@ def remove(cursor: Cursor, person: UUID) -> list[str]:
     Returns the keys of their photos, which become stale objects: `manage` deletes them, or the
     snapshot sink. The caller locks the corrections (`overlay`) before the employee.
     """
-    identity_corrections.lock(cursor)
+    identity_corrections.lock_exclusive(cursor)
     photos = photo_urls(cursor, person)
     cursor.execute("DELETE FROM employees WHERE id = %s", (person,))
-    unname(cursor, global_id(str(person)))
+    remove_name(cursor, global_id(str(person)))
     cursor.executemany(
         "INSERT INTO stale_objects (key) VALUES (%s)"
         " ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at",
@@ -272,10 +274,10 @@ def remove(cursor: Cursor, person: UUID) -> list[str]:
     return photos
 
 
-def unname(cursor: Cursor, person: int) -> None:
+def remove_name(cursor: Cursor, person: int) -> None:
     """Delete a removed employee's name and embeddings from their tracks and snapshots."""
     cursor.execute(_REMOVE_NAME, {"global_id": person})
-    forget_faces(cursor, person)
+    delete_embeddings(cursor, person)
 
 
 def photo_urls(cursor: Cursor, person: UUID, pack: str | None = None) -> list[str]:
@@ -299,12 +301,12 @@ GROUP BY e.id ORDER BY e.name
 """
 
 
-def listed(db: Connection) -> Sequence[dict[str, Any]]:
+def list_employees(db: Connection) -> Sequence[dict[str, Any]]:
     """Return all employees ordered by name, as dicts of their columns."""
     return dict_rows(db, _LIST)
 
 
-def shown(db: Connection, name: str) -> dict[str, Any]:
+def get_employee(db: Connection, name: str) -> dict[str, Any]:
     """Return an employee's row and templates, without vectors. Raises SightlineError."""
     people = dict_rows(db, "SELECT * FROM employees WHERE name = %s", (name,))
     if not people:

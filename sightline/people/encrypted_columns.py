@@ -12,8 +12,8 @@ from psycopg import sql
 from schemas.naming import context_row, outbox_context, pending_snapshot_context
 from sightline.storage import face_columns
 from sightline.storage.db import Cursor
-from sightline.storage.encryption import ID_BYTES, MARK, KeyRing, TamperedError, is_sealed
-from sightline.storage.encryption_keys import PLAIN
+from sightline.storage.encryption import ID_BYTES, MARK, KeyRing, TamperedError, is_encrypted
+from sightline.storage.encryption_keys import PLAINTEXT
 from sightline.storage.face_columns import TemplateColumns
 
 StoredValue = tuple[Any, str, bytes]
@@ -26,48 +26,53 @@ log = logging.getLogger(__name__)
 class EmbeddingColumns:
     """An embedding, plain in one column or encrypted in another."""
 
-    place: TemplateColumns
+    columns: TemplateColumns
 
     @property
     def table(self) -> str:
         """Table of the columns."""
-        return self.place.table
+        return self.columns.table
 
     @property
     def key(self) -> str:
         """Primary key of the table."""
-        return self.place.key
+        return self.columns.key
 
-    def sealed(self) -> sql.Composable:
+    def encrypted(self) -> sql.Composable:
         """Return the column of the encrypted embedding."""
-        return sql.Identifier(self.place.sealed)
+        return sql.Identifier(self.columns.encrypted_column)
 
-    def plain(self) -> sql.Composable:
+    def plaintext(self) -> sql.Composable:
         """Return the condition of a plain embedding."""
-        return sql.SQL("{} IS NOT NULL").format(sql.Identifier(self.place.plain))
+        return sql.SQL("{} IS NOT NULL").format(sql.Identifier(self.columns.vector_column))
 
     def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[StoredValue]:
         """Yield the embeddings of rows; a row without a track gets a new context."""
-        query = sql.SQL("SELECT {key}, {known_as}, {plain}, {sealed} {rows}")
+        query = sql.SQL(
+            "SELECT {key}, {context_column}, {vector_column}, {encrypted_column} {rows}"
+        )
         with cursor.connection.cursor(binary=True) as reader:
             reader.execute(query.format(rows=rows, **self._identifiers()), (keys,))
             values = reader.fetchall()
-        for row, known_as, plain, sealed in values:
-            name = self.place.name(known_as or uuid4())
-            yield row, name, sealed or plain.to_numpy().astype("<f4").tobytes()
+        for row, context_id, plain, encrypted in values:
+            name = self.columns.context_of(context_id or uuid4())
+            yield row, name, encrypted or plain.to_numpy().astype("<f4").tobytes()
 
     def write(self, cursor: Cursor, table: sql.Identifier, value: StoredValue) -> None:
         """Write the encrypted embedding and delete the plain one."""
-        row, name, sealed = value
+        row, name, encrypted = value
         query = sql.SQL(
-            "UPDATE {table} SET {plain} = NULL, {sealed} = %s, {known_as} = %s WHERE {key} = %s"
+            "UPDATE {table} SET {vector_column} = NULL, {encrypted_column} = %s,"
+            " {context_column} = %s WHERE {key} = %s"
         )
-        known_as = context_row(name)
-        cursor.execute(query.format(table=table, **self._identifiers()), (sealed, known_as, row))
+        context_id = context_row(name)
+        cursor.execute(
+            query.format(table=table, **self._identifiers()), (encrypted, context_id, row)
+        )
 
     def _identifiers(self) -> dict[str, sql.Composable]:
-        names = ("key", "known_as", "plain", "sealed")
-        return {name: sql.Identifier(getattr(self.place, name)) for name in names}
+        names = ("key", "context_column", "vector_column", "encrypted_column")
+        return {name: sql.Identifier(getattr(self.columns, name)) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +82,33 @@ class BytesColumn:
     table: str
     key: str
     column: str
-    known_as: tuple[str, ...]
-    name: Callable[..., str]
+    context_column: tuple[str, ...]
+    context_of: Callable[..., str]
 
-    def sealed(self) -> sql.Composable:
+    def encrypted(self) -> sql.Composable:
         """Return the column."""
         return sql.Identifier(self.column)
 
-    def plain(self) -> sql.Composable:
+    def plaintext(self) -> sql.Composable:
         """Return the condition of bytes without the mark of encrypted data."""
-        return sql.SQL("substring({}, 1, {}) <> {}").format(self.sealed(), len(MARK), MARK)
+        return sql.SQL("substring({}, 1, {}) <> {}").format(self.encrypted(), len(MARK), MARK)
 
     def read(self, cursor: Cursor, rows: sql.Composable, keys: list[Any]) -> Iterator[StoredValue]:
         """Yield the bytes of rows."""
-        columns = sql.SQL(", ").join(map(sql.Identifier, (self.key, self.column, *self.known_as)))
+        columns = sql.SQL(", ").join(
+            map(sql.Identifier, (self.key, self.column, *self.context_column))
+        )
         cursor.execute(sql.SQL("SELECT {} {}").format(columns, rows), (keys,))
-        for row, data, *known_as in cursor.fetchall():
-            yield row, self.name(*known_as), data
+        for row, data, *context_id in cursor.fetchall():
+            yield row, self.context_of(*context_id), data
 
     def write(self, cursor: Cursor, table: sql.Identifier, value: StoredValue) -> None:
         """Write the encrypted bytes."""
-        row, _name, sealed = value
+        row, _name, encrypted = value
         query = sql.SQL("UPDATE {} SET {} = %s WHERE {} = %s")
-        cursor.execute(query.format(table, self.sealed(), sql.Identifier(self.key)), (sealed, row))
+        cursor.execute(
+            query.format(table, self.encrypted(), sql.Identifier(self.key)), (encrypted, row)
+        )
 
 
 Column = EmbeddingColumns | BytesColumn
@@ -127,24 +136,24 @@ def count_keys(
     """Yield (key id, number of rows) of a table; `PLAIN` stands for no key."""
     query = sql.SQL(
         "SELECT CASE WHEN {plain} THEN {word}"
-        " ELSE encode(substring({sealed}, {first}, {size}), 'hex') END, count(*)"
-        " FROM {table} WHERE {plain} OR {sealed} IS NOT NULL GROUP BY 1 ORDER BY 1"
+        " ELSE encode(substring({encrypted_column}, {first}, {size}), 'hex') END, count(*)"
+        " FROM {table} WHERE {plain} OR {encrypted_column} IS NOT NULL GROUP BY 1 ORDER BY 1"
     ).format(
-        plain=column.plain(), word=PLAIN, sealed=column.sealed(), first=len(MARK) + 1,
-        size=ID_BYTES, table=sql.Identifier(*table),
+        plain=column.plaintext(), word=PLAINTEXT, encrypted_column=column.encrypted(),
+        first=len(MARK) + 1, size=ID_BYTES, table=sql.Identifier(*table),
     )  # fmt: skip
     yield from db.execute(query)
 
 
-def stale(ring: KeyRing, column: Column, table: sql.Identifier) -> sql.Composable:
+def outdated_rows(ring: KeyRing, column: Column, table: sql.Identifier) -> sql.Composable:
     """Return `FROM table WHERE ...` of the rows not encrypted with the ring's current key."""
     head = MARK + ring.current
     return sql.SQL("FROM {} WHERE ({} OR substring({}, 1, {}) <> {})").format(
-        table, column.plain(), column.sealed(), len(head), head
+        table, column.plaintext(), column.encrypted(), len(head), head
     )
 
 
-def seal(
+def encrypt_rows(
     cursor: Cursor, ring: KeyRing, column: Column, table: sql.Identifier, keys: list[Any]
 ) -> list[str]:
     """Encrypt rows with the current key in the caller's transaction; return undecryptable ones.
@@ -152,15 +161,15 @@ def seal(
     Raises MissingKeyError for a value whose key is not in the ring.
     """
     chosen = sql.SQL("{} AND {} = ANY(%s) FOR UPDATE").format(
-        stale(ring, column, table), sql.Identifier(column.key)
+        outdated_rows(ring, column, table), sql.Identifier(column.key)
     )
     refused: list[str] = []
     for row, name, data in column.read(cursor, chosen, keys):
         try:
-            plain = ring.open(data, name) if is_sealed(data) else data
+            plain = ring.decrypt(data, name) if is_encrypted(data) else data
         except TamperedError as error:
             log.warning("encryption: left as it is: %s", error)
             refused.append(name)
         else:
-            column.write(cursor, table, (row, name, ring.seal(plain, name)))
+            column.write(cursor, table, (row, name, ring.encrypt(plain, name)))
     return refused

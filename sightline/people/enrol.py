@@ -10,12 +10,12 @@ from schemas.ids import global_id
 from schemas.naming import photo_keys
 from sightline.audit import trail
 from sightline.identity.calibration import Calibration
-from sightline.identity.calibration_store import in_force
+from sightline.identity.calibration_store import calibration_in_force
 from sightline.models.interface import ModelPack
 from sightline.people import employees, template_similarity
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.enrolment_linking import link_unknown_persons
-from sightline.people.photos import PhotoTemplate, examine, look
+from sightline.people.photos import PhotoTemplate, template_of_jpeg, template_of_photo
 from sightline.people.picture_files import Photo
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
@@ -40,7 +40,7 @@ ON CONFLICT (key) DO UPDATE SET stale_at = excluded.stale_at
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrolledEmployee:
     """Result of an enrolment."""
 
     person_id: UUID
@@ -58,7 +58,7 @@ class Enrolled:
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class TemplateRefresh:
     """Result of a refresh of one person: photos embedded, and the reasons for refused ones."""
 
     name: str
@@ -71,11 +71,11 @@ def enrol(
     pack: ModelPack,
     name: str,
     photos: Sequence[Photo],
-    details: Details,
+    details: EmployeeProfile,
     *,
     new_only: bool = False,
-    anyway: bool = False,
-) -> Enrolled:
+    force: bool = False,
+) -> EnrolledEmployee:
     """Enrol a person, or add photos to the person of that name, in one transaction.
 
     `anyway` accepts photos that disagree, and a face that another person is enrolled with (twins).
@@ -84,23 +84,23 @@ def enrol(
     ConflictError for an e-mail address, code or, with `new_only`, name that is in use.
     """
     name = employees.checked_name(name)
-    details = details.checked()
+    details = details.validated()
     if not photos:
         raise SightlineError("give at least one photo")
-    templates = [look(photo, pack, settings) for photo in photos]
+    templates = [template_of_photo(photo, pack, settings) for photo in photos]
     with connect(settings, autocommit=True) as db:
         # Objects are deleted before the transaction is rolled back, while their keys are locked.
         with db.transaction(), db.cursor() as cursor, _objects(settings, cursor) as put:
             employees.lock_enrolment(cursor)
             people = employees.count(db)
-            calibration = in_force(db, pack.id)
+            calibration = calibration_in_force(db, pack.id)
             scale = calibration.scale(people, settings.match.target_fpir)
-            person, is_new = employees.find_or_add(cursor, name, Details())
+            person, is_new = employees.find_or_add(cursor, name, EmployeeProfile())
             if new_only and not is_new:
                 raise ConflictError(f"{name} is enrolled already")
             with employees.unique_conflicts():
                 updated = employees.update(cursor, person, details)
-            if not anyway:
+            if not force:
                 _check(cursor, pack.id, person, templates, calibration, people)
             added = sum(
                 [_add(cursor, put, person, name, pack.id, template) for template in templates]
@@ -109,11 +109,11 @@ def enrol(
             if changed:
                 employees.publish(cursor, person)
             face = _face_id(cursor, person, pack.id, templates)
-            trail.seal(cursor, global_id(str(person)))
+            trail.write_entry(cursor, global_id(str(person)))
         with db.transaction():  # a second one: it waits for the writers of the logs
             observations = settings.match.unknown_person_observations
             linked = link_unknown_persons(db.cursor(), pack.id, person, scale, observations)
-    return Enrolled(
+    return EnrolledEmployee(
         person_id=person, name=name, is_new=is_new, added=added, pack=pack.id, face_id=face,
         global_id=global_id(str(person)), changed=changed, linked=linked,
     )  # fmt: skip
@@ -127,12 +127,12 @@ def _check(
     calibration: Calibration,
     people: int,
 ) -> None:
-    agree = calibration.scale(people, _FALSE_ALARM_RATE).agree
+    agree = calibration.scale(people, _FALSE_ALARM_RATE).min_agreement
     template_similarity.check_agreement(
         template_similarity.templates(cursor, person, pack), templates, agree
     )
     # Below the measured rates no threshold is promised: more photos are refused there.
-    rate = max(_FALSE_ALARM_RATE / max(people, 1), calibration.supported)
+    rate = max(_FALSE_ALARM_RATE / max(people, 1), calibration.min_supported_rate)
     threshold = calibration.threshold(1, rate)
     template_similarity.check_not_enrolled(cursor, pack, person, templates, threshold)
 
@@ -145,11 +145,11 @@ def _face_id(cursor: Cursor, person: UUID, pack: str, templates: Sequence[PhotoT
     return face
 
 
-def refresh(settings: Settings, pack: ModelPack) -> Iterator[Refreshed]:
+def refresh_templates(settings: Settings, pack: ModelPack) -> Iterator[TemplateRefresh]:
     """Embed all stored photos that have no template of the pack yet, person by person."""
     store = open_store(settings)
     with connect(settings) as db:
-        for row in employees.listed(db):
+        for row in employees.list_employees(db):
             db.commit()
             try:
                 yield _refresh_person(db, store, settings, pack, row["name"])
@@ -160,7 +160,7 @@ def refresh(settings: Settings, pack: ModelPack) -> Iterator[Refreshed]:
 
 def _refresh_person(
     db: Connection, store: ObjectStore, settings: Settings, pack: ModelPack, name: str
-) -> Refreshed:
+) -> TemplateRefresh:
     refused: list[str] = []
     added = 0
     with db.cursor() as cursor:
@@ -170,15 +170,15 @@ def _refresh_person(
             if key in embedded:
                 continue
             try:
-                template = examine(store.get(key), key, pack, settings)
+                template = template_of_jpeg(store.get(key), key, pack, settings)
             except SightlineError as error:
                 refused.append(str(error))
                 continue
-            employees.add_look(cursor, person, pack.id, key, template)
+            employees.add_template(cursor, person, pack.id, key, template)
             added += 1
         if added:
             employees.publish(cursor, person)
-    return Refreshed(name, added, tuple(refused))
+    return TemplateRefresh(name, added, tuple(refused))
 
 
 def _add(
@@ -195,7 +195,7 @@ def _add(
     used = set(employees.photo_urls(cursor, person))
     key = next(key for key in photo_keys(name) if key not in used)
     put(key, template.jpeg)
-    employees.add_look(cursor, person, pack, key, template)
+    employees.add_template(cursor, person, pack, key, template)
     return True
 
 

@@ -8,11 +8,11 @@ from psycopg import sql
 from schemas import ids
 from schemas.naming import track_context
 from sightline.identity.evidence import Vector, mean_of
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 from sightline.people import corrections, identity_corrections
 from sightline.people.template_similarity import nearest, score, templates
 from sightline.storage import encrypted_search, face_columns, vector_indexes
-from sightline.storage.db import Cursor, sealing_of
+from sightline.storage.db import Cursor, encryption_of
 
 _MADE_BY = "enrolment"
 
@@ -44,7 +44,7 @@ _QUERY_TEMPLATES = 10
 
 
 def link_unknown_persons(
-    cursor: Cursor, pack: str, person: UUID, scale: Scale, observations: int
+    cursor: Cursor, pack: str, person: UUID, scale: ScoreScale, observations: int
 ) -> list[int]:
     """Merge unknown persons who are safely this employee into them; return their global ids.
 
@@ -60,7 +60,7 @@ def link_unknown_persons(
     )
     if not near:
         return []
-    identity_corrections.lock(cursor)  # always the first lock
+    identity_corrections.lock_exclusive(cursor)  # always the first lock
     global_id = ids.global_id(str(person))
     cursor.execute(_UNKNOWN_PERSONS, {"near": near, "pack": pack, "own": global_id})
     linked = []
@@ -82,10 +82,12 @@ def _near(cursor: Cursor, pack: str, queries: list[Vector], threshold: float) ->
     A score is the mean of two cosines, to the best template and to the mean template: if the
     score reaches the threshold, so does at least one of the two.
     """
-    vector_indexes.widen(cursor, _NEAREST_ROWS)
+    vector_indexes.widen_search(cursor, _NEAREST_ROWS)
     persons: set[int] = set()
-    statement = sql.SQL(_NEAR).format(**vector_indexes.near("person_faces", pack, len(queries[0])))
-    is_encrypting = sealing_of(cursor).is_on
+    statement = sql.SQL(_NEAR).format(
+        **vector_indexes.distance_query("person_faces", pack, len(queries[0]))
+    )
+    is_encrypting = encryption_of(cursor).is_on
     for query in queries:
         cursor.execute(statement, {"vector": query, "rows": _NEAREST_ROWS, "threshold": threshold})
         persons.update(row[0] for row in cursor)
@@ -98,7 +100,12 @@ def _near(cursor: Cursor, pack: str, queries: list[Vector], threshold: float) ->
 
 
 def _leads(
-    cursor: Cursor, pack: str, person: UUID, face: Vector, own_templates: list[Vector], scale: Scale
+    cursor: Cursor,
+    pack: str,
+    person: UUID,
+    face: Vector,
+    own_templates: list[Vector],
+    scale: ScoreScale,
 ) -> bool:
     candidates = nearest(cursor, pack, face, exclude=person)
     return not candidates or score(face, own_templates) - candidates[0].score >= scale.lead

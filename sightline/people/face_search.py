@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from sightline.runtime.errors import SightlineError
 from sightline.storage import encrypted_search, face_columns, vector_indexes
-from sightline.storage.db import Connection, Cursor, sealing_of
+from sightline.storage.db import Connection, Cursor, encryption_of
 
 _EXTRA_ROWS = 20
 """Rows read beyond the limit: half precision may order the last ones differently."""
@@ -88,7 +88,7 @@ UNION (SELECT face_dimension(embedding, embedding_sealed) FROM person_tracks
 def search_tracks(
     db: Connection,
     pack: str,
-    vector: Sequence[float] | NDArray[np.floating],
+    embedding: Sequence[float] | NDArray[np.floating],
     *,
     limit: int = 100,
     min_score: float = -1.0,
@@ -105,7 +105,7 @@ def search_tracks(
     If few tracks pass `since`, `until` and `camera`, the result is exact. Raises SightlineError
     for an invalid vector or one of another pack, and for a search that takes too long.
     """
-    sql_parts, values = _parts_and_values("track_faces", pack, vector, limit)
+    sql_parts, values = _parts_and_values("track_faces", pack, embedding, limit)
     filters = {"since": since, "until": until, "camera": camera}
     conditions = [_FILTERS[name] for name, value in filters.items() if value is not None]
     condition = sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
@@ -114,7 +114,7 @@ def search_tracks(
         near = _nearest_tracks(
             cursor, sql_parts | {"where": condition}, values, is_filtered=bool(conditions)
         )
-        if sealing_of(cursor).is_on:
+        if encryption_of(cursor).is_on:
             query = values["vector"].to_numpy()
             encrypted = encrypted_search.nearest(
                 cursor, face_columns.TRACKS, pack, query, limit, condition, values
@@ -146,7 +146,7 @@ def _nearest_tracks(
     """
     if is_filtered and _estimate(cursor, sql_parts["where"], values) <= _EXACT_ROWS:
         return _distances(cursor, _EXACT, sql_parts, values)
-    vector_indexes.widen(cursor, values["rows"])
+    vector_indexes.widen_search(cursor, values["rows"])
     near = _distances(cursor, _BY_INDEX, sql_parts, values)
     if is_filtered and len(near) < values["rows"]:
         return _distances(cursor, _EXACT, sql_parts, values)
@@ -187,7 +187,7 @@ def _bounded(cursor: psycopg.Cursor[Any]) -> Iterator[None]:
 def search_persons(
     db: Connection,
     pack: str,
-    vector: Sequence[float] | NDArray[np.floating],
+    embedding: Sequence[float] | NDArray[np.floating],
     *,
     threshold: float = 0.6,
     limit: int = 10,
@@ -196,12 +196,12 @@ def search_persons(
 
     Best first, at most `limit` with `threshold` or more. Raises SightlineError as `search_tracks`.
     """
-    sql_parts, values = _parts_and_values("person_faces", pack, vector, limit)
+    sql_parts, values = _parts_and_values("person_faces", pack, embedding, limit)
     with db.transaction(), db.cursor() as cursor, _bounded(cursor):
-        vector_indexes.widen(cursor, limit + _EXTRA_ROWS)
+        vector_indexes.widen_search(cursor, limit + _EXTRA_ROWS)
         statement = sql.SQL(_PERSONS).format(**sql_parts)
         rows = cursor.execute(statement, values | {"min_score": threshold}).fetchall()
-        if sealing_of(cursor).is_on:
+        if encryption_of(cursor).is_on:
             query = values["vector"].to_numpy()
             near = encrypted_search.nearest(cursor, face_columns.PERSONS, pack, query, limit)
             rows += [(person, cosine) for person, cosine in near if cosine >= threshold]
@@ -217,7 +217,7 @@ def _parts_and_values(
     if limit < 1:
         raise SightlineError("the limit has to be 1 or more")
     query = _checked(vector)
-    sql_parts = vector_indexes.near(table, pack, len(query))
+    sql_parts = vector_indexes.distance_query(table, pack, len(query))
     values = {"pack": pack, "dimension": len(query), "vector": Vector(query), "limit": limit}
     return sql_parts, values | {"rows": limit + _EXTRA_ROWS}
 
@@ -239,8 +239,10 @@ def _checked(vector: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float
         components = np.asarray(vector, np.float64)
     except (TypeError, ValueError):
         raise SightlineError("a vector is a list of numbers") from None
-    if components.ndim != 1 or not 1 <= len(components) <= vector_indexes.LONGEST:
-        raise SightlineError(f"a vector is a list of 1 to {vector_indexes.LONGEST} numbers")
+    if components.ndim != 1 or not 1 <= len(components) <= vector_indexes.MAX_INDEXED_DIMENSION:
+        raise SightlineError(
+            f"a vector is a list of 1 to {vector_indexes.MAX_INDEXED_DIMENSION} numbers"
+        )
     if not np.isfinite(components).all():
         raise SightlineError("the vector has numbers in it that are not finite")
     largest = float(np.abs(components).max())

@@ -13,11 +13,11 @@ from psycopg.rows import class_row
 from schemas.naming import AdvisoryLock
 from sightline.storage.db import Cursor
 
-UNKNOWN = "Unknown"
+UNKNOWN_NAME = "Unknown"
 """Name of unknown persons in the logs."""
 
 
-def share(cursor: Cursor) -> None:
+def lock_shared(cursor: Cursor) -> None:
     """Take the corrections' lock in shared mode until the transaction ends.
 
     It is the first lock of a transaction: a correction waits for all its holders, so a holder
@@ -26,8 +26,8 @@ def share(cursor: Cursor) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (AdvisoryLock.CORRECTIONS,))
 
 
-def lock(cursor: Cursor) -> None:
-    """Take the corrections' lock exclusively; like `share`, it is a transaction's first lock."""
+def lock_exclusive(cursor: Cursor) -> None:
+    """Take the corrections' lock exclusively, as a transaction's first lock."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (AdvisoryLock.CORRECTIONS,))
 
 
@@ -42,9 +42,9 @@ class PersonIdentity:
     is_forgotten: bool
 
     @property
-    def shown(self) -> str:
+    def logged_name(self) -> str:
         """Name in the logs."""
-        return self.name or UNKNOWN
+        return self.name or UNKNOWN_NAME
 
     @property
     def access_status(self) -> str:
@@ -75,13 +75,13 @@ ORDER BY decision.number
 """
 
 
-def effective(cursor: Cursor, decided: Sequence[tuple[str, int]]) -> list[int]:
+def corrected_persons(cursor: Cursor, decided: Sequence[tuple[str, int]]) -> list[int]:
     """Return the person of each (track id, decided person) after corrections; 0 stays 0."""
     tracks, persons = [track for track, _person in decided], [person for _track, person in decided]
     return [row[0] for row in cursor.execute(_EFFECTIVE, (tracks, persons))]
 
 
-def people(cursor: Cursor, persons: Iterable[int]) -> dict[int, PersonIdentity]:
+def identities_of(cursor: Cursor, persons: Iterable[int]) -> dict[int, PersonIdentity]:
     """Return persons' current names and authorization by global id."""
     with cursor.connection.cursor(row_factory=class_row(PersonIdentity)) as rows:
         identities = rows.execute(_IDENTITIES, (sorted(set(persons)),)).fetchall()

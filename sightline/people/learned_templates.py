@@ -63,7 +63,11 @@ def unlearn(cursor: Cursor, tracks: Sequence[UUID]) -> None:
 
 def _copy(cursor: Cursor, person: int, employee: UUID, pack: str, mean: Vector, room: int) -> int:
     rate = settings_of(cursor).match.target_fpir
-    agree = calibration_store.in_force(cursor.connection, pack).scale(1, rate).newcomer
+    agree = (
+        calibration_store.calibration_in_force(cursor.connection, pack)
+        .scale(1, rate)
+        .unknown_threshold
+    )
     values = {"person": person, "pack": pack, "dimension": len(mean)}
     learned = []
     agreeing = _agreeing(cursor.execute(_PERSON_TRACKS, values), mean, agree)

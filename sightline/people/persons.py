@@ -27,7 +27,7 @@ WHERE %(person)s IN (global_id, other_global_id) ORDER BY 1
 """
 
 
-def find(cursor: Cursor, name_or_id: str) -> int:
+def find_person(cursor: Cursor, name_or_id: str) -> int:
     """Return the global id of a person by name; digits are taken as the id itself.
 
     Raises NotFoundError, and ConflictError if several unknown persons have this name.
@@ -50,7 +50,7 @@ def find(cursor: Cursor, name_or_id: str) -> int:
     return int(ids[0])
 
 
-def shown(db: Connection, global_id: int, *, tracks: int = 100) -> dict[str, Any]:
+def read_person(db: Connection, global_id: int, *, tracks: int = 100) -> dict[str, Any]:
     """Return a person's row without vectors; a merged person's is that of the merge target.
 
     The dict has also the latest tracks, the ids merged into the person, and the cannot-links.
@@ -69,7 +69,7 @@ def shown(db: Connection, global_id: int, *, tracks: int = 100) -> dict[str, Any
     }
 
 
-def listed(
+def list_persons(
     db: Connection, *, active: bool | None = None, limit: int = 1000
 ) -> list[dict[str, Any]]:
     """Return persons, last seen first: all, or only active or inactive ones."""
@@ -82,7 +82,7 @@ def listed(
     )
 
 
-def history(db: Connection, *, limit: int = 100) -> list[dict[str, Any]]:
+def list_corrections(db: Connection, *, limit: int = 100) -> list[dict[str, Any]]:
     """Return the corrections, the latest first."""
     return dict_rows(
         db,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sightline.models.interface import BGRImage, Face, ModelPack
 from sightline.models.quality import FaceQuality, QualityLimits, assess, flatness
 from sightline.people.photo_rejections import Reason
-from sightline.people.picture_files import Photo, normalised
+from sightline.people.picture_files import Photo, to_upright_jpeg
 from sightline.runtime.errors import PhotoError
 from sightline.runtime.settings import Settings
 
@@ -38,7 +38,7 @@ _LIMITS = QualityLimits(
     min_frontality=0.35,
 )
 
-REASONS = {
+REASON_BY_VIOLATION = {
     "small": Reason.SMALL_BOUNDING_BOX,
     "cut": Reason.LOW_FACE_QUALITY,
     "dark": Reason.LOW_BRIGHTNESS,
@@ -65,25 +65,25 @@ class PhotoTemplate:
     """An enrolment photo as JPEG, with its embedding and quality."""
 
     jpeg: bytes
-    vector: NDArray[np.float32]  # (d,), unit length
+    embedding: NDArray[np.float32]  # (d,), unit length
     quality: float  # 0 to 1
     label: str = ""
     """Name of the photo in messages."""
 
 
-def look(photo: Photo, pack: ModelPack, settings: Settings) -> PhotoTemplate:
+def template_of_photo(photo: Photo, pack: ModelPack, settings: Settings) -> PhotoTemplate:
     """Check and embed a photo of exactly one face.
 
     Raises PhotoError with the photo's label and a remedy.
     """
-    return examine(normalised(photo), photo.label, pack, settings)
+    return template_of_jpeg(to_upright_jpeg(photo), photo.label, pack, settings)
 
 
-def examine(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> PhotoTemplate:
+def template_of_jpeg(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> PhotoTemplate:
     """Check and embed a photo that is normalised already. Raises PhotoError."""
-    image, face = only_face(jpeg, label, pack)
+    image, face = detect_only_face(jpeg, label, pack)
     quality = assess(image, face)
-    rejection = refusal(quality, max(MIN_FACE_PX, settings.evidence.min_face_px))
+    rejection = photo_refusal(quality, max(MIN_FACE_PX, settings.evidence.min_face_px))
     if rejection is None and flatness(image, face.box) > MAX_FLATNESS:
         rejection = Reason.LOW_FACE_QUALITY, "the face is drawn, not photographed; give a photo"
     if rejection is not None:
@@ -93,7 +93,7 @@ def examine(jpeg: bytes, label: str, pack: ModelPack, settings: Settings) -> Pho
     return PhotoTemplate(jpeg, embedding, float(quality.overall), label)
 
 
-def only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]:
+def detect_only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]:
     """Detect the only face of a normalised photo; return the image (H x W x 3, BGR) and the face.
 
     Raises PhotoError: NO_FACE, EXCEEDS_MAX_FACES, INVALID_IMAGE_FORMAT.
@@ -115,10 +115,10 @@ def only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage, Face]
     return pixels, faces[0]
 
 
-def refusal(quality: FaceQuality, min_px: float = MIN_FACE_PX) -> tuple[Reason, str] | None:
+def photo_refusal(quality: FaceQuality, min_px: float = MIN_FACE_PX) -> tuple[Reason, str] | None:
     """Return the reason and a remedy for a face too poor for the gallery, or None."""
     violation = quality.violation(replace(_LIMITS, min_px=min_px))
     if violation is None:
         return None
     advice = _ADVICE[violation].format(px=quality.size_px, min_px=min_px)
-    return REASONS[violation], advice
+    return REASON_BY_VIOLATION[violation], advice

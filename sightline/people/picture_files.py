@@ -70,7 +70,7 @@ def read_photo(path: Path) -> Photo:
         raise SightlineError(f"{path}: {error.strerror}") from error
 
 
-def normalised(photo: Photo) -> bytes:
+def to_upright_jpeg(photo: Photo) -> bytes:
     """Decode a photo to an upright RGB JPEG without metadata, its longer side 1920 px at most.
 
     Raises PhotoError: INVALID_IMAGE_FORMAT, IMAGE_TOO_LARGE, ANIMATED.

@@ -88,7 +88,7 @@ def track_fact(
     person: int,
     pack: str | None,
     embedding: Vector | None,
-    sealed: bytes | None,
+    encrypted: bytes | None,
     quality: float | None,
     epoch: int | None,
     first_seen: Any,
@@ -96,7 +96,7 @@ def track_fact(
 ) -> bytes:
     """Serialize the fact of a corrected track: its person, and its template if there is one."""
     correction = pb.TrackCorrection(track_id=track, site_id=site, global_id=person)
-    face = _face(cursor, embedding, sealed, track)
+    face = _face(cursor, embedding, encrypted, track)
     if face is not None and epoch is not None:
         correction.templates.add(
             template_id=sighting_id(track, epoch),
@@ -112,11 +112,11 @@ def track_fact(
 
 
 def _face(
-    cursor: Cursor, embedding: Vector | None, sealed: bytes | None, track: str
-) -> face_columns.Floats | None:
+    cursor: Cursor, embedding: Vector | None, encrypted: bytes | None, track: str
+) -> face_columns.Embedding | None:
     """Return the track's embedding (d,), or None if it cannot be decrypted."""
     try:
-        return face_columns.from_columns(cursor, track_context(track), embedding, sealed)
+        return face_columns.from_columns(cursor, track_context(track), embedding, encrypted)
     except TamperedError as error:
         log.warning("facts: left out: %s", error)
         return None

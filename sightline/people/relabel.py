@@ -57,7 +57,7 @@ _OF_TRACKS = {
 }
 
 
-def person(
+def relabel_person(
     cursor: Cursor, former: int, identity: PersonIdentity, clock: Clock = _SYSTEM_CLOCK
 ) -> None:
     """Give all rows of a person to an identity: another person, or the same by another name."""
@@ -65,7 +65,7 @@ def person(
     recompute(cursor, {former, identity.global_id}, clock)
 
 
-def tracks(cursor: Cursor, chosen: Sequence[UUID], identity: PersonIdentity) -> None:
+def relabel_tracks(cursor: Cursor, chosen: Sequence[UUID], identity: PersonIdentity) -> None:
     """Give all rows of tracks to an identity; the caller recomputes the former persons."""
     values = {"tracks": list(chosen), "sightings": sightings_of(cursor, chosen)}
     _relabel(cursor, _OF_TRACKS, values, identity)
@@ -120,7 +120,7 @@ def _values(identity: PersonIdentity) -> dict[str, Any]:
     return {
         "to": identity.global_id,
         "name": identity.name or None,
-        "shown": identity.shown,
+        "shown": identity.logged_name,
         "employee": identity.employee_id or None,
         "authorized": identity.is_authorized,
         "status": identity.access_status,

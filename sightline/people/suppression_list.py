@@ -16,7 +16,7 @@ SELECT unnest(%s::uuid[]), %s ON CONFLICT DO NOTHING
 """
 
 
-def tracks(cursor: psycopg.Cursor[Any], candidates: Iterable[str]) -> set[str]:
+def suppressed_tracks(cursor: psycopg.Cursor[Any], candidates: Iterable[str]) -> set[str]:
     """Return those of the tracks that belonged to an erased person."""
     track_ids = sorted(set(candidates))
     rows = cursor.execute(_TRACKS, (track_ids,)).fetchall() if track_ids else []
@@ -30,7 +30,7 @@ def erased_tracks_of(
 
     Tracks that are not on the list yet are added.
     """
-    suppressed = tracks(cursor, [track for track, _person in identities])
+    suppressed = suppressed_tracks(cursor, [track for track, _person in identities])
     persons = sorted({person for _track, person in identities if person})
     erased: dict[int, UUID] = dict(cursor.execute(_PERSONS, (persons,)).fetchall())
     added = {

@@ -13,7 +13,7 @@ from sightline.people.photo_rejections import Reason
 from sightline.people.photos import PhotoTemplate
 from sightline.runtime.errors import PhotoError
 from sightline.storage import encrypted_search, face_columns, vector_indexes
-from sightline.storage.db import Cursor, sealing_of
+from sightline.storage.db import Cursor, encryption_of
 
 _NEAREST = """
 WITH near AS MATERIALIZED (
@@ -45,7 +45,7 @@ class EnrolledCandidate:
     score: float
 
 
-def chains(vectors: Sequence[Vector], agree: float) -> list[set[int]]:
+def person_clusters(vectors: Sequence[Vector], agree: float) -> list[set[int]]:
     """Return single-linkage clusters of unit vectors (d,) as sets of indexes: one per person.
 
     Two vectors with a cosine below `agree` may be in one cluster if a third one links them: a
@@ -70,7 +70,7 @@ def check_agreement(
     `enrolled` are the person's stored templates: they are right, however many photos disagree.
     Without them the largest cluster is right, of two of one size the one that begins first.
     """
-    clusters = chains([*enrolled, *(photo.vector for photo in photos)], agree)
+    clusters = person_clusters([*enrolled, *(photo.embedding for photo in photos)], agree)
     if enrolled:
         agreeing = set().union(*(cluster for cluster in clusters if min(cluster) < len(enrolled)))
     else:
@@ -99,7 +99,7 @@ def check_not_enrolled(
     The matcher could name neither of two people with one face.
     """
     for photo in photos:
-        for candidate in nearest(cursor, pack, photo.vector, exclude=person):
+        for candidate in nearest(cursor, pack, photo.embedding, exclude=person):
             if candidate.score >= threshold:
                 raise PhotoError(
                     Reason.ALREADY_ENROLLED,
@@ -110,19 +110,21 @@ def check_not_enrolled(
 
 
 def nearest(
-    cursor: Cursor, pack: str, vector: Vector, *, exclude: UUID | None = None
+    cursor: Cursor, pack: str, embedding: Vector, *, exclude: UUID | None = None
 ) -> list[EnrolledCandidate]:
     """Search the enrolled people for a face (d,); return the candidates, best score first."""
-    vector_indexes.widen(cursor, _SEARCHED_TEMPLATES)
-    query = sql.SQL(_NEAREST).format(**vector_indexes.near("face_templates", pack, len(vector)))
+    vector_indexes.widen_search(cursor, _SEARCHED_TEMPLATES)
+    query = sql.SQL(_NEAREST).format(
+        **vector_indexes.distance_query("face_templates", pack, len(embedding))
+    )
     limits = {"rows": _SEARCHED_TEMPLATES, "limit": _MAX_CANDIDATES}
-    cursor.execute(query, {"excluded": exclude, "vector": vector} | limits)
+    cursor.execute(query, {"excluded": exclude, "vector": embedding} | limits)
     near = {row[0] for row in cursor}
-    if sealing_of(cursor).is_on:
-        near |= _nearest_encrypted(cursor, pack, vector, exclude)
+    if encryption_of(cursor).is_on:
+        near |= _nearest_encrypted(cursor, pack, embedding, exclude)
     cursor.execute(_NAMES, (list(near),))
     candidates = [
-        EnrolledCandidate(person, name, score(vector, templates(cursor, person, pack)))
+        EnrolledCandidate(person, name, score(embedding, templates(cursor, person, pack)))
         for person, name in cursor.fetchall()
     ]
     return sorted(candidates, key=lambda candidate: -candidate.score)
@@ -138,9 +140,9 @@ def _nearest_encrypted(
     return set(list(dict.fromkeys(person for person, _cosine in rows))[:_MAX_CANDIDATES])
 
 
-def score(vector: Vector, person_templates: Sequence[Vector]) -> float:
+def score(embedding: Vector, person_templates: Sequence[Vector]) -> float:
     """Score a face (d,) against a person's templates as the matcher does."""
-    return score_of(vector, person_templates, mean_of(person_templates))
+    return score_of(embedding, person_templates, mean_of(person_templates))
 
 
 def templates(cursor: Cursor, person: UUID, pack: str) -> list[Vector]:

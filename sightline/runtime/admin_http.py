@@ -27,10 +27,10 @@ Pages = Mapping[str, Callable[[], dict[str, Any]]]
 """Further paths of a service, each with a function that returns the JSON object of a GET."""
 
 
-def alive(health: Health) -> Answer:
+def liveness(health: Health) -> Answer:
     """Return the liveness: 503 with the names of the loops that are stuck."""
-    ages = {loop: round(age, 1) for loop, age in health.ages().items()}
-    stuck = health.stuck()
+    ages = {loop: round(age, 1) for loop, age in health.beat_ages().items()}
+    stuck = health.stuck_loops()
     report = {
         "status": "stuck" if stuck else "ok",
         "age_seconds": max(ages.values()),
@@ -39,15 +39,15 @@ def alive(health: Health) -> Answer:
     return ("503 Service Unavailable", report | {"stuck": stuck}) if stuck else ("200 OK", report)
 
 
-def ready(health: Health) -> Answer:
+def readiness(health: Health) -> Answer:
     """Return the readiness: 503 with the dependencies that the service waits for."""
-    waits = health.waiting()
+    waits = health.unavailable()
     if waits:
         return "503 Service Unavailable", {"status": "waiting", "waits_for": waits}
     return "200 OK", {"status": "ready"}
 
 
-class Endpoint:
+class AdminApplication:
     """The endpoint's WSGI application."""
 
     def __init__(self, health: Health, pages: Pages | None = None) -> None:
@@ -62,9 +62,9 @@ class Endpoint:
                 answer: Iterable[bytes] = self._metrics(environ, start)
                 return answer
             case "GET", "/healthz":
-                return _respond(start, alive(self._health))
+                return _respond(start, liveness(self._health))
             case "GET", "/readyz":
-                return _respond(start, ready(self._health))
+                return _respond(start, readiness(self._health))
             case "PUT", "/log-level":
                 return _respond(start, _change_level(environ))
             case "GET", path if path in self._pages:
@@ -119,7 +119,7 @@ def serve(host: str, port: int, health: Health, pages: Pages | None = None) -> W
     """Start answering in a thread; port 0 is any free port. Raises SightlineError."""
     kind = _Server6 if ":" in host else _Server
     try:
-        server = make_server(host, port, Endpoint(health, pages), kind, _QuietHandler)
+        server = make_server(host, port, AdminApplication(health, pages), kind, _QuietHandler)
     except OSError as error:
         raise SightlineError(
             f"cannot listen on {host} port {port} ({error.strerror}): set SIGHTLINE_METRICS_PORT"

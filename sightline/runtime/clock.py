@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-US = 1_000_000
+US_PER_SECOND = 1_000_000
 """Microseconds in a second."""
 
 
@@ -32,10 +32,10 @@ class SystemClock:
 
 def to_datetime(us: int) -> datetime:
     """Return the aware UTC datetime of microseconds since the Unix epoch."""
-    return datetime.fromtimestamp(us // US, UTC).replace(microsecond=us % US)
+    return datetime.fromtimestamp(us // US_PER_SECOND, UTC).replace(microsecond=us % US_PER_SECOND)
 
 
 def to_us(moment: datetime) -> int:
     """Return microseconds since the Unix epoch of an aware datetime."""
     whole = moment.replace(microsecond=0)
-    return int(whole.timestamp()) * US + moment.microsecond
+    return int(whole.timestamp()) * US_PER_SECOND + moment.microsecond

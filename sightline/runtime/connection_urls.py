@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from schemas.naming import principal
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.keyring import SUPERUSER, CredentialFiles
-from sightline.runtime.private_files import write_secret
+from sightline.runtime.private_files import write_private_file
 from sightline.runtime.rights import CLI
-from sightline.runtime.secrets import SECRETS_MANAGER, forget, reveal, reveal_local
+from sightline.runtime.secrets import SECRETS_MANAGER, mark_refused, reveal, reveal_local
 from sightline.runtime.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -49,7 +49,7 @@ class StackState:
     """True when both servers require a certificate and a password, and authorise each service."""
 
     @property
-    def taken(self) -> set[int]:
+    def used_ports(self) -> set[int]:
         """All ports that are in use."""
         nodes = {port for node in self.kafka for port in _ports(node)}
         return nodes | {self.postgres} | ({self.prometheus} if self.prometheus else set())
@@ -74,7 +74,7 @@ class StackState:
 
     def save(self, home: Path) -> None:
         """Write the ports into a home."""
-        write_secret(self.path(home), json.dumps(asdict(self), indent=2).encode())
+        write_private_file(self.path(home), json.dumps(asdict(self), indent=2).encode())
 
 
 def _ports(node: BrokerPorts) -> tuple[int, ...]:
@@ -117,31 +117,33 @@ def database_url(settings: Settings) -> str:
     ports = StackState.load(settings.home)
     if ports is None:
         raise SightlineError(_UP_FIRST.format(home=settings.home, variable="DATABASE_URL"))
-    if not ports.secure or settings.identity == CLI:
-        return admin_url(settings.home, ports)
-    keyring, service = CredentialFiles(settings.home), settings.identity
+    if not ports.secure or settings.principal == CLI:
+        return superuser_url(settings.home, ports)
+    keyring, service = CredentialFiles(settings.home), settings.principal
     password = reveal_local(keyring.database_password(service))
     return _with_certificate(
         keyring, service, _with_credentials(_embedded(ports), principal(service), password)
     )
 
 
-def admin_url(home: Path, ports: StackState) -> str:
+def superuser_url(home: Path, ports: StackState) -> str:
     """Return the embedded database's URL for its superuser."""
     url = _with_credentials(_embedded(ports), SUPERUSER, ports.postgres_password)
     return _with_certificate(CredentialFiles(home), SUPERUSER, url) if ports.secure else url
 
 
-def forget_database_url(settings: Settings) -> bool:
+def refresh_database_url(settings: Settings) -> bool:
     """Note that the database refused the password; return whether it has changed meanwhile."""
     rds_secret = _database_secret(settings) if settings.db_secret_name else None
     references = (rds_secret, settings.database_url, settings.database_password)
     # A list, so that every secret is forgotten before `any` looks at the first.
-    changes = [forget(secret, settings.secrets) for secret in references if secret is not None]
+    changes = [
+        mark_refused(secret, settings.secrets) for secret in references if secret is not None
+    ]
     return any(changes)
 
 
-def is_database_given(settings: Settings) -> bool:
+def is_database_external(settings: Settings) -> bool:
     """Tell whether the settings name a database, instead of the embedded one."""
     return bool(settings.database_url or settings.db_secret_name)
 

@@ -10,7 +10,7 @@ class SightlineError(Exception):
     """A failure that a person can act on: the message is one line and says what to do."""
 
 
-class InvalidRecord(Exception):  # noqa: N818 - a property of the record, not of the program
+class PoisonRecord(Exception):  # noqa: N818 - a property of the record, not of the program
     """A poison record: it can never be processed and goes to the dead letters.
 
     `reason` is a code out of a bounded set and becomes a metric label; `detail` is free text.

@@ -1,7 +1,7 @@
 """Fault injection: points where a service can be killed, to prove that no record is lost there.
 
-Off unless the setting `faults` names a folder. When a service reaches a point for which the
-folder has a file `<service>.<point>`, the file is removed and the process killed by SIGKILL.
+Off unless the setting `fault_injection` names a folder. When a service reaches a point for which
+the folder has a file `<service>.<point>`, the file is removed and the process killed by SIGKILL.
 """
 
 import logging
@@ -39,20 +39,20 @@ class FaultPoint(StrEnum):
 _armed: tuple[Path, str] | None = None
 
 
-def arm(folder: Path | None, service: str) -> None:
+def arm_fault_points(folder: Path | None, service: str) -> None:
     """Inject the faults that a folder has for a service from now on; None injects none."""
     global _armed  # noqa: PLW0603 - one service to a process
     _armed = None if folder is None else (folder, service)
 
 
-def reach(place: FaultPoint) -> None:
+def fault_point(point: FaultPoint) -> None:
     """Kill the process if a fault is armed at this point."""
     if _armed is None:
         return
     folder, service = _armed
     try:
-        (folder / f"{service}.{place}").unlink()
+        (folder / f"{service}.{point}").unlink()
     except FileNotFoundError:
         return
-    log.warning("%s: dies %s, as asked", service, place)
+    log.warning("%s: dies %s by fault injection", service, point)
     os.kill(os.getpid(), signal.SIGKILL)

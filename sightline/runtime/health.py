@@ -39,41 +39,43 @@ class Health:
         """Note an iteration of a loop."""
         self._beats[loop] = self._clock.monotonic()
 
-    def over(self, loop: str) -> None:
+    def end_loop(self, loop: str) -> None:
         """Note that a loop has ended; no beat is expected of it any more."""
         self._beats.pop(loop, None)
 
-    def ready(self) -> None:
+    def mark_ready(self) -> None:
         """Note that the service has started; it is ready unless it waits for a dependency."""
         self._waits.discard(STARTING)
 
-    def waits_for(self, dependency: str) -> None:
+    def mark_unavailable(self, dependency: str) -> None:
         """Note that the service is not ready until a dependency is available."""
         self._waits.add(dependency)
 
-    def has(self, dependency: str) -> None:
+    def mark_available(self, dependency: str) -> None:
         """Note that a dependency is available."""
         self._waits.discard(dependency)
 
     def report(self, dependency: str, is_available: bool) -> None:
         """Note whether a dependency is available."""
         if is_available:
-            self.has(dependency)
+            self.mark_available(dependency)
         else:
-            self.waits_for(dependency)
+            self.mark_unavailable(dependency)
 
-    def ages(self) -> dict[str, float]:
+    def beat_ages(self) -> dict[str, float]:
         """Return the seconds since the last beat of each loop, or since the start."""
         now = self._clock.monotonic()
         return {loop: now - at for loop, at in {MAIN: self._began, **self._beats}.items()}
 
-    def stuck(self) -> list[str]:
+    def stuck_loops(self) -> list[str]:
         """Return the names of the loops that are stuck."""
         limits = {} if MAIN in self._beats else {MAIN: self._start_seconds}
         return sorted(
-            loop for loop, age in self.ages().items() if age > limits.get(loop, self._stuck_seconds)
+            loop
+            for loop, age in self.beat_ages().items()
+            if age > limits.get(loop, self._stuck_seconds)
         )
 
-    def waiting(self) -> list[str]:
+    def unavailable(self) -> list[str]:
         """Return the names of the dependencies that the service waits for; empty when ready."""
         return sorted(self._waits)

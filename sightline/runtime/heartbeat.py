@@ -27,13 +27,15 @@ def totals(registry: CollectorRegistry = REGISTRY) -> Totals:
     }
 
 
-def gained(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, int]:
+def diff_totals(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, int]:
     """Return the increases between two readings; counters without an increase are left out."""
     increases = {name: round(value - before.get(name, 0.0)) for name, value in after.items()}
     return {name: count for name, count in sorted(increases.items()) if count}
 
 
-def beat(service: str, seconds: float, health: Health, wait: Callable[[float], bool]) -> None:
+def start_heartbeat(
+    service: str, seconds: float, health: Health, wait: Callable[[float], bool]
+) -> None:
     """Start the thread that logs the increases every `seconds` until `wait` is true; 0 is never."""
     if seconds:
         threading.Thread(
@@ -45,11 +47,11 @@ def _beat(service: str, seconds: float, health: Health, wait: Callable[[float], 
     before = totals()
     while not wait(seconds):
         after = totals()
-        increases = gained(before, after)
+        increases = diff_totals(before, after)
         summary = (
             ", ".join(f"{name} {count}" for name, count in increases.items()) or "nothing counted"
         )
-        waits = "".join(f", waits for {dependency}" for dependency in health.waiting())
+        waits = "".join(f", waits for {dependency}" for dependency in health.unavailable())
         log.info(
             "%s: in %.0f s %s%s", service, seconds, summary, waits, extra={"counters": increases}
         )

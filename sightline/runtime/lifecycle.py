@@ -58,7 +58,7 @@ class Stop:
         """Report an iteration of the loop to the service's health."""
         self.health.beat(self._loop)
 
-    def idle(self, seconds: float) -> bool:
+    def wait_idle(self, seconds: float) -> bool:
         """Pause like `wait`, and `beat` meanwhile: a loop without work is not stuck."""
         deadline = time.monotonic() + seconds
         while not self.is_set() and (remaining := deadline - time.monotonic()) > 0:
@@ -66,7 +66,7 @@ class Stop:
             self.wait(min(remaining, _IDLE_BEAT_SECONDS))
         return self.is_set()
 
-    def remaining(self) -> float:
+    def remaining_seconds(self) -> float:
         """Return the seconds left for the shutdown; all of them before a stop is requested."""
         if self._deadline is None:
             return self._shutdown_seconds
@@ -85,7 +85,7 @@ def _stop_at_signals(name: str, stop: Stop) -> None:
         while True:
             number = signals.get()
             log.info("%s: %s, draining", name, signal.Signals(number).name)
-            stop.health.waits_for("shutdown")
+            stop.health.mark_unavailable("shutdown")
             stop.request()
 
     threading.Thread(target=listen, name="signals", daemon=True).start()
@@ -101,17 +101,17 @@ def start_service(name: str, settings: Settings, pages: admin_http.Pages | None 
     """
     instance = service_discovery.instance_of(settings)
     configure_logging(settings.log_level, settings.log_format, service=name, instance=instance)
-    fault_injection.arm(settings.faults, name)
+    fault_injection.arm_fault_points(settings.fault_injection, name)
     tracing.configure(settings, name, instance)
     health = Health(settings.health.stuck_seconds, settings.health.start_seconds)
-    metrics.SERVICE_READY.set_function(lambda: not health.waiting())
-    metrics.LOOP_AGE_SECONDS.set_function(lambda: max(health.ages().values()))
+    metrics.SERVICE_READY.set_function(lambda: not health.unavailable())
+    metrics.LOOP_LAST_ITERATION_AGE_SECONDS.set_function(lambda: max(health.beat_ages().values()))
     stop = Stop(settings.shutdown_seconds, health)
 
     _stop_at_signals(name, stop)
     host = settings.metrics_host
     server = admin_http.serve(host, settings.metrics_port, health, pages)
     service_discovery.announce(name, host, server.server_port, settings)
-    heartbeat.beat(name, settings.health.heartbeat_seconds, health, stop.wait)
+    heartbeat.start_heartbeat(name, settings.health.heartbeat_seconds, health, stop.wait)
     log.info("%s: metrics and health on http://%s:%d", name, host, server.server_port)
     return stop

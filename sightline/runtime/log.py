@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 from pythonjsonlogger.json import JsonFormatter
 
-from sightline.runtime.log_redaction import clean, clean_arguments
+from sightline.runtime.log_redaction import redact, redact_arguments
 
 LogFormat = Literal["text", "json"]
 
@@ -24,8 +24,8 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 FIELDS: Final = frozenset(
     {"camera", "track", "person", "topic", "partition", "offset", "event", "counters"}
 )
-"""Fields that a line may have besides its message, from `about` or `extra`. `event` is a motion
-event's id."""
+"""Fields that a line may have besides its message, from `log_fields` or `extra`. `event` is
+a motion event's id."""
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -43,7 +43,7 @@ _context_fields: ContextVar[Mapping[str, object]] = ContextVar("about", default=
 
 
 @contextmanager
-def about(**fields: object) -> Iterator[None]:
+def log_fields(**fields: object) -> Iterator[None]:
     """Add fields to the log lines of this thread or task while inside; see `FIELDS`."""
     token = _context_fields.set({**_context_fields.get(), **fields})
     try:
@@ -79,17 +79,17 @@ def configure_logging(
     set_level(level)
 
 
-def cleaned(record: logging.LogRecord) -> logging.LogRecord:
+def redacted(record: logging.LogRecord) -> logging.LogRecord:
     """Return a redacted copy of a log record, with no fields but those of `FIELDS`."""
     copied = copy.copy(record)
     if record.args:
-        copied.args = clean_arguments(record.args)
+        copied.args = redact_arguments(record.args)
     copied.msg, copied.args = _message(copied), None
     if record.exc_info:
         copied.exc_text = logging.Formatter().formatException(record.exc_info)
         copied.exc_info = None
-    copied.exc_text = clean(copied.exc_text) if copied.exc_text else None
-    copied.stack_info = clean(record.stack_info) if record.stack_info else None
+    copied.exc_text = redact(copied.exc_text) if copied.exc_text else None
+    copied.stack_info = redact(record.stack_info) if record.stack_info else None
     for name in copied.__dict__.keys() - _STANDARD_ATTRIBUTES:
         del copied.__dict__[name]
     copied.__dict__ |= _fields(record)
@@ -97,10 +97,10 @@ def cleaned(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """Return the redacted fields of `about` and of the line itself that `FIELDS` names."""
+    """Return the redacted fields of `log_fields` and of the line itself that `FIELDS` names."""
     values = {**_context_fields.get(), **record.__dict__}
     return {
-        name: value if isinstance(value, int | dict) else clean(str(value))
+        name: value if isinstance(value, int | dict) else redact(str(value))
         for name in FIELDS
         if (value := values.get(name)) not in (None, "")
     }
@@ -108,12 +108,12 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(cleaned(record))
+        return super().format(redacted(record))
 
 
 def _message(record: logging.LogRecord) -> str:
     """Return the redacted message on one line: a name with a line break makes no second line."""
-    return clean(record.getMessage()).replace("\r", "\\r").replace("\n", "\\n")
+    return redact(record.getMessage()).replace("\r", "\\r").replace("\n", "\\n")
 
 
 def _json(service: str, instance: str) -> logging.Formatter:

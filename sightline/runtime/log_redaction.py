@@ -2,7 +2,7 @@ r"""Redaction of logs: secrets, embeddings and pictures are removed from every l
 
 Nothing logs these on purpose. Redaction is for an exception that quotes its input, a library that
 prints its settings, and a line that holds a whole record. Rules match the form of a text, so a
-secret that is a plain word has to be registered: `hide`.
+secret that is a plain word has to be registered: `register_secret`.
 """
 
 import re
@@ -44,13 +44,13 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
-def hide(secret: str) -> None:
+def register_secret(secret: str) -> None:
     """Register a secret whose text is redacted from all logs from now on."""
     if len(secret) >= _MIN_SECRET_CHARACTERS:
         _registered_secrets.add(secret)
 
 
-def clean(text: str) -> str:
+def redact(text: str) -> str:
     """Return a line with secrets, embeddings and pictures redacted."""
     if len(text) > _MAX_LINE_CHARACTERS:
         text = f"{text[:_MAX_LINE_CHARACTERS]}... ({len(text)} characters)"
@@ -61,7 +61,7 @@ def clean(text: str) -> str:
     return text
 
 
-def clean_arguments(arguments: Any) -> Any:
+def redact_arguments(arguments: Any) -> Any:
     """Return a log record's arguments with bytes, arrays and messages replaced by their kind."""
     if isinstance(arguments, Mapping):
         return {name: _summary(value) for name, value in arguments.items()}

@@ -65,12 +65,12 @@ FRAME_AGE_SECONDS = Gauge(
     "Age of a live camera's latest frame when vision processed it",
     ["camera"],
 )
-VISION_BEHIND = Gauge(
-    "sightline_vision_behind", "1 while vision sheds a live camera's frames", ["camera"]
+VISION_SHEDDING = Gauge(
+    "sightline_vision_shedding", "1 while vision sheds a live camera's frames", ["camera"]
 )
-VISION_SKIPPED_SHARE = Gauge(
-    "sightline_vision_skipped_share",
-    "Share of a live camera's frames that vision has shed within the last minute",
+VISION_SKIPPED_RATIO = Gauge(
+    "sightline_vision_skipped_ratio",
+    "Ratio of a live camera's frames that vision has shed within the last minute",
     ["camera"],
 )
 VISION_STATE_BYTES = Histogram(
@@ -84,9 +84,9 @@ FACES = Counter(
     " turned or uncertain; spaced: too soon after another observation)",
     ["outcome"],
 )
-FACE_SEARCHES = Counter("sightline_face_searches", "Person boxes in which faces were detected")
-FACE_SEARCHES_SAVED = Counter(
-    "sightline_face_searches_saved",
+FACE_DETECTIONS = Counter("sightline_face_detections", "Person boxes in which faces were detected")
+FACE_DETECTIONS_SAVED = Counter(
+    "sightline_face_detections_saved",
     "Person boxes in which no face was detected because their track is settled",
 )
 EMBEDDINGS = Counter("sightline_embeddings", "Faces embedded: calls of the embedding model")
@@ -175,7 +175,7 @@ CAPTURE_TO_ROW_SECONDS = Histogram(
 
 RETENTION_USED_RATIO = Gauge(
     "sightline_retention_used_ratio",
-    "Records that a group has yet to read, as a share of those that the topic retains, in its"
+    "Records that a group has yet to read, as a ratio of those that the topic retains, in its"
     " worst partition: from 1 on records are deleted unread",
     ["group", "topic"],
 )
@@ -185,8 +185,8 @@ RECORDS_LOST = Counter(
 ROWS_EXPIRED = Counter(
     "sightline_rows_expired", "Rows deleted at the end of their time to live", ["table"]
 )
-OBJECTS_PUT_ASIDE = Counter(
-    "sightline_objects_put_aside",
+OBJECT_DELETIONS_POSTPONED = Counter(
+    "sightline_object_deletions_postponed",
     "Failed deletions of objects: each is retried later, and counted again if it fails",
 )
 
@@ -210,8 +210,8 @@ CERTIFICATE_EXPIRES_SECONDS = Gauge(
     ["name"],
 )
 
-SEALED_REFUSED = Counter(
-    "sightline_sealed_refused",
+DECRYPTION_FAILURES = Counter(
+    "sightline_decryption_failures",
     "Encrypted objects and rows that could not be decrypted: changed, damaged or moved",
     ["what"],
 )
@@ -236,13 +236,13 @@ SERVICE_RESTARTS = Counter(
     "Restarts of a process by the supervisor after a failure",
     ["service", "instance_name"],
 )
-LOOP_AGE_SECONDS = Gauge(
-    "sightline_loop_age_seconds",
+LOOP_LAST_ITERATION_AGE_SECONDS = Gauge(
+    "sightline_loop_last_iteration_age_seconds",
     "Since the last beat of a service's slowest loop, which is stuck from health.stuck_seconds on",
 )
 
 
-def show(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+def set_series(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
     """Set a gauge's values by their labels; series of other labels are removed."""
     present = {
         tuple(sample.labels.values()) for family in gauge.collect() for sample in family.samples

@@ -19,7 +19,7 @@ class CertificateFiles:
     key: Path
 
 
-def write_secret(path: Path, content: bytes) -> None:
+def write_private_file(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all, that its owner alone can read."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
@@ -28,7 +28,7 @@ def write_secret(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def private(path: str, flags: int) -> int:
+def open_private(path: str, flags: int) -> int:
     """Open a file so that its owner alone can read it, an existing one as well.
 
     An `opener` for `open()`. Pipes and devices keep their mode.
@@ -39,7 +39,7 @@ def private(path: str, flags: int) -> int:
     return descriptor
 
 
-def close_to_others(folder: Path) -> bool:
+def restrict_folder(folder: Path) -> bool:
     """Set a folder's mode to 0700; return whether others had access.
 
     Raises SightlineError for a shared folder, such as / and /tmp, and for another user's.

@@ -16,8 +16,8 @@ ANY = "*"
 """The end of a name that stands for every name with that beginning."""
 
 READ = "SELECT"
-KEEP = "SELECT, INSERT, UPDATE"
-OWN = "SELECT, INSERT, UPDATE, DELETE"
+UPSERT = "SELECT, INSERT, UPDATE"
+MANAGE = "SELECT, INSERT, UPDATE, DELETE"
 
 EVERY_SERVICE = {"sealing_keys": "SELECT, INSERT"}
 """Tables of every service that connects: it registers its key, and sees whether it lacks one."""
@@ -32,11 +32,11 @@ def granted(privileges: str, *tables: str) -> dict[str, str]:
 class Rights:
     """Rights of a service. A name that ends in `ANY` stands for all names with that prefix."""
 
-    reads: tuple[str, ...] = ()  # topics
-    writes: tuple[str, ...] = ()  # topics
-    asks: tuple[str, ...] = ()  # topics whose configuration it reads
+    read_topics: tuple[str, ...] = ()  # topics
+    written_topics: tuple[str, ...] = ()  # topics
+    described_topics: tuple[str, ...] = ()  # topics whose configuration it reads
     groups: tuple[str, ...] = ()  # consumer groups that it joins
-    watched: tuple[str, ...] = ()  # consumer groups that it describes
-    transactions: tuple[str, ...] = ()  # transactional ids
-    sees_cluster: bool = False  # the list of groups, and sizes of partitions
+    described_groups: tuple[str, ...] = ()  # consumer groups that it describes
+    transactional_ids: tuple[str, ...] = ()  # transactional ids
+    describes_cluster: bool = False  # the list of groups, and sizes of partitions
     tables: Mapping[str, str] = field(default_factory=dict)  # privileges of GRANT, by table

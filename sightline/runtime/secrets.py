@@ -7,8 +7,8 @@ A setting that is a secret holds the secret itself, or one of these references:
   value of that key of a JSON object
 - `ssm:NAME`: a parameter of AWS Systems Manager, decrypted
 
-Call `reveal` where the secret is used, for every new connection, and `forget` when it was refused:
-then a secret that was changed at its source needs no restart.
+Call `reveal` where the secret is used, for every new connection, and `mark_refused` when it was
+refused: then a secret that was changed at its source needs no restart.
 """
 
 import json
@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import SightlineError, UnreachableError
-from sightline.runtime.log_redaction import hide
+from sightline.runtime.log_redaction import register_secret
 from sightline.runtime.settings.groups import SecretsSettings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def reveal(secret: SecretStr, policy: SecretsSettings, clock: Clock = _SYSTEM_CL
     if not reference.startswith((SECRETS_MANAGER, SSM)):
         return reveal_local(secret)
     value = _from_aws(reference, policy, clock)
-    hide(value)
+    register_secret(value)
     return value
 
 
@@ -77,11 +77,11 @@ def reveal_local(secret: SecretStr) -> str:
     value = secret.get_secret_value()
     if value.startswith(FILE):
         value = _read(Path(value.removeprefix(FILE)).expanduser())
-    hide(value)
+    register_secret(value)
     return value
 
 
-def forget(secret: SecretStr, policy: SecretsSettings, clock: Clock = _SYSTEM_CLOCK) -> bool:
+def mark_refused(secret: SecretStr, policy: SecretsSettings, clock: Clock = _SYSTEM_CLOCK) -> bool:
     """Note that a secret was refused; return whether its source has another value by now.
 
     Raises SightlineError as `reveal` does.

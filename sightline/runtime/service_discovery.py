@@ -33,13 +33,13 @@ class Target:
     """Host and port for other hosts."""
 
     @property
-    def is_here(self) -> bool:
+    def is_local(self) -> bool:
         """Tell whether the address is one of this host."""
         host = self.address.rpartition(":")[0]
         return host.startswith(_LOOPBACK_PREFIXES) or host == socket.gethostname()
 
     @property
-    def near(self) -> str:
+    def local_address(self) -> str:
         """Host and port from this host; a service obeys requests over loopback alone."""
         host, _, port = self.address.rpartition(":")
         return f"127.0.0.1:{port}" if host == socket.gethostname() else self.address

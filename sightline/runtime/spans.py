@@ -30,8 +30,8 @@ _NS_PER_US = 1_000
 class Spans:
     """The spans of a process; a thread exports them, and drops them without a collector."""
 
-    def __init__(self, endpoint: str, share: float, service: str, instance: str) -> None:
-        """Export a share (0 to 1) of traces to a collector's endpoint, with or without its path."""
+    def __init__(self, endpoint: str, sample_ratio: float, service: str, instance: str) -> None:
+        """Export a ratio (0 to 1) of traces to a collector's endpoint, with or without its path."""
         resource = Resource.create(
             {
                 "service.namespace": "sightline",
@@ -39,7 +39,7 @@ class Spans:
                 "service.instance.id": instance,
             }
         )
-        provider = TracerProvider(ParentBased(TraceIdRatioBased(share)), resource)
+        provider = TracerProvider(ParentBased(TraceIdRatioBased(sample_ratio)), resource)
         provider.add_span_processor(
             BatchSpanProcessor(
                 OTLPSpanExporter(_with_path(endpoint), timeout=_EXPORT_TIMEOUT_SECONDS)

@@ -54,24 +54,24 @@ def configure(settings: Settings, service: str, instance: str) -> None:
             "tracing.endpoint is set, and the extra `tracing` is not installed:"
             " pip install 'sightline[tracing]'"
         ) from error
-    _spans = Spans(tracing.endpoint, tracing.share, service, instance)
+    _spans = Spans(tracing.endpoint, tracing.sample_ratio, service, instance)
 
 
-def captured(camera: str, captured_us: int, now_us: int) -> Headers:
+def begin_trace(camera: str, captured_us: int, now_us: int) -> Headers:
     """Begin the trace of a captured frame; return the headers of its record."""
     if _spans is None:
         return ()
     return _spans.begin("capture", captured_us, now_us, {"camera": camera})
 
 
-def step(service: str, record: ConsumedRecord) -> AbstractContextManager[Headers]:
+def trace_processing(service: str, record: ConsumedRecord) -> AbstractContextManager[Headers]:
     """Trace the processing of a record while inside; give the headers of its outputs."""
     if _spans is None or not record.headers:
         return nullcontext(())
     return _spans.follow(service, record.headers, _attributes(record))
 
 
-def written(service: str, record: ConsumedRecord, began_us: int, now_us: int) -> None:
+def trace_commit(service: str, record: ConsumedRecord, began_us: int, now_us: int) -> None:
     """Note that a record's rows are committed, by a transaction that began at `began_us`."""
     if _spans is not None and record.headers:
         _spans.add(service, record.headers, began_us, now_us, _attributes(record))

@@ -103,7 +103,7 @@ class NewCamera(BaseModel):
         return checked_fleet(value)
 
     @property
-    def shown_uri(self) -> str:
+    def masked_uri(self) -> str:
         """The URI without secrets."""
         return mask_uri(self.uri.get_secret_value())
 
@@ -119,7 +119,7 @@ class Camera(NewCamera):
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
         """Return the camera of a row. Raises SightlineError for invalid settings in the row."""
-        return checked(cls, **row)
+        return validated(cls, **row)
 
     @property
     def spec(self) -> NewCamera:
@@ -127,7 +127,7 @@ class Camera(NewCamera):
         return NewCamera.model_validate(self.model_dump(include=set(NewCamera.model_fields)))
 
 
-def checked(kind: type[M], /, **values: Any) -> M:
+def validated(kind: type[M], /, **values: Any) -> M:
     """Return a model of these values. Raises SightlineError for the first invalid value."""
     try:
         return kind(**values)
@@ -199,7 +199,7 @@ def _free_slot(connection: Connection, fleet: str) -> int:
     return int(row[0]) if row else 0
 
 
-def replace_camera(connection: Connection, camera_id: str) -> str:
+def ensure_camera(connection: Connection, camera_id: str) -> str:
     """Return the site of a camera; add the camera, without a source, if it does not exist.
 
     Frames sent to the API need a camera that logs can refer to.
@@ -235,7 +235,7 @@ def get(connection: Connection, camera_id: str) -> Camera:
     query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND camera_id = %s"  # noqa: S608
     for row in dict_rows(connection, query, (camera_id,)):
         return Camera.of(row)
-    raise unknown(camera_id)
+    raise unknown_camera(camera_id)
 
 
 def remove(connection: Connection, camera_id: str) -> None:
@@ -255,7 +255,7 @@ def _update(connection: Connection, values: str, camera_id: str) -> None:
     with connection.transaction():
         query = f"UPDATE cameras SET {values} WHERE enabled AND camera_id = %s"  # noqa: S608 - ours
         if not connection.execute(query, (camera_id,)).rowcount:
-            raise unknown(camera_id)
+            raise unknown_camera(camera_id)
 
 
 def set_status(
@@ -275,6 +275,6 @@ def set_status(
         )  # fmt: skip
 
 
-def unknown(camera_id: str) -> NotFoundError:
+def unknown_camera(camera_id: str) -> NotFoundError:
     """Return the error of a camera that does not exist."""
     return NotFoundError(f"no camera {camera_id[:64]!r}; see `sightline camera list`")

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from schemas.naming import LIVE_SCHEMA, ROW_SCHEMA_PATTERNS, run_schema
 from schemas.topics import LIVE
-from sightline.runtime.connection_urls import database_url, forget_database_url
+from sightline.runtime.connection_urls import database_url, refresh_database_url
 from sightline.runtime.errors import SightlineError, UnreachableError, first_line
 from sightline.runtime.settings import Settings
 from sightline.storage import encryption_keys
@@ -39,7 +39,7 @@ class SettingsConnection(psycopg.Connection[TupleRow]):
     """A connection that is opened with the present password, and encrypts what it stores."""
 
     settings: Settings
-    sealing: Encryption
+    encryption: Encryption
     _vectors: AdaptersMap | None = None
 
     @property
@@ -55,7 +55,7 @@ class SettingsConnection(psycopg.Connection[TupleRow]):
         """
         connection = cls._connect(settings, options)
         connection.settings = settings
-        connection.sealing = Encryption(settings)
+        connection.encryption = Encryption(settings)
         return connection
 
     @classmethod
@@ -64,7 +64,7 @@ class SettingsConnection(psycopg.Connection[TupleRow]):
             return super().connect(database_url(settings), **options)
         except psycopg.OperationalError as error:
             had_password = error.pgconn is not None and error.pgconn.used_password
-            if not (had_password and forget_database_url(settings)):
+            if not (had_password and refresh_database_url(settings)):
                 raise
         return super().connect(database_url(settings), **options)  # with the changed password
 
@@ -81,12 +81,12 @@ class SettingsConnection(psycopg.Connection[TupleRow]):
             register_vector(self)
             _adapters[vector] = self.adapters
         self._vectors = _adapters[vector]
-        encryption_keys.check(self, self.sealing.ring())
+        encryption_keys.check(self, self.encryption.key_ring())
 
 
-def sealing_of(cursor: psycopg.Cursor[Any]) -> Encryption:
+def encryption_of(cursor: psycopg.Cursor[Any]) -> Encryption:
     """Return the encryption of a cursor's connection."""
-    return _opened(cursor).sealing
+    return _opened(cursor).encryption
 
 
 def settings_of(cursor: psycopg.Cursor[Any]) -> Settings:

@@ -16,9 +16,9 @@ import psycopg
 from psycopg import sql
 
 from sightline.storage import face_columns
-from sightline.storage.db import sealing_of
+from sightline.storage.db import encryption_of
 from sightline.storage.encryption import HEAD_BYTES, OVERHEAD, TamperedError
-from sightline.storage.face_columns import Floats, TemplateColumns
+from sightline.storage.face_columns import Embedding, TemplateColumns
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +29,13 @@ TemplateKey = tuple[UUID, bytes]
 
 
 _HEADS = """
-SELECT {owner}, {known_as}, substring({sealed}, 1, {head}), {matches} FROM {table}
-WHERE {pack} = %(pack)s AND octet_length({sealed}) = %(size)s
+SELECT {owner}, {context_column}, substring({encrypted_column}, 1, {head}), {matches} FROM {table}
+WHERE {pack} = %(pack)s AND octet_length({encrypted_column}) = %(size)s
 """
 
-_SEALED = "SELECT {known_as}, {sealed} FROM {table} WHERE {known_as} = ANY(%s)"
+_ENCRYPTED = (
+    "SELECT {context_column}, {encrypted_column} FROM {table} WHERE {context_column} = ANY(%s)"
+)
 
 
 class _Cache:
@@ -44,7 +46,7 @@ class _Cache:
         self._rows: dict[TemplateKey, int] = {}
         self._matrix = np.empty((0, dimension), np.float32)
 
-    def cosines(self, query: Floats, keys: Sequence[TemplateKey]) -> Floats:
+    def cosines(self, query: Embedding, keys: Sequence[TemplateKey]) -> Embedding:
         """Return the cosines (n,) to a query (d,) of unit length; -inf for templates not cached."""
         rows = np.array([self._rows.get(key, -1) for key in keys], np.int64)
         all_cosines = np.append(self._matrix @ query, np.float32(-np.inf))
@@ -54,7 +56,7 @@ class _Cache:
         """Return the keys that are not cached."""
         return set(keys) - self._rows.keys()
 
-    def add(self, templates: Mapping[TemplateKey, Floats]) -> None:
+    def add(self, templates: Mapping[TemplateKey, Embedding]) -> None:
         """Cache templates (d,)."""
         first = len(self._matrix)
         self._rows |= {key: first + number for number, key in enumerate(templates)}
@@ -75,9 +77,9 @@ _lock = Lock()
 
 def nearest(
     cursor: psycopg.Cursor[Any],
-    place: TemplateColumns,
+    columns: TemplateColumns,
     pack: str,
-    query: Floats,
+    query: Embedding,
     count: int,
     where: sql.Composable | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -91,15 +93,15 @@ def nearest(
     size = OVERHEAD + 4 * len(query)
     with cursor.connection.cursor(binary=True) as reader:
         rows = reader.execute(
-            sql.SQL(_HEADS).format(matches=where or sql.SQL("true"), **_identifiers(place)),
+            sql.SQL(_HEADS).format(matches=where or sql.SQL("true"), **_identifiers(columns)),
             {**(parameters or {}), "pack": pack, "size": size},
         ).fetchall()
         if not rows:
             return []
         keys = [(row[1], row[2]) for row in rows]
-        cache = _cache_of(cursor, place, pack, len(query))
+        cache = _cache_of(cursor, columns, pack, len(query))
         with cache.lock:
-            _fill(reader, place, cache, keys)
+            _fill(reader, columns, cache, keys)
             cosines = cache.cosines(np.asarray(query / np.linalg.norm(query), np.float32), keys)
             cache.keep(keys)
     is_match = np.array([row[3] for row in rows], bool)
@@ -120,28 +122,29 @@ def _fill(
     reader: psycopg.Cursor[Any], place: TemplateColumns, cache: _Cache, keys: Sequence[TemplateKey]
 ) -> None:
     missing_ids = [row_id for row_id, _head in cache.missing(keys)]
-    query = sql.SQL(_SEALED).format(**_identifiers(place))
+    query = sql.SQL(_ENCRYPTED).format(**_identifiers(place))
     for first in range(0, len(missing_ids), _BATCH_ROWS):
         rows = reader.execute(query, (missing_ids[first : first + _BATCH_ROWS],)).fetchall()
         vectors = {
-            (row_id, sealed[:HEAD_BYTES]): face / np.linalg.norm(face)
-            for row_id, sealed in rows
-            if sealed and (face := _decrypted(reader, sealed, place.name(row_id))) is not None
+            (row_id, encrypted[:HEAD_BYTES]): face / np.linalg.norm(face)
+            for row_id, encrypted in rows
+            if encrypted
+            and (face := _decrypted(reader, encrypted, place.context_of(row_id))) is not None
         }
         if vectors:
             cache.add(vectors)
 
 
-def _decrypted(reader: psycopg.Cursor[Any], sealed: bytes, name: str) -> Floats | None:
+def _decrypted(reader: psycopg.Cursor[Any], encrypted: bytes, name: str) -> Embedding | None:
     try:
-        return face_columns.as_floats(sealing_of(reader).open(sealed, name))
+        return face_columns.embedding_from_bytes(encryption_of(reader).decrypt(encrypted, name))
     except TamperedError as error:
         log.warning("search: left out: %s", error)
         return None
 
 
 def _identifiers(place: TemplateColumns) -> dict[str, sql.Composable]:
-    names = ("table", "owner", "known_as", "pack", "sealed")
+    names = ("table", "owner", "context_column", "pack", "encrypted_column")
     identifiers: dict[str, sql.Composable] = {
         name: sql.Identifier(getattr(place, name)) for name in names
     }

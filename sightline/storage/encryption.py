@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from schemas.naming import context_kind
 from sightline.runtime import metrics
 from sightline.runtime.errors import SightlineError, UnreachableError
-from sightline.runtime.secrets import SECRETS_MANAGER, forget, reveal
+from sightline.runtime.secrets import SECRETS_MANAGER, mark_refused, reveal
 from sightline.runtime.settings import Settings
 
 MARK = b"\x00SL\x01"
@@ -57,24 +57,24 @@ class KeyRing:
         """The ids of all keys in hexadecimal digits; the key that encrypts comes first."""
         return [key.hex() for key in self.keys]
 
-    def seal(self, data: bytes, name: str) -> bytes:
+    def encrypt(self, data: bytes, name: str) -> bytes:
         """Encrypt data for an encryption context."""
         head = MARK + self.current + os.urandom(HEAD_BYTES - len(MARK) - ID_BYTES)
         return head + self.keys[self.current].encrypt(_nonce(head), data, head + name.encode())
 
-    def open(self, sealed: bytes, name: str) -> bytes:
+    def decrypt(self, ciphertext: bytes, name: str) -> bytes:
         """Decrypt a ciphertext of a context. Raises MissingKeyError and TamperedError."""
-        head = sealed[:HEAD_BYTES]
-        key = self.keys.get(key_of(sealed))
+        head = ciphertext[:HEAD_BYTES]
+        key = self.keys.get(key_id_of(ciphertext))
         if key is None:
-            raise _missing(name, key_of(sealed).hex())
+            raise _missing(name, key_id_of(ciphertext).hex())
         try:
-            return key.decrypt(_nonce(head), sealed[HEAD_BYTES:], head + name.encode())
+            return key.decrypt(_nonce(head), ciphertext[HEAD_BYTES:], head + name.encode())
         except (InvalidTag, ValueError):
-            metrics.SEALED_REFUSED.labels(context_kind(name)).inc()
+            metrics.DECRYPTION_FAILURES.labels(context_kind(name)).inc()
             raise TamperedError(
-                f"{name} does not open: it was changed, damaged or moved since it was sealed;"
-                " bring it back from a backup, or delete it"
+                f"{name} cannot be decrypted: it was changed, damaged or moved since it was"
+                " encrypted; bring it back from a backup, or delete it"
             ) from None
 
 
@@ -91,7 +91,7 @@ class Encryption:
         """True while written data are encrypted."""
         return self._keys is not None
 
-    def ring(self) -> KeyRing | None:
+    def key_ring(self) -> KeyRing | None:
         """Return the present keys; None with encryption off.
 
         Raises SightlineError for invalid keys, and for required keys that are not set.
@@ -102,48 +102,52 @@ class Encryption:
             raise SightlineError("encryption.required is set, and encryption.keys is not")
         return None
 
-    def seal(self, data: bytes, name: str) -> bytes:
+    def encrypt(self, data: bytes, name: str) -> bytes:
         """Encrypt data for an encryption context; with encryption off return them as they are."""
-        ring = self.ring()
-        return ring.seal(data, name) if ring else data
+        ring = self.key_ring()
+        return ring.encrypt(data, name) if ring else data
 
-    def open(self, data: bytes, name: str) -> bytes:
+    def decrypt(self, data: bytes, name: str) -> bytes:
         """Decrypt a ciphertext; return plaintext as it is, unless encryption is required.
 
         Raises MissingKeyError and TamperedError.
         """
-        if not is_sealed(data):
-            self.allow_plain(name)
+        if not is_encrypted(data):
+            self.check_plaintext_allowed(name)
             return data
-        return self.ring_for(key_of(data), name).open(data, name)
+        return self.key_ring_with(key_id_of(data), name).decrypt(data, name)
 
-    def ring_for(self, key: bytes, name: str) -> KeyRing:
+    def key_ring_with(self, key: bytes, name: str) -> KeyRing:
         """Return the present keys, with this key among them. Raises MissingKeyError."""
-        ring = self.ring()
-        if self._keys and not (ring and key in ring.keys) and forget(self._keys, self._secrets):
-            ring = self.ring()  # the key may be newer than the cached ones
+        ring = self.key_ring()
+        if (
+            self._keys
+            and not (ring and key in ring.keys)
+            and mark_refused(self._keys, self._secrets)
+        ):
+            ring = self.key_ring()  # the key may be newer than the cached ones
         if ring is None or key not in ring.keys:
             raise _missing(name, key.hex())
         return ring
 
-    def allow_plain(self, name: str) -> None:
+    def check_plaintext_allowed(self, name: str) -> None:
         """Raise TamperedError if encryption is required: plaintext may have been substituted."""
         if self._required:
-            metrics.SEALED_REFUSED.labels(context_kind(name)).inc()
+            metrics.DECRYPTION_FAILURES.labels(context_kind(name)).inc()
             raise TamperedError(
-                f"{name} is not sealed, and encryption.required is set: was it exchanged? If it is"
-                " from before, run `sightline encryption rotate`"
+                f"{name} is not encrypted, and encryption.required is set: was it exchanged? If it"
+                " is from before, run `sightline encryption rotate`"
             )
 
 
-def is_sealed(data: bytes) -> bool:
+def is_encrypted(data: bytes) -> bool:
     """Tell whether data begin as a ciphertext does."""
     return data[: len(MARK)] == MARK
 
 
-def key_of(sealed: bytes) -> bytes:
+def key_id_of(ciphertext: bytes) -> bytes:
     """Return the id of a ciphertext's key."""
-    return bytes(sealed[len(MARK) : len(MARK) + ID_BYTES])
+    return bytes(ciphertext[len(MARK) : len(MARK) + ID_BYTES])
 
 
 def new_key() -> str:
@@ -186,8 +190,8 @@ def _secret(settings: Settings) -> SecretStr | None:
 
 def _missing(name: str, key: str) -> MissingKeyError:
     return MissingKeyError(
-        f"{name} is sealed with the key {key}, which is not set: add it to encryption.keys, after"
-        " the one that seals"
+        f"{name} is encrypted with the key {key}, which is not set: add it to encryption.keys,"
+        " after the one that encrypts"
     )
 
 

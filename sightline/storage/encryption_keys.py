@@ -10,7 +10,7 @@ import psycopg
 
 from sightline.storage.encryption import KeyRing, MissingKeyError
 
-PLAIN = "plain"
+PLAINTEXT = "plain"
 """Listed among the keys while unencrypted rows or objects may exist."""
 
 _checked: set[tuple[str, ...]] = set()
@@ -26,31 +26,31 @@ def check(db: psycopg.Connection[Any], ring: KeyRing | None) -> None:
     if checked in _checked:
         return
     with db.transaction():
-        missing = used(db) - {PLAIN, *ids}
+        missing = used_keys(db) - {PLAINTEXT, *ids}
         if missing:
             raise MissingKeyError(
-                "what is stored is sealed with keys that are not set: add"
-                f" {', '.join(sorted(missing))} to encryption.keys, after the one that seals"
+                "what is stored is encrypted with keys that are not set: add"
+                f" {', '.join(sorted(missing))} to encryption.keys, after the one that encrypts"
             )
         if ring:
-            note(db, ids[0])
+            register_key(db, ids[0])
     _checked.add(checked)
 
 
-def used(db: psycopg.Connection[Any]) -> set[str]:
-    """Return the ids of all keys in use, and `PLAIN`."""
+def used_keys(db: psycopg.Connection[Any]) -> set[str]:
+    """Return the ids of all keys in use, and `PLAINTEXT`."""
     return {row[0] for row in db.execute("SELECT key_id FROM public.sealing_keys")}
 
 
-def note(db: psycopg.Connection[Any], key: str) -> None:
+def register_key(db: psycopg.Connection[Any], key: str) -> None:
     """Note that a key is in use."""
-    if key not in used(db):
+    if key not in used_keys(db):
         db.execute(
             "INSERT INTO public.sealing_keys (key_id) VALUES (%s) ON CONFLICT DO NOTHING", (key,)
         )
 
 
-def forget(db: psycopg.Connection[Any], key_ids: set[str]) -> None:
+def unregister_keys(db: psycopg.Connection[Any], key_ids: set[str]) -> None:
     """Note that keys are not in use any more."""
     db.execute("DELETE FROM public.sealing_keys WHERE key_id = ANY(%s)", (sorted(key_ids),))
     _checked.clear()

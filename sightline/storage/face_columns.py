@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pgvector import Vector
 
 from schemas.naming import template_context, track_context
-from sightline.storage.db import sealing_of
+from sightline.storage.db import encryption_of
 
-Floats = NDArray[np.float32]
+Embedding = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class TemplateColumns:
     key: str
     owner: str
     """Column of the id that a search returns."""
-    known_as: str
-    """Column of the id that the encryption context names, by `name`."""
+    context_column: str
+    """Column of the id that the encryption context names, by `context_of`."""
     pack: str
-    plain: str
-    sealed: str
-    name: Callable[[UUID | str], str]
+    vector_column: str
+    encrypted_column: str
+    context_of: Callable[[UUID | str], str]
 
 
 TEMPLATES = TemplateColumns(
@@ -47,30 +47,30 @@ PERSONS = TemplateColumns(
 
 
 def to_columns(
-    cursor: psycopg.Cursor[Any], name: str, face: Floats | None
-) -> tuple[Floats | None, bytes | None]:
+    cursor: psycopg.Cursor[Any], name: str, face: Embedding | None
+) -> tuple[Embedding | None, bytes | None]:
     """Return the vector column and the encrypted column of a template (d,); one of them is None."""
-    ring = None if face is None else sealing_of(cursor).ring()
+    ring = None if face is None else encryption_of(cursor).key_ring()
     if face is None or ring is None:
         return face, None
-    return None, ring.seal(face.astype("<f4").tobytes(), name)
+    return None, ring.encrypt(face.astype("<f4").tobytes(), name)
 
 
 def from_columns(
-    cursor: psycopg.Cursor[Any], name: str, face: Vector | None, sealed: bytes | None
-) -> Floats | None:
+    cursor: psycopg.Cursor[Any], name: str, face: Vector | None, encrypted: bytes | None
+) -> Embedding | None:
     """Return the template (d,) of the vector column or the encrypted column, if either has one.
 
     Raises MissingKeyError, and TamperedError for an encrypted template that was changed.
     """
-    if sealed is not None:
-        return as_floats(sealing_of(cursor).open(sealed, name))
+    if encrypted is not None:
+        return embedding_from_bytes(encryption_of(cursor).decrypt(encrypted, name))
     if face is None:
         return None
-    sealing_of(cursor).allow_plain(name)
+    encryption_of(cursor).check_plaintext_allowed(name)
     return face.to_numpy()
 
 
-def as_floats(data: bytes) -> Floats:
+def embedding_from_bytes(data: bytes) -> Embedding:
     """Return the vector (d,) of its decrypted bytes: little-endian float32."""
     return np.frombuffer(data, "<f4").astype(np.float32)

@@ -13,7 +13,7 @@ from schemas.naming import object_context
 from sightline.runtime.connection_urls import objects_folder
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings
-from sightline.storage.encryption import Encryption, is_sealed
+from sightline.storage.encryption import Encryption, is_encrypted
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -140,7 +140,7 @@ class S3Store:
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
         """Upload an object; the content type of encrypted objects is bytes."""
-        kind = _BINARY_TYPE if is_sealed(data) else content_type
+        kind = _BINARY_TYPE if is_encrypted(data) else content_type
         with _s3(f"put {self.location(key)}"):
             self._client.put_object(
                 Bucket=self._bucket, Key=self._key(key), Body=data, ContentType=kind
@@ -226,17 +226,17 @@ class S3Store:
 class EncryptedStore:
     """A store that encrypts objects on `put` and decrypts them on `get`, as the settings say."""
 
-    def __init__(self, store: ObjectStore, sealing: Encryption) -> None:
+    def __init__(self, store: ObjectStore, encryption: Encryption) -> None:
         self._store = store
-        self._sealing = sealing
+        self._encryption = encryption
 
     def put(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
         """Encrypt and write an object."""
-        self._store.put(key, self._sealing.seal(data, object_context(key)), content_type)
+        self._store.put(key, self._encryption.encrypt(data, object_context(key)), content_type)
 
     def get(self, key: str) -> bytes:
         """Read and decrypt an object. Raises MissingKeyError and TamperedError."""
-        return self._sealing.open(self._store.get(key), object_context(key))
+        return self._encryption.decrypt(self._store.get(key), object_context(key))
 
     def delete(self, key: str) -> None:
         """Delete an object."""

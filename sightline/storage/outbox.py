@@ -17,7 +17,7 @@ from sightline.runtime.clock import to_us
 from sightline.runtime.health import DATABASE
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
-from sightline.storage.db import Connection, Cursor, connect, sealing_of, translated_failures
+from sightline.storage.db import Connection, Cursor, connect, encryption_of, translated_failures
 from sightline.storage.encryption import TamperedError
 from sightline.streaming.broker_probe import BrokerProbe
 from sightline.streaming.client_config import producer_config
@@ -40,9 +40,12 @@ def enqueue(cursor: Cursor, topic: str, key: str, value: bytes | None) -> None:
 
 def enqueue_all(cursor: Cursor, topic: str, records: Iterable[tuple[str, bytes | None]]) -> None:
     """Publish records (key, value) of a topic, in this order, as `enqueue` does."""
-    sealing = sealing_of(cursor)
+    encryption = encryption_of(cursor)
     rows = [
-        (key.encode(), value if value is None else sealing.seal(value, outbox_context(topic, key)))
+        (
+            key.encode(),
+            value if value is None else encryption.encrypt(value, outbox_context(topic, key)),
+        )
         for key, value in records
     ]
     if rows:
@@ -100,7 +103,7 @@ class OutboxRelay:
         name = key.decode()
         try:
             if value is not None:
-                value = sealing_of(cursor).open(value, outbox_context(topic, name))
+                value = encryption_of(cursor).decrypt(value, outbox_context(topic, name))
         except TamperedError as error:
             log.warning("outbox: row %d stays: %s", row, error)
             self._refused.append(row)
@@ -112,14 +115,14 @@ class OutboxRelay:
         """Deliver records until `stop`. Raises as `drain` does."""
         with translated_failures():
             self._db.execute(f"LISTEN {_CHANNEL}")
-        stop.health.has(DATABASE)
-        stop.health.ready()
+        stop.health.mark_available(DATABASE)
+        stop.health.mark_ready()
         reached = BrokerProbe(self._producer.raw, GALLERY.name, stop.health)
         while not stop.is_set():
             stop.beat()
             if sent := self.drain():
                 log.info("outbox: %d records delivered", sent)
-            reached.came(sent)
+            reached.note_records(sent)
             self._wait()
 
     def _wait(self) -> None:

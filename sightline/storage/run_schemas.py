@@ -16,7 +16,7 @@ ROWS = (
 """Tables with rows of one motion event each, which a promotion swaps."""
 
 
-def forget_faces(cursor: Cursor, person: int) -> None:
+def delete_embeddings(cursor: Cursor, person: int) -> None:
     """Delete a person's embeddings in every schema except the live one."""
     cursor.execute(
         "SELECT table_schema FROM information_schema.tables"

@@ -63,7 +63,7 @@ def get(db: Connection, name: str) -> Run:
     return run
 
 
-def claim(db: Connection, name: str) -> None:
+def lock_run(db: Connection, name: str) -> None:
     """Lock a run for this connection until it is closed.
 
     Raises ConflictError if another process works on the run.
@@ -123,7 +123,7 @@ ORDER BY run.made_at, run.name
 """
 
 
-def listed(db: Connection) -> list[dict[str, Any]]:
+def list_runs(db: Connection) -> list[dict[str, Any]]:
     """Return all runs, the oldest first."""
     return dict_rows(db, _LISTED)
 

@@ -19,7 +19,7 @@ from sightline.storage.db import Connection, connect
 
 log = logging.getLogger(__name__)
 
-LONGEST = 4000
+MAX_INDEXED_DIMENSION = 4000
 """Dimension that pgvector can index; longer vectors are compared exhaustively."""
 
 TABLES = {
@@ -70,7 +70,7 @@ def ensure_indexes(db: Connection, pack: str, dimension: int) -> None:
     """
     if not db.autocommit:
         raise AssertionError("an index cannot be made concurrently in a transaction")
-    if dimension > LONGEST:
+    if dimension > MAX_INDEXED_DIMENSION:
         return
     missing = [table for table in TABLES if not _is_valid(db, index_name(table, pack, dimension))]
     if not missing:
@@ -90,7 +90,7 @@ def ensure_indexes(db: Connection, pack: str, dimension: int) -> None:
 
 
 def drop_indexes(db: Connection) -> None:
-    """Drop the indexes of all packs; `keep_indexed` creates those of present packs again."""
+    """Drop the indexes of all packs; `watch_indexes` creates those of present packs again."""
     for table in TABLES:
         rows = db.execute(
             "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = to_regclass(%s)"
@@ -110,7 +110,7 @@ def ensure_all(db: Connection) -> None:
         ensure_indexes(db, pack, dimension)
 
 
-def keep_indexed(settings: Settings, stop: Stop) -> None:
+def watch_indexes(settings: Settings, stop: Stop) -> None:
     """Create missing indexes now and every few minutes until `stop`."""
     while True:
         try:
@@ -122,7 +122,7 @@ def keep_indexed(settings: Settings, stop: Stop) -> None:
             return
 
 
-def near(table: str, pack: str, dimension: int) -> dict[str, sql.Composable]:
+def distance_query(table: str, pack: str, dimension: int) -> dict[str, sql.Composable]:
     """Return the SQL of a query that an index serves: `distance` to %(vector)s, and `indexed`.
 
     The pack is a literal, not a parameter, because a plan for any pack could not use a partial
@@ -137,7 +137,7 @@ def near(table: str, pack: str, dimension: int) -> dict[str, sql.Composable]:
     }
 
 
-def widen(cursor: psycopg.Cursor[Any], rows: int) -> None:
+def widen_search(cursor: psycopg.Cursor[Any], rows: int) -> None:
     """Widen the searches of the transaction so that they return `rows` rows.
 
     A search goes on while further conditions leave too few rows, up to a limit, so that it may

@@ -58,7 +58,7 @@ def remove(cursor: Cursor, camera: str, other_camera: str) -> None:
     enqueue(cursor, FACTS.name, walking_fact_key(camera, other_camera), None)
 
 
-def listed(db: Connection) -> Sequence[dict[str, Any]]:
+def list_walking_times(db: Connection) -> Sequence[dict[str, Any]]:
     """Return all walking times: camera_a, camera_b, seconds."""
     return dict_rows(
         db, "SELECT camera_a, camera_b, seconds FROM walking_times ORDER BY camera_a, camera_b"

@@ -51,19 +51,19 @@ class TopicState:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TopicChange:
     """A change made to a topic."""
 
     topic: str
     change: str
 
 
-def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
+def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[TopicChange]:
     """Create and alter topics; return the changes. Raises SightlineError when Kafka refuses."""
     admin = _admin(settings)
-    changes: list[Change] = []
+    changes: list[TopicChange] = []
     created: set[str] = set()
-    for state in _states(admin, _kept(topics, settings)):
+    for state in _states(admin, _all_with_retention(topics, settings)):
         topic, lines = state.topic, []
         if state.partitions is None:
             if _create(admin, topic):
@@ -77,22 +77,22 @@ def apply_topics(settings: Settings, topics: Iterable[Topic]) -> list[Change]:
                 target = config_of(topic, state.replicas)
                 _alter(admin, topic, {name: target[name] for name in state.differs})
                 lines += [f"{name} {old} -> {target[name]}" for name, old in state.differs.items()]
-        changes += [Change(topic.name, line) for line in lines]
+        changes += [TopicChange(topic.name, line) for line in lines]
     _wait_for_metadata(admin, created)
     return changes
 
 
-def ensure_fleet_topic(settings: Settings, fleet: str) -> list[Change]:
+def ensure_fleet_topic(settings: Settings, fleet: str) -> list[TopicChange]:
     """Create the topics of a fleet's frames and vision state, before its first camera sends."""
     return apply_topics(settings, [frames(fleet), vision_state(fleet)])
 
 
 def topic_states(settings: Settings, topics: Iterable[Topic]) -> list[TopicState]:
     """Return topics as the broker has them. Raises SightlineError where none answers."""
-    return _states(_admin(settings), _kept(topics, settings))
+    return _states(_admin(settings), _all_with_retention(topics, settings))
 
 
-def reachable(settings: Settings) -> bool:
+def is_reachable(settings: Settings) -> bool:
     """Return whether a broker answers."""
     try:
         _admin(settings).list_topics(timeout=_PROBE_SECONDS)
@@ -101,7 +101,7 @@ def reachable(settings: Settings) -> bool:
     return True
 
 
-def kept(topic: Topic, retention: RetentionSettings) -> Topic:
+def with_retention(topic: Topic, retention: RetentionSettings) -> Topic:
     """Return the topic with the retention of the settings; a compacted one is kept for ever."""
     size = getattr(retention, f"{topic.kind}_bytes", None)
     days = getattr(retention, f"{topic.kind}_days", None)
@@ -110,8 +110,8 @@ def kept(topic: Topic, retention: RetentionSettings) -> Topic:
     return replace(topic, retention_bytes=size or -1, retention_ms=round(days * DAY_MS) or -1)
 
 
-def _kept(topics: Iterable[Topic], settings: Settings) -> list[Topic]:
-    return [kept(topic, settings.retention) for topic in topics]
+def _all_with_retention(topics: Iterable[Topic], settings: Settings) -> list[Topic]:
+    return [with_retention(topic, settings.retention) for topic in topics]
 
 
 def _admin(settings: Settings) -> AdminClient:
@@ -153,7 +153,7 @@ def _states(admin: AdminClient, topics: Iterable[Topic]) -> list[TopicState]:
 
 def config_of(topic: Topic, replicas: int) -> dict[str, str]:
     """Return the config of a topic; a precious one needs two of three brokers in sync."""
-    needs_two = topic.precious and replicas >= _REPLICAS
+    needs_two = topic.is_irreplaceable and replicas >= _REPLICAS
     return topic.config() | {"min.insync.replicas": "2" if needs_two else "1"}
 
 

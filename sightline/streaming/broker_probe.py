@@ -34,7 +34,7 @@ class BrokerProbe:
         self._clock = clock or SystemClock()
         self._answered_at = self._clock.monotonic()
 
-    def came(self, records: int) -> None:
+    def note_records(self, records: int) -> None:
         """Note how many records have come; after a while without any, ask the broker.
 
         The question takes up to 2 s where the broker is away.
@@ -42,7 +42,7 @@ class BrokerProbe:
         now = self._clock.monotonic()
         if records:
             self._answered_at = now
-            self._health.has(KAFKA)
+            self._health.mark_available(KAFKA)
         elif now - self._answered_at >= _PROBE_AFTER_SECONDS:
             self._health.report(KAFKA, self._is_answering())
             self._answered_at = self._clock.monotonic()

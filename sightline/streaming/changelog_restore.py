@@ -8,7 +8,7 @@ from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.lifecycle import Stop
 from sightline.streaming.clients import CONFLUENT, ClientConfig, ConsumerClient, KafkaClients
-from sightline.streaming.messages import checked
+from sightline.streaming.messages import to_records
 from sightline.streaming.records import Record
 
 _POLL_SECONDS = 0.5
@@ -17,7 +17,7 @@ _POLL_SECONDS = 0.5
 _END_WAIT_MS = 20
 
 
-def read_to_end(
+def restore_records(
     config: ClientConfig,
     topic: str,
     partitions: Iterable[int],
@@ -45,7 +45,7 @@ def read_to_end(
                     raise InfrastructureError(f"Kafka has not given {topic} to its end")
                 continue
             deadline = clock.monotonic() + timeout_seconds
-            yield from checked([message])
+            yield from to_records([message])
             if _is_at_very_end(reader, message):
                 unfinished.discard(message.partition() or 0)
     finally:

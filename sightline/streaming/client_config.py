@@ -35,7 +35,7 @@ def kafka_access(settings: Settings) -> KafkaSettings:
     ports = StackState.load(settings.home)
     if ports is None or not ports.secure:
         return access
-    keyring, service = CredentialFiles(settings.home), settings.identity
+    keyring, service = CredentialFiles(settings.home), settings.principal
     pair = keyring.pair(service)
     return KafkaSettings(
         security_protocol="SASL_SSL",

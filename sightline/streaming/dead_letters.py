@@ -6,7 +6,7 @@ import traceback
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, LIVE
 from sightline.runtime import metrics
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.streaming.records import OutputRecord, Record
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ _STACK_CHARACTERS = 8_000
 
 
 def dead_letter(
-    record: Record, service: str, error: InvalidRecord, now_us: int, *, run: str = LIVE
+    record: Record, service: str, error: PoisonRecord, now_us: int, *, run: str = LIVE
 ) -> OutputRecord:
     """Count and log a record that `service` gives up; return its dead letter for sending."""
     metrics.DEAD_LETTERS.labels(service, error.reason).inc()

@@ -17,7 +17,7 @@ from sightline.runtime.clock import Clock
 from sightline.streaming.clients import ClientConfig, ConsumerClient
 from sightline.streaming.records import Partition
 
-OPTIONS: ClientConfig = {"enable.partition.eof": True}
+LAG_CONSUMER_CONFIG: ClientConfig = {"enable.partition.eof": True}
 """Config of a consumer whose lag is shown. Without it a client's position stays before the markers
 of transactions at the end of a partition: it would be one record behind for ever."""
 
@@ -26,13 +26,13 @@ _MAX_ENDS = 1024
 _REQUEST_TIMEOUT_SECONDS = 1.0
 
 
-class Ends:
+class EndHistory:
     """The ends of one partition over time."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
-    def waited(self, position: int, end: int, now: float) -> float:
+    def waiting_seconds(self, position: int, end: int, now: float) -> float:
         """Return the seconds since the record at a position was written; 0 before it exists.
 
         A record that was there before its consumer has waited at least since the consumer came.
@@ -59,7 +59,7 @@ class Ends:
             self._seen = deque(islice(self._seen, 0, None, 2))
 
 
-class At(NamedTuple):
+class PartitionPosition(NamedTuple):
     """A consumer's position in a partition, and the partition's end."""
 
     topic: str
@@ -73,18 +73,18 @@ class LagGauges:
 
     def __init__(self, group: str, topics: Iterable[str]) -> None:
         self._group = group
-        self._ends: dict[Partition, Ends] = {}
+        self._ends: dict[Partition, EndHistory] = {}
         self._topics = set(topics)
         self.show((), 0.0)
 
-    def show(self, places: Iterable[At], now: float) -> None:
+    def show(self, positions: Iterable[PartitionPosition], now: float) -> None:
         """Show the lag in all partitions of the consumer; `now` in seconds of any clock."""
         ends, self._ends = self._ends, {}
         records = dict.fromkeys(self._topics, 0)
         seconds = dict.fromkeys(self._topics, 0.0)
-        for topic, partition, position, end in places:
-            history = self._ends[topic, partition] = ends.get((topic, partition)) or Ends()
-            waited = history.waited(position, end, now)
+        for topic, partition, position, end in positions:
+            history = self._ends[topic, partition] = ends.get((topic, partition)) or EndHistory()
+            waited = history.waiting_seconds(position, end, now)
             records[topic] = records.get(topic, 0) + max(0, end - position)
             seconds[topic] = max(seconds.get(topic, 0.0), waited)
         for topic, lag in records.items():
@@ -93,7 +93,7 @@ class LagGauges:
 
 
 class ConsumerLag:
-    """The lag of a librdkafka consumer with `OPTIONS`, for the thread that polls it."""
+    """The lag of a librdkafka consumer with `LAG_CONSUMER_CONFIG`, for the thread that polls it."""
 
     def __init__(
         self, consumer: ConsumerClient, group: str, topics: Iterable[str], clock: Clock
@@ -104,7 +104,7 @@ class ConsumerLag:
         self._due_at = 0.0
         self._done: dict[Partition, int] = {}
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Update the gauges, once a second at most."""
         now = self._clock.monotonic()
         if now >= self._due_at:
@@ -112,31 +112,34 @@ class ConsumerLag:
             # An end below 0 is not known before the first fetch.
             self._gauges.show((at for at in self._places() if at.end >= 0), now)
 
-    def done(self) -> None:
+    def mark_processed(self) -> None:
         """Remember the positions: all records before them are processed."""
         self._done = {(at.topic, at.partition): at.position for at in self._places()}
 
-    def lost(self) -> None:
+    def forget_positions(self) -> None:
         """Forget the positions of partitions that were revoked."""
         self._done = {}
 
-    def look_while_away(self) -> None:
+    def update_unassigned(self) -> None:
         """Update the gauges while nothing is assigned, from the remembered positions.
 
         The broker is asked for the ends.
         """
         try:
-            places = [At(*at, offset, self._end_of(at)) for at, offset in self._done.items()]
+            places = [
+                PartitionPosition(*at, offset, self._end_of(at))
+                for at, offset in self._done.items()
+            ]
         except KafkaException:
             return  # the broker is away as well, which the health reports
         self._gauges.show(places, self._clock.monotonic())
 
-    def _places(self) -> Iterator[At]:
+    def _places(self) -> Iterator[PartitionPosition]:
         assigned = self._consumer.assignment()
         for start, current in zip(assigned, self._consumer.position(assigned), strict=True):
             low, end = self._consumer.get_watermark_offsets(start, cached=True)
             position = current.offset if current.offset >= 0 else start.offset
-            yield At(start.topic, start.partition, max(position, low, 0), end)
+            yield PartitionPosition(start.topic, start.partition, max(position, low, 0), end)
 
     def _end_of(self, partition: Partition) -> int:
         _low, end = self._consumer.get_watermark_offsets(

@@ -31,7 +31,7 @@ def to_record(message: Message) -> Record:
     )
 
 
-def checked(messages: Iterable[Message]) -> list[Record]:
+def to_records(messages: Iterable[Message]) -> list[Record]:
     """Return messages as records, without the events among them.
 
     Raises InfrastructureError for an error that does not pass by itself.

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from schemas.topics import Topic
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.headers import Headers
 
 M = TypeVar("M", bound=Message)
@@ -62,7 +62,7 @@ class Record:
         try:
             return decode(kind, self.value)
         except InvalidMessageError as error:
-            raise InvalidRecord(error.reason, error.detail) from error
+            raise PoisonRecord(error.reason, error.detail) from error
 
 
 @dataclass(frozen=True, slots=True)

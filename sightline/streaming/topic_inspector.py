@@ -20,8 +20,8 @@ from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config, consumer_config
 from sightline.streaming.errors import result_of, translated
+from sightline.streaming.partition_sizes import partition_bytes
 from sightline.streaming.records import Partition
-from sightline.streaming.sizes import partition_bytes
 
 _CLIENT = client_id("holdings")
 
@@ -30,7 +30,7 @@ _REQUEST_TIMEOUT_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PartitionState:
     """A partition: its low and high watermark, its size, and its retention limits."""
 
     low: int
@@ -58,7 +58,7 @@ class TopicInspector:
             config | {"socket.timeout.ms": int(_REQUEST_TIMEOUT_SECONDS * 1000)}, logger=LIBRDKAFKA
         )
 
-    def held(self, partitions: Iterable[Partition]) -> dict[Partition, Held]:
+    def partition_states(self, partitions: Iterable[Partition]) -> dict[Partition, PartitionState]:
         """Return the state of partitions, without those of compacted or deleted topics.
 
         No group loses records of a compacted topic: the latest of each key stays.
@@ -70,7 +70,7 @@ class TopicInspector:
         highs = self._offsets(limited, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         sizes = partition_bytes(self._settings)
         return {
-            partition: Held(
+            partition: PartitionState(
                 lows[partition], highs[partition], sizes.get(partition, 0), *limits[partition[0]]
             )
             for partition in limited
@@ -93,11 +93,11 @@ class TopicInspector:
             size[topic] += partition_size
         return {topic: TopicContents(records[topic], size[topic]) for topic in size}
 
-    def positions(self) -> dict[str, dict[Partition, int]]:
+    def committed_offsets(self) -> dict[str, dict[Partition, int]]:
         """Return the committed offsets of our groups; of a run's groups only those at work."""
         return {group: self._committed(group) for group in self._groups()}
 
-    def times(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
+    def record_times(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
         """Return the time in ms of the record at an offset of each partition, where one exists."""
         config = consumer_config(self._settings, _CLIENT, _CLIENT)
         # An open transaction does not hold up this reader.

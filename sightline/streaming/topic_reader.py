@@ -30,7 +30,7 @@ _END_SEARCH_RECORDS = 8
 """Looked at first in the search for the last record; then so many times as many."""
 
 
-def read_all(
+def read_topic(
     settings: Settings, topic: Topic, clients: KafkaClients = CONFLUENT
 ) -> Iterator[Record]:
     """Yield every committed record that a topic of the registry holds now."""
@@ -48,13 +48,13 @@ def records_from(
 ) -> Generator[Record, None, None]:
     """Yield the records of partitions from an offset on to their present ends, in order of each.
 
-    Without `committed` records of aborted and open transactions are included.
+    Without `fetch_committed_offsets` records of aborted and open transactions are included.
     """
     with _consumer(settings, clients, committed=committed) as consumer:
         yield from _read_to_end(consumer, topic, starts)
 
 
-def retained(
+def fetch_watermarks(
     settings: Settings, topic: str, clients: KafkaClients = CONFLUENT
 ) -> dict[int, tuple[int, int]]:
     """Return the low and high watermark of each partition; nothing for an unknown topic."""
@@ -62,7 +62,7 @@ def retained(
         return _watermarks(consumer, topic)
 
 
-def ends(settings: Settings, topic: str, clients: KafkaClients = CONFLUENT) -> Offsets:
+def fetch_end_offsets(settings: Settings, topic: str, clients: KafkaClients = CONFLUENT) -> Offsets:
     """Return the offset behind the last committed record of each partition, without markers.
 
     A group that has read the whole topic commits these.
@@ -74,7 +74,7 @@ def ends(settings: Settings, topic: str, clients: KafkaClients = CONFLUENT) -> O
         }
 
 
-def at_time(
+def fetch_offsets_at_time(
     settings: Settings, topic: str, at_ms: int, clients: KafkaClients = CONFLUENT
 ) -> Offsets:
     """Return the offset of each partition's first record at or after a time (ms); else its end."""
@@ -90,7 +90,7 @@ def at_time(
         }
 
 
-def committed(
+def fetch_committed_offsets(
     settings: Settings,
     group: str,
     topic: str,
@@ -104,7 +104,7 @@ def committed(
         return {answer.partition: max(0, int(answer.offset)) for answer in answers}
 
 
-def commit(
+def commit_offsets(
     settings: Settings, group: str, topic: str, offsets: Offsets, clients: KafkaClients = CONFLUENT
 ) -> None:
     """Commit the offsets of a group that has no members, for its first member to start from."""

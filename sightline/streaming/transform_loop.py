@@ -29,18 +29,18 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 from schemas.topics import LIVE
 from sightline.runtime import metrics, tracing
 from sightline.runtime.clock import Clock, SystemClock
-from sightline.runtime.errors import InfrastructureError, InvalidRecord
-from sightline.runtime.fault_injection import FaultPoint, reach
+from sightline.runtime.errors import InfrastructureError, PoisonRecord
+from sightline.runtime.fault_injection import FaultPoint, fault_point
 from sightline.runtime.lifecycle import Stop
-from sightline.runtime.log import about
+from sightline.runtime.log import log_fields
 from sightline.streaming import lag
 from sightline.streaming.broker_probe import BrokerProbe
-from sightline.streaming.changelog_restore import read_to_end
+from sightline.streaming.changelog_restore import restore_records
 from sightline.streaming.clients import CONFLUENT, ClientConfig, ConsumerClient, KafkaClients
 from sightline.streaming.consumer_metrics import count_consumed, register_topics
 from sightline.streaming.dead_letters import dead_letter
 from sightline.streaming.errors import is_transient
-from sightline.streaming.messages import checked
+from sightline.streaming.messages import to_records
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import OutputRecord, Partition, Record, with_headers
 
@@ -116,7 +116,7 @@ class TransformLoop:
         self._state_topic = state_topic
         self._consumer_config = consumer
         self._clients = clients
-        self._consumer = clients.consumer(consumer | lag.OPTIONS)
+        self._consumer = clients.consumer(consumer | lag.LAG_CONSUMER_CONFIG)
         self._producer = CheckedProducer(producer, clients)
         self._prepare = prepare
         self._prepare_records = prepare_records if prepare else 1
@@ -185,13 +185,13 @@ class TransformLoop:
 
     def _gather(self, message: Message, room: int) -> list[Record]:
         """Return the records that have come already, `message` first, `room` at most."""
-        self._gathered = checked([message])
+        self._gathered = to_records([message])
         while len(self._gathered) < min(room, self._prepare_records):
             # A rebalance within the poll drops what is gathered.
             following = self._consumer.poll(0.0)
             if following is None:
                 break
-            self._gathered += checked([following])
+            self._gathered += to_records([following])
         records, self._gathered = self._gathered, []
         return records
 
@@ -201,7 +201,7 @@ class TransformLoop:
 
     def _update_probe(self, has_message: bool) -> None:
         if self._probe is not None and (has_message or not self._offsets):
-            self._probe.came(has_message)
+            self._probe.note_records(has_message)
 
     def _begin_commit(self) -> None:
         """Commit the batch in the background, beside the processing of the next one."""
@@ -232,19 +232,19 @@ class TransformLoop:
     ) -> dict[Partition, int]:
         # The transaction is open for moments only, as all processing came before: a worker that is
         # killed in it holds up its readers until the broker aborts the transaction.
-        reach(FaultPoint.BEFORE_PRODUCE)
+        fault_point(FaultPoint.BEFORE_PRODUCE)
         raw = self._producer.raw
         raw.begin_transaction()
         try:
             self._producer.send_all(outs)  # 2
-            reach(FaultPoint.BEFORE_STATE)
+            fault_point(FaultPoint.BEFORE_STATE)
             self._producer.send_all(state)  # 3
             positions = [TopicPartition(*partition, end) for partition, end in offsets.items()]
             self._retry(
                 lambda: raw.send_offsets_to_transaction(positions, group, _REQUEST_TIMEOUT_SECONDS),
                 self._is_late,
             )  # 4
-            reach(FaultPoint.BEFORE_COMMIT)
+            fault_point(FaultPoint.BEFORE_COMMIT)
             with metrics.STAGE_SECONDS.labels("commit").time():
                 self._retry(
                     lambda: raw.commit_transaction(_REQUEST_TIMEOUT_SECONDS), self._is_late
@@ -252,7 +252,7 @@ class TransformLoop:
         except BaseException:
             self._abort()
             raise
-        reach(FaultPoint.AFTER_COMMIT)
+        fault_point(FaultPoint.AFTER_COMMIT)
         return offsets
 
     def _unless_stopped(self, request: Callable[[], T]) -> T | None:
@@ -278,12 +278,12 @@ class TransformLoop:
 
     def _is_late(self) -> bool:
         """Return whether a stop leaves no more time to wait for the broker."""
-        return self._stop.is_set() and self._stop.remaining() < _ABORT_TIMEOUT_SECONDS
+        return self._stop.is_set() and self._stop.remaining_seconds() < _ABORT_TIMEOUT_SECONDS
 
     def _abort(self) -> None:
         try:
             # A transaction that is not aborted in time is left to the successor's first request.
-            timeout = min(_ABORT_TIMEOUT_SECONDS, self._stop.remaining())
+            timeout = min(_ABORT_TIMEOUT_SECONDS, self._stop.remaining_seconds())
             self._producer.raw.abort_transaction(timeout)
         except KafkaException as error:
             log.warning("%s: the transaction was not aborted: %s", self._service, error)
@@ -293,7 +293,9 @@ class TransformLoop:
         ours = [record for record in records if self._is_ours(record)]
         outs: list[OutputRecord] = []
         with ExitStack() as spans:
-            headers = [spans.enter_context(tracing.step(self._service, rec)) for rec in ours]
+            headers = [
+                spans.enter_context(tracing.trace_processing(self._service, rec)) for rec in ours
+            ]
             for record in records:
                 count_consumed(self._service, record, self._clock.now_us())
             if self._prepare is not None and len(ours) > 1:
@@ -304,11 +306,11 @@ class TransformLoop:
 
     def _process(self, record: Record) -> list[OutputRecord]:
         outs: list[OutputRecord] = []
-        with about(topic=record.topic, partition=record.partition, offset=record.offset):
+        with log_fields(topic=record.topic, partition=record.partition, offset=record.offset):
             try:
                 for out in self._processor.process(record):
                     outs.append(out)
-            except InvalidRecord as error:
+            except PoisonRecord as error:
                 now_us = self._clock.now_us()
                 outs.append(dead_letter(record, self._service, error, now_us, run=self._run))
         return outs
@@ -345,13 +347,13 @@ class TransformLoop:
         self._restore(starts)
         if self._stop.is_set():
             return []  # the state may be incomplete
-        reach(FaultPoint.IN_RECOVERY)
+        fault_point(FaultPoint.IN_RECOVERY)
         # Where no offset is committed the client's own rule says where to begin.
         self._state_offsets |= {
             partition: offset for partition, offset in starts.items() if offset >= 0
         }
         log.info("%s: %d partitions, %d taken over", self._service, len(partitions), len(starts))
-        self._stop.health.ready()
+        self._stop.health.mark_ready()
         return [TopicPartition(*partition, offset) for partition, offset in committed.items()]
 
     def _restore(self, starts: Mapping[Partition, int]) -> None:
@@ -360,7 +362,7 @@ class TransformLoop:
             return
         # The state topic has the partitions of the one topic that has state.
         by_number = {number: (topic, number) for topic, number in starts}
-        for record in read_to_end(
+        for record in restore_records(
             self._consumer_config,
             self._state_topic,
             by_number,

@@ -30,8 +30,8 @@ from confluent_kafka import KafkaException, TopicPartition
 from schemas.naming import sink_group
 from sightline.runtime import metrics, tracing
 from sightline.runtime.clock import Clock, SystemClock
-from sightline.runtime.errors import InfrastructureError, InvalidRecord, first_line
-from sightline.runtime.fault_injection import FaultPoint, reach
+from sightline.runtime.errors import InfrastructureError, PoisonRecord, first_line
+from sightline.runtime.fault_injection import FaultPoint, fault_point
 from sightline.runtime.health import Health
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
@@ -42,7 +42,7 @@ from sightline.streaming.clients import CONFLUENT, ConsumerClient, KafkaClients
 from sightline.streaming.consumer_metrics import count_consumed, register_topics
 from sightline.streaming.dead_letters import dead_letter
 from sightline.streaming.errors import kafka_error
-from sightline.streaming.messages import checked
+from sightline.streaming.messages import to_records
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import Partition, Record
 from sinks.runtime.offsets import end_offsets
@@ -79,7 +79,9 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
         self._settings = settings
         self._clock = clock or SystemClock()
         group = sink_group(sink.name, settings.run)
-        self._consumer = clients.consumer(member_config(settings, group, group) | lag.OPTIONS)
+        self._consumer = clients.consumer(
+            member_config(settings, group, group) | lag.LAG_CONSUMER_CONFIG
+        )
         self._lag = lag.ConsumerLag(self._consumer, group, sink.topics, self._clock)
         self._producer = CheckedProducer(producer_config(settings, group), clients)
         register_topics(sink.name, sink.topics)
@@ -123,7 +125,7 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
             if not self._is_placed:
                 self._try_to_place(session)
             records = self._collect(stop)
-            probe.came(len(records))
+            probe.note_records(len(records))
             self._write_batch(session, records)
             self._note_target_is_back()
             self._maintain(session, stop, 0.0 if records else _MAINTENANCE_SECONDS)
@@ -147,8 +149,8 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
             if remaining <= 0:
                 break
             messages = self._consumer.consume(limit - len(records), min(remaining, _POLL_SECONDS))
-            records += checked(messages)
-            self._lag.look()
+            records += to_records(messages)
+            self._lag.update()
             if not self._is_placed:
                 return []  # the partitions were revoked or assigned meanwhile
         return records
@@ -164,17 +166,17 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
                 self._write(transaction, batch)  # 2
             self._sink.idle(transaction.cursor)
             self._producer.flush(_DELIVERY_SECONDS)  # 3
-            _reach(FaultPoint.BEFORE_OFFSET, fresh)
+            _fault_point(FaultPoint.BEFORE_OFFSET, fresh)
             transaction.save_offsets(fresh)  # 4
-            _reach(FaultPoint.BEFORE_COMMIT, fresh)
+            _fault_point(FaultPoint.BEFORE_COMMIT, fresh)
         # 5: the end of the block has committed.
-        self._lag.done()
+        self._lag.mark_processed()
         if records:
             elapsed = self._clock.monotonic() - began
             metrics.BATCH_SECONDS.labels(self._sink.name).observe(elapsed)
-            _reach(FaultPoint.AFTER_COMMIT, fresh)
+            _fault_point(FaultPoint.AFTER_COMMIT, fresh)
             for record in fresh:
-                tracing.written(self._sink.name, record, began_us, self._clock.now_us())
+                tracing.trace_commit(self._sink.name, record, began_us, self._clock.now_us())
             self._commit_to_kafka(end_offsets(records))  # 6
 
     def _decoded(
@@ -187,7 +189,7 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
                 continue
             try:
                 message = record.decode(self._sink.topics[record.topic])
-            except InvalidRecord as error:
+            except PoisonRecord as error:
                 self._send_dead_letter(transaction, record, error)
             else:
                 batch.append(DecodedRecord(record, message))
@@ -217,7 +219,7 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
             self._write(transaction, batch[middle:])
 
     def _send_dead_letter(
-        self, transaction: SinkTransaction[CursorT], record: Record, error: InvalidRecord
+        self, transaction: SinkTransaction[CursorT], record: Record, error: PoisonRecord
     ) -> None:
         name, run = self._sink.name, self._settings.run
         self._producer.send(dead_letter(record, name, error, self._clock.now_us(), run=run))
@@ -231,7 +233,7 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
 
     def _revoked(self, _consumer: ConsumerClient, _partitions: list[TopicPartition]) -> None:
         self._partitions = []
-        self._lag.lost()
+        self._lag.forget_positions()
 
     def _try_to_place(self, session: SinkSession[ConnectionT, CursorT]) -> None:
         try:
@@ -260,9 +262,9 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
         )
         self._is_placed = True
         self._commit_to_kafka(offsets)  # a worker that died after step 5 has not done so
-        self._health.ready()
+        self._health.mark_ready()
         log.info("%s: %d partitions", name, len(partitions))
-        _reach(FaultPoint.IN_RECOVERY, partitions)
+        _fault_point(FaultPoint.IN_RECOVERY, partitions)
 
     def _commit_to_kafka(self, offsets: Mapping[Partition, int]) -> None:
         """Commit the target's offsets to Kafka, for its tools to show the lag."""
@@ -282,12 +284,12 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
         if self._is_placed:
             self._consumer.assign([])
             self._is_placed = False
-        self._health.waits_for(self._target.name)
+        self._health.mark_unavailable(self._target.name)
         if not self._pause_seconds:
             metrics.SINK_WAITING.labels(self._sink.name).set(1)
             reason = first_line(error)
             log.warning("%s: waits for the %s: %s", self._sink.name, self._target.name, reason)
-        self._lag.look_while_away()
+        self._lag.update_unassigned()
         self._pause_seconds = min(
             max(2 * self._pause_seconds, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS
         )
@@ -295,17 +297,17 @@ class SinkLoop(Generic[ConnectionT, CursorT]):
         while not stop.is_set() and self._clock.monotonic() < deadline:
             stop.beat()
             message = self._consumer.poll(_POLL_SECONDS)
-            checked([message] if message else [])
+            to_records([message] if message else [])
 
     def _note_target_is_back(self) -> None:
         if self._pause_seconds:
             self._pause_seconds = 0.0
-            self._health.has(self._target.name)
+            self._health.mark_available(self._target.name)
             metrics.SINK_WAITING.labels(self._sink.name).set(0)
             log.info("%s: the %s is back", self._sink.name, self._target.name)
 
 
-def _reach(place: FaultPoint, work: Sequence[object]) -> None:
+def _fault_point(place: FaultPoint, work: Sequence[object]) -> None:
     """Inject a fault at a place, where there is work that it can interrupt."""
     if work:
-        reach(place)
+        fault_point(place)

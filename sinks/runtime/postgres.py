@@ -8,7 +8,7 @@ import psycopg
 from google.protobuf.message import Message
 
 from schemas.topics import Topic
-from sightline.runtime.errors import InvalidRecord, UnreachableError
+from sightline.runtime.errors import PoisonRecord, UnreachableError
 from sightline.runtime.health import DATABASE
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor, connect
@@ -127,7 +127,7 @@ class PostgresTarget:
     name = DATABASE
     unavailable: tuple[type[Exception], ...] = (UnreachableError, psycopg.OperationalError)
     refusals: tuple[type[Exception], ...] = (
-        InvalidRecord,
+        PoisonRecord,
         psycopg.DataError,
         psycopg.IntegrityError,
     )
@@ -150,15 +150,15 @@ class PostgresTarget:
                 )
             yield PostgresSession(connection, self._sink)
 
-    def as_invalid(self, refusal: Exception) -> InvalidRecord:
+    def as_invalid(self, refusal: Exception) -> PoisonRecord:
         """Return the reason of a refusal as a dead letter states it."""
-        if isinstance(refusal, InvalidRecord):
+        if isinstance(refusal, PoisonRecord):
             return refusal
         is_reference = isinstance(refusal, psycopg.errors.ForeignKeyViolation)
         reason = "unknown_reference" if is_reference else "row"
         # The other fields of PostgreSQL's message quote the row, which may hold a face.
         detail = refusal.diag.message_primary if isinstance(refusal, psycopg.Error) else None
-        invalid = InvalidRecord(reason, detail or type(refusal).__name__)
+        invalid = PoisonRecord(reason, detail or type(refusal).__name__)
         return invalid.with_traceback(refusal.__traceback__)
 
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from google.protobuf.message import Message
 
 from schemas.naming import of_run
-from schemas.topics import LIVE, OF_A_RUN, Topic
+from schemas.topics import LIVE, RUN_TOPICS, Topic
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import Record
 from sinks.runtime.target import SinkTarget
@@ -59,5 +59,5 @@ def topics_of(run: str, *kinds: tuple[Topic, type[Message]]) -> dict[str, type[M
     its sinks start.
     """
     return {
-        of_run(topic, run).name: kind for topic, kind in kinds if run == LIVE or topic in OF_A_RUN
+        of_run(topic, run).name: kind for topic, kind in kinds if run == LIVE or topic in RUN_TOPICS
     }

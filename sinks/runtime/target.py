@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.streaming.records import Partition, Record
 
 ConnectionT_co = TypeVar("ConnectionT_co", covariant=True)
@@ -77,5 +77,5 @@ class SinkTarget(Protocol[ConnectionT_co, CursorT_co]):
     def connect(self) -> AbstractContextManager[SinkSession[ConnectionT_co, CursorT_co]]:
         """Open a session for the length of the block."""
 
-    def as_invalid(self, refusal: Exception) -> InvalidRecord:
+    def as_invalid(self, refusal: Exception) -> PoisonRecord:
         """Return the reason of a refusal as a dead letter states it."""

@@ -16,7 +16,7 @@ from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.streaming import topic_reader
-from sightline.streaming.changelog_restore import read_to_end
+from sightline.streaming.changelog_restore import restore_records
 from sightline.streaming.client_config import ConfigValue, consumer_config, producer_config
 from sightline.streaming.clients import ConsumerClient, KafkaClients, ProducerClient
 from sightline.streaming.errors import code_of, kafka_error
@@ -228,7 +228,9 @@ class KafkaContract:
         producer = kafka.producer(f"t-{topic}")
 
         def committed() -> dict[int, int]:
-            return topic_reader.committed(kafka.settings, group, topic, [0], kafka.clients)
+            return topic_reader.fetch_committed_offsets(
+                kafka.settings, group, topic, [0], kafka.clients
+            )
 
         with kafka.consumer(group) as consumer:
             consumer.subscribe([topic])
@@ -316,7 +318,7 @@ class KafkaContract:
         with kafka.consumer(group) as consumer:
             (unset,) = consumer.committed([TopicPartition(topic, 0)], _REQUEST_TIMEOUT_SECONDS)
             assert unset.offset < 0
-        topic_reader.commit(kafka.settings, group, topic, {0: 2}, kafka.clients)
+        topic_reader.commit_offsets(kafka.settings, group, topic, {0: 2}, kafka.clients)
         with kafka.consumer(group) as consumer:
             consumer.subscribe([topic])
             messages = poll_until(consumer, lambda messages: bool(values_in(messages)))
@@ -341,7 +343,10 @@ class KafkaContract:
             assert consumer.assignment() == []
 
     def test_an_unknown_topic_has_no_partitions(self, kafka: Kafka) -> None:
-        assert topic_reader.retained(kafka.settings, f"none-{uuid4().hex}", kafka.clients) == {}
+        assert (
+            topic_reader.fetch_watermarks(kafka.settings, f"none-{uuid4().hex}", kafka.clients)
+            == {}
+        )
 
     def test_bounded_reads_find_the_last_committed_record(self, kafka: Kafka) -> None:
         topic = kafka.new_topic(partitions=2)
@@ -352,9 +357,9 @@ class KafkaContract:
         producer.flush(_REQUEST_TIMEOUT_SECONDS)
         producer.abort_transaction(_REQUEST_TIMEOUT_SECONDS)
         settings, clients = kafka.settings, kafka.clients
-        assert topic_reader.ends(settings, topic, clients) == {0: 3, 1: 0}
-        assert topic_reader.retained(settings, topic, clients) == {0: (0, 14), 1: (0, 0)}
-        assert topic_reader.at_time(settings, topic, 1002, clients) == {0: 2, 1: 0}
+        assert topic_reader.fetch_end_offsets(settings, topic, clients) == {0: 3, 1: 0}
+        assert topic_reader.fetch_watermarks(settings, topic, clients) == {0: (0, 14), 1: (0, 0)}
+        assert topic_reader.fetch_offsets_at_time(settings, topic, 1002, clients) == {0: 2, 1: 0}
         records = topic_reader.records_from(settings, topic, {0: 1, 1: 0}, clients=clients)
         assert [record.value for record in records] == [b"b", b"c"]
         everything = topic_reader.records_from(
@@ -371,7 +376,7 @@ class KafkaContract:
         producer.flush(_REQUEST_TIMEOUT_SECONDS)
         config = consumer_config(kafka.settings, "contract", "contract")
         values = []
-        for record in read_to_end(config, topic, [0], 30.0, Stop(10.0), kafka.clients):
+        for record in restore_records(config, topic, [0], 30.0, Stop(10.0), kafka.clients):
             values.append(record.value)
             if record.value == b"a":
                 producer.commit_transaction(_REQUEST_TIMEOUT_SECONDS)

@@ -18,12 +18,12 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from ops.demo.demo_persons import DEMO_PERSONS, cut_out, enrolment_photo
 from ops.demo.film import Scene, appearances, render, write_film
 from ops.demo.installation import read_progress
-from ops.demo.portrait_sources import CAST, cut_out, portrait
-from ops.demo.results import read_found
+from ops.demo.results import read_output
 from ops.demo.scenario import scenes
-from ops.demo.truth import FilmPerson, Truth, compare
+from ops.demo.truth import FilmPerson, GroundTruth, compare
 from sightline.runtime.connection_urls import StackState, database_url, kafka_servers
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
@@ -122,20 +122,20 @@ def is_healthy(port: str) -> bool:
     return subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0
 
 
-def played(folder: Path) -> tuple[Scene, Truth, Path]:
+def played(folder: Path) -> tuple[Scene, GroundTruth, Path]:
     """The beginning of the demo's first film, and who is in it."""
     whole = scenes()[0]
     walks = tuple(one for one in whole.walks if one.starts + one.seconds < SECONDS)
     scene = Scene(whole.camera, whole.room, SECONDS, walks)
-    cast = [member for member in CAST if member.name in {walk.name for walk in walks}]
+    cast = [member for member in DEMO_PERSONS if member.name in {walk.name for walk in walks}]
     assert len(cast) == 2 and all(member.enrolled for member in cast)
     cuts = {member.name: cut_out(member) for member in cast}
     film = folder / "film.mp4"
     write_film(film, render(scene, cuts))
     for member in cast:
-        assert cv2.imwrite(str(folder / f"{member.name}.jpg"), portrait(member))
+        assert cv2.imwrite(str(folder / f"{member.name}.jpg"), enrolment_photo(member))
     people = tuple(FilmPerson(member.name, member.enrolled) for member in cast)
-    return scene, Truth(people, tuple(appearances(scene, cuts))), film
+    return scene, GroundTruth(people, tuple(appearances(scene, cuts))), film
 
 
 def test_its_services_find_who_is_in_the_film(composed: Composed, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_its_services_find_who_is_in_the_film(composed: Composed, tmp_path: Path
     names = sorted(name for name, one in ours().items() if "profiles" not in one)
     names.remove("init")
     composed.run(*compose()["init"]["command"])
-    for person in truth.people:
+    for person in truth.persons:
         composed.run("enrol", person.name, str(tmp_path / f"{person.name}.jpg"))
     running = {name: composed.start(name) for name in names}
     ports = {
@@ -163,7 +163,7 @@ def test_its_services_find_who_is_in_the_film(composed: Composed, tmp_path: Path
     assert not said, "\n".join(said.values())
 
 
-def seen(composed: Composed, truth: Truth) -> Any:
+def seen(composed: Composed, truth: GroundTruth) -> Any:
     """The demo's verdict when the film is through and nothing changes any more."""
     env = composed.environment("init")
     settings = Settings(
@@ -175,11 +175,11 @@ def seen(composed: Composed, truth: Truth) -> Any:
     )
     with connect(settings, autocommit=True) as db:
         eventually(
-            lambda: read_progress(db).through(1) and read_progress(db).events, what="the film"
+            lambda: read_progress(db).is_complete(1) and read_progress(db).events, what="the film"
         )
 
         def passed() -> Any:
-            verdict = compare(truth, read_found(settings, db).tracks)
+            verdict = compare(truth, read_output(settings, db).tracks)
             return verdict if verdict.passed else None
 
         return eventually(passed, what="both are found")

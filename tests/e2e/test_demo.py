@@ -169,7 +169,7 @@ def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(
     assert status == 0, (out, err)
     told = only_line(out)
     assert set(told["names"]) - {"Barack Obama"} == {"Lin-Manuel Miranda"}
-    named = [one for one in told["nearest"] if one["said"] == "Lin-Manuel Miranda"]
+    named = [one for one in told["nearest"] if one["decided_name"] == "Lin-Manuel Miranda"]
     assert len(named) == 2, "the glimpse of him at the beginning is named by what comes later"
     assert all(one["candidate"] == "Lin-Manuel Miranda" for one in named)
     assert max(one["score"] for one in named) >= min(one["threshold"] for one in named)
@@ -177,7 +177,7 @@ def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(
     turned = [one for one in told["nearest"] if one["candidate"] == "Barack Obama"]
     best = max(turned, key=lambda one: one["score"])
     assert best["score"] > 0.3 and best["threshold"] > 0
-    assert bool(best["said"]) == (best["score"] >= best["threshold"])
+    assert bool(best["decided_name"]) == (best["score"] >= best["threshold"])
     assert told["expected_named"] is None
     assert told["named_wrong"] is None
     assert told["cameras"] == 1

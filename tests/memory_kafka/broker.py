@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
 
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 from sightline.streaming.records import Partition
 from tests.manual_clock import ManualClock
 from tests.memory_kafka.errors import failure
@@ -126,7 +126,7 @@ class MemoryBroker:
         """Append a record as a producer does; tests call it to produce without one."""
         with self.lock:
             log = self.log(partition)
-            timestamp_ms = timestamp_ms or self.clock.now_us() * 1000 // US
+            timestamp_ms = timestamp_ms or self.clock.now_us() * 1000 // US_PER_SECOND
             entry = Entry(log.high, timestamp_ms, key, value, tuple(headers), transaction)
             if transaction is not None:
                 transaction.partitions.add(partition)
@@ -150,7 +150,7 @@ class MemoryBroker:
         with self.lock:
             state = TransactionState.COMMITTED if commit else TransactionState.ABORTED
             transaction.state = state
-            now_ms = self.clock.now_us() * 1000 // US
+            now_ms = self.clock.now_us() * 1000 // US_PER_SECOND
             for topic, number in sorted(transaction.partitions):
                 if topic in self.topics:
                     log = self.topics[topic][number]

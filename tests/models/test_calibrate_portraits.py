@@ -9,8 +9,8 @@ import pytest
 from benchmarks.identity import GOAL_RATE, Split, count, split
 from benchmarks.portraits import ORL, Canvas, framed, orl_portraits
 from ops.calibration.fit import calibrate
-from ops.calibration.portraits import read_portraits
-from sightline.identity.calibration import builtin
+from ops.calibration.labelled_photos import read_labelled_photos
+from sightline.identity.calibration import builtin_calibration
 from sightline.models.interface import ModelPack
 from sightline.models.packs import load_pack
 from sightline.runtime.errors import SightlineError
@@ -54,7 +54,7 @@ def test_what_is_no_portrait_is_left_out_and_counted(
     folder: Path, pack: ModelPack, settings: Settings
 ) -> None:
     progress: list[float] = []
-    result = read_portraits(folder, pack, settings, progress.append)
+    result = read_labelled_photos(folder, pack, settings, progress.append)
     assert {name: len(own) for name, own in result.people.items()} == {
         f"s{person}": PORTRAITS for person in range(4, 4 + PEOPLE)
     }
@@ -63,7 +63,7 @@ def test_what_is_no_portrait_is_left_out_and_counted(
     assert any("broken.jpg" in line for line in result.skipped)
     assert progress == sorted(progress) and progress[-1] == 1.0
     fitted = calibrate(pack.id, result.people, "six")
-    assert fitted.calibration.shots == [1, 2, 3]
+    assert fitted.calibration.observation_counts == [1, 2, 3]
     assert fitted.calibration.scale(5, 1e-2).threshold(1) > 0.3
 
 
@@ -82,7 +82,7 @@ def test_a_folder_without_people_is_an_error(
     folder.mkdir()
     make(folder)  # type: ignore[operator]
     with pytest.raises(SightlineError, match=message):
-        read_portraits(folder, pack, settings)
+        read_labelled_photos(folder, pack, settings)
 
 
 def test_the_command_reports_without_a_database(folder: Path, shared: Path, home: Path) -> None:
@@ -138,7 +138,7 @@ def test_ten_people_are_enough_to_name_fifteen_others_and_no_stranger(
 
 def test_the_calibration_that_comes_along_is_the_one_that_is_measured(settings: Settings) -> None:
     portraits = orl_portraits(settings)
-    shipped = builtin(portraits.pack)
+    shipped = builtin_calibration(portraits.pack)
     again = calibrate(portraits.pack, portraits.good(), shipped.source).calibration
     assert again.agree == pytest.approx(shipped.agree, abs=0.01)
     for people in (1, 100, 10_000):

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ops.demo.demo_persons import DEMO_PERSONS, Image, cut_out, enrolment_photo
 from ops.demo.film import FPS, appearances, render
-from ops.demo.portrait_sources import CAST, Image, cut_out, portrait
 from ops.demo.scenario import scenes
 from ops.demo.truth import Appearance
-from sightline.identity.calibration import builtin
-from sightline.models.interface import Face, Floats, ModelPack
+from sightline.identity.calibration import builtin_calibration
+from sightline.models.interface import Face, Float32Array, ModelPack
 from sightline.models.packs import load_pack
 from sightline.models.quality import assess
 from sightline.runtime.settings import Settings
@@ -35,7 +35,7 @@ class Frame:
 @pytest.fixture(scope="module")
 def film() -> list[Frame]:
     """Of both films, which take ten seconds to make."""
-    cuts = {member.name: cut_out(member) for member in CAST}
+    cuts = {member.name: cut_out(member) for member in DEMO_PERSONS}
     frames = []
     for scene in scenes():
         truth: dict[int, list[Appearance]] = {}
@@ -49,9 +49,11 @@ def film() -> list[Frame]:
     return frames
 
 
-def shots_by_person(pack: ModelPack, film: list[Frame]) -> dict[tuple[str, str], list[Floats]]:
+def shots_by_person(
+    pack: ModelPack, film: list[Frame]
+) -> dict[tuple[str, str], list[Float32Array]]:
     """Embeddings of the good faces in the films, by camera and by whose face it is."""
-    shots: dict[tuple[str, str], list[Floats]] = {}
+    shots: dict[tuple[str, str], list[Float32Array]] = {}
     for frame in film:
         if frame.number % _EVERY_FACE:
             continue
@@ -69,21 +71,21 @@ def _middle_in(face: Face, box: tuple[float, float, float, float]) -> bool:
 
 
 def check(pack: ModelPack, film: list[Frame]) -> None:
-    scale = builtin(pack.id).scale(len(CAST), 1e-3)
+    scale = builtin_calibration(pack.id).scale(len(DEMO_PERSONS), 1e-3)
     photos = {}
-    for member in CAST:
-        image = portrait(member)
+    for member in DEMO_PERSONS:
+        image = enrolment_photo(member)
         [[face]] = pack.faces.detect([image])
         [photos[member.name]] = pack.embedder.embed([(image, face)])
     shots = shots_by_person(pack, film)
-    assert len(shots) == 2 * len(CAST)
+    assert len(shots) == 2 * len(DEMO_PERSONS)
     for (camera, person), vectors in shots.items():
         assert len(vectors) >= 4, (camera, person)
         mean = np.mean(vectors, axis=0)
         scores = {name: float(mean @ photo) for name, photo in photos.items()}
         own = scores.pop(person)
         assert own > scale.threshold(4), (camera, person)
-        assert max(scores.values()) < scale.newcomer, (camera, person, scores)
+        assert max(scores.values()) < scale.unknown_threshold, (camera, person, scores)
 
 
 def test_with_the_pack_of_the_registry(film: list[Frame]) -> None:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sightline.identity.calibration import builtin
+from sightline.identity.calibration import builtin_calibration
 from sightline.models.interface import BGRImage, Face, ModelPack
 from sightline.models.packs import load_pack, resolve_pack
 from sightline.models.verify import sample_picture, verify_pack
@@ -58,7 +58,7 @@ def test_the_same_person_is_above_and_another_below(pack: ModelPack, faces: list
     image = sample_picture()
     vectors = np.stack(pack.embedder.embed([(image, face) for face in faces]))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    scale = builtin(pack.id).scale(6, 1e-3)
+    scale = builtin_calibration(pack.id).scale(6, 1e-3)
     assert (vectors @ vectors.T - np.eye(6)).max() < scale.threshold(1)
 
     for light, blur, size in ((0.7, 0.5, 1.0), (1.2, 1.0, 0.85)):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ops.demo.portrait_sources import CAST, portrait
+from ops.demo.demo_persons import DEMO_PERSONS, enrolment_photo
 from sightline.models.interface import ModelPack
 from sightline.models.packs import load_pack
 from sightline.models.verify import sample_picture
 from sightline.people.photo_rejections import Reason
-from sightline.people.photos import look
+from sightline.people.photos import template_of_photo
 from sightline.people.picture_files import Photo
 from sightline.runtime.errors import PhotoError
 from sightline.runtime.settings import Settings
@@ -27,8 +27,8 @@ DLIB = Settings(pack="dlib")
 
 def person(name: str = "Ana Lima") -> Image.Image:
     """A good portrait, 470 x 550, face of 215 px."""
-    member = next(member for member in CAST if member.name == name)
-    return Image.fromarray(cv2.cvtColor(portrait(member), cv2.COLOR_BGR2RGB))
+    member = next(member for member in DEMO_PERSONS if member.name == name)
+    return Image.fromarray(cv2.cvtColor(enrolment_photo(member), cv2.COLOR_BGR2RGB))
 
 
 def file(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
@@ -160,10 +160,12 @@ BAD: dict[str, tuple[Callable[[], bytes], set[Reason]]] = {
 def check(pack: ModelPack, settings: Settings) -> dict[str, str]:
     """Every photo gives a look or its reason; what was found."""
     results = {}
-    reference = look(Photo("reference", file(person(), "PNG")), pack, settings).vector
+    reference = template_of_photo(
+        Photo("reference", file(person(), "PNG")), pack, settings
+    ).embedding
     for what, make in GOOD.items():
-        looked_at = look(Photo(f"{what}.heic", make()), pack, settings)
-        assert float(looked_at.vector @ reference) > 0.9, what
+        looked_at = template_of_photo(Photo(f"{what}.heic", make()), pack, settings)
+        assert float(looked_at.embedding @ reference) > 0.9, what
         with Image.open(io.BytesIO(looked_at.jpeg)) as stored:
             assert (stored.format, stored.mode, max(stored.size) <= 1920) == ("JPEG", "RGB", True)
             assert not stored.getexif()
@@ -171,7 +173,7 @@ def check(pack: ModelPack, settings: Settings) -> dict[str, str]:
         results[what] = "taken"
     for what, (make, reasons) in BAD.items():
         with pytest.raises(PhotoError) as caught:
-            look(Photo(what, make()), pack, settings)
+            template_of_photo(Photo(what, make()), pack, settings)
         assert caught.value.reason in reasons, (what, str(caught.value))
         assert str(caught.value).startswith(f"{what}: "), what
         assert "\n" not in str(caught.value)
@@ -193,10 +195,12 @@ def test_portraits_to_enrol_are_taken(shared: Path) -> None:
     settings = Settings(models=shared / "models")
     pack = load_pack(settings)
     for name in ("alex-lacamoire.png", "biden.jpg", "lin-manuel-miranda.png", "obama.jpg"):
-        look(Photo(name, (shared / "media/photos" / name).read_bytes()), pack, settings)
+        template_of_photo(
+            Photo(name, (shared / "media/photos" / name).read_bytes()), pack, settings
+        )
     with pytest.raises(PhotoError) as caught:
         both = (shared / "media/photos/two_people.jpg").read_bytes()
-        look(Photo("two people", both), pack, settings)
+        template_of_photo(Photo("two people", both), pack, settings)
     assert caught.value.reason == Reason.EXCEEDS_MAX_FACES
     refused = []
     for number in range(1, 41):
@@ -205,7 +209,7 @@ def test_portraits_to_enrol_are_taken(shared: Path) -> None:
         canvas = Image.new("L", (320, 340), 110)
         canvas.paste(large, (45, 30))
         try:
-            look(Photo(f"s{number}", file(canvas)), pack, settings)
+            template_of_photo(Photo(f"s{number}", file(canvas)), pack, settings)
         except PhotoError as error:
             refused.append(str(error))
     assert len(refused) <= 1, refused

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sightline.identity.calibration import builtin
-from sightline.models.interface import BGRImage, Floats, ModelPack
+from sightline.identity.calibration import builtin_calibration
+from sightline.models.interface import BGRImage, Float32Array, ModelPack
 from sightline.models.packs import load_pack, resolve_pack
 from sightline.models.quality import assess
 from sightline.models.verify import sample_picture, verify_pack
@@ -32,7 +32,7 @@ def read(path: Path) -> BGRImage:
     return np.asarray(image, np.uint8)
 
 
-def embed_largest(pack: ModelPack, image: BGRImage) -> Floats:
+def embed_largest(pack: ModelPack, image: BGRImage) -> Float32Array:
     face = max(pack.faces.detect([image])[0], key=lambda face: face.box[2] - face.box[0])
     [embedding] = pack.embedder.embed([(image, face)])
     return embedding
@@ -74,7 +74,7 @@ def test_six_people_have_six_faces_that_differ(pack: ModelPack) -> None:
     assert vectors.shape == (6, pack.embedder.dimension) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     likeness = vectors @ vectors.T - np.eye(6)
-    assert likeness.max() < builtin(pack.id).scale(6, 1e-3).threshold(1)
+    assert likeness.max() < builtin_calibration(pack.id).scale(6, 1e-3).threshold(1)
 
 
 @pytest.mark.parametrize("side", [60, 96, 160, 333, 900])
@@ -113,9 +113,9 @@ def test_somebody_on_stage_is_the_one_on_the_portrait_and_nobody_else(
                 [vector] = pack.embedder.embed([(image, face)])
                 for name, portrait in portraits.items():
                     scores[name].append(float(vector @ portrait))
-    scale = builtin(pack.id).scale(len(portraits), 1e-3)
+    scale = builtin_calibration(pack.id).scale(len(portraits), 1e-3)
     assert max(scores.pop("lin-manuel-miranda.png")) > scale.threshold(1)
-    assert max(value for values in scores.values() for value in values) < scale.newcomer
+    assert max(value for values in scores.values() for value in values) < scale.unknown_threshold
 
 
 def test_verifying_runs_every_file(settings: Settings) -> None:

@@ -19,7 +19,7 @@ from sightline.runtime.connection_urls import kafka_servers
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.storage import cameras
-from sightline.storage.cameras import Camera, CameraSettings, NewCamera, checked
+from sightline.storage.cameras import Camera, CameraSettings, NewCamera, validated
 from sightline.storage.db import connect
 from sightline.streaming.admin import ensure_fleet_topic
 from sightline.streaming.records import Record
@@ -52,13 +52,13 @@ def make_film(path: Path, frames: int, fps: float = 10.0) -> Path:
 def add_camera(stack: Settings, camera_id: str, uri: str, fleet: str, **settings: Any) -> Camera:
     """A camera in the database, its fleet's topic in Kafka."""
     ensure_fleet_topic(stack, fleet)
-    new = checked(
+    new = validated(
         NewCamera,
         camera_id=camera_id,
         uri=uri,
         fleet=fleet,
         site_id="cameras",
-        settings=checked(CameraSettings, **settings),
+        settings=validated(CameraSettings, **settings),
     )
     with connect(stack) as connection:
         return cameras.add(connection, new)

@@ -137,7 +137,7 @@ class Logs:
             return None
         sealed = row[0] or b""
         return pb.Fact.FromString(
-            Encryption(self.settings).open(sealed, outbox_context(FACTS.name, key))
+            Encryption(self.settings).decrypt(sealed, outbox_context(FACTS.name, key))
         )
 
     def person_fact(self, global_id: int) -> pb.PersonCorrection:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import Cursor
@@ -31,7 +31,7 @@ class CountingSink(RowWriter):
         for decoded in batch:
             assert isinstance(decoded.message, pb.Template)
             if decoded.message.pack == "refused":
-                raise InvalidRecord("refused", "as the test wants it")
+                raise PoisonRecord("refused", "as the test wants it")
             cursor.execute(
                 "INSERT INTO counted (sink, id, quality, batch) VALUES (%s, %s, %s, %s)"
                 " ON CONFLICT (sink, id) DO UPDATE SET times = counted.times + 1",

@@ -8,7 +8,7 @@ It writes every record of SOURCE to TARGET.
 import sys
 from collections.abc import Iterable
 
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import load_settings
 from sightline.streaming.client_config import consumer_config, producer_config
@@ -24,7 +24,7 @@ class Echo:
 
     def process(self, record: Record) -> Iterable[OutputRecord]:
         if record.value == b"poison":
-            raise InvalidRecord("poisoned", "as the test wants it")
+            raise PoisonRecord("poisoned", "as the test wants it")
         return [
             OutputRecord(self._target, "key", record.value, record.timestamp_ms, record.partition)
         ]

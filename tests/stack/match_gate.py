@@ -102,7 +102,7 @@ class Pool:
     def start(self, place: int) -> Worker:
         """A worker for a place; its log is kept."""
         self._started += 1
-        environ = {"SIGHTLINE_FAULTS": str(self._faults)}
+        environ = {"SIGHTLINE_FAULT_INJECTION": str(self._faults)}
         if self._named:
             environ["SIGHTLINE_INSTANCE"] = str(place)
         log = self._folder / f"match-{self._started}.log"

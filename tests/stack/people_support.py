@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ops.demo.portrait_sources import CAST, portrait
+from ops.demo.demo_persons import DEMO_PERSONS, enrolment_photo
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.naming import track_context
@@ -24,12 +24,12 @@ from sightline.storage import face_columns
 from sightline.storage.db import connect
 from tests.support import read_topic
 
-MEMBERS = {member.name: member for member in CAST}
+MEMBERS = {member.name: member for member in DEMO_PERSONS}
 
 
 def photo(who: str, *, mirrored: bool = False, light: float = 1.0) -> Photo:
     """A photo of one of the demo's cast."""
-    image = portrait(MEMBERS[who])
+    image = enrolment_photo(MEMBERS[who])
     lit = np.clip(image.astype(np.float32) * light, 0, 255).astype(np.uint8)
     flipped = cv2.flip(lit, 1) if mirrored else lit
     done, data = cv2.imencode(".png", flipped)

@@ -15,12 +15,12 @@ from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, motion_event_id, sighting_id, track_id
-from sightline.runtime.clock import US, to_datetime, to_us
+from sightline.runtime.clock import US_PER_SECOND, to_datetime, to_us
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor, SettingsConnection, connect
 from sightline.streaming.records import Record
-from sinks.promotion_router import WithPromotions
+from sinks.promotion_router import PromotionRouter
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import PostgresSink
 from sinks.runtime.sink import DecodedRecord
@@ -42,7 +42,7 @@ FACE = np.full(4, 0.5, "<f4").tobytes()
 
 
 def at(seconds: float) -> int:
-    return T0 + round(seconds * US)
+    return T0 + round(seconds * US_PER_SECOND)
 
 
 def stamp(seconds: float) -> str:
@@ -321,7 +321,7 @@ def _closing(sink: PostgresSink) -> Iterator[None]:
     try:
         yield
     finally:
-        inner = sink._sink if isinstance(sink, WithPromotions) else sink
+        inner = sink._sink if isinstance(sink, PromotionRouter) else sink
         if isinstance(inner, Snapshots):
             inner.close()
 

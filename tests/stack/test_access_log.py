@@ -10,7 +10,7 @@ import pytest
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, sighting_id
 from sightline.runtime.clock import to_datetime
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sinks.access_log import AccessLog
 from tests.stack.sinks_support import World, at, new_world, write
@@ -182,7 +182,7 @@ def test_what_cannot_be_a_row_is_invalid(
     bad = world.sighting(stranger="x")
     for field, value in wrong.items():
         setattr(bad, field, value)
-    with pytest.raises(InvalidRecord) as caught:
+    with pytest.raises(PoisonRecord) as caught:
         write(stack, AccessLog(stack), [world.sighting(stranger="y", start=3), bad])
     assert caught.value.reason == reason
     assert rows(world) == []  # the runner writes the others, one by one

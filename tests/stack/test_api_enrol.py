@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from ops.demo.portrait_sources import CAST, portrait
+from ops.demo.demo_persons import DEMO_PERSONS, enrolment_photo
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import open_store
@@ -83,7 +83,7 @@ def test_of_two_who_enrol_one_name_at_once_one_wins(client: TestClient) -> None:
 
 def picture(kind: str, **more: Any) -> bytes:
     """A portrait in another form of file."""
-    image = Image.fromarray(cv2.cvtColor(portrait(CAST[2]), cv2.COLOR_BGR2RGB))
+    image = Image.fromarray(cv2.cvtColor(enrolment_photo(DEMO_PERSONS[2]), cv2.COLOR_BGR2RGB))
     out = io.BytesIO()
     if kind == "cmyk":
         image.convert("CMYK").save(out, "JPEG")
@@ -110,8 +110,12 @@ def drawing() -> bytes:
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(500)
 
 
+def _blurred(photo: Any) -> Any:
+    return cv2.GaussianBlur(photo, (0, 0), 9).astype(np.uint8)
+
+
 def several_faces() -> bytes:
-    return jpeg(CAST[0].picture.load())
+    return jpeg(DEMO_PERSONS[0].picture.load())
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def several_faces() -> bytes:
         (lambda: jpeg(np.full((300, 300, 3), 128, np.uint8)), "NO_FACE"),
         (drawing, "NO_FACE"),
         (several_faces, "EXCEEDS_MAX_FACES"),
-        (lambda: jpeg(cv2.GaussianBlur(portrait(CAST[2]), (0, 0), 9).astype(np.uint8)), None),
+        (lambda: jpeg(_blurred(enrolment_photo(DEMO_PERSONS[2]))), None),
     ],
     ids=[
         "empty", "text", "cut", "heic", "animated", "96 MP", "no face", "drawing", "faces", "blur",

@@ -14,7 +14,7 @@ from api.crop_decisions import CropDecisions
 from api.settings import ApiSettings
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, SIGHTINGS, SNAPSHOTS
-from sightline.runtime.clock import US, SystemClock
+from sightline.runtime.clock import US_PER_SECOND, SystemClock
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sinks.access_log import AccessLog
@@ -222,7 +222,7 @@ def test_tracks_end_when_nobody_asks_for_them_and_when_the_api_ends(
         crops = CropDecisions(context.settings, clock)
         object.__setattr__(context, "crops", crops)
         ask(client, (next(numbers), crop_of(0)), camera="api-idle")
-        clock.ahead_us = 3600 * US
+        clock.ahead_us = 3600 * US_PER_SECOND
         crops.end_idle_now()
         eventually(lambda: ended("api-idle"), 60, "the end of an idle track")
         crops.close(5)

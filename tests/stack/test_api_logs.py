@@ -253,7 +253,7 @@ def test_pictures_are_served_and_nothing_else(
 def test_cameras_are_shown_without_their_secrets(client: TestClient, world: World) -> None:
     name = f"masked-{world.id}"
     uri = "rtsp://user:geheim@192.0.2.7/stream?token=geheim"
-    new = cameras.checked(NewCamera, camera_id=name, uri=uri, fleet=name, room_id="hall")
+    new = cameras.validated(NewCamera, camera_id=name, uri=uri, fleet=name, room_id="hall")
     cameras.add(world.db, new)
     cameras.set_status(world.db, new, "down", f"cannot open {uri}")
     shown = client.get(f"/api/v1/cameras/{name}")

@@ -12,10 +12,10 @@ from fastapi.testclient import TestClient
 
 from processors.vision.crop_faces import find_face
 from schemas.ids import global_id
-from sightline.models.interface import Floats, ModelPack
+from sightline.models.interface import Float32Array, ModelPack
 from sightline.models.packs import load_pack
-from sightline.people.picture_files import Photo, normalised
-from sightline.people.query_face import good_face
+from sightline.people.picture_files import Photo, to_upright_jpeg
+from sightline.people.query_face import checked_query_face
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.settings import Settings
 from sightline.storage.objects import open_store
@@ -40,24 +40,24 @@ def client(stack: Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="module")
-def vectors(stack: Settings) -> list[Floats]:
+def vectors(stack: Settings) -> list[Float32Array]:
     settings = stack.model_copy(update={"pack": "dlib"})
     pack = load_pack(settings)
     photos = [Photo(f"{member}", crop_of(member)) for member in range(5)]
     return [_embedding(photo, pack, settings) for photo in photos]
 
 
-def _embedding(photo: Photo, pack: ModelPack, settings: Settings) -> Floats:
-    image = cv2.imdecode(np.frombuffer(normalised(photo), np.uint8), cv2.IMREAD_COLOR)
+def _embedding(photo: Photo, pack: ModelPack, settings: Settings) -> Float32Array:
+    image = cv2.imdecode(np.frombuffer(to_upright_jpeg(photo), np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     pixels = np.asarray(image, np.uint8)
     face = find_face(pixels, pack.faces)
     assert face is not None
-    return good_face(pixels, face, photo.label, pack, settings)
+    return checked_query_face(pixels, face, photo.label, pack, settings)
 
 
 @pytest.fixture(scope="module")
-def world(stack: Settings, vectors: list[Floats]) -> Iterator[World]:
+def world(stack: Settings, vectors: list[Float32Array]) -> Iterator[World]:
     """An employee (0) and strangers (1, 4) at a door; the employee and 4 in a yard a day later."""
     with new_world(stack) as one:
         employee, yard = one.add_employee("Ann"), one.add_camera("yard")
@@ -108,7 +108,7 @@ def test_a_photo_finds_where_and_when_with_score_and_picture(
 
 
 def test_strangers_are_found_too_by_vector_camera_and_time(
-    client: TestClient, world: World, vectors: list[Floats]
+    client: TestClient, world: World, vectors: list[Float32Array]
 ) -> None:
     body = {"vector": (vectors[4] * 7).tolist()}  # an arrow of any length
     days = days_of(world, good(client.post(SEARCH, json=body)))
@@ -141,7 +141,7 @@ def test_the_command_line_finds_the_same(
 
 
 def test_the_old_route_finds_people(
-    client: TestClient, world: World, vectors: list[Floats]
+    client: TestClient, world: World, vectors: list[Float32Array]
 ) -> None:
     wanted = global_id("1" + world.id)
     for answer in (

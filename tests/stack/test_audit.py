@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from schemas.ids import global_id
-from sightline.audit import read
-from sightline.audit.read import TrailQuery
+from sightline.audit import trail_reader
 from sightline.audit.roles import Role
+from sightline.audit.trail_reader import TrailQuery
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import AuditSettings
 from sightline.storage.db import connect
@@ -47,13 +47,13 @@ def client(stack: Settings) -> Iterator[TestClient]:
 def lines(stack: Settings, person: int, action: str) -> list[dict[str, Any]]:
     """Those that are about a person, the latest first."""
     with connect(stack) as db:
-        found = read.listed(db, TrailQuery(person=person, action=action, limit=100))
+        found = trail_reader.list_lines(db, TrailQuery(person=person, action=action, limit=100))
     return [one for one in found if person in one["about"].get("persons", [])]
 
 
 def last(stack: Settings) -> dict[str, Any]:
     with connect(stack) as db:
-        (line,) = read.listed(db, TrailQuery(limit=1))
+        (line,) = trail_reader.list_lines(db, TrailQuery(limit=1))
     return line
 
 
@@ -168,13 +168,13 @@ def test_verify_finds_what_was_done_behind_the_programs_back(
             db.execute("ALTER TABLE audit DISABLE TRIGGER USER")
             db.execute(statement)
             try:
-                found = read.verify(stack)
+                found = trail_reader.verify(stack)
             finally:
                 db.execute("TRUNCATE audit")
                 db.execute("INSERT INTO audit SELECT * FROM kept")
                 db.execute("ALTER TABLE audit ENABLE TRIGGER USER")
-        assert what in {flaw.what for flaw in found.flaws}, statement
-    assert not read.verify(stack).flaws
+        assert what in {flaw.kind for flaw in found.flaws}, statement
+    assert not trail_reader.verify(stack).flaws
     told = copy.read_text().splitlines()
     copy.write_text("\n".join([*told[:-2], told[-1]]) + "\n")
     cut = command(stack, "audit", "verify", str(copy))

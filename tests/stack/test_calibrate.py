@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from ops.calibration.fit import calibrate
-from ops.demo.portrait_sources import CAST, portrait
+from ops.demo.demo_persons import DEMO_PERSONS, enrolment_photo
 from processors.match.reference.facts import Facts
 from schemas.decode import InvalidMessageError
 from schemas.topics import FACTS
 from sightline.identity import calibration_store
-from sightline.identity.calibration import builtin
+from sightline.identity.calibration import builtin_calibration
 from sightline.identity.evidence import Observation
 from sightline.people import employees
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.photos import PhotoTemplate
 from sightline.runtime.errors import NotFoundError
 from sightline.runtime.settings import Settings
@@ -63,7 +63,7 @@ def restored(stack: Settings) -> Iterator[Settings]:
     yield stack
     with connect(stack) as db, db.cursor() as cursor:
         for pack in (PACK, "dlib"):
-            calibration_store.back_to_builtin(cursor, pack)
+            calibration_store.activate_builtin(cursor, pack)
         cursor.execute("DELETE FROM calibrations WHERE pack IN (%s, 'dlib')", (PACK,))
     deliver(stack)
 
@@ -72,13 +72,15 @@ def restored(stack: Settings) -> Iterator[Settings]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The six people of the demo, three photos each: in other light, sharpness and size."""
     folder = tmp_path_factory.mktemp("portraits")
-    for member in CAST:
+    for member in DEMO_PERSONS:
         own = folder / member.name
         own.mkdir()
         for number, (light, blur, size) in enumerate(
             ((1.0, 0.3, 1.0), (0.7, 0.8, 0.9), (1.2, 0.6, 0.8))
         ):
-            lit = np.clip(portrait(member).astype(np.float32) * light, 0, 255).astype(np.uint8)
+            lit = np.clip(enrolment_photo(member).astype(np.float32) * light, 0, 255).astype(
+                np.uint8
+            )
             small = cv2.resize(cv2.GaussianBlur(lit, (0, 0), blur), None, fx=size, fy=size)
             assert cv2.imwrite(str(own / f"{number}.jpg"), small)
     return folder
@@ -88,7 +90,7 @@ def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, fo
     document = sightline_json(restored, "calibrate", "measure", str(folder))
     assert (document["pack"], document["people"], document["portraits"]) == ("dlib", 6, 18)
     with connect(restored) as db:
-        kept = calibration_store.in_force(db, "dlib")
+        kept = calibration_store.calibration_in_force(db, "dlib")
     assert kept.id == document["id"] and kept.measured
     assert told(restored).scale("dlib", 5, 1e-2) == kept.scale(5, 1e-2)
 
@@ -109,7 +111,7 @@ def test_the_command_keeps_and_publishes_what_it_measures(restored: Settings, fo
     failed = run_sightline(restored.home, "calibrate", "show", check=False)
     assert failed.returncode == 1 and "cannot be read: measure again" in failed.stderr
     run(restored, "calibrate", "activate", "builtin")
-    assert told(restored).scale("dlib", 5, 1e-2) == builtin("dlib").scale(5, 1e-2)
+    assert told(restored).scale("dlib", 5, 1e-2) == builtin_calibration("dlib").scale(5, 1e-2)
 
 
 def test_the_command_takes_enrolled_people_for_strangers_too(
@@ -120,20 +122,20 @@ def test_the_command_takes_enrolled_people_for_strangers_too(
     )
     assert both["people"] >= 6 and "enrolled here and those of the folder" in both["source"]
     with connect(restored) as db:
-        assert calibration_store.in_force(db, "dlib") == builtin("dlib")
+        assert calibration_store.calibration_in_force(db, "dlib") == builtin_calibration("dlib")
 
 
 def test_one_calibration_of_a_pack_is_in_force(restored: Settings) -> None:
     first, second = (calibrate(PACK, people(seed), f"seed {seed}").calibration for seed in (1, 2))
     with connect(restored) as db:
-        assert calibration_store.in_force(db, PACK) == builtin(PACK)
+        assert calibration_store.calibration_in_force(db, PACK) == builtin_calibration(PACK)
         for one in (first, second, first):
             with db.transaction(), db.cursor() as cursor:
                 calibration_store.save(cursor, one)
-            assert calibration_store.in_force(db, PACK) == one
+            assert calibration_store.calibration_in_force(db, PACK) == one
         with db.transaction(), db.cursor() as cursor:
             calibration_store.activate(cursor, second.id)
-        rows = [row for row in calibration_store.listed(db) if row["pack"] == PACK]
+        rows = [row for row in calibration_store.list_calibrations(db) if row["pack"] == PACK]
         assert {row["calibration_id"]: row["in_force"] for row in rows} == {
             first.id: False,
             second.id: True,
@@ -147,9 +149,9 @@ def test_what_is_kept_only_is_not_published(restored: Settings) -> None:
     with connect(restored) as db:
         with db.transaction(), db.cursor() as cursor:
             calibration_store.save(cursor, found, activate=False)
-        assert calibration_store.in_force(db, PACK) == builtin(PACK)
+        assert calibration_store.calibration_in_force(db, PACK) == builtin_calibration(PACK)
         with db.cursor() as cursor:
-            assert calibration_store.stored(cursor, found.id) == found
+            assert calibration_store.get_calibration(cursor, found.id) == found
             with pytest.raises(NotFoundError, match="no calibration measured-nothing"):
                 calibration_store.activate(cursor, "measured-nothing")
     deliver(restored)
@@ -157,18 +159,18 @@ def test_what_is_kept_only_is_not_published(restored: Settings) -> None:
 
 
 def test_enrolled_people_can_be_the_strangers(restored: Settings) -> None:
-    from ops.calibration.portraits import enrolled
+    from ops.calibration.labelled_photos import enrolled_templates
 
     names = [f"Calibrated {number}" for number in range(6)]
     with connect(restored) as db:
         try:
             with db.cursor() as cursor:
                 for name, own in zip(names, people(4).values(), strict=True):
-                    person, _ = employees.find_or_add(cursor, name, Details())
+                    person, _ = employees.find_or_add(cursor, name, EmployeeProfile())
                     for shot in own:
-                        look = PhotoTemplate(b"", shot.vector, shot.quality)
-                        employees.add_look(cursor, person, PACK, f"photos/{shot.id}", look)
-                found = enrolled(db, PACK)
+                        look = PhotoTemplate(b"", shot.embedding, shot.quality)
+                        employees.add_template(cursor, person, PACK, f"photos/{shot.id}", look)
+                found = enrolled_templates(db, PACK)
                 assert sorted(map(len, found.values())) == [4] * 6
                 fitted = calibrate(PACK, people(5), "folder", impostors=found)
         finally:

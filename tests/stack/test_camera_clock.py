@@ -2,7 +2,7 @@
 
 import pytest
 
-from sightline.runtime.clock import US, SystemClock
+from sightline.runtime.clock import US_PER_SECOND, SystemClock
 from sightline.runtime.settings import Settings
 from tests.http_camera import camera_server
 from tests.stack.camera_support import (
@@ -17,7 +17,7 @@ from tests.support import eventually
 
 pytestmark = pytest.mark.stack
 
-HOUR_US = 3600 * US
+HOUR_US = 3600 * US_PER_SECOND
 
 
 class SetClock(SystemClock):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from producers import frame_accounting
-from producers.frame_accounting import Account
+from producers.frame_accounting import FrameAccount
 from schemas import sightline_pb2 as pb
 from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.settings import Settings
@@ -44,7 +44,7 @@ PLACES = (
 @contextmanager
 def living(stack: Settings, faults: Path) -> Iterator[Running]:
     """The service in a process of its own, killed at the end."""
-    env = environment(stack.home, SIGHTLINE_FAULTS=str(faults))
+    env = environment(stack.home, SIGHTLINE_FAULT_INJECTION=str(faults))
     with program(sightline_command("run", "cameras"), env=env) as process:
         yield process
 
@@ -53,7 +53,7 @@ def wait_for_frames(stack: Settings, camera: Camera, number: int) -> None:
     eventually(lambda: len(frames_of(stack, camera)) >= number, what=f"{number} frames")
 
 
-def account(stack: Settings, camera: Camera) -> Account:
+def account(stack: Settings, camera: Camera) -> FrameAccount:
     """The account of a camera, which has to balance."""
     found = frame_accounting.read_accounts(stack.home)[camera.camera_id]
     assert found.balances, found

@@ -13,8 +13,8 @@ from sightline.runtime.clock import SystemClock
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import consumer_config, producer_config
-from sightline.streaming.lag import OPTIONS, ConsumerLag
-from sightline.streaming.messages import checked
+from sightline.streaming.lag import LAG_CONSUMER_CONFIG, ConsumerLag
+from sightline.streaming.messages import to_records
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import OutputRecord
 from tests.support import eventually
@@ -40,7 +40,7 @@ def test_lag_is_what_is_not_taken_and_nothing_else(stack: Settings) -> None:
     producer = CheckedProducer(producer_config(stack, GROUP, transactional_id=GROUP))
     producer.raw.init_transactions(30)
     clock = Ticking()
-    consumer = Consumer(consumer_config(stack, GROUP, GROUP) | OPTIONS)
+    consumer = Consumer(consumer_config(stack, GROUP, GROUP) | LAG_CONSUMER_CONFIG)
     consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(2)])
     lag = ConsumerLag(consumer, GROUP, [TOPIC], clock)
 
@@ -51,11 +51,11 @@ def test_lag_is_what_is_not_taken_and_nothing_else(stack: Settings) -> None:
 
     def take(seconds: float = 0.1) -> int:
         message = consumer.poll(seconds)
-        return len(checked([message] if message else []))
+        return len(to_records([message] if message else []))
 
     def shown() -> tuple[float, float]:
         clock.now += 1
-        lag.look()
+        lag.update()
         return (
             metrics.CONSUMER_LAG_RECORDS.labels(GROUP, TOPIC)._value.get(),
             metrics.CONSUMER_LAG_SECONDS.labels(GROUP, TOPIC)._value.get(),
@@ -79,12 +79,12 @@ def test_lag_is_what_is_not_taken_and_nothing_else(stack: Settings) -> None:
             taken += take()
         eventually(lambda: take() == 0 and shown() == (0, 0))
 
-        lag.done()
+        lag.mark_processed()
         consumer.assign([])
         send(3, 1)
-        lag.look_while_away()
+        lag.update_unassigned()
         assert shown() == (0, 0)  # nothing is assigned
-        lag.look_while_away()
+        lag.update_unassigned()
         assert metrics.CONSUMER_LAG_RECORDS.labels(GROUP, TOPIC)._value.get() == 4
     finally:
         consumer.close()

@@ -14,7 +14,7 @@ from sightline.people.corrections import (
     forget,
     merge,
     name_person,
-    not_this_person,
+    reject_identity,
     resolve,
     split,
 )
@@ -250,19 +250,19 @@ def test_not_this_person_is_somebody_else_who_is_never_mistaken_again(
     logs: Logs, world: World, x: int, ann: int, start: int
 ) -> None:
     was = {0: x, 300: ann}[start]
-    new = logs.correct(not_this_person, track(world, start))
+    new = logs.correct(reject_identity, track(world, start))
     assert logs.who(start) == (new, "Unknown")
     row = {row[0]: row for row in logs.said()["access"]}[world.track(start)]
     assert row[3:] == (None, "unknown", False, False)
     assert list(logs.person_fact(was).not_same) == [new]
     unchanged_when_told_again(logs)
-    newer = logs.correct(not_this_person, track(world, start))
+    newer = logs.correct(reject_identity, track(world, start))
     assert set(logs.person_fact(newer).not_same) == {was, new}
 
 
 def test_a_track_that_was_two_people_is_neither(logs: Logs, world: World, x: int, y: int) -> None:
     logs.tell(world.sighting(stranger="y", epoch=1, decided=2))
-    new = logs.correct(not_this_person, track(world, 0))
+    new = logs.correct(reject_identity, track(world, 0))
     assert logs.who(0) == (new, "Unknown")
     assert set(logs.person_fact(new).not_same) == {x, y}
     unchanged_when_told_again(logs)
@@ -270,10 +270,10 @@ def test_a_track_that_was_two_people_is_neither(logs: Logs, world: World, x: int
 
 def test_nobody_can_be_taken_from_a_track_of_nobody(logs: Logs, world: World) -> None:
     with pytest.raises(NotFoundError):
-        logs.correct(not_this_person, uuid4())
+        logs.correct(reject_identity, uuid4())
     logs.tell(world.frame(500, [(500, (1, 1, 9, 9))]))
     with pytest.raises(ConflictError, match="has no identity yet"):
-        logs.correct(not_this_person, track(world, 500))
+        logs.correct(reject_identity, track(world, 500))
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_nobody_can_be_taken_from_a_track_of_nobody(logs: Logs, world: World) ->
 def test_a_person_s_word_holds_whatever_the_matcher_says_later(
     logs: Logs, world: World, later: dict[str, Any]
 ) -> None:
-    new = logs.correct(not_this_person, track(world, 300))
+    new = logs.correct(reject_identity, track(world, 300))
     logs.tell(world.sighting(start=300, **later))
     assert logs.who(300) == (new, "Unknown")
 
@@ -298,7 +298,7 @@ def test_a_track_that_is_corrected_before_all_sinks_know_it(
 ) -> None:
     decision = world.sighting(stranger="z", start=600, decided=601)
     write(stack, AccessLog(stack), [decision])
-    new = logs.correct(not_this_person, track(world, 600))
+    new = logs.correct(reject_identity, track(world, 600))
     told = logs.fact(f"track|{world.track(600)}")
     assert told
     assert (told.track.site_id, len(told.track.templates)) == (world.site, 0)
@@ -313,7 +313,7 @@ def test_a_forgotten_person_leaves_rows_without_a_face(
     logs: Logs, world: World, x: int, y: int, ann: int
 ) -> None:
     logs.correct(name_person, x, "Courier")
-    moved = logs.correct(not_this_person, track(world, 200))
+    moved = logs.correct(reject_identity, track(world, 200))
     logs.correct(merge, moved, x)
     logs.correct(forget, x)
     rows = {row[0]: row for row in logs.said()["access"]}

@@ -14,7 +14,7 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.naming import AdvisoryLock
 from schemas.topics import GALLERY
-from sightline.people.corrections import merge, name_person, not_this_person
+from sightline.people.corrections import merge, name_person, reject_identity
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sinks.access_log import AccessLog
@@ -109,7 +109,7 @@ def test_sinks_and_corrections_at_once_leave_one_truth(
     try:
         logs.correct(name_person, people[0], "Courier")
         for n in (0, 3, 1):
-            logs.correct(not_this_person, UUID(world.track(n * 40)))
+            logs.correct(reject_identity, UUID(world.track(n * 40)))
         logs.correct(merge, people[1], people[2])
         logs.correct(merge, people[0], people[2])
     finally:
@@ -174,7 +174,7 @@ def test_who_is_enrolled_learns_the_looks_that_agree_and_unlearns_a_mistake(
 
     assert learned() == [sighting_id(world.track(n), 0) for n in (5, 4, 3, 2, 1)]
     assert len(published().templates) == 6
-    logs.correct(not_this_person, UUID(world.track(5)))
+    logs.correct(reject_identity, UUID(world.track(5)))
     assert learned() == [sighting_id(world.track(n), 0) for n in (4, 3, 2, 1)]
     assert len(published().templates) == 5
 
@@ -260,7 +260,7 @@ def test_pictures_that_stood_for_others_follow_their_person(
     assert logs.pictures()[first].startswith("known/Courier_")
     assert list(logs.store.keys("")) == [logs.pictures()[first]]
     # The picture was of the first: the second has none left of its own.
-    logs.correct(not_this_person, UUID(first))
+    logs.correct(reject_identity, UUID(first))
     logs.settle()
     assert list(logs.pictures()) == [first]
     assert logs.pictures()[first].startswith("unknown/")

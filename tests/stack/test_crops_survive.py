@@ -54,7 +54,7 @@ def test_a_vision_worker_that_is_killed_loses_no_crop_and_no_track(
         with ThreadPoolExecutor(1) as executor:
             # This crop's request waits while the worker that has taken it dies, and the next comes.
             second = executor.submit(ask, client, (1, crop_of(0, 1)), camera=CAMERA)
-            with vision_worker(stack, log, SIGHTLINE_FAULTS=str(tmp_path)) as dying:
+            with vision_worker(stack, log, SIGHTLINE_FAULT_INJECTION=str(tmp_path)) as dying:
                 assert dying.wait(120) == -signal.SIGKILL
             assert not fault.exists()
             with vision_worker(stack, log):

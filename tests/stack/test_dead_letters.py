@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from google.protobuf.message import Message
 
-from ops.dead_letters import letters
-from ops.dead_letters.letters import DeadLetterFilter, Letter
+from ops.dead_letters import operations
+from ops.dead_letters.operations import DeadLetterEntry, DeadLetterFilter
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, SIGHTINGS, TRACKS
 from sightline.runtime.errors import ConflictError, NotFoundError
@@ -53,23 +53,23 @@ def record(topic: str, key: str, message: Message) -> OutputRecord:
     return OutputRecord(topic, key, message.SerializeToString(), T0 // 1000)
 
 
-def open_letters(stack: Settings, key: str) -> dict[str, Letter]:
+def open_letters(stack: Settings, key: str) -> dict[str, DeadLetterEntry]:
     """The letters about records of a key that nobody has decided on, by service."""
     return {
         one.message.service: one
-        for one in letters.read(stack, DeadLetterFilter())
+        for one in operations.read_dead_letters(stack, DeadLetterFilter())
         if one.message.key.decode() == key and one.fate is None
     }
 
 
-def wait_for_letters(stack: Settings, key: str, *services: str) -> dict[str, Letter]:
+def wait_for_letters(stack: Settings, key: str, *services: str) -> dict[str, DeadLetterEntry]:
     eventually(lambda: set(services) <= set(open_letters(stack, key)))
     return open_letters(stack, key)
 
 
-def replay(stack: Settings, letter: Letter) -> None:
+def replay(stack: Settings, letter: DeadLetterEntry) -> None:
     choice = DeadLetterFilter(frozenset([letter.id]))
-    assert list(letters.replay(stack, choice, "test")) == [letter.id]
+    assert list(operations.replay_dead_letters(stack, choice, "test")) == [letter.id]
 
 
 def test_a_replayed_letter_is_taken_by_its_service_alone_and_once(
@@ -93,13 +93,15 @@ def test_a_replayed_letter_is_taken_by_its_service_alone_and_once(
         replay(stack, letter)
 
     # As after a crash between the delivery and the fate: it is in the topic a second time.
-    send(stack, letters.replay_record(letter.message))
+    send(stack, operations.replay_record(letter.message))
     send(stack, record(TRACKS.name, camera, world.frame(1, camera=camera)))
     eventually(lambda: world.one(frames, camera)["frames_seen"] > 1)
     assert world.one(frames, camera) == {"frames_seen": 2}
 
     by_reason = DeadLetterFilter(service="person-state", reason="unknown_camera")
-    assert found["person-state"].id in list(letters.replay(stack, by_reason, "test"))
+    assert found["person-state"].id in list(
+        operations.replay_dead_letters(stack, by_reason, "test")
+    )
     tracks = "SELECT detections FROM person_tracks WHERE camera_id = %s"
     eventually(lambda: world.rows(tracks, camera))
     assert world.one(tracks, camera) == {"detections": 1}
@@ -150,13 +152,13 @@ def test_what_is_no_letter_can_only_be_dropped(stack: Settings) -> None:
     )
     send(stack, OutputRecord(DEAD_LETTERS.name, "x", b"\xff no letter", T0 // 1000))
     send(stack, OutputRecord(DEAD_LETTERS.name, "x", of_a_run.SerializeToString(), T0 // 1000))
-    unread = list(letters.read(stack, DeadLetterFilter(reason="no_letter")))[-1]
-    (of_run,) = letters.read(stack, DeadLetterFilter(reason=reason))
+    unread = list(operations.read_dead_letters(stack, DeadLetterFilter(reason="no_letter")))[-1]
+    (of_run,) = operations.read_dead_letters(stack, DeadLetterFilter(reason=reason))
     with pytest.raises(ConflictError, match="cannot be read"):
         replay(stack, unread)
     with pytest.raises(ConflictError, match="is of the run a"):
         replay(stack, of_run)
     with pytest.raises(NotFoundError):
-        letters.find(stack, letters.LetterId(0, 10**6))
+        operations.find_dead_letter(stack, operations.DeadLetterId(0, 10**6))
     ids = frozenset([unread.id, of_run.id])
-    assert set(letters.drop(stack, DeadLetterFilter(ids), "test")) == ids
+    assert set(operations.drop_dead_letters(stack, DeadLetterFilter(ids), "test")) == ids

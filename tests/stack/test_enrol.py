@@ -16,8 +16,8 @@ from schemas.topics import GALLERY
 from sightline.models.interface import ModelPack
 from sightline.models.packs import load_pack
 from sightline.people import employees
-from sightline.people.employees import Details
-from sightline.people.enrol import Enrolled, refresh
+from sightline.people.employees import EmployeeProfile
+from sightline.people.enrol import EnrolledEmployee, refresh_templates
 from sightline.people.enrol import enrol as enrol_photos
 from sightline.people.picture_files import read_photo
 from sightline.runtime.errors import InfrastructureError, SightlineError
@@ -42,8 +42,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.models]
 
 
 def enrol(
-    stack: Settings, pack: ModelPack, name: str, paths: list[Path], details: Details
-) -> Enrolled:
+    stack: Settings, pack: ModelPack, name: str, paths: list[Path], details: EmployeeProfile
+) -> EnrolledEmployee:
     return enrol_photos(stack, pack, name, [read_photo(path) for path in paths], details)
 
 
@@ -87,7 +87,7 @@ def gallery(stack: Settings, person_id: str) -> list[pb.GalleryPerson | None]:
 
 def people(stack: Settings) -> dict[str, dict[str, Any]]:
     with connect(stack) as db:
-        return {row["name"]: row for row in employees.listed(db)}
+        return {row["name"]: row for row in employees.list_employees(db)}
 
 
 def waiting(stack: Settings) -> int:
@@ -137,8 +137,10 @@ def test_enrolling_again_adds_looks_to_the_same_person(
     mirrored = tmp_path / "mirrored.jpg"
     with Image.open(portraits[0]) as picture:
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).convert("RGB").save(mirrored)
-    first = enrol(stack, pack, "Enrol Bea", [portraits[0]], Details())
-    same = enrol(stack, pack, "Enrol  Bea ", [portraits[0], mirrored], Details(department="Lab"))
+    first = enrol(stack, pack, "Enrol Bea", [portraits[0]], EmployeeProfile())
+    same = enrol(
+        stack, pack, "Enrol  Bea ", [portraits[0], mirrored], EmployeeProfile(department="Lab")
+    )
     assert (same.person_id, same.is_new, same.added) == (first.person_id, False, 1)
     deliver(stack)
     last = gallery(stack, str(first.person_id))[-1]
@@ -171,11 +173,11 @@ def test_a_photo_has_to_show_exactly_one_face(
     }
     for photo, why in refused.items():
         with pytest.raises(SightlineError, match=why) as caught:
-            enrol(stack, pack, "Enrol Cid", [portraits[2], photo], Details())
+            enrol(stack, pack, "Enrol Cid", [portraits[2], photo], EmployeeProfile())
         assert str(photo) in str(caught.value)
         assert "\n" not in str(caught.value)
     with pytest.raises(SightlineError, match=r"small\.png"):
-        enrol(stack, pack, "Enrol Cid", [small], Details())
+        enrol(stack, pack, "Enrol Cid", [small], EmployeeProfile())
     assert "Enrol Cid" not in people(stack)
     assert list(open_store(stack).keys("enrollment_photos/Enrol_Cid")) == []
 
@@ -187,7 +189,7 @@ def test_a_name_that_cannot_be_is_one_line(
     stack: Settings, pack: ModelPack, portraits: list[Path], name: str
 ) -> None:
     with pytest.raises(SightlineError) as caught:
-        enrol(stack, pack, name, [portraits[0]], Details())
+        enrol(stack, pack, name, [portraits[0]], EmployeeProfile())
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
 
@@ -195,11 +197,11 @@ def test_a_name_that_cannot_be_is_one_line(
 def test_an_address_that_somebody_has_is_one_line_and_nothing_is_written(
     stack: Settings, pack: ModelPack, portraits: list[Path]
 ) -> None:
-    enrol(stack, pack, "Enrol Dan", [portraits[3]], Details(email="dan@example.org"))
+    enrol(stack, pack, "Enrol Dan", [portraits[3]], EmployeeProfile(email="dan@example.org"))
     with pytest.raises(SightlineError, match="e-mail address already"):
-        enrol(stack, pack, "Enrol Eve", [portraits[2]], Details(email="dan@example.org"))
+        enrol(stack, pack, "Enrol Eve", [portraits[2]], EmployeeProfile(email="dan@example.org"))
     with pytest.raises(SightlineError, match="no e-mail address"):
-        enrol(stack, pack, "Enrol Eve", [portraits[2]], Details(email="nonsense"))
+        enrol(stack, pack, "Enrol Eve", [portraits[2]], EmployeeProfile(email="nonsense"))
     assert "Enrol Eve" not in people(stack)
     assert list(open_store(stack).keys("enrollment_photos/Enrol_Eve")) == []
 
@@ -207,12 +209,12 @@ def test_an_address_that_somebody_has_is_one_line_and_nothing_is_written(
 def test_refreshing_embeds_the_stored_photos_with_the_pack_of_today(
     stack: Settings, pack: ModelPack, portraits: list[Path]
 ) -> None:
-    done = enrol(stack, pack, "Enrol Fay", [portraits[5]], Details())
+    done = enrol(stack, pack, "Enrol Fay", [portraits[5]], EmployeeProfile())
     # The same models under another name stand for the pack that comes after.
     later = ModelPack("later", pack.persons, pack.faces, pack.embedder)
-    report = {one.name: one for one in refresh(stack, later)}
+    report = {one.name: one for one in refresh_templates(stack, later)}
     assert (report["Enrol Fay"].added, report["Enrol Fay"].refused) == (1, ())
-    assert {one.added for one in refresh(stack, later)} == {0}
+    assert {one.added for one in refresh_templates(stack, later)} == {0}
     deliver(stack)
     last = gallery(stack, str(done.person_id))[-1]
     assert last is not None
@@ -230,7 +232,9 @@ def test_the_outbox_service_waits_for_a_database_that_goes_away(stack: Settings)
         with cut_off_at(stack, "outbox"):
             pass
         with connect(stack) as db, db.cursor() as cursor:
-            employees.publish(cursor, employees.find_or_add(cursor, "Enrol Hal", Details())[0])
+            employees.publish(
+                cursor, employees.find_or_add(cursor, "Enrol Hal", EmployeeProfile())[0]
+            )
         eventually(lambda: waiting(stack) == 0)
         assert process.poll() is None, "the same process, never restarted"
 
@@ -240,9 +244,9 @@ def test_the_outbox_service_delivers_what_a_command_could_not(
 ) -> None:
     deliver(stack)
     with connect(stack) as db, db.cursor() as cursor:
-        person, _ = employees.find_or_add(cursor, "Enrol Gus", Details())
+        person, _ = employees.find_or_add(cursor, "Enrol Gus", EmployeeProfile())
         employees.publish(cursor, person)
-        employees.update(cursor, person, Details(department="Later"))
+        employees.update(cursor, person, EmployeeProfile(department="Later"))
         employees.publish(cursor, person)
 
     monkeypatch.setattr(outbox, "_DELIVERY_TIMEOUT_SECONDS", 1.0)

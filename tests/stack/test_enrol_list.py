@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ops.demo.portrait_sources import CAST
-from ops.enrolment.bulk import Album, Outcome, Report, enrol_all
+from ops.demo.demo_persons import DEMO_PERSONS
+from ops.enrolment.bulk import EnrolmentOutcome, EnrolmentReport, PhotoFolder, enrol_all
 from ops.enrolment.csv_import import CsvPerson, read_rows
 from sightline.models.interface import ModelPack
 from sightline.models.packs import load_pack
 from sightline.people import employee_changes
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.runtime.errors import InfrastructureError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
@@ -78,15 +78,15 @@ def enrol_list(stack: Settings, people: Path, *more: str) -> tuple[int, dict[str
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
-def again(stack: Settings, pack: ModelPack, people: Path) -> tuple[list[Outcome], int]:
+def again(stack: Settings, pack: ModelPack, people: Path) -> tuple[list[EnrolmentOutcome], int]:
     """The same without a process of its own; and how many rows an earlier run had done."""
-    report = Report(people.with_name("people-report.csv"))
+    report = EnrolmentReport(people.with_name("people-report.csv"))
     found = enrol_all(stack, pack, read_rows(people), people.parent / "photos", report)
     done_before = sum(was_done for _outcome, was_done in found)
     return report.finish(), done_before
 
 
-def results(outcomes: list[Outcome]) -> dict[str, tuple[str, str]]:
+def results(outcomes: list[EnrolmentOutcome]) -> dict[str, tuple[str, str]]:
     return {one.name.removeprefix("List "): (one.result, one.reason) for one in outcomes}
 
 
@@ -108,7 +108,7 @@ def test_each_row_is_taken_or_refused_and_none_stops_the_others(
         "Hal": ("refused", "ALREADY_ENROLLED"),
         "Ida": ("refused", "NO_FACE"),
     }
-    outcomes = [Outcome(**row) for row in said["rows"]]
+    outcomes = [EnrolmentOutcome(**row) for row in said["rows"]]
     assert results(outcomes) == expected
     added = {row["name"]: (row["photos"], row["added"]) for row in said["rows"]}
     assert added["List Ana"] == added["List Ben"] == (2, 2)
@@ -162,7 +162,7 @@ def test_a_row_without_photos_changes_whom_it_names(
 def test_a_run_that_is_killed_goes_on(stack: Settings, tmp_path: Path) -> None:
     """At any row: here within the list, when some are done and some are not."""
     folder, text = tmp_path / "photos", "name\n"
-    for member in CAST:
+    for member in DEMO_PERSONS:
         for number in range(1, 3):
             one = photo(member.name, light=1.0 - number / 20)
             saved(folder, f"List {member.name}-{number}.png", one)
@@ -174,7 +174,7 @@ def test_a_run_that_is_killed_goes_on(stack: Settings, tmp_path: Path) -> None:
     with program(command, log, env=environment(stack.home)):
         eventually(lambda: report.exists() and report.read_text().count("\n") > 2)
     done = rows(stack, "SELECT count(*) FROM employees WHERE name LIKE 'List %%'")[0][0]
-    assert 0 < done < len(CAST)
+    assert 0 < done < len(DEMO_PERSONS)
     status, said, _ = enrol_list(stack, people)
     assert status == 0
     assert said["done_before"] in (done, done - 1), "one may be enrolled and not reported"
@@ -182,17 +182,17 @@ def test_a_run_that_is_killed_goes_on(stack: Settings, tmp_path: Path) -> None:
     assert rows(
         stack, "SELECT count(*) FROM face_templates JOIN employees ON id = employee_id"
         " WHERE name LIKE 'List %%'"
-    ) == [(2 * len(CAST),)]  # fmt: skip
+    ) == [(2 * len(DEMO_PERSONS),)]  # fmt: skip
     kept = {path.name for path in (stack.home / "objects/enrollment_photos").glob("List_*")}
-    assert len(kept) == 2 * len(CAST)
-    assert report.read_text().count("\n") == len(CAST) + 1
+    assert len(kept) == 2 * len(DEMO_PERSONS)
+    assert report.read_text().count("\n") == len(DEMO_PERSONS) + 1
 
 
 def test_a_database_that_goes_away_refuses_nobody(
     stack: Settings, pack: ModelPack, folder: Path
 ) -> None:
     people = listed(folder)
-    report = Report(people.with_name("people-report.csv"))
+    report = EnrolmentReport(people.with_name("people-report.csv"))
     found = enrol_all(stack, pack, read_rows(people), folder, report)
     assert next(found)[0].result == "enrolled"
     with connect(stack, autocommit=True) as db:
@@ -210,11 +210,11 @@ def test_a_database_that_goes_away_refuses_nobody(
 def test_a_file_that_is_no_report_is_left_alone(stack: Settings, folder: Path) -> None:
     people = listed(folder)
     with pytest.raises(SightlineError, match="is no report"):
-        Report(people)
+        EnrolmentReport(people)
     with pytest.raises(SightlineError, match="cannot be written"):
-        Report(Path("/nonexistent/report.csv"))
+        EnrolmentReport(Path("/nonexistent/report.csv"))
     with pytest.raises(SightlineError, match="no folder"):
-        Album(people)
+        PhotoFolder(people)
     done = run_sightline(stack.home, "enrol", "Ann", "--csv", str(people), check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "sightline: with --csv everything about people is in the list\n"
@@ -224,10 +224,13 @@ def test_a_file_that_is_no_report_is_left_alone(stack: Settings, folder: Path) -
 def test_photos_are_found_by_name(tmp_path: Path) -> None:
     for name in ("José_Peña.JPG", "jose\u0301 pen\u0303a (2).png", "Ann 1.jpg", "Ann.txt", "7.jpg"):
         (tmp_path / name).write_bytes(b"x")
-    album = Album(tmp_path)
-    assert len(album.of(CsvPerson(2, "José Peña", (), Details()))) == 2
-    assert [path.name for path in album.of(CsvPerson(2, "Ann", (), Details()))] == ["Ann 1.jpg"]
-    assert album.of(CsvPerson(2, "Nobody", (), Details())) == []
-    assert [path.name for path in album.of(CsvPerson(2, "Bob", ("7.jpg", "?.jpg"), Details()))] == [
-        "7.jpg"
+    album = PhotoFolder(tmp_path)
+    assert len(album.photos_of(CsvPerson(2, "José Peña", (), EmployeeProfile()))) == 2
+    assert [path.name for path in album.photos_of(CsvPerson(2, "Ann", (), EmployeeProfile()))] == [
+        "Ann 1.jpg"
     ]
+    assert album.photos_of(CsvPerson(2, "Nobody", (), EmployeeProfile())) == []
+    assert [
+        path.name
+        for path in album.photos_of(CsvPerson(2, "Bob", ("7.jpg", "?.jpg"), EmployeeProfile()))
+    ] == ["7.jpg"]

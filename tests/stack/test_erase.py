@@ -17,7 +17,7 @@ from psycopg import sql
 from ops.erasure.erasure import ErasureRequest, erase
 from ops.erasure.id_scanner import IdScanner
 from ops.erasure.report import ranges
-from ops.erasure.topics import live
+from ops.erasure.topic_search import live_records
 from ops.runs.tables import create_schema, drop_schema
 from schemas import ids
 from schemas import sightline_pb2 as pb
@@ -390,7 +390,7 @@ def test_an_erasure_that_is_killed_goes_on_where_it_was(stack: Settings, tmp_pat
         assert store.get(picture["path"])
 
         (tmp_path / "erase.rows-erased").touch()
-        environment = {"SIGHTLINE_FAULTS": str(tmp_path)}
+        environment = {"SIGHTLINE_FAULT_INJECTION": str(tmp_path)}
         died = run_sightline(
             stack.home, "erase", "person", name, env=environment, check=False, seconds=280
         )
@@ -405,7 +405,7 @@ def test_an_erasure_that_is_killed_goes_on_where_it_was(stack: Settings, tmp_pat
         assert report["deleted"]["rows"]["public.access_logs"] == 1
         assert picture["path"] not in set(store.keys(""))
         hay = IdScanner([track, sighting.sighting_id], [person])
-        assert live(stack, MATCH_STATE.name, hay) == []
+        assert live_records(stack, MATCH_STATE.name, hay) == []
         assert {one["topic"] for one in report["kept"]["topics"]} >= {SIGHTINGS.name, FACTS.name}
         assert world.rows("SELECT FROM erasures WHERE plan IS NOT NULL") == []
         assert world.rows("SELECT FROM access_logs WHERE global_id = %s", person) == []

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
-from ops.explain.explanation import way
-from ops.runs.promote import promote, take_back
+from ops.explain.explanation import explain
+from ops.runs.promote import promote, roll_back
 from schemas import sightline_pb2 as pb
 from schemas.ids import observation_id, visitor_log_id
 from schemas.topics import CROPS, FACES, LIVE, SIGHTINGS, frames
@@ -87,7 +87,7 @@ def told(stack: Settings, world: World) -> pb.Sighting:
 
 def explained(stack: Settings, given: str) -> dict[str, Any]:
     with connect(stack) as db:
-        return way(stack, db, UUID(given)).fields
+        return explain(stack, db, UUID(given)).fields
 
 
 def test_every_id_of_a_row_leads_to_its_frame(
@@ -133,7 +133,7 @@ def test_a_frame_that_kafka_no_longer_holds_is_said_to_be_gone(
     picture = tmp_path / "frame.jpg"
     with connect(stack) as db:
         for sighting in (later, api):
-            found = way(stack, db, UUID(sighting.sighting_id))
+            found = explain(stack, db, UUID(sighting.sighting_id))
             assert not found.fields["frame"]["retained"]
             assert not found.write_frame(picture)
     out = run(stack, "explain", later.sighting_id, "--output", str(picture))
@@ -154,7 +154,7 @@ def test_a_row_of_a_clients_crop_leads_to_the_crop(
     sighting.frame.CopyFrom(pb.Position(topic=CROPS.name, partition=0, offset=offset))
     Pass(stack, world, LIVE, None).tell(sighting)
     with connect(stack) as db:
-        found = way(stack, db, UUID(sighting.sighting_id))
+        found = explain(stack, db, UUID(sighting.sighting_id))
     assert found.fields["frame"]["retained"]
     assert found.write_frame(tmp_path / "crop.jpg")
     image = cv2.imread(str(tmp_path / "crop.jpg"))
@@ -180,7 +180,7 @@ def test_corrections_and_promotions_that_touched_a_row_are_told(
         assert found["sighting"]["person_name"] == f"Xenia {world.id}"
         assert found["frame"]["retained"]
         with connect(stack) as db:
-            take_back(db, name)
+            roll_back(db, name)
         (history,) = explained(stack, told.track_id)["promotions"]
         assert history["taken_back_at"] is not None
     finally:

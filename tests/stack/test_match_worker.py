@@ -13,7 +13,7 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACES, FACTS
 from sightline.people import employees
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.outbox import deliver, enqueue
@@ -122,7 +122,7 @@ def test_a_running_matcher_knows_and_forgets_a_person_within_two_seconds(
 
     with connect(stack) as db, db.cursor() as cursor:
         person = employees.lock(cursor, "Match Bea")
-        employees.update(cursor, person, Details(status="suspended"))
+        employees.update(cursor, person, EmployeeProfile(status="suspended"))
         employees.publish(cursor, person)
     deliver(stack)
     becomes("suspended", lambda sighting: not sighting.is_authorized)

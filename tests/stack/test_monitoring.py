@@ -14,7 +14,7 @@ import pytest
 
 from ops.local_stack.database import Database
 from ops.local_stack.embedded import down
-from ops.local_stack.monitoring import Prometheus, alerts, ask, monitor
+from ops.local_stack.monitoring import Prometheus, alerts, query_prometheus, set_monitoring
 from ops.local_stack.status import status
 from sightline.runtime.connection_urls import StackState
 from sightline.runtime.settings import Settings
@@ -85,7 +85,7 @@ def firing(home: Path) -> set[tuple[str, str]]:
 
 
 def value(home: Path, query: str) -> float | None:
-    found = ask(port(home), "query", {"query": query})["result"]
+    found = query_prometheus(port(home), "query", {"query": query})["result"]
     return float(found[0]["value"][1]) if found else None
 
 
@@ -132,7 +132,7 @@ def test_a_service_that_cannot_start_and_frames_that_are_skipped_are_told(watche
         extra = {
             "SIGHTLINE_PACK": "dlib",
             "SIGHTLINE_API__PORT": str(port),
-            "SIGHTLINE_VISION__BEHIND_SECONDS": "0.001",  # every frame is too old
+            "SIGHTLINE_VISION__SHED_ABOVE_SECONDS": "0.001",  # every frame is too old
         }
         everything = sightline_command("run", "all", "--vision-workers", "1")
         supervisor = parts.enter_context(program(everything, log, env=environment(home, **extra)))
@@ -156,7 +156,7 @@ def test_a_service_that_cannot_start_and_frames_that_are_skipped_are_told(watche
                 one for one in (found["cameras"] if isinstance(found, dict) else found)
                 if "gate" in (one.get("camera"), one.get("name"))
             ]  # fmt: skip
-            assert row["skipped_share"] > 0.1
+            assert row["skipped_ratio"] > 0.1
             assert re.fullmatch(r"overloaded: \d+% of frames skipped", row["detail"])
         text = run_sightline(home, "camera", "list", env={"COLUMNS": "200"}).stdout
         assert "overloaded: " in text
@@ -177,7 +177,7 @@ def test_monitoring_is_on_loopback_stays_with_its_home_and_goes(watched: Path) -
         one.laddr.ip for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN
     }
     assert listening == {"127.0.0.1"}
-    rules = ask(port(home), "rules")["groups"]
+    rules = query_prometheus(port(home), "rules")["groups"]
     assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}
 
     settings = Settings(home=home)
@@ -189,7 +189,7 @@ def test_monitoring_is_on_loopback_stays_with_its_home_and_goes(watched: Path) -
     assert {"prometheus": "up"}.items() <= parts(settings).items()
     assert "Prometheus" in down(settings)
     assert Prometheus(home).running() == []
-    monitor(settings, enabled=False)
+    set_monitoring(settings, enabled=False)
     assert "prometheus" not in parts(settings)
 
 

@@ -18,7 +18,7 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import outbox_context
 from schemas.topics import FACTS
 from sightline.people import corrections, employees
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.photos import PhotoTemplate
 from sightline.runtime.connection_urls import database_url
 from sightline.runtime.errors import ConflictError, SightlineError
@@ -41,8 +41,10 @@ def unit(seed: int) -> Any:
 
 def enrolled(stack: Settings, name: str, seed: int) -> str:
     with connect(stack) as db, db.cursor() as cursor:
-        person, _ = employees.find_or_add(cursor, name, Details(department='Löb, "x"\n'[:6]))
-        employees.add_look(
+        person, _ = employees.find_or_add(
+            cursor, name, EmployeeProfile(department='Löb, "x"\n'[:6])
+        )
+        employees.add_template(
             cursor, person, "backup-pack", f"{name}.jpg", PhotoTemplate(b"", unit(seed), 0.7)
         )
         employees.publish(cursor, person)
@@ -94,7 +96,7 @@ def test_everybody_comes_back_with_every_number(stack: Settings, tmp_path: Path)
     said = sightline_json(stack, "employees", "backup", str(file))
     assert file.stat().st_mode & 0o777 == 0o600
     before, in_gallery = everything(stack), gallery(stack)
-    assert said["people"] == len(before["employees"])
+    assert said["employees"] == len(before["employees"])
     assert said["tracks"] == len(before["person_tracks"])
 
     # One is removed, one is changed into the other's name, one comes, a stranger is forgotten.
@@ -165,7 +167,7 @@ def test_an_empty_installation_takes_everybody(stack: Settings, tmp_path: Path) 
     restore(empty, file)
     assert everything(empty) == everything(stack)
     waiting = {
-        key.decode(): Encryption(empty).open(value, outbox_context(topic, key.decode()))
+        key.decode(): Encryption(empty).decrypt(value, outbox_context(topic, key.decode()))
         for topic, key, value in rows(
             empty, "SELECT topic, key, value FROM outbox WHERE value IS NOT NULL ORDER BY id"
         )
@@ -216,7 +218,7 @@ def test_a_damaged_file_is_one_line_and_nothing_changes(
 
 def rewritten(source: Path, target: Path, **files: str) -> None:
     """The backup with other files in it, and a checksum that is right."""
-    with zipfile.ZipFile(source) as old, employee_archive.written(target) as new:
+    with zipfile.ZipFile(source) as old, employee_archive.new_archive(target) as new:
         for name in old.namelist():
             new.writestr(name, files.get(name.split(".")[0], old.read(name).decode()))
 

@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 
 from schemas import sightline_pb2 as pb
 from sightline.people.corrections import name_person
-from sightline.runtime.clock import US, to_datetime
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.clock import US_PER_SECOND, to_datetime
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sinks.person_state import PersonState
 from tests.stack.sinks_support import FACE, World, at, new_world, write
@@ -235,7 +235,7 @@ def test_tracks_of_nobody_are_forgotten_after_a_day(
     clock.seconds += timedelta(days=1).total_seconds()
     write(stack, PersonState(stack, clock), [], idle=True)
     assert world.one(count, world.camera)["count"] == 0
-    assert clock.now_us() - at(1) > timedelta(days=1).total_seconds() * US
+    assert clock.now_us() - at(1) > timedelta(days=1).total_seconds() * US_PER_SECOND
 
 
 @pytest.mark.parametrize("topic", ["frame", "sighting"])
@@ -244,5 +244,5 @@ def test_an_unknown_camera_is_invalid(
 ) -> None:
     message: Any = world.frame(1) if topic == "frame" else world.sighting(stranger="x")
     message.camera_id = "nowhere"
-    with pytest.raises(InvalidRecord, match="unknown_camera"):
+    with pytest.raises(PoisonRecord, match="unknown_camera"):
         write(stack, sink, [message])

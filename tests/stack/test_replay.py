@@ -15,13 +15,13 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from psycopg.rows import dict_row
 
-from ops.demo.portrait_sources import CAST, Member, portrait
-from ops.replay.plan import Wish, plan
+from ops.demo.demo_persons import DEMO_PERSONS, DemoPerson, enrolment_photo
+from ops.replay.plan import ReplayRequest, plan
 from schemas import sightline_pb2 as pb
 from schemas.ids import motion_event_id
 from schemas.naming import run_schema
 from schemas.topics import MOTION_EVENTS, frames
-from sightline.runtime.clock import US, to_us
+from sightline.runtime.clock import US_PER_SECOND, to_us
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
@@ -67,14 +67,14 @@ def publish(stack: Settings) -> None:
     """Three motion events of a person who sways before a wall."""
     topic = frames(FLEET)
     apply_topics(stack, [topic])
-    members = {member.name: member for member in CAST}
+    members = {member.name: member for member in DEMO_PERSONS}
     producer = CheckedProducer(producer_config(stack, "replay-test"))
     sequences = dict.fromkeys(CAMERAS, 0)
     for slot, seconds, who in SEEN:
-        camera, started = CAMERAS[slot], to_us(START) + seconds * US
+        camera, started = CAMERAS[slot], to_us(START) + seconds * US_PER_SECOND
         event = motion_event_id(camera, started)
         for number, picture in enumerate(pictures(members[who])):
-            at = started + number * US // FPS
+            at = started + number * US_PER_SECOND // FPS
             frame = pb.Frame(
                 camera_id=camera,
                 site_id=SITE,
@@ -108,8 +108,8 @@ def publish(stack: Settings) -> None:
     producer.flush(60)
 
 
-def pictures(member: Member) -> Iterator[bytes]:
-    face = cv2.resize(portrait(member), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+def pictures(member: DemoPerson) -> Iterator[bytes]:
+    face = cv2.resize(enrolment_photo(member), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     face = face[:350]
     for number in range(FRAMES):
         image = np.full((360, 480, 3), 110, np.uint8)
@@ -166,7 +166,9 @@ def rows(stack: Settings, table: str, schema: str, events: list[str]) -> list[di
 
 def settled(stack: Settings) -> bool:
     """Whether live has written all there is to write of the three events."""
-    events = [motion_event_id(CAMERAS[slot], to_us(START) + s * US) for slot, s, _who in SEEN]
+    events = [
+        motion_event_id(CAMERAS[slot], to_us(START) + s * US_PER_SECOND) for slot, s, _who in SEEN
+    ]
     told = rows(stack, "access_logs", "public", events)
     known = rows(stack, "person_tracks", "public", events)
     over = rows(stack, "motion_events", "public", events)
@@ -208,7 +210,10 @@ def test_a_window_seen_again_gives_the_rows_of_live_though_its_coordinator_is_ki
     told = run_sightline(seen.home, *asked, "--json", seconds=300, env={"SIGHTLINE_PACK": "dlib"})
     assert '"stage": "done", "detail": null' in told.stdout
 
-    events = [motion_event_id(CAMERAS[slot], to_us(START) + s * US) for slot, s, _who in SEEN[1:]]
+    events = [
+        motion_event_id(CAMERAS[slot], to_us(START) + s * US_PER_SECOND)
+        for slot, s, _who in SEEN[1:]
+    ]
     for table in TABLES:
         of_live = rows(seen, table, "public", events)
         assert len(of_live) == len(events), table
@@ -221,7 +226,7 @@ def test_a_window_seen_again_gives_the_rows_of_live_though_its_coordinator_is_ki
     assert last[0]["global_id"] == before[0]["global_id"]
 
     with pytest.raises(ConflictError, match="already"):
-        plan(seen, Wish("again", *WINDOW, CAMERAS))
+        plan(seen, ReplayRequest("again", *WINDOW, CAMERAS))
     over = run_sightline(seen.home, *asked, check=False)
     assert over.returncode == 1
     assert "the run again is done" in over.stderr
@@ -230,25 +235,28 @@ def test_a_window_seen_again_gives_the_rows_of_live_though_its_coordinator_is_ki
 def test_what_cannot_be_seen_again_is_one_line(seen: Settings, tmp_path: Path) -> None:
     since, until = WINDOW
     for wish, error, line in (
-        (Wish("live", since, until, ()), SightlineError, "not live"),
-        (Wish("Run 1", since, until, ()), SightlineError, "small letters"),
-        (Wish("r", until, since, ()), SightlineError, "before --to"),
-        (Wish("r", since, until, ("replayed-nowhere",)), NotFoundError, "no camera"),
-        (Wish("r", START - timedelta(days=9), START - timedelta(days=8), CAMERAS), SightlineError,
-         "nothing moved"),
+        (ReplayRequest("live", since, until, ()), SightlineError, "not live"),
+        (ReplayRequest("Run 1", since, until, ()), SightlineError, "small letters"),
+        (ReplayRequest("r", until, since, ()), SightlineError, "before --to"),
+        (ReplayRequest("r", since, until, ("replayed-nowhere",)), NotFoundError, "no camera"),
+        (ReplayRequest("r", START - timedelta(days=9), START - timedelta(days=8), CAMERAS),
+         SightlineError, "nothing moved"),
     ):  # fmt: skip
         with pytest.raises(error, match=line):
             plan(seen, wish)
     with pytest.raises(SightlineError, match="no folder"):
-        plan(seen.model_copy(update={"models": tmp_path / "none"}), Wish("r", since, until, ()))
+        plan(
+            seen.model_copy(update={"models": tmp_path / "none"}),
+            ReplayRequest("r", since, until, ()),
+        )
     with connect(seen) as db:
         assert runs.find(db, "r") is None
 
 
 def test_a_run_that_is_being_carried_out_is_left_alone(seen: Settings) -> None:
-    plan(seen, Wish("taken", *WINDOW, CAMERAS))
+    plan(seen, ReplayRequest("taken", *WINDOW, CAMERAS))
     with connect(seen, autocommit=True) as db:
-        runs.claim(db, "taken")
+        runs.lock_run(db, "taken")
         told = run_sightline(seen.home, "replay", "--run", "taken", "--wait", check=False)
     assert told.returncode == 1
     assert told.stderr.splitlines()[-1] == "sightline: somebody works on the run taken already"
@@ -260,8 +268,8 @@ def test_what_kafka_has_lost_is_left_out_and_said(seen: Settings) -> None:
     forget(seen, slot=1, before=FRAMES)
     forget(seen, slot=0, before=3)
     with pytest.raises(SightlineError, match="Kafka holds no frames"):
-        plan(seen, Wish("lost", START, START + timedelta(seconds=10), CAMERAS))
-    run = plan(seen, Wish("lost", START, WINDOW[1], CAMERAS))
+        plan(seen, ReplayRequest("lost", START, START + timedelta(seconds=10), CAMERAS))
+    run = plan(seen, ReplayRequest("lost", START, WINDOW[1], CAMERAS))
     assert run.cameras == [CAMERAS[0]]
     assert run.spans == {frames(FLEET).name: {0: (3, 2 * FRAMES)}}
     assert run.detail == (

@@ -71,14 +71,14 @@ def test_a_group_that_lags_is_warned_of_once_and_its_losses_are_counted(
     def said() -> list[str]:
         return [line for line in caplog.messages if line.startswith(f"{group}:")]
 
-    calm = watch.look()[group, topic]
+    calm = watch.check()[group, topic]
     assert calm.records == 10
     assert calm.ratio == pytest.approx(10 * 10 * KIB / MIB, rel=0.1)
     assert said() == []
 
     fill(stack, topic, 60)
-    assert watch.look()[group, topic].ratio == pytest.approx(70 * 10 * KIB / MIB, rel=0.1)
-    watch.look()
+    assert watch.check()[group, topic].ratio == pytest.approx(70 * 10 * KIB / MIB, rel=0.1)
+    watch.check()
     (warning,) = said()
     assert "70 records of retention-bytes are not read yet" in warning
     assert share(group, topic) == pytest.approx(70 * 10 * KIB / MIB, rel=0.1)
@@ -88,22 +88,22 @@ def test_a_group_that_lags_is_warned_of_once_and_its_losses_are_counted(
     assert kept("records", "__consumer_offsets") is None
 
     fill(stack, topic, 400)
-    eventually(lambda: watch.look()[group, topic].lost, what="the broker deletes the oldest")
+    eventually(lambda: watch.check()[group, topic].lost, what="the broker deletes the oldest")
     # The broker may have deleted more meanwhile, but each record is counted once.
-    left = watch.look()[group, topic]
+    left = watch.check()[group, topic]
     assert lost(group, topic) == 475 - 5 - left.records
     assert any("deleted unread" in line for line in said())
     before = lost(group, topic)
-    assert watch.look()[group, topic].lost == 0
+    assert watch.check()[group, topic].lost == 0
     assert lost(group, topic) == before
 
     stand(stack, group, topic, 475)
-    done = watch.look()[group, topic]
+    done = watch.check()[group, topic]
     assert (done.records, done.ratio, done.lost) == (0, 0.0, 0)
     assert share(group, topic) == 0.0
     warnings = len(said())
     fill(stack, topic, 90)
-    watch.look()
+    watch.check()
     assert len(said()) == warnings + 1, "who has caught up is warned of anew"
 
 
@@ -115,7 +115,7 @@ def test_where_days_are_limited_the_age_of_what_is_unread_counts(stack: Settings
     watch = RetentionWatch(stack)
     for offset, expected in [(0, 0.5), (2, 0.25), (4, 0.0)]:
         stand(stack, group, topic, offset)
-        assert watch.look()[group, topic].ratio == pytest.approx(expected, abs=0.01)
+        assert watch.check()[group, topic].ratio == pytest.approx(expected, abs=0.01)
 
 
 @pytest.fixture
@@ -139,13 +139,13 @@ def test_the_database_says_where_a_sink_stands_and_kafka_while_it_is_away(
     with connect(stack) as db:
         db.execute("INSERT INTO sink_offsets VALUES (%s, %s, 0, 7)", (sink, topic))
         db.execute("INSERT INTO sink_offsets VALUES (%s, 'no-such-topic', 0, 7)", (sink,))
-    found = RetentionWatch(stack).look()
+    found = RetentionWatch(stack).check()
     assert found[group, topic].records == 3
     assert (group, kept_for_ever.name) not in found, "what is compacted is never at risk"
     assert (group, "no-such-topic") not in found
 
     away = stack.model_copy(update={"database_url": SecretStr("postgresql://x@127.0.0.1:1/x")})
-    assert RetentionWatch(away).look()[group, topic].records == 8
+    assert RetentionWatch(away).check()[group, topic].records == 8
 
 
 def test_the_service_looks_again_and_again_and_stops_when_told(stack: Settings) -> None:

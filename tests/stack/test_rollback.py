@@ -8,9 +8,9 @@ import pytest
 from ops.database.migrate import downgrade, revisions, upgrade
 from ops.runs.tables import create_schema
 from sightline.audit.actor import command_actor
-from sightline.audit.trail import Recording, recorded
+from sightline.audit.trail import Recording, record_access
 from sightline.people import employees
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.photos import PhotoTemplate
 from sightline.runtime.connection_urls import database_url
 from sightline.runtime.settings import Settings
@@ -51,12 +51,12 @@ def content(db: psycopg.Connection, of: dict[str, list[str]]) -> dict[str, Rows]
 def fill(own: Settings) -> None:
     """Somebody enrolled, somebody met, and a line in the trail."""
     with connect(own) as db, db.cursor() as cursor:
-        person, _ = employees.find_or_add(cursor, "Rolled Ann", Details())
-        employees.add_look(
+        person, _ = employees.find_or_add(cursor, "Rolled Ann", EmployeeProfile())
+        employees.add_template(
             cursor, person, "backup-pack", "ann.jpg", PhotoTemplate(b"", unit(31), 0.7)
         )
     met(own, unit(32))
-    with recorded(Recording(own, "employees.list", command_actor())):
+    with record_access(Recording(own, "employees.list", command_actor())):
         pass
 
 

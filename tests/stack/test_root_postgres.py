@@ -12,11 +12,11 @@ import pytest
 from ops.local_stack import postgres_user
 from ops.local_stack.postgres_user import (
     SYSTEM_USER,
+    copy_for_system_user,
     data_folder,
-    discard,
     homes,
-    own_copy,
-    settle,
+    remove_data_folders,
+    settle_data_folder,
     system_user,
 )
 from sightline.runtime.errors import SightlineError
@@ -33,7 +33,7 @@ MEMORY = Path("/dev/shm")  # another disk than that of temporary files, on Linux
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Instead of /var/lib/sightline-postgres."""
     assert system_user() == SYSTEM_USER
-    monkeypatch.setattr(postgres_user, "PLACE", tmp_path / "place")
+    monkeypatch.setattr(postgres_user, "DATA_ROOT", tmp_path / "place")
     return tmp_path / "place"
 
 
@@ -62,17 +62,17 @@ def is_whole(entry: Path) -> bool:
 
 
 def test_a_new_home_leads_to_a_folder_of_its_own(entry: Path, place: Path) -> None:
-    settle(entry)
+    settle_data_folder(entry)
     folder = data_folder(entry)
     assert (entry.is_symlink(), folder.parent) == (True, place)
     assert list(homes()) == [(entry.parent, folder)]
-    settle(entry)
+    settle_data_folder(entry)
     assert data_folder(entry) == folder
 
 
 def test_data_of_an_earlier_version_move(entry: Path, place: Path) -> None:
     earlier(entry)
-    settle(entry)
+    settle_data_folder(entry)
     assert is_whole(entry)
     assert data_folder(entry).parent == place
     assert list(entry.parent.iterdir()) == [entry]
@@ -94,10 +94,10 @@ def test_who_is_interrupted_goes_on_and_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", fails)
         try:
-            settle(entry)
+            settle_data_folder(entry)
         except SightlineError as error:
             assert "interrupted" in str(error)  # on the same disk there are fewer steps
-    settle(entry)
+    settle_data_folder(entry)
     assert is_whole(entry)
     assert list(entry.parent.iterdir()) == [entry]
 
@@ -106,29 +106,29 @@ def test_a_moved_home_keeps_its_data_and_a_copied_one_is_refused(
     entry: Path, tmp_path: Path
 ) -> None:
     earlier(entry)
-    settle(entry)
+    settle_data_folder(entry)
     moved, copied = tmp_path / "moved", tmp_path / "copied"
     shutil.move(entry.parent, moved)
-    settle(moved / "postgres")
+    settle_data_folder(moved / "postgres")
     assert is_whole(moved / "postgres")
     shutil.copytree(moved, copied, symlinks=True)
     with pytest.raises(SightlineError, match=f"the database of the home {moved}, of which"):
-        settle(copied / "postgres")
+        settle_data_folder(copied / "postgres")
     assert data_folder(copied / "postgres") == copied / "postgres"  # whose server is not its own
     entry.parent.mkdir()
 
 
 def test_a_home_whose_data_are_gone_gets_no_empty_ones(entry: Path) -> None:
-    settle(entry)
-    discard(entry.parent)
+    settle_data_folder(entry)
+    remove_data_folders(entry.parent)
     with pytest.raises(SightlineError, match="is missing"):
-        settle(entry)
+        settle_data_folder(entry)
 
 
 def test_data_of_another_user_stay_where_they_are(entry: Path) -> None:
     (entry / "data").mkdir(parents=True)
     with pytest.raises(SightlineError, match="run this as its owner"):
-        settle(entry)
+        settle_data_folder(entry)
     assert (entry / "data").is_dir()
 
 
@@ -140,7 +140,7 @@ def test_programs_are_copied_once_with_rights_for_the_system_user(
     for path, mode in ((program, 0o700), (text, 0o600)):
         path.write_text("it")
         path.chmod(mode)
-    copy = own_copy("18", tmp_path, ["server"])
+    copy = copy_for_system_user("18", tmp_path, ["server"])
     assert copy == place / "server-18"
     found = {
         path.name: (path.group(), oct(path.stat().st_mode & 0o777)) for path in copy.rglob("*")
@@ -150,5 +150,7 @@ def test_programs_are_copied_once_with_rights_for_the_system_user(
         "postgres": (SYSTEM_USER, "0o750"), "README": (SYSTEM_USER, "0o640"),
     }  # fmt: skip
     text.write_text("another")
-    assert (own_copy("18", tmp_path, ["server"]) / "server" / "README").read_text() == "it"
+    assert (
+        copy_for_system_user("18", tmp_path, ["server"]) / "server" / "README"
+    ).read_text() == "it"
     assert oct(program.stat().st_mode & 0o777) == "0o700"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from psycopg import sql
 
-from ops.runs.tables import create_replaced, drop
+from ops.runs.tables import create_replaced, drop_any_schema
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, sighting_id
 from sightline.people import person_rows
@@ -274,4 +274,4 @@ def test_what_a_promoted_run_has_replaced_goes_with_its_event(
     world.db.execute("DELETE FROM promotions WHERE promotion_id = %s", (promotion,))
     world.db.execute("DELETE FROM runs WHERE name = %s", (run,))
     with world.db.cursor() as cursor:
-        drop(cursor, aside)
+        drop_any_schema(cursor, aside)

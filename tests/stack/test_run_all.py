@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ops.local_stack.process_registry import SUPERVISOR, Running, running_services
+from ops.local_stack.process_registry import SUPERVISOR, ServiceProcess, running_services
 from sightline.runtime.settings import Settings
 from tests.stack.commands_support import command as in_process
 from tests.stack.test_up_down import processes
@@ -19,7 +19,7 @@ from tests.support import environment, eventually, program, run_sightline, sight
 pytestmark = pytest.mark.stack
 
 
-def services(home: Path) -> dict[str, Running]:
+def services(home: Path) -> dict[str, ServiceProcess]:
     return {one.name: one for one in running_services(Settings(home=home))}
 
 

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from ops.runs.delete import delete
 from ops.runs.diff import Diff, diff
-from ops.runs.promote import promote, take_back
+from ops.runs.promote import promote, roll_back
 from schemas import sightline_pb2 as pb
 from schemas.naming import of_run, sink_group
 from schemas.topics import LIVE, SIGHTINGS, Topic
@@ -22,7 +22,7 @@ from sightline.storage.db import connect
 from sightline.storage.objects import NoSuchObjectError
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import client_config
-from sightline.streaming.topic_reader import commit
+from sightline.streaming.topic_reader import commit_offsets
 from tests.stack.commands_support import run as command
 from tests.stack.runs_support import Pass, begin_run, forget_run, window
 from tests.stack.sinks_support import World, new_world
@@ -63,7 +63,7 @@ def name(stack: Settings, world: World) -> Iterator[str]:
     with connect(stack) as db:
         if db.execute("SELECT FROM promotions WHERE run = %s AND taken_back_at IS NULL", (name,)
                       ).fetchone():  # fmt: skip
-            take_back(db, name)
+            roll_back(db, name)
     forget_run(stack, name)
 
 
@@ -171,7 +171,7 @@ def test_a_promoted_run_is_what_people_query_until_it_is_taken_back(
     assert live.shown() == before
     assert compared(stack, LIVE, name).fields() == differs
     with pytest.raises(NotFoundError):
-        in_one(stack, take_back, name)
+        in_one(stack, roll_back, name)
 
 
 def test_what_live_says_late_of_a_promoted_window_is_kept_aside(
@@ -187,7 +187,7 @@ def test_what_live_says_late_of_a_promoted_window_is_kept_aside(
     ]
     live.tell(*late)
     assert live.shown() == promoted
-    in_one(stack, take_back, name)
+    in_one(stack, roll_back, name)
     live.tell()
     z = world.sighting(stranger="z").global_id
     assert live.names() == {world.track(0): ("Unknown", z), world.track(2): ("Unknown", z)}
@@ -207,12 +207,12 @@ def test_what_people_said_meanwhile_holds_for_what_comes_back(
     assert live.names()[world.track(0)] == (f"Yves {world.id}", y)
     (picture,) = (row for row in live.shown()["access"] if row["global_id"] == y)
     assert str(picture["snapshot_path"]).startswith(f"runs/{name}/known/Yves")
-    in_one(stack, take_back, name)
+    in_one(stack, roll_back, name)
     correct(stack, merge, x, ann_id)
     in_one(stack, promote, name)
     assert live.names()[world.track(0)] == (f"Yves {world.id}", y)
     correct(stack, forget, y)
-    in_one(stack, take_back, name)
+    in_one(stack, roll_back, name)
     live.tell()
     assert live.names()[world.track(2)] == (f"Ann {world.id}", ann_id)
     in_one(stack, promote, name)
@@ -228,11 +228,11 @@ def test_who_was_removed_meanwhile_stays_removed(
 ) -> None:
     aside = f"replaced_{in_one(stack, promote, name).promotion}"
     with connect(stack) as db, db.cursor() as cursor:
-        identity_corrections.lock(cursor)
+        identity_corrections.lock_exclusive(cursor)
         employees.remove(cursor, world.one("SELECT id FROM employees WHERE id = %s", ann)["id"])
     how = "SELECT embedding FROM {}.person_tracks WHERE track_uuid = %s"
     assert world.one(how.format(aside), world.track(0)) == {"embedding": None}
-    in_one(stack, take_back, name)
+    in_one(stack, roll_back, name)
     live.tell()
     (row,) = (one for one in live.shown()["access"] if str(one["track_uuid"]) == world.track(0))
     assert row["employee_id"] is None
@@ -282,7 +282,7 @@ def test_a_deleted_run_touches_only_what_is_its_own(
     apply_topics(stack, [*theirs, ours])
     groups = [f"etl-{world.id}.run-{name}", sink_group("access-log", name)]
     for group in groups:
-        commit(stack, group, ours.name, {0: 0})
+        commit_offsets(stack, group, ours.name, {0: 0})
     admin = AdminClient(client_config(stack, "test-runs"))
     try:
         done = delete(stack, name)
@@ -306,7 +306,7 @@ def test_a_deleted_run_leaves_nothing_behind(
     pictures = list(run.store.keys(f"runs/{name}/"))
     assert pictures
     with connect(stack) as db:
-        runs.claim(db, name)
+        runs.lock_run(db, name)
         with pytest.raises(ConflictError, match="works on"):
             delete(stack, name)
     done = delete(stack, name)

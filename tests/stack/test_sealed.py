@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from ops.backup.employee_backup import backup, restore
-from ops.encryption.re_encrypt import kept, reseal
+from ops.encryption.re_encrypt import count_by_key, re_encrypt
 from schemas import sightline_pb2 as pb
 from schemas.topics import FACTS
 from sightline.identity.evidence import Vector
 from sightline.people import corrections, employees
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.people.face_search import search_persons, search_tracks
 from sightline.people.photos import PhotoTemplate
 from sightline.people.template_similarity import nearest
@@ -27,8 +27,8 @@ from sightline.storage.db import connect
 from sightline.storage.encryption import (
     MissingKeyError,
     TamperedError,
-    is_sealed,
-    key_of,
+    is_encrypted,
+    key_id_of,
     new_key,
     read_keys,
 )
@@ -76,10 +76,10 @@ class Traces:
         enrolled, stranger, other, _late = self.faces
         with connect(self.settings) as db, db.cursor() as cursor:
             name = f"Sealed {world.id}"
-            self.person, _ = employees.find_or_add(cursor, name, Details())
+            self.person, _ = employees.find_or_add(cursor, name, EmployeeProfile())
             self.photo = f"enrollment_photos/{world.id}.jpg"
             open_store(self.settings).put(self.photo, self.pictures[0])
-            employees.add_look(
+            employees.add_template(
                 cursor, self.person, PACK, self.photo, PhotoTemplate(b"", enrolled, 0.9)
             )
             employees.publish(cursor, self.person)
@@ -94,7 +94,7 @@ class Traces:
         write(self.settings, PersonState(self.settings), said, [], idle=True)
         write(self.settings, Snapshots(self.settings, open_store(self.settings)), [*said, *shots])
         with connect(self.settings) as db, db.cursor() as cursor:
-            corrections.not_this_person(cursor, UUID(world.track(100)))
+            corrections.reject_identity(cursor, UUID(world.track(100)))
 
     def in_the_clear(self, *places: Path) -> set[str]:
         """Which faces and pictures stand in files as they are."""
@@ -168,23 +168,23 @@ def test_what_was_plain_is_sealed_and_written_over(stack: Settings) -> None:
             found = search_tracks(db, PACK, traces.faces[1])
             assert found[0]["track_uuid"] == traces.tracks[0], "plain ones are found meanwhile"
         with pytest.raises(KeyboardInterrupt):
-            reseal(sealing, interrupt_at("public.detected_persons"))
-        mixed = {one["key"] for one in kept(sealing)}
+            re_encrypt(sealing, interrupt_at("public.detected_persons"))
+        mixed = {one["key"] for one in count_by_key(sealing)}
         assert mixed == {"plain", read_keys(first).ids[0]}
-        done = reseal(sealing)
-        assert done.refused == done.free == []
-        assert {one["key"] for one in kept(sealing)} == {done.key}
+        done = re_encrypt(sealing)
+        assert done.refused == done.unused_keys == []
+        assert {one["key"] for one in count_by_key(sealing)} == {done.key}
         assert traces.in_the_clear(*files_of(stack, sealing), plain.home / "objects") == set()
         assert jpegs(*places) == 0
         whole(sealing, traces)
 
         both = with_keys(plain, second, first)
-        done = reseal(both)
-        assert done.free == read_keys(first).ids
-        assert sum(done.sealed.values()) == sum(one["count"] for one in kept(both))
+        done = re_encrypt(both)
+        assert done.unused_keys == read_keys(first).ids
+        assert sum(done.re_encrypted.values()) == sum(one["count"] for one in count_by_key(both))
         only = with_keys(plain, second)
         whole(only, traces)
-        assert not reseal(only).sealed, "nothing is left to do"
+        assert not re_encrypt(only).re_encrypted, "nothing is left to do"
         for lacking in (with_keys(plain), with_keys(plain, first)):
             with pytest.raises(MissingKeyError, match=read_keys(second).ids[0]):
                 connect(lacking)
@@ -251,11 +251,11 @@ def test_what_was_tampered_with_is_refused(sealed: Settings) -> None:
     data = raw.get(pictures[0])
     raw.put(pictures[1], data)  # another's
     raw.put(pictures[0], data[:-1] + bytes([data[-1] ^ 1]))
-    refused = metrics.SEALED_REFUSED.labels("objects")._value.get()
+    refused = metrics.DECRYPTION_FAILURES.labels("objects")._value.get()
     for key in pictures:
         with pytest.raises(TamperedError, match=key):
             open_store(sealed).get(key)
-    assert metrics.SEALED_REFUSED.labels("objects")._value.get() == refused + 2
+    assert metrics.DECRYPTION_FAILURES.labels("objects")._value.get() == refused + 2
 
     with connect(sealed, autocommit=True) as db:
         swapped = db.execute(
@@ -273,21 +273,23 @@ def test_what_was_tampered_with_is_refused(sealed: Settings) -> None:
 
     with new_world(sealed) as world:  # the sink drops the picture, and goes on with the others
         shot = rows(sealed, "SELECT sighting_id::text FROM pending_snapshots")[0][0]
-        before = metrics.SEALED_REFUSED.labels("pending_snapshots")._value.get()
+        before = metrics.DECRYPTION_FAILURES.labels("pending_snapshots")._value.get()
         sink = Snapshots(sealed, open_store(sealed))
         late = world.sighting(stranger="z", start=300)
         late.sighting_id = shot
         write(sealed, sink, [late])
-        assert metrics.SEALED_REFUSED.labels("pending_snapshots")._value.get() == before + 1
+        assert metrics.DECRYPTION_FAILURES.labels("pending_snapshots")._value.get() == before + 1
         assert rows(sealed, "SELECT count(*) FROM pending_snapshots") == [(0,)]
         write(sealed, sink, [world.sighting(stranger="z"), world.shot()])
     assert len(list(raw.keys(""))) == 3
 
-    done = reseal(with_keys(sealed, new_key(), plain_text(sealed)))
+    done = re_encrypt(with_keys(sealed, new_key(), plain_text(sealed)))
     assert {name.split("/")[0] for name in done.refused} == {
         "objects", "face_templates", "person_tracks"
     }  # fmt: skip
-    assert done.free == [], "the old key stays named while something claims to be sealed with it"
+    assert done.unused_keys == [], (
+        "the old key stays named while something claims to be sealed with it"
+    )
 
 
 def plain_text(settings: Settings) -> str:
@@ -320,7 +322,7 @@ def test_a_plain_backup_is_sealed_when_it_is_restored(stack: Settings, tmp_path:
     with all_sealed(stack) as sealed:
         restore(sealed, file)
         whole_rows(sealed, traces)
-        keys = {one["key"] for one in kept(sealed)}
+        keys = {one["key"] for one in count_by_key(sealed)}
         assert keys == set(read_keys(plain_text(sealed)).ids)
         backup(sealed, again)
     with beside(stack) as plain, pytest.raises(MissingKeyError, match=keys.pop()) as caught:
@@ -356,5 +358,5 @@ def test_commands_make_keys_and_rotate(sealed: Settings) -> None:
     assert "objects: 1 encrypted" in said
     assert read_keys(plain_text(sealed)).ids[0] in said.partition("No longer needed")[2]
     data = open_raw_store(sealed).get("known/x.jpg")
-    assert is_sealed(data)
-    assert key_of(data).hex() == read_keys(key).ids[0]
+    assert is_encrypted(data)
+    assert key_id_of(data).hex() == read_keys(key).ids[0]

@@ -13,11 +13,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from ops.local_stack.broker import Broker
-from ops.rights.keyring_setup import prepare
+from ops.rights.keyring_setup import prepare_keyring
 from ops.rights.registry import RIGHTS
 from schemas.naming import principal
 from schemas.topics import FACES, all_topics
-from sightline.runtime.connection_urls import StackState, admin_url, database_url
+from sightline.runtime.connection_urls import StackState, database_url, superuser_url
 from sightline.runtime.keyring import CredentialFiles
 from sightline.runtime.rights import ANY, CLI
 from sightline.runtime.settings import Settings
@@ -29,7 +29,7 @@ from sightline.streaming.client_config import (
     kafka_access,
     producer_config,
 )
-from sightline.streaming.sizes import partition_bytes
+from sightline.streaming.partition_sizes import partition_bytes
 from tests.support import eventually, own_home, run_sightline
 
 pytestmark = pytest.mark.stack
@@ -65,7 +65,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 def as_service(settings: Settings, service: str) -> Settings:
-    return settings.model_copy(update={"identity": service})
+    return settings.model_copy(update={"principal": service})
 
 
 def holds(names: tuple[str, ...], name: str) -> bool:
@@ -145,9 +145,9 @@ def test_a_service_reads_and_writes_its_topics_and_no_others(
     secure: Settings, service: str
 ) -> None:
     rights, settings = RIGHTS[service], as_service(secure, service)
-    assert written(settings) == {name for name in TOPICS if holds(rights.writes, name)}
+    assert written(settings) == {name for name in TOPICS if holds(rights.written_topics, name)}
     group = next(iter(rights.groups), "sightline-nobody").removesuffix(ANY)
-    assert read(settings, group) == {name for name in TOPICS if holds(rights.reads, name)}
+    assert read(settings, group) == {name for name in TOPICS if holds(rights.read_topics, name)}
 
 
 def groups_seen(settings: Settings) -> set[str]:
@@ -169,7 +169,7 @@ def test_no_service_looks_into_the_groups_or_transactions_of_another(secure: Set
     for service in ("match", "access-log", "outbox", "retention"):
         rights = RIGHTS[service]
         seen = groups_seen(as_service(secure, service))
-        assert all(holds(rights.groups + rights.watched, name) for name in seen), service
+        assert all(holds(rights.groups + rights.described_groups, name) for name in seen), service
         own = {name for name in rights.groups if not name.endswith(ANY)}
         assert own <= seen
     thief = Producer(
@@ -269,7 +269,7 @@ def stranger() -> Iterator[CredentialFiles]:
     """The certificates of another home."""
     with tempfile.TemporaryDirectory() as folder:
         keyring = CredentialFiles(Path(folder))
-        prepare(keyring, brokers=1)
+        prepare_keyring(keyring, brokers=1)
         yield keyring
 
 
@@ -396,4 +396,4 @@ def test_postgresql_gives_nothing_to_whoever_comes_with_the_wrong_thing(
             psycopg.connect(url_with(secure, "api", **changed)).close()
             pytest.fail(f"{what}: was let in")
     with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(admin_url(secure.home, ports).partition("?")[0] + "?sslmode=require")
+        psycopg.connect(superuser_url(secure.home, ports).partition("?")[0] + "?sslmode=require")

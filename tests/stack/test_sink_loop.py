@@ -245,7 +245,7 @@ def test_a_sink_that_dies_anywhere_writes_every_record_once(
     stack: Settings, tmp_path: Path
 ) -> None:
     """A named worker: who comes back has the work again at once."""
-    own = {"SIGHTLINE_FAULTS": str(tmp_path), "SIGHTLINE_INSTANCE": "1"}
+    own = {"SIGHTLINE_FAULT_INJECTION": str(tmp_path), "SIGHTLINE_INSTANCE": "1"}
     places = [
         FaultPoint.IN_RECOVERY,
         FaultPoint.BEFORE_OFFSET,

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.ids import sighting_id
 from schemas.naming import safe_name
-from sightline.runtime.errors import InfrastructureError, InvalidRecord
+from sightline.runtime.errors import InfrastructureError, PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.storage.objects import FolderStore, ObjectStore, open_store
@@ -232,7 +232,7 @@ def test_a_picture_that_somebody_has_removed_stops_nothing(
 def test_an_unknown_camera_is_invalid(stack: Settings, world: World, sink: Snapshots) -> None:
     shot = world.shot()
     shot.camera_id = "nowhere"
-    with pytest.raises(InvalidRecord, match="unknown_camera"):
+    with pytest.raises(PoisonRecord, match="unknown_camera"):
         write(stack, sink, [shot])
 
 

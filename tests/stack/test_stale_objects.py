@@ -141,7 +141,7 @@ def send(settings: Settings, world: World, start: float) -> None:
 
 
 def put_aside() -> float:
-    return REGISTRY.get_sample_value("sightline_objects_put_aside_total") or 0.0
+    return REGISTRY.get_sample_value("sightline_object_deletions_postponed_total") or 0.0
 
 
 def test_each_slice_is_committed_by_itself(

@@ -72,7 +72,7 @@ def test_a_worker_may_die_at_every_place_and_each_record_counts_once(
     ]
     for place in [*places, FaultPoint.AFTER_COMMIT]:
         (tmp_path / f"tally.{place}").touch()
-        with worker(stack, "places", SIGHTLINE_FAULTS=str(tmp_path)) as dying:
+        with worker(stack, "places", SIGHTLINE_FAULT_INJECTION=str(tmp_path)) as dying:
             assert dying.wait(30) == -signal.SIGKILL
         if not before_commit.exists() and place is FaultPoint.BEFORE_COMMIT:
             assert counted(stack, "places") == []

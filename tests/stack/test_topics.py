@@ -6,7 +6,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.topics import SIGHTINGS, Topic, all_topics
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
-from sightline.streaming.admin import Change, apply_topics, ensure_fleet_topic, topic_states
+from sightline.streaming.admin import TopicChange, apply_topics, ensure_fleet_topic, topic_states
 from sightline.streaming.client_config import client_config
 from tests.stack.commands_support import sightline_json
 from tests.support import eventually, run_sightline
@@ -25,7 +25,7 @@ def test_drift_is_repaired_and_nothing_else_is_touched(stack: Settings) -> None:
         "test-drift", "none", 1, retention_ms=3_600_000, extra={"segment.jitter.ms": "1000"}
     )
     wanted = Topic("test-drift", "none", 3, retention_ms=7_200_000)
-    assert apply_topics(stack, [drifted]) == [Change("test-drift", "created, 1 partitions")]
+    assert apply_topics(stack, [drifted]) == [TopicChange("test-drift", "created, 1 partitions")]
     assert apply_topics(stack, [drifted]) == []
     changes = {change.change for change in apply_topics(stack, [wanted])}
     assert changes == {
@@ -60,8 +60,8 @@ def test_a_registry_topic_is_put_back_by_the_command(stack: Settings) -> None:
 
 def test_the_topics_of_a_fleet_come_with_its_first_camera(stack: Settings) -> None:
     assert ensure_fleet_topic(stack, "topics-a") == [
-        Change("frames.topics-a", "created, 12 partitions"),
-        Change("vision-state.topics-a", "created, 12 partitions"),
+        TopicChange("frames.topics-a", "created, 12 partitions"),
+        TopicChange("vision-state.topics-a", "created, 12 partitions"),
     ]
     # A broker tells of a new topic a moment later.
     eventually(lambda: ensure_fleet_topic(stack, "topics-a") == [])

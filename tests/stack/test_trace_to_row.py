@@ -31,7 +31,7 @@ def collector(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Coll
     """What this process traces goes there, and what others are told to."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")  # ms; 5 s if nobody says so
     with collecting() as found:
-        traced = TracingSettings(endpoint=found.url, share=1.0)
+        traced = TracingSettings(endpoint=found.url, sample_ratio=1.0)
         tracing.configure(stack.model_copy(update={"tracing": traced}), "test", "1")
         yield found
         tracing.configure(stack, "test", "1")
@@ -61,7 +61,7 @@ def test_one_trace_goes_from_capture_to_row(
     camera = add_camera(stack, CAMERA, str(make_film(tmp_path / "film.avi", 4)), "trace")
     env = {
         "SIGHTLINE_TRACING__ENDPOINT": collector.url,
-        "SIGHTLINE_TRACING__SHARE": "0",  # who takes part in a trace does not ask for its share
+        "SIGHTLINE_TRACING__SAMPLE_RATIO": "0",  # the parent decides
     }
     walk = Walk(61, CAMERA, SITE)
 

@@ -87,7 +87,7 @@ def test_a_second_home_beside_the_first_survives_a_power_cut_and_taken_ports(
     before = StackState.load(home)
     assert before is not None
     with ExitStack() as strangers:
-        for port in before.taken:
+        for port in before.used_ports:
             eventually(partial(is_free, port))  # the dead one's children go in a moment
             stranger = strangers.enter_context(socket.socket())
             stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -96,7 +96,7 @@ def test_a_second_home_beside_the_first_survives_a_power_cut_and_taken_ports(
         run_sightline(home, "up")
     after = StackState.load(home)
     assert after is not None
-    assert not before.taken & after.taken
+    assert not before.used_ports & after.used_ports
     assert parts(home) == {"kafka": "up", "database": "up", "objects": "up"}
     assert marker(home) == "kept"
 

@@ -239,7 +239,7 @@ def test_a_new_pack_is_indexed_by_those_who_answer_searches(past: Past, stack: S
         (past.first_id - 1, Vector([1.0] * 8), pack),
     )
     stop = Stop(5.0)
-    keeper = Thread(target=vector_indexes.keep_indexed, args=(stack, stop))
+    keeper = Thread(target=vector_indexes.watch_indexes, args=(stack, stop))
     keeper.start()
     try:
         eventually(lambda: _oid(past.db, name), what="an index for the new pack")
@@ -279,9 +279,14 @@ def test_making_an_index_in_a_transaction_is_refused(stack: Settings) -> None:
 
 def test_longer_vectors_than_can_be_indexed_are_left_alone(stack: Settings) -> None:
     with connect(stack, autocommit=True) as db:
-        vector_indexes.ensure_indexes(db, "long", vector_indexes.LONGEST + 1)
+        vector_indexes.ensure_indexes(db, "long", vector_indexes.MAX_INDEXED_DIMENSION + 1)
         assert (
-            _oid(db, vector_indexes.index_name("track_faces", "long", vector_indexes.LONGEST + 1))
+            _oid(
+                db,
+                vector_indexes.index_name(
+                    "track_faces", "long", vector_indexes.MAX_INDEXED_DIMENSION + 1
+                ),
+            )
             is None
         )
 

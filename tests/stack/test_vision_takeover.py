@@ -17,8 +17,8 @@ from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.ids import motion_event_id
 from sightline.models.packs import load_pack
-from sightline.runtime.clock import US
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.clock import US_PER_SECOND
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import apply_topics
 from sightline.streaming.client_config import producer_config
@@ -40,7 +40,7 @@ FLEET = "takeover"
 FRAMES = topics.frames(FLEET)
 CAMERAS = {"takeover-1": 3, "takeover-2": 8}
 """Camera and its partition."""
-START = 1_600_000_000 * US
+START = 1_600_000_000 * US_PER_SECOND
 """Years ago: old films are processed like new ones."""
 FRAMES_OF_FILM = 80
 CORRUPT = 30
@@ -143,7 +143,7 @@ def undisturbed(stack: Settings, models: Path) -> Counter[tuple[str, bytes]]:
     outputs: Counter[tuple[str, bytes]] = Counter()
     for record in read_topic(stack, FRAMES.name):
         outs = processor.process(record)
-        with suppress(InvalidRecord):
+        with suppress(PoisonRecord):
             outputs.update((out.topic, out.value or b"") for out in outs)
     return outputs
 

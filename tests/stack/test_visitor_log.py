@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from schemas import sightline_pb2 as pb
 from schemas.ids import visitor_log_id
 from sightline.runtime.clock import to_datetime
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sinks.visitor_log import VisitorLog
 from tests.stack.sinks_support import World, at, new_world, write
@@ -177,6 +177,6 @@ def test_a_new_event_closes_one_that_never_said_that_it_ended(
 def test_an_unknown_camera_is_invalid(stack: Settings, world: World) -> None:
     frame = world.frame(1)
     frame.camera_id = "nowhere"
-    with pytest.raises(InvalidRecord, match="unknown_camera"):
+    with pytest.raises(PoisonRecord, match="unknown_camera"):
         write(stack, VisitorLog(stack), [world.motion(STARTED, 0), frame])
     assert events(world) == []

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from ops.backup import folder
+from ops.backup import backup_folder
 from ops.backup.employee_backup import publish_all
 from ops.backup.system_backup import backup, restore
 from ops.database.migrate import upgrade
-from ops.runs.tables import create_replaced, drop
+from ops.runs.tables import create_replaced, drop_any_schema
 from schemas.naming import replaced_schema
 from sightline.runtime.connection_urls import database_url, kafka_servers
 from sightline.runtime.errors import ConflictError, SightlineError
@@ -103,7 +103,7 @@ def test_everything_comes_back_elsewhere(stack: Settings, other: Settings, tmp_p
         with connect(stack, autocommit=True) as db:
             db.execute("DELETE FROM sink_offsets WHERE sink = 'whole'")
             db.execute("DELETE FROM employees WHERE name = 'Whole Ida'")
-            drop(db.cursor(), replaced_schema(PROMOTION))
+            drop_any_schema(db.cursor(), replaced_schema(PROMOTION))
         open_store(stack).delete(PICTURE)
 
 
@@ -114,7 +114,7 @@ def wrong_ones_change_nothing(other: Settings, place: Path) -> None:
         with pytest.raises(SightlineError, match=said):
             restore(other, place, replace=True)
 
-    dump = place / folder.DUMP
+    dump = place / backup_folder.DUMP
     whole = dump.read_bytes()
     dump.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     refused(r"damaged: database\.dump has changed")
@@ -152,7 +152,7 @@ def test_a_picture_that_goes_meanwhile_stops_no_backup(
 def test_nothing_is_left_of_a_backup_that_fails(tmp_path: Path) -> None:
     with (
         pytest.raises(SightlineError, match="pg_dump"),
-        folder.written(tmp_path / "backup") as draft,
+        backup_folder.new_folder(tmp_path / "backup") as draft,
     ):
         (draft / "key").write_text("secret")
         raise SightlineError("pg_dump has failed")
@@ -162,11 +162,11 @@ def test_nothing_is_left_of_a_backup_that_fails(tmp_path: Path) -> None:
 def test_a_folder_that_is_there_is_left_alone(stack: Settings, tmp_path: Path) -> None:
     with (
         pytest.raises(SightlineError, match="is there already"),
-        folder.written(tmp_path),
+        backup_folder.new_folder(tmp_path),
     ):
         pass
     with (
         pytest.raises(SightlineError, match="cannot be written"),
-        folder.written(tmp_path / "no" / "where"),
+        backup_folder.new_folder(tmp_path / "no" / "where"),
     ):
         pass

@@ -10,7 +10,7 @@ import pytest
 from schemas import sightline_pb2 as pb
 from schemas import topics
 from schemas.ids import motion_event_id
-from sightline.runtime.clock import US, SystemClock
+from sightline.runtime.clock import US_PER_SECOND, SystemClock
 from sightline.runtime.service_discovery import Target
 from sightline.runtime.settings import Settings
 from sightline.streaming.admin import ensure_fleet_topic
@@ -47,7 +47,7 @@ def publish(stack: Settings, frames: int) -> None:
     start = SystemClock().now_us()
     for camera, partition in CAMERAS.items():
         for sequence in range(frames):
-            at = start + sequence * US // 1000
+            at = start + sequence * US_PER_SECOND // 1000
             frame = pb.Frame(
                 camera_id=camera,
                 site_id="addup",

@@ -24,7 +24,7 @@ def dies(process: MemoryClients) -> Callable[[], None]:
 
 
 def dies_at(place: FaultPoint, process: MemoryClients) -> Callable[[FaultPoint], None]:
-    """Return a stand-in for `fault_injection.reach` that kills a process at a place."""
+    """Return a stand-in for `fault_injection.fault_point` that kills a process at a place."""
 
     def reach(reached: FaultPoint) -> None:
         if reached == place:

@@ -134,9 +134,9 @@ def test_a_role_has_what_the_one_below_it_has_and_auditors_see_no_faces() -> Non
         assert PERMISSIONS[lower] < PERMISSIONS[higher]
     assert PERMISSIONS.keys() == set(Role)
     auditor = Actor("user", "1", "Ada", Role.AUDITOR)
-    allowed = {one for one in Permission if auditor.may(one)}
+    allowed = {one for one in Permission if auditor.has_permission(one)}
     assert allowed == {Permission.DESCRIPTION_READ, Permission.LOGS_READ, Permission.AUDIT_READ}
-    assert command_actor().may(Permission.AUDIT_READ)
+    assert command_actor().has_permission(Permission.AUDIT_READ)
 
 
 def test_the_page_says_what_the_table_says() -> None:
@@ -167,20 +167,20 @@ NEARLY = (3, 4)
 
 def test_who_asks_too_often_is_told_when_to_come_again() -> None:
     limits = RateLimits(ApiSettings(requests_per_minute=3))
-    times, refused = allowed(lambda: limits.request("key a"))
+    times, refused = allowed(lambda: limits.count_request("key a"))
     assert times in NEARLY
     assert refused.status_code == 429
     assert 1 <= int((refused.headers or {})["Retry-After"]) <= 120
-    limits.request("key b")
+    limits.count_request("key b")
     unlimited = RateLimits(ApiSettings(requests_per_minute=0))
     for _ in range(100):
-        unlimited.request("key a")
+        unlimited.count_request("key a")
 
 
 def attempt(limits: RateLimits, address: str, name: str) -> None:
     """One try at a password, as the route counts it."""
-    limits.sign_in(address)
-    limits.password(name)
+    limits.count_sign_in(address)
+    limits.count_password_attempt(name)
 
 
 def test_passwords_cannot_be_tried_on_and_on() -> None:
@@ -192,23 +192,25 @@ def test_passwords_cannot_be_tried_on_and_on() -> None:
     times, _ = allowed(lambda: attempt(limits, next(elsewhere), "ada"), 100)
     assert 10 < times < 30  # so often for one name, wherever from
     attempt(limits, "192.0.2.98", "grace")
-    limits.right_password("192.0.2.1", "grace")
+    limits.reset_password_attempts("192.0.2.1", "grace")
     attempt(limits, "192.0.2.1", "grace")
 
 
 @pytest.mark.slow
 def test_passwords_are_kept_as_argon2_and_short_ones_refused() -> None:
-    stored = passwords.hashed("correct horse battery")
+    stored = passwords.hash_password("correct horse battery")
     assert stored.startswith("$argon2id$")
     assert "correct" not in stored
-    assert passwords.fits(stored, "correct horse battery")
-    assert not passwords.fits(stored, "correct horse batterY")
-    assert not passwords.fits(None, "correct horse battery")
-    assert not passwords.fits("$argon2id$broken", "correct horse battery")
-    assert passwords.fits(passwords.hashed("\u212bngstro\u0308m units"), "\u00c5ngstr\u00f6m units")
+    assert passwords.verify_password(stored, "correct horse battery")
+    assert not passwords.verify_password(stored, "correct horse batterY")
+    assert not passwords.verify_password(None, "correct horse battery")
+    assert not passwords.verify_password("$argon2id$broken", "correct horse battery")
+    assert passwords.verify_password(
+        passwords.hash_password("\u212bngstro\u0308m units"), "\u00c5ngstr\u00f6m units"
+    )
     for bad in ("", "x" * 11, "x" * 1025):
         with pytest.raises(SightlineError, match="12 to 1024"):
-            passwords.hashed(bad)
+            passwords.hash_password(bad)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sightline.audit.chain import FIRST, Entry, Head, Line, flaws, hash_of
-from sightline.audit.keys import Signer, Trusted
+from sightline.audit.chain import GENESIS_HASH, Entry, Head, Line, find_flaws, line_hash
+from sightline.audit.keys import SigningKey, TrustedKeys
 
-KEY = Signer(Ed25519PrivateKey.generate())
-FORGER = Signer(Ed25519PrivateKey.generate())
-OURS = Trusted([KEY.public])
+KEY = SigningKey(Ed25519PrivateKey.generate())
+FORGER = SigningKey(Ed25519PrivateKey.generate())
+OURS = TrustedKeys([KEY.public])
 
 
 def said(number: int) -> Entry:
@@ -23,16 +23,16 @@ def said(number: int) -> Entry:
     )  # fmt: skip
 
 
-def line(number: int, previous: bytes, what: Entry | None = None, key: Signer = KEY) -> Line:
+def line(number: int, previous: bytes, what: Entry | None = None, key: SigningKey = KEY) -> Line:
     told = what or said(number)
-    digest = hash_of(number, told, previous)
+    digest = line_hash(number, told, previous)
     return Line(number, told, previous, digest, key.key_id, key.sign(digest))
 
 
 def trail(count: int = 6) -> list[Line]:
     lines: list[Line] = []
     for number in range(1, count + 1):
-        lines.append(line(number, lines[-1].hash if lines else FIRST))
+        lines.append(line(number, lines[-1].hash if lines else GENESIS_HASH))
     return lines
 
 
@@ -41,7 +41,7 @@ def head(lines: Sequence[Line]) -> Head:
 
 
 def found(lines: Sequence[Line], *heads: Head) -> list[tuple[int, str]]:
-    return [(flaw.line, flaw.what) for flaw in flaws(lines, heads, OURS)]
+    return [(flaw.line, flaw.kind) for flaw in find_flaws(lines, heads, OURS)]
 
 
 def test_a_trail_that_nobody_has_touched_has_no_flaws() -> None:

@@ -14,7 +14,7 @@ from scipy.special import betaincinv
 
 from ops.calibration.fit import MIN_PEOPLE, calibrate
 from ops.calibration.report import measured, thresholds
-from sightline.identity.calibration import Calibration, builtin
+from sightline.identity.calibration import Calibration, builtin_calibration
 from sightline.identity.evidence import Observation, mean_of, score_of
 from sightline.runtime.errors import SightlineError
 
@@ -63,8 +63,8 @@ def test_thresholds_rise_with_people_and_with_care(ten: Calibration) -> None:
 
 def test_newcomers_stay_below_every_name_and_rise_with_the_gallery(ten: Calibration) -> None:
     scales = [ten.scale(people, 1e-3) for people in (1, 10, 100, 1_000, 10_000, 100_000, 10**7)]
-    assert all(scale.newcomer < min(scale.names) for scale in scales)
-    newcomers = [scale.newcomer for scale in scales]
+    assert all(scale.unknown_threshold < min(scale.name_thresholds) for scale in scales)
+    newcomers = [scale.unknown_threshold for scale in scales]
     assert newcomers == sorted(newcomers)
     assert newcomers[-1] < 1.0
 
@@ -108,9 +108,9 @@ def test_strangers_get_names_no_more_often_than_wanted() -> None:
     found = calibrate("test", population(20, seed=5), "random directions").calibration
     wanted, number = 1e-2, 20
     scale = found.scale(number, wanted)
-    gallery = [[shot.vector for shot in own[:3]] for own in population(number, seed=6).values()]
+    gallery = [[shot.embedding for shot in own[:3]] for own in population(number, seed=6).values()]
     means = [mean_of(templates) for templates in gallery]
-    strangers = [own[0].vector for own in population(2_000, seed=7, portraits=1).values()]
+    strangers = [own[0].embedding for own in population(2_000, seed=7, portraits=1).values()]
     names = sum(
         max(score_of(one, own, mean) for own, mean in zip(gallery, means, strict=True))
         >= scale.threshold(1)
@@ -123,25 +123,28 @@ def test_what_few_people_cannot_support_is_refused(five: Calibration) -> None:
     scale = five.scale(1_000_000, 1e-3)
     assert scale.threshold(1) == scale.threshold(5) == math.inf
     assert scale.confidence(0.999, 3) == 0.0
-    reason = five.refusal(1_000_000, 1e-3)
+    reason = five.unsupported_reason(1_000_000, 1e-3)
     assert reason is not None and "5 measured people support" in reason
-    assert five.refusal(1, 0.2) is None
+    assert five.unsupported_reason(1, 0.2) is None
     assert math.isfinite(five.scale(1, 0.2).threshold(1))
-    assert five.supported > 1e-9
+    assert five.min_supported_rate > 1e-9
 
 
 def test_a_promise_ends_where_the_measured_people_say(ten: Calibration) -> None:
-    just, beyond = ten.supported * 1.01, ten.supported * 0.99
-    assert all(math.isfinite(score) for score in ten.scale(1, just).names)
-    assert math.inf in ten.scale(1, beyond).names
-    assert (ten.refusal(1, just), ten.refusal(1, beyond) is None) == (None, False)
+    just, beyond = ten.min_supported_rate * 1.01, ten.min_supported_rate * 0.99
+    assert all(math.isfinite(score) for score in ten.scale(1, just).name_thresholds)
+    assert math.inf in ten.scale(1, beyond).name_thresholds
+    assert (ten.unsupported_reason(1, just), ten.unsupported_reason(1, beyond) is None) == (
+        None,
+        False,
+    )
 
 
 @pytest.mark.slow
 def test_one_person_in_two_folders_is_found_and_never_promised_away() -> None:
     people = population(12, seed=8)
     people["again"] = [
-        Observation(f"{shot.id} again", shot.vector, shot.quality) for shot in people["p3"]
+        Observation(f"{shot.id} again", shot.embedding, shot.quality) for shot in people["p3"]
     ]
     fitted = calibrate("test", people, "random directions")
     assert set(fitted.most_alike[:2]) == {"p3", "again"}
@@ -170,7 +173,7 @@ def test_a_pack_to_which_all_look_the_same_is_an_error() -> None:
 
 def test_few_portraits_measure_few_shots() -> None:
     found = calibrate("test", population(8, seed=9, portraits=2), "two of each").calibration
-    assert found.shots == [1, 2]
+    assert found.observation_counts == [1, 2]
     assert {one.photos for one in found.genuine} == {1}
     scale = found.scale(10, 1e-2)
     assert scale.threshold(2) == scale.threshold(5)
@@ -186,7 +189,7 @@ def test_others_can_be_the_strangers() -> None:
 
 @pytest.mark.parametrize("others", [{}, population(3, seed=1)])
 def test_too_few_others_are_an_error(others: dict[str, list[Observation]]) -> None:
-    with pytest.raises(SightlineError, match="people who are strangers to each other"):
+    with pytest.raises(SightlineError, match="people to compare as different persons"):
         calibrate("test", population(6, seed=10), "folder", impostors=others)
 
 
@@ -266,34 +269,36 @@ def test_what_is_no_rate_is_refused(ten: Calibration, rate: float) -> None:
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_every_pack_has_a_calibration(pack: str) -> None:
-    found = builtin(pack)
+    found = builtin_calibration(pack)
     assert found.pack == pack
     assert Calibration.model_validate_json(found.model_dump_json()) == found
     scale = found.scale(100, 1e-3)
-    assert all(0.4 < score < 1.0 for score in scale.names)
-    assert scale.newcomer < min(scale.names)
+    assert all(0.4 < score < 1.0 for score in scale.name_thresholds)
+    assert scale.unknown_threshold < min(scale.name_thresholds)
     assert 0 < scale.lead < 0.1
-    assert (scale.people, scale.target_rate, scale.calibration) == (100, 1e-3, found.id)
+    assert (scale.people, scale.target_fpir, scale.calibration) == (100, 1e-3, found.id)
 
 
 def test_a_pack_never_measured_is_said_to_be_and_dealt_with_carefully() -> None:
-    known, large, other = (builtin(pack) for pack in (PACKS[0], "buffalo_l", "unheard-of"))
-    assert known.measured and builtin("dlib").measured
+    known, large, other = (
+        builtin_calibration(pack) for pack in (PACKS[0], "buffalo_l", "unheard-of")
+    )
+    assert known.measured and builtin_calibration("dlib").measured
     assert not large.measured and not other.measured
     assert "not measured" in large.source and "not measured" in other.source
     # The same name and other weights: another embedder.
-    assert not builtin("mobilefacenet_128-00000000").measured
+    assert not builtin_calibration("mobilefacenet_128-00000000").measured
     for people in (1, 50, 1_000):
         scores = [one.scale(people, 1e-3).threshold(3) for one in (known, large, other)]
         assert scores == sorted(scores)
         assert scores[2] > scores[0] + 0.03
-    assert other.supported > known.supported
-    assert "none was measured with this pack" in (other.refusal(10**6, 1e-3) or "")
+    assert other.min_supported_rate > known.min_supported_rate
+    assert "none was measured with this pack" in (other.unsupported_reason(10**6, 1e-3) or "")
 
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_confidence_grows_with_the_score(pack: str) -> None:
-    scale = builtin(pack).scale(50, 1e-3)
+    scale = builtin_calibration(pack).scale(50, 1e-3)
     for shots in (1, 3, 7):
         steps = [scale.confidence(score, shots) for score in np.linspace(-1, 1, 200)]
         assert steps == sorted(steps)

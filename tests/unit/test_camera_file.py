@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from producers import frame_accounting
 from producers.event_cutter import Event
-from producers.frame_accounting import Tally
-from producers.spool import DiskError, Position, Spool, UnconfirmedOffset
+from producers.frame_accounting import FrameCounts
+from producers.spool import DiskError, ReadPosition, Spool, UnconfirmedOffset
 from schemas import sightline_pb2 as pb
 from sightline.runtime.errors import InfrastructureError
 
@@ -46,7 +46,7 @@ class Feeder:
         """One more picture of the open event, or the first of a new one."""
         before = self.spool.position
         self.number = before.sequence + 1
-        now = Position(sequence=self.number, pictures=before.pictures + 1)
+        now = ReadPosition(sequence=self.number, pictures=before.pictures + 1)
         begins = self.event is None
         first = self.number if self.event is None else self.event.first_sequence
         self.event = Event(f"event {first}", first, first, self.number, self.number, last)
@@ -58,13 +58,13 @@ class Feeder:
             last_in_event=last,
             jpeg=bytes(size),
         )
-        self.spool.put([frame], self.event, Tally(1), now)
+        self.spool.put([frame], self.event, FrameCounts(1), now)
         if last:
             self.event = None
 
     def idle(self) -> None:
         """A picture in which nothing moves."""
-        tally = Tally(1)
+        tally = FrameCounts(1)
         tally.drop("no_motion")
         self.spool.put([], None, tally, self.spool.position)
 
@@ -80,7 +80,7 @@ class Feeder:
     def drop(self) -> None:
         """The buffer is too small for the oldest one."""
         oldest = self.spool.oldest_after(0, ends=True)
-        if oldest is not None and oldest in self.spool.first(1 << 30).values():
+        if oldest is not None and oldest in self.spool.oldest_numbers(1 << 30).values():
             self.spool.drop([oldest], "broker")
 
     def kill(self, home: Path) -> None:
@@ -124,14 +124,14 @@ def test_the_account_balances_whatever_happens(given_steps: list[str | int]) -> 
         feeder.deliver(1000)
         assert feeder.spool.account.waiting == 0
         assert feeder.spool.bytes == 0
-        for kind, event in feeder.spool.unsaid():
+        for kind, event in feeder.spool.pending_announcements():
             assert kind == STARTED
             feeder.spool.mark_published(kind, event.event_id)
-        for kind, event in feeder.spool.unsaid():
+        for kind, event in feeder.spool.pending_announcements():
             assert kind == ENDED
             assert event.delivered == feeder.delivered[event.event_id]
             feeder.spool.mark_published(kind, event.event_id)
-        assert not feeder.spool.unsaid()
+        assert not feeder.spool.pending_announcements()
         feeder.spool.close()
 
 
@@ -146,7 +146,7 @@ def test_a_copy_of_the_file_amid_work_is_whole(home: Path) -> None:
     assert again.account == feeder.spool.account
     assert (again.account.delivered, again.account.waiting) == (200, 100)
     assert again.position == feeder.spool.position
-    assert again.tail == feeder.spool.tail
+    assert again.unconfirmed_offset == feeder.spool.unconfirmed_offset
     again.close()
     feeder.spool.close()
 
@@ -156,7 +156,7 @@ def test_an_event_that_is_left_open_ends_with_its_last_picture(home: Path) -> No
     for _ in range(3):
         feeder.take()
     feeder.deliver(3)
-    feeder.spool.put([], None, Tally(2), Position(sequence=5, held=2))
+    feeder.spool.put([], None, FrameCounts(2), ReadPosition(sequence=5, held=2))
     feeder.kill(home)
     assert feeder.spool.account.dropped == {"stopped": 2}
     [waiting] = feeder.spool.after(0, 10)
@@ -164,9 +164,11 @@ def test_an_event_that_is_left_open_ends_with_its_last_picture(home: Path) -> No
     assert (frame.sequence, frame.captured_at_us) == (6, 4)
     assert (frame.first_in_event, frame.last_in_event) == (False, True)
     feeder.deliver(1)
-    assert [(kind, event.delivered) for kind, event in feeder.spool.unsaid()] == [(STARTED, 4)]
+    assert [(kind, event.delivered) for kind, event in feeder.spool.pending_announcements()] == [
+        (STARTED, 4)
+    ]
     feeder.spool.mark_published(STARTED, "event 1")
-    [(kind, event)] = feeder.spool.unsaid()
+    [(kind, event)] = feeder.spool.pending_announcements()
     assert (kind, event.last_at_us, event.last_sequence) == (ENDED, 4, 6)
     feeder.spool.close()
 
@@ -224,7 +226,7 @@ def test_a_large_file_becomes_small_again(home: Path) -> None:
     [[before]] = feeder.spool._query("PRAGMA page_count")
     feeder.deliver(40)
     for _ in range(10):
-        feeder.spool.give_back()
+        feeder.spool.shrink()
     [[after]] = feeder.spool._query("PRAGMA page_count")
     assert (before > 9000, after < 5000) == (True, True)
     feeder.spool.close()

@@ -13,10 +13,10 @@ from producers.camera_credentials import DEFAULT_SECRETS, resolve_credentials
 from producers.camera_probe import probe_camera
 from producers.file_source import ResumePoint
 from producers.source_interface import CapturedPicture, Source, SourceLostError
-from producers.sources import is_live, locate, open_source
-from sightline.runtime.clock import US, SystemClock, to_us
+from producers.sources import is_live, open_source, parse_source_uri
+from sightline.runtime.clock import US_PER_SECOND, SystemClock, to_us
 from sightline.runtime.errors import SightlineError
-from sightline.storage.cameras import CameraSettings, NewCamera, checked, mask_uri
+from sightline.storage.cameras import CameraSettings, NewCamera, mask_uri, validated
 from tests.aws import aws
 from tests.http_camera import camera_server
 from tests.support import eventually
@@ -31,7 +31,7 @@ class HandClock:
         self.seconds = 0.0
 
     def now_us(self) -> int:
-        return to_us(START) + round(self.seconds * US)
+        return to_us(START) + round(self.seconds * US_PER_SECOND)
 
     def monotonic(self) -> float:
         return self.seconds
@@ -66,7 +66,7 @@ def pixels(picture: CapturedPicture) -> bytes:
 
 
 def open_at(clock: HandClock, uri: str, **settings: object) -> Source:
-    return open_source(uri, checked(CameraSettings, **settings), clock, clock.wait)
+    return open_source(uri, validated(CameraSettings, **settings), clock, clock.wait)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_credentials_are_never_shown(uri: str, shown: str) -> None:
 def test_credentials_may_be_kept_elsewhere(tmp_path: Path) -> None:
     file = tmp_path / "lobby"
     uri = f"rtsp://{{file:{file}}}@cam.lan:554/a"
-    assert locate(uri).target == uri, "what is stored, whether or not the file is there"
+    assert parse_source_uri(uri).target == uri, "what is stored, whether or not the file is there"
     assert mask_uri(uri) == "rtsp://***@cam.lan:554/a"
     with pytest.raises(SourceLostError, match="cannot be read"):
         open_source(uri, CameraSettings(), HandClock(), HandClock().wait)
@@ -116,13 +116,13 @@ def test_a_camera_that_lets_nobody_in_is_asked_with_new_credentials() -> None:
 
 def test_a_camera_does_not_print_its_password() -> None:
     camera = NewCamera.model_validate({"camera_id": "a", "uri": "rtsp://admin:hunter2@h/x"})
-    assert "hunter2" not in repr(camera) + str(camera) + camera.shown_uri
+    assert "hunter2" not in repr(camera) + str(camera) + camera.masked_uri
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-a", "ä", "a" * 65, "a" * 10_000, "a/b"])
 def test_a_bad_name_is_one_short_line(name: str) -> None:
     with pytest.raises(SightlineError) as caught:
-        checked(NewCamera, camera_id=name, uri="x")
+        validated(NewCamera, camera_id=name, uri="x")
     assert len(str(caught.value)) < 200
     assert "\n" not in str(caught.value)
 
@@ -132,16 +132,16 @@ def test_a_bad_name_is_one_short_line(name: str) -> None:
 )
 def test_a_wrong_setting_is_named(wrong: dict[str, object]) -> None:
     with pytest.raises(SightlineError, match=next(iter(wrong))):
-        checked(CameraSettings, **wrong)
+        validated(CameraSettings, **wrong)
 
 
 def test_uris(tmp_path: Path) -> None:
-    assert locate("device:2").target == "/dev/video2"
-    assert locate("/dev/video0").kind == "device"
-    assert locate("RTSP://host/x").kind == "network"
-    assert locate(str(tmp_path)).kind == "folder"
+    assert parse_source_uri("device:2").target == "/dev/video2"
+    assert parse_source_uri("/dev/video0").kind == "device"
+    assert parse_source_uri("RTSP://host/x").kind == "network"
+    assert parse_source_uri(str(tmp_path)).kind == "folder"
     path = film(tmp_path / "a.avi")
-    assert locate(str(path)) == locate(f"file://{path}")
+    assert parse_source_uri(str(path)) == parse_source_uri(f"file://{path}")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_uris(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_uri_that_means_nothing_is_one_line(uri: str) -> None:
     with pytest.raises(SightlineError) as caught:
-        locate(uri)
+        parse_source_uri(uri)
     assert "secret" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -195,7 +195,7 @@ def test_a_film_s_times_are_exact_and_its_last_picture_is_known(tmp_path: Path) 
     path = film(tmp_path / "a.avi", frames=31, fps=29.97)
     pictures = read_all(open_at(HandClock(), str(path), pace="fast", start_time=START))
     assert [one.captured_at_us - to_us(START) for one in pictures] == [
-        number * 100 * US // 2997 for number in range(31)
+        number * 100 * US_PER_SECOND // 2997 for number in range(31)
     ]
     assert [one.last for one in pictures] == [False] * 30 + [True]
 
@@ -261,7 +261,7 @@ def test_a_gif_is_a_film(shared: Path) -> None:
 
 def test_trying_a_camera_out(tmp_path: Path) -> None:
     path = film(tmp_path / "a.avi")
-    camera = checked(
+    camera = validated(
         NewCamera, camera_id="a", uri=str(path), settings=CameraSettings(pace="fast", loop=True)
     )
     result = probe_camera(camera, SystemClock())
@@ -281,11 +281,11 @@ def test_a_film_goes_on_where_it_was(tmp_path: Path, pictures: int) -> None:
     # It is caught up at once, and has its pace from there on.
     assert clock.seconds - 1000 == pytest.approx(max(0, len(whole) - 1 - pictures) / 25)
 
-    looped = open_source(path, checked(CameraSettings, loop=True), clock, clock.wait, before)
+    looped = open_source(path, validated(CameraSettings, loop=True), clock, clock.wait, before)
     there = before.pictures
     first = eventually(looped.read)
     assert first is not None
-    assert first.captured_at_us == to_us(START) + there * US // 25
+    assert first.captured_at_us == to_us(START) + there * US_PER_SECOND // 25
     assert pixels(first) == pixels(whole[there % len(whole)])
     looped.close()
 

@@ -5,50 +5,52 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.runtime import metrics
-from sightline.streaming.lag import At, Ends, LagGauges
+from sightline.streaming.lag import EndHistory, LagGauges, PartitionPosition
 
 
 def test_nothing_waits_at_the_end() -> None:
-    ends = Ends()
-    assert ends.waited(5, 5, 0.0) == 0.0
-    assert ends.waited(9, 9, 60.0) == 0.0
+    ends = EndHistory()
+    assert ends.waiting_seconds(5, 5, 0.0) == 0.0
+    assert ends.waiting_seconds(9, 9, 60.0) == 0.0
 
 
 def test_a_record_waits_since_the_end_went_past_it() -> None:
-    ends = Ends()
-    ends.waited(5, 5, 0.0)
-    ends.waited(5, 5, 100.0)  # nothing came in all that time
-    assert ends.waited(5, 6, 101.0) == pytest.approx(1.0)
-    assert ends.waited(5, 16, 102.0) == pytest.approx(2.0)
-    assert ends.waited(11, 16, 103.0) == pytest.approx(1.5)  # half of the ten came by 101.5
-    assert ends.waited(16, 16, 104.0) == 0.0
-    assert ends.waited(16, 17, 110.0) == pytest.approx(6.0)
+    ends = EndHistory()
+    ends.waiting_seconds(5, 5, 0.0)
+    ends.waiting_seconds(5, 5, 100.0)  # nothing came in all that time
+    assert ends.waiting_seconds(5, 6, 101.0) == pytest.approx(1.0)
+    assert ends.waiting_seconds(5, 16, 102.0) == pytest.approx(2.0)
+    assert ends.waiting_seconds(11, 16, 103.0) == pytest.approx(
+        1.5
+    )  # half of the ten came by 101.5
+    assert ends.waiting_seconds(16, 16, 104.0) == 0.0
+    assert ends.waiting_seconds(16, 17, 110.0) == pytest.approx(6.0)
 
 
 def test_what_was_there_before_has_waited_since_the_consumer_came() -> None:
-    ends = Ends()
-    assert ends.waited(0, 1000, 50.0) == 0.0
-    assert ends.waited(10, 1000, 80.0) == 30.0
+    ends = EndHistory()
+    assert ends.waiting_seconds(0, 1000, 50.0) == 0.0
+    assert ends.waiting_seconds(10, 1000, 80.0) == 30.0
 
 
 def test_a_topic_made_anew_begins_anew() -> None:
-    ends = Ends()
-    ends.waited(0, 1000, 0.0)
-    assert ends.waited(0, 3, 50.0) == 0.0
-    assert ends.waited(0, 3, 51.0) == 1.0
+    ends = EndHistory()
+    ends.waiting_seconds(0, 1000, 0.0)
+    assert ends.waiting_seconds(0, 3, 50.0) == 0.0
+    assert ends.waiting_seconds(0, 3, 51.0) == 1.0
 
 
 @pytest.mark.slow
 @given(st.integers(1, 50), st.integers(2000, 4000))
 def test_a_backlog_that_grows_for_long_is_remembered_in_little(rate: int, seconds: int) -> None:
-    ends = Ends()
-    ends.waited(0, 0, 0.0)
+    ends = EndHistory()
+    ends.waiting_seconds(0, 0, 0.0)
     for now in range(1, seconds):
-        waited = ends.waited(0, now * rate, float(now))
+        waited = ends.waiting_seconds(0, now * rate, float(now))
     assert waited == pytest.approx(seconds - 1)
     assert len(ends._seen) <= 1025
     position = (seconds // 2) * rate
-    assert ends.waited(position, seconds * rate, float(seconds)) == pytest.approx(
+    assert ends.waiting_seconds(position, seconds * rate, float(seconds)) == pytest.approx(
         seconds - seconds // 2, abs=1.0
     )
 
@@ -62,10 +64,24 @@ def test_partitions_of_a_topic_add_up_and_go() -> None:
 
     gauges = LagGauges("lag-unit", ["one", "two"])
     assert shown("one") == (0, 0)
-    gauges.show([At("one", 0, 5, 5), At("one", 1, 5, 9), At("two", 0, 0, 0)], 10.0)
-    gauges.show([At("one", 0, 5, 6), At("one", 1, 7, 9), At("two", 0, 0, 0)], 12.0)
+    gauges.show(
+        [
+            PartitionPosition("one", 0, 5, 5),
+            PartitionPosition("one", 1, 5, 9),
+            PartitionPosition("two", 0, 0, 0),
+        ],
+        10.0,
+    )
+    gauges.show(
+        [
+            PartitionPosition("one", 0, 5, 6),
+            PartitionPosition("one", 1, 7, 9),
+            PartitionPosition("two", 0, 0, 0),
+        ],
+        12.0,
+    )
     assert shown("one") == (3, 2)
     assert shown("two") == (0, 0)
-    gauges.show([At("two", 0, 0, 4)], 14.0)  # somebody else has the rest now
+    gauges.show([PartitionPosition("two", 0, 0, 4)], 14.0)  # somebody else has the rest now
     assert shown("one") == (0, 0)
     assert shown("two")[0] == 4

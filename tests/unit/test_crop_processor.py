@@ -13,15 +13,15 @@ from schemas import sightline_pb2 as pb
 from schemas.decode import decode
 from schemas.ids import motion_event_id, observation_id, track_id
 from sightline.models.interface import BGRImage, Face, ModelPack
-from sightline.runtime.clock import US
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.clock import US_PER_SECOND
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import RETRY_FOR, OutputRecord, Record
 from tests.unit.test_vision_pipeline import SeenFaces, Vectors, make_face
 
-T0 = 1_700_000_000 * US
+T0 = 1_700_000_000 * US_PER_SECOND
 SIDE = 160
-HALF_SECOND = US // 2
+HALF_SECOND = US_PER_SECOND // 2
 SETTINGS = EvidenceSettings(observations=2, interval_seconds=0.5, reverify_seconds=10)
 
 
@@ -137,13 +137,13 @@ def test_a_settled_track_is_left_alone_and_then_begins_its_next_epoch() -> None:
     name = track_id("client", T0, 7)
     sender.send(T0)
     sender.send(T0 + HALF_SECOND, decided=name)
-    outs = sender.send(T0 + US, decided=name)
+    outs = sender.send(T0 + US_PER_SECOND, decided=name)
     assert observations(outs) == []
     [outcome] = outcomes(outs)
     assert (outcome.observation_id, outcome.refusal) == ("", "")
-    assert outcome.next_look_us == T0 + HALF_SECOND + 10 * US
+    assert outcome.next_look_us == T0 + HALF_SECOND + 10 * US_PER_SECOND
     assert sender.vectors.made == 2
-    [later, _] = observations(sender.send(T0 + 11 * US, decided=name))
+    [later, _] = observations(sender.send(T0 + 11 * US_PER_SECOND, decided=name))
     assert (later.track_id, later.epoch) == (name, 1)
 
 
@@ -151,9 +151,9 @@ def test_a_sender_without_the_decision_gets_one_also_of_a_settled_track() -> Non
     sender = Sender()
     sender.send(T0)
     sender.send(T0 + HALF_SECOND)
-    assert len(observations(sender.send(T0 + US))) == 2
+    assert len(observations(sender.send(T0 + US_PER_SECOND))) == 2
     another = track_id("client", T0 + 1, 7)
-    assert len(observations(sender.send(T0 + 2 * US, decided=another))) == 2
+    assert len(observations(sender.send(T0 + 2 * US_PER_SECOND, decided=another))) == 2
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_the_largest_of_several_faces_is_the_tracks() -> None:
 
 def test_a_crop_that_is_not_later_than_the_one_before_changes_nothing() -> None:
     sender = Sender()
-    sender.send(T0 + US)
-    for at_us in (T0 + US, T0):
+    sender.send(T0 + US_PER_SECOND)
+    for at_us in (T0 + US_PER_SECOND, T0):
         outs = sender.send(at_us)
         assert observations(outs) == []
         assert outcomes(outs)[0].refusal == "late"
@@ -206,7 +206,7 @@ def test_a_crop_that_is_not_later_than_the_one_before_changes_nothing() -> None:
 
 def test_a_bad_picture_is_a_dead_letter_and_its_sender_is_answered() -> None:
     sender = Sender()
-    with pytest.raises(InvalidRecord, match="bad_jpeg"):
+    with pytest.raises(PoisonRecord, match="bad_jpeg"):
         sender.send(jpeg=sender.jpeg[:200])
     assert outcomes(sender.outs)[0].refusal == "bad_jpeg"
 
@@ -214,7 +214,7 @@ def test_a_bad_picture_is_a_dead_letter_and_its_sender_is_answered() -> None:
 def test_a_dead_letter_that_is_tried_again_changes_nothing() -> None:
     sender = Sender()
     assert sender.send(headers=((RETRY_FOR, b"vision"),)) == []
-    with pytest.raises(InvalidRecord):
+    with pytest.raises(PoisonRecord):
         sender.send(jpeg=b"no picture", headers=((RETRY_FOR, b"vision"),))
     assert list(sender.processor.state()) == []
 
@@ -222,27 +222,27 @@ def test_a_dead_letter_that_is_tried_again_changes_nothing() -> None:
 def test_a_track_ends_when_its_sender_says_so() -> None:
     sender = Sender()
     sender.send()
-    [end] = ends(sender.send(T0 + US, ended=True))
-    assert (end.track_id, end.ended_at_us) == (track_id("client", T0, 7), T0 + US)
+    [end] = ends(sender.send(T0 + US_PER_SECOND, ended=True))
+    assert (end.track_id, end.ended_at_us) == (track_id("client", T0, 7), T0 + US_PER_SECOND)
     assert (end.frames, end.observations) == (1, 1)
-    assert sender.send(T0 + 2 * US, ended=True) == []
-    [outcome] = outcomes(sender.send(T0 + 3 * US))
-    assert outcome.track_id == track_id("client", T0 + 3 * US, 7)
+    assert sender.send(T0 + 2 * US_PER_SECOND, ended=True) == []
+    [outcome] = outcomes(sender.send(T0 + 3 * US_PER_SECOND))
+    assert outcome.track_id == track_id("client", T0 + 3 * US_PER_SECOND, 7)
 
 
 def test_an_end_that_is_older_than_the_newest_crop_is_another_senders() -> None:
     sender = Sender()
     sender.send(T0)
-    sender.send(T0 + 2 * US)
-    assert sender.send(T0 + US, ended=True) == []
+    sender.send(T0 + 2 * US_PER_SECOND)
+    assert sender.send(T0 + US_PER_SECOND, ended=True) == []
 
 
 def test_tracks_of_a_sender_that_has_died_end_with_a_later_crop_of_the_camera() -> None:
     sender = Sender()
     sender.send(T0, number=1)
     sender.send(T0, number=2, camera="other")
-    assert ends(sender.send(T0 + 19 * US, number=3)) == []
-    [end] = ends(sender.send(T0 + 21 * US, number=3))
+    assert ends(sender.send(T0 + 19 * US_PER_SECOND, number=3)) == []
+    [end] = ends(sender.send(T0 + 21 * US_PER_SECOND, number=3))
     assert (end.track_number, end.ended_at_us) == (1, T0)
 
 
@@ -251,8 +251,8 @@ def test_a_partition_has_so_many_tracks_at_most(monkeypatch: pytest.MonkeyPatch)
     sender = Sender()
     for number in (1, 2):
         sender.send(T0, number=number)
-    sender.send(T0 + US, number=1)
-    [end] = ends(sender.send(T0 + 2 * US, number=3))
+    sender.send(T0 + US_PER_SECOND, number=1)
+    [end] = ends(sender.send(T0 + 2 * US_PER_SECOND, number=3))
     assert end.track_number == 2
 
 
@@ -276,7 +276,7 @@ def test_the_state_of_a_track_that_is_over_is_a_tombstone() -> None:
     sender = Sender()
     sender.send()
     list(sender.processor.state())
-    sender.send(T0 + US, ended=True)
+    sender.send(T0 + US_PER_SECOND, ended=True)
     [tombstone] = sender.processor.state()
     assert (tombstone.key, tombstone.value) == ("client|7", None)
     saved, over = Sender(), Sender()
@@ -284,7 +284,9 @@ def test_the_state_of_a_track_that_is_over_is_a_tombstone() -> None:
     [state] = saved.processor.state()
     for value in (state.value, None):
         over.processor.restore(("crops", 0), 9, Record("crop-state", 0, 0, b"client|7", value, 0))
-    assert outcomes(over.send(T0 + US))[0].track_id == track_id("client", T0 + US, 7)
+    assert outcomes(over.send(T0 + US_PER_SECOND))[0].track_id == track_id(
+        "client", T0 + US_PER_SECOND, 7
+    )
 
 
 def test_state_that_cannot_be_used_begins_the_track_anew() -> None:
@@ -296,7 +298,9 @@ def test_state_that_cannot_be_used_begins_the_track_anew() -> None:
     for record, next_offset in ((later, 0), (broken, 1)):
         sender = Sender()
         sender.processor.restore(("crops", 0), next_offset, record)
-        assert outcomes(sender.send(T0 + US))[0].track_id == track_id("client", T0 + US, 7)
+        assert outcomes(sender.send(T0 + US_PER_SECOND))[0].track_id == track_id(
+            "client", T0 + US_PER_SECOND, 7
+        )
 
 
 def test_tracks_of_a_partition_that_is_lost_are_forgotten() -> None:
@@ -304,4 +308,6 @@ def test_tracks_of_a_partition_that_is_lost_are_forgotten() -> None:
     sender.send()
     sender.processor.forget([("crops", 0)])
     assert list(sender.processor.state()) == []
-    assert outcomes(sender.send(T0 + US))[0].track_id == track_id("client", T0 + US, 7)
+    assert outcomes(sender.send(T0 + US_PER_SECOND))[0].track_id == track_id(
+        "client", T0 + US_PER_SECOND, 7
+    )

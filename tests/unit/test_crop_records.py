@@ -1,7 +1,7 @@
 """Records about crops, for operators' programs: an erasure finds the pictures of a track."""
 
-from ops.dead_letters.record_preview import readable
-from ops.erasure.topics import frames_in
+from ops.dead_letters.record_preview import preview_record
+from ops.erasure.topic_search import frames_in
 from schemas import sightline_pb2 as pb
 from schemas.ids import track_id
 from sightline.streaming.records import Record
@@ -23,7 +23,7 @@ def test_crops_are_shown_to_people_without_their_pictures() -> None:
         ("crop-outcomes", "CropOutcome.observed"),
         ("crop-state", "CropTrackState"),
     ):
-        fields = readable(topic, MESSAGES[name].SerializeToString())
+        fields = preview_record(topic, MESSAGES[name].SerializeToString())
         assert fields is not None and fields["camera_id"] == "door"
-    crop = readable("crops", MESSAGES["Crop"].SerializeToString())
+    crop = preview_record("crops", MESSAGES["Crop"].SerializeToString())
     assert crop is not None and crop["jpeg"] == "(4 bytes)"

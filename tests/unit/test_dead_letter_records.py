@@ -1,11 +1,11 @@
 """What a dead letter keeps of its record, how it is sent again, and what of it is shown."""
 
-from ops.dead_letters.letters import replay_record
-from ops.dead_letters.record_preview import readable
+from ops.dead_letters.operations import replay_record
+from ops.dead_letters.record_preview import preview_record
 from schemas import sightline_pb2 as pb
 from schemas.naming import sink_group
 from schemas.topics import LIVE, MOTION_EVENTS, SIGHTINGS, TRACKS
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.headers import Headers
 from sightline.streaming.dead_letters import dead_letter
 from sightline.streaming.records import RETRY_FOR, RETRY_OF, OutputRecord, Record
@@ -16,14 +16,14 @@ NOW_US = 1_790_000_000_000_000
 
 
 def process() -> None:
-    raise InvalidRecord("bad_thing", "x" * 5000)
+    raise PoisonRecord("bad_thing", "x" * 5000)
 
 
 def refuse(record: Record) -> pb.DeadLetter:
     """The letter of a service that refuses a record."""
     try:
         process()
-    except InvalidRecord as error:
+    except PoisonRecord as error:
         out = dead_letter(record, "access-log", error, NOW_US, run="a")
     return pb.DeadLetter.FromString(out.value or b"")
 
@@ -79,21 +79,21 @@ def test_headers_that_anybody_may_write_break_nothing() -> None:
 def test_a_record_is_shown_without_faces() -> None:
     look = pb.Template(template_id="t", vector=b"\0" * 2048)
     fact = pb.Fact(track=pb.TrackCorrection(global_id=7, templates=[look]))
-    assert readable("facts", fact.SerializeToString()) == {
+    assert preview_record("facts", fact.SerializeToString()) == {
         "track": {
             "global_id": 7,
             "templates": [{"template_id": "t", "vector": "(2048 bytes)"}],
         }
     }
     event = pb.MotionEvent(camera_id="door", kind=pb.MotionEvent.ENDED)
-    assert readable("motion-events", event.SerializeToString()) == {
+    assert preview_record("motion-events", event.SerializeToString()) == {
         "camera_id": "door",
         "kind": "ENDED",
     }
     frame = pb.Frame(camera_id="door", jpeg=b"picture").SerializeToString()
-    assert readable("frames.default", frame) == {"camera_id": "door", "jpeg": "(7 bytes)"}
-    assert readable("tracks.run-a", b"\xff") is None
-    assert readable("of-somebody-else", b"") is None
+    assert preview_record("frames.default", frame) == {"camera_id": "door", "jpeg": "(7 bytes)"}
+    assert preview_record("tracks.run-a", b"\xff") is None
+    assert preview_record("of-somebody-else", b"") is None
 
 
 def test_a_run_reads_and_is_called_what_is_its_own() -> None:

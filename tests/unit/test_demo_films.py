@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ops.demo.demo_persons import DEMO_PERSONS, PackagePicture, cut_out, enrolment_photo
 from ops.demo.film import (
     FPS,
     HEIGHT,
@@ -14,15 +15,14 @@ from ops.demo.film import (
     Scene,
     Walk,
     appearances,
-    frames_of,
+    frame_count,
     render,
     write_film,
 )
-from ops.demo.portrait_sources import CAST, PackagePicture, cut_out, portrait
 from ops.demo.scenario import scenes
 from sightline.runtime.errors import SightlineError
 
-CUTS = {member.name: cut_out(member) for member in CAST}
+CUTS = {member.name: cut_out(member) for member in DEMO_PERSONS}
 EMPTY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
 
 
@@ -53,9 +53,9 @@ def test_boxes_follow_the_walk(to_right: bool) -> None:
 
 @pytest.mark.slow
 def test_the_picture_changes_where_the_truth_has_a_face_and_nowhere_without() -> None:
-    scene = short(Walk("stranger in uniform", 1.0, 2.0, True, (110, 110)))
+    scene = short(Walk("unknown in uniform", 1.0, 2.0, True, (110, 110)))
     frames = list(render(scene, CUTS))
-    assert len(frames) == frames_of(scene) == 3 * FPS
+    assert len(frames) == frame_count(scene) == 3 * FPS
     shown = {one.frame: one.face for one in appearances(scene, CUTS)}
     for number, frame in enumerate(frames):
         changed = np.abs(frame.astype(int) - EMPTY).mean(axis=2) > 25
@@ -92,8 +92,8 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 def test_portraits_show_the_face_in_the_middle() -> None:
-    for member in CAST:
-        height, width = portrait(member).shape[:2]
+    for member in DEMO_PERSONS:
+        height, width = enrolment_photo(member).shape[:2]
         assert 300 < width < 700
         assert 300 < height < 800
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ops.demo.report import as_json, percentile
-from ops.demo.results import AccessLogOutput, Nearest, PipelineOutput
-from ops.demo.run import _camera_name, checked_wish
-from ops.demo.truth import FilmPerson, Identity, TrackBoxes, Truth, compare
+from ops.demo.results import AccessLogOutput, NearestEmployee, PipelineOutput
+from ops.demo.run import _camera_name, validated_request
+from ops.demo.truth import DecidedIdentity, FilmPerson, GroundTruth, TrackBoxes, compare
 from sightline.runtime.errors import SightlineError
 
 COUNTS = {
@@ -25,7 +25,7 @@ OF_TRUTH = {
 
 def row(name: str, latency: float, number: int = 1) -> AccessLogOutput:
     return AccessLogOutput(
-        "door", f"t{number}", number, Identity(name, number), 1.7e9, latency, None
+        "door", f"t{number}", number, DecidedIdentity(name, number), 1.7e9, latency, None
     )
 
 
@@ -43,17 +43,17 @@ def test_without_a_truth_its_counts_are_null() -> None:
 
 
 def test_who_came_nearest_is_told_with_score_and_threshold() -> None:
-    near = Nearest("door", 3, "Ana", 0.41239, 0.52, "", "2 shots, not near enough")
-    safe = replace(near, candidate="Ben", threshold=math.inf, said="Ben")
+    near = NearestEmployee("door", 3, "Ana", 0.41239, 0.52, "", "2 shots, not near enough")
+    safe = replace(near, candidate="Ben", threshold=math.inf, decided_name="Ben")
     summary = as_json(replace(found(), nearest=(near, safe)), ["door"], None)
     first, second = summary["nearest"]
-    assert first["candidate"] == "Ana" and first["said"] == ""
+    assert first["candidate"] == "Ana" and first["decided_name"] == ""
     assert (first["score"], first["threshold"]) == (0.4124, 0.52)
-    assert (second["said"], second["threshold"]) == ("Ben", None)
+    assert (second["decided_name"], second["threshold"]) == ("Ben", None)
 
 
 def test_with_a_truth_they_are_numbers() -> None:
-    verdict = compare(Truth((FilmPerson("Ana", enrolled=True),), ()), ())
+    verdict = compare(GroundTruth((FilmPerson("Ana", enrolled=True),), ()), ())
     summary = as_json(found(), ["door"], verdict)
     assert all(isinstance(summary[name], int) for name in OF_TRUTH)
     assert summary["latency_ms_p50"] is None
@@ -80,21 +80,21 @@ def test_a_film_names_its_camera() -> None:
 @pytest.mark.parametrize("given", ["Ana", "=a.jpg", "Ana=", " =a.jpg"])
 def test_a_photo_without_a_name_is_one_line(given: str) -> None:
     with pytest.raises(SightlineError, match="give NAME=PHOTO"):
-        checked_wish([], [given], None, None)
+        validated_request([], [given], None, None)
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     with pytest.raises(SightlineError, match="no film"):
-        checked_wish([gone], [], None, None)
+        validated_request([gone], [], None, None)
     with pytest.raises(SightlineError, match="no photo"):
-        checked_wish([], [f"Ana={gone}"], None, None)
+        validated_request([], [f"Ana={gone}"], None, None)
     with pytest.raises(SightlineError, match="no folder"):
-        checked_wish([], [], gone, None)
+        validated_request([], [], gone, None)
 
 
 def test_a_home_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     with pytest.raises(SightlineError, match="not empty"):
-        checked_wish([], [], None, tmp_path)
-    assert checked_wish([], [], None, tmp_path / "new").home == tmp_path / "new"
+        validated_request([], [], None, tmp_path)
+    assert validated_request([], [], None, tmp_path / "new").home == tmp_path / "new"

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from ops.demo.truth import (
     Appearance,
     Box,
+    DecidedIdentity,
     FilmPerson,
-    Identity,
+    GroundTruth,
     TrackBoxes,
-    Truth,
     Verdict,
     compare,
 )
@@ -23,8 +23,8 @@ def face(person: FilmPerson) -> Box:
     return (x, 50, x + 100, 150)
 
 
-def truth(*people: FilmPerson, cameras: Iterable[str] = ("door", "room")) -> Truth:
-    return Truth(
+def truth(*people: FilmPerson, cameras: Iterable[str] = ("door", "room")) -> GroundTruth:
+    return GroundTruth(
         people,
         tuple(
             Appearance(camera, frame, person.name, face(person))
@@ -35,7 +35,7 @@ def truth(*people: FilmPerson, cameras: Iterable[str] = ("door", "room")) -> Tru
     )
 
 
-def track(person: FilmPerson, camera: str, *said: Identity, number: int = 0) -> TrackBoxes:
+def track(person: FilmPerson, camera: str, *said: DecidedIdentity, number: int = 0) -> TrackBoxes:
     x1, y1, x2, y2 = face(person)
     body = (x1 - 40, y1 - 30, x2 + 40, y2 + 200)
     name = f"{person.name}-{camera}-{number}"
@@ -48,10 +48,10 @@ def judge(*tracks: TrackBoxes, people: tuple[FilmPerson, ...]) -> Verdict:
 
 def test_everybody_right() -> None:
     verdict = judge(
-        track(ANA, "door", Identity("Ana", 1)),
-        track(ANA, "room", Identity("Ana", 1)),
-        track(STRANGER, "door", Identity("", 7)),
-        track(STRANGER, "room", Identity("", 7)),
+        track(ANA, "door", DecidedIdentity("Ana", 1)),
+        track(ANA, "room", DecidedIdentity("Ana", 1)),
+        track(STRANGER, "door", DecidedIdentity("", 7)),
+        track(STRANGER, "room", DecidedIdentity("", 7)),
         people=(ANA, STRANGER),
     )
     assert verdict.passed
@@ -61,25 +61,25 @@ def test_everybody_right() -> None:
 
 def test_a_track_cut_in_two_is_right_when_both_parts_are() -> None:
     verdict = judge(
-        track(ANA, "door", Identity("Ana", 1)),
-        track(ANA, "door", Identity("Ana", 1), number=1),
+        track(ANA, "door", DecidedIdentity("Ana", 1)),
+        track(ANA, "door", DecidedIdentity("Ana", 1), number=1),
         track(ANA, "door", number=2),  # too short to be told
-        track(ANA, "room", Identity("Ana", 1)),
+        track(ANA, "room", DecidedIdentity("Ana", 1)),
         people=(ANA,),
     )
     assert verdict.passed
 
 
 def test_missed_at_one_camera_is_not_right() -> None:
-    verdict = judge(track(ANA, "door", Identity("Ana", 1)), people=(ANA,))
+    verdict = judge(track(ANA, "door", DecidedIdentity("Ana", 1)), people=(ANA,))
     assert (verdict.named_right, verdict.named_wrong) == (0, 0)
     assert not verdict.passed
 
 
 def test_a_wrong_name_counts_even_beside_the_right_one() -> None:
     verdict = judge(
-        track(ANA, "door", Identity("Ana", 1), Identity("Ben", 2)),
-        track(ANA, "room", Identity("Ana", 1)),
+        track(ANA, "door", DecidedIdentity("Ana", 1), DecidedIdentity("Ben", 2)),
+        track(ANA, "room", DecidedIdentity("Ana", 1)),
         people=(ANA,),
     )
     assert (verdict.named_right, verdict.named_wrong) == (0, 1)
@@ -87,8 +87,8 @@ def test_a_wrong_name_counts_even_beside_the_right_one() -> None:
 
 def test_a_stranger_with_a_name_is_wrong() -> None:
     verdict = judge(
-        track(STRANGER, "door", Identity("Ana", 1)),
-        track(STRANGER, "room", Identity("", 7)),
+        track(STRANGER, "door", DecidedIdentity("Ana", 1)),
+        track(STRANGER, "room", DecidedIdentity("", 7)),
         people=(STRANGER,),
     )
     assert (verdict.named_wrong, verdict.unknown_found) == (1, 0)
@@ -96,8 +96,8 @@ def test_a_stranger_with_a_name_is_wrong() -> None:
 
 def test_a_stranger_with_two_ids_is_found_but_not_the_same() -> None:
     verdict = judge(
-        track(STRANGER, "door", Identity("", 7)),
-        track(STRANGER, "room", Identity("", 8)),
+        track(STRANGER, "door", DecidedIdentity("", 7)),
+        track(STRANGER, "room", DecidedIdentity("", 8)),
         people=(STRANGER,),
     )
     assert (verdict.unknown_found, verdict.same_id_across_cameras) == (1, 0)
@@ -107,7 +107,11 @@ def test_a_stranger_with_two_ids_is_found_but_not_the_same() -> None:
 def test_strangers_who_share_an_id_are_not_found() -> None:
     cameras = ("door", "room")
     verdict = judge(
-        *(track(who, camera, Identity("", 7)) for who in (STRANGER, OTHER) for camera in cameras),
+        *(
+            track(who, camera, DecidedIdentity("", 7))
+            for who in (STRANGER, OTHER)
+            for camera in cameras
+        ),
         people=(STRANGER, OTHER),
     )
     assert verdict.unknown_found == 0
@@ -115,15 +119,15 @@ def test_strangers_who_share_an_id_are_not_found() -> None:
 
 
 def test_an_identity_where_nobody_is_fails() -> None:
-    right = [track(ANA, camera, Identity("Ana", 1)) for camera in ("door", "room")]
-    ghost = TrackBoxes("ghost", "door", {3: (900, 0, 950, 50)}, frozenset({Identity("", 9)}))
+    right = [track(ANA, camera, DecidedIdentity("Ana", 1)) for camera in ("door", "room")]
+    ghost = TrackBoxes("ghost", "door", {3: (900, 0, 950, 50)}, frozenset({DecidedIdentity("", 9)}))
     verdict = judge(*right, ghost, people=(ANA,))
     assert verdict.strays == 1
     assert not verdict.passed
 
 
 def test_a_box_around_two_people_does_not_say_whose_it_is() -> None:
-    both = TrackBoxes("both", "door", {3: (0, 0, 400, 300)}, frozenset({Identity("Ana", 1)}))
+    both = TrackBoxes("both", "door", {3: (0, 0, 400, 300)}, frozenset({DecidedIdentity("Ana", 1)}))
     verdict = judge(both, people=(ANA, BEN))
     assert "both" not in verdict.owners
 

@@ -7,21 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.event_cutter import Event, EventCutter, EventFrame, RateCap
-from producers.frame_accounting import Tally
+from producers.frame_accounting import FrameCounts
 from producers.source_interface import CapturedPicture
 from schemas import ids
 from sightline.models.interface import BGRImage
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 from sightline.storage.cameras import CameraSettings
 
-START = 1_700_000_000 * US
+START = 1_700_000_000 * US_PER_SECOND
 STILL = np.full((48, 64, 3), 90, np.uint8)
 _noise = np.random.default_rng(3)
 MOVING: list[BGRImage] = [_noise.integers(0, 256, (48, 64, 3)).astype(np.uint8) for _ in range(4)]
 
 pictures = st.lists(
     st.tuples(
-        st.integers(1, 3 * US),  # since the one before
+        st.integers(1, 3 * US_PER_SECOND),  # since the one before
         st.sampled_from([STILL, *MOVING, None]),
         st.integers(0, 3),  # skipped
     ),
@@ -38,7 +38,7 @@ def cut(
     for number, (since, image, skipped) in enumerate(given_pictures, 1):
         at_us += since
         last = knows_end and number == len(given_pictures)
-        shots += cutter.take(CapturedPicture(image, at_us, skipped, last))
+        shots += cutter.process(CapturedPicture(image, at_us, skipped, last))
     return shots + cutter.finish()
 
 
@@ -50,7 +50,7 @@ def test_nothing_is_lost_and_events_are_whole(
     knows_end: bool,
     fps: float | None,
 ) -> None:
-    tally = Tally()
+    tally = FrameCounts()
     cutter = EventCutter("cutter", CameraSettings(motion=motion, fps=fps), tally)
     shots = cut(cutter, given_pictures, knows_end=knows_end)
 
@@ -78,17 +78,17 @@ def test_nothing_is_lost_and_events_are_whole(
 
 
 def test_without_the_gate_a_film_gives_exactly_its_frames() -> None:
-    tally = Tally()
+    tally = FrameCounts()
     cutter = EventCutter("film", CameraSettings(motion=False), tally)
-    shots = cut(cutter, [(US // 10, STILL, 0)] * 50, knows_end=True)
+    shots = cut(cutter, [(US_PER_SECOND // 10, STILL, 0)] * 50, knows_end=True)
     assert [shot.sequence for shot in shots] == list(range(1, 51))
     assert not tally.dropped
 
 
 def test_a_lost_camera_s_last_picture_is_said_once_more() -> None:
-    tally = Tally()
+    tally = FrameCounts()
     cutter = EventCutter("lost", CameraSettings(motion=False), tally)
-    shots = cut(cutter, [(US // 10, image, 0) for image in MOVING], knows_end=False)
+    shots = cut(cutter, [(US_PER_SECOND // 10, image, 0) for image in MOVING], knows_end=False)
     *_, shown, again = shots
     assert again.image is shown.image
     assert again.captured_at_us == shown.captured_at_us + 1
@@ -97,26 +97,28 @@ def test_a_lost_camera_s_last_picture_is_said_once_more() -> None:
 
 
 def test_pictures_just_before_a_motion_go_with_it() -> None:
-    cutter = EventCutter("pre", CameraSettings(), Tally())
-    quiet = [(US // 10, STILL, 0)] * 60
-    cut_so_far = cut(cutter, [*quiet, *[(US // 10, image, 0) for image in MOVING]], knows_end=False)
+    cutter = EventCutter("pre", CameraSettings(), FrameCounts())
+    quiet = [(US_PER_SECOND // 10, STILL, 0)] * 60
+    cut_so_far = cut(
+        cutter, [*quiet, *[(US_PER_SECOND // 10, image, 0) for image in MOVING]], knows_end=False
+    )
     opened = [shot.sequence for shot in cut_so_far if shot.first]
     assert opened == [1, 57]  # two moving ones open it: 61 and 62; five before 62 come along
 
 
 def test_the_rate_is_capped_evenly() -> None:
     cap = RateCap(10)
-    taken = [at for at in range(0, 2 * US, US // 25) if cap.lets_through(at)]
+    taken = [at for at in range(0, 2 * US_PER_SECOND, US_PER_SECOND // 25) if cap.allows(at)]
     assert len(taken) == 20
     gaps = {later - sooner for sooner, later in pairwise(taken)}
-    assert max(gaps) <= 3 * US // 25
+    assert max(gaps) <= 3 * US_PER_SECOND // 25
 
 
 def test_a_trembling_beat_at_the_cap_loses_nothing() -> None:
     cap = RateCap(10)
     tremble = [0, 9_000, -8_000, 4_000, -9_000]
-    times = [number * US // 10 + tremble[number % 5] for number in range(100)]
-    assert all(cap.lets_through(at) for at in times)
+    times = [number * US_PER_SECOND // 10 + tremble[number % 5] for number in range(100)]
+    assert all(cap.allows(at) for at in times)
 
 
 @settings(max_examples=30, deadline=None)
@@ -124,15 +126,15 @@ def test_a_trembling_beat_at_the_cap_loses_nothing() -> None:
 def test_a_film_seen_again_up_to_a_kill_goes_on_as_if_nothing_had_been(
     given_pictures: list[tuple[int, BGRImage | None, int]], killed_after: int, motion: bool
 ) -> None:
-    def life(told: int) -> tuple[list[list[tuple[int, int, Event, bool, bool]]], Tally]:
+    def life(told: int) -> tuple[list[list[tuple[int, int, Event, bool, bool]]], FrameCounts]:
         """What is said of each picture, and counted of those that have not been told of."""
-        tally = Tally()
+        tally = FrameCounts()
         cutter = EventCutter("film", CameraSettings(motion=motion), tally)
         at_us, said = START, []
         for number, (since, image, _) in enumerate(given_pictures, 1):
             at_us += since
             last = number == len(given_pictures)
-            shots = cutter.take(CapturedPicture(image, at_us, last=last))
+            shots = cutter.process(CapturedPicture(image, at_us, last=last))
             said.append([(s.sequence, s.captured_at_us, s.event, s.first, s.last) for s in shots])
             if number <= told:
                 tally.clear()

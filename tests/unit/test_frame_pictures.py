@@ -6,7 +6,7 @@ import pytest
 
 from processors.vision.frame_decoder import decode_picture
 from schemas import sightline_pb2 as pb
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 
 
 def jpeg(width: int = 64, height: int = 48) -> bytes:
@@ -15,7 +15,7 @@ def jpeg(width: int = 64, height: int = 48) -> bytes:
 
 
 def refused(frame: pb.Frame) -> str:
-    with pytest.raises(InvalidRecord) as caught:
+    with pytest.raises(PoisonRecord) as caught:
         decode_picture(frame)
     return caught.value.reason
 

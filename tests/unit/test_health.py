@@ -45,22 +45,22 @@ def health(time: Time) -> Health:
 def test_a_loop_that_does_not_come_round_is_stuck_and_recovers(time: Time, health: Health) -> None:
     health.beat()
     time.now += 60
-    assert health.stuck() == []
+    assert health.stuck_loops() == []
     time.now += 0.1
-    assert health.stuck() == ["main"]
-    assert health.ages()["main"] == pytest.approx(60.1)
+    assert health.stuck_loops() == ["main"]
+    assert health.beat_ages()["main"] == pytest.approx(60.1)
     health.beat()
-    assert health.stuck() == []
+    assert health.stuck_loops() == []
 
 
 def test_models_may_be_loaded_for_longer_than_a_loop_may_stand(time: Time, health: Health) -> None:
     time.now += 299
-    assert health.stuck() == []
+    assert health.stuck_loops() == []
     time.now += 2
-    assert health.stuck() == ["main"]
+    assert health.stuck_loops() == ["main"]
     health.beat()
     time.now += 61
-    assert health.stuck() == ["main"]
+    assert health.stuck_loops() == ["main"]
 
 
 def test_one_camera_that_hangs_is_told_by_name_and_forgotten_when_it_ends(
@@ -70,27 +70,27 @@ def test_one_camera_that_hangs_is_told_by_name_and_forgotten_when_it_ends(
     lobby.beat()
     time.now += 61
     Stop(1.0, health).beat()
-    assert health.stuck() == ["camera lobby"]
-    health.over("camera lobby")
-    assert health.stuck() == []
+    assert health.stuck_loops() == ["camera lobby"]
+    health.end_loop("camera lobby")
+    assert health.stuck_loops() == []
 
 
 def test_a_service_serves_once_it_has_begun_and_waits_for_nothing(health: Health) -> None:
-    assert health.waiting() == ["start"]
-    health.waits_for(DATABASE)
-    health.ready()
-    assert health.waiting() == ["database"]
-    health.has(DATABASE)
-    assert health.waiting() == []
+    assert health.unavailable() == ["start"]
+    health.mark_unavailable(DATABASE)
+    health.mark_ready()
+    assert health.unavailable() == ["database"]
+    health.mark_available(DATABASE)
+    assert health.unavailable() == []
 
 
 @pytest.mark.slow
 def test_a_long_pause_is_no_standstill(time: Time, health: Health) -> None:
     stop = Stop(1.0, health)
-    resting = threading.Thread(target=stop.idle, args=(30.0,))
+    resting = threading.Thread(target=stop.wait_idle, args=(30.0,))
     resting.start()
     time.now += 1_000
-    eventually(lambda: not health.stuck())
+    eventually(lambda: not health.stuck_loops())
     stop.request()
     resting.join(5)
     assert not resting.is_alive()
@@ -111,31 +111,31 @@ class Broker:
 
 
 def test_kafka_is_asked_for_only_where_nothing_comes(time: Time, health: Health) -> None:
-    health.ready()
+    health.mark_ready()
     broker = Broker()
     reached = BrokerProbe(broker, "faces", health, time)
     for _ in range(100):
         time.now += 1
-        reached.came(1)
+        reached.note_records(1)
     assert broker.asked == 0
     time.now += 4.9
-    reached.came(0)
+    reached.note_records(0)
     assert broker.asked == 0
     broker.is_away = True
     time.now += 0.2
-    reached.came(0)
-    assert health.waiting() == [KAFKA]
+    reached.note_records(0)
+    assert health.unavailable() == [KAFKA]
     broker.is_away = False
-    reached.came(0)
+    reached.note_records(0)
     assert broker.asked == 1
     time.now += 5
-    reached.came(0)
-    assert health.waiting() == []
+    reached.note_records(0)
+    assert health.unavailable() == []
     broker.is_away = True
     time.now += 5
-    reached.came(0)
-    reached.came(3)
-    assert health.waiting() == []
+    reached.note_records(0)
+    reached.note_records(3)
+    assert health.unavailable() == []
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_the_endpoint_says_so(url: str, health: Health, time: Time) -> None:
     alive, ready = httpx2.get(f"{url}/healthz"), httpx2.get(f"{url}/readyz")
     assert (alive.status_code, alive.json()["status"]) == (200, "ok")
     assert (ready.status_code, ready.json()["waits_for"]) == (503, ["start"])
-    health.ready()
+    health.mark_ready()
     assert httpx2.get(f"{url}/readyz").json() == {"status": "ready"}
     time.now += 400
     alive = httpx2.get(f"{url}/healthz")
@@ -172,7 +172,7 @@ def test_the_level_is_changed_from_this_machine_alone(url: str, health: Health) 
         elsewhere = {
             "REQUEST_METHOD": "PUT", "PATH_INFO": "/log-level", "REMOTE_ADDR": "192.0.2.9",
         }  # fmt: skip
-        admin_http.Endpoint(health)(elsewhere, lambda status, _headers: said.append(status))
+        admin_http.AdminApplication(health)(elsewhere, lambda status, _headers: said.append(status))
         assert said == ["403 Forbidden"]
         assert logging.getLogger().level == logging.WARNING
     finally:
@@ -201,8 +201,8 @@ def test_a_process_is_a_target_of_prometheus_while_it_lives(tmp_path: Path) -> N
             says(process, log, "^said$")
             [found] = service_discovery.targets(tmp_path)
             assert (found.service, found.instance, found.fleet) == ("vision", "east-2", "yard")
-            assert found.address == found.near == "127.0.0.1:9101"
-            assert found.is_here
+            assert found.address == found.local_address == "127.0.0.1:9101"
+            assert found.is_local
             [path] = service_discovery.folder(tmp_path).iterdir()
             assert path.name == f"vision-east-2-{process.pid}.json"
             assert json.loads(path.read_text()) == [{
@@ -222,7 +222,7 @@ def test_a_process_is_a_target_of_prometheus_while_it_lives(tmp_path: Path) -> N
     [mine] = service_discovery.folder(tmp_path).iterdir()
     assert str(os.getpid()) in mine.name
     [found] = service_discovery.targets(tmp_path)
-    assert (found.near, found.is_here) == ("127.0.0.1:9102", True)
+    assert (found.local_address, found.is_local) == ("127.0.0.1:9102", True)
 
 
 def test_a_line_sums_up_what_was_counted(health: Health, caplog: pytest.LogCaptureFixture) -> None:
@@ -234,10 +234,10 @@ def test_a_line_sums_up_what_was_counted(health: Health, caplog: pytest.LogCaptu
     before = heartbeat.totals(registry)
     frames.labels("a").inc(3)
     frames.labels("b").inc(4)
-    assert heartbeat.gained(before, heartbeat.totals(registry)) == {"frames_seen": 7}
+    assert heartbeat.diff_totals(before, heartbeat.totals(registry)) == {"frames_seen": 7}
     stop = Stop(1.0, health)
     with caplog.at_level(logging.INFO, "sightline.runtime.heartbeat"):
-        heartbeat.beat("vision", 0.05, health, stop.wait)
+        heartbeat.start_heartbeat("vision", 0.05, health, stop.wait)
         eventually(lambda: caplog.records)
         stop.request()
     assert "waits for start" in caplog.records[0].getMessage()

@@ -17,7 +17,7 @@ import yaml
 from ops.rights.strimzi import manifests
 from schemas.topics import Topic, all_topics
 from sightline.runtime.settings import Settings
-from sightline.runtime.settings.provenance import leaves
+from sightline.runtime.settings.provenance import setting_fields
 from sightline.runtime.settings.sources import variables_of
 from sightline.streaming.admin import config_of
 from tests.support import ROOT
@@ -104,7 +104,7 @@ def test_every_service_runs_is_asked_how_it_is_and_may_do_little() -> None:
     services = {point.name for point in entry_points(group="sightline.services")}
     expected = {f"site-{name}" for name in services - {"vision"}}
     assert set(sets) == expected | {"site-vision-default", "site-vision-yard-2"}
-    known = {name for path, field in leaves(Settings) for name in variables_of(path, field)}
+    known = {name for path, field in setting_fields(Settings) for name in variables_of(path, field)}
     for name, one in sets.items():
         pod = one["spec"]["template"]["spec"]
         (container,) = pod["containers"]

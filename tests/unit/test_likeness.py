@@ -6,7 +6,7 @@ import pytest
 from sightline.identity.evidence import Vector
 from sightline.people.photo_rejections import Reason
 from sightline.people.photos import PhotoTemplate
-from sightline.people.template_similarity import chains, check_agreement
+from sightline.people.template_similarity import check_agreement, person_clusters
 from sightline.runtime.errors import PhotoError
 
 
@@ -26,7 +26,7 @@ def looks(*vectors: Vector) -> list[PhotoTemplate]:
 
 
 def test_the_ends_of_a_chain_may_differ() -> None:
-    assert chains([at(0), at(80), at(40), at(0, 1)], 0.7) == [{0, 1, 2}, {3}]
+    assert person_clusters([at(0), at(80), at(40), at(0, 1)], 0.7) == [{0, 1, 2}, {3}]
 
 
 def test_the_odd_ones_are_named() -> None:

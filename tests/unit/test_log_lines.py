@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from schemas import sightline_pb2 as pb
 from sightline.runtime import log_redaction as cleaning
-from sightline.runtime.errors import InvalidRecord
-from sightline.runtime.log import LogFormat, about, configure_logging, set_level
-from sightline.runtime.log_redaction import clean
+from sightline.runtime.errors import PoisonRecord
+from sightline.runtime.log import LogFormat, configure_logging, log_fields, set_level
+from sightline.runtime.log_redaction import redact
 from sightline.runtime.secrets import reveal_local
 from sightline.streaming.dead_letters import dead_letter
 from sightline.streaming.records import Record
@@ -53,7 +53,7 @@ def test_json_lines_say_where_they_are_from_and_what_they_are_about(
     logged: Callable[[LogFormat], Lines],
 ) -> None:
     lines = logged("json")
-    with about(camera="lobby"), about(topic="frames.default", partition=0, offset=7):
+    with log_fields(camera="lobby"), log_fields(topic="frames.default", partition=0, offset=7):
         log.info("%s: up", "lobby", extra={"event": "e1", "camera": "door"})
     log.warning("alone")
     first, second = map(json.loads, lines())
@@ -68,7 +68,7 @@ def test_json_lines_say_where_they_are_from_and_what_they_are_about(
 
 def test_a_dead_letter_is_found_by_where_it_stood(logged: Callable[[LogFormat], Lines]) -> None:
     lines = logged("json")
-    dead_letter(Record("faces", 3, 41, None, JPEG, 0), "match", InvalidRecord("no_vector"), 0)
+    dead_letter(Record("faces", 3, 41, None, JPEG, 0), "match", PoisonRecord("no_vector"), 0)
     [line] = map(json.loads, lines())
     assert (line["topic"], line["partition"], line["offset"]) == ("faces", 3, 41)
 
@@ -159,11 +159,11 @@ def test_what_operators_need_stays() -> None:
         "session.timeout.ms=6000 took 0.25 s, 12 partitions, 4 taken over",
         "/opt/venv/lib/python3.11/site-packages/sightline/kafka/transform.py:120",
     ):
-        assert clean(line) == line
+        assert redact(line) == line
 
 
 def test_a_line_has_a_length() -> None:
-    assert len(clean("x y " * 100_000)) < 10_000
+    assert len(redact("x y " * 100_000)) < 10_000
 
 
 def test_the_level_changes_at_once_and_libraries_stay_quiet(

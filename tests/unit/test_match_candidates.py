@@ -22,7 +22,7 @@ from sightline.identity.evidence import (
     mean_of,
     score_of,
 )
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from tests.match_support import PACK, Site, Walk, face, gallery_person, shot_of
 
 ALL_COMMITTED = 10**9
@@ -305,10 +305,10 @@ def test_the_kind_travels_and_old_payloads_are_of_faces() -> None:
 @pytest.mark.parametrize("length", [1.0, 0.5])
 def test_an_embedding_of_another_dimension_is_refused_before_the_step(length: float) -> None:
     site = Site(gallery_person(1, "Ann"))
-    with pytest.raises(InvalidRecord) as caught:
+    with pytest.raises(PoisonRecord) as caught:
         decided(site, walk(1).shot(0, vector=length * face(1)[:64]), search_of(site))
     assert caught.value.reason == "bad_dimension"
     late = walk(1).shot(0, vector=face(1)[:64])  # of an epoch that is decided and over
     site.take(*(walk(1).shot(number, epoch=1) for number in range(3)))
-    with pytest.raises(InvalidRecord):
+    with pytest.raises(PoisonRecord):
         decided(site, late, search_of(site))

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.match.embedding_codec import encode_embedding
 from processors.match.reference.facts import Facts
 from processors.match.reference.identity_corrections import IdentityCorrections
 from processors.match.state.unknown_persons import MAX_FORGOTTEN_AT_ONCE
-from processors.match.vectors import bytes_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError
-from sightline.identity.calibration import builtin
+from sightline.identity.calibration import builtin_calibration
 from sightline.identity.evidence import Vector
 from tests.match_support import PACK, Site, Walk, face, gallery_person, shot_of
 
@@ -45,7 +45,9 @@ def give(site: Site, track: Walk, person: int, vector: Vector | None = None) -> 
     correction = pb.TrackCorrection(track_id=track.track_id, site_id="site", global_id=person)
     if vector is not None:
         correction.templates.add(
-            template_id=ids.sighting_id(track.track_id, 0), pack=PACK, vector=bytes_of(vector)
+            template_id=ids.sighting_id(track.track_id, 0),
+            pack=PACK,
+            vector=encode_embedding(vector),
         )
     site.tell(f"track|{track.track_id}", pb.Fact(track=correction))
 
@@ -220,7 +222,7 @@ def test_a_walking_time_that_is_taken_back_decides_nothing() -> None:
 def test_the_calibration_in_force_is_the_one_told_last() -> None:
     facts = Facts()
     before = facts.scale(PACK, 10, 1e-3)
-    stored = builtin("dlib").model_copy(update={"id": "ours"})
+    stored = builtin_calibration("dlib").model_copy(update={"id": "ours"})
     fact = pb.Fact(calibration=pb.Calibration(pack=PACK, json=stored.model_dump_json()))
     facts.put(f"calibration|{PACK}".encode(), fact.SerializeToString())
     assert facts.scale(PACK, 10, 1e-3).calibration == "ours"
@@ -263,7 +265,7 @@ def test_where_rates_cannot_be_promised_strangers_are_still_recognised() -> None
     facts = Facts()
     for people in (1, 10_000, 10_000_000):
         scale = facts.scale_of_ids("never-measured", people, 1e-9)
-        assert max(scale.names) < 1
+        assert max(scale.name_thresholds) < 1
 
 
 corrections_made = st.lists(

@@ -13,21 +13,21 @@ from processors.match.candidates import Candidate
 from processors.match.decision.identification import (
     CandidateSet,
     Decision,
+    DecisionRules,
     PriorIdentity,
-    Rules,
     decide,
 )
-from sightline.identity.calibration import builtin
+from sightline.identity.calibration import builtin_calibration
 from sightline.identity.evidence import Observation, combine
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 from tests.match_support import face, shot_of
 
-SCALE = Scale(
-    names=(0.60, 0.55, 0.50), newcomer=0.38, lead=0.06, tie=0.06, agree=0.44,
-    calibration="numbers", target_rate=1e-3, people=15,
+SCALE = ScoreScale(
+    name_thresholds=(0.60, 0.55, 0.50), unknown_threshold=0.38, lead=0.06, tie=0.06,
+    min_agreement=0.44, calibration="numbers", target_fpir=1e-3, people=15,
 )  # fmt: skip
-NO_PROMISE = replace(SCALE, names=(math.inf,))
-RULES = Rules(min_observations=3)
+NO_PROMISE = replace(SCALE, name_thresholds=(math.inf,))
+RULES = DecisionRules(min_observations=3)
 
 
 def shots(count: int, person: int = 1, quality: float = 0.8) -> list[Observation]:
@@ -36,7 +36,7 @@ def shots(count: int, person: int = 1, quality: float = 0.8) -> list[Observation
     ]
 
 
-def choice(scores: dict[str, float] | None, scale: Scale = SCALE, **more: str) -> CandidateSet:
+def choice(scores: dict[str, float] | None, scale: ScoreScale = SCALE, **more: str) -> CandidateSet:
     """Candidates by score; `more` names some of them by one-letter keys."""
     candidates = [Candidate(key, score) for key, score in (scores or {}).items()]
     sets = {name: frozenset(keys.split()) for name, keys in more.items()}
@@ -51,7 +51,7 @@ def decided(
     count: int = 3,
     **more: Any,
 ) -> Decision:
-    evidence = combine(shots(count), SCALE.agree)
+    evidence = combine(shots(count), SCALE.min_agreement)
     assert evidence.count == count
     enrolled_choice, unknown_choice = (
         population if isinstance(population, CandidateSet) else choice(population)
@@ -72,7 +72,7 @@ def test_a_decision_says_what_it_was_held_against() -> None:
     named = decided({"ann": 0.55, "bea": 0.1}, count=2)
     assert (named.score, named.threshold, named.runner_up) == (0.55, 0.55, Candidate("bea", 0.1))
     assert named.confidence == pytest.approx(0.9)
-    assert "2 shots" in named.reason
+    assert "2 observations" in named.reason
     open_still = decided({"ann": 0.45}, count=2)
     assert (open_still.score, open_still.threshold) == (0.45, 0.55)
 
@@ -90,18 +90,18 @@ def test_where_the_rate_cannot_be_promised_nobody_is_named_and_it_is_said() -> N
 
 def test_a_name_needs_a_lead_over_the_second() -> None:
     close = decided({"ann": 0.70, "bea": 0.65})
-    assert (close.status, close.reason) == ("provisional", "3 shots, two people come near")
+    assert (close.status, close.reason) == ("provisional", "3 observations, two people come near")
     named = decided({"ann": 0.70, "bea": 0.63})
     assert (named.key, named.runner_up) == ("ann", Candidate("bea", 0.63))
 
 
 def test_dlib_takes_four_times_the_measured_lead() -> None:
     """Look-alikes of one group are nearer to each other than its portraits show."""
-    scale = builtin("dlib").scale(40, 1e-3)
+    scale = builtin_calibration("dlib").scale(40, 1e-3)
     assert scale.lead == pytest.approx(0.022, abs=0.001)
     best = scale.threshold(3) + 0.01
     close = decided(choice({"ann": best, "bea": best - 0.0215}, scale))
-    assert (close.status, close.reason) == ("provisional", "3 shots, two people come near")
+    assert (close.status, close.reason) == ("provisional", "3 observations, two people come near")
     named = decided(choice({"ann": best, "bea": best - 0.023}, scale))
     assert named.key == "ann"
 
@@ -140,7 +140,7 @@ def test_a_stranger_is_recognised_by_the_same_rule() -> None:
 
 
 def test_each_kind_has_the_threshold_of_its_own_number() -> None:
-    many = replace(SCALE, names=(0.9,), people=100_000)
+    many = replace(SCALE, name_thresholds=(0.9,), people=100_000)
     assert decided(choice({"ann": 0.7}, many), {"7": 0.6}).key == "7"
     assert decided({"ann": 0.55}, choice({"7": 0.85}, many)).key == "ann"
 
@@ -174,7 +174,7 @@ def test_what_was_decided_is_kept_until_it_is_contradicted() -> None:
 def test_nobody_is_a_person_whom_another_track_is() -> None:
     twice = decided(choice({"ann": 0.8, "bea": 0.6}, claimed="ann"))
     assert (twice.status, twice.reason) == (
-        "provisional", "3 shots, the face of another track of this moment"
+        "provisional", "3 observations, the face of another track of this moment"
     )  # fmt: skip
     assert decided(choice({"ann": 0.8}, claimed="ann"), final=True).status == "provisional"
     assert decided(choice({"ann": 0.62, "bea": 0.6}, claimed="ann")).key == "bea", "it may be both"
@@ -189,7 +189,7 @@ def test_nobody_is_a_person_whom_another_track_is() -> None:
 
 def test_it_waits_for_a_track_that_may_be_over() -> None:
     waiting = choice({"ann": 0.8}, possibly_claimed="ann")
-    assert decided(waiting).reason == "3 shots, the face of a track that may not be over"
+    assert decided(waiting).reason == "3 observations, the face of a track that may not be over"
     assert decided(waiting, final=True).status == "provisional"
     alike = choice({"ann": 0.42}, possibly_claimed="ann")
     assert decided(alike).status == "provisional"
@@ -199,7 +199,7 @@ def test_it_waits_for_a_track_that_may_be_over() -> None:
 
 def test_shots_that_do_not_agree_are_left_out() -> None:
     strange = Observation("x", shot_of(2, 0), 1.0)
-    evidence = combine([*shots(3), strange], SCALE.agree)
+    evidence = combine([*shots(3), strange], SCALE.min_agreement)
     assert evidence.observation_ids == ("00", "01", "02")
     assert float(evidence.template @ face(1)) > 0.9
     assert abs(float(evidence.template @ face(2))) < 0.1
@@ -210,9 +210,9 @@ def test_better_shots_weigh_more() -> None:
         Observation("a", shot_of(1, 1, likeness=0.9), 1.0),
         Observation("b", shot_of(1, 2), 0.1),
     )
-    evidence = combine([good, bad], SCALE.agree)
+    evidence = combine([good, bad], SCALE.min_agreement)
     assert evidence.best == "a"
-    assert evidence.template @ good.vector > evidence.template @ bad.vector
+    assert evidence.template @ good.embedding > evidence.template @ bad.embedding
 
 
 scores = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-1, 1), max_size=6)
@@ -248,7 +248,7 @@ def test_nobody_is_ever_named_below_the_threshold_or_without_a_lead(
         assert count >= RULES.min_observations
         held = {key: score for key, score in enrolled.items() if key in claimed | possibly_claimed}
         free = [score for key, score in enrolled.items() if key not in held]
-        assert final or max([*free, *unknown.values()], default=-1) < SCALE.newcomer
+        assert final or max([*free, *unknown.values()], default=-1) < SCALE.unknown_threshold
         assert max(held.values(), default=-1) < SCALE.threshold(count)
 
 
@@ -270,8 +270,8 @@ def test_the_order_of_shots_does_not_matter(order: list[int], strange: int) -> N
         Observation(f"{number}", shot_of(2 if number < strange else 1, number), 0.3 + number / 10)
         for number in range(7)
     ]
-    straight = combine(observations, SCALE.agree)
-    mixed = combine([observations[number] for number in order], SCALE.agree)
+    straight = combine(observations, SCALE.min_agreement)
+    mixed = combine([observations[number] for number in order], SCALE.min_agreement)
     assert mixed.observation_ids == straight.observation_ids
     assert mixed.best == straight.best
     np.testing.assert_array_equal(mixed.template, straight.template)
@@ -283,7 +283,7 @@ def test_a_template_is_one_long_whatever_the_shots(people: list[int], seed: int)
         Observation(str(rank), shot_of(person, rank + seed), 0.5)
         for rank, person in enumerate(people)
     ]
-    evidence = combine(observations, SCALE.agree)
+    evidence = combine(observations, SCALE.min_agreement)
     assert np.linalg.norm(evidence.template) == pytest.approx(1, abs=1e-5)
     assert 1 <= evidence.count <= len(observations)
     assert evidence.best in evidence.observation_ids

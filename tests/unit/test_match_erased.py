@@ -1,6 +1,6 @@
 """A matcher forgets who was erased: tracks, looks, and what the tracks of others say of them."""
 
-from ops.erasure.rows import marker
+from ops.erasure.row_deletion import erasure_fact
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from tests.match_support import Site, Walk, gallery_person
@@ -12,7 +12,7 @@ def walk(person: int, at_s: float = 0.0) -> Walk:
 
 def erase(site: Site, person: int, *tracks: str) -> None:
     """As the topics tell it, and as the service does it then."""
-    key, value = marker(person, tracks)
+    key, value = erasure_fact(person, tracks)
     site.tell(key, pb.Fact.FromString(value))
     changes = site.state.erased()
     for entry, stored in changes.records("site"):

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.match.index.gallery import Gallery
+from processors.match.embedding_codec import decode_embedding, encode_embedding
+from processors.match.index.gallery import GalleryIndex
 from processors.match.index.template_index import TemplateIndex
-from processors.match.vectors import bytes_of, vector_of
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Vector, mean_of
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from tests.match_support import PACK, face, gallery_person, shot_of
 
 
@@ -63,7 +63,7 @@ def test_those_asked_about_are_always_among_the_found() -> None:
 
 
 def test_a_person_is_known_until_they_are_removed() -> None:
-    gallery = Gallery()
+    gallery = GalleryIndex()
     record = gallery_person(1, "Ann")
     gallery.put(record)
     gallery.put(gallery_person(2, "Bea"))
@@ -77,7 +77,7 @@ def test_a_person_is_known_until_they_are_removed() -> None:
 
 
 def test_an_older_record_delivered_again_changes_nothing() -> None:
-    gallery = Gallery()
+    gallery = GalleryIndex()
     gallery.put(gallery_person(1, "Ann Younger", revision=2))
     gallery.put(gallery_person(1, "Ann", revision=1))
     person = gallery.enrolled.person(str(UUID(int=2)))
@@ -91,7 +91,7 @@ def test_an_older_record_delivered_again_changes_nothing() -> None:
      ("left", True, False)],
 )  # fmt: skip
 def test_only_active_people_are_authorised(status: str, flag: bool, may: bool) -> None:
-    gallery = Gallery()
+    gallery = GalleryIndex()
     gallery.put(gallery_person(1, "Ann", status=status, is_authorized=flag))
     person = gallery.enrolled.person(str(UUID(int=2)))
     assert person is not None
@@ -99,7 +99,7 @@ def test_only_active_people_are_authorised(status: str, flag: bool, may: bool) -
 
 
 def test_vectors_of_two_packs_never_meet(caplog: pytest.LogCaptureFixture) -> None:
-    gallery = Gallery()
+    gallery = GalleryIndex()
     gallery.put(gallery_person(1, "Ann"))
     with caplog.at_level(logging.WARNING):
         assert gallery.nearest("another", face(1)) == []
@@ -111,9 +111,9 @@ def test_vectors_of_two_packs_never_meet(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_a_template_that_cannot_be_compared_is_left_out_alone() -> None:
-    gallery = Gallery()
+    gallery = GalleryIndex()
     record = gallery_person(1, "Ann")
-    record.templates.add(template_id="short", pack=PACK, vector=bytes_of(face(2)[:64]))
+    record.templates.add(template_id="short", pack=PACK, vector=encode_embedding(face(2)[:64]))
     record.templates.add(template_id="zero", pack=PACK, vector=bytes(512))
     gallery.put(record)
     assert gallery.indexes.templates == 1
@@ -123,20 +123,20 @@ def test_a_template_that_cannot_be_compared_is_left_out_alone() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [(bytes(512), "bad_vector"), (b"123", "bad_vector"), (b"", "bad_vector"),
-     (b"\x00\x00\xc0\x7f" * 128, "bad_vector"), (bytes_of(face(0)[:64]), "bad_dimension"),
-     (b"\x00\x00\x80\x7f" * 128, "bad_vector"), (bytes_of(face(0) * 3), "bad_vector")],
+     (b"\x00\x00\xc0\x7f" * 128, "bad_vector"), (encode_embedding(face(0)[:64]), "bad_dimension"),
+     (b"\x00\x00\x80\x7f" * 128, "bad_vector"), (encode_embedding(face(0) * 3), "bad_vector")],
 )  # fmt: skip
 def test_a_vector_that_is_none_is_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(InvalidRecord) as caught:
-        vector_of(data, 128 if reason == "bad_dimension" else None)
+    with pytest.raises(PoisonRecord) as caught:
+        decode_embedding(data, 128 if reason == "bad_dimension" else None)
     assert caught.value.reason == reason
 
 
 def test_vectors_travel_unchanged() -> None:
-    np.testing.assert_array_equal(vector_of(bytes_of(face(3))), face(3))
+    np.testing.assert_array_equal(decode_embedding(encode_embedding(face(3))), face(3))
 
 
 def test_the_record_of_a_person_is_what_the_gallery_reads() -> None:
-    gallery = Gallery()
+    gallery = GalleryIndex()
     gallery.put(pb.GalleryPerson.FromString(gallery_person(1, "Ann").SerializeToString()))
     assert len(gallery.enrolled) == 1

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.match.decision.step import MAX_OBSERVATIONS
+from processors.match.embedding_codec import decode_embedding, encode_embedding
 from processors.match.state.site_state import Changes
 from processors.match.state.unknown_persons import MAX_TEMPLATES, with_template
-from processors.match.vectors import bytes_of, vector_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
 from schemas.naming import track_state_key
 from sightline.identity.evidence import Vector
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from tests.match_support import DIMENSION, PACK, Site, Walk, face, gallery_person, shot_of
 
 PROVISIONAL, CONFIRMED, CHANGED, ENDED = (
@@ -50,7 +50,7 @@ def test_a_track_is_provisional_then_confirmed_then_ended_once_each() -> None:
     assert first.runner_up_score == first.score
     assert (confirmed.person_id, confirmed.name) == (ANN, "Ann")
     assert confirmed.global_id == ids.global_id(ANN)
-    assert np.linalg.norm(vector_of(confirmed.template)) == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(decode_embedding(confirmed.template)) == pytest.approx(1, abs=1e-5)
     assert (ended.name, ended.shots, ended.template) == ("Ann", 5, b"")
     assert ended.decided_at_us == confirmed.decided_at_us == ann.start_us + 600_000
 
@@ -152,7 +152,7 @@ def test_a_later_track_names_a_glimpse_that_was_nobody() -> None:
     named = next(sighting for sighting in sightings if sighting.track_id == early.track_id)
     assert named.decided_at_us == before[-1].decided_at_us
     assert named.score >= named.threshold
-    assert vector_of(named.template).shape == (DIMENSION,)
+    assert decode_embedding(named.template).shape == (DIMENSION,)
     assert site.take(early.end())[-1].name == "Ann"
 
 
@@ -319,7 +319,7 @@ def test_a_track_that_may_be_delivered_again_is_not_forgotten() -> None:
 
 def test_a_vector_of_another_length_is_refused_and_changes_nothing() -> None:
     site = Site(gallery_person(1, "Ann"))
-    with pytest.raises(InvalidRecord) as caught:
+    with pytest.raises(PoisonRecord) as caught:
         site.take(walk(1).shot(0, vector=face(1)[:64]))
     assert caught.value.reason == "bad_dimension"
     assert site.changelog == {}
@@ -340,14 +340,18 @@ def test_a_stranger_keeps_the_looks_that_differ_most() -> None:
     for rank, vector in enumerate(vectors):
         person = with_template(
             person,
-            pb.Template(template_id=str(rank), pack=PACK, vector=bytes_of(vector), quality=1),
+            pb.Template(
+                template_id=str(rank), pack=PACK, vector=encode_embedding(vector), quality=1
+            ),
         )
-    same = pb.Template(template_id="same", pack=PACK, vector=bytes_of(vectors[0]), quality=0.5)
+    same = pb.Template(
+        template_id="same", pack=PACK, vector=encode_embedding(vectors[0]), quality=0.5
+    )
     person = with_template(person, same)
     assert [template.template_id for template in person.templates] == [
         str(rank) for rank in range(MAX_TEMPLATES)
     ]
-    other = pb.Template(template_id="new", pack=PACK, vector=bytes_of(face(1)), quality=1)
+    other = pb.Template(template_id="new", pack=PACK, vector=encode_embedding(face(1)), quality=1)
     assert len(with_template(person, other).templates) == MAX_TEMPLATES
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import Gauge, Histogram
 
-from docs._tools.metrics_page import declared, page
+from docs._tools.metrics_page import exported_metrics, page
 from sightline.runtime import metrics
 from tests.support import ROOT
 
@@ -28,7 +28,7 @@ def test_the_page_is_made_from_the_code() -> None:
 
 
 def test_every_metric_is_ours_says_what_it_is_and_has_bounded_labels() -> None:
-    found = dict(declared())
+    found = dict(exported_metrics())
     assert len(found) > 50
     for name, metric in found.items():
         assert name.startswith("sightline_")
@@ -46,8 +46,8 @@ def test_metrics_are_declared_in_one_place() -> None:
 
 def test_a_gauge_shows_what_there_is_and_nothing_that_is_gone() -> None:
     gauge = Gauge("test_shown", "Of this test", ["one", "two"], registry=None)
-    metrics.show(gauge, {("a", "b"): 1, ("c", "d"): 2})
-    metrics.show(gauge, {("a", "b"): 3})
+    metrics.set_series(gauge, {("a", "b"): 1, ("c", "d"): 2})
+    metrics.set_series(gauge, {("a", "b"): 3})
     [family] = gauge.collect()
     assert [(one.labels, one.value) for one in family.samples] == [({"one": "a", "two": "b"}, 3)]
 

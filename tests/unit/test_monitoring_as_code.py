@@ -108,16 +108,21 @@ def test_the_run_book_has_a_page_for_each_alert_and_names_them() -> None:
 
 def test_a_panel_has_a_sentence_and_a_unit() -> None:
     for name, panel in panels():
-        assert panel.says.endswith(".") and panel.says[0].isupper(), (name, panel.title)
+        assert panel.description.endswith(".") and panel.description[0].isupper(), (
+            name,
+            panel.title,
+        )
         assert re.fullmatch(r"none|s|bytes|percentunit|reqps|suffix: \S+", panel.unit), panel.unit
-        assert panel.ask, (name, panel.title)
+        assert panel.queries, (name, panel.title)
 
 
 def test_what_is_asked_for_is_measured() -> None:
     known = samples()
-    asked = [expr for _, panel in panels() for expr in panel.ask.values()]
+    asked = [expr for _, panel in panels() for expr in panel.queries.values()]
     asked += [rule["expr"] for rule in rules()]
-    asked += [query for one in read(GRAFANA / "panels").values() for query in one.choose.values()]
+    asked += [
+        query for one in read(GRAFANA / "panels").values() for query in one.variables.values()
+    ]
     for expr in asked:
         for name, chosen in re.findall(r"(sightline_\w+)(?:\{([^}]*)\})?", expr):
             assert name in known, expr

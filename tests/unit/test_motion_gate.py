@@ -5,9 +5,9 @@ import pytest
 
 from producers.motion_detection import EventGate, EventPhase, GateRules, MotionDetector
 from sightline.models.interface import BGRImage
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 
-START = 1_700_000_000 * US
+START = 1_700_000_000 * US_PER_SECOND
 FPS = 10
 
 
@@ -35,11 +35,13 @@ def steps(seconds: int) -> list[tuple[float, EventPhase]]:
     found = []
     for number in range(seconds * FPS):
         second = number / FPS
-        at_us = START + number * US // FPS
+        at_us = START + number * US_PER_SECOND // FPS
         found.append(
             (
                 second,
-                gate.feed(detector.moving(room(second, still[number % len(still)]), at_us), at_us),
+                gate.process(
+                    detector.moving_ratio(room(second, still[number % len(still)]), at_us), at_us
+                ),
             )
         )
     return found
@@ -65,7 +67,8 @@ def feed(
     gate: EventGate, shares: list[float], *, first: int = 0, fps: int = FPS
 ) -> list[EventPhase]:
     return [
-        gate.feed(share, START + number * US // fps) for number, share in enumerate(shares, first)
+        gate.process(share, START + number * US_PER_SECOND // fps)
+        for number, share in enumerate(shares, first)
     ]
 
 
@@ -105,5 +108,5 @@ def test_a_long_event_is_cut_and_goes_on_with_the_next_picture() -> None:
 
 
 def test_rules_can_be_given() -> None:
-    gate = EventGate(GateRules(open_share=0.5, open_pictures=1, warm_up_us=0))
+    gate = EventGate(GateRules(start_ratio=0.5, start_pictures=1, warm_up_us=0))
     assert feed(gate, [0.4, 0.6]) == [EventPhase.IDLE, EventPhase.STARTED]

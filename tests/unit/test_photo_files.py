@@ -10,8 +10,8 @@ from PIL import Image
 
 from sightline.models.quality import FaceQuality
 from sightline.people.photo_rejections import Reason
-from sightline.people.photos import MIN_FACE_PX, refusal
-from sightline.people.picture_files import Photo, normalised
+from sightline.people.photos import MIN_FACE_PX, photo_refusal
+from sightline.people.picture_files import Photo, to_upright_jpeg
 from sightline.runtime.errors import PhotoError
 
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF")
@@ -44,7 +44,7 @@ def test_a_damaged_file_is_a_picture_or_a_refusal(
         data[int(place * (len(data) - 1))] = value
     photo = Photo("photo", bytes(data[: max(1, round(len(data) * cut))]))
     try:
-        jpeg = normalised(photo)
+        jpeg = to_upright_jpeg(photo)
     except PhotoError as error:
         assert error.reason in {
             Reason.INVALID_IMAGE_FORMAT, Reason.IMAGE_TOO_LARGE, Reason.ANIMATED,
@@ -70,7 +70,7 @@ def test_every_orientation_is_turned_upright(orientation: int) -> None:
     exif[0x0112] = orientation
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(stored)).save(out, "JPEG", exif=exif, quality=95)
-    with Image.open(io.BytesIO(normalised(Photo("turned", out.getvalue())))) as picture:
+    with Image.open(io.BytesIO(to_upright_jpeg(Photo("turned", out.getvalue())))) as picture:
         grey = np.asarray(picture.convert("L"))
     assert grey.shape == (60, 40)
     assert grey[:15, :10].mean() < 40
@@ -91,5 +91,5 @@ def test_every_orientation_is_turned_upright(orientation: int) -> None:
     ],
 )
 def test_each_measure_has_its_word(quality: FaceQuality, reason: Reason | None) -> None:
-    refused = refusal(quality)
+    refused = photo_refusal(quality)
     assert (refused[0] if refused else None) == reason

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from ops.explain import picture
+from ops.explain import frame_drawing
 from sightline.runtime import service_discovery
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.private_files import PRIVATE_UMASK, close_to_others, private
+from sightline.runtime.private_files import PRIVATE_UMASK, open_private, restrict_folder
 from sightline.runtime.settings import Settings
 
 
@@ -32,14 +32,14 @@ def test_a_private_file_is_closed_whether_it_is_new_or_was_there(tmp_path: Path)
     old.write_text("longer than what follows")
     assert mode(old) == 0o666
     for path in (old, new):
-        with open(path, "w", opener=private) as file:
+        with open(path, "w", opener=open_private) as file:
             file.write("it")
         assert (mode(path), path.read_text()) == (0o600, "it")
 
 
 def test_a_device_keeps_its_mode() -> None:
     before = mode(Path("/dev/null"))
-    with open("/dev/null", "w", opener=private) as file:
+    with open("/dev/null", "w", opener=open_private) as file:
         file.write("it")
     assert mode(Path("/dev/null")) == before
 
@@ -47,16 +47,16 @@ def test_a_device_keeps_its_mode() -> None:
 def test_a_frame_with_a_face_is_written_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "frame.jpg"
     jpeg = cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
-    picture.write(path, jpeg, None, None)
+    frame_drawing.write(path, jpeg, None, None)
     assert mode(path) == 0o600
 
 
 def test_a_folder_is_closed_once(tmp_path: Path) -> None:
     folder = tmp_path / "home"
     folder.mkdir(mode=0o2775)
-    assert close_to_others(folder)
+    assert restrict_folder(folder)
     assert mode(folder) == 0o700
-    assert not close_to_others(folder)
+    assert not restrict_folder(folder)
 
 
 def test_a_folder_for_everybody_is_refused_and_stays_open(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_folder_for_everybody_is_refused_and_stays_open(tmp_path: Path) -> Non
     for shared in (folder, Path("/")):
         before = mode(shared)
         with pytest.raises(SightlineError, match="everybody's"):
-            close_to_others(shared)
+            restrict_folder(shared)
         assert mode(shared) == before
 
 

@@ -19,11 +19,11 @@ from schemas.topics import (
     vision_state,
 )
 from sightline.runtime.settings.groups import RetentionSettings
-from sightline.streaming.admin import kept
-from sightline.streaming.topic_inspector import Held
+from sightline.streaming.admin import with_retention
+from sightline.streaming.topic_inspector import PartitionState
 from sinks.retention_headroom import GroupBacklog, group_backlogs
 
-HELD = Held(low=100, high=300, size=1000, limit_bytes=2000, limit_ms=-1)
+HELD = PartitionState(low=100, high=300, size=1000, limit_bytes=2000, limit_ms=-1)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_partitions_add_up_to_their_worst() -> None:
 def test_nothing_is_lost_twice_and_an_empty_partition_divides_nothing(
     position: int, low: int, more: int
 ) -> None:
-    held = Held(low, low + more, 10 * more, 100, -1)
+    held = PartitionState(low, low + more, 10 * more, 100, -1)
     first = group_backlogs(position, held)
     assert group_backlogs(max(position, low), held) == replace(first, lost=0)
     assert first.records <= more
@@ -66,19 +66,19 @@ def test_nothing_is_lost_twice_and_an_empty_partition_divides_nothing(
 
 def test_settings_say_how_every_kind_of_topic_is_kept() -> None:
     for topic in all_topics():
-        assert kept(topic, RetentionSettings()) == topic, "the registry is the default"
+        assert with_retention(topic, RetentionSettings()) == topic, "the registry is the default"
     wanted = RetentionSettings(
         frames_bytes=5 * MIB, frames_days=2, faces_bytes=0, sightings_days=0.5, tracks_bytes=MIB
     )
-    hall = kept(frames("hall"), wanted)
+    hall = with_retention(frames("hall"), wanted)
     assert (hall.retention_bytes, hall.retention_ms) == (5 * MIB, 2 * DAY_MS)
     assert hall.config()["segment.bytes"] == str(5 * MIB // 4)
-    for_ever = kept(FACES, wanted)
+    for_ever = with_retention(FACES, wanted)
     assert (for_ever.config()["retention.bytes"], for_ever.config()["retention.ms"]) == ("-1", "-1")
-    run = kept(of_run(FACES, "again"), RetentionSettings(faces_bytes=7 * MIB))
+    run = with_retention(of_run(FACES, "again"), RetentionSettings(faces_bytes=7 * MIB))
     assert (run.name, run.retention_bytes) == ("faces.run-again", 7 * MIB)
 
 
 @pytest.mark.parametrize("topic", [GALLERY, MATCH_STATE, vision_state(), Topic("else", "", 1)])
 def test_what_is_compacted_or_of_no_kind_is_left_alone(topic: Topic) -> None:
-    assert kept(topic, RetentionSettings(frames_bytes=MIB)) == topic
+    assert with_retention(topic, RetentionSettings(frames_bytes=MIB)) == topic

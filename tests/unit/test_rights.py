@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from pydantic import SecretStr
 
-from ops.rights.certificate_authority import RENEW_DAYS, Authority, now
-from ops.rights.keyring_setup import prepare
+from ops.rights.certificate_authority import RENEW_DAYS, Authority, utc_now
+from ops.rights.keyring_setup import prepare_keyring
 from ops.rights.registry import RIGHTS
 from schemas.migrations.versions import __path__ as versions
 from schemas.naming import principal
@@ -32,7 +32,7 @@ def test_every_service_has_its_rights_and_nobody_else() -> None:
 def test_rights_are_for_topics_of_the_registry() -> None:
     there = {topic.name for topic in all_topics()}
     for service, rights in RIGHTS.items():
-        for name in (*rights.reads, *rights.writes, *rights.asks):
+        for name in (*rights.read_topics, *rights.written_topics, *rights.described_topics):
             begins = name.removesuffix(ANY)
             known = {one for one in there if one.startswith(begins) and begins} or name == ANY
             assert name in there or (name.endswith(ANY) and known), (service, name)
@@ -64,7 +64,7 @@ def test_a_home_believes_its_own_certificates_alone(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         rings.append(CredentialFiles(tmp_path / name))
-        prepare(rings[-1], brokers=3)
+        prepare_keyring(rings[-1], brokers=3)
     one, other = rings
     assert certificate(one.pair("match")).subject.rfc4514_string() == f"CN={principal('match')}"
     assert believes(one.authority, one.pair("match"))
@@ -74,10 +74,10 @@ def test_a_home_believes_its_own_certificates_alone(tmp_path: Path) -> None:
 
 def test_what_is_there_stays_and_is_for_its_owner_alone(tmp_path: Path) -> None:
     keyring = CredentialFiles(tmp_path)
-    prepare(keyring, brokers=1)
+    prepare_keyring(keyring, brokers=1)
     files = [path for path in (tmp_path / "secure").rglob("*") if path.is_file()]
     before = {path: path.read_bytes() for path in files}
-    prepare(keyring, brokers=1)
+    prepare_keyring(keyring, brokers=1)
     assert {path: path.read_bytes() for path in before} == before
     secret = [path for path in files if path.suffix != ".crt"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
@@ -86,7 +86,7 @@ def test_what_is_there_stays_and_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_a_certificate_is_made_anew_before_it_runs_out(tmp_path: Path) -> None:
     pair = CertificateFiles(tmp_path / "tls.crt", tmp_path / "tls.key")
-    today = now()
+    today = utc_now()
     assert Authority(tmp_path, today).ensure("somebody", pair)
     ends = certificate(pair).not_valid_after_utc
     assert not Authority(tmp_path, ends - timedelta(days=RENEW_DAYS + 1)).ensure("somebody", pair)
@@ -96,9 +96,9 @@ def test_a_certificate_is_made_anew_before_it_runs_out(tmp_path: Path) -> None:
 
 def test_a_new_authority_signs_everything_anew(tmp_path: Path) -> None:
     keyring = CredentialFiles(tmp_path)
-    prepare(keyring, brokers=1)
+    prepare_keyring(keyring, brokers=1)
     keyring.authority.unlink()
-    prepare(keyring, brokers=1)
+    prepare_keyring(keyring, brokers=1)
     assert believes(keyring.authority, keyring.pair("match"))
 
 
@@ -109,7 +109,7 @@ def settings(tmp_path: Path, **access: object) -> Settings:
 
 def test_a_given_kafka_is_spoken_to_as_the_settings_say(tmp_path: Path) -> None:
     keyring = CredentialFiles(tmp_path)
-    prepare(keyring, brokers=1)
+    prepare_keyring(keyring, brokers=1)
     pair = keyring.pair("match")
     (tmp_path / "password").write_text("secret\n")
     given = settings(

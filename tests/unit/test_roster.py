@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ops.enrolment.csv_import import CsvPerson, read_rows
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.runtime.errors import SightlineError
 
 HEAD = "name,photos,department,email,code,status,authorized\n"
@@ -14,7 +14,7 @@ WANTED = CsvPerson(
     2,
     "José Peña",
     ("a.jpg", "b*.jpg"),
-    Details("Lab", "jose@example.org", "E7", "suspended", is_authorized=False),
+    EmployeeProfile("Lab", "jose@example.org", "E7", "suspended", is_authorized=False),
 )
 
 
@@ -48,8 +48,8 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, data: bytes) -> None:
 
 def test_only_the_name_has_to_be_there(tmp_path: Path) -> None:
     assert rows_of(tmp_path, b"name\nAnn\nBob\n") == [
-        CsvPerson(2, "Ann", (), Details()),
-        CsvPerson(3, "Bob", (), Details()),
+        CsvPerson(2, "Ann", (), EmployeeProfile()),
+        CsvPerson(3, "Bob", (), EmployeeProfile()),
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.local_stack.process_registry import registered, running_services
+from ops.local_stack.process_registry import register_process, running_services
 from sightline.runtime.settings import Settings
 from tests.support import eventually, program
 
@@ -39,14 +39,14 @@ def test_a_service_is_known_while_it_lives_and_no_longer(tmp_path: Path) -> None
     assert running_services(settings) == []
     with program([sys.executable, "-c", HOLDER, str(tmp_path)]) as holder:
         (found,) = eventually(lambda: running_services(settings))
-        assert (found.name, found.pid, found.is_here) == ("vision", holder.pid, True)
+        assert (found.name, found.pid, found.is_local) == ("vision", holder.pid, True)
     assert running_services(settings) == []
     assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_a_process_finds_itself_and_leaves_no_file(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    with registered("outbox", settings):
+    with register_process("outbox", settings):
         assert [one.pid for one in running_services(settings)] == [os.getpid()]
     assert list((tmp_path / "run").iterdir()) == []
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from sightline.runtime.connection_urls import database_url, forget_database_url
+from sightline.runtime.connection_urls import database_url, refresh_database_url
 from sightline.runtime.errors import InfrastructureError, SightlineError
-from sightline.runtime.secrets import forget, is_reference, reveal
+from sightline.runtime.secrets import is_reference, mark_refused, reveal
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import SecretsSettings
 from tests.aws import Aws, aws
@@ -41,7 +41,7 @@ NEVER_KEPT = SecretsSettings(refresh_seconds=0)
 def test_a_plain_value_is_itself() -> None:
     assert reveal(SecretStr("swordfish:1"), KEPT) == "swordfish:1"
     assert not is_reference(SecretStr("swordfish:1"))
-    assert not forget(SecretStr("swordfish:1"), KEPT)
+    assert not mark_refused(SecretStr("swordfish:1"), KEPT)
 
 
 def test_a_file_is_read_at_every_use(tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def test_a_secret_is_kept_until_it_is_refused(cloud: Aws) -> None:
     secret = SecretStr("secretsmanager:kept")
     cloud.secrets.create_secret(Name="kept", SecretString="old")
     assert reveal(secret, KEPT) == "old"
-    assert not forget(secret, KEPT), "there is no other one yet"
+    assert not mark_refused(secret, KEPT), "there is no other one yet"
     cloud.secrets.put_secret_value(SecretId="kept", SecretString="new")
     assert reveal(secret, KEPT) == "old", "kept for the refresh time"
-    assert forget(secret, KEPT)
+    assert mark_refused(secret, KEPT)
     assert reveal(secret, KEPT) == "new"
 
 
@@ -132,7 +132,7 @@ def test_an_old_secret_is_fetched_again_and_used_while_aws_is_away(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody listens there
     assert reveal(secret, NEVER_KEPT) == "new"
     with pytest.raises(InfrastructureError, match="cannot be had"):
-        forget(secret, NEVER_KEPT)
+        mark_refused(secret, NEVER_KEPT)
     with pytest.raises(InfrastructureError, match="cannot be had"):
         reveal(SecretStr("ssm:/never-had"), NEVER_KEPT)
 
@@ -161,7 +161,7 @@ def test_the_database_is_where_rds_writes_that_it_is(cloud: Aws) -> None:
         == "postgresql://ann:a%2Fb@proxy/other?sslmode=verify-full"
     )
     cloud.secrets.put_secret_value(SecretId="rds", SecretString=json.dumps(rds | {"password": "c"}))
-    assert forget_database_url(settings)
+    assert refresh_database_url(settings)
     assert database_url(settings) == "postgresql://ann:c@db:5433/sightline"
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from producers.event_cutter import EventCutter, EventFrame
-from producers.frame_accounting import Tally
+from producers.frame_accounting import FrameCounts
 from producers.live_source import CaptureTimes
 from producers.source_interface import CapturedPicture
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 from sightline.storage.cameras import CameraSettings
 from tests.unit.test_event_cutter import START, STILL
 
@@ -24,7 +24,7 @@ class SetClock:
         self.offset = 0.0
 
     def now_us(self) -> int:
-        return START + round((self.seconds + self.offset) * US)
+        return START + round((self.seconds + self.offset) * US_PER_SECOND)
 
     def monotonic(self) -> float:
         return self.seconds
@@ -50,7 +50,7 @@ def test_a_set_clock_is_noticed_once_and_followed(offset: float) -> None:
     assert [clock_set for _at, clock_set in after] == [True] + [False] * 19
     assert after[-1][0] == clock.now_us()
     gaps = {later - sooner for (sooner, _), (later, _) in pairwise(after)}
-    assert gaps == {US // 10}
+    assert gaps == {US_PER_SECOND // 10}
 
 
 @pytest.mark.parametrize("offset", [-0.8, 0.8])
@@ -81,7 +81,7 @@ def test_as_much_is_published_after_the_clock_was_set_as_before(
     """The reproduction: 10 pictures a second, 5 of them published, an hour back or ahead."""
     clock = SetClock()
     times = CaptureTimes(clock)
-    cutter = EventCutter("door", CameraSettings(fps=5, motion=motion), Tally())
+    cutter = EventCutter("door", CameraSettings(fps=5, motion=motion), FrameCounts())
     noise = np.random.default_rng(3)
 
     def publish(pictures: int) -> list[EventFrame]:
@@ -90,7 +90,7 @@ def test_as_much_is_published_after_the_clock_was_set_as_before(
             if clock_set:
                 shots += cutter.finish()
                 cutter.restart_time()
-            shots += cutter.take(
+            shots += cutter.process(
                 CapturedPicture(noise.integers(0, 256, (48, 64, 3), np.uint8), at_us)
             )
         return shots
@@ -105,7 +105,9 @@ def test_as_much_is_published_after_the_clock_was_set_as_before(
     assert after[0].captured_at_us == before[-1].captured_at_us + 1
     assert after[1].first
     assert after[1].event.event_id != before[0].event.event_id
-    assert after[1].captured_at_us - before[-1].captured_at_us == pytest.approx(offset * US, abs=US)
+    assert after[1].captured_at_us - before[-1].captured_at_us == pytest.approx(
+        offset * US_PER_SECOND, abs=US_PER_SECOND
+    )
     assert [shot.sequence for shot in (*before, *after)] == sorted(
         {shot.sequence for shot in (*before, *after)}
     )
@@ -115,17 +117,17 @@ def test_the_background_outlives_a_set_clock() -> None:
     """What stands still is not in motion because the clock was set."""
     clock = SetClock()
     times = CaptureTimes(clock)
-    cutter = EventCutter("door", CameraSettings(), Tally())
+    cutter = EventCutter("door", CameraSettings(), FrameCounts())
     for at_us, _set in grab(times, clock, 100):
-        cutter.take(CapturedPicture(STILL, at_us))
+        cutter.process(CapturedPicture(STILL, at_us))
     clock.offset = -HOUR
     cutter.finish()
     cutter.restart_time()
     shots = [
         shot
         for at_us, _ in grab(times, clock, 100)
-        for shot in cutter.take(CapturedPicture(STILL, at_us))
+        for shot in cutter.process(CapturedPicture(STILL, at_us))
     ]
     # The first second of a connection counts as motion, that after a set clock too.
     assert shots[-1].last
-    assert shots[-1].captured_at_us - shots[0].captured_at_us <= 4 * US
+    assert shots[-1].captured_at_us - shots[0].captured_at_us <= 4 * US_PER_SECOND

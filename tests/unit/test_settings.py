@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from docs._tools.settings_page import page
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.settings import Settings, command, load_settings
+from sightline.runtime.settings import Settings, apply_command_line, load_settings
 from sightline.runtime.settings.groups import EvidenceSettings
-from sightline.runtime.settings.provenance import leaves
+from sightline.runtime.settings.provenance import setting_fields
 from sightline.runtime.settings.sources import PREFIX, variables_of
 from tests.support import ROOT
 
@@ -73,7 +73,7 @@ def test_the_command_line_is_held_to_the_model(
 ) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
     with pytest.raises(SightlineError, match=re.escape(said)) as caught:
-        command([given])
+        apply_command_line([given])
         load_settings()
     assert "\n" not in str(caught.value)
 
@@ -84,11 +84,11 @@ def test_the_command_line_comes_before_every_name_of_a_variable(
     monkeypatch.setenv("SIGHTLINE_HOME", str(tmp_path))
     monkeypatch.setenv("DB_SECRET_NAME", "theirs")
     monkeypatch.delenv("SIGHTLINE_DB_SECRET_NAME", raising=False)
-    for path, field in leaves(Settings):
+    for path, field in setting_fields(Settings):
         first = variables_of(path, field)[0]
         assert first == PREFIX + "__".join(path).upper(), "what --set sets would not win"
     monkeypatch.setenv("SIGHTLINE_DB_SECRET_NAME", "")
-    command(["db_secret_name=ours"])
+    apply_command_line(["db_secret_name=ours"])
     assert load_settings().db_secret_name == "ours"
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import sightline_pb2 as pb
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sinks.access_log import foot_point
 from sinks.person_state import add_up
-from sinks.sighting_rules import in_force
+from sinks.sighting_rules import decisions_in_force
 from sinks.snapshot_rows import SnapshotOwner
 from sinks.snapshots import best_snapshots
 from sinks.visitor_log import frames_by_event
@@ -28,7 +28,7 @@ def sighting(status: "pb.Sighting.Status", person: int, at_us: int = 1, **more: 
 
 
 def persons(sightings: Sequence[pb.Sighting]) -> list[int]:
-    return [one.global_id for one in in_force(sightings)]
+    return [one.global_id for one in decisions_in_force(sightings)]
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_a_part_decided_before_decides_the_same(
     told: list[pb.Sighting], data: st.DataObject
 ) -> None:
     middle = data.draw(st.integers(0, len(told)))
-    before = in_force(told[:middle])
+    before = decisions_in_force(told[:middle])
     # An ended track alone fills in and yields to any decision, in a batch as in the table.
     assert persons([*before, *told[middle:]]) == persons(told)
 
 
 def test_a_sure_decision_on_nobody_is_invalid() -> None:
-    with pytest.raises(InvalidRecord, match="no_identity"):
-        in_force([sighting(CONFIRMED, 0)])
+    with pytest.raises(PoisonRecord, match="no_identity"):
+        decisions_in_force([sighting(CONFIRMED, 0)])
 
 
 def test_where_a_person_stands_is_a_fraction_of_the_frame() -> None:

@@ -94,7 +94,7 @@ def test_rows_and_offsets_are_committed_and_kafka_is_told(
     assert broker.groups[GROUP].offsets == {FIRST: 2, SECOND: 1}
     assert sorted(name for batch in worker.sink.batches for name in batch) == ["a", "b", "c"]
     assert len(worker.sink.batches) == 1
-    assert worker.stop.health.waiting() == []
+    assert worker.stop.health.unavailable() == []
 
 
 def test_a_batch_is_as_large_as_the_settings_allow(
@@ -201,7 +201,7 @@ def test_a_crash_at_a_place_loses_and_doubles_nothing(
     send(broker, "a", "b")
     first, second = Worker(settings, broker, target), Worker(settings, broker, target)
     with monkeypatch.context() as patch:
-        patch.setattr(sink_loop, "reach", dies_at(place, first.process))
+        patch.setattr(sink_loop, "fault_point", dies_at(place, first.process))
         with pytest.raises(CrashError):
             first.run()
     broker.expire_sessions()
@@ -321,7 +321,7 @@ def test_a_target_that_goes_away_is_waited_for(
         target.is_away = True
 
     def come_back() -> None:
-        assert "memory" in worker.stop.health.waiting()
+        assert "memory" in worker.stop.health.unavailable()
         assert broker.groups[GROUP].generation == 1  # it has stayed in its group
         assert worker.process.consumers[0].assignment() == []  # and reads nothing
         target.is_away = False
@@ -333,7 +333,7 @@ def test_a_target_that_goes_away_is_waited_for(
     worker.run()
     assert target.contents.rows == once("a", "b")
     assert target.contents.offsets[FIRST] == 2
-    assert worker.stop.health.waiting() == []
+    assert worker.stop.health.unavailable() == []
     assert target.connections == 3
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from benchmarks import walks
 from benchmarks.site import judge
 from ops.demo.film import HEIGHT, WIDTH
-from ops.demo.truth import Identity, TrackBoxes
+from ops.demo.truth import DecidedIdentity, TrackBoxes
 
 SITE = walks.plan(Path("orl"), people=6, enrolled=2, cameras=2, seed=5)
 
 
-def tracks(ids: dict[str, Identity]) -> list[TrackBoxes]:
+def tracks(ids: dict[str, DecidedIdentity]) -> list[TrackBoxes]:
     """A perfect track for everybody at each camera, said to be whom `ids` has."""
     boxes: dict[tuple[str, str], dict[int, tuple[float, float, float, float]]] = {}
     for scene in SITE.scenes:
@@ -23,9 +23,9 @@ def tracks(ids: dict[str, Identity]) -> list[TrackBoxes]:
     ]
 
 
-def right() -> dict[str, Identity]:
+def right() -> dict[str, DecidedIdentity]:
     return {
-        who: Identity(who if who in SITE.enrolled else "", number)
+        who: DecidedIdentity(who if who in SITE.enrolled else "", number)
         for number, who in enumerate(SITE.people, start=1)
     }
 
@@ -79,7 +79,7 @@ def test_nothing_said_and_several_ids_cost() -> None:
     del said[silent]
     found = tracks(said)
     again = [
-        TrackBoxes(one.track_id, one.camera, one.boxes, frozenset({Identity("", 99)}))
+        TrackBoxes(one.track_id, one.camera, one.boxes, frozenset({DecidedIdentity("", 99)}))
         if one.track_id == f"cam-1 {split}"
         else one
         for one in found

@@ -19,7 +19,7 @@ def test_a_home_of_before_there_were_several_nodes_is_known(tmp_path: Path) -> N
     assert kafka_servers(Settings(home=tmp_path)) == "127.0.0.1:1001"
     assert database_url(Settings(home=tmp_path)).endswith(":1003/sightline")
 
-    (node,) = Cluster(tmp_path).settle(ports).kafka
+    (node,) = Cluster(tmp_path).choose_ports(ports).kafka
     assert node.nodes not in {0, 1001, 1002, 1003}
     assert (node.clients, node.controller) == (1001, 1002)
 
@@ -31,7 +31,7 @@ def test_what_is_remembered_is_read_again_and_clients_hear_what_is_advertised(
     ports = StackState(nodes, 11, "p")
     ports.save(tmp_path)
     assert StackState.load(tmp_path) == ports
-    assert ports.taken == set(range(1, 12))
+    assert ports.used_ports == set(range(1, 12))
     servers = kafka_servers(Settings(home=tmp_path))
     assert servers == "127.0.0.1:1,127.0.0.1:7,127.0.0.1:8"
 

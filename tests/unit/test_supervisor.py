@@ -110,7 +110,7 @@ def test_pauses_grow_and_are_reset_after_health(
     class Time:
         now = 0.0
 
-    monkeypatch.setattr(supervisor, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(supervisor, "_POLL_SECONDS", 0.001)
     starts: list[float] = []
     stop = Stop(1.0)
 

@@ -27,7 +27,7 @@ def collector() -> Iterator[Collector]:
 
 def configure(endpoint: str, share: float = 1.0) -> None:
     settings = Settings(
-        home=Path("/nonexistent"), tracing=TracingSettings(endpoint=endpoint, share=share)
+        home=Path("/nonexistent"), tracing=TracingSettings(endpoint=endpoint, sample_ratio=share)
     )
     tracing.configure(settings, "vision", "east-2")
 
@@ -44,13 +44,15 @@ def record(headers: Headers = ()) -> Record:
 @pytest.mark.slow
 def test_one_trace_goes_from_capture_to_row(collector: Collector) -> None:
     configure(collector.url)
-    headers = tracing.captured("lobby", AT_US, AT_US + 2_000)
+    headers = tracing.begin_trace("lobby", AT_US, AT_US + 2_000)
     [(name, value)] = headers
     version, trace_id, _span_id, flags = value.decode().split("-")
     assert (name, version, int(flags, 16) & 1) == ("traceparent", "00", 1)
-    with tracing.step("vision", record((("retry-for", b"vision"), *headers))) as onwards:
+    with tracing.trace_processing(
+        "vision", record((("retry-for", b"vision"), *headers))
+    ) as onwards:
         pass
-    tracing.written("access-log", record(onwards), AT_US + 5_000, AT_US + 9_000)
+    tracing.trace_commit("access-log", record(onwards), AT_US + 5_000, AT_US + 9_000)
     flush()
     assert len(collector) == 3
     with collector._lock:
@@ -68,10 +70,10 @@ def test_one_trace_goes_from_capture_to_row(collector: Collector) -> None:
 @pytest.mark.slow
 def test_a_failure_is_noted_without_its_words(collector: Collector) -> None:
     configure(collector.url)
-    headers = tracing.captured("lobby", AT_US, AT_US)
+    headers = tracing.begin_trace("lobby", AT_US, AT_US)
     with (
         pytest.raises(ValueError, match="Ada"),
-        tracing.step("vision", record(headers)),
+        tracing.trace_processing("vision", record(headers)),
     ):
         raise ValueError("Ada Lovelace")
     flush()
@@ -93,19 +95,19 @@ def test_a_failure_is_noted_without_its_words(collector: Collector) -> None:
 )
 def test_who_is_in_no_trace_begins_none(collector: Collector, headers: Headers) -> None:
     configure(collector.url)
-    with tracing.step("vision", record(headers)) as onwards:
+    with tracing.trace_processing("vision", record(headers)) as onwards:
         assert onwards == ()
-    tracing.written("access-log", record(headers), AT_US, AT_US)
+    tracing.trace_commit("access-log", record(headers), AT_US, AT_US)
     flush()
     assert len(collector) == 0
 
 
 def test_a_share_of_frames_is_traced(collector: Collector) -> None:
     configure(collector.url, share=0.25)
-    traced = sum(bool(tracing.captured("lobby", AT_US, AT_US)) for _ in range(2_000))
+    traced = sum(bool(tracing.begin_trace("lobby", AT_US, AT_US)) for _ in range(2_000))
     assert 350 < traced < 650
     configure(collector.url, share=0.0)
-    assert tracing.captured("lobby", AT_US, AT_US) == ()
+    assert tracing.begin_trace("lobby", AT_US, AT_US) == ()
 
 
 OFF = """

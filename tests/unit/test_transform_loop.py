@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from confluent_kafka import KafkaError
 
-from sightline.runtime.errors import InfrastructureError, InvalidRecord
+from sightline.runtime.errors import InfrastructureError, PoisonRecord
 from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
@@ -53,7 +53,7 @@ class Tally:
         value = f"{(record.value or b'').decode()}{number}".encode()
         yield OutputRecord(TARGET, "key", value, record.timestamp_ms, record.partition)
         if record.value == b"poison":
-            raise InvalidRecord("poisoned", "as the test wants it")
+            raise PoisonRecord("poisoned", "as the test wants it")
 
     def state(self) -> Iterator[OutputRecord]:
         for topic, number in sorted(self._changed):
@@ -271,7 +271,7 @@ def test_a_crash_at_a_place_leaves_an_undisturbed_run(
     send(broker, "c", "d")
     dead = Worker(settings, broker)
     with monkeypatch.context() as patch:
-        patch.setattr(transform_loop, "reach", dies_at(place, dead.process))
+        patch.setattr(transform_loop, "fault_point", dies_at(place, dead.process))
         # Its main thread may notice first that the clients are gone.
         with pytest.raises((CrashError, InfrastructureError)):
             dead.run()
@@ -328,7 +328,9 @@ def test_a_transaction_that_nobody_ends_is_waited_for_by_another_worker(
     send(broker, "a")
     dead, other = Worker(settings, broker, "dead"), Worker(settings, broker, "other")
     with monkeypatch.context() as patch:
-        patch.setattr(transform_loop, "reach", dies_at(FaultPoint.BEFORE_COMMIT, dead.process))
+        patch.setattr(
+            transform_loop, "fault_point", dies_at(FaultPoint.BEFORE_COMMIT, dead.process)
+        )
         with pytest.raises((CrashError, InfrastructureError)):
             dead.run()
     for member in list(broker.groups[GROUP].members.values()):

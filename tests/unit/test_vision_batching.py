@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from processors.vision.processor import VisionProcessor
 from processors.vision.settings import VisionSettings
-from sightline.models.interface import BGRImage, Face, Floats, ModelPack, PersonBoxes
-from sightline.runtime.errors import InvalidRecord
+from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack, PersonBoxes
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Record
@@ -36,7 +36,7 @@ class People:
         return [PersonBoxes(self._boxes(image), np.array([0.9, 0.7], np.float32))
                 for image in images]  # fmt: skip
 
-    def _boxes(self, image: BGRImage) -> Floats:
+    def _boxes(self, image: BGRImage) -> Float32Array:
         left = float(image[0, 0, 0])
         return np.array([[left, 40, left + 60, 220], [left + 90, 30, left + 150, 200]], np.float32)
 
@@ -66,7 +66,7 @@ class Embeddings:
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Float32Array]:
         self.calls.append(len(faces))
         return [np.array([image.mean(), image[40, 40, 0], *face.box[:2]], np.float32)
                 for image, face in faces]  # fmt: skip
@@ -114,7 +114,7 @@ def taken(processor: VisionProcessor, records: Sequence[Record]) -> list[Result]
         try:
             for out in processor.process(record):
                 outs.append(out)
-        except InvalidRecord as error:
+        except PoisonRecord as error:
             reason = error.reason
         results.append((outs, reason))
     return results

@@ -11,13 +11,13 @@ from schemas import sightline_pb2 as pb
 from schemas.decode import decode
 from sightline.models.interface import ModelPack
 from sightline.runtime import metrics
-from sightline.runtime.clock import US
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.clock import US_PER_SECOND
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import RETRY_FOR, Record
 from tests.unit.test_vision_pipeline import START, Camera, SeenFaces, SeenPeople, Vectors
 
-SETTINGS = VisionSettings(behind_seconds=2, caught_up_seconds=0.5)
+SETTINGS = VisionSettings(shed_above_seconds=2, resume_below_seconds=0.5)
 
 
 def looked_at(
@@ -30,7 +30,7 @@ def looked_at(
     return [
         number
         for number, (frame, age) in enumerate(zip(frames, ages, strict=True))
-        if not rule.skips(state, frame, START + round(age * US))
+        if not rule.skips(state, frame, START + round(age * US_PER_SECOND))
     ]
 
 
@@ -52,20 +52,22 @@ def test_films_and_an_events_first_and_last_frame_are_never_skipped() -> None:
     assert looked_at(SheddingState(), [1e6] * 5, live=False) == list(range(5))
     assert looked_at(SheddingState(), [2.5] * 6, first=2) == [1, 2, 4]
     last = pb.Frame(captured_at_us=START, live=True, last_in_event=True)
-    assert not LoadShedding(SETTINGS).skips(SheddingState(is_shedding=True), last, START + 10 * US)
+    assert not LoadShedding(SETTINGS).skips(
+        SheddingState(is_shedding=True), last, START + 10 * US_PER_SECOND
+    )
 
 
 def test_it_can_be_turned_off() -> None:
-    rule = LoadShedding(VisionSettings(behind_seconds=0))
+    rule = LoadShedding(VisionSettings(shed_above_seconds=0))
     frame = pb.Frame(captured_at_us=START, live=True)
-    assert not rule.skips(SheddingState(), frame, START + 1000 * US)
+    assert not rule.skips(SheddingState(), frame, START + 1000 * US_PER_SECOND)
 
 
 class LateClock:
     """Some seconds after the film."""
 
     def __init__(self, seconds: float) -> None:
-        self._now_us = START + round(seconds * US)
+        self._now_us = START + round(seconds * US_PER_SECOND)
 
     def now_us(self) -> int:
         return self._now_us
@@ -103,7 +105,7 @@ def test_a_skipped_frame_is_recorded_without_boxes_counted_and_seen_from_outside
     assert not any(frame.tracks for frame in seen if frame.skipped)
     assert seen[-1].tracks and seen[-1].last_in_event
     assert skipped._value.get() == 9
-    assert metrics.VISION_BEHIND.labels("late")._value.get() == 1
+    assert metrics.VISION_SHEDDING.labels("late")._value.get() == 1
     assert metrics.FRAME_AGE_SECONDS.labels("late")._value.get() > 2
 
 
@@ -119,7 +121,7 @@ def test_a_replayed_dead_letter_is_looked_at_once_more_and_disturbs_nobody() -> 
     seen = frames_of(processor, film[:10])
     (retried,) = frames_of(processor, [retry(film[5])])
     assert retried.again and not retried.tracks
-    with pytest.raises(InvalidRecord, match="bad_jpeg"):
+    with pytest.raises(PoisonRecord, match="bad_jpeg"):
         frames_of(processor, [retry(camera.record(21, bad=True))])
     seen += frames_of(processor, film[10:])
     assert seen == frames_of(worker(0), film)

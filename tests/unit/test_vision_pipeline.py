@@ -13,8 +13,8 @@ from processors.vision.processor import VisionProcessor
 from schemas import sightline_pb2 as pb
 from schemas.decode import decode
 from schemas.ids import motion_event_id, track_id
-from sightline.models.interface import BGRImage, Face, Floats, ModelPack, PersonBoxes
-from sightline.runtime.errors import InvalidRecord
+from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack, PersonBoxes
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Record
@@ -40,7 +40,7 @@ class SeenPeople:
     def detect(self, images: Sequence[BGRImage]) -> list[PersonBoxes]:
         return [PersonBoxes(*self._person(image)) for image in images]
 
-    def _person(self, image: BGRImage) -> tuple[Floats, Floats]:
+    def _person(self, image: BGRImage) -> tuple[Float32Array, Float32Array]:
         self.searches += 1
         left = float(image[0, 0, 0])
         if left > 250:
@@ -85,7 +85,7 @@ class Vectors:
     def __init__(self) -> None:
         self.made = 0
 
-    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Floats]:
+    def embed(self, faces: Sequence[tuple[BGRImage, Face]]) -> list[Float32Array]:
         self.made += len(faces)
         return [np.array([1, 0, 0, 0, 0, 0, 0, 0], np.float32) for _ in faces]
 
@@ -238,21 +238,21 @@ def counted(*names: str) -> dict[str, float]:
 
 
 def test_what_the_identity_cache_saves_is_counted_by_person_and_frame() -> None:
-    names = "face_searches", "face_searches_saved", "embeddings", "embeddings_saved"
+    names = "face_detections", "face_detections_saved", "embeddings", "embeddings_saved"
     before = counted(*names)
     worker = Worker(observations=2).take(Camera().film(100))
     # Seen in 99 frames: two shots, seven frames between them, and then it is settled.
     made = {name: value - before[name] for name, value in counted(*names).items()}
     assert made == {
-        "face_searches": 2, "embeddings": 2, "face_searches_saved": 90, "embeddings_saved": 97,
+        "face_detections": 2, "embeddings": 2, "face_detections_saved": 90, "embeddings_saved": 97,
     }  # fmt: skip
     assert worker.vectors.made == 2
 
     before = counted(*names)
     Worker(min_face_px=100).take(Camera().film(100))
     made = {name: value - before[name] for name, value in counted(*names).items()}
-    assert made["face_searches"] > 2
-    assert {name for name, value in made.items() if value} == {"face_searches"}
+    assert made["face_detections"] > 2
+    assert {name for name, value in made.items() if value} == {"face_detections"}
 
 
 def test_people_are_looked_for_so_often_and_shown_on_every_frame() -> None:
@@ -374,7 +374,7 @@ def test_a_bad_picture_is_a_frame_without_tracks_and_a_dead_letter() -> None:
     worker = Worker().take([camera.record(number) for number in range(5)])
     outs = worker.processor.process(camera.record(5, bad=True, last=True))
     worker.outs += [next(outs), next(outs)]
-    with pytest.raises(InvalidRecord, match="bad_jpeg"):
+    with pytest.raises(PoisonRecord, match="bad_jpeg"):
         next(outs)
     assert worker.tracks[-1].last_in_event and not worker.tracks[-1].tracks
     assert len(worker.ended) == 1
@@ -385,7 +385,7 @@ def test_a_bad_picture_is_a_frame_without_tracks_and_a_dead_letter() -> None:
 )
 def test_what_is_no_frame_is_refused(value: bytes) -> None:
     record = Record("frames.default", 0, 0, b"door", value, 0)
-    with pytest.raises(InvalidRecord):
+    with pytest.raises(PoisonRecord):
         Worker().take([record])
 
 

@@ -10,7 +10,7 @@ from processors.vision.shed_ratio import ShedRatio
 from sightline.runtime.clock import SystemClock
 from tests.unit.test_vision_load_shedding import live_film, worker
 
-NAME = "sightline_vision_skipped_share"
+NAME = "sightline_vision_skipped_ratio"
 FPS = 10
 
 
@@ -126,8 +126,8 @@ def test_a_camera_that_is_given_away_is_told_of_by_its_next_worker_alone() -> No
 
 def test_a_row_says_so_from_a_tenth_on() -> None:
     assert overload_fields(None, 0.69) == {
-        "detail": "overloaded: 69% of frames skipped", "skipped_share": 0.69,
+        "detail": "overloaded: 69% of frames skipped", "skipped_ratio": 0.69,
     }  # fmt: skip
     assert overload_fields("slow", 0.5)["detail"] == "slow; overloaded: 50% of frames skipped"
-    assert overload_fields(None, 0.1) == {"detail": None, "skipped_share": 0.1}
-    assert overload_fields("slow", None) == {"detail": "slow", "skipped_share": None}
+    assert overload_fields(None, 0.1) == {"detail": None, "skipped_ratio": 0.1}
+    assert overload_fields("slow", None) == {"detail": "slow", "skipped_ratio": None}

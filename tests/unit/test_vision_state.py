@@ -7,10 +7,10 @@ import pytest
 
 from processors.vision.followed_track import UnusableStateError
 from processors.vision.processor import VisionProcessor
-from processors.vision.state import read_state, restore_state
+from processors.vision.state_record import read_state, restore_state
 from schemas import sightline_pb2 as pb
 from schemas.topics import vision_state
-from sightline.models.interface import BGRImage, Floats, ModelPack, PersonBoxes
+from sightline.models.interface import BGRImage, Float32Array, ModelPack, PersonBoxes
 from sightline.runtime import metrics
 from sightline.streaming.records import OutputRecord, Record
 from tests.unit.test_vision_pipeline import (
@@ -35,8 +35,8 @@ class Crowd:
         at = dice.uniform(0, 240, (people, 2)).astype(np.float32)
         size = np.array([60, 150], np.float32)
         speed = dice.normal(0, 3, (people, 2)).astype(np.float32)
-        self._boxes: list[Floats] = []
-        self._scores: list[Floats] = []
+        self._boxes: list[Float32Array] = []
+        self._scores: list[Float32Array] = []
         for _ in range(FRAMES):
             at = at + speed + dice.normal(0, 1, at.shape).astype(np.float32)
             seen = dice.random(people) < 0.85

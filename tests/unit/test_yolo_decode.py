@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from sightline.models.detector import decode, letterbox
-from sightline.models.interface import Floats
+from sightline.models.interface import Float32Array
 from sightline.runtime.errors import SightlineError
 
 CANDIDATES = 50
 
 
-def output(*rows: tuple[tuple[float, float, float, float], dict[int, float]]) -> Floats:
+def output(*rows: tuple[tuple[float, float, float, float], dict[int, float]]) -> Float32Array:
     """(1, 84, 50): centre and size of a few boxes, with their class scores."""
     raw = np.zeros((1, 84, CANDIDATES), np.float32)
     for at, (box, scores) in enumerate(rows):

@@ -12,7 +12,7 @@ from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import SiteState
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Evidence
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,17 +38,21 @@ class CandidateChoices:
         return excluded & {candidate.key for candidate in candidates}
 
     def choice(
-        self, track: pb.TrackState, evidence: Evidence, candidates: list[Candidate], scale: Scale
+        self,
+        track: pb.TrackState,
+        evidence: Evidence,
+        candidates: list[Candidate],
+        scale: ScoreScale,
     ) -> CandidateSet:
         """Return the candidates of one population, with their tracks of the same time."""
         near = {
             self._reference.global_id_of(candidate.key): candidate
             for candidate in candidates
-            if candidate.score >= min(scale.newcomer, scale.threshold(evidence.count))
+            if candidate.score >= min(scale.unknown_threshold, scale.threshold(evidence.count))
         }
         claimed: set[str] = set()
         possibly_claimed: set[str] = set()
-        for other in self._concurrent.beside(track):
+        for other in self._concurrent.neighbouring_tracks(track):
             candidate = near.get(self._concurrent.person_held_by(other))
             if candidate is None:
                 continue

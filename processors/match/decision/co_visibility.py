@@ -6,7 +6,7 @@ It follows from capture times alone, so that a repeated decision comes to the sa
 from enum import Enum
 
 from schemas import sightline_pb2 as pb
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 
 _PATIENCE = 2.0
 """Multiple of `lost_seconds` after the start of a track within which the ends of all tracks that
@@ -43,7 +43,7 @@ def co_visibility(
     if second.shots[-1].track_number <= first.shots[-1].track_number:
         # Numbers grow: these began anew, because the worker that counted before has died.
         return CoVisibility.NO
-    patience_us = round(_PATIENCE * lost_seconds * US)
+    patience_us = round(_PATIENCE * lost_seconds * US_PER_SECOND)
     if max(now_us, last_seen_us(second)) > begin_us(second) + patience_us:
         return CoVisibility.YES
     return CoVisibility.MAYBE

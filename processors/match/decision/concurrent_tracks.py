@@ -31,9 +31,9 @@ class ConcurrentTracks:
         """Return the person that a track holds against others of its time; 0: none."""
         return self._reference.corrections.person_of(track.track_id, track.holds)
 
-    def beside(self, track: pb.TrackState) -> list[pb.TrackState]:
+    def neighbouring_tracks(self, track: pb.TrackState) -> list[pb.TrackState]:
         """Return the other tracks of its camera and motion event, and all that have changed."""
-        others = {*self._site.beside(track), *self._changed} - {track.track_id}
+        others = {*self._site.neighbouring_tracks(track), *self._changed} - {track.track_id}
         return [self.track(other) for other in sorted(others)]
 
     def co_visibility(self, track: pb.TrackState, other: pb.TrackState) -> CoVisibility:

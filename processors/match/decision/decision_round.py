@@ -16,12 +16,12 @@ from processors.match.decision.candidate_choices import CandidateChoices
 from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
 from processors.match.decision.face_evidence import face_evidence, has_frontal_face
-from processors.match.decision.identification import Case, Decision, PriorIdentity, Rules
+from processors.match.decision.identification import Case, Decision, DecisionRules, PriorIdentity
 from processors.match.decision.retroactive_naming import RetroactiveNaming
+from processors.match.embedding_codec import encode_embedding
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import SiteState
 from processors.match.state.unknown_persons import has_template, without_template
-from processors.match.vectors import bytes_of
 from schemas import ids
 from schemas import sightline_pb2 as pb
 
@@ -44,7 +44,7 @@ class DecisionRound:
         self,
         site: SiteState,
         reference: ReferenceData,
-        rules: Rules,
+        rules: DecisionRules,
         now_us: int,
         answers: Mapping[str, CandidateAnswer],
     ) -> None:
@@ -94,7 +94,7 @@ class DecisionRound:
         """Return the unknown persons that these decisions change; None removes one."""
         changed: dict[int, pb.UnknownPerson | None] = {}
         for before, track in self.decided().values():
-            if track.ended_at_us or sighting_messages.is_news(before, track.decided):
+            if track.ended_at_us or sighting_messages.is_changed(before, track.decided):
                 self._update_persons(track, changed)
         return changed
 
@@ -126,8 +126,8 @@ class DecisionRound:
         persons = set(map(self._concurrent.person_held_by, (track, now))) - {0}
         return [
             other.track_id
-            for other in self._concurrent.beside(now)
-            if self._is_rival(now, other)
+            for other in self._concurrent.neighbouring_tracks(now)
+            if self._is_co_visible(now, other)
             or (other.decided.status != pb.Sighting.ENDED and persons & {*other.waits_for})
         ]
 
@@ -141,7 +141,7 @@ class DecisionRound:
         self._note_claim(now, before, case, decision)
         now.face = b""
         if track.ended_at_us and not now.decided.global_id and has_frontal_face(track.shots):
-            now.face = bytes_of(case.evidence.template)
+            now.face = encode_embedding(case.evidence.template)
         return now
 
     def _case(self, track: pb.TrackState, prior: PriorIdentity | None) -> Case:
@@ -149,11 +149,11 @@ class DecisionRound:
         if answer is None:
             raise CandidatesMissing(self._query(track, prior))
         pack, evidence = track.shots[-1].pack, answer.query.evidence
-        facts, wanted_rate = self._reference.facts, self._rules.target_rate
-        among_enrolled = facts.scale(pack, answer.enrolled.people, wanted_rate)
-        among_unknown = facts.scale_of_ids(pack, answer.unknown.people, wanted_rate)
+        facts, target_fpir = self._reference.facts, self._rules.target_fpir
+        among_enrolled = facts.scale(pack, answer.enrolled.people, target_fpir)
+        among_unknown = facts.scale_of_ids(pack, answer.unknown.people, target_fpir)
         enrolled, unknown = answer.enrolled.candidates, answer.unknown.candidates
-        excluded = self._choices.excluded([*enrolled, *unknown], among_enrolled.newcomer)
+        excluded = self._choices.excluded([*enrolled, *unknown], among_enrolled.unknown_threshold)
         return Case(
             evidence,
             self._choices.choice(track, evidence, _without(enrolled, excluded), among_enrolled),
@@ -166,7 +166,7 @@ class DecisionRound:
             track_id=track.track_id,
             template_id=ids.sighting_id(track.track_id, last.epoch),
             pack=last.pack,
-            evidence=face_evidence(track.shots, self._reference.facts.agree(last.pack)),
+            evidence=face_evidence(track.shots, self._reference.facts.min_agreement(last.pack)),
             always=self._always(prior),
         )
 
@@ -189,10 +189,10 @@ class DecisionRound:
         if corrections.is_corrected(track.track_id):
             sighting.reason = "somebody has said who it is"
         sighting.shots = evidence.count
-        sighting.template = bytes_of(evidence.template)
+        sighting.template = encode_embedding(evidence.template)
         sighting.gallery_revision = self._reference.enrolled.revision
         scale = case.enrolled.scale
-        sighting.gallery_people, sighting.wanted_rate = scale.people, scale.target_rate
+        sighting.gallery_people, sighting.wanted_rate = scale.people, scale.target_fpir
         sighting.calibration = scale.calibration
         nearest = next(iter(self._answers[track.track_id].enrolled.candidates), None)
         if nearest is not None:  # excluded or not
@@ -215,7 +215,7 @@ class DecisionRound:
         denied = {
             self._reference.global_id_of(candidate.key)
             for candidate, choice in case.candidates()
-            if choice.is_claimed(candidate) and candidate.score >= choice.scale.newcomer
+            if choice.is_claimed(candidate) and candidate.score >= choice.scale.unknown_threshold
         }
         del track.waits_for[:]
         track.waits_for.extend(sorted(denied))
@@ -233,11 +233,12 @@ class DecisionRound:
     def _is_beaten(self, track: pb.TrackState) -> bool:
         """Return whether a track of the same time is the same person, by better evidence."""
         return any(
-            self._is_rival(track, other) and co_visibility.prevails(other.holds_by, other, track)
-            for other in self._concurrent.beside(track)
+            self._is_co_visible(track, other)
+            and co_visibility.prevails(other.holds_by, other, track)
+            for other in self._concurrent.neighbouring_tracks(track)
         )
 
-    def _is_rival(self, track: pb.TrackState, other: pb.TrackState) -> bool:
+    def _is_co_visible(self, track: pb.TrackState, other: pb.TrackState) -> bool:
         """Return whether two tracks of the same time hold one person."""
         person = self._concurrent.person_held_by(track)
         return (

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from processors.match.vectors import vector_of
+from processors.match.embedding_codec import decode_embedding
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Evidence, EvidenceKind, Observation, combine
 from sightline.models.interface import MIN_FRONTALITY
@@ -18,7 +18,7 @@ def face_evidence(observations: Sequence[pb.FaceObservation], agree: float) -> E
 
 
 def _observation(face: pb.FaceObservation) -> Observation:
-    vector, quality = vector_of(face.embedding), face.quality.overall
+    vector, quality = decode_embedding(face.embedding), face.quality.overall
     return Observation(face.observation_id, vector, quality, EvidenceKind.FACE)
 
 

@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from processors.match.candidates import Candidate
 from sightline.identity.evidence import Evidence
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 from sightline.runtime.settings import Settings
 
 PersonKind = Literal["enrolled", "unknown"]
@@ -27,7 +27,7 @@ class CandidateSet:
 
     candidates: Sequence[Candidate]
     """Best first: at least two where there are two, and the prior identity."""
-    scale: Scale
+    scale: ScoreScale
     claimed: Set[str] = frozenset()
     """Candidates that another track of the camera is at the same time."""
     possibly_claimed: Set[str] = frozenset()
@@ -54,12 +54,12 @@ class PriorIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class DecisionRules:
     """Settings of a decision that do not follow from a calibration."""
 
     min_observations: int = 3
     """Agreeing observations that a new unknown person needs."""
-    target_rate: float = 1e-3
+    target_fpir: float = 1e-3
     """Target rate of false names for one track (FPIR)."""
     lost_seconds: float = 2.0
     """Time without being seen after which vision ends a track."""
@@ -71,9 +71,9 @@ class Rules:
         """Return the rules that the settings state."""
         return cls(
             min_observations=settings.match.unknown_person_observations,
-            target_rate=settings.match.target_fpir,
+            target_fpir=settings.match.target_fpir,
             lost_seconds=settings.evidence.lost_seconds,
-            unknown_person_ttl_days=settings.match.forget_days,
+            unknown_person_ttl_days=settings.match.unknown_person_ttl_days,
         )
 
 
@@ -96,7 +96,7 @@ def decide(
     evidence: Evidence,
     enrolled: CandidateSet,
     unknown: CandidateSet,
-    rules: Rules,
+    rules: DecisionRules,
     *,
     prior: PriorIdentity | None = None,
     final: bool = False,
@@ -133,7 +133,7 @@ class Case:
             for candidate in choice.candidates:
                 yield candidate, choice
 
-    def decided(self, rules: Rules, prior: PriorIdentity | None, final: bool) -> Decision:
+    def decided(self, rules: DecisionRules, prior: PriorIdentity | None, final: bool) -> Decision:
         """Decide the identity of the track; see `decide`."""
         if best := self._recognised(self.enrolled):
             decision = self._identified("enrolled", best, f"{self._counted()} that agree")
@@ -145,13 +145,13 @@ class Case:
         if prior and (best := self._retained(self.unknown, prior)):
             return self._identified("unknown", best, "not contradicted")
         if prior and prior.is_founded and not self._is_claimed_person(self._threshold):
-            return self._new("nobody else comes near")
+            return self._new("no other person comes near")
         is_enough = self.observations >= rules.min_observations and not (
             self._is_claimed_person(self._halfway)
             or (not final and self._is_possibly_claimed_person())
         )
         if is_enough and not self._is_near_a_person():
-            return self._new(f"{self._counted()} agree and nobody comes near")
+            return self._new(f"{self._counted()} agree and no person comes near")
         return self._concluded() if is_enough and final else self._provisional(final)
 
     def _recognised(self, choice: CandidateSet) -> Candidate | None:
@@ -188,20 +188,21 @@ class Case:
         return any(
             choice.is_claimed(candidate)
             and candidate.score
-            >= (limit(choice) if self._can_name(choice) else choice.scale.newcomer)
+            >= (limit(choice) if self._can_name(choice) else choice.scale.unknown_threshold)
             for candidate, choice in self.candidates()
         )
 
     def _is_possibly_claimed_person(self) -> bool:
         """Return whether a candidate is near whose track may be over: that is known soon."""
         return any(
-            candidate.score >= choice.scale.newcomer and candidate.key in choice.possibly_claimed
+            candidate.score >= choice.scale.unknown_threshold
+            and candidate.key in choice.possibly_claimed
             for candidate, choice in self.candidates()
         )
 
     def _is_near_a_person(self) -> bool:
         return any(
-            candidate.score >= choice.scale.newcomer and not choice.is_claimed(candidate)
+            candidate.score >= choice.scale.unknown_threshold and not choice.is_claimed(candidate)
             for candidate, choice in self.candidates()
         )
 
@@ -233,7 +234,7 @@ class Case:
 
     def _new(self, reason: str) -> Decision:
         nearest = self._unidentified("new", reason)
-        threshold = self._choice_of(nearest.runner_up).scale.newcomer
+        threshold = self._choice_of(nearest.runner_up).scale.unknown_threshold
         return replace(nearest, threshold=threshold, confidence=1.0 - nearest.confidence)
 
     def _provisional(self, final: bool) -> Decision:
@@ -260,15 +261,15 @@ class Case:
         best = self._best()
         choice = self._choice_of(best)
         scale = choice.scale
-        if best is None or best.score < scale.newcomer:
-            return "nobody comes near yet"
+        if best is None or best.score < scale.unknown_threshold:
+            return "no person comes near yet"
         if best.key in choice.claimed:
             return "the face of another track of this moment"
         if best.key in choice.possibly_claimed:
             return "the face of a track that may not be over"
         if not self._can_name(choice):
             return (
-                f"the calibration {scale.calibration} cannot promise {scale.target_rate:g} false"
+                f"the calibration {scale.calibration} cannot promise {scale.target_fpir:g} false"
                 f" names for {self._counted()} among {scale.people} people"
             )
         if best.score < self._threshold(choice):
@@ -292,10 +293,10 @@ class Case:
         return choice.scale.threshold(self.observations)
 
     def _halfway(self, choice: CandidateSet) -> float:
-        return (choice.scale.newcomer + self._threshold(choice)) / 2
+        return (choice.scale.unknown_threshold + self._threshold(choice)) / 2
 
     def _counted(self) -> str:
-        return f"{self.observations} shot{'s' if self.observations > 1 else ''}"
+        return f"{self.observations} observation{'s' if self.observations > 1 else ''}"
 
 
 def _leading(choice: CandidateSet) -> Candidate | None:

@@ -2,7 +2,7 @@
 
 A glimpse of a person may be too short or too small for a name. When a track ends with an identity,
 the unidentified tracks of the last minutes are compared with it as tracks of unknown persons are:
-at the wanted rate, among as many as there are. Not before its end: until then its identity may
+at the target rate, among as many as there are. Not before its end: until then its identity may
 turn out to be another.
 """
 
@@ -14,13 +14,13 @@ from processors.match.candidates import Candidate
 from processors.match.decision import sighting_messages
 from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
-from processors.match.decision.identification import Rules
+from processors.match.decision.identification import DecisionRules
+from processors.match.embedding_codec import decode_embedding
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import SiteState
-from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Evidence
-from sightline.identity.scale import Scale
+from sightline.identity.scale import ScoreScale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,12 +29,12 @@ class RetroactiveNaming:
 
     _site: SiteState
     _reference: ReferenceData
-    _rules: Rules
+    _rules: DecisionRules
     _tracks: ConcurrentTracks
     _changed: Container[str]  # ids of the tracks that the present event has changed
 
     def named_by(
-        self, track: pb.TrackState, evidence: Evidence, linked: Candidate | None, scale: Scale
+        self, track: pb.TrackState, evidence: Evidence, linked: Candidate | None, scale: ScoreScale
     ) -> Iterator[pb.TrackState]:
         """Yield the earlier tracks that get the identity of a track.
 
@@ -56,17 +56,17 @@ class RetroactiveNaming:
             for other in self._site.unidentified(pack)
             if other.track_id not in self._changed and len(other.face) == evidence.template.nbytes
         ]
-        scale = self._reference.facts.scale_of_ids(pack, len(others), self._rules.target_rate)
+        scale = self._reference.facts.scale_of_ids(pack, len(others), self._rules.target_fpir)
         for other in others:
             observations = min(other.decided.shots, evidence.count)
-            score = float(vector_of(other.face) @ evidence.template)
+            score = float(decode_embedding(other.face) @ evidence.template)
             if score < scale.threshold(observations) or score <= _best_other(other, track):
                 continue
             if self._can_be(other, track):
                 yield self._named(other, track, score, scale)
 
     def _of_linked_person(
-        self, track: pb.TrackState, linked: Candidate, scale: Scale
+        self, track: pb.TrackState, linked: Candidate, scale: ScoreScale
     ) -> Iterator[pb.TrackState]:
         """Yield the tracks of an unknown person who turns out to be enrolled.
 
@@ -100,11 +100,11 @@ class RetroactiveNaming:
         return not any(
             self._tracks.person_held_by(beside) == person
             and self._tracks.co_visibility(other, beside) is not CoVisibility.NO
-            for beside in self._tracks.beside(other)
+            for beside in self._tracks.neighbouring_tracks(other)
         )
 
     def _named(
-        self, other: pb.TrackState, track: pb.TrackState, score: float, scale: Scale
+        self, other: pb.TrackState, track: pb.TrackState, score: float, scale: ScoreScale
     ) -> pb.TrackState:
         """Return an ended track with the identity of a later one, at its own time."""
         copy = deepcopy(other)

@@ -86,7 +86,7 @@ def identity(sighting: pb.Sighting) -> tuple[int, str, str, bool]:
     return sighting.global_id, sighting.person_id, sighting.name, sighting.is_authorized
 
 
-def is_news(before: pb.Sighting | None, now: pb.Sighting) -> bool:
+def is_changed(before: pb.Sighting | None, now: pb.Sighting) -> bool:
     """Return whether a sighting differs from the one before in status or person."""
     return before is None or before.status != now.status or identity(before) != identity(now)
 

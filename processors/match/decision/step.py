@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from processors.match.candidates import CandidateAnswer, CandidateQuery
 from processors.match.decision import sighting_messages
 from processors.match.decision.decision_round import CandidatesMissing, DecisionRound
-from processors.match.decision.identification import Rules
+from processors.match.decision.identification import DecisionRules
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import Changes, SiteState
 from schemas import sightline_pb2 as pb
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 
 MAX_OBSERVATIONS = 16
 """Observations of one epoch of a track; vision settles a track long before."""
 
-_DAY_US = 86_400 * US
+_DAY_US = 86_400 * US_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class PendingStep:
     """Capture time of the event."""
     site: SiteState
     reference: ReferenceData
-    rules: Rules
+    rules: DecisionRules
     redelivered_from: int
 
     def finish(self, answers: Mapping[str, CandidateAnswer]) -> Step | CandidateQuery:
@@ -78,7 +78,7 @@ class PendingStep:
             for track_id in self.site.expired(camera_id, now_us, self.redelivered_from)
             if track_id != observation.track_id
         ]
-        forgotten = self.site.unknown_persons.forgettable(
+        forgotten = self.site.unknown_persons.expired(
             camera_id, now_us, round(self.rules.unknown_person_ttl_days * _DAY_US)
         )
         tracks = dict.fromkeys(expired) | outcome.changes.tracks
@@ -90,7 +90,7 @@ def begin(
     event: pb.FaceEvent,
     site: SiteState,
     reference: ReferenceData,
-    rules: Rules,
+    rules: DecisionRules,
     *,
     redelivered_from: int,
 ) -> Step | PendingStep:
@@ -156,7 +156,7 @@ def _outcome(decisions: DecisionRound) -> Step:
     tracks: dict[str, pb.TrackState | None] = {}
     for track_id, (before, now) in decisions.decided().items():
         was_over = before is not None and before.status == pb.Sighting.ENDED
-        if sighting_messages.is_news(before, now.decided):
+        if sighting_messages.is_changed(before, now.decided):
             sightings.append(now.decided)
         tracks[track_id] = stored = _over(now) if now.ended_at_us else now
         if now.ended_at_us and not was_over:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from processors.match.index.gallery import Gallery
-from processors.match.reference.identity_corrections import Affected
+from processors.match.index.gallery import GalleryIndex
+from processors.match.reference.identity_corrections import AffectedIdentities
 from processors.match.reference.reference_data import ReferenceData
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
@@ -44,8 +44,8 @@ class ReferenceFollower:
         self,
         kafka: AioKafka,
         reference: ReferenceData,
-        gallery: Gallery,
-        on_change: Callable[[Affected], None],
+        gallery: GalleryIndex,
+        on_change: Callable[[AffectedIdentities], None],
     ) -> None:
         """Make a follower that has read nothing yet.
 
@@ -131,7 +131,7 @@ class ReferenceFollower:
             return
         self._on_change(affected)
 
-    def _apply_person(self, record: ConsumerRecord) -> Affected:
+    def _apply_person(self, record: ConsumerRecord) -> AffectedIdentities:
         self._reference.enrolled.revision = record.offset + 1
         if record.value is None:
             person_id = (record.key or b"").decode(errors="replace")
@@ -140,4 +140,4 @@ class ReferenceFollower:
             person = decode(pb.GalleryPerson, record.value)
             person_id = person.person_id
             self._gallery.put(person)
-        return Affected(people=frozenset({global_id(person_id)}))
+        return AffectedIdentities(people=frozenset({global_id(person_id)}))

@@ -27,12 +27,12 @@ from schemas.naming import match_group
 from schemas.topics import FACES, LIVE, MATCH_STATE
 from sightline.runtime import tracing
 from sightline.runtime.clock import Clock
-from sightline.runtime.errors import InfrastructureError, InvalidRecord
-from sightline.runtime.fault_injection import FaultPoint, reach
+from sightline.runtime.errors import InfrastructureError, PoisonRecord
+from sightline.runtime.fault_injection import FaultPoint, fault_point
 from sightline.runtime.headers import Headers
 from sightline.runtime.health import KAFKA, Health
 from sightline.runtime.lifecycle import Stop
-from sightline.runtime.log import about
+from sightline.runtime.log import log_fields
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import AioKafka, worker_id
 from sightline.streaming.consumer_metrics import count_consumed, register_topics
@@ -134,7 +134,7 @@ class FaustWorker:
                 if task.done():
                     task.result()
             self._raise_failure()
-        await asyncio.wait_for(self.app.stop(), stop.remaining())
+        await asyncio.wait_for(self.app.stop(), stop.remaining_seconds())
         for task in tasks:
             task.cancel()
         await self._writer.stop()
@@ -163,13 +163,13 @@ class FaustWorker:
             InvalidRecord: Kafka refuses the outputs or entries, however often they are sent.
             KafkaError: Not delivered.
         """
-        reach(FaultPoint.BEFORE_PRODUCE)
+        fault_point(FaultPoint.BEFORE_PRODUCE)
         try:
             await self._writer.send(with_headers(list(outs), headers))
-            reach(FaultPoint.BEFORE_STATE)
+            fault_point(FaultPoint.BEFORE_STATE)
             await self.table.store(record.partition, entries)
         except _REFUSALS as error:
-            raise InvalidRecord(
+            raise PoisonRecord(
                 "refused", f"Kafka does not take what it leads to: {error}"
             ) from error
 
@@ -191,19 +191,19 @@ class FaustWorker:
         count_consumed(SERVICE, record, self._clock.now_us())
         if record.retry_for not in (None, SERVICE):
             return  # a replayed dead letter of another service
-        place = about(topic=record.topic, partition=record.partition, offset=record.offset)
-        with place, tracing.step(SERVICE, record) as headers:
+        place = log_fields(topic=record.topic, partition=record.partition, offset=record.offset)
+        with place, tracing.trace_processing(SERVICE, record) as headers:
             try:
                 await self._process(record, headers)
-            except InvalidRecord as error:
+            except PoisonRecord as error:
                 letter = dead_letter(record, SERVICE, error, self._clock.now_us())
                 await self._writer.send(with_headers([letter], headers))
-        reach(FaultPoint.BEFORE_COMMIT)
+        fault_point(FaultPoint.BEFORE_COMMIT)
 
     async def _assigned(self, *_: Any, **__: Any) -> None:
         self._on_assigned()
-        self._health.ready()
-        reach(FaultPoint.IN_RECOVERY)
+        self._health.mark_ready()
+        fault_point(FaultPoint.IN_RECOVERY)
 
     def _report_health(self, stop: Stop) -> None:
         if not self._is_processing:  # else the end of the event is the sign of life

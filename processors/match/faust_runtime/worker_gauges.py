@@ -7,12 +7,12 @@ import faust
 from aiokafka import AIOKafkaConsumer
 
 from processors.match.faust_runtime.reference_follower import REFERENCE_CLIENT
-from processors.match.index.gallery import Gallery
+from processors.match.index.gallery import GalleryIndex
 from processors.match.site_matcher import SiteMatcher
 from schemas.topics import FACES, FACTS, GALLERY
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock
-from sightline.streaming.lag import At, LagGauges
+from sightline.streaming.lag import LagGauges, PartitionPosition
 
 _INTERVAL_SECONDS = 1.0
 
@@ -20,7 +20,7 @@ _INTERVAL_SECONDS = 1.0
 class WorkerGauges:
     """Sets the gauges once a second."""
 
-    def __init__(self, app: faust.App, gallery: Gallery, clock: Clock) -> None:
+    def __init__(self, app: faust.App, gallery: GalleryIndex, clock: Clock) -> None:
         self._app = app
         self._gallery = gallery
         self._clock = clock
@@ -45,7 +45,7 @@ class WorkerGauges:
         self._reference_lag.show(_positions(reference_consumer), now)
 
 
-def _faust_positions(app: faust.App) -> Iterator[At]:
+def _faust_positions(app: faust.App) -> Iterator[PartitionPosition]:
     """Yield the positions in `faces`: events that are not acknowledged are still to be read."""
     consumer: Any = app.consumer
     first: dict[tuple[str, int], int] = {}
@@ -57,7 +57,7 @@ def _faust_positions(app: faust.App) -> Iterator[At]:
             yield at._replace(position=first.get(at[:2], at.position))
 
 
-def _positions(consumer: Any) -> Iterator[At]:
+def _positions(consumer: Any) -> Iterator[PartitionPosition]:
     """Yield the positions of an aiokafka consumer, with the ends that its last fetches returned.
 
     Its position is behind markers of transactions, unlike librdkafka's.
@@ -69,4 +69,4 @@ def _positions(consumer: Any) -> Iterator[At]:
     for tp in assignment.tps:
         state = assignment.state_value(tp)
         if state.has_valid_position and state.lso is not None:
-            yield At(tp.topic, tp.partition, state.position, state.lso)
+            yield PartitionPosition(tp.topic, tp.partition, state.position, state.lso)

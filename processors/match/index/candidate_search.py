@@ -1,23 +1,23 @@
 """Candidate search in memory: the indexes of enrolled people and of a site's unknown persons."""
 
 from processors.match.candidates import CandidateAnswer, CandidateQuery, Population
-from processors.match.index.gallery import Gallery
+from processors.match.embedding_codec import check_dimension, decode_embedding
+from processors.match.index.gallery import GalleryIndex
 from processors.match.index.unknown_person_index import UnknownPersonIndex
-from processors.match.vectors import check_dimension, vector_of
 from sightline.identity.evidence import EvidenceKind
 
 
 class IndexSearch:
     """`CandidateSearch` of one site by the indexes of this process."""
 
-    def __init__(self, gallery: Gallery, unknown: UnknownPersonIndex) -> None:
+    def __init__(self, gallery: GalleryIndex, unknown: UnknownPersonIndex) -> None:
         self._gallery = gallery
         self._unknown = unknown
 
     def check(self, pack: str, embedding: bytes) -> None:
         """Refuse an embedding that cannot be compared with the indexes."""
         for dimension in self._dimensions(pack):
-            vector_of(embedding, dimension)
+            decode_embedding(embedding, dimension)
 
     def search(self, query: CandidateQuery) -> CandidateAnswer:
         """Return the candidates for a track of the indexes as they are now."""

@@ -5,17 +5,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from processors.match.candidates import MAX_CANDIDATES, Candidate
+from processors.match.embedding_codec import decode_embedding
 from processors.match.index.indexes_by_model import IndexesByModel
 from processors.match.reference.enrolled_people import EnrolledPeople
-from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Vector
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 
 log = logging.getLogger(__name__)
 
 
-class Gallery:
+class GalleryIndex:
     """Directory of enrolled people with the index of their face templates."""
 
     def __init__(self, enrolled: EnrolledPeople | None = None) -> None:
@@ -36,8 +36,8 @@ class Gallery:
                 len(vectors[0]) if vectors else None
             )
             try:
-                vectors.append(vector_of(template.vector, dimension))
-            except InvalidRecord as error:
+                vectors.append(decode_embedding(template.vector, dimension))
+            except PoisonRecord as error:
                 log.warning("gallery: a template of %s is left out: %s", record.person_id, error)
         self.indexes.put(record.person_id, by_pack)
 

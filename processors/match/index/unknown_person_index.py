@@ -4,14 +4,14 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from processors.match.candidates import MAX_CANDIDATES, Candidate
-from processors.match.index.gallery import Gallery
+from processors.match.embedding_codec import decode_embedding
+from processors.match.index.gallery import GalleryIndex
 from processors.match.index.indexes_by_model import IndexesByModel
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.unknown_persons import UnknownPersons
-from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 from sightline.identity.evidence import Vector, mean_of, score_of
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +19,14 @@ log = logging.getLogger(__name__)
 class UnknownPersonIndex:
     """Searchable unknown persons of one site, by model pack."""
 
-    def __init__(self, persons: UnknownPersons, reference: ReferenceData, gallery: Gallery) -> None:
+    def __init__(
+        self, persons: UnknownPersons, reference: ReferenceData, gallery: GalleryIndex
+    ) -> None:
         self._persons = persons
         self._reference = reference
         self._gallery = gallery
         self.indexes = IndexesByModel()
-        persons.follow(self._refresh)
+        persons.subscribe(self._refresh)
 
     def nearest(
         self, pack: str, vector: Vector, *, without: tuple[str, str], also: Sequence[str]
@@ -69,9 +71,11 @@ class UnknownPersonIndex:
             if template.pack != pack or template.template_id in vectors:
                 continue
             try:
-                vector = vectors[template.template_id] = vector_of(template.vector, dimension)
+                vector = vectors[template.template_id] = decode_embedding(
+                    template.vector, dimension
+                )
                 dimension = len(vector)
-            except InvalidRecord as error:
+            except PoisonRecord as error:
                 log.warning("a template of the unknown person %d is left out: %s", person, error)
         return vectors
 

@@ -13,14 +13,14 @@ from schemas import sightline_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
-class Affected:
+class AffectedIdentities:
     """People and tracks whose meaning a change of reference data may have changed."""
 
     people: frozenset[int] = frozenset()  # global ids
     tracks: frozenset[str] = frozenset()
 
-    def __or__(self, other: "Affected") -> "Affected":
-        return Affected(self.people | other.people, self.tracks | other.tracks)
+    def __or__(self, other: "AffectedIdentities") -> "AffectedIdentities":
+        return AffectedIdentities(self.people | other.people, self.tracks | other.tracks)
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class IdentityCorrections:
     _cannot_link: Multimap[int, int] = field(default_factory=Multimap)
     _erased_tracks: set[str] = field(default_factory=set)
 
-    def set_track(self, track_id: str, correction: pb.TrackCorrection | None) -> Affected:
+    def set_track(self, track_id: str, correction: pb.TrackCorrection | None) -> AffectedIdentities:
         """Set the correction of a track; None removes it."""
         before = self._tracks.pop(track_id, None)
         people = {entry.global_id for entry in (before, correction) if entry is not None}
@@ -45,11 +45,13 @@ class IdentityCorrections:
         if correction is not None:
             self._tracks[track_id] = correction
             self._assigned.add(correction.global_id, track_id)
-        return Affected(
+        return AffectedIdentities(
             frozenset(people | {self.alias(person) for person in people}), frozenset({track_id})
         )
 
-    def set_person(self, global_id: int, correction: pb.PersonCorrection | None) -> Affected:
+    def set_person(
+        self, global_id: int, correction: pb.PersonCorrection | None
+    ) -> AffectedIdentities:
         """Set the correction of a person; None removes it."""
         people = {global_id, self.alias(global_id)}
         before = self._people.pop(global_id, None)
@@ -64,7 +66,7 @@ class IdentityCorrections:
             self._cannot_link.discard(other, global_id)
         for other in correction.not_same if correction is not None else ():
             self._cannot_link.add(other, global_id)
-        return Affected(frozenset(people | {self.alias(global_id)}))
+        return AffectedIdentities(frozenset(people | {self.alias(global_id)}))
 
     def alias(self, global_id: int) -> int:
         """Return the person whom a person was merged into, or the person itself."""

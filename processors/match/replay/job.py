@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from processors.match.faust_runtime.reference_follower import ReferenceFollower
-from processors.match.index.gallery import Gallery
+from processors.match.index.gallery import GalleryIndex
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.replay.replay_pass import ReplayPass
 from processors.match.replay.run_gallery import add_templates
@@ -40,15 +40,17 @@ _TRANSACTION_TIMEOUT_SECONDS = 60.0
 def run(settings: Settings) -> None:
     """Match the faces of the run that the settings name; returns when that is done."""
     stop = start_service("match-run", settings)
-    stop.health.ready()
+    stop.health.mark_ready()
     faces = of_run(FACES, settings.run).name
-    ends = topic_reader.ends(settings, faces)
+    ends = topic_reader.fetch_end_offsets(settings, faces)
     group = match_group(settings.run)
-    if topic_reader.committed(settings, group, faces, ends) == ends and any(ends.values()):
+    if topic_reader.fetch_committed_offsets(settings, group, faces, ends) == ends and any(
+        ends.values()
+    ):
         log.info("match-run: was done before")
         return
     reference = ReferenceData()
-    gallery = Gallery(reference.enrolled)
+    gallery = GalleryIndex(reference.enrolled)
     asyncio.run(_load(settings, reference, gallery))
     with connect(settings, autocommit=True) as db:
         run_row = runs.get(db, settings.run)
@@ -64,7 +66,7 @@ def run(settings: Settings) -> None:
     log.info("match-run: %d records", len(outs))
 
 
-async def _load(settings: Settings, reference: ReferenceData, gallery: Gallery) -> None:
+async def _load(settings: Settings, reference: ReferenceData, gallery: GalleryIndex) -> None:
     """Load the reference data as a live matcher has it now."""
     kafka = aiokafka_config(settings)
     follower = ReferenceFollower(kafka, reference, gallery, lambda _affected: None)

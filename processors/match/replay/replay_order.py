@@ -40,7 +40,7 @@ class FaceRecord:
     def event_id(self) -> tuple[str, str]:
         """Kind and id of the event, the same in every run over the frames."""
         if self.event.HasField("observation"):
-            return "shot", self.event.observation.observation_id
+            return "observation", self.event.observation.observation_id
         return "end", self.event.track_ended.track_id
 
 

@@ -5,9 +5,9 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from processors.match.decision.identification import Rules
+from processors.match.decision.identification import DecisionRules
 from processors.match.decision.step import Step
-from processors.match.index.gallery import Gallery
+from processors.match.index.gallery import GalleryIndex
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.replay.replay_order import FaceRecord, LiveOrder, OrderKey, key_of_live
 from processors.match.sighting_output import record_of
@@ -19,11 +19,11 @@ from schemas.decode import InvalidMessageError, decode
 from schemas.naming import is_person_state, of_run
 from schemas.topics import FACES, MATCH_STATE, SIGHTINGS
 from sightline.runtime.clock import SystemClock
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.dead_letters import dead_letter
 from sightline.streaming.records import OutputRecord, Record
-from sightline.streaming.topic_reader import records_from, retained
+from sightline.streaming.topic_reader import fetch_watermarks, records_from
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class ReplayPass:
         self,
         settings: Settings,
         reference: ReferenceData,
-        gallery: Gallery,
+        gallery: GalleryIndex,
         events: frozenset[str],
         beat: Callable[[], None],
     ) -> None:
@@ -57,11 +57,12 @@ class ReplayPass:
         self._reference = reference
         self._gallery = gallery
         self._events = events
-        self._rules = Rules.of(settings)
+        self._rules = DecisionRules.of(settings)
         self._beat = beat
         self._clock = SystemClock()
         self._starts = {
-            partition: low for partition, (low, _end) in retained(settings, FACES.name).items()
+            partition: low
+            for partition, (low, _end) in fetch_watermarks(settings, FACES.name).items()
         }
         self._orders: dict[int, LiveOrder] = {}
         self._retained_tracks: dict[int, set[str]] = {}
@@ -96,7 +97,7 @@ class ReplayPass:
             remaining -= is_own
             try:
                 step = self._step(face, sites[face.inner.site_id])
-            except InvalidRecord as error:
+            except PoisonRecord as error:
                 if is_own:
                     yield dead_letter(
                         face.record, _SERVICE, error, self._clock.now_us(),
@@ -144,7 +145,7 @@ class ReplayPass:
                 continue
             try:
                 yield FaceRecord(record, record.decode(pb.FaceEvent))
-            except InvalidRecord:
+            except PoisonRecord:
                 continue  # a dead letter of live; vision writes none in a run
 
     def _restore_unknown_persons(self, partition: int, sites: dict[str, SiteMatcher]) -> None:

@@ -2,12 +2,12 @@
 
 import logging
 
-from processors.match.index.gallery import Gallery
-from processors.match.vectors import bytes_of
+from processors.match.embedding_codec import encode_embedding
+from processors.match.index.gallery import GalleryIndex
 from schemas import sightline_pb2 as pb
 from sightline.models.packs import load_pack
 from sightline.people import employees
-from sightline.people.photos import examine
+from sightline.people.photos import template_of_jpeg
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
@@ -18,7 +18,7 @@ from sightline.storage.runs import Run
 log = logging.getLogger(__name__)
 
 
-def add_templates(settings: Settings, db: Connection, run: Run, gallery: Gallery) -> None:
+def add_templates(settings: Settings, db: Connection, run: Run, gallery: GalleryIndex) -> None:
     """Add templates of the run's pack for every enrolled person whose photos it can use.
 
     They are published nowhere. Photos that it cannot use are noted with the run.
@@ -26,7 +26,7 @@ def add_templates(settings: Settings, db: Connection, run: Run, gallery: Gallery
     pack, store = load_pack(settings), open_store(settings)
     rejected = 0
     cursor = db.cursor()
-    for person in employees.everybody(cursor):
+    for person in employees.employee_ids(cursor):
         if gallery.enrolled.person(str(person)) is None:
             continue  # the topic does not have them yet
         embedded = set(employees.photo_urls(cursor, person, pack.id))
@@ -35,7 +35,7 @@ def add_templates(settings: Settings, db: Connection, run: Run, gallery: Gallery
             if url in embedded:
                 continue
             try:
-                photos.append(examine(store.get(url), url, pack, settings))
+                photos.append(template_of_jpeg(store.get(url), url, pack, settings))
             except SightlineError as error:
                 log.warning("match-run: %s", error)
                 rejected += 1
@@ -44,7 +44,7 @@ def add_templates(settings: Settings, db: Connection, run: Run, gallery: Gallery
             pb.Template(
                 template_id=photo.label,
                 pack=pack.id,
-                vector=bytes_of(photo.vector),
+                vector=encode_embedding(photo.embedding),
                 quality=photo.quality,
             )
             for photo in photos

@@ -18,11 +18,11 @@ from schemas import naming
 from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from sightline.runtime import metrics
-from sightline.runtime.clock import US
+from sightline.runtime.clock import US_PER_SECOND
 
 log = logging.getLogger(__name__)
 
-_TRACK_TTL_US = 600 * US
+_TRACK_TTL_US = 600 * US_PER_SECOND
 """Capture time after a track's last observation at which it is dropped (µs).
 
 By then its end is lost or long over. An ended track is kept as long, so that an event delivered
@@ -73,7 +73,7 @@ class SiteState:
         """Return a track that is live or was in the last minutes."""
         return self._tracks.get(track_id)
 
-    def beside(self, track: pb.TrackState) -> list[str]:
+    def neighbouring_tracks(self, track: pb.TrackState) -> list[str]:
         """Return the ids of the other tracks of its camera and motion event, sorted."""
         return sorted(self._by_event.of(_event(track)) - {track.track_id})
 

@@ -13,10 +13,10 @@ from itertools import islice
 
 import numpy as np
 
+from processors.match.embedding_codec import decode_embedding
 from processors.match.multimap import Multimap
-from processors.match.reference.identity_corrections import Affected
+from processors.match.reference.identity_corrections import AffectedIdentities
 from processors.match.reference.reference_data import ReferenceData
-from processors.match.vectors import vector_of
 from schemas import sightline_pb2 as pb
 
 MAX_TEMPLATES = 10
@@ -57,7 +57,7 @@ class UnknownPersons:
         """Return the decided persons that have a template of a track."""
         return self._decided_with_track.of(track_id)
 
-    def follow(self, on_change: Callable[[int], None]) -> None:
+    def subscribe(self, on_change: Callable[[int], None]) -> None:
         """Call a function with each person that there is, and with each that changes from now on.
 
         `on_change` gets the global id of a person whose templates, or whose right to be searched,
@@ -90,7 +90,7 @@ class UnknownPersons:
             people.add(corrections.person_of(track_id, 0))
         return people
 
-    def forgettable(
+    def expired(
         self, camera_id: str, now_us: int, ttl_us: int
     ) -> dict[int, pb.UnknownPerson | None]:
         """Return what remains of the persons that a camera saw last, longer than `ttl_us` ago.
@@ -151,7 +151,7 @@ class UnknownPersons:
         for changed in people:
             self._changed(changed)
 
-    def refresh(self, affected: Affected) -> None:
+    def refresh(self, affected: AffectedIdentities) -> None:
         """Follow a change of corrections or of enrolled people."""
         people = set(affected.people)
         decided = {global_id for person in people for global_id in self._decided_of.of(person)}
@@ -252,7 +252,7 @@ def with_templates(
 
 def _redundant(templates: Sequence[pb.Template]) -> pb.Template:
     """Return the worse of the two templates that are most alike."""
-    vectors = np.stack([vector_of(template.vector) for template in templates])
+    vectors = np.stack([decode_embedding(template.vector) for template in templates])
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -1.0)
     pair = np.unravel_index(int(np.argmax(cosines)), cosines.shape)

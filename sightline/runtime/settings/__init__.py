@@ -133,14 +133,14 @@ class LibrarySettings(BaseSettings):
         description="name of a worker among those of a service, the same after a restart: it then"
         " has its partitions again at once",
     )
-    identity: str = Field(
+    principal: str = Field(
         "cli",
         pattern=r"^[a-z][a-z-]{0,39}$",
         description="principal for Kafka and PostgreSQL of a secure home; a service always uses its"
         " own",
     )
     run: str = Field(LIVE, pattern=RUN_NAME, description="run that a service works on")
-    faults: Path | None = Field(
+    fault_injection: Path | None = Field(
         None,
         description="for tests: folder whose files name the points at which a service is killed",
     )
@@ -197,10 +197,10 @@ def load_settings() -> Settings:
         raise SightlineError(f"{error} is not the JSON that it takes") from None
 
 
-def command(pairs: Sequence[str]) -> None:
+def apply_command_line(pairs: Sequence[str]) -> None:
     """Apply `KEY=VALUE` of the command line to this process and the processes that it starts.
 
     Raises SightlineError for an unknown key and for a missing value.
     """
-    sources.command(Settings, pairs)
+    sources.apply_command_line(Settings, pairs)
     load_settings.cache_clear()

@@ -77,7 +77,7 @@ class TracingSettings(Group):
     endpoint: str | None = Field(
         None, description="OTLP collector over HTTP, such as http://127.0.0.1:4318; else no traces"
     )
-    share: float = Field(0.01, ge=0, le=1, description="share of frames that are traced")
+    sample_ratio: float = Field(0.01, ge=0, le=1, description="ratio of frames that are traced")
 
 
 class MatchSettings(Group):
@@ -93,7 +93,7 @@ class MatchSettings(Group):
         description="target FPIR: the share of unknown people's tracks that get a false name;"
         " thresholds follow from it",
     )
-    forget_days: float = Field(
+    unknown_person_ttl_days: float = Field(
         7.0,
         gt=0,
         description="days after which an unknown, unnamed person that was not seen is forgotten",
@@ -164,14 +164,14 @@ class RetentionSettings(Group):
         90.0, ge=0, description="days that snapshots live in the object store; 0 is for ever"
     )
 
-    warn_share: float = Field(
+    warn_ratio: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="share of a topic's retained records that a group has yet to read from which on"
+        description="ratio of a topic's retained records that a group has yet to read from which on"
         " it warns",
     )
-    watch_seconds: float = Field(30.0, gt=0, description="seconds between checks of that share")
+    watch_seconds: float = Field(30.0, gt=0, description="seconds between checks of that ratio")
     expire_seconds: float = Field(3600.0, gt=0, description="seconds between deletions of rows")
 
 

@@ -12,20 +12,20 @@ from sightline.runtime.secrets import is_reference
 from sightline.runtime.settings import Settings, sources
 
 
-def stated(settings: Settings) -> list[dict[str, Any]]:
+def list_settings(settings: Settings) -> list[dict[str, Any]]:
     """Return each setting, its value and its source; of a secret only the reference is shown."""
     file = sources.read_config_file()
     return [
         {
             "setting": ".".join(path),
             "value": _printable(value_of(settings, path)),
-            "from": origin(path, field, file),
+            "from": source_of(path, field, file),
         }
-        for path, field in leaves(Settings)
+        for path, field in setting_fields(Settings)
     ]
 
 
-def leaves(
+def setting_fields(
     model: type[BaseModel], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     """Yield the path and the field of every setting, in groups as well."""
@@ -34,7 +34,7 @@ def leaves(
         if group is None:
             yield (*path, name), field
         else:
-            yield from leaves(group, (*path, name))
+            yield from setting_fields(group, (*path, name))
 
 
 def value_of(settings: Settings, path: Sequence[str]) -> Any:
@@ -45,14 +45,14 @@ def value_of(settings: Settings, path: Sequence[str]) -> Any:
     return value
 
 
-def origin(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> str:
+def source_of(path: Sequence[str], field: FieldInfo, file: Mapping[str, Any]) -> str:
     """Return a setting's source: "command line", a variable's name, "config.yaml", "default"."""
     groups = [sources.variable_of(path[:depth]) for depth in range(1, len(path))]  # as JSON
     own = sources.variables_of(path, field)
     below = [name for name in os.environ if name.upper().startswith(f"{own[0]}__")]
     for name in (*own, *below, *reversed(groups)):
         if os.environ.get(name):
-            return "command line" if name in sources.commanded else name
+            return "command line" if name in sources.command_line_variables else name
     return "config.yaml" if _is_in_file(path, field, file) else "default"
 
 

@@ -20,7 +20,7 @@ PREFIX: Final = "SIGHTLINE_"
 
 _DOCS_HINT: Final = "see docs/settings.md"
 
-commanded: set[str] = set()
+command_line_variables: set[str] = set()
 """Environment variables that the command line has set."""
 
 
@@ -71,7 +71,7 @@ def variables_of(path: Sequence[str], field: FieldInfo) -> list[str]:
     return [str(name) for name in names]
 
 
-def command(model: type[BaseModel], pairs: Sequence[str]) -> None:
+def apply_command_line(model: type[BaseModel], pairs: Sequence[str]) -> None:
     """Apply `KEY=VALUE` of the command line, such as `evidence.observations=7`.
 
     Raises SightlineError for an unknown key and for a missing value.
@@ -82,7 +82,7 @@ def command(model: type[BaseModel], pairs: Sequence[str]) -> None:
             raise SightlineError(f"--set {pair}: write KEY=VALUE, such as evidence.observations=7")
         variable = _variable(model, key)
         os.environ[variable] = value
-        commanded.add(variable)
+        command_line_variables.add(variable)
 
 
 def _variable(model: type[BaseModel], key: str) -> str:

@@ -42,7 +42,7 @@ class BackupManifest(BaseModel):
 
 
 @contextmanager
-def written(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder to fill; it gets its name when it is complete, readable by its owner alone.
 
     Raises SightlineError if the folder exists already, or the disk fails.

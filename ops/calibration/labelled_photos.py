@@ -10,8 +10,8 @@ from schemas.naming import template_context
 from sightline.identity.evidence import Observation
 from sightline.models.interface import ModelPack
 from sightline.models.quality import assess
-from sightline.people.photos import only_face
-from sightline.people.picture_files import normalised, read_photo
+from sightline.people.photos import detect_only_face
+from sightline.people.picture_files import read_photo, to_upright_jpeg
 from sightline.runtime.errors import PhotoError, SightlineError
 from sightline.runtime.settings import Settings
 from sightline.storage import face_columns
@@ -22,7 +22,7 @@ Progress = Callable[[float], None]
 
 
 @dataclass(slots=True)
-class Portraits:
+class LabelledPhotos:
     """Portraits of a folder by person, and the photos left out."""
 
     people: dict[str, list[Observation]] = field(default_factory=dict)
@@ -31,21 +31,21 @@ class Portraits:
     reasons: Counter[str] = field(default_factory=Counter)
 
     @property
-    def used(self) -> int:
+    def usable(self) -> int:
         """Number of usable photos."""
         return sum(map(len, self.people.values()))
 
 
-def read_portraits(
+def read_labelled_photos(
     folder: Path, pack: ModelPack, settings: Settings, progress: Progress = lambda _: None
-) -> Portraits:
+) -> LabelledPhotos:
     """Read the portraits of a folder that has one subfolder per person.
 
     Unusable photos are counted and left out. Raises SightlineError if there are no subfolders
     with photos.
     """
     photos = _photos(folder)
-    portraits = Portraits()
+    portraits = LabelledPhotos()
     for number, path in enumerate(photos):
         observations = portraits.people.setdefault(path.parent.name, [])
         label = f"{path.parent.name}/{path.name}"
@@ -65,7 +65,7 @@ def _observation(path: Path, label: str, pack: ModelPack, settings: Settings) ->
     The checks are those of a track's observations, not those of enrolment, because scores of
     tracks are measured.
     """
-    image, face = only_face(normalised(read_photo(path)), label, pack)
+    image, face = detect_only_face(to_upright_jpeg(read_photo(path)), label, pack)
     quality = assess(image, face)
     refused = quality.refusal(settings.evidence.min_face_px, settings.evidence.min_quality)
     if refused is not None:
@@ -99,7 +99,7 @@ WHERE pack = %s AND source = 'photo' ORDER BY employee_id, template_id
 """
 
 
-def enrolled(db: Connection, pack: str) -> People:
+def enrolled_templates(db: Connection, pack: str) -> People:
     """Return the templates of enrolled people's photos of a pack, by employee id."""
     people: dict[str, list[Observation]] = {}
     cursor = db.execute(_TEMPLATES, (pack,))

@@ -18,7 +18,7 @@ from processors.vision.scene_cut import OUTLINE_SHAPE
 from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
-from sightline.models.interface import Floats
+from sightline.models.interface import Float32Array
 from sightline.models.outputs import Track
 
 _VERSION = 1
@@ -89,7 +89,7 @@ def restore_state(message: pb.VisionState, lost_seconds: float) -> CameraState:
 
 
 def _visible_message(visible: VisibleTrack) -> pb.VisibleTrack:
-    number = visible.track.name.number - 1
+    number = visible.track.properties.number - 1
     return pb.VisibleTrack(number=number, box=outputs.box(visible.box), score=visible.score)
 
 
@@ -99,7 +99,7 @@ def _visible_from(tracks: dict[int, Track], message: pb.VisibleTrack) -> Visible
     return VisibleTrack(tracks[message.number], box, message.score, face=None)
 
 
-def _outline(data: bytes) -> Floats | None:
+def _outline(data: bytes) -> Float32Array | None:
     if not data:
         return None
     return np.frombuffer(data, np.uint8).reshape(OUTLINE_SHAPE).astype(np.float32)

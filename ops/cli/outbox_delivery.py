@@ -6,7 +6,7 @@ from sightline.runtime.settings import Settings
 from sightline.storage.outbox import deliver
 
 
-def publish(settings: Settings) -> None:
+def deliver_outbox(settings: Settings) -> None:
     """Deliver the outbox; if Kafka is unreachable, the outbox service does it later."""
     try:
         deliver(settings)

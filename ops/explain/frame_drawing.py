@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from sightline.runtime.errors import InfrastructureError, SightlineError
-from sightline.runtime.private_files import private
+from sightline.runtime.private_files import open_private
 
 Box = Sequence[float]
 """x1, y1, x2, y2 in pixels of the frame."""
@@ -37,7 +37,7 @@ def write(path: Path, jpeg: bytes, track_box: Box | None, face_box: Box | None) 
     if not is_encoded:
         raise InfrastructureError(f"the picture for {path} cannot be encoded")
     try:
-        with open(path, "wb", opener=private) as file:
+        with open(path, "wb", opener=open_private) as file:
             file.write(encoded.tobytes())
     except OSError as error:
         raise SightlineError(f"cannot write {path}: {error.strerror}; give --output") from error

@@ -10,8 +10,8 @@ from typing import Any, TextIO
 from psycopg.rows import TupleRow
 
 from sightline.audit.anchor import heads
-from sightline.audit.chain import Entry, Flaw, Line, Signatures, flaws
-from sightline.audit.keys import trusted
+from sightline.audit.chain import Entry, Flaw, Line, SignatureVerifier, find_flaws
+from sightline.audit.keys import trusted_keys
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect, dict_rows
 
@@ -50,7 +50,7 @@ class TrailQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class Verification:
     """The result of a verification of the trail."""
 
     lines: int
@@ -58,17 +58,17 @@ class Checked:
     flaws: Sequence[Flaw]
 
 
-def listed(db: Connection, query: TrailQuery) -> list[dict[str, Any]]:
+def list_lines(db: Connection, query: TrailQuery) -> list[dict[str, Any]]:
     """Return lines of the trail, the latest first."""
     return dict_rows(db, _LIST, asdict(query))
 
 
-def verify(settings: Settings) -> Checked:
+def verify(settings: Settings) -> Verification:
     """Verify the whole trail against the heads that the home keeps.
 
     Raises SightlineError, and InfrastructureError when the database does not answer.
     """
-    keys = trusted(settings)
+    keys = trusted_keys(settings)
     kept_heads = heads(settings, keys)
     count = 0
 
@@ -79,8 +79,8 @@ def verify(settings: Settings) -> Checked:
             yield line
 
     with closing(connect(settings)) as db:
-        manipulations = list(flaws(counting(_lines(db)), kept_heads, keys))
-    return Checked(count, len(kept_heads), manipulations)
+        manipulations = list(find_flaws(counting(_lines(db)), kept_heads, keys))
+    return Verification(count, len(kept_heads), manipulations)
 
 
 def export(settings: Settings, out: TextIO) -> int:
@@ -92,10 +92,10 @@ def export(settings: Settings, out: TextIO) -> int:
     return count
 
 
-def verify_export(copy: TextIO, signatures: Signatures) -> Checked:
+def verify_export(copy: TextIO, signatures: SignatureVerifier) -> Verification:
     """Verify a copy of the trail. Raises ValueError for a file that is none."""
     lines = [_line(json.loads(row)) for row in copy]
-    return Checked(len(lines), 0, list(flaws(lines, (), signatures)))
+    return Verification(len(lines), 0, list(find_flaws(lines, (), signatures)))
 
 
 def _lines(db: Connection) -> Iterator[Line]:

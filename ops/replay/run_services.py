@@ -47,7 +47,7 @@ def run_services(
     thread = threading.Thread(target=supervisor.run, args=(services_stop,), name=f"run {run.name}")
     thread.start()
     try:
-        stop.health.ready()
+        stop.health.mark_ready()
         while thread.is_alive() and not stop.is_set():
             stop.beat()
             if is_done is not None and is_done():

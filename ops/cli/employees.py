@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.cli.audited import audited
-from ops.cli.delivery import publish
 from ops.cli.models import ModelsOption, with_models
+from ops.cli.outbox_delivery import deliver_outbox
 from ops.terminal import (
     JsonOption,
     console,
@@ -21,13 +21,13 @@ from ops.terminal import (
 )
 from sightline.audit import trail
 from sightline.people import employee_changes, employees
-from sightline.people.employees import Details
+from sightline.people.employees import EmployeeProfile
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
 
 if TYPE_CHECKING:
-    from ops.backup.employee_backup import Saved
+    from ops.backup.employee_backup import BackupCounts
 
 app = typer.Typer(name="employees", help="Employees: the persons who are enrolled.")
 
@@ -47,18 +47,18 @@ class EmployeeStatus(StrEnum):
 
 
 @app.callback(invoke_without_command=True)
-def _people(context: typer.Context, as_json: JsonOption = False) -> None:
+def _employees(context: typer.Context, as_json: JsonOption = False) -> None:
     if context.invoked_subcommand is None:
-        list_people(as_json)
+        list_employees(as_json)
 
 
 @app.command("list")
 @audited("employees.list")
-def list_people(as_json: JsonOption = False) -> None:
+def list_employees(as_json: JsonOption = False) -> None:
     """List all employees."""
     with connect(load_settings()) as db:
-        rows = employees.listed(db)
-    trail.shown(everybody=len(rows))
+        rows = employees.list_employees(db)
+    trail.write_before_showing(everybody=len(rows))
     if not as_json:
         rows = [_brief(row) for row in rows]
     print_rows(rows, title="Employees", as_json=as_json)
@@ -83,8 +83,8 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
 def show(name: Name, as_json: JsonOption = False) -> None:
     """Show one employee and their templates."""
     with connect(load_settings()) as db:
-        person = employees.shown(db, name)
-    trail.shown([person])
+        person = employees.get_employee(db, name)
+    trail.write_before_showing([person])
     if as_json:
         print_json(person)
         return
@@ -107,11 +107,11 @@ def set_details(
 ) -> None:
     """Change the details of an employee; running matchers know it within seconds."""
     settings = load_settings()
-    details = Details(department, email, code, status and status.value, authorized)
-    if not details.given():
+    details = EmployeeProfile(department, email, code, status and status.value, authorized)
+    if not details.changes():
         raise SightlineError("nothing to change; see `sightline employees set --help`")
     changed = employee_changes.change(settings, employees.checked_name(name), details)
-    publish(settings)
+    deliver_outbox(settings)
     console.print(f"{name} changed" if changed else f"{name} is that already")
 
 
@@ -121,7 +121,7 @@ def remove(name: Name) -> None:
     """Remove an employee: record, templates, photos, and the name on snapshots."""
     settings = load_settings()
     photos = employee_changes.remove(settings, name)
-    publish(settings)
+    deliver_outbox(settings)
     console.print(f"{name} removed, with {photos} photos")
 
 
@@ -134,13 +134,13 @@ def refresh(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     this is done.
     """
     from sightline.models.packs import load_pack  # noqa: PLC0415
-    from sightline.people.enrol import refresh as refresh_embeddings  # noqa: PLC0415 - loads model runtimes
+    from sightline.people.enrol import refresh_templates as refresh_embeddings  # noqa: PLC0415 - loads model runtimes
 
     settings = with_models(load_settings(), models)
     with progress_console.status("embedding photos"):
         results = list(refresh_embeddings(settings, load_pack(settings)))
-    publish(settings)
-    trail.about(everybody=len(results))
+    deliver_outbox(settings)
+    trail.add_subject(everybody=len(results))
     rows = [asdict(result) | {"refused": list(result.refused)} for result in results]
     print_rows(rows, title="Refreshed", as_json=as_json)
     if any(result.refused for result in results):
@@ -159,7 +159,7 @@ def backup(file: File, as_json: JsonOption = False) -> None:
 
     with progress_console.status("writing"):
         saved = save_people(load_settings(), file)
-    trail.about(everybody=saved.people + saved.met)
+    trail.add_subject(everybody=saved.employees + saved.persons)
     _print_saved(f"{file} holds", saved, as_json)
 
 
@@ -178,16 +178,16 @@ def restore(
     settings = load_settings()
     with progress_console.status("restoring"):
         saved = restore_people(settings, file, replace=replace)
-    trail.about(everybody=saved.people + saved.met)
-    publish(settings)
+    trail.add_subject(everybody=saved.employees + saved.persons)
+    deliver_outbox(settings)
     _print_saved("restored:", saved, as_json)
 
 
-def _print_saved(verb: str, saved: "Saved", as_json: bool) -> None:
+def _print_saved(verb: str, saved: "BackupCounts", as_json: bool) -> None:
     if as_json:
         print_json(asdict(saved))
         return
     print_line(
-        f"{verb} {saved.people} people with {saved.templates} templates, and {saved.met} whom the"
-        f" cameras have met on {saved.tracks} tracks"
+        f"{verb} {saved.employees} people with {saved.templates} templates, and {saved.persons}"
+        f" whom the cameras have met on {saved.tracks} tracks"
     )

@@ -183,7 +183,7 @@ def _suppress(cursor: Cursor, subject: Subject, erasure: UUID) -> None:
     suppression_list.suppress_tracks(cursor, subject.tracks, erasure)
     employee = [str(subject.employee)] if subject.employee else []
     _delete_from_outbox(cursor, GALLERY.name, employee)
-    markers = [marker(person) for person in subject.global_ids]
+    markers = [erasure_fact(person) for person in subject.global_ids]
     _delete_from_outbox(cursor, FACTS.name, [key for key, _fact in markers])
     for person in employee:
         enqueue(cursor, GALLERY.name, person, None)
@@ -198,7 +198,7 @@ def _delete_from_outbox(cursor: Cursor, topic: str, keys: Iterable[str]) -> None
     )
 
 
-def marker(person: int, tracks: Iterable[str] = ()) -> tuple[str, bytes]:
+def erasure_fact(person: int, tracks: Iterable[str] = ()) -> tuple[str, bytes]:
     """Return key and value of the fact that a person was erased; it holds ids alone.
 
     `tracks` are ids of tracks that were assigned by corrections, and that a matcher holds.

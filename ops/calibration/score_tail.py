@@ -8,12 +8,12 @@ shape -1 / alpha and the end point 1, which no cosine passes. (de Haan and Ferre
 Theory, 2006, theorem 1.1.8.)
 
 A generalised Pareto distribution fitted to the highest scores is worse: at rates that can be
-measured it is far from this limit. Measured on the ORL portraits with MobileFaceNet, single shots
-against three photos, thresholds for a rate of 1e-3 among 15 people: .49 is needed. The beta
-distribution says .500 from 40 people, and from 30 random tens of them .489, give or take .036. A
-generalised Pareto distribution for the highest tenth says .481, and .442 give or take .092 from
-tens: its shape, which comes out at -.3 there, is that of the bulk. With its end held at 1 it says
-.550, and .530 give or take .061. Where it can be counted, at rates of 1e-2, 1e-3 and 1e-4, 40
+measured it is far from this limit. Measured on the ORL portraits with MobileFaceNet, single
+observations against three photos, thresholds for a rate of 1e-3 among 15 people: .49 is needed.
+The beta distribution says .500 from 40 people, and from 30 random tens of them .489, give or take
+.036. A generalised Pareto distribution for the highest tenth says .481, and .442 give or take .092
+from tens: its shape, which comes out at -.3 there, is that of the bulk. With its end held at 1 it
+says .550, and .530 give or take .061. Where it can be counted, at rates of 1e-2, 1e-3 and 1e-4, 40
 people have .350, .438 and .487, the beta distribution .351, .429 and .489; with dlib .923, .937
 and .945, and .922, .937 and .948.
 """

@@ -12,11 +12,11 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import run_schema
 from schemas.topics import TRACKS, frames
 from sightline.runtime.clock import to_us
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor
 from sightline.storage.runs import Spans
-from sightline.streaming.topic_reader import at_time, records_from, retained
+from sightline.streaming.topic_reader import fetch_offsets_at_time, fetch_watermarks, records_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +99,16 @@ def locate(settings: Settings, events: Sequence[WindowEvent]) -> LocatedFrames:
     extents: dict[tuple[str, str, int], _Extent] = {}
     event_ids = {event.event_id for event in events}
     since_ms = min(to_us(event.started_at) for event in events) // 1000
-    starts = at_time(settings, TRACKS.name, since_ms)
+    starts = fetch_offsets_at_time(settings, TRACKS.name, since_ms)
     for record in records_from(settings, TRACKS.name, starts):
         try:
             tracks = record.decode(pb.FrameTracks)
-        except InvalidRecord:
+        except PoisonRecord:
             continue  # the sinks have made a dead letter of it
         if tracks.motion_event_id in event_ids:
             _note_frame(located, extents, tracks)
     watermarks = {
-        topic: retained(settings, topic)
+        topic: fetch_watermarks(settings, topic)
         for topic in {extent.topic for extent in extents.values()}
         | {frames(event.fleet).name for event in events}
     }
@@ -149,7 +149,7 @@ def _add_since(
     watermarks: Mapping[str, Mapping[int, tuple[int, int]]],
 ) -> None:
     """Add all frames since the window's begin, for events whose tracks Kafka has deleted."""
-    for partition, start in at_time(settings, topic, since_ms).items():
+    for partition, start in fetch_offsets_at_time(settings, topic, since_ms).items():
         end = watermarks[topic][partition][1]
         if start < end:
             _widen(spans, topic, partition, start, end)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ops.local_stack.admin_client import ask_all
+from ops.local_stack.admin_client import request_pages
 from ops.local_stack.process_registry import SUPERVISOR
 from sightline.runtime.service_discovery import targets
 
@@ -42,7 +42,7 @@ def supervised_processes(home: Path) -> list[SupervisedProcess]:
     """Return the processes of a home's supervisors; a supervisor without an answer adds none."""
     supervisors = [target for target in targets(home) if target.service == SUPERVISOR]
     processes = []
-    for _, body in ask_all(supervisors, PAGE):
+    for _, body in request_pages(supervisors, PAGE):
         try:
             processes += [SupervisedProcess(**fields) for fields in json.loads(body)["services"]]
         except (ValueError, KeyError, TypeError):  # a supervisor of another version

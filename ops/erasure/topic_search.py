@@ -18,7 +18,7 @@ from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import client_config
 from sightline.streaming.errors import translated
 from sightline.streaming.records import Partition, Record
-from sightline.streaming.topic_reader import records_from, retained
+from sightline.streaming.topic_reader import fetch_watermarks, records_from
 
 _REQUEST_TIMEOUT_SECONDS = 10.0
 _FRAMES_KIND = "frames"
@@ -50,7 +50,7 @@ def _no_matches() -> dict[Partition, TopicMatches]:
 
 
 @dataclass(slots=True)
-class Search:
+class TopicSearch:
     """Result of a search of all topics."""
 
     logs: dict[Partition, TopicMatches] = field(default_factory=_no_matches)
@@ -65,7 +65,7 @@ class Search:
     """High watermarks up to which the partitions were searched."""
 
 
-def names(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
+def existing_topics(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
     """Return the existing topics of the contract, runs included. Raises InfrastructureError."""
     admin = AdminClient(client_config(settings, client_id("erase")), logger=LIBRDKAFKA)
     with translated():
@@ -78,18 +78,18 @@ def names(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
 
 def search(
     settings: Settings, scanner: IdScanner, tracks: Iterable[str], fleets: tuple[str, ...]
-) -> Search:
+) -> TopicSearch:
     """Search all topics. Frames are found by the records about what was seen in them.
 
     Raises InfrastructureError if Kafka fails.
     """
     compacted = {topic.name for topic in all_topics(fleets) if topic.compacted}
     track_ids = set(tracks)
-    result = Search()
+    result = TopicSearch()
     frames: dict[Partition, dict[int, int]] = defaultdict(dict)
     watermarks: dict[str, dict[int, tuple[int, int]]] = {}
-    for topic in names(settings, fleets):
-        watermarks[topic] = retained(settings, topic)
+    for topic in existing_topics(settings, fleets):
+        watermarks[topic] = fetch_watermarks(settings, topic)
         result.ends.update(
             {(topic, partition): end for partition, (_, end) in watermarks[topic].items()}
         )
@@ -108,15 +108,15 @@ def search(
     return result
 
 
-def live(
+def live_records(
     settings: Settings, topic: str, scanner: IdScanner, *, keys: Iterable[bytes] = ()
 ) -> list[Record]:
     """Return the person's records in a compacted topic that no later record has replaced.
 
     Records with one of `keys` are left out.
     """
-    result = Search()
-    _search_compacted(settings, topic, retained(settings, topic), scanner, result)
+    result = TopicSearch()
+    _search_compacted(settings, topic, fetch_watermarks(settings, topic), scanner, result)
     excluded = set(keys)
     return [record for record in result.live if record.key not in excluded]
 
@@ -141,7 +141,7 @@ def _search_compacted(
     topic: str,
     watermarks: Mapping[int, tuple[int, int]],
     scanner: IdScanner,
-    result: Search,
+    result: TopicSearch,
 ) -> None:
     latest: dict[tuple[int, bytes | None], Record | None] = {}
     for record in _records(settings, topic, watermarks):
@@ -150,7 +150,7 @@ def _search_compacted(
         if previous is not None:
             matches = result.replaced[topic, record.partition]
             matches.add(previous.offset, previous.timestamp_ms)
-        latest[key] = record if scanner.are_in(record) else None
+        latest[key] = record if scanner.matches(record) else None
     for last in latest.values():
         if last is None:
             continue
@@ -163,7 +163,7 @@ def _search_compacted(
 def _matching_records(
     settings: Settings, topic: str, watermarks: Mapping[int, tuple[int, int]], scanner: IdScanner
 ) -> Iterator[Record]:
-    return (record for record in _records(settings, topic, watermarks) if scanner.are_in(record))
+    return (record for record in _records(settings, topic, watermarks) if scanner.matches(record))
 
 
 def _records(

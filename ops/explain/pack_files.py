@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.models.dlib_pack import PACK_ID, weight_files
-from sightline.models.files import sha256
+from sightline.models.file_hashes import sha256_of_file
 from sightline.models.packs import resolve_pack
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
@@ -16,7 +16,12 @@ def files_of(settings: Settings, pack: str) -> list[dict[str, Any]]:
     The settings name the folder of models.
     """
     return [
-        {"model": model, "file": path.name, "folder": str(path.parent), "sha256": sha256(path)}
+        {
+            "model": model,
+            "file": path.name,
+            "folder": str(path.parent),
+            "sha256": sha256_of_file(path),
+        }
         for model, path in _paths(settings, pack).items()
     ]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.private_files import PRIVATE_UMASK, private
+from sightline.runtime.private_files import PRIVATE_UMASK, open_private
 
 _POLL_SECONDS = 0.05
 _ERROR_PATTERN = re.compile(r"\b(error|FATAL)\b|ERROR|Exception")
@@ -37,7 +37,7 @@ def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.
 
     The log and all files that the daemon creates are readable by their owner alone.
     """
-    with open(log, "w", opener=private) as output:
+    with open(log, "w", opener=open_private) as output:
         process = subprocess.Popen(
             command,
             cwd="/",

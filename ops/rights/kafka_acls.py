@@ -37,7 +37,7 @@ _CLUSTER = "kafka-cluster"
 _ANY_HOST = "*"  # listeners are on loopback
 
 
-def admit(keyring: CredentialFiles, ports: StackState) -> None:
+def apply_acls(keyring: CredentialFiles, ports: StackState) -> None:
     """Set the password and the ACLs of every service, and delete all other ACLs.
 
     Connects to the brokers' listener with the administrator's certificate, because before the
@@ -75,7 +75,7 @@ def _set_rights(admin: AdminClient) -> None:
         admin.describe_acls(_ALL_BINDINGS, request_timeout=_REQUEST_TIMEOUT_SECONDS).result()
     )
     required = {
-        binding for service, rights in RIGHTS.items() for binding in bindings(service, rights)
+        binding for service, rights in RIGHTS.items() for binding in acl_bindings(service, rights)
     }
     # New rights first: a running service is never without the rights that it keeps.
     if missing := required - present:
@@ -88,17 +88,17 @@ def _set_rights(admin: AdminClient) -> None:
         )
 
 
-def bindings(service: str, rights: Rights) -> Iterator[AclBinding]:
+def acl_bindings(service: str, rights: Rights) -> Iterator[AclBinding]:
     """Yield the ACL bindings of a service's rights. READ and WRITE imply DESCRIBE."""
     allowed = [
-        (ResourceType.TOPIC, rights.reads, (AclOperation.READ,)),
-        (ResourceType.TOPIC, rights.writes, (AclOperation.WRITE,)),
-        (ResourceType.TOPIC, rights.asks, (AclOperation.DESCRIBE_CONFIGS,)),
+        (ResourceType.TOPIC, rights.read_topics, (AclOperation.READ,)),
+        (ResourceType.TOPIC, rights.written_topics, (AclOperation.WRITE,)),
+        (ResourceType.TOPIC, rights.described_topics, (AclOperation.DESCRIBE_CONFIGS,)),
         (ResourceType.GROUP, rights.groups, (AclOperation.READ,)),
-        (ResourceType.GROUP, rights.watched, (AclOperation.DESCRIBE,)),
+        (ResourceType.GROUP, rights.described_groups, (AclOperation.DESCRIBE,)),
         (
             ResourceType.TRANSACTIONAL_ID,
-            rights.transactions,
+            rights.transactional_ids,
             (AclOperation.WRITE, AclOperation.DESCRIBE),
         ),
     ]
@@ -106,14 +106,14 @@ def bindings(service: str, rights: Rights) -> Iterator[AclBinding]:
         for name in names:
             for operation in operations:
                 yield _allow(service, kind, name, operation)
-    if rights.sees_cluster:
+    if rights.describes_cluster:
         yield _allow(service, ResourceType.BROKER, _CLUSTER, AclOperation.DESCRIBE)
 
 
-def listed() -> Iterator[dict[str, str]]:
+def list_acls() -> Iterator[dict[str, str]]:
     """Yield the ACL bindings of all services, for the administrator of another Kafka."""
     for service, rights in RIGHTS.items():
-        for binding in bindings(service, rights):
+        for binding in acl_bindings(service, rights):
             kind = ResourceType(binding.restype)
             yield {
                 "principal": binding.principal,

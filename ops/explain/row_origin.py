@@ -142,7 +142,7 @@ def calibration(db: Connection, source: Origin) -> Row | None:
     if not calibration_id:
         return None
     stored = _fetch_one(db, _CALIBRATION, calibration_id)
-    builtin = calibration_store.in_force(db, source.primary_row["pack"])
+    builtin = calibration_store.calibration_in_force(db, source.primary_row["pack"])
     in_force = builtin if builtin.id == calibration_id else None
     row = stored or {"calibration_id": calibration_id, "pack": source.primary_row["pack"]}
     details = {"measured": in_force.measured, "source": in_force.source} if in_force else {}
@@ -157,8 +157,8 @@ def templates_of_today(db: Connection, source: Origin) -> list[Vector]:
             return template_similarity.templates(cursor, source.access["employee_id"], row["pack"])
     cursor = db.execute(_FACE, (row["global_id"], row["pack"]))
     vectors = [
-        face_columns.from_columns(cursor, track_context(track), face, sealed)
-        for face, sealed, track in cursor
+        face_columns.from_columns(cursor, track_context(track), face, encrypted)
+        for face, encrypted, track in cursor
     ]
     return [face for face in vectors if face is not None]
 

@@ -9,10 +9,10 @@ from schemas import sightline_pb2 as pb
 from schemas.naming import of_run, topic_kind
 from schemas.topics import CROPS, FACES, SIGHTINGS, Topic
 from sightline.runtime.clock import to_us
-from sightline.runtime.errors import InvalidRecord
+from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import Record
-from sightline.streaming.topic_reader import at_time, records_from, retained
+from sightline.streaming.topic_reader import fetch_offsets_at_time, fetch_watermarks, records_from
 
 _FRAMES_KIND = "frames"
 """Kind of the topics of frames. Crops that clients send are in a topic of their own."""
@@ -52,7 +52,7 @@ def frame_at(settings: Settings, position: pb.Position, camera: str) -> pb.Frame
     is_crop = position.topic == CROPS.name
     if topic_kind(position.topic) != _FRAMES_KIND and not is_crop:
         return None
-    watermarks = retained(settings, position.topic).get(partition, (0, 0))
+    watermarks = fetch_watermarks(settings, position.topic).get(partition, (0, 0))
     if not watermarks[0] <= offset < watermarks[1]:
         return None
     with closing(records_from(settings, position.topic, {partition: offset})) as records:
@@ -61,7 +61,7 @@ def frame_at(settings: Settings, position: pb.Position, camera: str) -> pb.Frame
         return None
     try:
         frame = _as_frame(record.decode(pb.Crop)) if is_crop else record.decode(pb.Frame)
-    except InvalidRecord:
+    except PoisonRecord:
         return None
     return frame if frame.camera_id == camera else None  # otherwise the topic was created anew
 
@@ -78,7 +78,7 @@ def _as_frame(crop: pb.Crop) -> pb.Frame:
 def _records_since(
     settings: Settings, topic: Topic, since_ms: int
 ) -> Generator[Record, None, None]:
-    starts = at_time(settings, topic.name, since_ms)
+    starts = fetch_offsets_at_time(settings, topic.name, since_ms)
     return records_from(settings, topic.name, starts)
 
 
@@ -86,7 +86,7 @@ def _add_observation(collected: TrackRecords, record: Record, track: str) -> boo
     """Add an observation of the track; return True if the track has ended."""
     try:
         event = record.decode(pb.FaceEvent)
-    except InvalidRecord:
+    except PoisonRecord:
         return False
     if event.observation.track_id == track:
         collected.observations.append((record.position, event.observation))
@@ -99,7 +99,7 @@ def _add_observation(collected: TrackRecords, record: Record, track: str) -> boo
 def _add_decision(collected: TrackRecords, record: Record, track: str) -> None:
     try:
         sighting = record.decode(pb.Sighting)
-    except InvalidRecord:
+    except PoisonRecord:
         return
     if sighting.track_id == track:
         collected.decisions.append((record.position, sighting))

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from ops.erasure import topics
+from ops.erasure import topic_search
 from ops.erasure.id_scanner import IdScanner
-from ops.erasure.rows import marker
+from ops.erasure.row_deletion import erasure_fact
 from schemas.naming import client_id, match_group, parse_state_key
 from schemas.topics import FACTS, GALLERY, LIVE, MATCH_STATE
 from sightline.runtime.clock import SystemClock
@@ -35,7 +35,7 @@ _NOT_RUNNING = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 Pause = Callable[[float], None]
 
 
-def forget(
+def erase_person(
     settings: Settings,
     scanner: IdScanner,
     person: int,
@@ -48,13 +48,14 @@ def forget(
     """
     deadline = time.monotonic() + _FORGET_TIMEOUT_SECONDS
     own_tracks, reported, deleted = set(tracks), set[str](), 0
-    while entries := topics.live(settings, MATCH_STATE.name, scanner):
+    while entries := topic_search.live_records(settings, MATCH_STATE.name, scanner):
         if not _is_running(settings):
             deleted += _delete(settings, entries)
         elif unreported := own_tracks & set(map(_track_of, entries)) - reported:
             reported |= unreported
             _publish(
-                settings, [OutputRecord(FACTS.name, *marker(person, sorted(reported)), _now_ms())]
+                settings,
+                [OutputRecord(FACTS.name, *erasure_fact(person, sorted(reported)), _now_ms())],
             )
         elif time.monotonic() > deadline:
             raise InfrastructureError(
@@ -63,7 +64,7 @@ def forget(
         else:
             pause(_POLL_SECONDS)
     if reported:
-        _publish(settings, [OutputRecord(FACTS.name, *marker(person), _now_ms())])
+        _publish(settings, [OutputRecord(FACTS.name, *erasure_fact(person), _now_ms())])
     return deleted
 
 
@@ -76,7 +77,7 @@ def delete_remnants(settings: Settings, scanner: IdScanner, markers: Iterable[st
     """Delete the remaining records of the person in `gallery` and `facts`."""
     kept_keys = [key.encode() for key in markers]
     for topic in (GALLERY, FACTS):
-        _delete(settings, topics.live(settings, topic.name, scanner, keys=kept_keys))
+        _delete(settings, topic_search.live_records(settings, topic.name, scanner, keys=kept_keys))
 
 
 def _is_running(settings: Settings) -> bool:

@@ -36,14 +36,14 @@ Decision = Literal["replayed", "dropped"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class LetterId:
+class DeadLetterId:
     """A dead letter's position: partition and offset in its topic."""
 
     partition: int
     offset: int
 
     @classmethod
-    def parse(cls, text: str) -> "LetterId":
+    def parse(cls, text: str) -> "DeadLetterId":
         """Parse an id as `str` writes it. Raises SightlineError."""
         match = _ID.fullmatch(text)
         if match is None:
@@ -55,21 +55,21 @@ class LetterId:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class DeadLetterFate:
     """The decision about a dead letter."""
 
-    what: str  # replayed or dropped
+    decision: str  # replayed or dropped
     made_by: str | None
     made_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetterEntry:
     """A dead letter; an unreadable one has no source."""
 
-    id: LetterId
+    id: DeadLetterId
     message: pb.DeadLetter
-    fate: Fate | None = None
+    fate: DeadLetterFate | None = None
 
     @property
     def run(self) -> str:
@@ -81,11 +81,11 @@ class Letter:
 class DeadLetterFilter:
     """A selection of dead letters: by id, else all of a service or a reason."""
 
-    ids: frozenset[LetterId] = frozenset()
+    ids: frozenset[DeadLetterId] = frozenset()
     service: str | None = None
     reason: str | None = None
 
-    def __contains__(self, letter: Letter) -> bool:
+    def __contains__(self, letter: DeadLetterEntry) -> bool:
         message = letter.message
         return (
             (not self.ids or letter.id in self.ids)
@@ -94,7 +94,7 @@ class DeadLetterFilter:
         )
 
 
-def read(settings: Settings, choice: DeadLetterFilter) -> Iterator[Letter]:
+def read_dead_letters(settings: Settings, choice: DeadLetterFilter) -> Iterator[DeadLetterEntry]:
     """Yield the selected dead letters that exist at the call, oldest first, with their fates.
 
     Raises InfrastructureError.
@@ -111,7 +111,7 @@ def read(settings: Settings, choice: DeadLetterFilter) -> Iterator[Letter]:
                 yield letter
 
 
-def find(settings: Settings, letter_id: LetterId) -> Letter:
+def find_dead_letter(settings: Settings, letter_id: DeadLetterId) -> DeadLetterEntry:
     """Return a dead letter. Raises NotFoundError for an id that is not, or no longer, retained."""
     low, high = _retained(settings).get(letter_id.partition, (0, 0))
     if low <= letter_id.offset < high:
@@ -123,7 +123,9 @@ def find(settings: Settings, letter_id: LetterId) -> Letter:
     raise NotFoundError(f"there is no dead letter {letter_id}: see `sightline dlq list --decided`")
 
 
-def replay(settings: Settings, choice: DeadLetterFilter, made_by: str) -> Iterator[LetterId]:
+def replay_dead_letters(
+    settings: Settings, choice: DeadLetterFilter, made_by: str
+) -> Iterator[DeadLetterId]:
     """Produce records to their source partitions again, for the service that failed alone.
 
     Each is delivered before its fate is written; the services process a record that arrives twice
@@ -148,8 +150,10 @@ def replay(settings: Settings, choice: DeadLetterFilter, made_by: str) -> Iterat
             yield letter.id
 
 
-def drop(settings: Settings, choice: DeadLetterFilter, made_by: str) -> Iterator[LetterId]:
-    """Drop dead letters: they are listed no more. Raises as `replay` does."""
+def drop_dead_letters(
+    settings: Settings, choice: DeadLetterFilter, made_by: str
+) -> Iterator[DeadLetterId]:
+    """Drop dead letters: they are listed no more. Raises as `replay_dead_letters` does."""
     with _deciding(settings) as db:
         for letter in _undecided(settings, choice):
             _decide(db, letter.id, "dropped", made_by)
@@ -176,7 +180,7 @@ def replay_record(letter: pb.DeadLetter) -> OutputRecord:
     )
 
 
-def _obstacle(letter: Letter) -> str | None:
+def _obstacle(letter: DeadLetterEntry) -> str | None:
     """Return the reason why a dead letter cannot be replayed; None if it can."""
     if letter.run != LIVE:
         return f"letter {letter.id} is of the run {letter.run}: delete the run and make it again"
@@ -185,8 +189,8 @@ def _obstacle(letter: Letter) -> str | None:
     return None
 
 
-def _letter(record: Record, fates: dict[LetterId, Fate]) -> Letter:
-    letter_id = LetterId(record.partition, record.offset)
+def _letter(record: Record, fates: dict[DeadLetterId, DeadLetterFate]) -> DeadLetterEntry:
+    letter_id = DeadLetterId(record.partition, record.offset)
     try:
         message = pb.DeadLetter.FromString(record.value or b"")
     except DecodeError as error:
@@ -196,23 +200,23 @@ def _letter(record: Record, fates: dict[LetterId, Fate]) -> Letter:
             detail=str(error),
             failed_at_us=record.timestamp_ms * 1000,
         )
-    return Letter(letter_id, message, fates.get(letter_id))
+    return DeadLetterEntry(letter_id, message, fates.get(letter_id))
 
 
 def _retained(settings: Settings) -> dict[int, tuple[int, int]]:
-    return topic_reader.retained(settings, DEAD_LETTERS.name)
+    return topic_reader.fetch_watermarks(settings, DEAD_LETTERS.name)
 
 
-def _undecided(settings: Settings, choice: DeadLetterFilter) -> Iterator[Letter]:
+def _undecided(settings: Settings, choice: DeadLetterFilter) -> Iterator[DeadLetterEntry]:
     """Yield the selected dead letters without a fate.
 
     Raises ConflictError for an id whose dead letter has one.
     """
-    named = [find(settings, letter_id) for letter_id in sorted(choice.ids)]
+    named = [find_dead_letter(settings, letter_id) for letter_id in sorted(choice.ids)]
     for letter in named:
         if letter.fate:
-            raise ConflictError(f"letter {letter.id} was {letter.fate.what} before")
-    for letter in named or read(settings, choice):
+            raise ConflictError(f"letter {letter.id} was {letter.fate.decision} before")
+    for letter in named or read_dead_letters(settings, choice):
         if letter in choice and not letter.fate:
             yield letter
 
@@ -225,7 +229,7 @@ def _deciding(settings: Settings) -> Iterator[Connection]:
         yield db
 
 
-def _decide(db: Connection, letter_id: LetterId, decision: Decision, made_by: str) -> None:
+def _decide(db: Connection, letter_id: DeadLetterId, decision: Decision, made_by: str) -> None:
     db.execute(
         "INSERT INTO dead_letter_fates (letter_partition, letter_offset, fate, made_by)"
         " VALUES (%s, %s, %s, %s)",
@@ -233,8 +237,10 @@ def _decide(db: Connection, letter_id: LetterId, decision: Decision, made_by: st
     )
 
 
-def _fates(db: Connection) -> dict[LetterId, Fate]:
+def _fates(db: Connection) -> dict[DeadLetterId, DeadLetterFate]:
     rows = db.execute(
         "SELECT letter_partition, letter_offset, fate, made_by, made_at FROM dead_letter_fates"
     )
-    return {LetterId(partition, offset): Fate(*fate) for partition, offset, *fate in rows}
+    return {
+        DeadLetterId(partition, offset): DeadLetterFate(*fate) for partition, offset, *fate in rows
+    }

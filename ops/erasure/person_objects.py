@@ -45,7 +45,7 @@ def mark_stale(cursor: Cursor, keys: Collection[str]) -> None:
     cursor.execute(_STALE, (sorted(keys),))
 
 
-def delete(settings: Settings, keys: Collection[str]) -> None:
+def delete_objects(settings: Settings, keys: Collection[str]) -> None:
     """Delete the objects that nobody has written again. Raises InfrastructureError."""
     store = open_store(settings)
     with connect(settings) as db:
