@@ -1,4 +1,4 @@
-.PHONY: layout demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees chaos soak chart site
+.PHONY: layout demo unit test test-only lint-only bench bench-match lint lock proto docs clean bench-identity fuzz bench-guarantees bench-metrics chaos soak chart site
 
 # Where Python may not keep what it has compiled, each of hundreds of programs compiles our code.
 unexport PYTHONDONTWRITEBYTECODE
@@ -55,6 +55,11 @@ bench-match:
 bench-guarantees:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m benchmarks.guarantees
+
+# What metrics cost vision: frames/s.
+bench-metrics:
+	@deploy/bootstrap dev
+	@.venv/bin/python -m benchmarks.metrics
 
 # Mutated records through every service, mutated requests to every endpoint.
 fuzz:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import cv2
+import psutil
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -51,6 +52,7 @@ class Bench:
         self._fleet = fleet
         self._film = film
         self._clock = SystemClock()
+        self.workers: list[psutil.Process] = []
         self._producer = CheckedProducer(producer_config(settings, "bench"))
         self._cameras = [f"{fleet}-{number}" for number in range(CAMERAS)]
         self._reader = Consumer(consumer_config(settings, "bench", "bench"), logger=LIBRDKAFKA)
@@ -71,6 +73,11 @@ class Bench:
             raise SightlineError("the workers did not come up")
         self._send(0, self._clock.now_us(), self._clock.now_us(), last=True)
         self._read(CAMERAS)
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of all workers since their start."""
+        times = [worker.cpu_times() for worker in self.workers]
+        return sum(time.user + time.system for time in times)
 
     def backlog(self) -> float:
         """Return the seconds for the whole film of every camera, published at once."""
@@ -157,6 +164,7 @@ def bench(
             worker = subprocess.Popen(
                 [sys.executable, "-m", *command], env=env | {"SIGHTLINE_LOG_LEVEL": "WARNING"}
             )
+            its.workers.append(psutil.Process(worker.pid))
             stack.callback(worker.wait, 30)
             stack.callback(worker.terminate)
         its.warm_up()
