@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest.mock import patch
 
-from ops import cli
+from ops import cli, terminal
 from ops.local_stack import forkserver
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -97,6 +97,8 @@ def _run(arguments: list[str], env: dict[str, str], folder: str, stdout: str, st
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
+    if "COLUMNS" in env:  # which the consoles have asked for when they were made
+        terminal.console.width = terminal.progress_console.width = int(env["COLUMNS"])
     gc.freeze()
     gc.enable()
     sys.argv = list(arguments)

@@ -97,14 +97,13 @@ def start(
 ) -> Running:
     """Start a program in the repository's root; what it prints is appended to `log`.
 
-    Its errors go to another file if there is one. `python -m MODULE` is forked (`tests.forked`),
-    unless the width of the terminal is given, which a loaded process has asked for already.
+    Its errors go to another file if there is one. `python -m MODULE` is forked (`tests.forked`).
     """
     output = log or Path(os.devnull)
     for file in (output, errors or output):
         file.touch()  # whoever reads it does not wait for the program to open it
     words = [str(word) for word in command]
-    if words[:2] == [sys.executable, "-m"] and env is not None and "COLUMNS" not in env:
+    if words[:2] == [sys.executable, "-m"] and env is not None:
         return fork(words[2:], env, ROOT, output, errors or output)
     with output.open("ab") as out, (errors or output).open("ab") as err:
         return subprocess.Popen(words, cwd=ROOT, env=env, stdout=out, stderr=err)

@@ -55,6 +55,8 @@ _COMPACTED = {topic.name for topic in topics.all_topics() if topic.compacted}
 
 _START_SECONDS = 90.0
 _SECONDS_PER_RECORD = 0.1
+_POLL_SECONDS = 0.25
+"""Pause between looks at metrics or at a whole topic, which the services' cores have to make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +155,17 @@ class Records:
         def letters(service: Service) -> int:
             return self._letters()[service.name] - letters_before[service.name]
 
-        wait_for(lambda: all(map(is_through, services)), 30 + count * _SECONDS_PER_RECORD)
+        seconds = 30 + count * _SECONDS_PER_RECORD
+        wait_for(lambda: all(map(is_through, services)), seconds, _POLL_SECONDS)
         # A batch is counted as it is taken up; what is refused of it a moment later.
         with_letters = [service for service in services if (topic, service.name) not in _SILENT]
-        wait_for(lambda: all(letters(service) == refused(service) for service in with_letters), 15)
+        looks: list[list[tuple[int, int]]] = [[]]
+
+        def is_settled() -> bool:
+            looks.append([(letters(service), refused(service)) for service in with_letters])
+            return looks[-1] == looks[-2] and all(sent == counted for sent, counted in looks[-1])
+
+        wait_for(is_settled, 15, _POLL_SECONDS)
         for service in services:
             taken = service.taken(topic) - before[service.name][0] - refused(service)
             yield Row(

@@ -1,7 +1,6 @@
 """The services under test: real processes, observed by their own metrics."""
 
 import re
-import subprocess
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -9,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.rig import wait_for
 from ops.local_stack.ports import free_port
-from tests.support import ROOT, environment, sightline_command
+from tests.support import environment, sightline_command, start
 
 _REQUEST_TIMEOUT_SECONDS = 3.0
 _START_SECONDS = 90.0
@@ -32,10 +31,7 @@ class Service:
             self._home, SIGHTLINE_METRICS_PORT=str(self._port), SIGHTLINE_PACK="dlib",
             SIGHTLINE_INSTANCE="1", **self._environ,
         )  # fmt: skip
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                sightline_command("run", self.name), cwd=ROOT, env=environ, stdout=log, stderr=log
-            )
+        self.process = start(sightline_command("run", self.name), self._log, env=environ)
 
     def is_alive(self) -> bool:
         """Return True if the process has not ended."""

@@ -1,13 +1,19 @@
 """Commands run in the test's own process: what a program of its own takes two seconds to begin."""
 
 import json
+from functools import cache
 from typing import Any
 
 import pytest
+import typer.testing
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from ops import cli
 from sightline.runtime.settings import Settings, load_settings
+
+_get_command = cache(get_command)
+"""The tree of commands is built once: that took most of what a small command takes."""
 
 
 def command(
@@ -17,6 +23,7 @@ def command(
     if not cli.app.registered_groups:
         cli._assemble()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", _get_command)
         for name, value in {"SIGHTLINE_HOME": str(settings.home), **environment}.items():
             patch.setenv(name, value)
         load_settings.cache_clear()

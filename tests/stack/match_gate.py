@@ -181,6 +181,7 @@ def gate(
 ) -> Report:
     """Run the rounds, let one worker finish, and compare."""
     load = Load(settings, seed)
+    looker = Consumer(consumer_config(settings, "gate", "gate"))
     chance = random.Random(seed)
     pool = Pool(settings, folder, named=named)
     back: Percentiles = defaultdict(list)
@@ -188,22 +189,23 @@ def gate(
     died = ""
     try:
         for what in rounds:
-            before = _sighting_count(settings)
+            before = _sighting_count(looker)
             load.round()
             began = time.monotonic()
             pool.scale(2 if what in TWO else 1)
-            _at_once(lambda: _sighting_count(settings) > before)  # noqa: B023 - called at once
+            _at_once(lambda: _sighting_count(looker) > before)  # noqa: B023 - called at once
             if died and what not in TWO:
                 back[died].append(time.monotonic() - began)
             # In the middle of it.
             enough = before + chance.randrange(5, 60)
-            _at_once(lambda: _sighting_count(settings) >= enough)  # noqa: B023
+            _at_once(lambda: _sighting_count(looker) >= enough)  # noqa: B023
             died = _hit(settings, pool, what, survived)
         pool.scale(1)
         _in_time(lambda: not _unseen(settings, load), 60)
         _in_time(lambda: not _behind(settings), 20)
         return _report(settings, load, Report(len(rounds), back_s=back, survived=survived))
     finally:
+        looker.close()
         pool.end()
         load.forget_people()
 
@@ -268,17 +270,12 @@ def _wait_for_members(settings: Settings, count: int) -> None:
     eventually(is_so)
 
 
-def _sighting_count(settings: Settings) -> int:
-    """How many sightings there are."""
-    consumer = Consumer(consumer_config(settings, "gate", "gate"))
-    try:
-        numbers = consumer.list_topics(SIGHTINGS.name, timeout=60).topics[SIGHTINGS.name].partitions
-        return sum(
-            consumer.get_watermark_offsets(TopicPartition(SIGHTINGS.name, number), timeout=60)[1]
-            for number in numbers
-        )
-    finally:
-        consumer.close()
+def _sighting_count(consumer: Consumer) -> int:
+    """How many sightings there are; it is asked in quick succession, by one consumer."""
+    return sum(
+        consumer.get_watermark_offsets(TopicPartition(SIGHTINGS.name, number), timeout=60)[1]
+        for number in range(SIGHTINGS.partitions)
+    )
 
 
 def _behind(settings: Settings) -> list[str]:

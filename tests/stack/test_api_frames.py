@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,8 +83,9 @@ def matcher(
 
 
 def test_without_vision_or_a_matcher_it_is_worth_another_try(
-    stack: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stack: Settings, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Vision begins amid the test, and serves those after it; no matcher runs before them."""
     tracks = [{"track_id": 1, "face_crop": base64_of(crop_of(0))}]
     body = {"track_ids": tracks, "camera_id": "api-none"}
     with client_of(settings_of(stack, api=ApiSettings(decision_seconds=0.3))) as impatient:
@@ -93,7 +93,8 @@ def test_without_vision_or_a_matcher_it_is_worth_another_try(
         assert "matching stream" in told["detail"]
         assert "does `vision` run?" in caplog.text
     patient = settings_of(stack, api=ApiSettings(decision_seconds=15))
-    with client_of(patient) as client, vision_worker(stack, tmp_path / "vision.log"):
+    request.getfixturevalue("vision")
+    with client_of(patient) as client:
         eventually(
             lambda: (
                 problem(client.post(URL, json=body), 503) and "does `match` run?" in caplog.text

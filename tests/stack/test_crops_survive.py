@@ -43,19 +43,17 @@ def test_a_vision_worker_that_is_killed_loses_no_crop_and_no_track(
     stack: Settings, client: TestClient, tmp_path: Path
 ) -> None:
     log = tmp_path / "vision.log"
-    with worker(stack, tmp_path) as matcher:
+    fault = tmp_path / f"vision.{FaultPoint.BEFORE_COMMIT}"
+    with worker(stack, tmp_path) as matcher, ThreadPoolExecutor(1) as executor:
         eventually(lambda: "match: ready" in matcher.log(), 120, "the matcher is ready")
-        with vision_worker(stack, log):
+        with vision_worker(stack, log, SIGHTLINE_FAULT_INJECTION=str(tmp_path)) as dying:
             first = ask(client, (1, crop_of(0, 0)), camera=CAMERA)
-        assert first["errors"] == []
-        before = {observation.track_id for observation in observations(stack)}
-        fault = tmp_path / f"vision.{FaultPoint.BEFORE_COMMIT}"
-        fault.touch()
-        with ThreadPoolExecutor(1) as executor:
+            assert first["errors"] == []
+            before = {observation.track_id for observation in observations(stack)}
+            fault.touch()
             # This crop's request waits while the worker that has taken it dies, and the next comes.
             second = executor.submit(ask, client, (1, crop_of(0, 1)), camera=CAMERA)
-            with vision_worker(stack, log, SIGHTLINE_FAULT_INJECTION=str(tmp_path)) as dying:
-                assert dying.wait(120) == -signal.SIGKILL
+            assert dying.wait(120) == -signal.SIGKILL
             assert not fault.exists()
             with vision_worker(stack, log):
                 assert second.result(120)["errors"] == []

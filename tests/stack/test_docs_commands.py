@@ -143,6 +143,9 @@ PASSWORD = "a long password"
 
 SIGHTLINE = "sightline "
 
+_WENT_WELL: set[str] = set()
+"""Commands that another page has too: to those whom `world` has made they do the same there."""
+
 
 def is_run_elsewhere(line: str) -> bool:
     return line in _ELSEWHERE or any(re.match(pattern, line) for pattern in NOT_HERE)
@@ -241,11 +244,12 @@ def test_the_commands_of_a_page_do_what_they_should(
 ) -> None:
     exported: dict[str, str] = {}
     for shown in commands(page):
-        if is_run_elsewhere(shown):
+        if is_run_elsewhere(shown) or (shown in _WENT_WELL and not exported):
             continue
         line = stood_in(stack, shown)
         if line.startswith(SIGHTLINE) and not re.search(r"[|>$]", line):
             well(stack, line.removeprefix(SIGHTLINE), **exported)
+            _WENT_WELL.add(shown)
         else:
             exported |= in_a_shell(stack, line, **exported)
 

@@ -55,22 +55,20 @@ def enrolled(stack: Settings, name: str, seed: int) -> str:
 def everything(stack: Settings) -> dict[str, list[tuple[Any, ...]]]:
     """The tables of a backup, revisions left out."""
     found = {}
-    for table, key in _TABLES.items():
-        columns = [
-            name
-            for (name,) in rows(
-                stack,
+    with connect(stack) as db:
+        for table, key in _TABLES.items():
+            columns = db.execute(
                 "SELECT column_name FROM information_schema.columns WHERE table_name = %s"
                 " AND table_schema = 'public'"  # runs have tables of the same names
                 " AND column_name <> 'revision' AND is_identity = 'NO'",
-                table,
-            )
-        ]
-        names, order = ", ".join(f"{name}::text" for name in columns), ", ".join(key)
-        chosen = ""
-        if table == "person_tracks":
-            chosen = "WHERE num_nonnulls(embedding, embedding_sealed) > 0"
-        found[table] = rows(stack, f"SELECT {names} FROM {table} {chosen} ORDER BY {order}")
+                (table,),
+            ).fetchall()
+            names, order = ", ".join(f"{name}::text" for (name,) in columns), ", ".join(key)
+            chosen = ""
+            if table == "person_tracks":
+                chosen = "WHERE num_nonnulls(embedding, embedding_sealed) > 0"
+            query = f"SELECT {names} FROM {table} {chosen} ORDER BY {order}"
+            found[table] = db.execute(query).fetchall()
     return found
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
@@ -200,6 +201,7 @@ def test_passwords_cannot_be_tried_on_and_on() -> None:
 def test_passwords_are_kept_as_argon2_and_short_ones_refused() -> None:
     stored = passwords.hash_password("correct horse battery")
     assert stored.startswith("$argon2id$")
+    assert not PasswordHasher().check_needs_rehash(stored), "with the recommended parameters"
     assert "correct" not in stored
     assert passwords.verify_password(stored, "correct horse battery")
     assert not passwords.verify_password(stored, "correct horse batterY")
