@@ -25,7 +25,12 @@ from sightline.runtime.clock import SystemClock
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
-from sightline.streaming.client_config import ConfigValue, consumer_config, producer_config
+from sightline.streaming.client_config import (
+    RARE_EMPTY_FETCHES,
+    ConfigValue,
+    consumer_config,
+    producer_config,
+)
 from sightline.streaming.consumer_metrics import count_consumed
 from sightline.streaming.lag import LAG_CONSUMER_CONFIG, ConsumerLag
 from sightline.streaming.messages import to_records
@@ -268,7 +273,8 @@ class _Link:
 
 def _consumer_at_the_end(settings: Settings) -> Consumer:
     """Return a consumer without a group that reads the records written from now on."""
-    config = consumer_config(settings, _CLIENT, _CLIENT) | _SLOW_RECONNECT | LAG_CONSUMER_CONFIG
+    config = consumer_config(settings, _CLIENT, _CLIENT) | RARE_EMPTY_FETCHES
+    config |= _SLOW_RECONNECT | LAG_CONSUMER_CONFIG
     consumer = Consumer(config, logger=LIBRDKAFKA)
     try:
         partitions = []

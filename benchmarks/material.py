@@ -55,15 +55,16 @@ def link_face_models(folder: Path) -> Path:
 
 
 def own_films(
-    folder: Path, seconds: float | None = None
+    folder: Path, seconds: float | None = None, count: int | None = None
 ) -> tuple[list[Path], tuple[tuple[str, Path], ...]]:
     """Make the demo's films and the photos of its enrolled people in a folder.
 
-    `seconds` is a shorter length of each film; people who walk longer are left out.
+    `seconds` is a shorter length of each film; people who walk longer are left out. `count` is the
+    number of films, else all.
     """
     cuts = {member.name: cut_out(member) for member in DEMO_PERSONS}
     films = []
-    for scene in scenes():
+    for scene in scenes()[:count]:
         films.append(folder / f"{scene.camera}.mp4")
         write_film(films[-1], render(scene if seconds is None else _cut(scene, seconds), cuts))
     photos = []

@@ -27,6 +27,7 @@ _SCALES = (1.4, 1.65)  # a portrait's size in the film: a face is then about 80 
 _TURN_SECONDS = 0.5  # a person shows each portrait for this time
 _FEATHER_PX = 4.0
 _NOISE = 2.5  # grey levels
+_BLUR_PX = 8.0  # more than a scene's blur reaches
 _CANVAS = 320
 _CANVAS_GREY = 128
 
@@ -163,16 +164,30 @@ def render(scene: Scene) -> Iterator[Image]:
         for walk, seconds in _present(scene, frame / FPS):
             turn = int(seconds / _TURN_SECONDS) % len(walk.portraits)
             pose = _pose(walk, scene, seconds)
-            size = (WIDTH, HEIGHT)
+            left, top, right, bottom = _covered(pose)
+            if left >= right:
+                continue
+            part = canvas[top:bottom, left:right]  # the rest of the picture stays as it is
+            pose, size = pose - [[0, 0, left], [0, 0, top]], (right - left, bottom - top)
             layer = cv2.warpAffine(
                 pictures[walk.portraits[turn]], pose, size, flags=cv2.INTER_CUBIC
             )
             cover = cv2.warpAffine(edge, pose, size)
             if scene.blur:
                 layer = cv2.GaussianBlur(layer, (0, 0), scene.blur)
-            canvas += cover * (layer - canvas)
+            part += cover * (layer - part)
         grey = np.clip(canvas + grains[frame % len(grains)], 0, 255).astype(np.uint8)
         yield np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def _covered(pose: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    """Return the film's pixels that a portrait and its blur may change: x1, y1, x2, y2."""
+    width, height = _PORTRAIT
+    corners = pose @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    low, high = corners.min(axis=1) - _BLUR_PX, corners.max(axis=1) + _BLUR_PX
+    x1, x2 = np.clip((low[0], high[0]), 0, WIDTH).astype(int).tolist()
+    y1, y2 = np.clip((low[1], high[1]), 0, HEIGHT).astype(int).tolist()
+    return x1, y1, x2, y2
 
 
 def _soft_edge() -> NDArray[np.float32]:

@@ -23,7 +23,6 @@ from ops import cli, terminal
 from ops.local_stack import forkserver
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_BEFORE_ALL = f"{forkserver.__name__.rpartition('.')[0]}.template"
 
 
 class Program:
@@ -76,7 +75,9 @@ def fork(
     """Start `python -m ARGUMENTS` in a folder; what it prints is appended to two files."""
     services = {point.module for point in entry_points(group="sightline.services")}
     commands = [f"{cli.__name__}.{name}" for name in cli._MODULES]
-    _CONTEXT.set_forkserver_preload([_BEFORE_ALL, *commands, *sorted(services), "tests.preloaded"])
+    _CONTEXT.set_forkserver_preload(
+        [*forkserver._PRELOADED_MODULES, *commands, *sorted(services), "tests.preloaded"]
+    )
     process = _CONTEXT.Process(
         target=_run, args=(list(arguments), dict(env), str(folder), str(stdout), str(stderr))
     )

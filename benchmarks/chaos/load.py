@@ -78,7 +78,8 @@ def _name(site: int, number: int) -> str:
 
 def record(folder: Path, rounds: int, *, sites: int = SITES, seconds: float = FILM_SECONDS) -> Load:
     """Make the films, photos and models in a folder."""
-    films, photos = own_films(folder, None if seconds >= FILM_SECONDS else seconds)
+    length = None if seconds >= FILM_SECONDS else seconds
+    films, photos = own_films(folder, length, count=sites + rounds - 1)
     first = datetime.now(UTC) - _AGO
     return Load(
         films=tuple(films),

@@ -115,8 +115,9 @@ def find_dead_letter(settings: Settings, letter_id: DeadLetterId) -> DeadLetterE
     """Return a dead letter. Raises NotFoundError for an id that is not, or no longer, retained."""
     low, high = _retained(settings).get(letter_id.partition, (0, 0))
     if low <= letter_id.offset < high:
-        starts = {letter_id.partition: letter_id.offset}
-        first = next(topic_reader.records_from(settings, DEAD_LETTERS.name, starts), None)
+        first = topic_reader.first_from(
+            settings, DEAD_LETTERS.name, letter_id.partition, letter_id.offset
+        )
         if first is not None and first.offset == letter_id.offset:
             with closing(connect(settings)) as db:
                 return _letter(first, _fates(db))

@@ -12,7 +12,12 @@ from sightline.runtime.clock import to_us
 from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import Record
-from sightline.streaming.topic_reader import fetch_offsets_at_time, fetch_watermarks, records_from
+from sightline.streaming.topic_reader import (
+    fetch_offsets_at_time,
+    fetch_watermarks,
+    first_from,
+    records_from,
+)
 
 _FRAMES_KIND = "frames"
 """Kind of the topics of frames. Crops that clients send are in a topic of their own."""
@@ -55,8 +60,7 @@ def frame_at(settings: Settings, position: pb.Position, camera: str) -> pb.Frame
     watermarks = fetch_watermarks(settings, position.topic).get(partition, (0, 0))
     if not watermarks[0] <= offset < watermarks[1]:
         return None
-    with closing(records_from(settings, position.topic, {partition: offset})) as records:
-        record = next(records, None)
+    record = first_from(settings, position.topic, partition, offset)
     if record is None or record.offset != offset:
         return None
     try:

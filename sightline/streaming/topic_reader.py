@@ -14,7 +14,7 @@ from schemas.topics import Topic
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.settings import Settings
 from sightline.streaming.client_config import consumer_config
-from sightline.streaming.clients import CONFLUENT, ConsumerClient, KafkaClients
+from sightline.streaming.clients import CONFLUENT, ClientConfig, ConsumerClient, KafkaClients
 from sightline.streaming.errors import translated
 from sightline.streaming.messages import to_record
 from sightline.streaming.records import Record
@@ -25,6 +25,8 @@ Offsets = dict[int, int]
 _READER = client_id("reader")
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _MAX_FETCH_RECORDS = 500
+_ONE_BATCH: ClientConfig = {"fetch.message.max.bytes": 1, "queued.min.messages": 1}
+"""Config of a consumer that fetches one batch: a broker gives at least one, whatever its size."""
 _POLL_SECONDS = 0.05
 _END_SEARCH_RECORDS = 8
 """Looked at first in the search for the last record; then so many times as many."""
@@ -52,6 +54,17 @@ def records_from(
     """
     with _consumer(settings, clients, committed=committed) as consumer:
         yield from _read_to_end(consumer, topic, starts)
+
+
+def first_from(
+    settings: Settings, topic: str, partition: int, offset: int, clients: KafkaClients = CONFLUENT
+) -> Record | None:
+    """Return the first record of a partition from an offset on, without reading ahead; else None.
+
+    A reader of frames has some of the partition's next megabytes before it is closed.
+    """
+    with _consumer(settings, clients, options=_ONE_BATCH) as consumer:
+        return next(_read_to_end(consumer, topic, {partition: offset}, at_once=1), None)
 
 
 def fetch_watermarks(
@@ -115,9 +128,14 @@ def commit_offsets(
 
 @contextmanager
 def _consumer(
-    settings: Settings, clients: KafkaClients, group: str = _READER, *, committed: bool = True
+    settings: Settings,
+    clients: KafkaClients,
+    group: str = _READER,
+    *,
+    committed: bool = True,
+    options: ClientConfig | None = None,
 ) -> Iterator[ConsumerClient]:
-    config = consumer_config(settings, _READER, group)
+    config = consumer_config(settings, _READER, group) | (options or {})
     if not committed:
         config["isolation.level"] = "read_uncommitted"
     consumer = clients.consumer(config | {"enable.partition.eof": True})
@@ -154,13 +172,17 @@ def _end(consumer: ConsumerClient, topic: str, number: int, low: int, high: int)
 
 
 def _read_to_end(
-    consumer: ConsumerClient, topic: str, starts: Mapping[int, int]
+    consumer: ConsumerClient,
+    topic: str,
+    starts: Mapping[int, int],
+    *,
+    at_once: int = _MAX_FETCH_RECORDS,
 ) -> Iterator[Record]:
     unfinished = set(starts)
     consumer.assign([TopicPartition(topic, number, offset) for number, offset in starts.items()])
     answered_at = time.monotonic()
     while unfinished:
-        messages = consumer.consume(_MAX_FETCH_RECORDS, _POLL_SECONDS)
+        messages = consumer.consume(at_once, _POLL_SECONDS)
         if messages:
             answered_at = time.monotonic()
         elif time.monotonic() > answered_at + _REQUEST_TIMEOUT_SECONDS:

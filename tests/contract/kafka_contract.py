@@ -362,6 +362,9 @@ class KafkaContract:
         assert topic_reader.fetch_offsets_at_time(settings, topic, 1002, clients) == {0: 2, 1: 0}
         records = topic_reader.records_from(settings, topic, {0: 1, 1: 0}, clients=clients)
         assert [record.value for record in records] == [b"b", b"c"]
+        first = topic_reader.first_from(settings, topic, 0, 1, clients)
+        assert first is not None and first.value == b"b"
+        assert topic_reader.first_from(settings, topic, 0, 3, clients) is None
         everything = topic_reader.records_from(
             settings, topic, {0: 0}, committed=False, clients=clients
         )
