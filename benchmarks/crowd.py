@@ -158,7 +158,7 @@ def _enrolled(
 ) -> tuple[Crowd, Matrix]:
     """Enrol the real people with three photos; return them and a track of three others each."""
     orders = [random.permutation(len(own)) for own in people]
-    drawn = [[own[at].vector for at in order] for own, order in zip(people, orders, strict=True)]
+    drawn = [[own[at].embedding for at in order] for own, order in zip(people, orders, strict=True)]
     photos = np.array([own[:PHOTOS] for own in drawn], np.float32)
     tracks = np.array([np.sum(own[PHOTOS : PHOTOS + OBSERVATIONS], axis=0) for own in drawn])
     return crowd_of(photos), unit(tracks)

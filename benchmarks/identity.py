@@ -100,7 +100,7 @@ def split(portraits: Portraits, seed: int) -> Split:
     for name in names[CALIBRATED : CALIBRATED + ENROLLED]:
         order = random.permutation(len(people[name])).tolist()
         photos = [index for index in order if people[name][index].id in portraits.photos][:PHOTOS]
-        gallery[name] = [people[name][index].vector for index in photos]
+        gallery[name] = [people[name][index].embedding for index in photos]
         remaining = [people[name][index] for index in order if index not in photos]
         for shots in SHOTS:
             own[shots] += [(name, track) for track in _tracks(remaining, shots, random)]

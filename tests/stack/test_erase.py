@@ -427,12 +427,12 @@ class CutOffError(Exception):
 
 @contextmanager
 def cut_off_at(place: Fault) -> Iterator[None]:
-    def reach(reached: Fault) -> None:
+    def fault_point(reached: Fault) -> None:
         if reached is place:
             raise CutOffError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ops.erasure.erasure.reach", reach)
+        patch.setattr("ops.erasure.erasure.fault_point", fault_point)
         yield
 
 

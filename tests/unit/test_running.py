@@ -17,8 +17,8 @@ HOLDER = """
 import signal, sys
 from pathlib import Path
 from sightline.runtime.settings import Settings
-from ops.local_stack.process_registry import registered
-with registered("vision", Settings(home=Path(sys.argv[1]))):
+from ops.local_stack.process_registry import register_process
+with register_process("vision", Settings(home=Path(sys.argv[1]))):
     signal.pause()
 """
 
@@ -26,10 +26,10 @@ REGISTER_OFTEN = """
 import sys
 from pathlib import Path
 from sightline.runtime.settings import Settings
-from ops.local_stack.process_registry import registered, running_services
+from ops.local_stack.process_registry import register_process, running_services
 settings = Settings(home=Path(sys.argv[1]))
 for _ in range(300):
-    with registered("often", settings):
+    with register_process("often", settings):
         pass
 """
 

@@ -118,9 +118,9 @@ from sightline.streaming.records import Record
 from sightline.runtime.settings import load_settings
 tracing.configure(load_settings(), "vision", "")
 headers = (("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"),)
-with tracing.step("vision", Record("frames", 0, 0, None, b"", 0, headers)) as onwards:
+with tracing.trace_processing("vision", Record("frames", 0, 0, None, b"", 0, headers)) as onwards:
     assert onwards == (), onwards
-assert tracing.captured("lobby", 0, 0) == ()
+assert tracing.begin_trace("lobby", 0, 0) == ()
 print(any(name.startswith("opentelemetry") for name in sys.modules))
 """
 
