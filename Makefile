@@ -7,7 +7,7 @@ demo:
 	@deploy/bootstrap demo
 	@.venv/bin/sightline demo
 
-# What needs no broker, no database and no models: well under a minute on two cores.
+# What needs no broker, no database and no models: half a minute on two cores.
 unit:
 	@deploy/bootstrap dev
 	@.venv/bin/python -m pytest -q -n 2 --dist worksteal \
