@@ -65,6 +65,13 @@ WITH chosen AS (
 SELECT sighting_id::text FROM chosen ORDER BY is_own DESC, sighting_id
 """
 
+_ORPHANS = """
+WITH orphans AS (
+    DELETE FROM snapshots WHERE path = %s AND NOT is_own RETURNING sighting_id, decided_at
+)
+SELECT sighting_id::text FROM orphans ORDER BY decided_at, sighting_id
+"""
+
 _SITES = """
 SELECT DISTINCT camera.site_id FROM snapshot_owners owner JOIN cameras camera USING (camera_id)
 WHERE owner.sighting_id = ANY(%s::uuid[])
@@ -205,11 +212,11 @@ def insert(cursor: Cursor, owner: SnapshotOwner, shown: PendingSnapshot | Snapsh
 
 
 def orphans_of(cursor: Cursor, path: str) -> list[str]:
-    """Delete the rows that point to a picture of another sighting; return their sightings."""
-    cursor.execute(
-        "DELETE FROM snapshots WHERE path = %s AND NOT is_own RETURNING sighting_id::text", (path,)
-    )
-    return [row[0] for row in cursor.fetchall()]
+    """Delete the rows that point to a picture of another sighting; return their sightings.
+
+    The earliest comes first: it gets the picture that the later ones point to.
+    """
+    return [row[0] for row in cursor.execute(_ORPHANS, (path,)).fetchall()]
 
 
 def drop_pending(cursor: Cursor, sighting: str) -> None:
