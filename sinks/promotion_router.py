@@ -28,10 +28,10 @@ SELECT event_id::text, promotion_id FROM promoted_events WHERE event_id = ANY(%s
 
 # A snapshot does not state its event. A camera has one event at a time.
 _OF_SNAPSHOTS = """
-SELECT shot.number, promotion_id
-FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY AS shot(camera_id, at, number)
-JOIN promoted_events event ON event.camera_id = shot.camera_id
-    AND shot.at BETWEEN event.from_at AND event.to_at
+SELECT snapshot.number, promotion_id
+FROM unnest(%s::text[], %s::timestamptz[]) WITH ORDINALITY AS snapshot(camera_id, at, number)
+JOIN promoted_events event ON event.camera_id = snapshot.camera_id
+    AND snapshot.at BETWEEN event.from_at AND event.to_at
 """
 
 _BY_EVENT = ("access_logs", "visitor_logs", "visit_evidence", "person_tracks", "snapshot_owners")

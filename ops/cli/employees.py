@@ -134,11 +134,11 @@ def refresh(models: ModelsOption = None, as_json: JsonOption = False) -> None:
     this is done.
     """
     from sightline.models.packs import load_pack  # noqa: PLC0415
-    from sightline.people.enrol import refresh_templates as refresh_embeddings  # noqa: PLC0415 - loads model runtimes
+    from sightline.people.enrol import refresh_templates  # noqa: PLC0415 - loads model runtimes
 
     settings = with_models(load_settings(), models)
     with progress_console.status("embedding photos"):
-        results = list(refresh_embeddings(settings, load_pack(settings)))
+        results = list(refresh_templates(settings, load_pack(settings)))
     deliver_outbox(settings)
     trail.add_subject(everybody=len(results))
     rows = [asdict(result) | {"refused": list(result.refused)} for result in results]

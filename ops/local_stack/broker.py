@@ -122,8 +122,9 @@ class Broker:
         seconds = _STOP_SECONDS + (_ARCHIVE_SECONDS if is_writing else 0)
         killed = daemons.stop(running, signal.SIGTERM, seconds)
         if running and not killed and self._class_archive.exists():
-            place = class_archive.archive_path(_java(), kafka_jars_folder())
-            class_archive.publish(self._class_archive, place)
+            java = running[0].info["cmdline"][0]
+            archive = class_archive.archive_path(java, kafka_jars_folder())
+            class_archive.publish(self._class_archive, archive)
         return bool(running)
 
     def _spawn(self, ports: StackState, cluster_id: str | None) -> psutil.Process:

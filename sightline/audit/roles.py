@@ -10,7 +10,7 @@ class Permission(StrEnum):
     LOGS_READ = "logs:read"  # access logs and visitor logs
     CAMERAS_READ = "cameras:read"  # and the calibrations
     PERSONS_READ = "persons:read"  # known and unknown persons
-    SNAPSHOTS_READ = "snapshots:read"  # snapshots
+    SNAPSHOTS_READ = "snapshots:read"
     FACES_SEARCH = "faces:search"
     FACES_DECIDE = "faces:decide"  # process-frame
     EMPLOYEES_READ = "employees:read"  # enrolled persons

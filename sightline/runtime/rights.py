@@ -32,11 +32,11 @@ def granted(privileges: str, *tables: str) -> dict[str, str]:
 class Rights:
     """Rights of a service. A name that ends in `ANY` stands for all names with that prefix."""
 
-    read_topics: tuple[str, ...] = ()  # topics
-    written_topics: tuple[str, ...] = ()  # topics
+    read_topics: tuple[str, ...] = ()
+    written_topics: tuple[str, ...] = ()
     described_topics: tuple[str, ...] = ()  # topics whose configuration it reads
     groups: tuple[str, ...] = ()  # consumer groups that it joins
-    described_groups: tuple[str, ...] = ()  # consumer groups that it describes
-    transactional_ids: tuple[str, ...] = ()  # transactional ids
+    described_groups: tuple[str, ...] = ()
+    transactional_ids: tuple[str, ...] = ()
     describes_cluster: bool = False  # the list of groups, and sizes of partitions
     tables: Mapping[str, str] = field(default_factory=dict)  # privileges of GRANT, by table
