@@ -118,12 +118,12 @@ class Broker:
     def stop(self) -> bool:
         """Stop the node; return False if it did not run."""
         running = self.running()
-        is_writing = any(class_archive.is_writing(process.info["cmdline"]) for process in running)
-        seconds = _STOP_SECONDS + (_ARCHIVE_SECONDS if is_writing else 0)
+        commands = [daemons.command_line(process) for process in running]
+        writing = next(filter(class_archive.is_writing, commands), None)
+        seconds = _STOP_SECONDS + (_ARCHIVE_SECONDS if writing else 0)
         killed = daemons.stop(running, signal.SIGTERM, seconds)
-        if running and not killed and self._class_archive.exists():
-            java = running[0].info["cmdline"][0]
-            archive = class_archive.archive_path(java, kafka_jars_folder())
+        if writing and not killed and self._class_archive.exists():
+            archive = class_archive.archive_path(writing[0], kafka_jars_folder())
             class_archive.publish(self._class_archive, archive)
         return bool(running)
 

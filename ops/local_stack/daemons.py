@@ -25,11 +25,16 @@ _ERROR_PATTERN = re.compile(r"\b(error|FATAL)\b|ERROR|Exception")
 
 def find(matches: Callable[[list[str]], bool]) -> list[psutil.Process]:
     """Return the living processes whose command line matches."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline", "status"])
-        if process.info["status"] != psutil.STATUS_ZOMBIE and matches(process.info["cmdline"] or [])
-    ]
+    # psutil gives all threads the same objects: `info`, another thread's search overwrites.
+    return [process for process in psutil.process_iter() if matches(command_line(process))]
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Return a process's command line; an empty list if it has ended, or may not be read."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # a zombie raises the first, too
+        return []
 
 
 def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.Process:

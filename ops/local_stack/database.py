@@ -224,15 +224,21 @@ class Database:
         Their titles name no folder, but every process of PostgreSQL works in its data folder.
         """
         return [
-            process
-            for process in psutil.process_iter(["name", "cwd"])
-            if process.info["name"] == "postgres" and process.info["cwd"] == str(self._data)
+            process for process in psutil.process_iter() if _is_postgres_in(process, self._data)
         ]
 
     def _clean_up_after_crash(self) -> None:
         """End the processes and remove the lock file that a power cut left behind."""
         daemons.stop(self._orphans(), signal.SIGQUIT, _ORPHAN_STOP_SECONDS)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _is_postgres_in(process: psutil.Process, folder: Path) -> bool:
+    """Return True if a process of PostgreSQL works in a folder."""
+    try:
+        return process.name() == "postgres" and process.cwd() == str(folder)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 def _plain_server(user: str | None) -> Path:
