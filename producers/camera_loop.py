@@ -15,7 +15,7 @@ from producers.camera_metrics import CameraMetrics
 from producers.event_cutter import Event, EventCutter, EventFrame
 from producers.file_source import ResumePoint
 from producers.frame_accounting import FrameCounts
-from producers.frame_messages import encode_frames
+from producers.frame_messages import FrameEncoder
 from producers.publisher import Publisher
 from producers.source_interface import Source, SourceLostError
 from producers.sources import is_live, open_source
@@ -65,6 +65,8 @@ class CameraLoop:
         self._service_stop = service_stop
         self._clock = clock
         self._metrics = CameraMetrics(camera.camera_id, clock)
+        self._encoder = FrameEncoder(camera)
+        self._warning: str | None = None  # of the encoder, as reported
         self._attempt = 0
         self._tally = FrameCounts()
         self._is_disk_full = False  # True once the warning has been logged
@@ -161,8 +163,8 @@ class CameraLoop:
                 continue
             if not is_up:
                 is_up, self._attempt = True, 0
-                self._report_status("up", None)
-            if picture.clock_set:
+                self._report_status("up", self._warning)
+            if picture.time_restarts:
                 self._restart_time(source, cutter)
             with metrics.STAGE_SECONDS.labels("motion").time():
                 event_frames = cutter.process(picture)
@@ -174,16 +176,22 @@ class CameraLoop:
 
     def _restart_time(self, source: Source, cutter: EventCutter) -> None:
         """End the open event by the old time; the next picture opens one by the new time."""
-        log.warning(
-            "%s: this machine's clock was set: the motion event ends and another one begins",
-            self._camera.camera_id,
-        )
+        if source.is_live:
+            log.warning(
+                "%s: this machine's clock was set: the motion event ends and another one begins",
+                self._camera.camera_id,
+            )
         self._finish(source, cutter)
         cutter.restart_time()
 
     def _finish(self, source: Source, cutter: EventCutter) -> None:
-        if cutter.sequence >= self._publisher.position.sequence:  # else it is still skipping
-            self._publish(cutter.finish(), source, cutter, pictures=0)
+        """End the open event, unless an earlier process has published that."""
+        is_published = cutter.sequence < self._publisher.position.sequence
+        event_frames = cutter.finish()
+        if is_published:
+            self._tally.clear()
+        else:
+            self._publish(event_frames, source, cutter, pictures=0)
 
     def _publish(
         self, event_frames: list[EventFrame], source: Source, cutter: EventCutter, *, pictures: int
@@ -196,7 +204,10 @@ class CameraLoop:
             sequence=cutter.sequence,
             held=cutter.pending_pictures,
         )
-        frames = encode_frames(self._camera, event_frames, self._tally, live=source.is_live)
+        frames = self._encoder.encode(event_frames, self._tally, live=source.is_live)
+        if event_frames and self._encoder.warning != self._warning:
+            self._warning = self._encoder.warning
+            self._report_status("up", self._warning)
         event = event_frames[-1].event if event_frames else None
         # A film waits for the broker and for the disk; a live camera's frames are dropped.
         may_wait = not source.is_live

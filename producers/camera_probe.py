@@ -4,7 +4,7 @@ import time
 from typing import Any, Final
 
 from producers.camera_credentials import DEFAULT_SECRETS
-from producers.source_interface import CapturedPicture, Source, SourceLostError
+from producers.source_interface import CapturedPicture, Source, SourceLostError, rotated
 from producers.sources import open_source
 from sightline.runtime.clock import Clock, SystemClock, to_datetime
 from sightline.runtime.errors import SightlineError
@@ -33,7 +33,7 @@ def probe_camera(
             secrets=secrets,
         )
         try:
-            pictures, first_after = _read(source, clock, started_at)
+            pictures, first_after = _read(source, clock, started_at, camera.settings.timeout)
         finally:
             source.close()
     except SourceLostError as error:
@@ -41,6 +41,7 @@ def probe_camera(
     image = next((picture.image for picture in pictures if picture.image is not None), None)
     if image is None:
         raise SightlineError(f"camera {camera.camera_id}: no picture that can be decoded")
+    image = rotated(image, camera.settings.rotate)
     return {
         "width": image.shape[1],
         "height": image.shape[0],
@@ -51,12 +52,13 @@ def probe_camera(
     }
 
 
-def _read(source: Source, clock: Clock, started_at: float) -> tuple[list[CapturedPicture], float]:
+def _read(
+    source: Source, clock: Clock, started_at: float, timeout_seconds: float
+) -> tuple[list[CapturedPicture], float]:
     pictures: list[CapturedPicture] = []
     first_after = 0.0
-    while (
-        len(pictures) < _MAX_PICTURES
-        and clock.monotonic() - started_at < _READ_SECONDS + first_after
+    while len(pictures) < _MAX_PICTURES and clock.monotonic() - started_at < (
+        _READ_SECONDS + first_after if pictures else max(_READ_SECONDS, timeout_seconds)
     ):
         try:
             picture = source.read()

@@ -15,7 +15,7 @@ from typing import Final
 
 from producers.frame_accounting import FrameCounts
 from producers.motion_detection import EventGate, EventPhase, MotionDetector
-from producers.source_interface import CapturedPicture
+from producers.source_interface import CapturedPicture, rotated
 from schemas import ids
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US_PER_SECOND
@@ -88,6 +88,7 @@ class EventCutter:
         self._pending: deque[_Candidate] = deque()
         self._last: EventFrame | None = None  # of the open event
         self._fps = settings.fps
+        self._rotate = settings.rotate
         self._cap = RateCap(settings.fps)
         self._detector = MotionDetector() if settings.motion else None
         self._gate = EventGate()
@@ -105,6 +106,7 @@ class EventCutter:
     def process(self, picture: CapturedPicture) -> list[EventFrame]:
         """Process a captured picture; return the frames to publish now."""
         self._count(picture.skipped, "overrun")
+        self._count(picture.broken, "bad_image")
         self._count(1)
         if picture.image is None:
             self._tally.drop("bad_image")
@@ -113,13 +115,14 @@ class EventCutter:
         if not closes and not self._cap.allows(picture.captured_at_us):
             self._tally.drop("rate_cap")
             return self.finish() if picture.last else []
+        image = rotated(picture.image, self._rotate)
         moving = (
             1.0
             if self._detector is None
-            else self._detector.moving_ratio(picture.image, picture.captured_at_us)
+            else self._detector.moving_ratio(image, picture.captured_at_us)
         )
         step = self._gate.process(moving, picture.captured_at_us)
-        self._pending.append(_Candidate(picture.image, picture.captured_at_us, self._sequence))
+        self._pending.append(_Candidate(image, picture.captured_at_us, self._sequence))
         if step is EventPhase.IDLE:
             self._drop_pending(0 if picture.last else _PRE_ROLL)
             return []

@@ -1,9 +1,7 @@
 """A live camera, of which only the newest picture is used."""
 
 import threading
-from typing import Final
-
-import cv2
+from typing import Final, Protocol
 
 from producers.source_interface import CapturedPicture, SourceLostError, as_image
 from sightline.runtime.clock import US_PER_SECOND, Clock
@@ -13,8 +11,24 @@ _POLL_SECONDS: Final = 0.2
 
 _CLOSE_SECONDS: Final = 1.0
 
+_MAX_FAILED_GRABS: Final = 30
+"""Failed grabs in a row after which a camera is lost. One is a broken picture or packet."""
+
 _CLOCK_STEP_US: Final = 1 * US_PER_SECOND
 """Difference of wall and monotonic time above which the clock must have been set."""
+
+
+class Capture(Protocol):
+    """The methods of `cv2.VideoCapture` that a live source uses."""
+
+    def grab(self) -> bool:
+        """Wait for the next picture; return False if there is none or it is broken."""
+
+    def retrieve(self) -> tuple[bool, object]:
+        """Decode the picture."""
+
+    def release(self) -> None:
+        """Close the camera."""
 
 
 class CaptureTimes:
@@ -48,8 +62,11 @@ class LiveSource:
     is_live = True
     start_us: int | None = None
 
-    def __init__(self, capture: cv2.VideoCapture, shown: str, clock: Clock) -> None:
+    def __init__(self, capture: Capture, shown: str, clock: Clock, read_seconds: float) -> None:
         self._capture = capture
+        self._read_seconds = read_seconds  # after which the capture gives up waiting
+        self._failed = 0  # grabs in a row, by the thread
+        self._lost_reason = "the camera has stopped sending"
         self._shown = shown
         self._clock = clock
         self._changed = threading.Condition()
@@ -61,21 +78,41 @@ class LiveSource:
 
     def _grab_all(self) -> None:
         times = CaptureTimes(self._clock)
-        while not self._is_closed and self._capture.grab():
+        while self._grab():
             captured_at_us, clock_set = times.next()
             image = as_image(self._capture.retrieve()[1])
             with self._changed:
-                skipped = 0
+                skipped, broken = 0, self._failed
                 if (unread := self._newest) is not None:
-                    skipped = unread.skipped + 1
-                    clock_set |= unread.clock_set
-                self._newest = CapturedPicture(image, captured_at_us, skipped, clock_set=clock_set)
+                    skipped, broken = unread.skipped + 1, unread.broken + broken
+                    clock_set |= unread.time_restarts
+                self._newest = CapturedPicture(
+                    image, captured_at_us, skipped, broken=broken, time_restarts=clock_set
+                )
                 self._changed.notify()
+            self._failed = 0
         # Not in close(): a capture must not be released while it is being read.
         self._capture.release()
         with self._changed:
             self._is_lost = True
             self._changed.notify()
+
+    def _grab(self) -> bool:
+        """Grab the next picture, past broken ones; return False if the camera is lost or closed."""
+        began = self._clock.monotonic()
+        while not self._is_closed:
+            if self._capture.grab():
+                return True
+            self._failed += 1
+            if self._clock.monotonic() - began >= self._read_seconds:
+                self._lost_reason = (
+                    f"no picture for {self._read_seconds:g} s; a slower camera needs a longer"
+                    " `--timeout`"
+                )
+                return False
+            if self._failed >= _MAX_FAILED_GRABS:
+                return False
+        return False
 
     def read(self) -> CapturedPicture | None:
         """Return the newest unread picture, or None if there is none yet."""
@@ -83,7 +120,7 @@ class LiveSource:
             self._changed.wait_for(lambda: self._newest or self._is_lost, _POLL_SECONDS)
             picture, self._newest = self._newest, None
             if picture is None and self._is_lost:
-                raise SourceLostError(f"{self._shown}: the camera has stopped sending")
+                raise SourceLostError(f"{self._shown}: {self._lost_reason}")
             return picture
 
     def close(self) -> None:

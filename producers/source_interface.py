@@ -1,7 +1,7 @@
 """The interface of picture sources, and the picture type."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
@@ -21,7 +21,8 @@ class CapturedPicture:
     captured_at_us: int
     skipped: int = 0  # pictures captured since the previous one and overwritten unread
     last: bool = False  # the source's last picture
-    clock_set: bool = False  # the clock was set since the previous picture
+    time_restarts: bool = False  # the clock was set since the previous picture, or a film has a gap
+    broken: int = 0  # pictures since the previous one that could not be decoded
 
 
 class Source(Protocol):
@@ -41,6 +42,16 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the source."""
+
+
+_ROTATIONS: Final = {
+    90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}  # fmt: skip
+
+
+def rotated(image: BGRImage, degrees: int) -> BGRImage:
+    """Return an image (H x W x 3, BGR) turned clockwise by 0, 90, 180 or 270 degrees."""
+    return np.asarray(cv2.rotate(image, _ROTATIONS[degrees]), np.uint8) if degrees else image
 
 
 def as_image(image: object) -> BGRImage | None:

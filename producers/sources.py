@@ -12,9 +12,12 @@ from producers.camera_credentials import (
     mask_credentials,
     resolve_credentials,
 )
-from producers.file_source import FROM_START, FileSource, ImageFolder, ResumePoint, VideoFile, Wait
-from producers.live_source import LiveSource
-from producers.opencv_capture import OPEN_SECONDS, open_capture, open_device, require_open
+from producers.file_source import FROM_START, FileSource, ResumePoint, Wait
+from producers.film import Film
+from producers.image_folder import ImageFolder
+from producers.live_source import Capture, LiveSource
+from producers.opencv_capture import open_capture, open_device, require_open
+from producers.snapshot_capture import open_snapshot
 from producers.source_interface import Source, SourceLostError
 from sightline.runtime.clock import Clock
 from sightline.runtime.errors import SightlineError
@@ -48,7 +51,8 @@ def parse_source_uri(uri: str) -> Location:
     scheme, colon, rest = uri.partition(":")
     scheme = scheme.lower() if colon else ""
     if scheme in _PORTS:
-        return Location("network", _checked_address(uri))
+        # FFmpeg knows schemes in small letters only.
+        return Location("network", _checked_address(f"{scheme}:{rest}"))
     if scheme == "device":
         return Location("device", f"/dev/video{rest}")
     if uri.startswith("/dev/video"):
@@ -112,35 +116,43 @@ def _opened(
     location: Location, settings: CameraSettings, clock: Clock, wait: Wait, resume: ResumePoint
 ) -> Source:
     if location.kind == "file":
-        return FileSource(VideoFile(Path(location.target)), settings, clock, wait, resume)
+        return FileSource(Film(Path(location.target)), settings, clock, wait, resume)
     if location.kind == "folder":
-        return FileSource(
-            ImageFolder(Path(location.target), settings.fps), settings, clock, wait, resume
-        )
+        by_exif = settings.start_time is None
+        folder = ImageFolder(Path(location.target), settings.fps, clock.now_us(), by_exif=by_exif)
+        return FileSource(folder, settings, clock, wait, resume)
+    return _opened_live(location, settings, clock)
+
+
+def _opened_live(location: Location, settings: CameraSettings, clock: Clock) -> LiveSource:
+    shown, timeout = location.masked_target, settings.timeout
+    capture: Capture
     if location.kind == "device":
         capture = require_open(
-            open_device(location.target),
-            f"{location.masked_target}: no such device, or another program has it",
+            open_device(location.target, settings.resolution),
+            f"{shown}: no such device, or another program has it",
         )
     else:
-        _check_reachable(location)
-        capture = require_open(
-            open_capture(location.target),
-            f"{location.masked_target}: answers, but sends no video:"
-            " wrong path, user, password or codec?",
+        _check_reachable(location, timeout)
+        is_web = location.target.startswith("http")
+        snapshot = open_snapshot(location.target, timeout, settings.fps) if is_web else None
+        capture = snapshot or require_open(
+            open_capture(location.target, timeout),
+            f"{shown}: answers, but sends no video within {timeout:g} s: wrong path, user, password"
+            " or codec? A camera with few key frames, or a slow one, needs a longer `--timeout`",
         )
-    return LiveSource(capture, location.masked_target, clock)
+    return LiveSource(capture, shown, clock, timeout)
 
 
-def _check_reachable(location: Location) -> None:
+def _check_reachable(location: Location, timeout_seconds: float) -> None:
     """Raise SourceLostError with the reason why a host does not answer; OpenCV gives none."""
     parts = urlsplit(location.target)
-    address = (parts.hostname or "", parts.port or _PORTS[parts.scheme.lower()])
+    address = (parts.hostname or "", parts.port or _PORTS[parts.scheme])
     try:
-        socket.create_connection(address, timeout=OPEN_SECONDS).close()
+        socket.create_connection(address, timeout=timeout_seconds).close()
     except TimeoutError as error:
         raise SourceLostError(
-            f"{location.masked_target}: no answer in {OPEN_SECONDS:.0f} s"
+            f"{location.masked_target}: no answer in {timeout_seconds:g} s"
         ) from error
     except OSError as error:
         raise SourceLostError(

@@ -1,5 +1,6 @@
 """`sightline camera`: add, list, test, restart and remove cameras."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,7 +15,13 @@ from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage import cameras, walking_times
-from sightline.storage.cameras import DEFAULT_SITE, CameraSettings, NewCamera, validated
+from sightline.storage.cameras import (
+    DEFAULT_SITE,
+    DEFAULT_TIMEOUT_SECONDS,
+    CameraSettings,
+    NewCamera,
+    validated,
+)
 from sightline.storage.db import connect
 from sightline.streaming.admin import ensure_fleet_topic
 
@@ -50,6 +57,15 @@ def add(
     width: Annotated[
         int | None, typer.Option(help="Make wider pictures so many pixels wide.")
     ] = None,
+    rotate: Annotated[
+        int, typer.Option(help="Turn pictures clockwise: 90, 180 or 270 degrees.")
+    ] = 0,
+    resolution: Annotated[
+        str | None, typer.Option(help="Ask a device for pictures of this size: 1280x720.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds without a picture after which a camera counts as lost.")
+    ] = DEFAULT_TIMEOUT_SECONDS,
     quality: Annotated[int, typer.Option(help="Of the JPEG, 1 to 100.")] = 85,
     motion: Annotated[
         bool, typer.Option("--motion/--no-motion", help="Publish only while something moves.")
@@ -66,10 +82,11 @@ def add(
     loop: Annotated[bool, typer.Option("--loop", help="Start a file again at its end.")] = False,
 ) -> None:
     """Add a camera, or change the one of this name; a film that has ended plays again."""
+    location = parse_source_uri(uri)
     camera = validated(
         NewCamera,
         camera_id=name,
-        uri=parse_source_uri(uri).target,
+        uri=location.target,
         site_id=site,
         fleet=fleet,
         entry_point=entry_point,
@@ -78,6 +95,9 @@ def add(
             CameraSettings,
             fps=fps,
             width=width,
+            rotate=rotate,
+            resolution=_resolution(resolution, location.kind),
+            timeout=timeout,
             quality=quality,
             motion=motion,
             pace=pace,
@@ -93,6 +113,19 @@ def add(
         f"camera {added.camera_id}: {added.masked_uri} (site {added.site_id}, fleet {added.fleet}, "
         f"slot {added.slot})"
     )
+
+
+def _resolution(text: str | None, kind: str) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    if kind != "device":
+        raise SightlineError(
+            "--resolution is for devices; other pictures become smaller by --width"
+        )
+    size = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    if not size:
+        raise SightlineError(f"--resolution {text[:40]!r} is no size such as 1280x720")
+    return int(size[1]), int(size[2])
 
 
 def _start_time(text: str | None) -> datetime | None:

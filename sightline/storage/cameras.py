@@ -35,9 +35,18 @@ Pace = Literal["real", "fast"]
 
 DEFAULT_SITE = "default"
 
-_USER_INFO = re.compile(r"(?<=://)\S*@")
-_SECRET_VALUE = re.compile(
-    r"(?i)([?&][^=&\s]*(?:pass|pwd|token|secret|auth|key|user)[^=&\s]*=)[^&\s]*"
+DEFAULT_TIMEOUT_SECONDS = 5.0
+"""A camera that has sent no picture for this time counts as lost."""
+
+_USER_INFO = re.compile(r"(?<=://).*@")  # a password may hold spaces
+
+# Cameras take credentials in queries and in paths: `?u=me&p=secret`, `/user=me_password=secret`.
+_CREDENTIAL_FIELD = (
+    r"u|p|[^=&?;/_\s]{0,40}(?:pas|pwd|psw|pw|token|secret|auth|key|user|usr|login|cred)"
+    r"[^=&?;/_\s]{0,40}"
+)
+_CREDENTIAL_VALUE = re.compile(
+    rf"(?i)([?&;/_](?:{_CREDENTIAL_FIELD})=)[^&\s]*?(?=[&?;/_][a-z]{{1,20}}=|[&\s]|$)"
 )
 
 _COLUMNS = (
@@ -49,7 +58,7 @@ _COLUMNS = (
 def mask_uri(uri: str) -> str:
     """Return a URI without its user, password and the secret values of its query."""
     # Up to the last "@": a password may hold an unescaped "@" or "/".
-    return _SECRET_VALUE.sub(r"\1***", _USER_INFO.sub("***@", uri))
+    return _CREDENTIAL_VALUE.sub(r"\1***", _USER_INFO.sub("***@", uri))
 
 
 class CameraSettings(BaseModel):
@@ -60,6 +69,9 @@ class CameraSettings(BaseModel):
     fps: float | None = Field(None, gt=0, le=240)  # upper limit; the rate of a folder of images
     width: int | None = Field(None, ge=64, le=7680)  # pixels; wider frames are scaled down
     quality: int = Field(85, ge=1, le=100)  # of the JPEG
+    rotate: Literal[0, 90, 180, 270] = 0  # degrees clockwise, of a camera mounted sideways
+    resolution: tuple[int, int] | None = None  # width and height that a device is asked for
+    timeout: float = Field(DEFAULT_TIMEOUT_SECONDS, ge=1, le=600)  # seconds without a picture
     motion: bool = True  # False: every frame is published
     pace: Pace = "real"  # of a file or folder
     start_time: AwareDatetime | None = None  # capture time of a file's first frame

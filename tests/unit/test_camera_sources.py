@@ -11,9 +11,15 @@ import pytest
 
 from producers.camera_credentials import DEFAULT_SECRETS, resolve_credentials
 from producers.camera_probe import probe_camera
+from producers.event_cutter import EventCutter
 from producers.file_source import ResumePoint
+from producers.frame_accounting import FrameCounts
+from producers.frame_messages import FrameEncoder, encode_image
 from producers.source_interface import CapturedPicture, Source, SourceLostError
 from producers.sources import is_live, open_source, parse_source_uri
+from schemas import sightline_pb2 as pb
+from schemas import topics
+from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US_PER_SECOND, SystemClock, to_us
 from sightline.runtime.errors import SightlineError
 from sightline.storage.cameras import CameraSettings, NewCamera, mask_uri, validated
@@ -78,6 +84,17 @@ def open_at(clock: HandClock, uri: str, **settings: object) -> Source:
             "http://cam/video?user=me&pwd=secret&size=big",
             "http://cam/video?user=***&pwd=***&size=big",
         ),
+        ("rtsp://admin:my secret@cam.lan/s", "rtsp://***@cam.lan/s"),
+        (
+            "rtsp://cam/user=admin_password=tlJwpbo6_channel=1_stream=0.sdp",
+            "rtsp://cam/user=***_password=***_channel=1_stream=0.sdp",
+        ),
+        (
+            "http://cam/video.cgi?loginuse=admin&loginpas=hunter2",
+            "http://cam/video.cgi?loginuse=***&loginpas=***",
+        ),
+        ("http://cam/v?u=admin&p=hunter2&up=1", "http://cam/v?u=***&p=***&up=1"),
+        ("http://cam/v?password=a_b/c;d", "http://cam/v?password=***"),
         ("rtsp://cam.lan/a", "rtsp://cam.lan/a"),
         ("/films/a.mp4", "/films/a.mp4"),
     ],
@@ -138,7 +155,7 @@ def test_a_wrong_setting_is_named(wrong: dict[str, object]) -> None:
 def test_uris(tmp_path: Path) -> None:
     assert parse_source_uri("device:2").target == "/dev/video2"
     assert parse_source_uri("/dev/video0").kind == "device"
-    assert parse_source_uri("RTSP://host/x").kind == "network"
+    assert parse_source_uri("RTSP://Host/X").target == "rtsp://Host/X"
     assert parse_source_uri(str(tmp_path)).kind == "folder"
     path = film(tmp_path / "a.avi")
     assert parse_source_uri(str(path)) == parse_source_uri(f"file://{path}")
@@ -195,7 +212,7 @@ def test_a_film_s_times_are_exact_and_its_last_picture_is_known(tmp_path: Path) 
     path = film(tmp_path / "a.avi", frames=31, fps=29.97)
     pictures = read_all(open_at(HandClock(), str(path), pace="fast", start_time=START))
     assert [one.captured_at_us - to_us(START) for one in pictures] == [
-        number * 100 * US_PER_SECOND // 2997 for number in range(31)
+        round(number * 100 * US_PER_SECOND / 2997) for number in range(31)
     ]
     assert [one.last for one in pictures] == [False] * 30 + [True]
 
@@ -223,6 +240,57 @@ def test_a_looped_film_goes_on(tmp_path: Path) -> None:
     assert len(set(shown[:5])) == 5
     assert shown == [*shown[:5], *shown[:5], *shown[:2]]
     assert not any(one.last for one in pictures if one is not None)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "size", "corner"),
+    [(0, (64, 48), (0, 0)), (90, (48, 64), (0, -1)), (180, (64, 48), (-1, -1)),
+     (270, (48, 64), (-1, 0))],
+)  # fmt: skip
+def test_a_camera_mounted_sideways_is_turned(
+    tmp_path: Path, degrees: int, size: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[0, 0] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    camera = validated(
+        NewCamera,
+        camera_id="a",
+        uri=str(tmp_path),
+        settings=validated(CameraSettings, rotate=degrees, pace="fast", motion=False),
+    )
+    [picture] = read_all(open_at(HandClock(), str(tmp_path), pace="fast"))
+    cutter = EventCutter("a", camera.settings, FrameCounts())
+    [frame] = FrameEncoder(camera).encode(cutter.process(picture), FrameCounts(), live=False)
+    assert (frame.width, frame.height) == size
+    decoded = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert decoded is not None and decoded[corner] > 100
+    result = probe_camera(camera, SystemClock())
+    assert (result["width"], result["height"]) == size
+
+
+def test_pictures_too_large_for_kafka_are_sent_with_a_lower_quality(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (3000, 4500, 3), np.uint8)
+    camera = validated(NewCamera, camera_id="a", uri="x")
+    coarse = validated(NewCamera, camera_id="a", uri="x", settings=CameraSettings(quality=30))
+    counts = FrameCounts()
+
+    def encode(encoder: FrameEncoder, image: BGRImage) -> list[pb.Frame]:
+        cutter = EventCutter("a", CameraSettings(motion=False), counts)
+        return encoder.encode(cutter.process(CapturedPicture(image, 1)), counts, live=True)
+
+    encoder = FrameEncoder(camera)
+    [frame] = encode(encoder, noise)
+    limit = topics.frames(camera.fleet).max_record_bytes
+    assert limit / 2 < frame.ByteSize() < limit
+    assert "lower quality" in str(encoder.warning)
+    [small] = encode(encoder, noise[:48, :64])
+    assert encoder.warning is None
+    assert small.jpeg == encode_image(noise[:48, :64], camera.settings)[0]
+    encoder = FrameEncoder(coarse)
+    assert encode(encoder, np.tile(noise, (2, 2, 1))) == []
+    assert counts.dropped == {"too_large": 1}
+    assert "dropped" in str(encoder.warning)
 
 
 def test_a_folder_by_name_with_a_corrupt_image(tmp_path: Path) -> None:
