@@ -11,10 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sightline.people.names import is_printable
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-console = Console()
-progress_console = Console(stderr=True)
+# Names are printed as they are: "[contractor]" is no markup, ":key:" no symbol.
+console = Console(markup=False, emoji=False, highlight=False)
+progress_console = Console(stderr=True, markup=False, emoji=False, highlight=False)
 """Console for progress, on stderr: stdout holds results alone."""
 
 
@@ -64,12 +67,12 @@ def print_result(result: Mapping[str, Any], line: str, *, as_json: bool) -> None
     if as_json:
         print_json(result)
     else:
-        console.print(line, highlight=False, markup=False)
+        console.print(line)
 
 
 def print_line(line: str, to: Console = console) -> None:
-    """Print a line as it is: without markup and colours, and not wrapped."""
-    to.print(line, highlight=False, markup=False, soft_wrap=True)
+    """Print a line as it is, not wrapped."""
+    to.print(line, soft_wrap=True)
 
 
 def print_details(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
@@ -90,6 +93,6 @@ def _table_cell(value: Any) -> str:
 def printable(text: str) -> str:
     """Replace the characters of foreign text that a terminal may take for commands."""
     return "".join(
-        character if character.isprintable() or character == "\n" else "\ufffd"
+        character if is_printable(character) or character == "\n" else "\ufffd"
         for character in text
     )

@@ -42,7 +42,7 @@ class FrameEncoder:
         self._camera = camera
         self._max_bytes = topics.frames(camera.fleet).max_record_bytes - _OVERHEAD_BYTES
         self.warning: str | None = None
-        """One line for the operator if pictures of the newest event are too large."""
+        """Line for the operator if pictures of the newest event are too large."""
 
     def encode(
         self, event_frames: Sequence[EventFrame], counts: FrameCounts, *, live: bool

@@ -1,5 +1,6 @@
 """Folders of images: their files by name, or by the time when they were taken."""
 
+import io
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from pi_heif import register_heif_opener
 from PIL import ExifTags, Image
 
 from producers.film import FilmPicture, as_fps
@@ -14,7 +16,10 @@ from producers.source_interface import SourceLostError, as_image
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US_PER_SECOND, to_us
 
-_SUFFIXES: Final = {
+register_heif_opener()
+
+_HEIF_SUFFIXES: Final = {".heic", ".heif"}
+_SUFFIXES: Final = _HEIF_SUFFIXES | {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif", ".jp2",
     ".pgm", ".ppm", ".pnm", ".tif", ".tiff",
 }  # fmt: skip
@@ -109,4 +114,18 @@ def _decoded(path: Path) -> BGRImage | None:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError:
         return None
-    return as_image(cv2.imdecode(data, cv2.IMREAD_COLOR)) if data.size else None
+    if not data.size:
+        return None
+    if path.suffix.lower() in _HEIF_SUFFIXES:
+        return _decoded_heif(data.tobytes())
+    return as_image(cv2.imdecode(data, cv2.IMREAD_COLOR))
+
+
+def _decoded_heif(data: bytes) -> BGRImage | None:
+    """Return an image of an iPhone, which OpenCV does not read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["HEIF"]) as image:
+            rgb = np.asarray(image.convert("RGB"), np.uint8)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    return np.ascontiguousarray(rgb[:, :, ::-1])

@@ -1,5 +1,6 @@
 """Sources of pictures by URI: films, folders, network cameras and local devices."""
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +68,16 @@ def parse_source_uri(uri: str) -> Location:
 
 def _on_disk(path: Path) -> Location:
     try:
+        str(path).encode()
         if path.is_dir():
             return Location("folder", str(path))
         if path.exists():
             return Location("file", str(path))
     except OSError as error:
         raise SightlineError(f"{str(path)[:200]}: {error.strerror}") from error
+    except UnicodeEncodeError as error:
+        name = os.fsencode(path).decode(errors="backslashreplace")[:200]
+        raise SightlineError(f"{name}: the name is not UTF-8; rename it") from error
     except ValueError as error:  # a zero byte
         raise SightlineError(f"{str(path)[:200]!r} is no file name") from error
     raise SightlineError(f"{str(path)[:200]}: no such film or folder")

@@ -160,7 +160,7 @@ def own_home() -> Iterator[Path]:
     from ops.local_stack.postgres_user import remove_data_folders
     from ops.local_stack.process_registry import running_services
 
-    with tempfile.TemporaryDirectory(prefix="sightline-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sightline-test é, ") as folder:
         home = Path(folder)
         try:
             yield home

@@ -19,6 +19,7 @@ from sightline.audit.roles import Permission
 from sightline.people import employee_changes, employees
 from sightline.people.employees import EmployeeProfile
 from sightline.people.enrol import EnrolledEmployee, enrol
+from sightline.people.names import normalise_text
 from sightline.people.picture_files import Photo
 from sightline.runtime.errors import NotFoundError, SightlineError
 from sightline.storage.db import dict_rows
@@ -64,7 +65,7 @@ def list_employees(
         ("status = %s", status),
         ("is_authorized = %s", authorized),
         ("department = %s", department),
-        ("strpos(lower(name), lower(%s)) > 0", search),
+        ("strpos(lower(name), lower(%s)) > 0", search and normalise_text(search)),
     ]
     with context.db() as db:
         return read_models(db, Employee, _TABLE, conditions, limit, cursor)

@@ -21,6 +21,7 @@ from api.routes.sightings import TABLE
 from sightline.audit.roles import Permission
 from sightline.people.employees import EmployeeProfile
 from sightline.people.enrol import EnrolledEmployee, enrol
+from sightline.people.names import normalise_text
 from sightline.people.picture_files import Photo
 from sightline.storage.db import dict_rows
 
@@ -110,7 +111,7 @@ def access_logs(
 ) -> list[AccessLogRow]:
     """List rows, newest first; the name `Unknown` finds those of unknown people."""
     conditions = [
-        ("person_name = %s", person_name),
+        ("person_name = %s", person_name and normalise_text(person_name)),
         ("camera_id = ANY(%s)", actor.visible_cameras()),
     ]
     with context.db() as db:

@@ -15,6 +15,7 @@ from api.csv_export import WantsCsv, utc
 from api.pagination import After, Conditions, Limit, Page, Table, read_models
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Permission
+from sightline.people.names import normalise_text
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,7 +43,7 @@ class LogQuery:
         `name`, `camera` and `time` are the columns of the log that the query is about.
         """
         return [
-            (f"{name} = %s", self.person),
+            (f"{name} = %s", self.person and normalise_text(self.person)),
             ("global_id = %s", self.global_id),
             (f"{camera} = ANY(%s)", actor.visible_cameras()),
             (f"{camera} = %s", self.camera),

@@ -15,6 +15,7 @@ from api.response_models import Person, PersonDetails, StrictBody
 from sightline.audit import trail
 from sightline.audit.roles import Permission
 from sightline.people import corrections
+from sightline.people.names import normalise_text
 from sightline.people.persons import read_person
 
 router = APIRouter(prefix="/api/v1", tags=["persons"])
@@ -68,7 +69,7 @@ def list_persons(
     """List persons, enrolled or not, without vectors."""
     conditions = [
         ("is_active = %s", active),
-        ("assigned_name = %s", name),
+        ("assigned_name = %s", name and normalise_text(name)),
         ("cameras_visited ? %s", camera),
         ("(person_id IS NOT NULL) = %s", enrolled),
     ]

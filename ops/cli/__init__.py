@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -67,6 +68,9 @@ def _assemble(word: str = "") -> None:
 
 def main() -> None:
     """Run a command; an error that the operator can act on is one line on stderr, status 1."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no error
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     os.umask(PRIVATE_UMASK)  # files of a home and of commands may show faces
     configure_logging("WARNING", kafka=False)
     try:

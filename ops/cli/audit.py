@@ -86,7 +86,7 @@ def verify(
         print_json(asdict(result))
     else:
         for flaw in result.flaws:
-            console.print(f"line {flaw.line} {flaw.kind}: {flaw.detail}", markup=False)
+            console.print(f"line {flaw.line} {flaw.kind}: {flaw.detail}")
     if result.flaws:
         raise SightlineError(f"the audit trail is not as it was written: {result.flaws[0].detail}")
     if not as_json:

@@ -209,7 +209,7 @@ def _report_skipped(labelled_photos: "LabelledPhotos") -> None:
     total = labelled_photos.usable + len(labelled_photos.skipped)
     progress_console.print(f"left out {len(labelled_photos.skipped)} of {total} photos: {reasons}")
     for line in labelled_photos.skipped[:_MAX_SKIPPED_SHOWN]:
-        progress_console.print(f"  {line}", markup=False)
+        progress_console.print(f"  {line}")
     if len(labelled_photos.skipped) > _MAX_SKIPPED_SHOWN:
         progress_console.print(f"  and {len(labelled_photos.skipped) - _MAX_SKIPPED_SHOWN} more")
 

@@ -156,7 +156,7 @@ def _decide(
         if as_json:
             print_json({outcome: decided})
         else:
-            console.print(f"{len(decided)} {outcome}", highlight=False)
+            console.print(f"{len(decided)} {outcome}")
 
 
 def _brief(letter: DeadLetterEntry, decided: bool) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ops.terminal import (
 from sightline.audit import trail
 from sightline.people import employee_changes, employees
 from sightline.people.employees import EmployeeProfile
+from sightline.people.names import checked_name
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
@@ -110,7 +111,7 @@ def set_details(
     details = EmployeeProfile(department, email, code, status and status.value, authorized)
     if not details.changes():
         raise SightlineError("nothing to change; see `sightline employees set --help`")
-    changed = employee_changes.change(settings, employees.checked_name(name), details)
+    changed = employee_changes.change(settings, checked_name(name), details)
     deliver_outbox(settings)
     console.print(f"{name} changed" if changed else f"{name} is that already")
 

@@ -15,8 +15,8 @@ from ops.cli.employees import Code, Department, Email
 from ops.cli.models import ModelsOption, with_models
 from ops.cli.outbox_delivery import deliver_outbox
 from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
-from sightline.people import employees
 from sightline.people.employees import EmployeeProfile
+from sightline.people.names import checked_name
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings, load_settings
 
@@ -105,7 +105,7 @@ def _enrol_one(
     from sightline.people.enrol import enrol as enrol_photos  # noqa: PLC0415 - loads model runtimes
     from sightline.people.picture_files import read_photo  # noqa: PLC0415
 
-    employees.checked_name(name)
+    checked_name(name)
     if not photos:
         raise SightlineError("give at least one photo: sightline enrol NAME PHOTO...")
     with progress_console.status("looking at the photos"):
@@ -173,7 +173,7 @@ def _progress_bar() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}"),
         console=progress_console,
         transient=True,
     )

@@ -140,7 +140,7 @@ def _print_report(report: dict[str, Any], path: Path, as_json: bool) -> None:
         for entry in report["kept"]["topics"]
     ]
     print_rows(retained, title="What only time removes")
-    console.print(f"report: {path}", soft_wrap=True, highlight=False)
+    console.print(f"report: {path}", soft_wrap=True)
 
 
 def _bytes_to_come(bytes_to_come: int | None) -> str | None:

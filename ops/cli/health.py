@@ -89,7 +89,7 @@ def _log_level(
         status, answer = _ask(target, "/log-level", "PUT", level)
         if status != 200:
             raise SightlineError(f"{target.service} {target.instance}: {answer['status']}")
-        console.print(f"{target.service} {target.instance}: {level.upper()}", highlight=False)
+        console.print(f"{target.service} {target.instance}: {level.upper()}")
 
 
 def _state(target: Target) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def create(
     if as_json:
         print_json({"key_id": new_key.key_id, "key": new_key.key, "expires_at": expires_at})
     else:
-        console.print(new_key.key, soft_wrap=True, highlight=False)
+        console.print(new_key.key, soft_wrap=True)
 
 
 @app.command("list")

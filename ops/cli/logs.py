@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from ops.cli.audited import audited
 from ops.terminal import JsonOption, print_rows
 from sightline.audit import trail
+from sightline.people.names import normalise_text
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
@@ -159,7 +160,7 @@ def _print(
 ) -> None:
     """Print the rows of a log that pass the filters, and record their persons in the trail."""
     filters = [
-        (log.person_condition, person),
+        (log.person_condition, person and normalise_text(person)),
         (log.camera_condition, camera),
         (f"{log.time_column} >= %s", parse_time(since)),
     ]

@@ -105,9 +105,7 @@ def _print_diff(comparison: Diff) -> None:
     scope = f"{comparison.events} motion events"
     if comparison.empty:
         counts = f"{comparison.sightings[0]} sightings and {comparison.visits[0]} visits of {scope}"
-        console.print(
-            f"empty: {comparison.a} and {comparison.b} say the same, {counts}", highlight=False
-        )
+        console.print(f"empty: {comparison.a} and {comparison.b} say the same, {counts}")
         return
     people = [
         {"camera": row["camera"], "person": f"{row['person']} ({row['global_id']})"}

@@ -90,7 +90,7 @@ def _print_cameras(result: "StackStatus") -> None:
 
 def _print_services(result: "StackStatus") -> None:
     if not result.services:
-        console.print("Services: none; `sightline run all` starts them", highlight=False)
+        console.print("Services: none; `sightline run all` starts them")
         return
     rows = [{name: row[name] for name in row if name != "detail"} for row in result.services]
     print_rows(rows, title="Services")

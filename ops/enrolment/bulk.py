@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from ops.enrolment.csv_import import CsvPerson
 from sightline.models.interface import ModelPack
 from sightline.people import employee_changes, employees
 from sightline.people.enrol import enrol
+from sightline.people.names import name_key
 from sightline.people.photo_rejections import Reason
 from sightline.people.picture_files import Photo, read_photo
 from sightline.runtime.errors import (
@@ -36,7 +37,13 @@ from sightline.storage.db import connect
 
 Result = Literal["enrolled", "updated", "unchanged", "refused"]
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".avif", ".gif", ".heic"}
+_SUFFIXES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".avif", ".gif",
+    ".heic", ".heif", ".tif", ".tiff",
+}  # fmt: skip
+_ESCAPE = "backslashreplace"
+"""Handling of the bytes of a file name that are not UTF-8."""
+
 _NUMBER = re.compile(r"[-_ ]*(\(\d+\)|\d+)$")
 
 
@@ -76,7 +83,7 @@ class EnrolmentReport:
     def add(self, outcome: EnrolmentOutcome) -> None:
         """Append an outcome."""
         self._outcomes.append(outcome)
-        with self._path.open("a", encoding="utf-8", newline="") as file:
+        with self._path.open("a", encoding="utf-8", errors=_ESCAPE, newline="") as file:
             csv.writer(file).writerow(astuple(outcome))
 
     def finish(self) -> list[EnrolmentOutcome]:
@@ -88,7 +95,7 @@ class EnrolmentReport:
         draft = self._path.with_name(f".{self._path.name}.draft")
         try:
             draft.touch(mode=0o600)
-            with draft.open("w", encoding="utf-8", newline="") as file:
+            with draft.open("w", encoding="utf-8", errors=_ESCAPE, newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(_HEADER)
                 writer.writerows(map(astuple, outcomes))
@@ -111,7 +118,7 @@ def enrol_all(
     A refused row is an outcome and does not stop the others. Raises InfrastructureError when the
     database fails: the remaining rows are left for a later enrolment.
     """
-    album = PhotoFolder(folder)
+    album = PhotoFolder(folder, {name_key(row.name) for row in rows})
     try:
         with connect(settings, autocommit=True) as db:
             enrolled_names = {
@@ -175,20 +182,25 @@ def _enrol(
 
 
 class PhotoFolder:
-    """Photos of a folder by person's name. Raises SightlineError if there is no folder."""
+    """Photos of a folder by person's name; `names` are the keys of all names of the list.
 
-    def __init__(self, folder: Path) -> None:
+    Raises SightlineError if there is no folder.
+    """
+
+    def __init__(self, folder: Path, names: Collection[str] = ()) -> None:
         if not folder.is_dir():
             raise SightlineError(f"{folder} is no folder with photos")
         self._folder = folder
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.iterdir()):
             if path.is_dir():
-                self._by_name[_normalised(path.name)] += sorted(filter(_is_photo, path.iterdir()))
+                self._by_name[name_key(path.name)] += sorted(filter(_is_photo, path.iterdir()))
             elif _is_photo(path):
-                self._by_name[_normalised(path.stem)].append(path)
-                if unnumbered := _NUMBER.sub("", path.stem):
-                    self._by_name[_normalised(unnumbered)].append(path)
+                exact = name_key(path.stem)
+                self._by_name[exact].append(path)
+                # The photo of "Maria Garcia 2" is none of Maria Garcia's.
+                if exact not in names and (unnumbered := _NUMBER.sub("", path.stem)):
+                    self._by_name[name_key(unnumbered)].append(path)
 
     def photos_of(self, row: CsvPerson) -> list[Path]:
         """Return the photos that a row names, else NAME.jpg, NAME-2.jpg, ... and a folder NAME's.
@@ -196,33 +208,29 @@ class PhotoFolder:
         Raises PhotoError for a photo that is missing or outside the folder.
         """
         if not row.photos:
-            return list(dict.fromkeys(self._by_name.get(_normalised(row.name), [])))
+            return list(dict.fromkeys(self._by_name.get(name_key(row.name), [])))
         paths = [path for pattern in row.photos for path in self._matching(pattern)]
         return list(dict.fromkeys(paths))
 
     def _matching(self, pattern: str) -> list[Path]:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             raise PhotoError(Reason.NO_PHOTO, f"{pattern}: photos have to be in {self._folder}")
-        exact = self._folder / pattern
-        if exact.is_file():
-            return [exact]
-        try:
+        # A name that was composed otherwise, as on a Mac, is another one to the file system.
+        for form in ("NFC", "NFD"):
+            exact = self._folder / unicodedata.normalize(form, pattern)
+            if exact.is_file():
+                return [exact]
+        paths: list[Path] = []
+        with suppress(ValueError):  # an invalid pattern
             paths = sorted(path for path in self._folder.glob(pattern) if path.is_file())
-        except ValueError:  # an invalid pattern
-            paths = []
         if not paths:
             raise PhotoError(Reason.NO_PHOTO, f"{pattern}: not found in {self._folder}")
         return paths
 
 
 def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and path.is_file()
-
-
-def _normalised(name: str) -> str:
-    """Normalise a name for comparison: composed (NFC), spaces for underscores, case folded."""
-    spaced = unicodedata.normalize("NFC", name).replace("_", " ")
-    return " ".join(spaced.split()).casefold()
+    # A Mac leaves a "._NAME.jpg" that is no photo beside every file.
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _key(row: CsvPerson, photos: Iterable[Photo], pack: str, force: bool) -> str:

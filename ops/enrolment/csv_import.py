@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sightline.people.employees import EmployeeProfile, checked_name
+from sightline.people.employees import EmployeeProfile
+from sightline.people.names import checked_name
 from sightline.runtime.errors import SightlineError
 
 COLUMNS = ("name", "photos", "department", "email", "code", "status", "authorized")

@@ -1,5 +1,6 @@
 """Apache Kafka in KRaft mode: each node is broker and controller, run from Kafka's jars."""
 
+import os
 import signal
 import subprocess
 from importlib.resources import files
@@ -142,9 +143,8 @@ class Broker:
         heap = [f"-Xms{size}", f"-Xmx{size}", "-XX:+AlwaysPreTouch"]
         logging = f"-Dlog4j2.configurationFile={_LOGGING}"
         options = [*_JVM, *heap, *self._archive_options(classes), logging]
-        return daemons.spawn(
-            [java, *options, *path, "kafka.Kafka", str(self._properties)], self.log
-        )
+        command = [java, *options, *path, "kafka.Kafka", str(self._properties)]
+        return daemons.spawn(command, self.log, cwd=self._folder, env=_environment())
 
     def _archive_options(self, archive: Path) -> list[str]:
         """Use the archive of classes; without one, the first node writes it at its end."""
@@ -166,9 +166,13 @@ class Broker:
                 f"{number}@{LOOPBACK}:{voter.controller}"
                 for number, voter in enumerate(ports.kafka, start=1)
             ),
-            "log.dirs": str(data),
+            # Relative to the node's folder: a comma in a path would make two folders of it.
+            "log.dirs": data.name,
         } | (self._security(len(ports.kafka)) if ports.secure else _PLAINTEXT)  # fmt: skip
-        path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        path.write_text(
+            "".join(f"{name}={_escaped(value)}\n" for name, value in properties.items()),
+            encoding="ascii",
+        )
 
     def _security(self, nodes: int) -> dict[str, str]:
         """Return the properties of a secure node.
@@ -198,8 +202,9 @@ class Broker:
         self._write_properties(properties, draft, ports)
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
         result = subprocess.run(
-            [*java, *tool], capture_output=True, text=True, check=False, umask=PRIVATE_UMASK
-        )
+            [*java, *tool], cwd=self._folder, env=_environment(), capture_output=True, text=True,
+            check=False, umask=PRIVATE_UMASK,
+        )  # fmt: skip
         properties.unlink()
         if result.returncode:
             reason = daemons.error_line(result.stdout + result.stderr)
@@ -219,6 +224,20 @@ def _replicas(nodes: int) -> dict[str, str]:
         "share.coordinator.state.topic.replication.factor": str(nodes),
         "share.coordinator.state.topic.min.isr": in_sync,
     }
+
+
+def _escaped(value: str) -> str:
+    """Return a value for a file of properties, which Java reads as ISO 8859-1."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    pairs = (units[index : index + 2] for index in range(0, len(units), 2))
+    return "".join(
+        chr(unit) if (unit := int.from_bytes(pair)) < 128 else f"\\u{unit:04x}" for pair in pairs
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of Java, which knows paths in the locale's encoding alone."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def _java() -> str:

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,7 +37,13 @@ def command_line(process: psutil.Process) -> list[str]:
         return []
 
 
-def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.Process:
+def spawn(
+    command: Sequence[str],
+    log: Path,
+    user: str | None = None,
+    cwd: Path = Path("/"),
+    env: Mapping[str, str] | None = None,
+) -> psutil.Process:
     """Start a daemon, optionally as another system user; its output goes to `log`.
 
     The log and all files that the daemon creates are readable by their owner alone.
@@ -45,7 +51,8 @@ def spawn(command: Sequence[str], log: Path, user: str | None = None) -> psutil.
     with open(log, "w", opener=open_private) as output:
         process = subprocess.Popen(
             command,
-            cwd="/",
+            cwd=cwd,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -23,6 +23,7 @@ from sightline.people import (
     relabel,
 )
 from sightline.people.identity_corrections import PersonIdentity
+from sightline.people.names import checked_name
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage.db import Cursor
 from sightline.storage.run_schemas import delete_embeddings
@@ -70,7 +71,7 @@ def name_person(cursor: Cursor, global_id: int, name: str, made_by: str | None =
     Raises NotFoundError, ConflictError for an enrolled or merged person and for an employee's
     name, SightlineError for an invalid name.
     """
-    name = employees.checked_name(name)
+    name = checked_name(name)
     identity_corrections.lock_exclusive(cursor)
     identity = _person(cursor, global_id)
     if identity.employee_id:

@@ -4,10 +4,9 @@ Every change locks the employee's row first, raises its revision and puts the ne
 into the outbox, all in the caller's transaction.
 """
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -15,11 +14,11 @@ import numpy as np
 import psycopg
 
 from schemas import sightline_pb2 as pb
-from schemas.decode import MAX_NAME_CHARACTERS
 from schemas.ids import global_id
 from schemas.naming import AdvisoryLock, template_context
 from schemas.topics import GALLERY
 from sightline.people import identity_corrections
+from sightline.people.names import checked_text, normalise_text
 from sightline.people.photo_rejections import Reason
 from sightline.people.photos import PhotoTemplate
 from sightline.people.template_similarity import templates_by_id
@@ -51,35 +50,22 @@ class EmployeeProfile:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def validated(self) -> "EmployeeProfile":
-        """Return these details. Raises SightlineError for an invalid value."""
-        _check_text("the department", self.department, 200)
-        _check_text("the e-mail address", self.email, 320)
-        _check_text("the code", self.employee_id_code, 64)
-        if self.email is not None and "@" not in self.email:
-            raise SightlineError(f"{self.email} is no e-mail address")
+        """Return these details as they are stored. Raises SightlineError for an invalid value."""
         if self.status is not None and self.status not in STATUSES:
             raise SightlineError(f"a status is {', '.join(STATUSES)}, not {self.status[:40]}")
-        return self
+        email = _checked("the e-mail address", self.email, 320)
+        if email is not None and "@" not in email:
+            raise SightlineError(f"{email} is no e-mail address")
+        return replace(
+            self,
+            department=_checked("the department", self.department, 200),
+            email=email,
+            employee_id_code=_checked("the code", self.employee_id_code, 64),
+        )
 
 
-def checked_name(name: str) -> str:
-    """Normalise a person's name. Raises SightlineError for an invalid one."""
-    normalised = unicodedata.normalize("NFC", " ".join(part for part in name.split(" ") if part))
-    if not normalised:
-        raise SightlineError("the name is empty")
-    _check_text("the name", normalised, MAX_NAME_CHARACTERS)
-    if normalised.casefold() == "unknown":
-        raise SightlineError("nobody can be called Unknown: the logs call unknown people that")
-    return normalised
-
-
-def _check_text(subject: str, text: str | None, longest: int) -> None:
-    if text is None:
-        return
-    if not text or len(text) > longest:
-        raise SightlineError(f"{subject} has {len(text)} characters; 1 to {longest} are possible")
-    if not text.isprintable():
-        raise SightlineError(f"{subject} has control characters in it")
+def _checked(subject: str, text: str | None, longest: int) -> str | None:
+    return None if text is None else checked_text(subject, text, longest)
 
 
 @contextmanager
@@ -120,7 +106,8 @@ def find_or_add(cursor: Cursor, name: str, details: EmployeeProfile) -> tuple[UU
 
 def lock(cursor: Cursor, name: str) -> UUID:
     """Lock an employee's row by name; return the id. Raises NotFoundError."""
-    row = cursor.execute("SELECT id FROM employees WHERE name = %s FOR UPDATE", (name,)).fetchone()
+    query = "SELECT id FROM employees WHERE name = %s FOR UPDATE"
+    row = cursor.execute(query, (normalise_text(name),)).fetchone()
     if row is None:
         raise NotFoundError(f"nobody is called {name[:80]}; see `sightline employees list`")
     return cast(UUID, row[0])
@@ -308,7 +295,7 @@ def list_employees(db: Connection) -> Sequence[dict[str, Any]]:
 
 def get_employee(db: Connection, name: str) -> dict[str, Any]:
     """Return an employee's row and templates, without vectors. Raises SightlineError."""
-    people = dict_rows(db, "SELECT * FROM employees WHERE name = %s", (name,))
+    people = dict_rows(db, "SELECT * FROM employees WHERE name = %s", (normalise_text(name),))
     if not people:
         raise SightlineError(f"nobody is called {name[:80]}; see `sightline employees list`")
     templates = dict_rows(

@@ -15,6 +15,7 @@ from sightline.models.interface import ModelPack
 from sightline.people import employees, template_similarity
 from sightline.people.employees import EmployeeProfile
 from sightline.people.enrolment_linking import link_unknown_persons
+from sightline.people.names import checked_name
 from sightline.people.photos import PhotoTemplate, template_of_jpeg, template_of_photo
 from sightline.people.picture_files import Photo
 from sightline.runtime.errors import ConflictError, NotFoundError, SightlineError
@@ -83,7 +84,7 @@ def enrol(
     Raises SightlineError for an invalid name or detail, PhotoError for a refused photo, and
     ConflictError for an e-mail address, code or, with `new_only`, name that is in use.
     """
-    name = employees.checked_name(name)
+    name = checked_name(name)
     details = details.validated()
     if not photos:
         raise SightlineError("give at least one photo")

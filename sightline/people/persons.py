@@ -3,6 +3,7 @@
 from typing import Any
 
 from sightline.people import corrections
+from sightline.people.names import normalise_text
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage.db import Connection, Cursor, dict_rows
 
@@ -32,21 +33,20 @@ def find_person(cursor: Cursor, name_or_id: str) -> int:
 
     Raises NotFoundError, and ConflictError if several unknown persons have this name.
     """
+    name = normalise_text(name_or_id)
     if name_or_id.isascii() and name_or_id.isdecimal():
         return int(name_or_id)
     cursor.execute(
         "SELECT global_id FROM employees WHERE name = %(name)s"
         " UNION ALL SELECT global_id FROM person_names WHERE name = %(name)s"
         " AND NOT EXISTS (SELECT FROM employees WHERE name = %(name)s) ORDER BY 1",
-        {"name": name_or_id},
+        {"name": name},
     )
     ids = [row[0] for row in cursor]
     if not ids:
-        raise NotFoundError(f"nobody is called {name_or_id[:80]}; see `sightline persons list`")
+        raise NotFoundError(f"nobody is called {name[:80]}; see `sightline persons list`")
     if len(ids) > 1:
-        raise ConflictError(
-            f"{name_or_id[:80]} is the name of {', '.join(map(str, ids))}: give an id"
-        )
+        raise ConflictError(f"{name[:80]} is the name of {', '.join(map(str, ids))}: give an id")
     return int(ids[0])
 
 

@@ -60,6 +60,16 @@ _ADVICE = {
 }
 
 
+_TURNS = {
+    cv2.ROTATE_90_CLOCKWISE: "the photo lies on its side: turn it to the right by 90 degrees",
+    cv2.ROTATE_90_COUNTERCLOCKWISE: "the photo lies on its side: turn it to the left by 90 degrees",
+    cv2.ROTATE_180: "the photo is upside down: turn it",
+}
+
+_MIN_SCORE_GAIN = 0.2
+"""Difference of the detector's scores above which a turned photo shows the face better."""
+
+
 @dataclass(frozen=True, eq=False)
 class PhotoTemplate:
     """An enrolment photo as JPEG, with its embedding and quality."""
@@ -88,7 +98,8 @@ def template_of_jpeg(jpeg: bytes, label: str, pack: ModelPack, settings: Setting
         rejection = Reason.LOW_FACE_QUALITY, "the face is drawn, not photographed; give a photo"
     if rejection is not None:
         reason, remedy = rejection
-        raise PhotoError(reason, f"{label}: {remedy}")
+        advice = turning_advice(image, pack, face.score)
+        raise PhotoError(reason, f"{label}: {advice or remedy}")
     [embedding] = pack.embedder.embed([(image, face)])
     return PhotoTemplate(jpeg, embedding, float(quality.overall), label)
 
@@ -104,15 +115,29 @@ def detect_only_face(jpeg: bytes, label: str, pack: ModelPack) -> tuple[BGRImage
     pixels = np.asarray(image, dtype=np.uint8)
     [faces] = pack.faces.detect([pixels])
     if not faces:
-        raise PhotoError(
-            Reason.NO_FACE, f"{label}: no face found; give a photo of the face, seen from the front"
-        )
+        advice = turning_advice(pixels, pack) or "give a photo of the face, seen from the front"
+        raise PhotoError(Reason.NO_FACE, f"{label}: no face found; {advice}")
     if len(faces) > 1:
         raise PhotoError(
             Reason.EXCEEDS_MAX_FACES,
             f"{label}: {len(faces)} faces found; cut the photo so that it shows exactly one",
         )
     return pixels, faces[0]
+
+
+def turning_advice(image: BGRImage, pack: ModelPack, score: float = 0.0) -> str | None:
+    """Return how to turn a photo (H x W x 3, BGR) that is not upright; None if it seems to be.
+
+    `score` is the detector's score of the face as the photo is.
+    """
+    best = score + _MIN_SCORE_GAIN
+    advice = None
+    for turn, text in _TURNS.items():
+        [faces] = pack.faces.detect([np.asarray(cv2.rotate(image, turn), np.uint8)])
+        highest = max((face.score for face in faces), default=0.0)
+        if highest >= best:
+            best, advice = highest, text
+    return advice
 
 
 def photo_refusal(quality: FaceQuality, min_px: float = MIN_FACE_PX) -> tuple[Reason, str] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from pi_heif import register_heif_opener
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sightline.people.photo_rejections import Reason
@@ -25,8 +26,10 @@ _MAX_SIDE_PX = 1920
 
 _JPEG_QUALITY = 95
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF", "HEIF", "TIFF")
 """Pillow's formats; JPEG includes MPO. The rest is refused: for EPS Pillow starts a program."""
+
+register_heif_opener()  # photos of an iPhone
 
 _RESIZABLE_MODES = ("L", "RGB", "RGBA", "CMYK", "YCbCr")
 """Modes that can be scaled down without conversion, JPEG even while it is decoded."""
@@ -96,7 +99,8 @@ def _decoded(photo: Photo) -> Image.Image:
         raise _too_large(photo.label) from None
     except UnidentifiedImageError:
         raise PhotoError(
-            Reason.INVALID_IMAGE_FORMAT, f"{photo.label}: {_unreadable(photo.data)}"
+            Reason.INVALID_IMAGE_FORMAT,
+            f"{photo.label}: this is no picture that can be read; give a JPEG or PNG",
         ) from None
     except _DECODE_ERRORS as error:
         raise PhotoError(
@@ -108,8 +112,8 @@ def _check(picture: Image.Image, label: str) -> None:
     """Refuse a picture by its header, before anything is decoded."""
     if picture.width * picture.height > MAX_PIXELS:
         raise _too_large(label)
-    # A telephone's MPO holds the photo first, and depth maps and the like after it.
-    if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
+    # A telephone's files hold the photo first, and depth maps and the like after it.
+    if picture.format not in ("MPO", "HEIF") and getattr(picture, "n_frames", 1) > 1:
         raise PhotoError(
             Reason.ANIMATED,
             f"{label}: there are {getattr(picture, 'n_frames', 1)} pictures in it; give one photo",
@@ -143,13 +147,6 @@ def _flattened(picture: Image.Image) -> Image.Image:
         return picture.convert("RGB")
     paper = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(paper, picture).convert("RGB")
-
-
-def _unreadable(data: bytes) -> str:
-    # ISO base media: HEIC's brands begin with "hei" or "hev".
-    if data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"hev", b"mif"):
-        return "HEIC is not read; save the photo as JPEG"
-    return "this is no picture that can be read; give a JPEG or PNG"
 
 
 def _line(error: Exception) -> str:

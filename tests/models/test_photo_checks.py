@@ -116,6 +116,8 @@ def sideways() -> Image.Image:
 GOOD: dict[str, Callable[[], bytes]] = {
     "JPEG": lambda: file(person()),
     "JPEG that is called HEIC": lambda: file(person()),
+    "HEIC": (Path(__file__).parent / "person.heic").read_bytes,
+    "TIFF": lambda: file(person(), "TIFF"),
     "PNG": lambda: file(person(), "PNG"),
     "WebP": lambda: file(person(), "WEBP", quality=90),
     "AVIF": lambda: file(person(), "AVIF", quality=90),
@@ -131,7 +133,7 @@ GOOD: dict[str, Callable[[], bytes]] = {
 BAD: dict[str, tuple[Callable[[], bytes], set[Reason]]] = {
     "empty": (lambda: b"", {Reason.INVALID_IMAGE_FORMAT}),
     "text": (lambda: b"no picture at all", {Reason.INVALID_IMAGE_FORMAT}),
-    "HEIC": (lambda: b"\0\0\0\x18ftypheic" + bytes(64), {Reason.INVALID_IMAGE_FORMAT}),
+    "damaged HEIC": (lambda: b"\0\0\0\x18ftypheic" + bytes(64), {Reason.INVALID_IMAGE_FORMAT}),
     "truncated": (lambda: file(person())[:9000], {Reason.INVALID_IMAGE_FORMAT}),
     "81 megapixels": (
         lambda: file(Image.new("L", (9000, 9000)), "PNG"), {Reason.IMAGE_TOO_LARGE},
@@ -143,6 +145,14 @@ BAD: dict[str, tuple[Callable[[], bytes], set[Reason]]] = {
     "animated WebP": (lambda: animated("WEBP"), {Reason.ANIMATED}),
     "animated PNG": (lambda: animated("PNG"), {Reason.ANIMATED}),
     "no face": (lambda: file(nobody()), {Reason.NO_FACE}),
+    "on its side": (
+        lambda: file(person().transpose(Image.Transpose.ROTATE_90)),
+        {Reason.NO_FACE, Reason.LOW_CONFIDENCE, Reason.EXTREME_POSE},
+    ),
+    "upside down": (
+        lambda: file(person().transpose(Image.Transpose.ROTATE_180)),
+        {Reason.NO_FACE, Reason.LOW_CONFIDENCE, Reason.EXTREME_POSE},
+    ),
     "one pixel": (lambda: file(Image.new("RGB", (1, 1))), {Reason.NO_FACE}),
     "one line": (lambda: file(Image.new("RGB", (60_000, 1))), {Reason.NO_FACE}),
     "five faces": (lambda: file(five_faces()), {Reason.EXCEEDS_MAX_FACES}),
@@ -160,6 +170,7 @@ BAD: dict[str, tuple[Callable[[], bytes], set[Reason]]] = {
 def check(pack: ModelPack, settings: Settings) -> dict[str, str]:
     """Every photo gives a look or its reason; what was found."""
     results = {}
+    remedies = {"on its side": "turn it to the right", "upside down": "is upside down"}
     reference = template_of_photo(
         Photo("reference", file(person(), "PNG")), pack, settings
     ).embedding
@@ -177,6 +188,7 @@ def check(pack: ModelPack, settings: Settings) -> dict[str, str]:
         assert caught.value.reason in reasons, (what, str(caught.value))
         assert str(caught.value).startswith(f"{what}: "), what
         assert "\n" not in str(caught.value)
+        assert remedies.get(what, "") in str(caught.value), what
         results[what] = f"{caught.value.reason}: {caught.value}"
     return results
 

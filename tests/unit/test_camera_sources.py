@@ -165,7 +165,7 @@ def test_uris(tmp_path: Path) -> None:
     "uri",
     [
         "rtsp:///x", "http://host:99999/", "rtsp://u:secret@[::1/x", "ftp://u:secret@h/x",
-        "/nowhere/film.mp4", "x" * 10_000, "a\0b",
+        "/nowhere/film.mp4", "x" * 10_000, "a\0b", "/films/caf\udce9.mp4",
     ],
 )  # fmt: skip
 def test_a_uri_that_means_nothing_is_one_line(uri: str) -> None:

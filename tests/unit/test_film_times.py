@@ -231,5 +231,9 @@ def test_files_that_are_no_photos_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "b.jfif").write_bytes((tmp_path / "a.jpg").read_bytes())
     for suffix in ("avif", "gif", "webp", "tiff"):
         photo(tmp_path / f"c.{suffix}", 30, None)
+    heic = Path(__file__).parents[1] / "models" / "person.heic"
+    (tmp_path / "d.HEIC").write_bytes(heic.read_bytes())
+    (tmp_path / "e.heic").write_bytes(heic.read_bytes()[:5000])
     pictures = read(tmp_path)
-    assert [one.image is not None for one in pictures] == [True] * 6
+    assert [one.image is not None for one in pictures] == [True] * 7 + [False]
+    assert pictures[6].image is not None and pictures[6].image.shape == (515, 481, 3)

@@ -1,6 +1,7 @@
 """Damaged picture files are refused in words, whatever is wrong with their bytes."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sightline.people.photos import MIN_FACE_PX, photo_refusal
 from sightline.people.picture_files import Photo, to_upright_jpeg
 from sightline.runtime.errors import PhotoError
 
-KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF")
+KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF", "TIFF")
 
 
 def whole(kind: str) -> bytes:
@@ -26,12 +27,14 @@ def whole(kind: str) -> bytes:
     return out.getvalue()
 
 
-WHOLE = {kind: whole(kind) for kind in KINDS}
+WHOLE = {kind: whole(kind) for kind in KINDS} | {
+    "HEIF": (Path(__file__).parents[1] / "models" / "person.heic").read_bytes()
+}
 
 
 @pytest.mark.slow
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(sorted(WHOLE)),
     cut=st.floats(0, 1),
     changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8),
 )
