@@ -6,7 +6,9 @@ be resumed: an event that an earlier process left open is ended first.
 """
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -38,6 +40,12 @@ _POLL_SECONDS: Final = 0.1
 def pause_before(attempt: int) -> float:
     """Seconds to wait before a lost camera is opened again: 1, 2, 4, 8, 16, 30, 30, ..."""
     return min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(attempt, 10))
+
+
+def _close(opening: "Future[Source]") -> None:
+    """Close a source that nobody waits for any more."""
+    if opening.exception() is None:
+        opening.result().close()
 
 
 class CameraLoop:
@@ -124,16 +132,41 @@ class CameraLoop:
                 trouble = self._publisher.unreachable_reason
                 self._report_status("down", trouble)
 
+    def _open(self, position: ReadPosition) -> Source | None:
+        """Open the source; return None if the stop is requested meanwhile.
+
+        A slow camera takes up to a minute, so a thread of its own waits for it.
+        """
+        opening: Future[Source] = Future()
+
+        def run() -> None:
+            try:
+                source = open_source(
+                    self._camera.uri.get_secret_value(),
+                    self._camera.settings,
+                    self._clock,
+                    self._stop.wait,
+                    ResumePoint(position.start_us, position.pictures),
+                    self._secrets,
+                )
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                opening.set_exception(error)
+            else:
+                opening.set_result(source)
+
+        threading.Thread(target=run, name="open", daemon=True).start()
+        while not self._stop.is_set():
+            self._poll()
+            if wait([opening], _POLL_SECONDS).done:
+                return opening.result()
+        opening.add_done_callback(_close)
+        return None
+
     def _connect_and_read(self) -> None:
         position = self._publisher.position
-        source = open_source(
-            self._camera.uri.get_secret_value(),
-            self._camera.settings,
-            self._clock,
-            self._stop.wait,
-            ResumePoint(position.start_us, position.pictures),
-            self._secrets,
-        )
+        source = self._open(position)
+        if source is None:
+            return
         cutter = EventCutter(
             self._camera.camera_id,
             self._camera.settings,

@@ -36,6 +36,8 @@ class HttpCamera(BaseHTTPRequestHandler):
                 self._stream(0.02)
             case "/spoilt":
                 self._stream(0.02, spoilt_picture)
+            case "/silent":
+                self.gone.wait()
             case "/slow":
                 self._stream(2.0)
             case "/snapshot.jpg":

@@ -2,13 +2,22 @@
 
 import threading
 from functools import partial
+from threading import Thread
+from typing import cast
 
 import pytest
+from pydantic import SecretStr
 
+from producers.camera_credentials import DEFAULT_SECRETS
+from producers.camera_loop import CameraLoop
+from producers.publisher import Publisher
 from producers.source_interface import CapturedPicture, Source, SourceLostError
 from producers.sources import open_source
+from producers.spool import ReadPosition
 from sightline.runtime.clock import SystemClock
-from sightline.storage.cameras import CameraSettings, validated
+from sightline.runtime.health import Health
+from sightline.runtime.lifecycle import Stop
+from sightline.storage.cameras import Camera, CameraSettings, validated
 from tests.http_camera import PASSWORD, USER, HttpCamera, camera_server
 from tests.support import eventually
 
@@ -93,10 +102,53 @@ def test_a_slow_camera_needs_a_longer_timeout() -> None:
                 source.close()
         source = open_live(f"{address}/slow", timeout=60)
         try:
-            first, second = next_picture(source), next_picture(source)
+            pictures = [next_picture(source) for _ in range(3)]
         finally:
             source.close()
-    assert second.captured_at_us - first.captured_at_us >= 1_500_000
+    # The first two come together: FFmpeg reads ahead when it opens a stream.
+    assert pictures[2].captured_at_us - pictures[0].captured_at_us >= 1_500_000
+
+
+class NoKafka:
+    """What a camera's loop needs of a publisher before the first picture."""
+
+    position = ReadPosition()
+
+    def end_event(self) -> None:
+        pass
+
+    def move_to(self, position: ReadPosition) -> None:
+        pass
+
+    def poll(self, seconds: float = 0.0) -> None:
+        pass
+
+    def close(self, stop: Stop) -> None:
+        pass
+
+
+def test_a_camera_that_says_nothing_holds_no_stop_up() -> None:
+    """With a long time-out the loop goes on reporting that it lives, and ends when it is to."""
+    with camera_server() as address:
+        settings = CameraSettings(timeout=600)
+        camera = Camera(
+            camera_id="slow", uri=SecretStr(f"{address}/silent"), settings=settings, slot=0,
+            status="new", status_detail=None, status_at=None,
+        )  # fmt: skip
+        health = Health()
+        stop = Stop(10.0, health)
+        loop = CameraLoop(
+            camera, cast(Publisher, NoKafka()), lambda *_: None, stop, stop, SystemClock(),
+            DEFAULT_SECRETS,
+        )  # fmt: skip
+        thread = Thread(target=loop.run)
+        thread.start()
+        thread.join(6.0)
+        assert thread.is_alive()
+        assert max(health.beat_ages().values()) < 5.0
+        stop.request()
+        thread.join(60.0)
+        assert not thread.is_alive()
 
 
 def test_the_scheme_may_be_written_in_capitals() -> None:
