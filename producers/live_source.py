@@ -11,6 +11,9 @@ _POLL_SECONDS: Final = 0.2
 
 _CLOSE_SECONDS: Final = 1.0
 
+_SILENT_RATIO: Final = 0.95
+"""Share of the time-out after which a failed grab is a time-out: FFmpeg has a clock of its own."""
+
 _MAX_FAILED_GRABS: Final = 30
 """Failed grabs in a row after which a camera is lost. One is a broken picture or packet."""
 
@@ -104,13 +107,14 @@ class LiveSource:
             if self._capture.grab():
                 return True
             self._failed += 1
-            if self._clock.monotonic() - began >= self._read_seconds:
+            silence = self._clock.monotonic() - began
+            is_silent = silence >= _SILENT_RATIO * self._read_seconds
+            if is_silent:
                 self._lost_reason = (
                     f"no picture for {self._read_seconds:g} s; a slower camera needs a longer"
                     " `--timeout`"
                 )
-                return False
-            if self._failed >= _MAX_FAILED_GRABS:
+            if is_silent or self._failed >= _MAX_FAILED_GRABS:
                 return False
         return False
 
