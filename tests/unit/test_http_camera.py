@@ -102,11 +102,13 @@ def test_a_slow_camera_needs_a_longer_timeout() -> None:
                 source.close()
         source = open_live(f"{address}/slow", timeout=60)
         try:
-            pictures = [next_picture(source) for _ in range(3)]
+            first = next_picture(source)
+            eventually(
+                lambda: next_picture(source).captured_at_us - first.captured_at_us > 3_000_000,
+                what="it is still read after three seconds",
+            )
         finally:
             source.close()
-    # The first two come together: FFmpeg reads ahead when it opens a stream.
-    assert pictures[2].captured_at_us - pictures[0].captured_at_us >= 1_500_000
 
 
 class NoKafka:
