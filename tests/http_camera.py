@@ -13,6 +13,7 @@ class HttpCamera(BaseHTTPRequestHandler):
     """Sends picture after picture, each brighter, until it is told to go away."""
 
     gone = threading.Event()
+    pause_seconds = 0.02
 
     def do_GET(self) -> None:
         if self.path != "/video":
@@ -22,7 +23,7 @@ class HttpCamera(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
         self.end_headers()
         number = 0
-        while not self.gone.wait(0.02):
+        while not self.gone.wait(self.pause_seconds):
             image = np.full((120, 160, 3), number % 200, np.uint8)
             jpeg = cv2.imencode(".jpg", image)[1].tobytes()
             head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
@@ -37,9 +38,11 @@ class HttpCamera(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def camera_server() -> Iterator[str]:
+def camera_server(pause_seconds: float = 0.02) -> Iterator[str]:
+    """A camera with a pause between its pictures, which costs whoever reads them to decode."""
     HttpCamera.gone.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), HttpCamera)
+    handler = type("PausingCamera", (HttpCamera,), {"pause_seconds": pause_seconds})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
