@@ -3,6 +3,7 @@
 Tests start programs by the dozen, and to load their code takes each of them one to three seconds
 of a core. The forkserver of the standard library does so once for a process of pytest, as the
 supervisor of the product does for its services. What a program prints and returns is its own.
+What it forks comes from the same process, so that a supervisor loads nothing either.
 """
 
 import atexit
@@ -14,13 +15,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import entry_points
+from multiprocessing import resource_tracker
+from multiprocessing.forkserver import _forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest.mock import patch
 
 from ops import cli, terminal
-from ops.local_stack import forkserver
+from ops.local_stack import forkserver, supervisor
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 
@@ -89,6 +93,11 @@ def fork(
 
 
 def _run(arguments: list[str], env: dict[str, str], folder: str, stdout: str, stderr: str) -> None:
+    # Processes that this one forks come from the same forkserver, as the standard library documents
+    # it; it would start another, which loads the libraries for four seconds of a core.
+    patch.object(_forkserver, "ensure_running", resource_tracker.ensure_running).start()
+    # They would print where that other one, started from here, does.
+    patch.object(supervisor, "fork", partial(forkserver.fork, output=Path(stderr))).start()
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number, path in ((1, stdout), (2, stderr)):

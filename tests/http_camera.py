@@ -29,13 +29,14 @@ class HttpCamera(BaseHTTPRequestHandler):
 
     gone = threading.Event()
     requests = 0
+    pause_seconds = 0.02
 
     def do_GET(self) -> None:
         match self.path:
             case "/video":
-                self._stream(0.02)
+                self._stream(self.pause_seconds)
             case "/spoilt":
-                self._stream(0.02, spoilt_picture)
+                self._stream(self.pause_seconds, spoilt_picture)
             case "/silent":
                 self.gone.wait()
             case "/slow":
@@ -81,9 +82,11 @@ class HttpCamera(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def camera_server() -> Iterator[str]:
+def camera_server(pause_seconds: float = 0.02) -> Iterator[str]:
+    """A camera with a pause between its pictures, which costs whoever reads them to decode."""
     HttpCamera.gone.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), HttpCamera)
+    handler = type("PausingCamera", (HttpCamera,), {"pause_seconds": pause_seconds})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -209,16 +209,7 @@ def run_sightline(
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `sightline ARGUMENTS` on a home; with `check` it has to succeed."""
-    command = sightline_command(*arguments)
-    with tempfile.TemporaryDirectory(prefix="sightline-said-") as folder:
-        stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-        process = start(command, stdout, env=environment(home, **(env or {})), errors=stderr)
-        try:
-            status = process.wait(seconds)
-        finally:
-            process.kill()
-        said = stdout.read_text(), stderr.read_text()
-    result = subprocess.CompletedProcess(command, status, *said)
+    result = _run_module(sightline_command(*arguments), environment(home, **(env or {})), seconds)
     if check:
         assert result.returncode == 0, f"{arguments}: {result.stderr}"
     return result
@@ -226,18 +217,26 @@ def run_sightline(
 
 def benchmark_json(name: str, *arguments: str, seconds: float = 560.0) -> Any:
     """What `python -m benchmarks.NAME` prints: its numbers. It has a stack of its own."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     with own_home() as home:
-        result = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}", *arguments],
-            cwd=ROOT,
-            env=environment(home),
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        result = _run_module(command, environment(home), seconds)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def _run_module(
+    command: Sequence[str], env: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE` to its end, as `start` starts it."""
+    with tempfile.TemporaryDirectory(prefix="sightline-said-") as folder:
+        stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
+        process = start(command, stdout, env=env, errors=stderr)
+        try:
+            status = process.wait(seconds)
+        finally:
+            process.kill()
+        said = stdout.read_text(), stderr.read_text()
+    return subprocess.CompletedProcess(command, status, *said)
 
 
 def api_key(settings: Settings, role: Role = Role.ADMIN, cameras: Sequence[str] = ()) -> str:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,21 +59,35 @@ class Pass:
     ended: Sequence[tuple[str, int, str]] = ()
 
 
-def calm(load: Load, people: Path) -> Pass:
-    """Run the load without faults, as fast as possible."""
-    with rig(load, brokers=1, disks=False, people=people) as made:
-        return _run(made, load, [], "fast", _CALM_TIMEOUT_SECONDS)
+def calm(load: Load, people: Path, *, short: bool = False) -> Pass:
+    """Run the load without faults, as fast as possible; `short` as of `hit`."""
+    with rig(load, brokers=1, disks=False, people=people, has_proxies=not short) as made:
+        return _run(made, load, [], "fast", _CALM_TIMEOUT_SECONDS, short=short)
 
 
-def hit(load: Load, people: Path, faults: Sequence[Fault], brokers: int, *, disks: bool) -> Pass:
-    """Run the load at its own pace under faults."""
+def hit(
+    load: Load,
+    people: Path,
+    faults: Sequence[Fault],
+    brokers: int,
+    *,
+    disks: bool,
+    short: bool = False,
+) -> Pass:
+    """Run the load at its own pace under faults.
+
+    A short round has no proxies, as it cuts no connection, and measures no recoveries, of which
+    it has too few to judge.
+    """
     length = load.rounds * (FILM_SECONDS + _CHANGE_SECONDS)
     seconds = _PATIENCE_FACTOR * max(length, faults[-1].at) + 120.0
-    with rig(load, brokers=brokers, disks=disks, people=people) as made:
-        return _run(made, load, faults, "real", seconds)
+    with rig(load, brokers=brokers, disks=disks, people=people, has_proxies=not short) as made:
+        return _run(made, load, faults, "real", seconds, short=short)
 
 
-def _run(made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: float) -> Pass:
+def _run(
+    made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: float, *, short: bool
+) -> Pass:
     home = made.settings.home
     port = free_port(
         made.ports.used_ports | {proxy.port for proxy in made.proxies_by_target.values()}
@@ -80,7 +95,8 @@ def _run(made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: flo
     environment = made.environment | {"SIGHTLINE_API__PORT": str(port)}
     services = Services(environment, home / "logs")
     add_cameras(made.behind, load, pace)
-    with Watch(made.behind, port) as watch, Infrastructure(made) as infrastructure:
+    watching = nullcontext() if short else Watch(made.behind, port)
+    with watching as watch, Infrastructure(made) as infrastructure:
         with services.running(WORKERS | {"outbox": 1}):
             wait_until_ready(made.behind, services)
             trouble = Trouble(made, services, infrastructure)
@@ -97,7 +113,7 @@ def _run(made: Rig, load: Load, faults: Sequence[Fault], pace: str, seconds: flo
             frame_accounting.read_accounts(home),
             trouble.outcomes,
             services.starts,
-            _recoveries(services, watch, infrastructure, finished_at),
+            [] if watch is None else _recoveries(services, watch, infrastructure, finished_at),
             services.statuses,
         )
 
@@ -154,10 +170,10 @@ def run(arguments: argparse.Namespace) -> Findings:
         load = record(folder, rounds, sites=arguments.sites, seconds=arguments.film_seconds)
         people = folder / "people.zip"
         began = time.monotonic()
-        quiet = calm(load, people)
+        quiet = calm(load, people, short=arguments.short)
         console.print(f"the calm run took {time.monotonic() - began:.0f} s")
         began = time.monotonic()
-        shaken = hit(load, people, dealt, arguments.brokers, disks=disks)
+        shaken = hit(load, people, dealt, arguments.brokers, disks=disks, short=arguments.short)
         console.print(f"the run under faults took {time.monotonic() - began:.0f} s")
     return Findings(
         seed=arguments.seed,

@@ -100,10 +100,13 @@ def can_mount() -> bool:
 
 
 @contextmanager
-def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]:
+def rig(
+    load: Load, *, brokers: int, disks: bool, people: Path, has_proxies: bool = True
+) -> Iterator[Rig]:
     """Run an installation with the load's people and cameras, none of which plays yet.
 
     `people` is their backup, which is made if missing, so that people are the same in every rig.
+    Without proxies its connections cannot be cut, and cost less.
     """
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="sightline-chaos-"))
@@ -112,7 +115,7 @@ def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]
         small_disks = stack.enter_context(_small_disks(home, brokers)) if disks else {}
         proxies = Proxies()
         stack.callback(proxies.close)
-        ports, proxies_by_target = _prepare(home, brokers, proxies)
+        ports, proxies_by_target = _prepare(home, brokers, proxies if has_proxies else None)
         own_settings = installation.own_settings(home, load.models)
         if load.models is None:
             own_settings = own_settings.model_copy(update={"pack": "dlib"})
@@ -122,9 +125,14 @@ def rig(load: Load, *, brokers: int, disks: bool, people: Path) -> Iterator[Rig]
         yield made
 
 
-def _prepare(home: Path, brokers: int, proxies: Proxies) -> tuple[StackState, dict[str, Proxy]]:
-    """Choose ports, and let brokers advertise those of the proxies."""
+def _prepare(
+    home: Path, brokers: int, proxies: Proxies | None
+) -> tuple[StackState, dict[str, Proxy]]:
+    """Choose ports, and let brokers advertise those of the proxies, if there are any."""
     ports = first_ports(brokers)
+    if proxies is None:
+        ports.save(home)
+        return ports, {}
     used_ports = set(ports.used_ports)
     nodes = []
     for node in ports.kafka:
@@ -148,12 +156,12 @@ def _made(
     small_disks: dict[str, Disk],
 ) -> Rig:
     url = "postgresql://postgres:{}@{}:{}/sightline"
+    proxy = proxies_by_target.get(DATABASE)
+    database_port = ports.postgres if proxy is None else proxy.port
     through = own_settings.model_copy(
         update={
             "kafka_bootstrap_servers": ",".join(node.address for node in ports.kafka),
-            "database_url": SecretStr(
-                url.format(ports.postgres_password, LOOPBACK, proxies_by_target[DATABASE].port)
-            ),
+            "database_url": SecretStr(url.format(ports.postgres_password, LOOPBACK, database_port)),
         }
     )
     # Brokers advertise their real addresses to each other.

@@ -50,7 +50,7 @@ def _run(
         return
     entries = services()
     if name not in entries:
-        entries |= jobs()
+        entries = entries | jobs()
     if name not in entries:
         raise SightlineError(
             f"no service {name}: choose one of {', '.join([SUPERVISOR, *sorted(services())])}"

@@ -7,6 +7,8 @@ from types import FrameType
 
 import setproctitle
 
+from ops.local_stack.service_registry import jobs, services
+
 _OWN_PID = os.getpid()
 
 
@@ -26,3 +28,7 @@ signal.signal(signal.SIGTERM, _on_sigterm)
 
 # Collecting garbage among objects that stay takes time, and writes to shared memory.
 gc.disable()
+
+# The registry is found once for all forks.
+services()
+jobs()

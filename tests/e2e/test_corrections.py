@@ -23,6 +23,7 @@ from sightline.streaming.client_config import producer_config
 from tests.least_rights import rights_of
 from tests.match_support import DIMENSION, PEOPLE, Walk, enrol_numbers, produce
 from tests.stack.commands_support import sightline_json
+from tests.stack.sinks_support import skip_what_is_there
 from tests.support import (
     PATIENCE,
     Running,
@@ -133,6 +134,7 @@ class Rest:
 @pytest.fixture(scope="module")
 def api(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The services, each in a process of its own; the address of the API."""
+    skip_what_is_there(stack)
     folder = tmp_path_factory.mktemp("services")
     port = free_port(set())
     address = f"http://127.0.0.1:{port}"

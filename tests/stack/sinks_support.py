@@ -15,11 +15,13 @@ from psycopg.rows import dict_row
 
 from schemas import sightline_pb2 as pb
 from schemas.ids import global_id, motion_event_id, sighting_id, track_id
+from schemas.topics import MOTION_EVENTS, SIGHTINGS, SNAPSHOTS, TRACKS
 from sightline.runtime.clock import US_PER_SECOND, to_datetime, to_us
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, Cursor, SettingsConnection, connect
 from sightline.streaming.records import Record
+from sightline.streaming.topic_reader import fetch_end_offsets
 from sinks.promotion_router import PromotionRouter
 from sinks.runtime.loop import SinkLoop
 from sinks.runtime.postgres import PostgresSink
@@ -37,6 +39,13 @@ def _recent() -> datetime:
 
 
 T0 = to_us(_recent())
+
+_READERS = {
+    SIGHTINGS.name: ("access-log", "visitor-log", "snapshots", "person-state"),
+    MOTION_EVENTS.name: ("visitor-log",),
+    TRACKS.name: ("visitor-log", "person-state"),
+    SNAPSHOTS.name: ("snapshots",),
+}
 
 FACE = np.full(4, 0.5, "<f4").tobytes()
 
@@ -77,6 +86,19 @@ def at_work(settings: Settings, sinks: Sequence[PostgresSink]) -> Iterator[None]
                 pass
     assert not ends
     assert not any(thread.is_alive() for thread in threads)
+
+
+def skip_what_is_there(settings: Settings) -> None:
+    """Let the sinks begin behind all that their topics hold, which is other tests'."""
+    with connect(settings) as db, db.cursor() as cursor:
+        for topic, sinks in _READERS.items():
+            ends = fetch_end_offsets(settings, topic)
+            cursor.executemany(
+                "INSERT INTO sink_offsets (sink, topic, partition, next_offset)"
+                " VALUES (%s, %s, %s, %s) ON CONFLICT (sink, topic, partition)"
+                " DO UPDATE SET next_offset = excluded.next_offset",
+                [(sink, topic, *end) for sink in sinks for end in ends.items()],
+            )
 
 
 class World:

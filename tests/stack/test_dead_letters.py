@@ -21,7 +21,7 @@ from sinks.person_state import PersonState
 from sinks.settings import SinkSettings
 from sinks.visitor_log import VisitorLog
 from tests.stack.commands_support import sightline_json
-from tests.stack.sinks_support import FACE, T0, World, at_work, new_world
+from tests.stack.sinks_support import FACE, T0, World, at_work, new_world, skip_what_is_there
 from tests.support import eventually
 
 pytestmark = pytest.mark.stack
@@ -32,6 +32,7 @@ BOX = (10.0, 10.0, 50.0, 90.0)
 @pytest.fixture(scope="module", autouse=True)
 def _sinks(stack: Settings) -> Iterator[None]:
     """Sinks at work; what ends one of them is an error."""
+    skip_what_is_there(stack)
     fast = stack.model_copy(update={"sinks": SinkSettings(person_state_seconds=0.3)})
     with at_work(fast, [VisitorLog(fast), PersonState(fast), AccessLog(fast)]):
         yield

@@ -15,6 +15,7 @@ import pytest
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import DEAD_LETTERS, frames
+from sightline.runtime.clock import SystemClock
 from sightline.runtime.settings import Settings
 from sightline.storage.db import connect
 from sightline.streaming.admin import ensure_fleet_topic
@@ -230,8 +231,10 @@ def letter(stack: Settings) -> str:
         source=source, key=b"docs", value=b"no frame", service="vision", reason="bad_jpeg"
     )
     producer = CheckedProducer(producer_config(stack, "docs"))
+    # Retention would delete one of long ago, maybe before it is listed.
+    now_ms = SystemClock().now_us() // 1000
     producer.send_all(
-        [OutputRecord(DEAD_LETTERS.name, source.topic, message.SerializeToString(), 1)]
+        [OutputRecord(DEAD_LETTERS.name, source.topic, message.SerializeToString(), now_ms)]
     )
     producer.flush(60)
     listed = json.loads(well(stack, "dlq list --service vision --reason bad_jpeg --json"))

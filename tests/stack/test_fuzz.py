@@ -37,7 +37,9 @@ def test_nothing_that_arrives_ends_a_process_and_every_refusal_is_counted(home: 
     assert [row.topic for row in rows] == list(topics)
     assert [row for row in rows if not row.is_right()] == []
     assert all(row.refused and row.taken for row in rows[:2])
-    answers = fuzz_requests(settings, 10, 1, lambda name: "/persons/{global_id}" in name)
-    assert len(answers) == 5
+    # With a path alone, and with a body too: to invent bodies is what takes time.
+    paths = ("/persons/{global_id}", "/persons/{global_id}/merge")
+    answers = fuzz_requests(settings, 10, 1, lambda name: name.endswith(paths))
+    assert len(answers) == 3
     assert [one for one in answers if not one.is_right()] == []
     assert all(one.sent >= 10 for one in answers)

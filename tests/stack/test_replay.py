@@ -32,6 +32,7 @@ from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import OutputRecord
 from sinks.settings import SinkSettings
 from tests.match_support import worker as matcher
+from tests.stack.sinks_support import skip_what_is_there
 from tests.stack.test_sinks_run import running as sinks_running
 from tests.support import (
     days_ago,
@@ -189,6 +190,7 @@ def stage(stack: Settings, name: str) -> str | None:
 @pytest.fixture(scope="module")
 def seen(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The stack after live has seen it all."""
+    skip_what_is_there(stack)
     add_cameras(stack)
     publish(stack)
     with live(stack, tmp_path_factory.mktemp("replay")):

@@ -17,6 +17,7 @@ from faust.types import EventT, StreamT
 from processors.match.faust_runtime.faust_rules import (
     SESSION_SECONDS,
     StateTable,
+    add_agent,
     committed_offset,
     end_process,
     make_app,
@@ -101,8 +102,7 @@ class FaustWorker:
             value_serializer="raw",
             allow_empty=True,
         )
-        # Rule 3: more than one at a time would commit past work in flight.
-        self.app.agent(faces, name=SERVICE, concurrency=1)(self._work)
+        add_agent(self.app, faces, SERVICE, self._work)
         self.app.on_rebalance_complete.connect(self._assigned, weak=False)
 
     async def run(
