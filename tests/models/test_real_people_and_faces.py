@@ -8,10 +8,11 @@ import pytest
 
 from sightline.identity.calibration import builtin_calibration
 from sightline.models.interface import BGRImage, Float32Array, ModelPack
-from sightline.models.packs import load_pack, resolve_pack
+from sightline.models.packs import resolve_pack
 from sightline.models.quality import assess
 from sightline.models.verify import sample_picture, verify_pack
 from sightline.runtime.settings import Settings
+from tests.loaded import load_pack_of
 
 pytestmark = pytest.mark.models
 
@@ -23,7 +24,7 @@ def settings(shared: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def pack(settings: Settings) -> ModelPack:
-    return load_pack(settings)
+    return load_pack_of(settings.models)
 
 
 def read(path: Path) -> BGRImage:

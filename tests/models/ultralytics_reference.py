@@ -65,6 +65,7 @@ def found_behind_our_interface(weights: Path, picture: str) -> Found:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # threads that wait for each other take the cores from other tests
     folder, picture, real = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     weights = build(folder, picture)
     exported = {}
