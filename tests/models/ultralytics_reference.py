@@ -70,7 +70,9 @@ def main() -> None:
     weights = build(folder, picture)
     exported = {}
     for name, dynamic in (("fixed", False), ("dynamic", True)):
-        path = Path(YOLO(str(weights)).export(format="onnx", imgsz=320, dynamic=dynamic))
+        # Simplified like the models that `models fetch` exports; once is enough, it takes seconds.
+        options = {"imgsz": 320, "dynamic": dynamic, "simplify": not dynamic}
+        path = Path(YOLO(str(weights)).export(format="onnx", **options))
         exported[name] = path.rename(folder / f"{name}.onnx")
     models = {"native": weights, **exported} | ({} if real == "-" else {"real": Path(real)})
     answers = {name: detections(model, picture, imgsz=320) for name, model in models.items()}
