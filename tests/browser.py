@@ -56,5 +56,5 @@ def complaints(browser: Chrome) -> list[str]:
 
 
 def _log(browser: Chrome, kind: str) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
+    entries: list[dict[str, Any]] = browser.get_log(kind)
     return entries

@@ -29,8 +29,8 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-# A busy machine is no failure.
-hypothesis.settings.register_profile("sightline", deadline=None)
+# A busy machine is no failure. Every run tries other examples.
+hypothesis.settings.register_profile("sightline", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("sightline")
 
 

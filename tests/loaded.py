@@ -1,14 +1,24 @@
-"""The models of the pack dlib, loaded once for all who need them in a process and in its forks.
+"""Models, loaded once for all who need them in a process; those of the pack dlib in its forks too.
 
 To load them takes two seconds of a core, and nobody changes them: `tests.forked` loads this module
 before it forks programs, and `tests/stack` uses it for commands that run within the tests.
 """
 
 from functools import cache
+from pathlib import Path
 
 from sightline.models import dlib_pack
+from sightline.models.interface import ModelPack
+from sightline.models.packs import load_pack
+from sightline.runtime.settings import Settings
 
 load_dlib_pack = cache(dlib_pack.load_dlib_pack)
+
+
+@cache
+def load_pack_of(models: Path | None) -> ModelPack:
+    """The pack of a folder as `load_pack` loads it, or the pack dlib."""
+    return load_pack(Settings(models=models, pack="dlib" if models is None else "auto"))
 
 
 def load_in_every_fork() -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import requests
 import schemathesis
@@ -34,7 +34,7 @@ _EXAMPLES = 3
 _BY_DESCRIPTION = 0.75
 """Fraction of requests made from the description; the rest are mutated good ones."""
 
-Operation = APIOperation[Any, Any, Any, Any]
+Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 
 _ODD_HEADERS: tuple[dict[str, str], ...] = (
     {}, {"Origin": "http://[::1"}, {"Origin": "http://elsewhere"}, {"Origin": "null"},

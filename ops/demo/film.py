@@ -112,14 +112,19 @@ def frame_count(scene: Scene) -> int:
     return round(scene.seconds * FPS)
 
 
-def render(scene: Scene, cuts: dict[str, CutOut]) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames of a scene, (HEIGHT, WIDTH, 3) BGR; equal in every call."""
+def render(
+    scene: Scene, cuts: dict[str, CutOut], frames: Iterable[int] | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames of a scene, (HEIGHT, WIDTH, 3) BGR; equal in every call.
+
+    `frames` are the numbers of the frames to draw instead of all.
+    """
     random = np.random.default_rng(len(scene.walks))
     grains = [random.normal(0, _NOISE, (HEIGHT, WIDTH, 1)).astype(np.float32) for _ in range(4)]
     lit = {walk: _with_light(cuts[walk.name], walk) for walk in scene.walks}
     room = scene.room.astype(np.float32)
     empty = [_as_picture(room + grain) for grain in grains]
-    for frame in range(frame_count(scene)):
+    for frame in range(frame_count(scene)) if frames is None else frames:
         at = frame / FPS
         number = frame % len(grains)
         picture = empty[number].copy()

@@ -12,9 +12,9 @@ from ops.calibration.fit import calibrate
 from ops.calibration.labelled_photos import read_labelled_photos
 from sightline.identity.calibration import builtin_calibration
 from sightline.models.interface import ModelPack
-from sightline.models.packs import load_pack
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import Settings
+from tests.loaded import load_pack_of
 from tests.support import run_sightline
 
 pytestmark = pytest.mark.models
@@ -29,7 +29,7 @@ def settings(shared: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def pack(settings: Settings) -> ModelPack:
-    return load_pack(settings)
+    return load_pack_of(settings.models)
 
 
 @pytest.fixture(scope="module")
@@ -97,19 +97,13 @@ def test_the_command_reports_without_a_database(folder: Path, shared: Path, home
     assert report.read_bytes().startswith(b"\x89PNG")
 
 
-def test_one_person_is_too_few(folder: Path, tmp_path: Path, shared: Path, home: Path) -> None:
+def test_one_person_is_too_few(folder: Path, tmp_path: Path, home: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     (folder / "s8").rename(alone / "s8")
     try:
         done = run_sightline(
-            home,
-            "calibrate",
-            "measure",
-            str(alone),
-            "--models",
-            str(shared / "models"),
-            check=False,
+            home, "calibrate", "measure", str(alone), check=False, env={"SIGHTLINE_PACK": "dlib"}
         )
     finally:
         (alone / "s8").rename(folder / "s8")

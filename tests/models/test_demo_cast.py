@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 
 from ops.demo.demo_persons import DEMO_PERSONS, Image, cut_out, enrolment_photo
-from ops.demo.film import FPS, appearances, render
+from ops.demo.film import appearances, render
 from ops.demo.scenario import scenes
 from ops.demo.truth import Appearance
 from sightline.identity.calibration import builtin_calibration
 from sightline.models.interface import Face, Float32Array, ModelPack
-from sightline.models.packs import load_pack
 from sightline.models.quality import assess
-from sightline.runtime.settings import Settings
+from tests.loaded import load_pack_of
 
 pytestmark = pytest.mark.models
 
-_EVERY_FACE, _EVERY_BODY = 8, 2 * FPS
+_EVERY_FACE, _EVERY_BODY = 8, 24
 """Of the films' frames, one in so many is looked at."""
 
 
@@ -34,17 +33,17 @@ class Frame:
 
 @pytest.fixture(scope="module")
 def film() -> list[Frame]:
-    """Of both films, which take ten seconds to make."""
+    """Of both films; frames that are not looked at are not drawn."""
     cuts = {member.name: cut_out(member) for member in DEMO_PERSONS}
     frames = []
     for scene in scenes():
         truth: dict[int, list[Appearance]] = {}
         for appearance in appearances(scene, cuts):
             truth.setdefault(appearance.frame, []).append(appearance)
+        numbers = [number for number in truth if number % _EVERY_FACE == 0]
         frames += [
             Frame(scene.camera, number, image, truth[number])
-            for number, image in enumerate(render(scene, cuts))
-            if number in truth and not (number % _EVERY_FACE and number % _EVERY_BODY)
+            for number, image in zip(numbers, render(scene, cuts, numbers), strict=True)
         ]
     return frames
 
@@ -55,8 +54,6 @@ def shots_by_person(
     """Embeddings of the good faces in the films, by camera and by whose face it is."""
     shots: dict[tuple[str, str], list[Float32Array]] = {}
     for frame in film:
-        if frame.number % _EVERY_FACE:
-            continue
         for face in pack.faces.detect([frame.image])[0]:
             inside = [person.name for person in frame.truth if _middle_in(face, person.face)]
             if len(inside) == 1 and assess(frame.image, face).refusal(24, 0.25) is None:
@@ -89,11 +86,11 @@ def check(pack: ModelPack, film: list[Frame]) -> None:
 
 
 def test_with_the_pack_of_the_registry(film: list[Frame]) -> None:
-    check(load_pack(Settings(pack="dlib")), film)
+    check(load_pack_of(None), film)
 
 
 def test_with_the_shared_models(shared: Path, film: list[Frame]) -> None:
-    pack = load_pack(Settings(models=shared / "models"))
+    pack = load_pack_of(shared / "models")
     check(pack, film)
     assert pack.persons is not None
     for frame in film:

@@ -6,9 +6,10 @@ import pytest
 
 from sightline.identity.calibration import builtin_calibration
 from sightline.models.interface import BGRImage, Face, ModelPack
-from sightline.models.packs import load_pack, resolve_pack
+from sightline.models.packs import resolve_pack
 from sightline.models.verify import sample_picture, verify_pack
 from sightline.runtime.settings import Settings
+from tests.loaded import load_pack_of
 
 pytestmark = pytest.mark.models
 
@@ -17,7 +18,7 @@ SETTINGS = Settings(pack="dlib")
 
 @pytest.fixture(scope="module")
 def pack() -> ModelPack:
-    return load_pack(SETTINGS)
+    return load_pack_of(None)
 
 
 @pytest.fixture(scope="module")

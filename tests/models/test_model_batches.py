@@ -22,14 +22,14 @@ from sightline.models.verify import sample_picture
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import EvidenceSettings
 from sightline.streaming.records import OutputRecord, Record
+from tests.loaded import load_pack_of
 
 pytestmark = pytest.mark.models
 
 
 @pytest.fixture(scope="module", params=["onnx", "dlib"])
 def pack(request: pytest.FixtureRequest, shared: Path) -> ModelPack:
-    models = shared / "models" if request.param == "onnx" else None
-    return load_pack(Settings(models=models, pack="dlib" if models is None else "auto"))
+    return load_pack_of(shared / "models" if request.param == "onnx" else None)
 
 
 @pytest.fixture(scope="module")

@@ -65,11 +65,14 @@ def found_behind_our_interface(weights: Path, picture: str) -> Found:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # threads that wait for each other take the cores from other tests
     folder, picture, real = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     weights = build(folder, picture)
     exported = {}
     for name, dynamic in (("fixed", False), ("dynamic", True)):
-        path = Path(YOLO(str(weights)).export(format="onnx", imgsz=320, dynamic=dynamic))
+        # Simplified like the models that `models fetch` exports; once is enough, it takes seconds.
+        options = {"imgsz": 320, "dynamic": dynamic, "simplify": not dynamic}
+        path = Path(YOLO(str(weights)).export(format="onnx", **options))
         exported[name] = path.rename(folder / f"{name}.onnx")
     models = {"native": weights, **exported} | ({} if real == "-" else {"real": Path(real)})
     answers = {name: detections(model, picture, imgsz=320) for name, model in models.items()}

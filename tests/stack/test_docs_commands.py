@@ -219,8 +219,8 @@ def stood_in(stack: Settings, line: str) -> str:
         with connect(stack) as db:
             found = db.execute("SELECT erasure_id FROM erasures ORDER BY done_at DESC").fetchone()
         assert found is not None
-        report = stack.home / "erasures" / f"{found[0]}.json"
-        line = re.sub(r"\bID$", str(found[0]), line).replace("report.json", shlex.quote(str(report)))
+        report = shlex.quote(str(stack.home / "erasures" / f"{found[0]}.json"))
+        line = re.sub(r"\bID$", str(found[0]), line).replace("report.json", report)
     return re.sub(r"rtsp://\S+", "film.avi", line)
 
 

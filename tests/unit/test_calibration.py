@@ -180,10 +180,10 @@ def test_few_portraits_measure_few_shots() -> None:
 
 
 def test_others_can_be_the_strangers() -> None:
-    own, others = population(6, seed=10), population(25, seed=11, portraits=3)
+    own, others = population(6, seed=10), population(12, seed=11, portraits=3)
     found = calibrate("test", own, "folder", impostors=others).calibration
-    assert (found.people, found.portraits) == (25, 75)
-    assert {one.people for one in found.impostors} == {25}
+    assert (found.people, found.portraits) == (12, 36)
+    assert {one.people for one in found.impostors} == {12}
     assert {one.people for one in found.genuine} == {6}
 
 

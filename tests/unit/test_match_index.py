@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -65,7 +65,6 @@ operation = st.tuples(
 )
 
 
-@settings(max_examples=60)
 @given(st.lists(operation, max_size=60), st.lists(st.integers(0, 12), max_size=3))
 @pytest.mark.parametrize("flat", [FLAT, 10**6])
 def test_any_history_leaves_what_comparing_with_all_finds(

@@ -1,5 +1,7 @@
 """The motion gate opens when something moves, and every event ends on a picture of its own."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ START = 1_700_000_000 * US_PER_SECOND
 FPS = 10
 
 
+@cache
 def still_rooms(count: int) -> list[BGRImage]:
     """Pictures of a noisy room, 640x360."""
     noise = np.random.default_rng(1)

@@ -104,9 +104,9 @@ class Camera:
     def __init__(self, camera: str = "door") -> None:
         self.camera = camera
         self.offset = -1
-        # Grains of 4 px: to decode single pixels of noise takes longer than all that is tested.
-        grains = np.random.default_rng(1).integers(0, 250, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
-        self.noise = grains.repeat(4, axis=0).repeat(4, axis=1)
+        # Grains of 8 px: to decode single pixels of noise takes longer than all that is tested.
+        grains = np.random.default_rng(1).integers(0, 250, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
+        self.noise = grains.repeat(8, axis=0).repeat(8, axis=1)
 
     def record(
         self,
