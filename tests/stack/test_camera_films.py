@@ -85,7 +85,7 @@ def test_a_real_film_opens_several_events(stack: Settings, shared: Path, tmp_pat
     if shutil.which("ffmpeg") is None:
         pytest.skip("no ffmpeg here")
     whole, film = shared / "media" / "one-by-one-person-detection.mp4", tmp_path / "beginning.mp4"
-    cut = ["ffmpeg", "-v", "error", "-i", whole, "-t", "50", "-c", "copy", film]
+    cut: list[str | Path] = ["ffmpeg", "-v", "error", "-i", whole, "-t", "50", "-c", "copy", film]
     subprocess.run(cut, check=True)
     camera = add_camera(
         stack, "films-real", str(film), "films-real",
