@@ -19,9 +19,11 @@ import pytest
 from benchmarks import stage_clip
 from ops.demo.film import FPS, HEIGHT, WIDTH, write_film
 from ops.local_stack.embedded import down
+from sightline.models import dlib_pack
 from sightline.models.packs import load_pack
 from sightline.runtime.settings import Settings
 from tests.explain_support import check
+from tests.loaded import load_dlib_pack
 from tests.monitoring_support import without_data
 from tests.stack.commands_support import sightline_json
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
@@ -128,6 +130,7 @@ def test_everybody_is_found_where_services_prove_themselves_and_all_is_sealed(
         assert [path for path in files if _JPEG in path.read_bytes()] == []
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(dlib_pack, "load_dlib_pack", load_dlib_pack)
     assert ten_rows_lead_to_the_right_face(folder, keys) == 10
 
 
