@@ -164,10 +164,11 @@ def measure() -> PipelineResult:
             installation.wait_until_ready(settings, services)
             add_films(settings, {_CAMERA: FILM})
             installation.wait_until_complete(settings, services, 1, _TIMEOUT_SECONDS)
-        return _read(settings)
+        return read_result(settings)
 
 
-def _read(settings: Settings) -> PipelineResult:
+def read_result(settings: Settings) -> PipelineResult:
+    """Read what a stack has made of the film, which is all that it has seen."""
     boxes = {}
     for record in read_topic(settings, TRACKS):
         frame = record.decode(pb.FrameTracks)
@@ -210,24 +211,15 @@ def _print(agreements: list[Agreement], result: PipelineResult) -> None:
         )
 
 
-def main(*, loop: bool = True) -> dict[str, Any]:
-    """Measure and print; the numbers by name, None where it is skipped.
-
-    With `loop` the embeddings of a loop over every face of every frame are counted beside ours.
-    """
-    reason = missing()
-    if reason is not None:
-        console.print(f"the stage clip: skipped, {reason}")
-        return {"stage_clip_agreement": None}
-    console.print("the stage clip through the pipeline ...")
-    result = measure()
+def numbers_of(result: PipelineResult) -> dict[str, Any]:
+    """Compare the pipeline's output with the truth and print it; return the numbers by name."""
     truth = read_truth()
     agreements = compare(truth, result)
     _print(agreements, result)
     frames = share_of_frames(truth, _names_by_frame(result))
     console.print(f"frames with the names of the truth and no others: {frames:.1%}")
     turned = turned_away(agreements, result) or pb.Sighting()
-    numbers: dict[str, Any] = {
+    return {
         "stage_clip_faces": sum(len(one.track.faces) for one in agreements),
         "stage_clip_agreement": round(share(agreements), 4),
         "stage_clip_agreement_strict": round(share(agreements, strict=True), 4),
@@ -239,6 +231,20 @@ def main(*, loop: bool = True) -> dict[str, Any]:
         "stage_clip_candidate_named": turned.name,
         "stage_clip_embeddings": result.embeddings,
     }
+
+
+def main(*, loop: bool = True) -> dict[str, Any]:
+    """Measure and print; the numbers by name, None where it is skipped.
+
+    With `loop` the embeddings of a loop over every face of every frame are counted beside ours.
+    """
+    reason = missing()
+    if reason is not None:
+        console.print(f"the stage clip: skipped, {reason}")
+        return {"stage_clip_agreement": None}
+    console.print("the stage clip through the pipeline ...")
+    result = measure()
+    numbers = numbers_of(result)
     if loop:
         console.print("the stage clip through a loop ...")
         counted = baseline.measure(FILM, SHARED / "models", photos()).embeddings

@@ -139,8 +139,9 @@ def render(
             x, y = min(left), min(top)
             rows, columns = slice(y, max(bottom)), slice(x, max(right))
             canvas = room[rows, columns].copy()
-            for walk, pose, _ in figures:
-                _paste(canvas, *lit[walk], pose - [[0, 0, x], [0, 0, y]], walk.blur)
+            for walk, pose, (x1, y1, x2, y2) in figures:
+                figure_canvas = canvas[y1 - y : y2 - y, x1 - x : x2 - x]
+                _paste(figure_canvas, *lit[walk], pose - [[0, 0, x1], [0, 0, y1]], walk.blur)
             picture[rows, columns] = _as_picture(canvas + grains[number][rows, columns])
         yield picture
 

@@ -1,23 +1,17 @@
 """Kafka records of a track: its observations, its decisions, and a frame."""
 
-from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas import sightline_pb2 as pb
 from schemas.naming import of_run, topic_kind
-from schemas.topics import CROPS, FACES, SIGHTINGS, Topic
+from schemas.topics import CROPS, FACES, SIGHTINGS
 from sightline.runtime.clock import to_us
 from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import Record
-from sightline.streaming.topic_reader import (
-    fetch_offsets_at_time,
-    fetch_watermarks,
-    first_from,
-    records_from,
-)
+from sightline.streaming.topic_reader import fetch_watermarks, first_from, records_since
 
 _FRAMES_KIND = "frames"
 """Kind of the topics of frames. Crops that clients send are in a topic of their own."""
@@ -36,12 +30,12 @@ def track_records(settings: Settings, run: str, track: str, since: datetime | No
     """Return a run's records about a track, ordered by time. Raises InfrastructureError."""
     since_ms = to_us(since) // 1000 if since else 0
     collected = TrackRecords()
-    with closing(_records_since(settings, of_run(FACES, run), since_ms)) as records:
+    with closing(records_since(settings, of_run(FACES, run).name, since_ms)) as records:
         for record in records:
             if _add_observation(collected, record, track):
                 break  # no observation follows the end of a track
     # All sightings are read: a name may be decided long after.
-    for record in _records_since(settings, of_run(SIGHTINGS, run), since_ms):
+    for record in records_since(settings, of_run(SIGHTINGS, run).name, since_ms):
         _add_decision(collected, record, track)
     collected.observations.sort(key=lambda pair: (pair[1].captured_at_us, pair[0].offset))
     collected.decisions.sort(key=lambda pair: pair[0].offset)
@@ -77,13 +71,6 @@ def _as_frame(crop: pb.Crop) -> pb.Frame:
         captured_at_us=crop.captured_at_us,
         jpeg=crop.jpeg,
     )
-
-
-def _records_since(
-    settings: Settings, topic: Topic, since_ms: int
-) -> Generator[Record, None, None]:
-    starts = fetch_offsets_at_time(settings, topic.name, since_ms)
-    return records_from(settings, topic.name, starts)
 
 
 def _add_observation(collected: TrackRecords, record: Record, track: str) -> bool:

@@ -56,6 +56,14 @@ def records_from(
         yield from _read_to_end(consumer, topic, starts)
 
 
+def records_since(
+    settings: Settings, topic: str, at_ms: int, clients: KafkaClients = CONFLUENT
+) -> Generator[Record, None, None]:
+    """Yield the committed records of a topic from a time (ms) on to its present end."""
+    with _consumer(settings, clients) as consumer:
+        yield from _read_to_end(consumer, topic, _offsets_at_time(consumer, topic, at_ms))
+
+
 def first_from(
     settings: Settings, topic: str, partition: int, offset: int, clients: KafkaClients = CONFLUENT
 ) -> Record | None:
@@ -92,15 +100,7 @@ def fetch_offsets_at_time(
 ) -> Offsets:
     """Return the offset of each partition's first record at or after a time (ms); else its end."""
     with _consumer(settings, clients) as consumer:
-        high = {number: end for number, (_low, end) in _watermarks(consumer, topic).items()}
-        queries = [TopicPartition(topic, number, at_ms) for number in high]
-        answers = (
-            consumer.offsets_for_times(queries, timeout=_REQUEST_TIMEOUT_SECONDS) if queries else []
-        )
-        return {
-            answer.partition: int(answer.offset) if answer.offset >= 0 else high[answer.partition]
-            for answer in answers
-        }
+        return _offsets_at_time(consumer, topic, at_ms)
 
 
 def fetch_committed_offsets(
@@ -153,6 +153,18 @@ def _watermarks(consumer: ConsumerClient, topic: str) -> dict[int, tuple[int, in
             TopicPartition(topic, number), _REQUEST_TIMEOUT_SECONDS
         )
         for number in sorted(metadata.partitions)
+    }
+
+
+def _offsets_at_time(consumer: ConsumerClient, topic: str, at_ms: int) -> Offsets:
+    high = {number: end for number, (_low, end) in _watermarks(consumer, topic).items()}
+    queries = [TopicPartition(topic, number, at_ms) for number in high]
+    answers = (
+        consumer.offsets_for_times(queries, timeout=_REQUEST_TIMEOUT_SECONDS) if queries else []
+    )
+    return {
+        answer.partition: int(answer.offset) if answer.offset >= 0 else high[answer.partition]
+        for answer in answers
     }
 
 

@@ -16,11 +16,14 @@ import numpy as np
 import psutil
 import pytest
 
+from benchmarks import stage_clip
 from ops.demo.film import FPS, HEIGHT, WIDTH, write_film
 from ops.local_stack.embedded import down
+from sightline.models import dlib_pack
 from sightline.models.packs import load_pack
 from sightline.runtime.settings import Settings
 from tests.explain_support import check
+from tests.loaded import load_dlib_pack
 from tests.monitoring_support import without_data
 from tests.stack.commands_support import sightline_json
 from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
@@ -30,6 +33,9 @@ pytestmark = pytest.mark.e2e
 _SECONDS = 560.0
 
 _WATCHED = ("--monitoring",) if shutil.which("prometheus") else ()
+_LOOP_EMBEDDINGS = 638
+"""What `benchmarks.baseline` makes of the stage clip: one for every face on every frame."""
+
 _JPEG = bytes.fromhex("ffd8ffe000104a464946")  # how those that OpenCV writes begin
 
 
@@ -124,6 +130,7 @@ def test_everybody_is_found_where_services_prove_themselves_and_all_is_sealed(
         assert [path for path in files if _JPEG in path.read_bytes()] == []
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(dlib_pack, "load_dlib_pack", load_dlib_pack)
     assert ten_rows_lead_to_the_right_face(folder, keys) == 10
 
 
@@ -182,6 +189,28 @@ def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(
     assert told["named_wrong"] is None
     assert told["cameras"] == 1
     assert told["access_logs"] >= 1
+    names_are_those_of_the_truth_and_nobody_elses(folder)
+
+
+def names_are_those_of_the_truth_and_nobody_elses(home: Path) -> None:
+    """Checks what the demo has made of a real film against a truth made by hand."""
+    settings = Settings(home=home)
+    run_sightline(home, "up")
+    try:
+        told = stage_clip.numbers_of(stage_clip.read_result(settings))
+    finally:
+        down(settings)
+    assert told["stage_clip_faces"] == 650
+    assert told["stage_clip_agreement"] >= 0.95
+    assert told["stage_clip_frames_agreement"] >= 0.95
+    assert told["stage_clip_embeddings"] <= 0.08 * _LOOP_EMBEDDINGS
+    assert set(told["stage_clip_names"]) - {"Barack Obama"} == {"Lin-Manuel Miranda"}
+
+    # Half turned away: who he most likely is, and named only where that is safe.
+    assert told["stage_clip_candidate"] == "Barack Obama"
+    score, threshold = told["stage_clip_candidate_score"], told["stage_clip_candidate_threshold"]
+    assert 0.3 < score < 0.6 and threshold > 0
+    assert bool(told["stage_clip_candidate_named"]) == (score >= threshold)
 
 
 def test_ctrl_c_leaves_no_process_behind(folder: Path, wall: Path) -> None:

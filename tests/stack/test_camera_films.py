@@ -1,6 +1,8 @@
 """Films and folders into a real broker: the same records every time, nothing lost uncounted."""
 
+import shutil
 import signal
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -79,8 +81,12 @@ def test_a_film_gives_the_same_records_in_a_fresh_topic(stack: Settings, tmp_pat
     assert dropped("films-same") == {"rate_cap": 32}
 
 
-def test_a_real_film_opens_several_events(stack: Settings, shared: Path) -> None:
-    film = shared / "media" / "one-by-one-person-detection.mp4"
+def test_a_real_film_opens_several_events(stack: Settings, shared: Path, tmp_path: Path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("no ffmpeg here")
+    whole, film = shared / "media" / "one-by-one-person-detection.mp4", tmp_path / "beginning.mp4"
+    cut: list[str | Path] = ["ffmpeg", "-v", "error", "-i", whole, "-t", "50", "-c", "copy", film]
+    subprocess.run(cut, check=True)
     camera = add_camera(
         stack, "films-real", str(film), "films-real",
         pace="fast", start_time=START, width=320, fps=5,
@@ -89,10 +95,10 @@ def test_a_real_film_opens_several_events(stack: Settings, shared: Path) -> None
     found = check_events(stack, camera)
     remove_camera(stack, "films-real")
     events = {frame.motion_event_id for frame in found}
-    assert 5 <= len(events) <= 30
-    assert captured("films-real") == 1394
+    assert 5 <= len(events) <= 10
+    assert captured("films-real") == 501
     assert delivered("films-real") == len(found)
-    assert dropped("films-real") == {"rate_cap": 697, "no_motion": 697 - len(found)}
+    assert dropped("films-real") == {"rate_cap": 250, "no_motion": 251 - len(found)}
 
 
 def test_a_folder_s_corrupt_image_is_counted(stack: Settings, tmp_path: Path) -> None:

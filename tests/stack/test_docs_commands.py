@@ -43,14 +43,6 @@ RUN_BY = {
     "stack/test_up_down.py": {
         "test_up_again_changes_nothing": ["sightline up"],
     },
-    "stack/test_run_all.py": {
-        "test_all_services_run_come_back_and_go_down_with_the_stack": [
-            "sightline run all",
-            "sightline run all --vision-workers 1",
-            "sightline run all --vision-workers 4",
-            "sightline down",
-        ],
-    },
     "stack/test_vision_takeover.py": {
         "test_a_killed_worker_is_replaced_and_every_frame_is_there_once": ["sightline run vision"],
     },
@@ -63,6 +55,12 @@ RUN_BY = {
         "test_what_was_there_before_still_is_and_it_stays_secure": [
             "sightline up --secure",
             'rm "$SIGHTLINE_HOME/secure/match/kafka-password"',
+        ],
+        "test_all_services_run_come_back_and_go_down_with_the_stack": [
+            "sightline run all",
+            "sightline run all --vision-workers 1",
+            "sightline run all --vision-workers 4",
+            "sightline down",
         ],
     },
     "stack/test_whole_backup.py": {

@@ -1,7 +1,9 @@
-"""`sightline run all` with every service of ours."""
+"""What `run`, `health` and `status` say of services that do not run.
+
+All of them run in tests/stack/test_secure_stack.py.
+"""
 
 import json
-import signal
 import socket
 from functools import partial
 from importlib.metadata import entry_points
@@ -10,21 +12,12 @@ from typing import Any
 
 import pytest
 
-from ops.local_stack.process_registry import SUPERVISOR, ServiceProcess, running_services
+from ops.local_stack.process_registry import SUPERVISOR
 from sightline.runtime.settings import Settings
 from tests.stack.commands_support import command as in_process
-from tests.stack.test_up_down import processes
-from tests.support import environment, eventually, program, run_sightline, sightline_command
+from tests.support import eventually, run_sightline
 
 pytestmark = pytest.mark.stack
-
-
-def services(home: Path) -> dict[str, ServiceProcess]:
-    return {one.name: one for one in running_services(Settings(home=home))}
-
-
-def count(home: Path, name: str) -> int:
-    return sum(one.name == name for one in running_services(Settings(home=home)))
 
 
 def rows(home: Path, *command: str) -> list[dict[str, Any]]:
@@ -42,43 +35,6 @@ def failing_api(home: Path, command: str) -> list[dict[str, Any]]:
         for one in rows(home, command)
         if (one["service"], one["state"]) == ("api", "down") and "times in a row" in one["detail"]
     ]
-
-
-def test_all_services_run_come_back_and_go_down_with_the_stack(home: Path) -> None:
-    """One life: nothing is set up, nothing runs, all run, nothing does."""
-    early = run_sightline(home, "run", "all", check=False)
-    assert early.returncode == 1
-    assert early.stderr.startswith(f"sightline: nothing is set up in {home}: run `sightline up`")
-    run_sightline(home, "up")
-    nothing = run_sightline(home, "health", "--json", check=False)
-    assert (nothing.returncode, nothing.stdout) == (1, "[]\n")
-    assert (
-        nothing.stderr == f"sightline: no service of {home} runs: `sightline run all` starts them\n"
-    )
-    nothing = run_sightline(home, "status")  # no service is to run
-    assert "Services: none; `sightline run all` starts them" in nothing.stdout
-
-    names = {point.name for point in entry_points(group="sightline.services")}
-    log = home / "services.log"
-    env = environment(home, SIGHTLINE_PACK="dlib", SIGHTLINE_API__PORT="0")
-    command = sightline_command("run", "all", "--vision-workers", "2")
-    with program(command, log, env=env) as supervisor:
-        eventually(lambda: services(home).keys() == names | {SUPERVISOR})
-        eventually(lambda: count(home, "vision") == 2)
-
-        again = run_sightline(home, "run", "all", check=False)
-        assert again.returncode == 1
-        assert "run already" in again.stderr
-
-        killed = services(home)["outbox"]
-        killed.process.send_signal(signal.SIGKILL)
-        eventually(lambda: services(home).get("outbox", killed).pid != killed.pid)
-
-        down = run_sightline(home, "down")
-        assert down.stdout.startswith("stopped: all")
-        assert supervisor.wait(120) == 0, log.read_text()
-    assert services(home) == {}
-    assert processes(home) == []
 
 
 def assert_health_and_status_tell_of_the_api(home: Path, port: int) -> None:
@@ -109,3 +65,9 @@ def test_an_unknown_service_is_named_with_those_that_are(home: Path) -> None:
     result = run_sightline(home, "run", "wings", check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("sightline: no service wings: choose one of all, access-log")
+
+
+def test_without_a_stack_services_are_one_line(home: Path) -> None:
+    result = run_sightline(home, "run", "all", check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"sightline: nothing is set up in {home}: run `sightline up`")

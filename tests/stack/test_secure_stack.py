@@ -1,11 +1,14 @@
 """A home of `up --secure`: who is who they say may do what the table of rights says, nobody else
-anything. The whole pipeline on such a home: tests/e2e/test_demo.py."""
+anything, and it is its owner's alone. The whole pipeline on such a home: tests/e2e/test_demo.py."""
 
+import os
+import signal
+import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
-import platformdirs
 import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -13,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from ops.local_stack.broker import Broker
+from ops.local_stack.process_registry import SUPERVISOR, ServiceProcess, running_services
 from ops.rights.keyring_setup import prepare_keyring
 from ops.rights.registry import RIGHTS
 from schemas.naming import principal
@@ -30,42 +34,30 @@ from sightline.streaming.client_config import (
     producer_config,
 )
 from sightline.streaming.partition_sizes import partition_bytes
-from tests.support import eventually, own_home, run_sightline
+from tests.stack.closed_home_support import modes_above, paths, reachable, rights_of_others
+from tests.stack.secure_support import (
+    SECONDS,
+    WRONG,
+    as_service,
+    home_made_secure,
+    refused_by_kafka,
+    url_with,
+    with_access,
+)
+from tests.stack.test_up_down import processes
+from tests.support import environment, eventually, program, run_sightline, sightline_command
 
 pytestmark = pytest.mark.stack
 
 TOPICS = sorted(topic.name for topic in all_topics())
 WORDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
-SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A home that was used as it is by default, and made secure then.
-
-    Kafka's jars have been fetched, and no broker has ended yet.
-    """
-    cache = tmp_path_factory.mktemp("cache") / "sightline"
-    cache.mkdir()
-    for path in platformdirs.user_cache_path("sightline").iterdir():
-        if path.suffix != ".jsa":
-            (cache / path.name).symlink_to(path)
-    env = {"XDG_CACHE_HOME": str(cache.parent)}
-    with own_home() as home:
-        run_sightline(home, "up", seconds=300, env=env)
-        with connect(Settings(home=home)) as db:
-            db.execute("INSERT INTO rooms (room_id, name) VALUES ('kept', '')")
-        refused = run_sightline(home, "up", "--secure", check=False)
-        assert refused.stderr == (
-            "sightline: what runs is not secure: `sightline down`, then `up --secure`\n"
-        )
-        run_sightline(home, "down", env=env)
-        run_sightline(home, "up", "--secure", seconds=300, env=env)
-        yield Settings(home=home)
-
-
-def as_service(settings: Settings, service: str) -> Settings:
-    return settings.model_copy(update={"principal": service})
+    """A home that was used as it is by default, and made secure then."""
+    with home_made_secure(tmp_path_factory.mktemp("cache") / "sightline") as settings:
+        yield settings
 
 
 def holds(names: tuple[str, ...], name: str) -> bool:
@@ -273,62 +265,6 @@ def stranger() -> Iterator[CredentialFiles]:
         yield keyring
 
 
-Change = Callable[[Settings, CredentialFiles], dict[str, object]]
-
-
-def with_access(settings: Settings, changed: dict[str, object]) -> dict[str, ConfigValue]:
-    """The configuration of a service that comes with this instead of its own."""
-    access = kafka_access(settings).model_copy(update=changed)
-    address = f"127.0.0.1:{port(settings)}"
-    given = settings.model_copy(update={"kafka_bootstrap_servers": address, "kafka": access})
-    return client_config(given, "test")
-
-
-def refused_by_kafka(config: dict[str, ConfigValue]) -> KafkaError | None:
-    """Why Kafka gives nothing to a client; None where it gives the topics that there are."""
-    errors: list[KafkaError] = []
-    # The stubs know no callbacks.
-    admin = AdminClient({**config, "log_level": 0, "error_cb": errors.append})  # type: ignore[dict-item]
-
-    def answered() -> bool:
-        try:
-            admin.list_topics(timeout=0.5)
-        except KafkaException:
-            admin.poll(0)
-            return bool(errors)
-        return True
-
-    eventually(answered, SECONDS, "Kafka lets in or refuses")
-    return errors[0] if errors else None
-
-
-def port(settings: Settings) -> int:
-    ports = StackState.load(settings.home)
-    assert ports is not None
-    return ports.kafka[0].clients
-
-
-WRONG: dict[str, Change] = {
-    "certificate of another home": lambda _own, other: {
-        "ssl_cert": other.pair("match").certificate,
-        "ssl_key": other.pair("match").key,
-    },
-    "no certificate": lambda _own, _other: {"ssl_cert": None, "ssl_key": None},
-    "trust in another home": lambda _own, other: {"ssl_ca": other.authority},
-    "password of another service": lambda own, _other: {
-        "sasl_password": CredentialFiles(own.home).kafka_password("vision")
-    },
-    "password of another home": lambda _own, other: {
-        "sasl_password": other.kafka_password("match")
-    },
-    "name of the administrator": lambda _own, _other: {"sasl_username": principal(CLI)},
-    "name of nobody": lambda _own, _other: {"sasl_username": "nobody"},
-    "no password": lambda _own, _other: {"security_protocol": "SSL"},
-    "no TLS": lambda _own, _other: {"security_protocol": "SASL_PLAINTEXT"},
-    "nothing": lambda _own, _other: {"security_protocol": "PLAINTEXT"},
-}
-
-
 @pytest.mark.parametrize("wrong", WRONG)
 def test_kafka_gives_nothing_to_whoever_comes_with(
     secure: Settings, stranger: CredentialFiles, wrong: str
@@ -364,12 +300,6 @@ def test_nobody_without_a_node_s_certificate_speaks_as_a_broker(
     assert refused_by_kafka(config(stranger, "kafka-1"))
 
 
-def url_with(settings: Settings, service: str, **changed: str) -> str:
-    """A service's address of the database, with some of it changed."""
-    known = psycopg.conninfo.conninfo_to_dict(database_url(as_service(settings, service)))
-    return psycopg.conninfo.make_conninfo("", **(known | changed))
-
-
 def test_postgresql_gives_nothing_to_whoever_comes_with_the_wrong_thing(
     secure: Settings, stranger: CredentialFiles
 ) -> None:
@@ -397,3 +327,60 @@ def test_postgresql_gives_nothing_to_whoever_comes_with_the_wrong_thing(
             pytest.fail(f"{what}: was let in")
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(superuser_url(secure.home, ports).partition("?")[0] + "?sslmode=require")
+
+
+def services(settings: Settings) -> dict[str, ServiceProcess]:
+    return {one.name: one for one in running_services(settings)}
+
+
+def count(settings: Settings, name: str) -> int:
+    return sum(one.name == name for one in running_services(settings))
+
+
+def test_all_services_run_come_back_and_go_down_with_the_stack(
+    secure: Settings, tmp_path: Path
+) -> None:
+    """The end of its life: nothing runs, all run and none opens anything to others, nothing does.
+
+    A secure home has every file that a plain one has, and keys and passwords besides.
+    """
+    home = secure.home
+    nothing = run_sightline(home, "health", "--json", check=False)
+    assert (nothing.returncode, nothing.stdout) == (1, "[]\n")
+    assert (
+        nothing.stderr == f"sightline: no service of {home} runs: `sightline run all` starts them\n"
+    )
+    nothing = run_sightline(home, "status")  # no service is to run
+    assert "Services: none; `sightline run all` starts them" in nothing.stdout
+
+    names = {point.name for point in entry_points(group="sightline.services")}
+    above = modes_above(home)
+    log = tmp_path / "services.log"
+    env = environment(home, SIGHTLINE_PACK="dlib", SIGHTLINE_API__PORT="0")
+    command = ["sh", "-c", 'umask 022; exec "$@"', "sh", *sightline_command("run", "all")]
+    with program([*command, "--vision-workers", "2"], log, env=env) as supervisor:
+        eventually(lambda: services(secure).keys() == names | {SUPERVISOR})
+        eventually(lambda: count(secure, "vision") == 2)
+
+        again = run_sightline(home, "run", "all", check=False)
+        assert again.returncode == 1
+        assert "run already" in again.stderr
+
+        killed = services(secure)["outbox"]
+        killed.process.send_signal(signal.SIGKILL)
+        eventually(lambda: services(secure).get("outbox", killed).pid != killed.pid)
+
+        eventually((home / "match").exists)
+        assert len(paths(home)) > 1000
+        if os.geteuid() == 0:
+            assert (home / "postgres").is_symlink()
+            assert reachable(home) == []
+        assert rights_of_others(home) == {}
+
+        down = run_sightline(home, "down")
+        assert down.stdout.startswith("stopped: all")
+        assert supervisor.wait(120) == 0, log.read_text()
+    assert services(secure) == {}
+    assert processes(home) == []
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert modes_above(home) == above
