@@ -18,7 +18,7 @@ from schemas.topics import FACES, LIVE, SNAPSHOTS, TRACKS, vision_state
 from sightline.models import outputs
 from sightline.models.interface import ModelPack
 from sightline.runtime import metrics
-from sightline.runtime.clock import Clock, SystemClock
+from sightline.runtime.clock import US_PER_SECOND, Clock, SystemClock
 from sightline.runtime.errors import PoisonRecord
 from sightline.runtime.settings import Settings
 from sightline.streaming.records import OutputRecord, Partition, Record
@@ -152,7 +152,8 @@ class VisionProcessor:
         lost = set(partitions)
         for key in [key for key in self._shedding if key[:2] in lost]:
             del self._shedding[key]
-            metrics.FRAME_AGE_SECONDS.remove(key[2])
+            metrics.FRAME_WAITING_SECONDS.remove(key[2])
+            metrics.CAPTURE_DELAY_SECONDS.remove(key[2])
             metrics.VISION_SHEDDING.remove(key[2])
             self._shed_ratios.pop(key).close()
         self._states = {key: state for key, state in self._states.items() if key[:2] not in lost}
@@ -181,7 +182,7 @@ class VisionProcessor:
     def _picture(
         self, key: _CameraKey, record: Record, frame: pb.Frame
     ) -> tuple[DecodedFrame, PoisonRecord | None]:
-        if frame.live and self._settings.run == LIVE and self._skips(key, frame):
+        if frame.live and self._settings.run == LIVE and self._skips(key, record, frame):
             return DecodedFrame(frame, record.position, None, skipped=True), None
         try:
             with metrics.STAGE_SECONDS.labels("decode").time():
@@ -190,13 +191,17 @@ class VisionProcessor:
             return DecodedFrame(frame, record.position, None), error
         return DecodedFrame(frame, record.position, image), None
 
-    def _skips(self, key: _CameraKey, frame: pb.Frame) -> bool:
+    def _skips(self, key: _CameraKey, record: Record, frame: pb.Frame) -> bool:
         if key not in self._shedding:
             self._shedding[key] = SheddingState()
             self._shed_ratios[key] = ShedRatio(frame.camera_id, self._clock)
         shedding = self._shedding[key]
-        skips = self._load_shedding.skips(shedding, frame, self._clock.now_us())
-        metrics.FRAME_AGE_SECONDS.labels(frame.camera_id).set(shedding.age_seconds)
+        skips = self._load_shedding.skips(shedding, frame, record.waited_seconds)
+        since_capture = (self._clock.now_us() - frame.captured_at_us) / US_PER_SECOND
+        metrics.FRAME_WAITING_SECONDS.labels(frame.camera_id).set(record.waited_seconds)
+        metrics.CAPTURE_DELAY_SECONDS.labels(frame.camera_id).set(
+            since_capture - record.waited_seconds
+        )
         metrics.VISION_SHEDDING.labels(frame.camera_id).set(shedding.is_shedding)
         self._shed_ratios[key].count(skipped=skips)
         if skips:

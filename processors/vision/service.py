@@ -4,7 +4,7 @@ A frame on its way, by module:
 
     frames.<fleet>    records of several cameras, as many as have come already (TransformLoop)
     run_filter        only of a replay: the frames of its motion events
-    load_shedding     frames of a live camera are skipped when they are too old
+    load_shedding     frames of a live camera are skipped that have waited too long
     frame_decoder     JPEG to pixels; a damaged picture is a dead letter
     scene_cut         a cut ends the tracks of its camera
     person detector   all frames at once                              (models.detector)

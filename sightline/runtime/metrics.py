@@ -60,9 +60,15 @@ FRAMES_SKIPPED = Counter(
     "Frames that vision has shed, by reason (behind)",
     ["camera", "reason"],
 )
-FRAME_AGE_SECONDS = Gauge(
-    "sightline_frame_age_seconds",
-    "Age of a live camera's latest frame when vision processed it",
+FRAME_WAITING_SECONDS = Gauge(
+    "sightline_frame_waiting_seconds",
+    "Time that a live camera's latest frame had waited in Kafka when vision processed it",
+    ["camera"],
+)
+CAPTURE_DELAY_SECONDS = Gauge(
+    "sightline_capture_delay_seconds",
+    "Time from a live camera's latest frame to its arrival in Kafka, by the clock of the camera's"
+    " host and by that of vision's: below 0, or long for long, the two clocks differ",
     ["camera"],
 )
 VISION_SHEDDING = Gauge(

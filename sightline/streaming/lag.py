@@ -7,6 +7,7 @@ each end is therefore remembered with the time at which it was first seen.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,13 +16,14 @@ from confluent_kafka import KafkaException, TopicPartition
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock
 from sightline.streaming.clients import ClientConfig, ConsumerClient
-from sightline.streaming.records import Partition
+from sightline.streaming.records import Partition, Record
 
 LAG_CONSUMER_CONFIG: ClientConfig = {"enable.partition.eof": True}
 """Config of a consumer whose lag is shown. Without it a client's position stays before the markers
 of transactions at the end of a partition: it would be one record behind for ever."""
 
 _UPDATE_INTERVAL_SECONDS = 1.0
+_NOTE_INTERVAL_SECONDS = 0.2
 _MAX_ENDS = 1024
 _REQUEST_TIMEOUT_SECONDS = 1.0
 
@@ -37,7 +39,7 @@ class EndHistory:
 
         A record that was there before its consumer has waited at least since the consumer came.
         """
-        self._note(end, now)
+        self.note(end, now)
         while len(self._seen) > 1 and self._seen[1][1] <= position:
             self._seen.popleft()
         if position >= end:
@@ -49,7 +51,8 @@ class EndHistory:
         (later, high) = after[0]
         return now - before - (later - before) * (position - low) / (high - low)
 
-    def _note(self, end: int, now: float) -> None:
+    def note(self, end: int, now: float) -> None:
+        """Remember where the partition ends now."""
         if len(self._seen) > 1 and self._seen[-1][1] == self._seen[-2][1] == end:
             self._seen.pop()  # the first and the last time of an end are enough
         elif self._seen and end < self._seen[-1][1]:
@@ -57,6 +60,47 @@ class EndHistory:
         self._seen.append((now, end))
         if len(self._seen) > _MAX_ENDS:
             self._seen = deque(islice(self._seen, 0, None, 2))
+
+
+class WaitingTimes:
+    """The times that records have waited in their partitions, for the thread that polls.
+
+    They follow from when this process first saw that a record existed. A capture time, which is by
+    another host's clock, is never compared with this host's.
+    """
+
+    def __init__(self, consumer: ConsumerClient, clock: Clock) -> None:
+        self._consumer = consumer
+        self._clock = clock
+        self._ends: dict[Partition, EndHistory] = {}
+        self._due_at = 0.0
+
+    def update(self) -> None:
+        """Note the ends of all partitions, a few times a second at most; to be called often.
+
+        Else a record that ends a long silence would count as written within it.
+        """
+        now = self._clock.monotonic()
+        if now < self._due_at:
+            return
+        self._due_at = now + _NOTE_INTERVAL_SECONDS
+        for assigned in self._consumer.assignment():
+            _low, end = self._consumer.get_watermark_offsets(assigned, cached=True)
+            if end >= 0:  # known since the first fetch
+                history = self._ends.setdefault((assigned.topic, assigned.partition), EndHistory())
+                history.note(int(end), now)
+
+    def with_waiting(self, records: Iterable[Record]) -> list[Record]:
+        """Return records that were just read, in the order of their offsets, with these times."""
+        now = self._clock.monotonic()
+        return [replace(record, waited_seconds=self._waited(record, now)) for record in records]
+
+    def _waited(self, record: Record, now: float) -> float:
+        _low, end = self._consumer.get_watermark_offsets(
+            TopicPartition(*record.topic_partition), cached=True
+        )
+        history = self._ends.setdefault(record.topic_partition, EndHistory())
+        return history.waiting_seconds(record.offset, max(int(end), record.offset + 1), now)
 
 
 class PartitionPosition(NamedTuple):

@@ -34,6 +34,8 @@ class Record:
     value: bytes | None
     timestamp_ms: int
     headers: Headers = ()
+    waited_seconds: float = 0.0
+    """Time in its partition until it was read, by this process's clock (`lag.WaitingTimes`)."""
 
     @property
     def topic_partition(self) -> Partition:

@@ -1,11 +1,17 @@
 """How long the next record of a partition has been waiting, by when its end was seen where."""
 
+from typing import cast
+
 import pytest
+from confluent_kafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.runtime import metrics
-from sightline.streaming.lag import EndHistory, LagGauges, PartitionPosition
+from sightline.streaming.clients import ConsumerClient
+from sightline.streaming.lag import EndHistory, LagGauges, PartitionPosition, WaitingTimes
+from sightline.streaming.records import Record
+from tests.manual_clock import ManualClock
 
 
 def test_nothing_waits_at_the_end() -> None:
@@ -85,3 +91,50 @@ def test_partitions_of_a_topic_add_up_and_go() -> None:
     gauges.show([PartitionPosition("two", 0, 0, 4)], 14.0)  # somebody else has the rest now
     assert shown("one") == (0, 0)
     assert shown("two")[0] == 4
+
+
+class Ends:
+    """What a consumer knows of where its partitions end."""
+
+    def __init__(self, **ends: int) -> None:
+        self.ends = ends
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(topic, 0) for topic in self.ends]
+
+    def get_watermark_offsets(self, part: TopicPartition, cached: bool) -> tuple[int, int]:
+        assert cached, "nobody asks a broker for every record"
+        return 0, self.ends[part.topic]
+
+
+def record(topic: str, offset: int) -> Record:
+    return Record(topic, 0, offset, None, b"", timestamp_ms=0)
+
+
+def test_a_record_that_ends_a_silence_has_not_waited_for_as_long() -> None:
+    """One camera rests while others are read: its next frame has just come."""
+    ends, clock = Ends(door=5, yard=0), ManualClock()
+    waiting = WaitingTimes(cast(ConsumerClient, ends), clock)
+    for _ in range(1000):
+        waiting.update()
+        clock.advance(0.1)
+        ends.ends["yard"] += 1
+        [read] = waiting.with_waiting([record("yard", ends.ends["yard"] - 1)])
+        assert read.waited_seconds < 0.5
+    ends.ends["door"] = 6
+    [read] = waiting.with_waiting([record("door", 5)])
+    assert read.waited_seconds < 0.5
+
+
+def test_records_that_pile_up_have_waited_since_they_came() -> None:
+    """Ten come in a second, five are read: whatever capture times and clocks say."""
+    ends, clock = Ends(door=0), ManualClock()
+    waiting = WaitingTimes(cast(ConsumerClient, ends), clock)
+    waited = []
+    for second in range(60):
+        for _ in range(10):
+            waiting.update()
+            clock.advance(0.1)
+            ends.ends["door"] += 1
+        waited += waiting.with_waiting([record("door", second * 5 + n) for n in range(5)])
+    assert waited[-1].waited_seconds == pytest.approx(30.0, abs=1.0)

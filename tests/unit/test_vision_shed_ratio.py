@@ -115,8 +115,8 @@ def test_a_camera_that_is_overloaded_again_and_again_does_not_flood_the_log(
 
 
 def test_a_camera_that_is_given_away_is_told_of_by_its_next_worker_alone() -> None:
-    processor = worker(3)
-    records = live_film("moved")
+    processor = worker()
+    records = live_film("moved", waited_seconds=3.0)
     for record in records:
         list(processor.process(record))
     assert shown("moved") == pytest.approx(9 / 20)
