@@ -48,7 +48,7 @@ class SnapshotCapture:
         self._data = b""
         self._client = httpx2.Client(
             # Cameras sign their certificates themselves; FFmpeg, which reads streams, checks none.
-            verify=False,  # nosec B501
+            verify=False,
             timeout=timeout_seconds,
             follow_redirects=True,
             auth=_CameraAuth(address.username, address.password) if address.userinfo else None,
