@@ -183,7 +183,8 @@ def _with_certificate(keyring: CredentialFiles, name: str, url: str) -> str:
         "sslcert": pair.certificate,
         "sslkey": pair.key,
     }
-    return f"{url}?{urlencode(tls)}"
+    # libpq reads no "+" as a space.
+    return f"{url}?{urlencode(tls, quote_via=quote)}"
 
 
 def _with_credentials(url: str, user: str, password: str) -> str:
