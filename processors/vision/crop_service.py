@@ -88,7 +88,8 @@ def _forward(stop: Stop, own: Stop) -> None:
 
 def _run(settings: Settings, stop: Stop) -> None:
     processor = CropProcessor(lambda: load_pack(settings), settings.evidence)
-    if any(end > 0 for _, end in fetch_watermarks(settings, CROPS.name).values()):
+    has_crops = any(end > 0 for _, end in fetch_watermarks(settings, CROPS.name).values())
+    if has_crops and not stop.is_set():
         processor.load()  # where there have been crops, the next one does not wait for the models
     group = crops_group()
     worker = worker_id(settings, group)

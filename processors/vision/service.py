@@ -49,6 +49,8 @@ def run(settings: Settings) -> None:
     apply_topics(settings, [state])
     pack = load_pack(settings)
     log.info("vision: model pack %s on %s", pack.id, settings.provider)
+    if stop.is_set():  # models take long to load
+        return
     processor = _processor(pack, settings)
     loop = TransformLoop(
         "vision",
