@@ -69,7 +69,10 @@ def test_a_node_killed_amid_writing_loses_nothing_and_comes_back_with_up(home: P
     run_sightline(home, "up", "--brokers", "3")
     everybody = dict.fromkeys(("kafka-1", "kafka-2", "kafka-3", "database", "objects"), "up")
     assert states(settings) == everybody
-    assert all(state.in_order for state in topic_states(settings, all_topics()))
+    eventually(
+        lambda: all(state.in_order for state in topic_states(settings, all_topics())),
+        what="every replica is in step",
+    )
     assert in_sync(settings) == {3}
 
     writer = Writer(settings)
