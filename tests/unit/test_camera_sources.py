@@ -269,6 +269,7 @@ def test_a_camera_mounted_sideways_is_turned(
     assert (result["width"], result["height"]) == size
 
 
+@pytest.mark.slow
 def test_pictures_too_large_for_kafka_are_sent_with_a_lower_quality(tmp_path: Path) -> None:
     noise = np.random.default_rng(3).integers(0, 255, (3000, 4500, 3), np.uint8)
     camera = validated(NewCamera, camera_id="a", uri="x")

@@ -5,12 +5,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
+import pytest
 
 from ops.local_stack import daemons
 
 _CODE = "import sys; sys.stdin.read()"
 
 
+@pytest.mark.slow
 def test_a_search_does_not_disturb_that_of_another_thread() -> None:
     command = [sys.executable, "-c", _CODE, "found-by-this"]
     with (

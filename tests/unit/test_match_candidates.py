@@ -164,6 +164,7 @@ tracks = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(tracks, st.randoms(use_true_random=False))
 def test_a_replay_by_the_recorded_answers_decides_the_same_and_searches_nothing(

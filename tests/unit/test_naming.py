@@ -194,6 +194,7 @@ def test_a_name_that_is_spelled_is_found(line: str) -> None:
     assert list(_spelled(list(ast.walk(ast.parse(line)))))
 
 
+@pytest.mark.slow
 def test_no_other_module_spells_a_name_that_is_protocol() -> None:
     contract = {f"schemas/{name}" for name in ("naming.py", "topics.py", "ids.py")}
     spelled = [
