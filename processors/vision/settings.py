@@ -15,7 +15,8 @@ class VisionSettings(ServiceSettings):
     shed_above_seconds: float = Field(
         2.0,
         ge=0,
-        description="seconds of waiting in Kafka from which a live camera's frames are shed; 0 is never",
+        description="seconds of waiting in Kafka from which frames of live cameras are shed;"
+        " 0 is never",
     )
     resume_below_seconds: float = Field(
         0.5, ge=0, description="seconds of waiting from which shedding ends"
