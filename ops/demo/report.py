@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from ops.demo.results import NearestEmployee, PipelineOutput
 from ops.demo.truth import DecidedIdentity, Verdict
@@ -71,7 +72,7 @@ def print_verdict(verdict: Verdict) -> None:
     for line in sorted(verdict.lines, key=lambda line: (line.camera, line.person.name)):
         expected = line.person.name if line.person.enrolled else f"{UNKNOWN} ({line.person.name})"
         identities = ", ".join(sorted(map(identity_text, line.identities))) or "nobody"
-        mark = "[green]right[/]" if line.is_correct else "[red]wrong[/]"
+        mark = Text("right", "green") if line.is_correct else Text("wrong", "red")
         table.add_row(line.camera, expected, identities, mark)
     console.print(table)
 

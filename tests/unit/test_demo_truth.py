@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+import pytest
+
+from ops.demo.report import print_verdict
 from ops.demo.truth import (
     Appearance,
     Box,
@@ -74,6 +77,13 @@ def test_missed_at_one_camera_is_not_right() -> None:
     verdict = judge(track(ANA, "door", DecidedIdentity("Ana", 1)), people=(ANA,))
     assert (verdict.named_right, verdict.named_wrong) == (0, 0)
     assert not verdict.passed
+
+
+def test_the_verdict_is_printed_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    print_verdict(judge(track(ANA, "door", DecidedIdentity("Ana", 1)), people=(ANA,)))
+    out = capsys.readouterr().out
+    assert "right" in out and "wrong" in out
+    assert "[" not in out, "colours are no words"
 
 
 def test_a_wrong_name_counts_even_beside_the_right_one() -> None:
