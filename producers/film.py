@@ -136,7 +136,8 @@ class Film:
             offset_us, lost_before = times.next(self._capture.get(cv2.CAP_PROP_POS_MSEC))
             lost += lost_before
             # Damage shows as failed reads, as a gap in time, or as both, not always at one place.
-            new_broken, broken = max(failed, lost, broken) - broken, max(failed, lost, broken)
+            new_broken = max(failed, lost) - broken
+            broken += new_broken
             pictures += 1 + new_broken
             yield FilmPicture(as_image(image), offset_us, offset_us, new_broken)
         missing = self._count - pictures

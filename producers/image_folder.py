@@ -28,9 +28,9 @@ _SUFFIXES: Final = _HEIF_SUFFIXES | {
 class ImageFolder:
     """The images of a folder.
 
-    They are ordered by file name, and follow each other at a frame rate. With `by_exif`, which
-    `before_us` ends, an image that says in its EXIF data when it was taken has that time, and they
-    are ordered by it; one without stays behind the one before it by name.
+    They are ordered by file name, and follow each other at a frame rate. With `by_exif` an image
+    has the time of its EXIF data, if that is before `before_us`, and they are ordered by time; an
+    image without one follows the image before it by name.
     """
 
     def __init__(self, folder: Path, fps: float | None, before_us: int, *, by_exif: bool) -> None:
@@ -126,6 +126,6 @@ def _decoded_heif(data: bytes) -> BGRImage | None:
     try:
         with Image.open(io.BytesIO(data), formats=["HEIF"]) as image:
             rgb = np.asarray(image.convert("RGB"), np.uint8)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - damaged files make its reader raise anything
         return None
     return np.ascontiguousarray(rgb[:, :, ::-1])

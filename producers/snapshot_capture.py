@@ -8,8 +8,6 @@ import cv2
 import httpx2
 import numpy as np
 
-from sightline.models.interface import BGRImage
-
 _MAX_BYTES: Final = 32 * 1024 * 1024
 """Largest picture; a longer answer is no snapshot."""
 
@@ -83,10 +81,10 @@ class SnapshotCapture:
                     return b""
         return bytes(data)
 
-    def retrieve(self) -> tuple[bool, BGRImage | None]:
-        """Decode the fetched picture (H x W x 3, BGR)."""
+    def retrieve(self) -> tuple[bool, object]:
+        """Decode the fetched picture (H x W x 3, BGR); False and None for a broken one."""
         image = cv2.imdecode(np.frombuffer(self._data, np.uint8), cv2.IMREAD_COLOR)
-        return image is not None, None if image is None else np.asarray(image, np.uint8)
+        return image is not None, image
 
     def release(self) -> None:
         """Close the connection."""

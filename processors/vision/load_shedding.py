@@ -17,8 +17,6 @@ _MAX_DOUBLINGS = 6
 class SheddingState:
     """The load shedding of one camera."""
 
-    waited_seconds: float = 0.0
-    """Time that the latest frame has waited in Kafka."""
     is_shedding: bool = False
     skipped_frames: int = 0
     """Skipped since the last frame that was processed."""
@@ -35,7 +33,6 @@ class LoadShedding:
         """Return True for a frame to skip; never the first or last of an event, nor of a film."""
         if not frame.live or not self._shed_above:
             return False
-        state.waited_seconds = waited_seconds
         if waited_seconds >= self._shed_above:
             state.is_shedding = True
         elif waited_seconds <= self._resume_below:

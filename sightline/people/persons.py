@@ -33,9 +33,9 @@ def find_person(cursor: Cursor, name_or_id: str) -> int:
 
     Raises NotFoundError, and ConflictError if several unknown persons have this name.
     """
-    name = normalise_text(name_or_id)
     if name_or_id.isascii() and name_or_id.isdecimal():
         return int(name_or_id)
+    name = normalise_text(name_or_id)
     cursor.execute(
         "SELECT global_id FROM employees WHERE name = %(name)s"
         " UNION ALL SELECT global_id FROM person_names WHERE name = %(name)s"

@@ -68,7 +68,7 @@ FRAME_WAITING_SECONDS = Gauge(
 CAPTURE_DELAY_SECONDS = Gauge(
     "sightline_capture_delay_seconds",
     "Time from a live camera's latest frame to its arrival in Kafka, by the clock of the camera's"
-    " host and by that of vision's: below 0, or long for long, the two clocks differ",
+    " host and by that of vision's; below 0, or seconds all the time, the two clocks differ",
     ["camera"],
 )
 VISION_SHEDDING = Gauge(
