@@ -21,6 +21,13 @@ M = TypeVar("M", bound=BaseModel)
 
 MAY_READ = requires(Permission.LOGS_READ, scoped=True)
 
+
+def columns_of(kind: type[BaseModel]) -> str:
+    """Return the columns of a log for a model of its rows."""
+    computed = {"is_identified": "global_id IS NOT NULL AS is_identified"}
+    return ", ".join(computed.get(name, name) for name in kind.model_fields)
+
+
 GlobalId = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="a person's global id")]
 
 
@@ -32,6 +39,10 @@ class LogQuery:
     person: Annotated[str | None, Query(description="a name as the log has it")] = None
     global_id: GlobalId = None
     camera: str | None = None
+    identified: Annotated[
+        bool | None,
+        Query(description="whether a face gave an identity; both if left out"),
+    ] = None
     since: datetime | None = None
     until: datetime | None = None
     limit: Limit = 100
@@ -45,6 +56,7 @@ class LogQuery:
         return [
             (f"{name} = %s", self.person and normalise_text(self.person)),
             ("global_id = %s", self.global_id),
+            ("(global_id IS NOT NULL) = %s", self.identified),
             (f"{camera} = ANY(%s)", actor.visible_cameras()),
             (f"{camera} = %s", self.camera),
             (f"{time} >= %s", utc(self.since)),

@@ -11,14 +11,12 @@ from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor
 from api.pagination import Page, Table, read_page
 from api.response_models import AccessLogRow, AccessStatus
-from api.routes.log_query import MAY_READ, Log
+from api.routes.log_query import MAY_READ, Log, columns_of
 from sightline.runtime.errors import NotFoundError
 
 router = APIRouter(prefix="/api/v1/sightings", tags=["sightings"])
 
-TABLE = Table(
-    "access_logs", ", ".join(AccessLogRow.model_fields), "timestamp", "timestamptz", "id", "uuid"
-)
+TABLE = Table("access_logs", columns_of(AccessLogRow), "timestamp", "timestamptz", "id", "uuid")
 
 
 @router.get(

@@ -1,4 +1,4 @@
-"""Visitor logs: one row for each person and motion event."""
+"""Visitor logs: one row for each person and motion event, and for each unidentified track."""
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -9,12 +9,12 @@ from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor
 from api.pagination import Page, Table
 from api.response_models import VisitRow
-from api.routes.log_query import MAY_READ, Log
+from api.routes.log_query import MAY_READ, Log, columns_of
 
 router = APIRouter(prefix="/api/v1/visitor-logs", tags=["visitor logs"])
 
 _TABLE = Table(
-    "visitor_logs", ", ".join(VisitRow.model_fields), "visited_at", "timestamptz",
+    "visitor_logs", columns_of(VisitRow), "visited_at", "timestamptz",
     "visitor_log_id", "uuid",
 )  # fmt: skip
 
