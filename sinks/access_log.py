@@ -15,6 +15,8 @@ from sightline.runtime import metrics
 from sightline.runtime.clock import US_PER_SECOND, Clock, SystemClock, to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
+from sightline.storage import camera_fixtures
+from sightline.storage.camera_fixtures import CameraFixture
 from sightline.storage.db import Cursor, set_excluded
 from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
@@ -91,6 +93,9 @@ class AccessLog(RowWriter):
         rows = [row(sighting, places[sighting.camera_id]) for sighting in present]
         cursor.executemany(_UPSERT, rows)
         cursor.executemany(_REVOKE, [_version(sighting) for sighting in revoked])
+        camera_fixtures.write(
+            cursor, [_fixture(sighting) for sighting in revoked if sighting.fixture_since_us]
+        )
         cursor.executemany(_LAST_SEEN, _last_seen(present))
         self._measure(present)
 
@@ -159,6 +164,21 @@ def foot_point(sighting: pb.Sighting) -> tuple[float, float] | tuple[None, None]
     x = (box.x1 + box.x2) / 2 / sighting.width
     y = box.y2 / sighting.height
     return min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
+
+
+def _fixture(sighting: pb.Sighting) -> CameraFixture:
+    box, width, height = sighting.track_box, sighting.width or 1, sighting.height or 1
+    return CameraFixture(
+        camera_id=sighting.camera_id,
+        since=to_datetime(sighting.fixture_since_us),
+        x1=box.x1 / width,
+        y1=box.y1 / height,
+        x2=box.x2 / width,
+        y2=box.y2 / height,
+        events=sighting.events,
+        is_picture=sighting.is_picture,
+        last_seen=to_datetime(sighting.decided_at_us),
+    )
 
 
 def _version(sighting: pb.Sighting) -> dict[str, Any]:

@@ -45,6 +45,7 @@ ACCESS_LOG = _sink(
     topics.SIGHTINGS,
     tables={
         "access_logs": MANAGE,
+        "camera_fixtures": MANAGE,
         "snapshots": "SELECT (sighting_id, path)",
         "employees": "SELECT (id, global_id, name, status, is_authorized, aws_face_id,"
         " last_seen), UPDATE (last_seen)",

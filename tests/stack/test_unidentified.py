@@ -8,6 +8,7 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import visitor_log_id
 from sightline.people import visit_rows
 from sightline.runtime.settings import Settings
+from sightline.storage.camera_fixtures import recent
 from sightline.storage.objects import open_store
 from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
@@ -18,6 +19,7 @@ from tests.stack.sinks_support import World, at, new_world, write
 pytestmark = pytest.mark.stack
 
 UNIDENTIFIED, CHANGED = pb.Sighting.UNIDENTIFIED, pb.Sighting.CHANGED
+FIXTURE = pb.Sighting.FIXTURE
 
 
 def unidentified(world: World, *, start: float = 0, decided: float = 9) -> pb.Sighting:
@@ -106,3 +108,26 @@ def test_times_of_a_row_are_first_seen_and_the_end(stack: Settings, tmp_path: Pa
         )
         assert (row["timestamp"] - row["first_seen"]).total_seconds() == 7
         assert at(9) - at(2) == 7_000_000
+
+
+def test_a_fixture_has_no_row_and_is_shown_with_its_mask(stack: Settings, tmp_path: Path) -> None:
+    with new_world(stack) as world:
+        portrait = world.sighting(
+            FIXTURE, decided=9, events=4, is_picture=True, fixture_since_us=at(-60)
+        )
+        write_all(stack, tmp_path, world.sighting(stranger="x"), portrait)
+        assert not world.rows("SELECT FROM access_logs WHERE site_id = %s", world.site)
+        assert not world.rows("SELECT FROM visitor_logs WHERE camera_name = %s", world.camera)
+        (fixture,) = [row for row in recent(world.db) if row.camera_id == world.camera]
+        assert (fixture.events, fixture.is_picture) == (4, True)
+        assert fixture.mask == "0.2,0.1,0.3,0.1,0.3,0.75,0.2,0.75"
+        later = world.sighting(FIXTURE, decided=12, events=5, fixture_since_us=at(-60))
+        write(stack, AccessLog(stack), [later])
+        (fixture,) = [row for row in recent(world.db) if row.camera_id == world.camera]
+        assert (fixture.events, fixture.is_picture) == (5, True)
+        many = [
+            world.sighting(FIXTURE, start=number, decided=20, events=3, fixture_since_us=at(number))
+            for number in range(320)
+        ]
+        write(stack, AccessLog(stack), many)
+        assert len([row for row in recent(world.db) if row.camera_id == world.camera]) == 32

@@ -23,7 +23,22 @@ END $$;
 """
 
 
+# What a camera shows at one place without ever moving, for `sightline camera list`.
+_FIXTURES = """
+CREATE TABLE camera_fixtures (
+    camera_id    text NOT NULL,
+    since        timestamptz NOT NULL,
+    x1 real NOT NULL, y1 real NOT NULL, x2 real NOT NULL, y2 real NOT NULL, -- of the picture
+    events       integer NOT NULL,
+    is_picture   boolean NOT NULL,
+    last_seen    timestamptz NOT NULL,
+    PRIMARY KEY (camera_id, since)
+)
+"""
+
+
 def upgrade() -> None:
+    op.execute(_FIXTURES)
     for table in _TABLES:
         _each(table, "ALTER TABLE %s ALTER COLUMN global_id DROP NOT NULL")
     _each(
@@ -34,6 +49,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP TABLE camera_fixtures")
     _each(
         "access_logs",
         "ALTER TABLE %s DROP COLUMN first_seen, DROP COLUMN face_attempts, DROP COLUMN refusals",
