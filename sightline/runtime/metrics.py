@@ -120,7 +120,8 @@ GPU_MEMORY_BYTES = Gauge(
 
 DECISIONS = Counter(
     "sightline_decisions",
-    "Identity decisions, by status (provisional, confirmed, changed, ended) and outcome"
+    "Identity decisions, by status (provisional, confirmed, changed, ended; at the end of a track"
+    " unidentified: nobody could tell who it was, or fixture: a thing that never moves) and outcome"
     " (known: an enrolled person; unknown: an unknown person or none)",
     ["status", "outcome"],
 )
