@@ -35,7 +35,7 @@ class Record:
     timestamp_ms: int
     headers: Headers = ()
     waited_seconds: float = 0.0
-    """Time in its partition until it was read, by this process's clock (`lag.WaitingTimes`)."""
+    """Time in its partition until it was read, by this process's clock (`lag.ConsumerLag`)."""
 
     @property
     def topic_partition(self) -> Partition:
