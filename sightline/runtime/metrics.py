@@ -57,7 +57,8 @@ STAGE_SECONDS = Histogram(
 TRACKS_LIVE = Gauge("sightline_tracks_live", "Live tracks of a worker", ["fleet"])
 FRAMES_SKIPPED = Counter(
     "sightline_frames_skipped",
-    "Frames that vision has shed, by reason (behind)",
+    "Frames of live cameras that vision left out, by reason (behind: it is too slow; backlog: it"
+    " works off what waited for it)",
     ["camera", "reason"],
 )
 FRAME_WAITING_SECONDS = Gauge(

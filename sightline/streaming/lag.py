@@ -148,14 +148,16 @@ class ConsumerLag:
     def with_waiting(self, records: Iterable[Record]) -> list[Record]:
         """Return records that were just read, in the order of their offsets, with their waits."""
         now = self._clock.monotonic()
-        return [replace(record, waited_seconds=self._waited(record, now)) for record in records]
+        return [self._with_wait(record, now) for record in records]
 
-    def _waited(self, record: Record, now: float) -> float:
+    def _with_wait(self, record: Record, now: float) -> Record:
         _low, end = self._consumer.get_watermark_offsets(
             TopicPartition(*record.topic_partition), cached=True
         )
         history = self._gauges.history(*record.topic_partition)
-        return history.waiting_seconds(record.offset, max(int(end), record.offset + 1), now)
+        end = max(int(end), record.offset + 1)
+        waited = history.waiting_seconds(record.offset, end, now)
+        return replace(record, waited_seconds=waited, records_behind=end - record.offset - 1)
 
     def mark_processed(self) -> None:
         """Remember the positions: all records before them are processed."""

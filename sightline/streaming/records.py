@@ -36,6 +36,8 @@ class Record:
     headers: Headers = ()
     waited_seconds: float = 0.0
     """Time in its partition until it was read, by this process's clock (`lag.ConsumerLag`)."""
+    records_behind: int = 0
+    """Records of its partition after it, as far as known when it was read."""
 
     @property
     def topic_partition(self) -> Partition:
