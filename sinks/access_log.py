@@ -12,7 +12,13 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
 from sightline.people.identity_corrections import UNKNOWN_NAME
 from sightline.runtime import metrics
-from sightline.runtime.clock import US_PER_SECOND, Clock, SystemClock, to_datetime
+from sightline.runtime.clock import (
+    CLOCK_TOLERANCE_US,
+    US_PER_SECOND,
+    Clock,
+    SystemClock,
+    to_datetime,
+)
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage import camera_fixtures
@@ -96,7 +102,9 @@ class AccessLog(RowWriter):
         camera_fixtures.write(
             cursor, [_fixture(sighting) for sighting in revoked if sighting.fixture_since_us]
         )
-        cursor.executemany(_LAST_SEEN, _last_seen(present))
+        cursor.executemany(
+            _LAST_SEEN, _last_seen(present, self._clock.now_us() + CLOCK_TOLERANCE_US)
+        )
         self._measure(present)
 
     def _measure(self, sightings: Sequence[pb.Sighting]) -> None:
@@ -189,12 +197,14 @@ def _version(sighting: pb.Sighting) -> dict[str, Any]:
     }
 
 
-def _last_seen(sightings: Sequence[pb.Sighting]) -> list[tuple[Any, str]]:
+def _last_seen(sightings: Sequence[pb.Sighting], latest_us: int) -> list[tuple[Any, str]]:
+    """Return the latest time and the id of each employee, none after `latest_us`."""
     latest: dict[str, int] = {}
     for sighting in sightings:
         person = sighting.person_id
         if person:
-            latest[person] = max(latest.get(person, 0), sighting.decided_at_us)
+            at_us = min(sighting.decided_at_us, latest_us)
+            latest[person] = max(latest.get(person, 0), at_us)
     # Two workers may update the same people: both do it in one order.
     return [(to_datetime(at_us), person) for person, at_us in sorted(latest.items())]
 

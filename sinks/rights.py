@@ -78,7 +78,7 @@ PERSON_STATE = _sink(
         "access_logs": "SELECT (track_uuid, epoch, site_id, timestamp)",
         "outbox": "INSERT",
     }
-    | granted(MANAGE, "person_tracks", "detected_persons", "stale_persons")
+    | granted(MANAGE, "person_tracks", "detected_persons", "stale_persons", "camera_clocks")
     | granted(MANAGE, "track_faces", "person_faces"),  # written by triggers
 )
 

@@ -83,7 +83,9 @@ class OutputRecord:
     @classmethod
     def of(cls, topic: Topic, key: str, message: Message, at_us: int) -> "OutputRecord":
         """Return the record of a message, by its capture time in microseconds."""
-        return cls(topic.name, key, message.SerializeToString(), at_us // 1000)
+        # A map has an order of its own in every process: the same message is the same bytes.
+        value = message.SerializeToString(deterministic=True)
+        return cls(topic.name, key, value, at_us // 1000)
 
 
 def with_headers(outs: list[OutputRecord], headers: Headers) -> list[OutputRecord]:

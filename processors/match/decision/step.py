@@ -62,6 +62,7 @@ class PendingStep:
     reference: ReferenceData
     rules: DecisionRules
     redelivered_from: int
+    latest_us: int | None
 
     def finish(self, answers: Mapping[str, CandidateAnswer]) -> Step | CandidateQuery:
         """Decide with the candidates by track id, or return the query for those that are missing.
@@ -81,6 +82,8 @@ class PendingStep:
     def _with_expiry(self, outcome: Step, observation: pb.FaceObservation) -> Step:
         """Add the tracks and unknown persons that expire by the clock of the camera."""
         camera_id, now_us = observation.camera_id, observation.captured_at_us
+        if self.latest_us is not None and now_us > self.latest_us:
+            return outcome  # a clock that is wrong makes nobody old
         expired = [
             track_id
             for track_id in self.site.expired(camera_id, now_us, self.redelivered_from)
@@ -101,6 +104,7 @@ def begin(
     rules: DecisionRules,
     *,
     redelivered_from: int,
+    latest_us: int | None = None,
 ) -> Step | PendingStep:
     """Begin the step of an event; an event that leads to no decision is finished at once.
 
@@ -110,6 +114,7 @@ def begin(
         reference: Enrolled people and facts.
         rules: Settings of the decision.
         redelivered_from: Source offset from which on events may be delivered again.
+        latest_us: Time that no right capture time is beyond.
     """
     inner = inner_of(event)
     track = site.track(inner.track_id)
@@ -120,7 +125,9 @@ def begin(
     if isinstance(begun, Step):
         return begun
     now, before = begun
-    return PendingStep(event, now, before, now_us, site, reference, rules, redelivered_from)
+    return PendingStep(
+        event, now, before, now_us, site, reference, rules, redelivered_from, latest_us
+    )
 
 
 _Begun = Step | tuple[pb.TrackState, pb.Sighting | None]

@@ -36,9 +36,19 @@ CREATE TABLE camera_fixtures (
 )
 """
 
+# By how much the clock of each camera's host is behind, as its frames arrive.
+_CLOCKS = """
+CREATE TABLE camera_clocks (
+    camera_id    text PRIMARY KEY,
+    behind       interval NOT NULL,
+    updated_at   timestamptz NOT NULL
+)
+"""
+
 
 def upgrade() -> None:
     op.execute(_FIXTURES)
+    op.execute(_CLOCKS)
     for table in _TABLES:
         _each(table, "ALTER TABLE %s ALTER COLUMN global_id DROP NOT NULL")
     _each(
@@ -49,7 +59,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE camera_fixtures")
+    op.execute("DROP TABLE camera_fixtures, camera_clocks")
     _each(
         "access_logs",
         "ALTER TABLE %s DROP COLUMN first_seen, DROP COLUMN face_attempts, DROP COLUMN refusals",
