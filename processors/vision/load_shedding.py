@@ -31,7 +31,7 @@ class SheddingState:
 
 
 class FrameWait(NamedTuple):
-    """How late a frame was read."""
+    """Measures of how late a frame was read."""
 
     waited_seconds: float
     """In Kafka."""

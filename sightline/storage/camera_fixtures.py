@@ -48,7 +48,7 @@ class CameraFixture:
     events: int
     """Motion events in which it was there."""
     is_picture: bool
-    """It shows a person who was elsewhere in the picture at the same time."""
+    """True for a picture of a person who was elsewhere in the frame at the same time."""
     last_seen: datetime
 
     @property

@@ -17,7 +17,7 @@ from processors.match.decision.candidate_choices import CandidateChoices
 from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
 from processors.match.decision.face_evidence import face_evidence, has_frontal_face
-from processors.match.decision.fixtures import is_still, known_fixture, reason
+from processors.match.decision.fixtures import is_still, recognised_fixture, reason
 from processors.match.decision.identification import Case, Decision, DecisionRules, PriorIdentity
 from processors.match.decision.retroactive_naming import RetroactiveNaming
 from processors.match.embedding_codec import encode_embedding
@@ -154,7 +154,7 @@ class DecisionRound:
         if is_corrected or decision.status == "provisional" or not is_still(track):
             return decision
         fixtures = self._site.fixtures.get(last.camera_id)
-        fixture = known_fixture(fixtures, last.motion_event_id, last.track_box)
+        fixture = recognised_fixture(fixtures, last.motion_event_id, last.track_box)
         if fixture is None:
             return decision
         return replace(decision, status="provisional", key="", reason=reason(fixture))

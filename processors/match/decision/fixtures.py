@@ -40,7 +40,7 @@ def _is_still_end(end: pb.TrackEnded) -> bool:
     return bool(end.width) and end.moved < STILL
 
 
-def known_fixture(
+def recognised_fixture(
     fixtures: pb.CameraFixtures | None, event_id: str, box: pb.Box
 ) -> pb.Fixture | None:
     """Return the fixture at a place that earlier events than this one have shown; None for none."""

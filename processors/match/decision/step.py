@@ -18,7 +18,7 @@ from processors.match.decision.fixtures import (
     STILL,
     fixture_sighting,
     is_still,
-    known_fixture,
+    recognised_fixture,
     with_end,
 )
 from processors.match.decision.identification import DecisionRules
@@ -182,7 +182,7 @@ def _outcome(decisions: DecisionRound, site: SiteState) -> Step:
         if now.end.confirmed and not was_over:
             fixtures |= _noted(now.end, site, is_picture=is_picture(now))
         if _is_unidentified(now) and (is_changed or not was_over):
-            sighting = _of_nobody(now.end, site, now.decided, is_picture=is_picture(now))
+            sighting = _without_identity(now.end, site, now.decided, is_picture=is_picture(now))
             stored.decided.decided_at_us = sighting.decided_at_us
             sightings.append(sighting)
             continue
@@ -201,10 +201,10 @@ def is_picture(track: pb.TrackState) -> bool:
 def _unobserved(end: pb.TrackEnded, site: SiteState) -> Step:
     """Return the step of a track that is over and gave no observation."""
     noted = _noted(end, site, is_picture=False)
-    return Step((_of_nobody(end, site),), Changes(fixtures=noted))
+    return Step((_without_identity(end, site),), Changes(fixtures=noted))
 
 
-def _of_nobody(
+def _without_identity(
     end: pb.TrackEnded,
     site: SiteState,
     decided: pb.Sighting | None = None,
@@ -216,7 +216,7 @@ def _of_nobody(
     if is_picture:
         picture = pb.Fixture(is_picture=True, first_seen_us=end.started_at_us)
         return fixture_sighting(sighting, picture)
-    fixture = known_fixture(site.fixtures.get(end.camera_id), end.motion_event_id, end.box)
+    fixture = recognised_fixture(site.fixtures.get(end.camera_id), end.motion_event_id, end.box)
     is_fixture = fixture is not None and end.moved < STILL
     return fixture_sighting(sighting, fixture) if fixture and is_fixture else sighting
 
