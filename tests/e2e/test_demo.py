@@ -26,7 +26,14 @@ from tests.explain_support import check
 from tests.loaded import load_dlib_pack
 from tests.monitoring_support import without_data
 from tests.stack.commands_support import sightline_json
-from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
+from tests.support import (
+    FEW_TRANSACTIONS,
+    ROOT,
+    environment,
+    eventually,
+    run_sightline,
+    sightline_command,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -36,9 +43,6 @@ _WATCHED = ("--monitoring",) if shutil.which("prometheus") else ()
 _LOOP_EMBEDDINGS = 638
 """What `benchmarks.baseline` makes of the stage clip: one for every face on every frame."""
 
-_FEW_TRANSACTIONS = {"SIGHTLINE_VISION__BATCH_SECONDS": "0.25"}
-"""One for each frame, as by default, is a third of the broker's work."""
-
 _JPEG = bytes.fromhex("ffd8ffe000104a464946")  # how those that OpenCV writes begin
 
 
@@ -47,7 +51,7 @@ def start(home: Path, *arguments: str, **extra: str) -> "subprocess.Popen[str]":
         sightline_command("demo", "--home", str(home), *arguments),
         cwd=ROOT,
         # Its own home is the one given; the user's is this one, which it must leave alone.
-        env=environment(home.parent / "user", **_FEW_TRANSACTIONS, **extra),
+        env=environment(home.parent / "user", **FEW_TRANSACTIONS, **extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,7 +96,7 @@ def run_forked(folder: Path, *arguments: str, **extra: str) -> tuple[int, str, s
     """The same in a process that has loaded the code already, which takes seconds of a core."""
     result = run_sightline(
         folder.parent / "user", "demo", "--home", str(folder), *arguments,
-        check=False, seconds=_SECONDS, env=_FEW_TRANSACTIONS | extra,
+        check=False, seconds=_SECONDS, env=FEW_TRANSACTIONS | extra,
     )  # fmt: skip
     return result.returncode, result.stdout, result.stderr
 
