@@ -24,6 +24,7 @@ from schemas.decode import SLUG
 from schemas.naming import checked_fleet
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.storage.camera_masks import MAX_MASKS, CameraMask
 from sightline.storage.db import Connection, dict_rows
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class CameraSettings(BaseModel):
     resolution: tuple[int, int] | None = None  # width and height that a device is asked for
     timeout: float = Field(DEFAULT_TIMEOUT_SECONDS, ge=1, le=600)  # seconds without a picture
     motion: bool = True  # False: every frame is published
+    masks: tuple[CameraMask, ...] = Field((), max_length=MAX_MASKS)
     pace: Pace = "real"  # of a file or folder
     start_time: AwareDatetime | None = None  # capture time of a file's first frame
     loop: bool = False  # a file is repeated from its end on
