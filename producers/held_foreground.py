@@ -10,6 +10,7 @@ has neither: the same texture is brighter. Only the first is held, the others ar
 then on.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import cv2
@@ -50,6 +51,12 @@ _HELD_RATIO: Final = 0.001
 _SMALLEST_PX: Final = 24
 """Pixels of a region, below which it is noise."""
 
+_MAX_REGIONS: Final = 32
+"""Largest regions that are judged; the others are not held."""
+
+_SURROUNDINGS_PX: Final = 12
+"""Pixels around a region that it is judged with."""
+
 _RELIT_FACTOR: Final = 3
 """A judged region of so many times the size of what was held in it before is a change of light."""
 
@@ -66,6 +73,7 @@ class HeldForeground:
         self._still_us = still_us
         self._allowed: Mask | None = None
         self._background: NDArray[np.float32] | None = None
+        self._held_ratio = 0.0
         self._now_us = 0  # counts with the pictures' times, and not with a clock that is set
         self._compared_us = 0
         self._quiet_us = 0
@@ -75,10 +83,7 @@ class HeldForeground:
     @property
     def is_held(self) -> bool:
         """True while something stands in front of the background."""
-        if self._background is None:
-            return False
-        pixels = np.count_nonzero(self._held & self._confirmed)
-        return bool(pixels >= _HELD_RATIO * self._held.size)
+        return self._held_ratio >= _HELD_RATIO
 
     def update(
         self,
@@ -107,6 +112,7 @@ class HeldForeground:
     def release(self) -> None:
         """Take everything that is held for background with the next picture."""
         self._background = None
+        self._held_ratio = 0.0
 
     def _begin(self, image: BGRImage) -> None:
         size = image.shape[:2]
@@ -115,7 +121,7 @@ class HeldForeground:
         self._moved = np.zeros(size, np.uint8)
         self._held = np.zeros(size, np.uint8)
         self._confirmed = np.zeros(size, np.uint8)
-        """Regions that were judged to be something in front, with a margin."""
+        """Regions that were judged to be something in front."""
         self._changed_us = np.zeros(size, np.int64)
         self._is_judged = False
         self._comparisons = 0
@@ -128,7 +134,8 @@ class HeldForeground:
         if self._allowed is not None:
             changed &= self._allowed
         moved = np.asarray(cv2.dilate(self._moved, _MARGIN), np.uint8)
-        held = changed & (self._held | moved)
+        # A body that sways shows no motion after a while: its places are known to the model.
+        held = changed & (cv2.dilate(self._held, _MARGIN) | moved)
         self._held = np.asarray(cv2.morphologyEx(held, cv2.MORPH_OPEN, _OPENING), np.uint8)
         self._note_changes(image)
         self._follow_light(image, changed & moved, elapsed_us)
@@ -164,42 +171,61 @@ class HeldForeground:
 
     def _review(self, image: BGRImage) -> None:
         """Judge the regions that are due, and release those that have not changed for long."""
-        is_quiet = self._quiet_us >= _QUIET_US
-        is_due = is_quiet and not self._is_judged
-        judges_again = is_quiet and self._now_us - self._judged_us >= _JUDGE_AGAIN_US
-        if is_due or judges_again:
+        if self._quiet_us < _QUIET_US:
+            # Anything may have grown together with it by now, the light of the whole room.
+            self._confirmed &= self._closed()
+            self._measure()
+            return
+        is_due = not self._is_judged
+        judges_all = is_due or self._now_us - self._judged_us >= _JUDGE_AGAIN_US
+        if judges_all:
             self._is_judged, self._judged_us = True, self._now_us
         earlier, self._confirmed = self._confirmed, np.zeros_like(self._confirmed)
-        closed = cv2.morphologyEx(self._held, cv2.MORPH_CLOSE, _CLOSING)
-        count, labels, boxes, _ = cv2.connectedComponentsWithStats(np.asarray(closed, np.uint8))
-        for label in range(1, count):
-            region = np.asarray((labels == label) * np.uint8(255), np.uint8)
+        near = cv2.dilate(earlier, _CLOSING)
+        for region, box in self._regions():
             pixels = (region > 0) & (self._held > 0)
-            if np.count_nonzero(pixels) < _SMALLEST_PX:
-                continue
-            is_confirmed = bool((earlier[pixels] > 0).any())
-            recent = np.count_nonzero(self._changed_us[pixels] > self._now_us - self._still_us)
-            if recent < _STIR_PIXELS:
+            is_confirmed = bool((near[pixels] > 0).any())
+            if not self._has_changed(pixels):
                 self._absorb(image, region > 0)
                 continue
-            if is_due or judges_again or (is_quiet and not is_confirmed):
-                kind = self._kind(region, image, boxes[label])
+            if judges_all or not is_confirmed:
+                kind = self._kind(region, image, box)
                 # An outline that fades while nothing moves is one of the light.
                 is_kept = not is_due and is_confirmed and kind is RegionKind.UNCLEAR
                 if kind is not RegionKind.OBJECT and not is_kept:
                     self._absorb_around(image, region > 0, (earlier > 0) & pixels)
                     continue
-                is_confirmed = True
-            if is_confirmed:
-                # In motion anything may have grown together with it, the light of the whole room.
-                self._confirmed |= region if is_quiet else region & earlier
-        self._confirmed = np.asarray(cv2.dilate(self._confirmed, _CLOSING), np.uint8)
+            self._confirmed |= region
+        self._measure()
+
+    def _closed(self) -> Mask:
+        return np.asarray(cv2.morphologyEx(self._held, cv2.MORPH_CLOSE, _CLOSING), np.uint8)
+
+    def _measure(self) -> None:
+        near = cv2.dilate(self._confirmed, _CLOSING)
+        self._held_ratio = np.count_nonzero(self._held & near) / self._held.size
+
+    def _regions(self) -> Iterator[tuple[Mask, NDArray[np.int32]]]:
+        """Yield the largest held regions, each with x, y, width and height of its box."""
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(self._closed())
+        largest = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MAX_REGIONS] + 1
+        for label in largest:
+            if stats[label, cv2.CC_STAT_AREA] >= _SMALLEST_PX:
+                region = np.where(labels == label, np.uint8(255), np.uint8(0))
+                yield region, np.asarray(stats[label, :4], np.int32)
+
+    def _has_changed(self, pixels: NDArray[np.bool_]) -> bool:
+        recent = self._changed_us[pixels] > self._now_us - self._still_us
+        return int(np.count_nonzero(recent)) >= _STIR_PIXELS
 
     def _kind(self, region: Mask, image: BGRImage, box: NDArray[np.int32]) -> RegionKind:
         assert self._background is not None  # noqa: S101 - for mypy
         x, y, width, height = (int(value) for value in box[:4])
-        margin = 12
-        part = np.s_[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
+        left, top = max(0, x - _SURROUNDINGS_PX), max(0, y - _SURROUNDINGS_PX)
+        part = np.s_[
+            top : y + height + _SURROUNDINGS_PX,
+            left : x + width + _SURROUNDINGS_PX,
+        ]
         return kind_of(region[part], image[part], _as_picture(self._background[part]))
 
     def _absorb_around(
@@ -214,9 +240,7 @@ class HeldForeground:
         around = np.asarray((region & ~earlier) * np.uint8(255), np.uint8)
         self._light_up(earlier, cv2.mean(self._background, around), cv2.mean(image, around))
         self._absorb(image, around > 0)
-        # It is judged again, by the new light and by its own outline.
-        self._confirmed[earlier] = 0
-        self._is_judged = False
+        self._is_judged = False  # what is left is judged by the new light and its own outline
 
     def _absorb(self, image: BGRImage, pixels: NDArray[np.bool_]) -> None:
         assert self._background is not None  # noqa: S101 - for mypy

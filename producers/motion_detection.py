@@ -43,9 +43,7 @@ class MotionDetector:
     which nothing counts.
     """
 
-    def __init__(
-        self, still_us: int = DEFAULT_STILL_US, ignored: Sequence[Polygon] = ()
-    ) -> None:
+    def __init__(self, still_us: int = DEFAULT_STILL_US, ignored: Sequence[Polygon] = ()) -> None:
         # In colour: a red coat before a grey wall of the same brightness moves too. A shadow
         # counts: the person who throws it is near, and a dark coat looks like a shadow.
         self._model = cv2.createBackgroundSubtractorMOG2(

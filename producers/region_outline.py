@@ -41,6 +41,10 @@ _SAME_TEXTURE: Final = 0.6
 """Correlation of the textures of the two pictures, from which they show the same surface."""
 
 _TEXTURE_PX: Final = 15
+"""Width of the surroundings whose mean is not texture."""
+
+_MIN_TEXTURE_PX: Final = 500
+"""Pixels of a region below which textures resemble each other by chance."""
 
 
 class RegionKind(Enum):
@@ -110,7 +114,7 @@ def _is_same_texture(region: Mask, image: BGRImage, background: BGRImage) -> boo
     """Return True if a region shows the same surface in both pictures, whatever the light."""
     inside = cv2.erode(region, _square(1)) > 0
     now, before = _texture(image)[inside], _texture(background)[inside]
-    if now.size < 2 or min(float(now.std()), float(before.std())) < _TEXTURE_LEVELS:
+    if now.size < _MIN_TEXTURE_PX or min(float(now.std()), float(before.std())) < _TEXTURE_LEVELS:
         return False
     return float(np.corrcoef(now, before)[0, 1]) >= _SAME_TEXTURE
 

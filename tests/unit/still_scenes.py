@@ -114,9 +114,7 @@ def play(
     """Cut a film of a room into events."""
     empty = make_room() if room is None else room
     dice = np.random.default_rng(9)
-    grains = [
-        dice.normal(0, noise, (HEIGHT, WIDTH, 3)).astype(np.float32) for _ in range(GRAINS)
-    ]
+    grains = [dice.normal(0, noise, (HEIGHT, WIDTH, 3)).astype(np.float32) for _ in range(GRAINS)]
     counts = FrameCounts()
     cutter = EventCutter("scene", settings or CameraSettings(), counts, 0, rules)
     frames: list[EventFrame] = []
