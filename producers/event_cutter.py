@@ -11,7 +11,7 @@ delay all frames for that rare case.
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 
 from producers.frame_accounting import FrameCounts
 from producers.motion_detection import (
@@ -21,6 +21,7 @@ from producers.motion_detection import (
     GateRules,
     MotionDetector,
 )
+from producers.settings import CaptureSettings
 from producers.source_interface import CapturedPicture, rotated
 from schemas import ids
 from sightline.models.interface import BGRImage
@@ -39,6 +40,15 @@ class StillRules:
     fps: float = 2.0  # published while nothing else moves
     still_us: int = DEFAULT_STILL_US  # without any change, before it is background
     max_event_us: int = 43_200 * US_PER_SECOND  # an event is split there, and nothing is held on
+
+    @classmethod
+    def of(cls, settings: CaptureSettings) -> Self:
+        """Return the rules of the settings."""
+        return cls(
+            settings.still_fps,
+            round(settings.still_seconds * US_PER_SECOND),
+            round(settings.event_seconds * US_PER_SECOND),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,12 @@ class EventCutter:
         counts: FrameCounts,
         sequence: int = 0,
         rules: StillRules | None = None,
+        detector: MotionDetector | None = None,
     ) -> None:
+        """`detector` is that of an earlier connection: it knows the background, and who is there.
+
+        Without one the background is learned.
+        """
         self._camera_id = camera_id
         self._tally = counts
         self._sequence = sequence
@@ -115,7 +130,8 @@ class EventCutter:
         self._detector: MotionDetector | None = None
         if settings.motion:
             ignored = polygons_of(settings.masks, "motion")
-            self._detector = MotionDetector(self._rules.still_us, ignored)
+            self._detector = detector or MotionDetector(self._rules.still_us, ignored)
+            self._detector.restart_time()
         self._gate = self._new_gate()
         self._still_cap = RateCap(self._rules.fps)
 
@@ -123,6 +139,11 @@ class EventCutter:
     def sequence(self) -> int:
         """Sequence number of the newest picture."""
         return self._sequence
+
+    @property
+    def detector(self) -> MotionDetector | None:
+        """The camera's background, for the next connection; None if everything is published."""
+        return self._detector
 
     @property
     def pending_pictures(self) -> int:

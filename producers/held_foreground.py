@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.region_outline import Mask, RegionKind, kind_of
+from producers.region_outline import Mask, RegionKind, dilated, kind_of
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US_PER_SECOND
 
@@ -133,9 +133,9 @@ class HeldForeground:
         changed = _differs(image, _as_picture(self._background), _CHANGED_LEVELS)
         if self._allowed is not None:
             changed &= self._allowed
-        moved = np.asarray(cv2.dilate(self._moved, _MARGIN), np.uint8)
+        moved = dilated(self._moved, _MARGIN)
         # A body that sways shows no motion after a while: its places are known to the model.
-        held = changed & (cv2.dilate(self._held, _MARGIN) | moved)
+        held = changed & (dilated(self._held, _MARGIN) | moved)
         self._held = np.asarray(cv2.morphologyEx(held, cv2.MORPH_OPEN, _OPENING), np.uint8)
         self._note_changes(image)
         self._follow_light(image, changed & moved, elapsed_us)
@@ -153,7 +153,7 @@ class HeldForeground:
     def _follow_light(self, image: BGRImage, moving: Mask, elapsed_us: int) -> None:
         """Update the background where nothing is held, and with it the light of the rest."""
         assert self._background is not None  # noqa: S101 - for mypy
-        frozen = np.asarray(cv2.dilate(self._held | moving, _MARGIN), np.uint8)
+        frozen = dilated(self._held | moving, _MARGIN)
         free = np.asarray(~frozen, np.uint8)
         rate = max(1 / self._comparisons, 1 - np.exp(-elapsed_us / US_PER_SECOND / _FOLLOW_SECONDS))
         before = cv2.mean(self._background, free)
@@ -181,7 +181,7 @@ class HeldForeground:
         if judges_all:
             self._is_judged, self._judged_us = True, self._now_us
         earlier, self._confirmed = self._confirmed, np.zeros_like(self._confirmed)
-        near = cv2.dilate(earlier, _CLOSING)
+        near = dilated(earlier, _CLOSING)
         for region, box in self._regions():
             pixels = (region > 0) & (self._held > 0)
             is_confirmed = bool((near[pixels] > 0).any())
@@ -202,7 +202,7 @@ class HeldForeground:
         return np.asarray(cv2.morphologyEx(self._held, cv2.MORPH_CLOSE, _CLOSING), np.uint8)
 
     def _measure(self) -> None:
-        near = cv2.dilate(self._confirmed, _CLOSING)
+        near = dilated(self._confirmed, _CLOSING)
         self._held_ratio = np.count_nonzero(self._held & near) / self._held.size
 
     def _regions(self) -> Iterator[tuple[Mask, NDArray[np.int32]]]:
@@ -231,20 +231,20 @@ class HeldForeground:
     def _absorb_around(
         self, image: BGRImage, region: NDArray[np.bool_], earlier: NDArray[np.bool_]
     ) -> None:
-        """Make a region background: all of it, or all but what was held before the light changed."""
+        """Make a region background, or all of it but what was held before the light changed."""
         assert self._background is not None  # noqa: S101 - for mypy
         is_relit = np.count_nonzero(region) >= _RELIT_FACTOR * np.count_nonzero(earlier) > 0
         if not is_relit:
             self._absorb(image, region)
             return
-        around = np.asarray((region & ~earlier) * np.uint8(255), np.uint8)
+        around = np.where(region & ~earlier, np.uint8(255), np.uint8(0))
         self._light_up(earlier, cv2.mean(self._background, around), cv2.mean(image, around))
         self._absorb(image, around > 0)
         self._is_judged = False  # what is left is judged by the new light and its own outline
 
     def _absorb(self, image: BGRImage, pixels: NDArray[np.bool_]) -> None:
         assert self._background is not None  # noqa: S101 - for mypy
-        rim = cv2.dilate(np.asarray(pixels * np.uint8(255), np.uint8), _MARGIN) > 0
+        rim = dilated(np.where(pixels, np.uint8(255), np.uint8(0)), _MARGIN) > 0
         rim &= (self._held == 0) | pixels
         self._background[rim] = image[rim]
         self._held[rim] = 0

@@ -70,15 +70,16 @@ class MotionDetector:
         elapsed_us = 0 if self._previous_us is None else at_us - self._previous_us
         self._previous_us = at_us
         mask = self._model.apply(small, learningRate=self._rate(elapsed_us))
-        mask = np.asarray(cv2.morphologyEx(np.asarray(mask), cv2.MORPH_OPEN, self._kernel))
+        opened = cv2.morphologyEx(np.asarray(mask), cv2.MORPH_OPEN, self._kernel)
+        moving = np.asarray(opened, np.uint8)
         if self._ignored:
-            if self._allowed is None or self._allowed.shape != mask.shape:
+            if self._allowed is None or self._allowed.shape != moving.shape:
                 self._allowed = _outside_of(self._ignored, size)
-            mask &= self._allowed
-        ratio = float(np.count_nonzero(mask)) / mask.size
+            moving &= self._allowed
+        ratio = float(np.count_nonzero(moving)) / moving.size
         self._held.update(
             np.asarray(small, np.uint8),
-            mask,
+            moving,
             elapsed_us,
             in_motion=ratio >= _START_RATIO,
             allowed=self._allowed,

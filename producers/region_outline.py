@@ -31,8 +31,8 @@ _OBJECT_RATIO: Final = 0.15
 """Share of the outline that is new in the present picture, from which something is in front."""
 
 _OBJECT_PER_GHOST: Final = 0.6
-"""Share of new outline for each lost one: somebody moved aside leaves both, and a place that is left
-may have an edge in it."""
+"""Share of new outline for each lost one: somebody who moves aside leaves both, and a place that is
+left may have an edge in it."""
 
 _TEXTURE_LEVELS: Final = 2.5
 """Standard deviation of fine texture in grey levels, from which it can be compared."""
@@ -63,7 +63,7 @@ def kind_of(region: Mask, image: BGRImage, background: BGRImage) -> RegionKind:
     sides = outside > 0
     if not sides.any():
         return RegionKind.UNCLEAR
-    weight = _sum_around(outside[..., np.newaxis].astype(np.float32) / 255)
+    weight = _sum_around(sides.astype(np.float32))
     points = (rim > 0) & (weight > 0.5)
     count = np.count_nonzero(points)
     if not count:
@@ -77,14 +77,22 @@ def kind_of(region: Mask, image: BGRImage, background: BGRImage) -> RegionKind:
     return RegionKind.GHOST if vanished >= _OBJECT_RATIO else RegionKind.UNCLEAR
 
 
+def dilated(mask: Mask, kernel: Mask) -> Mask:
+    """Return a mask that is larger by the kernel (n, n) on all sides."""
+    return np.asarray(cv2.dilate(mask, kernel), np.uint8)
+
+
 def _rims(region: Mask) -> tuple[Mask, Mask]:
     """Return the rim just inside of a region, and the one just outside."""
     # Beyond the picture's edge there is neither an inside nor an outside.
-    inner = cv2.erode(region, _square(_EDGE_PX), borderValue=255)
-    core = cv2.erode(region, _square(_RIM_PX), borderValue=255)
-    outer = cv2.dilate(region, _square(_EDGE_PX))
-    hull = cv2.dilate(region, _square(_RIM_PX))
-    return np.asarray(inner & ~core, np.uint8), np.asarray(hull & ~outer, np.uint8)
+    inner = cv2.erode(region, _square(_EDGE_PX), borderValue=(255,))
+    core = cv2.erode(region, _square(_RIM_PX), borderValue=(255,))
+    outer = dilated(region, _square(_EDGE_PX))
+    hull = dilated(region, _square(_RIM_PX))
+    # The smaller one lies within the larger.
+    return np.asarray(cv2.subtract(inner, core), np.uint8), np.asarray(
+        cv2.subtract(hull, outer), np.uint8
+    )
 
 
 def _square(radius: int) -> Mask:

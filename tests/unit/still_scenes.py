@@ -24,8 +24,8 @@ def texture(height: int, width: int, seed: int, grain: int, levels: float) -> BG
     dice = np.random.default_rng(seed)
     size = (max(2, height // grain), max(2, width // grain), 3)
     spots = dice.normal(0, levels, size) + dice.uniform(60, 180, 3)
-    spots = cv2.resize(spots, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(spots, 0, 255).astype(np.uint8)
+    large = cv2.resize(spots, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(large, 0, 255).astype(np.uint8)
 
 
 def make_room(levels: float = 12) -> BGRImage:
