@@ -26,7 +26,7 @@ from producers.sources import is_live, open_source
 from producers.spool import DiskError, ReadPosition
 from schemas import sightline_pb2 as pb
 from sightline.runtime import metrics
-from sightline.runtime.clock import Clock
+from sightline.runtime.clock import US_PER_SECOND, Clock
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings.groups import SecretsSettings
 from sightline.storage.cameras import Camera, CameraStatus
@@ -50,6 +50,14 @@ def _close(opening: "Future[Source]") -> None:
         opening.result().close()
 
 
+def _still_rules(settings: CaptureSettings) -> StillRules:
+    return StillRules(
+        settings.still_fps,
+        round(settings.still_seconds * US_PER_SECOND),
+        round(settings.event_seconds * US_PER_SECOND),
+    )
+
+
 class CameraLoop:
     """A loop that reads one camera until its stop is requested or its film has ended.
 
@@ -70,7 +78,7 @@ class CameraLoop:
     ) -> None:
         self._camera = camera
         self._secrets = secrets
-        self._rules = StillRules.of(capture)
+        self._rules = _still_rules(capture)
         self._detector: MotionDetector | None = None  # of a live camera's last connection
         self._publisher = publisher
         self._report = report

@@ -11,7 +11,7 @@ delay all frames for that rare case.
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Final
 
 from producers.frame_accounting import FrameCounts
 from producers.motion_detection import (
@@ -21,7 +21,6 @@ from producers.motion_detection import (
     GateRules,
     MotionDetector,
 )
-from producers.settings import CaptureSettings
 from producers.source_interface import CapturedPicture, rotated
 from schemas import ids
 from sightline.models.interface import BGRImage
@@ -40,15 +39,6 @@ class StillRules:
     fps: float = 2.0  # published while nothing else moves
     still_us: int = DEFAULT_STILL_US  # without any change, before it is background
     max_event_us: int = 43_200 * US_PER_SECOND  # an event is split there, and nothing is held on
-
-    @classmethod
-    def of(cls, settings: CaptureSettings) -> Self:
-        """Return the rules of the settings."""
-        return cls(
-            settings.still_fps,
-            round(settings.still_seconds * US_PER_SECOND),
-            round(settings.event_seconds * US_PER_SECOND),
-        )
 
 
 @dataclass(frozen=True, slots=True)
