@@ -64,6 +64,7 @@ class EventFrame:
     event: Event
     first: bool
     last: bool
+    still: bool = False  # nothing moves, and few pictures are published
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,8 @@ class EventCutter:
             self._drop_pending(1)
         if step is EventPhase.ENDED and self._detector is not None and is_held:
             self._detector.release_held()  # the event was too long
-        return self._publish(last=step is EventPhase.ENDED or picture.last)
+        is_last = step is EventPhase.ENDED or picture.last
+        return self._publish(last=is_last, still=step is EventPhase.STILL)
 
     def finish(self) -> list[EventFrame]:
         """End the open event by publishing its last picture again as the last one."""
@@ -209,7 +211,7 @@ class EventCutter:
             self._pending.popleft()
             self._tally.drop(reason)
 
-    def _publish(self, *, last: bool) -> list[EventFrame]:
+    def _publish(self, *, last: bool, still: bool = False) -> list[EventFrame]:
         opens = self._last is None
         newest = self._pending[-1]
         event = replace(
@@ -222,6 +224,7 @@ class EventCutter:
             EventFrame(
                 candidate.image, candidate.captured_at_us, candidate.sequence, event,
                 first=opens and candidate is self._pending[0], last=last and candidate is newest,
+                still=still,
             )
             for candidate in self._pending
         ]  # fmt: skip

@@ -89,6 +89,7 @@ class FrameEncoder:
             first_in_event=event_frame.first,
             last_in_event=event_frame.last,
             live=live,
+            still=event_frame.still,
             masks=self._masks,
         )
 

@@ -1,7 +1,11 @@
-"""Drawn scenes for the motion gate: a room with furniture, and somebody or something in it."""
+"""Drawn scenes for the motion gate: a room with furniture, and somebody or something in it.
+
+Pictures have the size at which motion is searched for; places are pixels of a film of 640x360.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from math import pi, sin
 
 import cv2
@@ -10,13 +14,14 @@ import numpy as np
 from producers.event_cutter import EventCutter, EventFrame, StillRules
 from producers.frame_accounting import FrameCounts
 from producers.source_interface import CapturedPicture
-from sightline.models.interface import BGRImage
+from sightline.models.interface import BGRImage, Float32Array
 from sightline.runtime.clock import US_PER_SECOND
 from sightline.storage.cameras import CameraSettings
 
 START = 1_700_000_000 * US_PER_SECOND
-WIDTH, HEIGHT = 640, 360
-GRAINS = 7
+WIDTH, HEIGHT = 320, 180
+FPS = 4
+_GRAINS = 7
 
 
 def texture(height: int, width: int, seed: int, grain: int, levels: float) -> BGRImage:
@@ -28,57 +33,55 @@ def texture(height: int, width: int, seed: int, grain: int, levels: float) -> BG
     return np.clip(large, 0, 255).astype(np.uint8)
 
 
-def make_room(levels: float = 12) -> BGRImage:
-    room = texture(HEIGHT, WIDTH, 1, 24, levels)
-    room[250:] = texture(110, WIDTH, 2, 12, levels)
-    for number, (x, y, width, height) in enumerate(
-        [(40, 60, 120, 90), (420, 40, 90, 200), (230, 180, 140, 70), (540, 220, 80, 120)]
-    ):
-        room[y : y + height, x : x + width] = texture(height, width, 10 + number, 20, levels)
-    return room
+@cache
+def room() -> BGRImage:
+    picture = texture(HEIGHT, WIDTH, 1, 12, 12)
+    picture[125:] = texture(55, WIDTH, 2, 6, 12)
+    furniture = [(20, 30, 60, 45), (210, 20, 45, 100), (115, 90, 70, 35), (270, 110, 40, 60)]
+    for number, (x, y, width, height) in enumerate(furniture):
+        picture[y : y + height, x : x + width] = texture(height, width, 10 + number, 10, 12)
+    return picture
 
 
-@dataclass
-class Figure:
-    """Something of a height in pixels; its shape is that of a standing person, or a box."""
-
-    height: int = 240
-    seed: int = 50
-    is_box: bool = False
-    picture: BGRImage = field(init=False)
-    shape: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        width = self.height * 2 // 5
-        self.picture = texture(self.height, width, self.seed, max(4, self.height // 12), 25)
-        self.shape = np.zeros((self.height, width), np.float32)
-        if self.is_box:
-            self.shape[:] = 1
-            return
-        centre = (width // 2, self.height // 8)
-        cv2.circle(self.shape, centre, self.height // 9, 1.0, -1)
+@cache
+def _figure(height: int, is_box: bool) -> tuple[BGRImage, Float32Array]:
+    width = height * 2 // 5
+    picture = texture(height, width, 50 + is_box, max(4, height // 12), 25)
+    shape = np.full((height, width), float(is_box), np.float32)
+    if not is_box:
+        cv2.circle(shape, (width // 2, height // 8), height // 9, 1.0, -1)
         body = np.array(
             [[0.2, 0.28], [0.8, 0.28], [0.9, 0.6], [0.7, 0.62], [0.72, 1], [0.28, 1], [0.3, 0.62],
              [0.1, 0.6]]
-        ) * [width, self.height]  # fmt: skip
-        cv2.fillPoly(self.shape, [np.rint(body).astype(np.int32)], 1.0)
-
-    def paste(self, picture: BGRImage, x: float, bottom: float = 345.0) -> None:
-        """Draw it with its middle at x; fractions of a pixel are drawn."""
-        height, width = self.shape.shape
-        move = np.array([[1, 0, x - width / 2], [0, 1, bottom - height]], np.float32)
-        size = (WIDTH, HEIGHT)
-        alpha = cv2.warpAffine(self.shape, move, size)[..., np.newaxis]
-        colours = cv2.warpAffine(self.picture, move, size).astype(np.float32)
-        picture[:] = (picture * (1 - alpha) + colours * alpha).astype(np.uint8)
+        ) * [width, height]  # fmt: skip
+        cv2.fillPoly(shape, [np.rint(body).astype(np.int32)], 1.0)
+    return picture, shape
 
 
-def sway(second: float, amplitude: float, period: float = 3.7) -> float:
-    return amplitude * sin(2 * pi * second / period)
+def paste(picture: BGRImage, x: float, height: int = 240, *, is_box: bool = False) -> None:
+    """Draw a person, or a box, with its middle at x; fractions of a pixel are drawn."""
+    colours, shape = _figure(height // 2, is_box)
+    move = np.array([[1, 0, (x - shape.shape[1]) / 2], [0, 1, 172 - shape.shape[0]]], np.float32)
+    alpha = cv2.warpAffine(shape, move, (WIDTH, HEIGHT))[..., np.newaxis]
+    moved = cv2.warpAffine(colours, move, (WIDTH, HEIGHT)).astype(np.float32)
+    picture[:] = (picture * (1 - alpha) + moved * alpha).astype(np.uint8)
 
 
-Draw = Callable[[BGRImage, float], None]
-"""Changes a picture of the empty room into that of a second."""
+def visit(
+    picture: BGRImage, second: float, *, come: float, go: float, sway: float = 0, height: int = 240
+) -> None:
+    """Somebody walks in from the left, stays in the middle, swaying, and walks out to the right."""
+    if come <= second < come + 4:
+        paste(picture, -60 + 95 * (second - come), height)
+    elif come + 4 <= second < go:
+        paste(picture, 320 + sway * sin(2 * pi * second / 3.7), height)
+    elif go <= second < go + 5:
+        paste(picture, 320 + 80 * (second - go), height)
+
+
+def relight(picture: BGRImage, gain: float, where: Float32Array | None = None) -> None:
+    gains = np.float32(gain) if where is None else 1 + (gain - 1) * where[..., np.newaxis]
+    picture[:] = np.clip(picture * gains, 0, 255).astype(np.uint8)
 
 
 @dataclass
@@ -87,44 +90,41 @@ class Outcome:
     counts: FrameCounts
 
     @property
-    def events(self) -> list[tuple[float, float, int]]:
-        """Begin and end in seconds, and frames, of each event."""
+    def events(self) -> list[tuple[float, float]]:
+        """Begin and end of each event in seconds."""
         spans: dict[str, list[float]] = {}
         for frame in self.frames:
-            at = (frame.captured_at_us - START) / US_PER_SECOND
-            spans.setdefault(frame.event.event_id, []).append(at)
-        return [(times[0], times[-1], len(times)) for times in spans.values()]
+            spans.setdefault(frame.event.event_id, []).append(seconds_of(frame))
+        return [(times[0], times[-1]) for times in spans.values()]
 
-    def published(self, begin: float, end: float) -> int:
-        return sum(
-            begin <= (frame.captured_at_us - START) / US_PER_SECOND < end for frame in self.frames
-        )
+    def published(self, begin: float, end: float) -> list[EventFrame]:
+        return [frame for frame in self.frames if begin <= seconds_of(frame) < end]
+
+
+def seconds_of(frame: EventFrame) -> float:
+    return (frame.captured_at_us - START) / US_PER_SECOND
 
 
 def play(
-    draw: Draw,
+    draw: Callable[[BGRImage, float], None],
     seconds: float,
     *,
-    fps: float = 5,
-    noise: float = 3.0,
-    room: BGRImage | None = None,
+    noise: float = 2.0,
     rules: StillRules | None = None,
     settings: CameraSettings | None = None,
 ) -> Outcome:
-    """Cut a film of a room into events."""
-    empty = make_room() if room is None else room
+    """Cut a film of the room into events; `draw` makes the picture of a second of the empty one."""
     dice = np.random.default_rng(9)
-    grains = [dice.normal(0, noise, (HEIGHT, WIDTH, 3)).astype(np.float32) for _ in range(GRAINS)]
+    grains = dice.normal(0, noise, (_GRAINS, HEIGHT, WIDTH, 3)).astype(np.float32)
     counts = FrameCounts()
     cutter = EventCutter("scene", settings or CameraSettings(), counts, 0, rules)
     frames: list[EventFrame] = []
-    count = round(seconds * fps)
+    count = round(seconds * FPS)
     for number in range(count):
-        picture = empty.copy()
-        draw(picture, number / fps)
-        noisy = np.clip(picture + grains[number % GRAINS], 0, 255).astype(np.uint8)
-        at_us = START + round(number * US_PER_SECOND / fps)
+        picture = room().copy()
+        draw(picture, number / FPS)
+        noisy = np.clip(picture + grains[number % _GRAINS], 0, 255).astype(np.uint8)
+        at_us = START + number * US_PER_SECOND // FPS
         frames += cutter.process(CapturedPicture(noisy, at_us, last=number == count - 1))
-    for frame in frames:  # a test keeps thousands of them
-        object.__setattr__(frame, "image", noisy[:1, :1])
+    assert counts.captured == len(frames) + counts.dropped.total()
     return Outcome(frames, counts)
