@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from processors.vision.track_split import SplitTrack, ended_and_second
+from processors.vision.verification import VerifiedCrop
 from schemas import sightline_pb2 as pb
 from schemas.ids import motion_event_id, track_id
 from sightline.models.outputs import Track, TrackProperties
@@ -57,6 +59,14 @@ class CropTracks:
         numbers.move_to_end(key[1])
         self._order[key] = None
         self._order.move_to_end(key)
+
+    def split(self, track: Track, verified: VerifiedCrop, at_us: int) -> SplitTrack:
+        """Split a track by a face that confirms another; its second part takes over the number."""
+        number = track.properties.number
+        split = ended_and_second(track, verified, at_us, number, number)
+        self.remove(track)
+        self.put(split.second)
+        return split
 
     def remove(self, track: Track) -> None:
         """Remove a track that is over."""

@@ -1,5 +1,6 @@
 """A track as a part of saved state, and back: to the bit; and the checks of any saved state."""
 
+from processors.vision.saved_verification import restore_verification, save_verification
 from schemas import sightline_pb2 as pb
 from sightline.models.observation_policy import ObservationState
 from sightline.models.outputs import Track, TrackProperties
@@ -42,6 +43,7 @@ def save_track(number: int, track: Track) -> pb.FollowedTrack:
         next_look_us=policy_state.next_detection_us,
         settled_until_us=policy_state.settled_until_us,
         snapshot_quality=policy_state.snapshot_quality,
+        verification=save_verification(track.verification),
     )
 
 
@@ -62,4 +64,5 @@ def restore_track(
         settled_until_us=saved.settled_until_us if saved.HasField("settled_until_us") else None,
         snapshot_quality=saved.snapshot_quality if saved.HasField("snapshot_quality") else None,
     )
-    return Track(name, saved.seen_us, saved.frames, policy_state)
+    verification = restore_verification(saved)
+    return Track(name, saved.seen_us, saved.frames, policy_state, verification)

@@ -5,12 +5,13 @@ motion event and is thrown away at its end.
 """
 
 from collections.abc import Hashable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TypeVar
 
 import numpy as np
 
+from processors.vision.body_changes import PreviousDetection, note_body_changes, suspect_all
 from processors.vision.camera_state import (
     CameraState,
     Detections,
@@ -22,11 +23,13 @@ from processors.vision.camera_state import (
     follow,
 )
 from processors.vision.embedding import CropEmbedder, CropResult, FaceCrop
-from processors.vision.face_roi import choose_face, detect_in_regions, head_region
+from processors.vision.face_roi import choose_face, detect_in_regions, head_region, is_ambiguous
 from processors.vision.scene_cut import is_cut, outline
 from processors.vision.settings import VisionSettings
 from processors.vision.stage_time import stage_time
+from processors.vision.track_split import IdentityKeeper
 from processors.vision.tracking import CameraTracker
+from processors.vision.verification import is_verification_due
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
 from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack
@@ -72,6 +75,10 @@ class _ObservationAttempt:
     boxes: dict[int, Float32Array]
     """The boxes of all tracks in the frame, by track number."""
     face: Face | None
+    verifies_only: bool = False
+    """The track is settled: its face is compared with its earlier ones."""
+    crop: FaceCrop | None = None
+    """The face as the second half of vision gets it; None without a face."""
     result: CropResult | None = None
     """The answer of the second half of vision; None without a face."""
 
@@ -97,6 +104,8 @@ class VisionPipeline:
         self._evidence = evidence
         self._policy = ObservationPolicy(evidence)
         self._embedder = CropEmbedder(pack, evidence)
+        self._verifier = self._embedder.verifier
+        self._keeper = IdentityKeeper(self._verifier)
         # A tenth less, or a frame that comes a microsecond early would wait for the next.
         rate = settings.detections_per_second
         if pack.persons is None:
@@ -197,7 +206,9 @@ class VisionPipeline:
         if plan.is_cut:
             step.outs += end_at_cut(state, plan.last_us)
         if step.detections is not None and step.picture.image is not None:
+            previous = PreviousDetection.of(state)
             state.visible = follow(state, frame, step.detections)
+            note_body_changes(state, previous, self._verifier, frame.captured_at_us)
             step.attempts = list(self._due(state.visible, frame.captured_at_us, step.picture.image))
         return state
 
@@ -209,6 +220,10 @@ class VisionPipeline:
         for shown in visible:
             policy_state = shown.track.observations
             if self._policy.is_settled(policy_state, at_us):
+                if is_verification_due(shown.track.verification, at_us):
+                    metrics.FACE_DETECTIONS.inc()
+                    yield _ObservationAttempt(shown, image, boxes, shown.face, verifies_only=True)
+                    continue
                 metrics.FACE_DETECTIONS_SAVED.inc()
                 metrics.EMBEDDINGS_SAVED.inc()
             elif not self._policy.is_due(policy_state, at_us):
@@ -237,10 +252,9 @@ class VisionPipeline:
         crops: list[FaceCrop] = []
         for picture, attempt in attempts:
             if attempt.face is not None:
-                track, box = attempt.visible.track, attempt.visible.box
-                frame, position = picture.frame, picture.position
+                attempt.crop = _face_crop(picture, attempt, attempt.face)
                 with_face.append(attempt)
-                crops.append(FaceCrop(track, frame, position, attempt.image, attempt.face, box))
+                crops.append(attempt.crop)
         for attempt, result in zip(with_face, self._embedder.observe(crops), strict=True):
             attempt.result = result
 
@@ -248,7 +262,7 @@ class VisionPipeline:
         """Make the records of a frame."""
         plan, picture, outs = step.plan, step.picture, step.outs
         for attempt in step.attempts:
-            outs += self._records(attempt, picture.frame.captured_at_us)
+            outs += self._records(state, attempt, picture.frame.captured_at_us)
         if plan.detects:
             outs += end_lost(state, plan.last_us)
         visible = state.visible if plan.is_in_order and picture.image is not None else []
@@ -261,14 +275,37 @@ class VisionPipeline:
         if picture.frame.last_in_event:
             outs += end_all(state, plan.last_us)
 
-    def _records(self, attempt: _ObservationAttempt, at_us: int) -> Iterator[OutputRecord]:
+    def _records(
+        self, state: CameraState, attempt: _ObservationAttempt, at_us: int
+    ) -> Iterator[OutputRecord]:
         """Yield the records of an attempt; a vain one puts off the next."""
-        result = attempt.result
+        result, track = attempt.result, attempt.visible.track
         if result is None or result.refusal is not None:
-            policy_state = attempt.visible.track.observations
-            self._policy.record_miss(policy_state, at_us, refused=result is not None)
-        else:
-            yield from result.records
+            if attempt.verifies_only:
+                self._verifier.record_miss(track.verification, at_us)
+            else:
+                self._policy.record_miss(track.observations, at_us, refused=result is not None)
+            return
+        yield from result.records
+        verified, crop = result.verified, attempt.crop
+        if verified is not None and crop is not None and not verified.verdict.is_own:
+            ends, second = self._keeper.resolve(state, track, verified, at_us)
+            yield from ends
+            if second is not None:
+                second_crop = replace(crop, track=second, verifies_only=False)
+                yield from self._embedder.observe_second_part(second_crop, result).records
+
+
+def _face_crop(picture: DecodedFrame, attempt: _ObservationAttempt, face: Face) -> FaceCrop:
+    track, box = attempt.visible.track, attempt.visible.box
+    # Where faces are what is followed each track has its own.
+    is_others = attempt.visible.face is None and is_ambiguous(
+        face, track.properties.number, attempt.boxes
+    )
+    return FaceCrop(
+        track, picture.frame, picture.position, attempt.image, face, box,
+        verifies_only=attempt.verifies_only, is_ambiguous=is_others,
+    )  # fmt: skip
 
 
 def _as_detections(faces: list[Face]) -> Detections:

@@ -11,6 +11,7 @@ from schemas.ids import observation_id
 from sightline.models.interface import BGRImage, Face, Float32Array
 from sightline.models.observation_policy import ObservationState
 from sightline.models.quality import FaceQuality
+from sightline.models.track_verification import VerificationState
 from sightline.streaming.records import OutputRecord
 
 _SNAPSHOT_JPEG_QUALITY = 90
@@ -36,6 +37,7 @@ class Track:
     seen_us: int
     frames: int = 0
     observations: ObservationState = field(default_factory=ObservationState)
+    verification: VerificationState = field(default_factory=VerificationState)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
