@@ -1,6 +1,6 @@
 """Signs that the tracker may have handed a track to another body: gap, jump and overlap of boxes.
 
-A scene cut ends all tracks (`scene_cut`); a change of the picture that is nearly one is a sign too.
+A scene cut ends all tracks, so that there is nothing to verify behind it (`scene_cut`).
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ _MIN_STEP_IOU = 0.4
 box that jumps further may be of another body."""
 
 _MIN_JUMP_SIDES = 0.25
-"""Least way of a box's middle, in sides of the box: a box that grows or shrinks where it is, because
-legs come out from behind a desk, is no jump."""
+"""Least way of a box's middle, in sides of the box: a box that grows or shrinks where it is,
+because legs come out from behind a desk, is no jump."""
 
 _OVERLAP = 0.5
 _NO_OVERLAP = 0.25
-"""Intersection of two boxes over the smaller one, from which on tracks overlap, and below which they
-are apart again: two people side by side would else come and go with every frame."""
+"""Intersection of two boxes over the smaller one, from which on tracks overlap, and below which
+they are apart again: two people side by side would else come and go with every frame."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +76,6 @@ def note_body_changes(
         elif verification.overlaps and number not in touching:
             verification.overlaps = False
             verifier.suspect(track, at_us)
-
-
-def suspect_all(state: CameraState, verifier: TrackVerifier, at_us: int) -> None:
-    """Let all tracks of a camera be verified."""
-    for track in state.tracks.values():
-        verifier.suspect(track, at_us)
 
 
 def _has_gap(track: Track, previous: PreviousDetection, at_us: int) -> bool:

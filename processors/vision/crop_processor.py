@@ -16,7 +16,13 @@ from processors.vision.crop_tracks import CropTracks
 from processors.vision.embedding import CropEmbedder, CropResult, FaceCrop
 from processors.vision.followed_track import UnusableStateError
 from processors.vision.frame_decoder import decode_picture
-from processors.vision.verification import Verdict, is_verification_due, suspect
+from processors.vision.track_exchange import TrackExchange
+from processors.vision.verification import (
+    Verdict,
+    VerifiedCrop,
+    is_verification_due,
+    suspect,
+)
 from schemas import sightline_pb2 as pb
 from schemas.naming import crop_track_key
 from schemas.topics import CROP_OUTCOMES, CROP_STATE
@@ -148,18 +154,46 @@ class CropProcessor:
         if face_crop is None or result is None or result.refusal is not None:
             yield self._refused(record, crop, track, result, verifies_only=verifies_only)
             return
-        if result.verified is not None and result.verified.verdict is Verdict.CONFIRMED:
-            split = tracks.split(track, result.verified, crop.captured_at_us)
-            yield split.ended
-            track = split.second
-            second_crop = replace(face_crop, track=track, verifies_only=False)
-            result = self._embedder().observe_second_part(second_crop, result)
+        if result.verified is not None and not result.verified.verdict.is_own:
+            before = track
+            track, ends = self._corrected(tracks, record, crop, track, result.verified)
+            yield from ends
+            if track is not before:  # which its sender has no decision on
+                other_crop = replace(face_crop, track=track, verifies_only=False)
+                result = self._embedder().observe_second_part(other_crop, result)
         # Twice where the sender waits: the matcher repeats its decision for an observation that
         # comes again, so there is an answer also where the first one changes nothing.
         yield from result.records
         if crop.reply and result.observation is not None:
             yield result.observation
         yield _outcome(record, crop, track, observation_id=result.observation_id)
+
+    def _corrected(
+        self,
+        tracks: CropTracks,
+        record: Record,
+        crop: pb.Crop,
+        track: Track,
+        verified: VerifiedCrop,
+    ) -> tuple[Track, list[OutputRecord]]:
+        """Return the track that a crop's face is of, which disagrees with the track's other faces.
+
+        Returns:
+            The track of the sender's number, which was exchanged or split or is the same until the
+            face is confirmed, and the record of the end of a first part.
+        """
+        at_us = crop.captured_at_us
+        exchange = TrackExchange(self._embedder().verifier)
+        partner = exchange.partner(track, tracks.of_camera(crop.camera_id), verified, at_us)
+        if partner is not None:
+            tracks.exchange(track, partner)
+            exchange.complete(track, partner, verified, at_us)
+            self._touch(record, crop, track)
+            return partner, []
+        if verified.verdict is not Verdict.CONFIRMED:
+            return track, []
+        split = tracks.split(track, verified, at_us)
+        return split.second, [split.ended]
 
     def _refused(
         self,

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from processors.vision.body_changes import PreviousDetection, note_body_changes, suspect_all
+from processors.vision.body_changes import PreviousDetection, note_body_changes
+from processors.vision.camera_identity import exchange_bodies, split_track
 from processors.vision.camera_state import (
     CameraState,
     Detections,
@@ -27,13 +28,14 @@ from processors.vision.face_roi import choose_face, detect_in_regions, head_regi
 from processors.vision.scene_cut import is_cut, outline
 from processors.vision.settings import VisionSettings
 from processors.vision.stage_time import stage_time
-from processors.vision.track_split import IdentityKeeper
+from processors.vision.track_exchange import TrackExchange
 from processors.vision.tracking import CameraTracker
-from processors.vision.verification import is_verification_due
+from processors.vision.verification import Verdict, is_verification_due
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
 from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack
 from sightline.models.observation_policy import ObservationPolicy
+from sightline.models.outputs import Track
 from sightline.runtime import metrics
 from sightline.runtime.clock import US_PER_SECOND
 from sightline.runtime.settings.groups import EvidenceSettings
@@ -105,7 +107,7 @@ class VisionPipeline:
         self._policy = ObservationPolicy(evidence)
         self._embedder = CropEmbedder(pack, evidence)
         self._verifier = self._embedder.verifier
-        self._keeper = IdentityKeeper(self._verifier)
+        self._exchange = TrackExchange(self._verifier)
         # A tenth less, or a frame that comes a microsecond early would wait for the next.
         rate = settings.detections_per_second
         if pack.persons is None:
@@ -262,7 +264,8 @@ class VisionPipeline:
         """Make the records of a frame."""
         plan, picture, outs = step.plan, step.picture, step.outs
         for attempt in step.attempts:
-            outs += self._records(state, attempt, picture.frame.captured_at_us)
+            outs += self._records(attempt, picture.frame.captured_at_us)
+        outs += self._corrections(state, step.attempts, picture.frame.captured_at_us)
         if plan.detects:
             outs += end_lost(state, plan.last_us)
         visible = state.visible if plan.is_in_order and picture.image is not None else []
@@ -275,25 +278,49 @@ class VisionPipeline:
         if picture.frame.last_in_event:
             outs += end_all(state, plan.last_us)
 
-    def _records(
-        self, state: CameraState, attempt: _ObservationAttempt, at_us: int
-    ) -> Iterator[OutputRecord]:
+    def _records(self, attempt: _ObservationAttempt, at_us: int) -> Iterator[OutputRecord]:
         """Yield the records of an attempt; a vain one puts off the next."""
         result, track = attempt.result, attempt.visible.track
-        if result is None or result.refusal is not None:
-            if attempt.verifies_only:
-                self._verifier.record_miss(track.verification, at_us)
-            else:
-                self._policy.record_miss(track.observations, at_us, refused=result is not None)
-            return
-        yield from result.records
-        verified, crop = result.verified, attempt.crop
-        if verified is not None and crop is not None and not verified.verdict.is_own:
-            ends, second = self._keeper.resolve(state, track, verified, at_us)
-            yield from ends
-            if second is not None:
-                second_crop = replace(crop, track=second, verifies_only=False)
-                yield from self._embedder.observe_second_part(second_crop, result).records
+        if result is not None and result.refusal is None:
+            yield from result.records
+        elif attempt.verifies_only:
+            self._verifier.record_miss(track.verification, at_us)
+        else:
+            self._policy.record_miss(track.observations, at_us, refused=result is not None)
+
+    def _corrections(
+        self, state: CameraState, attempts: Sequence[_ObservationAttempt], at_us: int
+    ) -> Iterator[OutputRecord]:
+        """Yield the records of tracks whose faces have become another person's.
+
+        Tracks are exchanged before any is split: a second part would be taken for nobody's.
+        """
+        foreign = [
+            (attempt, attempt.visible.track, attempt.result.verified)
+            for attempt in attempts
+            if attempt.result is not None
+            and attempt.result.verified is not None
+            and not attempt.result.verified.verdict.is_own
+        ]
+        exchanged: set[str] = set()
+        for _, track, verified in foreign:
+            if track.properties.track_id not in exchanged:
+                partner = exchange_bodies(state, self._exchange, track, verified, at_us)
+                if partner is not None:
+                    exchanged |= {track.properties.track_id, partner.properties.track_id}
+        for attempt, track, verified in foreign:
+            is_exchanged = track.properties.track_id in exchanged
+            if verified.verdict is Verdict.CONFIRMED and not is_exchanged:
+                split = split_track(state, track, verified, at_us)
+                yield split.ended
+                yield from self._second_part(attempt, split.second)
+
+    def _second_part(self, attempt: _ObservationAttempt, second: Track) -> list[OutputRecord]:
+        """Return the observation that a split track's second part begins with."""
+        if attempt.crop is None or attempt.result is None:
+            return []
+        crop = replace(attempt.crop, track=second, verifies_only=False)
+        return self._embedder.observe_second_part(crop, attempt.result).records
 
 
 def _face_crop(picture: DecodedFrame, attempt: _ObservationAttempt, face: Face) -> FaceCrop:

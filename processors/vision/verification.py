@@ -204,9 +204,7 @@ def is_verification_due(state: VerificationState, at_us: int) -> bool:
     return state.template is not None and at_us >= state.next_us
 
 
-def suspect(
-    track: Track, at_us: int, steady_us: int | None = None, interval_us: int = 0
-) -> None:
+def suspect(track: Track, at_us: int, steady_us: int | None = None, interval_us: int = 0) -> None:
     """Note that a track may have changed bodies; it is verified at once.
 
     Args:
