@@ -1,6 +1,6 @@
 """Scenes in which a test says who stands where, as detectors and an embedder see them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -204,12 +204,12 @@ class Film:
     @property
     def ends(self) -> list[pb.TrackEnded]:
         """Ends of tracks, in order."""
-        return [event.track_ended for event in self._events() if event.HasField("track_ended")]
+        return [event.track_ended for event in self.events() if event.HasField("track_ended")]
 
     @property
     def observations(self) -> list[pb.FaceObservation]:
         """Observations, in order."""
-        return [event.observation for event in self._events() if event.HasField("observation")]
+        return [event.observation for event in self.events() if event.HasField("observation")]
 
     def persons(self) -> dict[str, set[int]]:
         """Return by track the persons of its observations."""
@@ -223,7 +223,8 @@ class Film:
         """Return the records of the frames."""
         return [decode(pb.FrameTracks, out.value) for out in self.outs if out.topic == "tracks"]
 
-    def _events(self) -> Iterable[pb.FaceEvent]:
+    def events(self) -> list[pb.FaceEvent]:
+        """Return the observations and ends, in order."""
         return [decode(pb.FaceEvent, out.value) for out in self.outs if out.topic == "faces"]
 
 
