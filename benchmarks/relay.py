@@ -236,10 +236,10 @@ def _seconds(at_us: int) -> float:
 
 def packs() -> dict[str, ModelPack]:
     """Return the packs that are there: dlib, and the shared models with a person detector."""
-    found = {"dlib": load_pack(Settings(pack="dlib"))}
+    loaded = {"dlib": load_pack(Settings(pack="dlib"))}
     if (SHARED / "models").is_dir():
-        found["with persons"] = load_pack(Settings(models=SHARED / "models"))
-    return found
+        loaded["with persons"] = load_pack(Settings(models=SHARED / "models"))
+    return loaded
 
 
 def main(*, second: float = 60.0) -> dict[str, Any]:

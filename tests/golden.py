@@ -15,7 +15,7 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 
 ALL = Path(__file__).parent.parent / "schemas" / "golden"
-FOLDER = ALL / "v5"
+FOLDER = ALL / "v6"
 
 _AT = 1_760_000_000_000_000
 _EVENT = ids.motion_event_id("door", _AT)
@@ -47,6 +47,23 @@ _FOLLOWED = pb.FollowedTrack(
     next_look_us=_AT + 300_000,
     settled_until_us=_AT + 300_000_000,
     snapshot_quality=0.75,
+    verification=pb.TrackVerification(
+        template=pb.VerifiedFace(
+            embedding=struct.pack("<4e", 0.5, -0.5, 0.5, -0.5), weight=4.5, at_us=_AT, frames=9
+        ),
+        faces=5,
+        disagreeing=pb.VerifiedFace(
+            embedding=struct.pack("<4e", 0.5, 0.5, 0.5, 0.5), weight=0.875, at_us=_AT, frames=10
+        ),
+        next_us=_AT + 100_000,
+        misses=1,
+        suspected_us=_AT - 200_000,
+        steady_us=_AT - 400_000,
+        steady_frames=8,
+        unseen=1,
+        overlaps=True,
+        velocity=[12.5, -2.25],
+    ),
 )
 
 _OBSERVATION = pb.FaceObservation(

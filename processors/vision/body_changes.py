@@ -23,8 +23,9 @@ _GAP_US = US_PER_SECOND
 """Time without a detection that is a gap with any number of detections."""
 
 _MIN_STEP_IOU = 0.4
-"""Least overlap of the boxes of a track in successive detections, as intersection over union; a
-box that jumps further may be of another body."""
+"""Least overlap of a track's box with the previous one, moved on as it was moving, as intersection
+over union; a box that is further away may be of another body. Somebody who walks past moves by half
+of a face in the 0.2 s between two detections of faces."""
 
 _MIN_JUMP_SIDES = 0.25
 """Least way of a box's middle, in sides of the box: a box that grows or shrinks where it is,
@@ -66,9 +67,8 @@ def note_body_changes(
         if number not in boxes:
             verification.unseen += 1
             continue
-        if _has_gap(track, previous, at_us) or _has_jumped(
-            previous.boxes.get(number), boxes[number]
-        ):
+        has_gap = _has_gap(track, previous, at_us)
+        if _has_jumped(track, previous, boxes[number], at_us) or has_gap:
             verifier.suspect(track, at_us, previous.seen_us.get(number))
         verification.unseen = 0
         if number in overlapping:
@@ -83,20 +83,36 @@ def _has_gap(track: Track, previous: PreviousDetection, at_us: int) -> bool:
     return track.verification.unseen >= _GAP_DETECTIONS or at_us - seen_us > _GAP_US
 
 
-def _has_jumped(before: Float32Array | None, now: Float32Array) -> bool:
-    if before is None or _intersection(before, now) >= _MIN_STEP_IOU * _union(before, now):
+def _has_jumped(track: Track, previous: PreviousDetection, now: Float32Array, at_us: int) -> bool:
+    """Return whether a box (4,) is not where its track was going; note its velocity."""
+    number, verification = track.properties.number, track.verification
+    before, velocity = previous.boxes.get(number), verification.velocity
+    verification.velocity = None
+    if before is None:
         return False
-    way = np.abs(_middle(now) - _middle(before))
-    return bool((way > _MIN_JUMP_SIDES * (before[2:] - before[:2])).any())
+    seconds = max(at_us - previous.seen_us[number], 1) / US_PER_SECOND
+    way = _middle(now) - _middle(before)
+    verification.velocity = float(way[0]) / seconds, float(way[1]) / seconds
+    if velocity is None:
+        return False
+    expected = np.array(velocity, np.float32) * np.float32(seconds)
+    moved = before + np.tile(expected, 2)
+    if _intersection(moved, now) >= _MIN_STEP_IOU * _union(moved, now):
+        return False
+    sides = before[2:] - before[:2]
+    has_jumped = bool((np.abs(way - expected) > _MIN_JUMP_SIDES * sides).any())
+    if has_jumped:
+        verification.velocity = None  # the next step would be a jump back
+    return has_jumped
 
 
 def _overlapping(boxes: dict[int, Float32Array], ratio: float) -> set[int]:
     """Return the numbers of the boxes that overlap another one by a ratio of the smaller area."""
     numbers: set[int] = set()
-    for (one, box), (other, other_box) in combinations(boxes.items(), 2):
+    for (number, box), (other, other_box) in combinations(boxes.items(), 2):
         smaller = min(_area(box), _area(other_box))
         if _intersection(box, other_box) >= ratio * smaller > 0:
-            numbers |= {one, other}
+            numbers |= {number, other}
     return numbers
 
 

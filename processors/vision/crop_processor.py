@@ -18,7 +18,7 @@ from processors.vision.followed_track import UnusableStateError
 from processors.vision.frame_decoder import decode_picture
 from processors.vision.track_exchange import TrackExchange
 from processors.vision.verification import (
-    Verdict,
+    FaceVerdict,
     VerifiedCrop,
     is_verification_due,
     suspect,
@@ -190,7 +190,7 @@ class CropProcessor:
             exchange.complete(track, partner, verified, at_us)
             self._touch(record, crop, track)
             return partner, []
-        if verified.verdict is not Verdict.CONFIRMED:
+        if verified.verdict is not FaceVerdict.CONFIRMED:
             return track, []
         split = tracks.split(track, verified, at_us)
         return split.second, [split.ended]
@@ -302,12 +302,12 @@ def _outcome(
         observation_id=observation_id,
         refusal=refusal,
         face_px=face_px,
-        next_look_us=_next_look_us(track),
+        next_look_us=_next_detection_us(track),
     )
     return OutputRecord.of(CROP_OUTCOMES, crop.camera_id, message, crop.captured_at_us)
 
 
-def _next_look_us(track: Track) -> int:
+def _next_detection_us(track: Track) -> int:
     """Return the capture time before which no crop of a track is looked at."""
     settled_until_us = track.observations.settled_until_us
     if settled_until_us is None:

@@ -30,7 +30,7 @@ from processors.vision.settings import VisionSettings
 from processors.vision.stage_time import stage_time
 from processors.vision.track_exchange import TrackExchange
 from processors.vision.tracking import CameraTracker
-from processors.vision.verification import Verdict, is_verification_due
+from processors.vision.verification import FaceVerdict, is_verification_due
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
 from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack
@@ -310,7 +310,7 @@ class VisionPipeline:
                     exchanged |= {track.properties.track_id, partner.properties.track_id}
         for attempt, track, verified in foreign:
             is_exchanged = track.properties.track_id in exchanged
-            if verified.verdict is Verdict.CONFIRMED and not is_exchanged:
+            if verified.verdict is FaceVerdict.CONFIRMED and not is_exchanged:
                 split = split_track(state, track, verified, at_us)
                 yield split.ended
                 yield from self._second_part(attempt, split.second)

@@ -21,6 +21,7 @@ def save_verification(state: VerificationState) -> pb.TrackVerification | None:
         steady_frames=state.steady_frames,
         unseen=state.unseen,
         overlaps=state.overlaps,
+        velocity=state.velocity or (),
     )
 
 
@@ -31,6 +32,9 @@ def restore_verification(saved: pb.FollowedTrack) -> VerificationState:
         ValueError: The message is damaged.
     """
     state = saved.verification
+    velocity = tuple(state.velocity)
+    if len(velocity) not in (0, 2):
+        raise ValueError(f"a velocity of {len(velocity)} numbers")
     return VerificationState(
         template=_face(state.template) if state.HasField("template") else None,
         faces=state.faces,
@@ -42,6 +46,7 @@ def restore_verification(saved: pb.FollowedTrack) -> VerificationState:
         steady_frames=state.steady_frames,
         unseen=state.unseen,
         overlaps=state.overlaps,
+        velocity=(velocity[0], velocity[1]) if velocity else None,
     )
 
 

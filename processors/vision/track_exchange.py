@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from processors.vision.verification import TrackVerifier, Verdict, VerifiedCrop
+from processors.vision.verification import FaceVerdict, TrackVerifier, VerifiedCrop
 from sightline.models.outputs import Track
 from sightline.models.track_verification import VerificationState, VerifiedFace
 from sightline.runtime import metrics
@@ -24,8 +24,8 @@ class TrackExchange:
 
         It is the one that the face agrees with, unless that has shown the same face meanwhile:
         then there are two boxes of one body. Before the face is confirmed, only a track whose own
-        face is the first one's; another one is verified at once. For a stranger's face it is the
-        track that the first one's person has gone to.
+        face is the first one's; another one is verified at once. For the face of nobody there it
+        is the track that the first one's person has gone to.
         """
         owner = self._owner(track, tracks, verified.face)
         if owner is None:
@@ -58,7 +58,7 @@ class TrackExchange:
         self._verifier.suspect(track, at_us)
 
     def _elsewhere(self, track: Track, tracks: Iterable[Track]) -> Track | None:
-        """Return the track whose disagreeing face is the person of a track with a stranger's."""
+        """Return the track with a disagreeing face that is the person of another track."""
         for other in tracks:
             doubt = other.verification.disagreeing
             if other is track or doubt is None:
@@ -80,12 +80,13 @@ class TrackExchange:
 
 
 def _is_confirmed(verified: VerifiedCrop) -> bool:
-    return verified.verdict is Verdict.CONFIRMED
+    return verified.verdict is FaceVerdict.CONFIRMED
 
 
-def _exchange_boxes(one: VerificationState, other: VerificationState) -> None:
+def _exchange_boxes(first: VerificationState, second: VerificationState) -> None:
     """Exchange what is known of two tracks' boxes, and forget what disagreed."""
-    one.unseen, other.unseen = other.unseen, one.unseen
-    one.overlaps, other.overlaps = other.overlaps, one.overlaps
-    for state in (one, other):
+    first.unseen, second.unseen = second.unseen, first.unseen
+    first.overlaps, second.overlaps = second.overlaps, first.overlaps
+    first.velocity, second.velocity = second.velocity, first.velocity
+    for state in (first, second):
         state.disagreeing = state.suspected_us = state.steady_us = None

@@ -6,9 +6,9 @@ not with the template are somebody else: the track is split. One face alone prov
 hand, or a strange light make a face unlike itself.
 
 The limits follow from the calibration of the model pack, measured on portraits of 40 people from
-different days. As similar to the template of five faces as a stranger's face is at a rate of
-`_STRANGER_RATE`, was with mobilefacenet none of 3960 faces of the same person (0.13% of faces of
-38 pixels), and with dlib fewer than one in 1000.
+different times. Below the score that other people's faces reach at `_DOUBTFUL_RATE` against a
+template of five faces, there was none of 3960 faces of the same person with mobilefacenet (0.13% of
+faces of 38 pixels), and none of 3940 with dlib (0.03% of blurred ones).
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ from sightline.runtime import metrics
 from sightline.runtime.clock import US_PER_SECOND
 from sightline.runtime.settings.groups import EvidenceSettings
 
-_STRANGER_RATE = 0.03
-"""Part of strangers' faces that are as similar to a template as the limit: they count as doubtful,
-and are looked at again. The others disagree."""
+_DOUBTFUL_RATE = 0.03
+"""Part of other people's faces that are so similar to a template that they count as doubtful, and
+are looked at again. The others disagree."""
 
 _MIN_FRONTALITY = 0.5
 """Frontality from which on a face may disagree: a person's half turned face can be as unlike their
-own frontal ones as a stranger's is."""
+own frontal ones as another person's is."""
 
 _MIN_FACES = 2
 """Agreeing faces from which on a track that is not settled can be split: a single one may itself be
@@ -48,7 +48,7 @@ _PAUSE_GROWTH = 1.6
 search for a face a second where a check is owed, one in `verify_seconds` else."""
 
 
-class Verdict(Enum):
+class FaceVerdict(Enum):
     """Outcome of the comparison of a face with its track."""
 
     FIRST = "first"
@@ -57,21 +57,21 @@ class Verdict(Enum):
     DOUBTFUL = "doubtful"
     """Neither; also a face that cannot tell."""
     DISAGREES = "disagreed"
-    """Somebody else's, not confirmed yet."""
+    """Of somebody else, not confirmed yet."""
     CONFIRMED = "confirmed"
-    """Somebody else's: a second face says the same."""
+    """Of somebody else: a second face says the same."""
 
     @property
     def is_own(self) -> bool:
         """True for a face that may be evidence of its track's identity."""
-        return self in (Verdict.FIRST, Verdict.AGREES, Verdict.DOUBTFUL)
+        return self in (FaceVerdict.FIRST, FaceVerdict.AGREES, FaceVerdict.DOUBTFUL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerifiedCrop:
     """A face that was compared with its track, and the outcome."""
 
-    verdict: Verdict
+    verdict: FaceVerdict
     face: VerifiedFace
 
 
@@ -148,17 +148,17 @@ class TrackVerifier:
         quality: FaceQuality,
         is_settled: bool,
         is_ambiguous: bool,
-    ) -> Verdict:
+    ) -> FaceVerdict:
         template = state.template
         if template is None or len(template.embedding) != len(face.embedding):
             if not is_ambiguous:
                 self._agreed(state, face, 1)
-            return Verdict.FIRST
+            return FaceVerdict.FIRST
         if self._agree(face, template):
             if is_ambiguous:
                 return self._doubted(state, face.at_us)
             self.accept(state, face)
-            return Verdict.AGREES
+            return FaceVerdict.AGREES
         if is_ambiguous or quality.frontality < _MIN_FRONTALITY:
             return self._doubted(state, face.at_us)
         before = state.disagreeing
@@ -167,20 +167,20 @@ class TrackVerifier:
             state.disagreeing = face
             if before is not None and self._agree(before, face):
                 self._agreed(state, before.merged(face), 2)
-            return Verdict.DOUBTFUL
+            return FaceVerdict.DOUBTFUL
         if before is not None and self._agree(before, face):
-            return Verdict.CONFIRMED
-        if template.cosine(face) >= self._stranger_limit(state.faces):
+            return FaceVerdict.CONFIRMED
+        if template.cosine(face) >= self._disagreement_limit(state.faces):
             return self._doubted(state, face.at_us)
         state.disagreeing = face
         self._put_off(state, face.at_us, _CONFIRM_PAUSE_US)
-        return Verdict.DISAGREES
+        return FaceVerdict.DISAGREES
 
     def _agree(self, face: VerifiedFace, other: VerifiedFace) -> bool:
         return face.cosine(other) >= self._calibration.agree
 
-    def _stranger_limit(self, faces: int) -> float:
-        return self._calibration.threshold_at(max(faces, 1), _STRANGER_RATE)
+    def _disagreement_limit(self, faces: int) -> float:
+        return self._calibration.threshold_at(max(faces, 1), _DOUBTFUL_RATE)
 
     def _agreed(self, state: VerificationState, template: VerifiedFace, faces: int) -> None:
         state.template, state.faces = template, faces
@@ -189,9 +189,9 @@ class TrackVerifier:
         state.misses = 0
         state.next_us = template.at_us + self._verify_us
 
-    def _doubted(self, state: VerificationState, at_us: int) -> Verdict:
+    def _doubted(self, state: VerificationState, at_us: int) -> FaceVerdict:
         self._put_off(state, at_us, _MIN_PAUSE_US)
-        return Verdict.DOUBTFUL
+        return FaceVerdict.DOUBTFUL
 
     def _put_off(self, state: VerificationState, at_us: int, first_us: int) -> None:
         pause = min(self._verify_us, first_us * _PAUSE_GROWTH ** min(state.misses, 32))

@@ -64,6 +64,8 @@ class VerificationState:
     """Detections in a row without the track."""
     overlaps: bool = False
     """The track's box overlaps another one's."""
+    velocity: tuple[float, float] | None = None
+    """Velocity of the middle of the box, x and y in pixels a second; None after a gap."""
 
 
 def _rounded(embedding: Float32Array) -> Float32Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from processors.vision.verification import TrackVerifier, Verdict
+from processors.vision.verification import FaceVerdict, TrackVerifier
 from sightline.models.outputs import Track, TrackProperties
 from sightline.models.quality import FaceQuality
 from sightline.runtime.settings.groups import EvidenceSettings
@@ -261,7 +261,7 @@ def test_a_worker_that_takes_over_at_any_frame_verifies_to_the_bit(follows_faces
 QUALITY = FaceQuality(80, 0.9, 0.9, 0.9, 0.9)
 
 
-def judged(pack: str, cosines: Sequence[float]) -> list[Verdict]:
+def judged(pack: str, cosines: Sequence[float]) -> list[FaceVerdict]:
     """Judge faces by their cosine to five equal ones of a track; all of one stranger."""
     verifier = TrackVerifier(pack, EvidenceSettings())
     track = Track(TrackProperties("t", 1, "c", "s", "e", 0), 0)
@@ -283,12 +283,12 @@ def judged(pack: str, cosines: Sequence[float]) -> list[Verdict]:
 def test_each_pack_has_its_own_limits(
     pack: str, own: float, doubtful: float, stranger: float
 ) -> None:
-    assert judged(pack, [own]) == [Verdict.AGREES]
-    assert judged(pack, [doubtful, doubtful]) == [Verdict.DOUBTFUL] * 2
-    assert judged(pack, [stranger, stranger]) == [Verdict.DISAGREES, Verdict.CONFIRMED]
-    assert judged(pack, [stranger, doubtful]) == [Verdict.DISAGREES, Verdict.CONFIRMED]
-    assert judged(pack, [stranger, own]) == [Verdict.DISAGREES, Verdict.AGREES]
+    assert judged(pack, [own]) == [FaceVerdict.AGREES]
+    assert judged(pack, [doubtful, doubtful]) == [FaceVerdict.DOUBTFUL] * 2
+    assert judged(pack, [stranger, stranger]) == [FaceVerdict.DISAGREES, FaceVerdict.CONFIRMED]
+    assert judged(pack, [stranger, doubtful]) == [FaceVerdict.DISAGREES, FaceVerdict.CONFIRMED]
+    assert judged(pack, [stranger, own]) == [FaceVerdict.DISAGREES, FaceVerdict.AGREES]
 
 
 def test_a_pack_that_was_never_measured_is_judged_with_care() -> None:
-    assert judged("nobody-knows", [0.95, 0.6]) == [Verdict.AGREES] * 2
+    assert judged("nobody-knows", [0.95, 0.6]) == [FaceVerdict.AGREES] * 2
