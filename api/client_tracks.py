@@ -64,7 +64,7 @@ class ClientTracks:
             return
         if track.track_id != outcome.track_id:
             # Vision has begun a new track under the number: the old one's decision is not its.
-            self._by_id.pop(track.track_id, None)
+            self._forget_id(track)
             track.track_id, track.sighting = outcome.track_id, None
             self._by_id[track.track_id] = track
         track.next_detection_us = outcome.next_look_us
@@ -91,5 +91,10 @@ class ClientTracks:
 
     def _remove(self, track: ClientTrack) -> ClientTrack:
         del self._tracks[track.camera_id, track.number]
-        self._by_id.pop(track.track_id, None)
+        self._forget_id(track)
         return track
+
+    def _forget_id(self, track: ClientTrack) -> None:
+        # Of two tracks that vision has exchanged, one has got the other's id before.
+        if self._by_id.get(track.track_id) is track:
+            del self._by_id[track.track_id]

@@ -587,7 +587,7 @@ class Tracklet(_message.Message):
     def __init__(self, number: _Optional[int] = ..., age: _Optional[int] = ..., unseen: _Optional[int] = ..., unseen_seconds: _Optional[float] = ..., seen_in_a_row: _Optional[int] = ..., state: _Optional[bytes] = ..., covariance: _Optional[bytes] = ...) -> None: ...
 
 class FollowedTrack(_message.Message):
-    __slots__ = ("number", "track_id", "started_us", "seen_us", "frames", "epoch", "shots", "turned", "total", "misses", "next_look_us", "settled_until_us", "snapshot_quality", "presence")
+    __slots__ = ("number", "track_id", "started_us", "seen_us", "frames", "epoch", "shots", "turned", "total", "misses", "next_look_us", "settled_until_us", "snapshot_quality", "presence", "verification")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     STARTED_US_FIELD_NUMBER: _ClassVar[int]
@@ -602,6 +602,7 @@ class FollowedTrack(_message.Message):
     SETTLED_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_QUALITY_FIELD_NUMBER: _ClassVar[int]
     PRESENCE_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_FIELD_NUMBER: _ClassVar[int]
     number: int
     track_id: str
     started_us: int
@@ -616,7 +617,46 @@ class FollowedTrack(_message.Message):
     settled_until_us: int
     snapshot_quality: float
     presence: TrackPresence
-    def __init__(self, number: _Optional[int] = ..., track_id: _Optional[str] = ..., started_us: _Optional[int] = ..., seen_us: _Optional[int] = ..., frames: _Optional[int] = ..., epoch: _Optional[int] = ..., shots: _Optional[int] = ..., turned: _Optional[int] = ..., total: _Optional[int] = ..., misses: _Optional[int] = ..., next_look_us: _Optional[int] = ..., settled_until_us: _Optional[int] = ..., snapshot_quality: _Optional[float] = ..., presence: _Optional[_Union[TrackPresence, _Mapping]] = ...) -> None: ...
+    verification: TrackVerification
+    def __init__(self, number: _Optional[int] = ..., track_id: _Optional[str] = ..., started_us: _Optional[int] = ..., seen_us: _Optional[int] = ..., frames: _Optional[int] = ..., epoch: _Optional[int] = ..., shots: _Optional[int] = ..., turned: _Optional[int] = ..., total: _Optional[int] = ..., misses: _Optional[int] = ..., next_look_us: _Optional[int] = ..., settled_until_us: _Optional[int] = ..., snapshot_quality: _Optional[float] = ..., presence: _Optional[_Union[TrackPresence, _Mapping]] = ..., verification: _Optional[_Union[TrackVerification, _Mapping]] = ...) -> None: ...
+
+class VerifiedFace(_message.Message):
+    __slots__ = ("embedding", "weight", "at_us", "frames")
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    embedding: bytes
+    weight: float
+    at_us: int
+    frames: int
+    def __init__(self, embedding: _Optional[bytes] = ..., weight: _Optional[float] = ..., at_us: _Optional[int] = ..., frames: _Optional[int] = ...) -> None: ...
+
+class TrackVerification(_message.Message):
+    __slots__ = ("template", "faces", "disagreeing", "next_us", "misses", "suspected_us", "steady_us", "steady_frames", "unseen", "overlaps", "velocity")
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    FACES_FIELD_NUMBER: _ClassVar[int]
+    DISAGREEING_FIELD_NUMBER: _ClassVar[int]
+    NEXT_US_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    SUSPECTED_US_FIELD_NUMBER: _ClassVar[int]
+    STEADY_US_FIELD_NUMBER: _ClassVar[int]
+    STEADY_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_FIELD_NUMBER: _ClassVar[int]
+    OVERLAPS_FIELD_NUMBER: _ClassVar[int]
+    VELOCITY_FIELD_NUMBER: _ClassVar[int]
+    template: VerifiedFace
+    faces: int
+    disagreeing: VerifiedFace
+    next_us: int
+    misses: int
+    suspected_us: int
+    steady_us: int
+    steady_frames: int
+    unseen: int
+    overlaps: bool
+    velocity: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, template: _Optional[_Union[VerifiedFace, _Mapping]] = ..., faces: _Optional[int] = ..., disagreeing: _Optional[_Union[VerifiedFace, _Mapping]] = ..., next_us: _Optional[int] = ..., misses: _Optional[int] = ..., suspected_us: _Optional[int] = ..., steady_us: _Optional[int] = ..., steady_frames: _Optional[int] = ..., unseen: _Optional[int] = ..., overlaps: _Optional[bool] = ..., velocity: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class TrackPresence(_message.Message):
     __slots__ = ("detections", "score_sum", "attempts", "refusals", "face_px", "moved", "first_box", "picture_quality", "picture_frame", "picture_box", "width", "height")

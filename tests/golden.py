@@ -61,6 +61,23 @@ _FOLLOWED = pb.FollowedTrack(
         width=1280,
         height=720,
     ),
+    verification=pb.TrackVerification(
+        template=pb.VerifiedFace(
+            embedding=struct.pack("<4e", 0.5, -0.5, 0.5, -0.5), weight=4.5, at_us=_AT, frames=9
+        ),
+        faces=5,
+        disagreeing=pb.VerifiedFace(
+            embedding=struct.pack("<4e", 0.5, 0.5, 0.5, 0.5), weight=0.875, at_us=_AT, frames=10
+        ),
+        next_us=_AT + 100_000,
+        misses=1,
+        suspected_us=_AT - 200_000,
+        steady_us=_AT - 400_000,
+        steady_frames=8,
+        unseen=1,
+        overlaps=True,
+        velocity=[12.5, -2.25],
+    ),
 )
 
 _END = pb.TrackEnded(

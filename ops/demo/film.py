@@ -153,6 +153,16 @@ def _in_three(plane: cv2.typing.MatLike) -> NDArray[np.float32]:
     return cv2.merge([plane, plane, plane]).astype(np.float32, copy=False)
 
 
+def paste_figure(canvas: NDArray[np.float32], cut: CutOut, pose: Matrix) -> None:
+    """Draw a person into a picture, (HEIGHT, WIDTH, 3) BGR, in a pose: 2x3, from the cut-out."""
+    box = _covered(pose, cut.alpha, 0.0)
+    if box is not None:
+        x1, y1, x2, y2 = box
+        picture = cut.picture.astype(np.float32) * cut.alpha[..., None]
+        moved = pose - [[0, 0, x1], [0, 0, y1]]
+        _paste(canvas[y1:y2, x1:x2], picture, cut.alpha, moved, 0.0)
+
+
 def _as_picture(canvas: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.clip(canvas, 0, 255).astype(np.uint8)
 

@@ -6,6 +6,7 @@ out. Everything that no pixel of the frame is needed for is done here, as for a 
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,14 @@ from processors.vision.crop_tracks import CropTracks
 from processors.vision.embedding import CropEmbedder, CropResult, FaceCrop
 from processors.vision.followed_track import UnusableStateError
 from processors.vision.frame_decoder import decode_picture
+from processors.vision.track_exchange import TrackExchange
 from processors.vision.track_presence import TrackPresence
+from processors.vision.verification import (
+    FaceVerdict,
+    VerifiedCrop,
+    is_verification_due,
+    suspect,
+)
 from schemas import sightline_pb2 as pb
 from schemas.naming import crop_track_key
 from schemas.topics import CROP_OUTCOMES, CROP_STATE
@@ -56,6 +64,7 @@ class CropProcessor:
         self._load_pack = load
         self._settings = settings
         self._policy = ObservationPolicy(settings)
+        self._gap_us = round(settings.lost_seconds * US_PER_SECOND)
         self._idle_us = round(_IDLE_FACTOR * settings.reverify_seconds * US_PER_SECOND)
         self._models: _Models | None = None
         self._tracks: dict[Partition, CropTracks] = {}
@@ -134,26 +143,35 @@ class CropProcessor:
             yield _outcome(record, crop, before, refusal=LATE)
             return
         track = tracks.follow(crop)
+        if crop.captured_at_us - track.seen_us > self._gap_us:
+            # A camera's track would have ended: the sender may have another body by now.
+            suspect(track, crop.captured_at_us, track.seen_us)
         track.seen_us = crop.captured_at_us
         track.frames += 1
         self._touch(record, crop, track)
-        if not self._is_due(track, crop):
+        verifies_only = self._verifies_only(track, crop)
+        if not verifies_only and not self._is_due(track, crop):
             metrics.EMBEDDINGS_SAVED.inc()
             yield _outcome(record, crop, track)
             return
         try:
-            result = self._observe(track, record, crop)
+            face_crop = self._face_crop(track, record, crop, verifies_only=verifies_only)
         except PoisonRecord as error:
             yield _outcome(record, crop, track, refusal=error.reason)
             raise
-        if result is None:
-            yield _outcome(record, crop, track, refusal=NO_FACE)
+        result = None if face_crop is None else self._embedder().observe([face_crop])[0]
+        if result is not None and not verifies_only:
+            track.presence.add_attempt(result.refusal, result.quality.size_px)
+        if face_crop is None or result is None or result.refusal is not None:
+            yield self._refused(record, crop, track, result, verifies_only=verifies_only)
             return
-        if result.refusal is not None:
-            yield _outcome(
-                record, crop, track, refusal=result.refusal, face_px=result.quality.size_px
-            )
-            return
+        if result.verified is not None and not result.verified.verdict.is_own:
+            before = track
+            track, ends = self._corrected(tracks, record, crop, track, result.verified)
+            yield from ends
+            if track is not before:  # which its sender has no decision on
+                other_crop = replace(face_crop, track=track, verifies_only=False)
+                result = self._embedder().observe_second_part(other_crop, result)
         # Twice where the sender waits: the matcher repeats its decision for an observation that
         # comes again, so there is an answer also where the first one changes nothing.
         yield from result.records
@@ -161,16 +179,78 @@ class CropProcessor:
             yield result.observation
         yield _outcome(record, crop, track, observation_id=result.observation_id)
 
+    def _corrected(
+        self,
+        tracks: CropTracks,
+        record: Record,
+        crop: pb.Crop,
+        track: Track,
+        verified: VerifiedCrop,
+    ) -> tuple[Track, list[OutputRecord]]:
+        """Return the track that a crop's face is of, which disagrees with the track's other faces.
+
+        Returns:
+            The track of the sender's number, which was exchanged or split or is the same until the
+            face is confirmed, and the record of the end of a first part.
+        """
+        at_us = crop.captured_at_us
+        exchange = TrackExchange(self._embedder().verifier)
+        partner = exchange.partner(track, tracks.of_camera(crop.camera_id), verified, at_us)
+        if partner is not None:
+            tracks.exchange(track, partner)
+            exchange.complete(track, partner, verified, at_us)
+            self._touch(record, crop, track)
+            return partner, []
+        if verified.verdict is not FaceVerdict.CONFIRMED:
+            return track, []
+        split = tracks.split(track, verified, at_us)
+        return split.second, [self.load().presence.ended(split.first, at_us)]
+
+    def _refused(
+        self,
+        record: Record,
+        crop: pb.Crop,
+        track: Track,
+        result: CropResult | None,
+        *,
+        verifies_only: bool,
+    ) -> OutputRecord:
+        """Return the outcome of a crop without a usable face.
+
+        The sender of a settled track's crop has its decision, and asked for nothing else.
+        """
+        if verifies_only:
+            self._embedder().verifier.record_miss(track.verification, crop.captured_at_us)
+            return _outcome(record, crop, track)
+        if result is None or result.refusal is None:
+            return _outcome(record, crop, track, refusal=NO_FACE)
+        face_px = result.quality.size_px
+        return _outcome(record, crop, track, refusal=result.refusal, face_px=face_px)
+
+    def _embedder(self) -> CropEmbedder:
+        return self.load().embedder
+
+    def _verifies_only(self, track: Track, crop: pb.Crop) -> bool:
+        """Return whether a crop is compared with its settled track, and nothing else."""
+        at_us = crop.captured_at_us
+        return (
+            self._policy.is_settled(track.observations, at_us)  # may begin the next epoch
+            and _has_decision(track, crop)
+            and is_verification_due(track.verification, at_us)
+        )
+
     def _is_due(self, track: Track, crop: pb.Crop) -> bool:
         """Return whether a crop is looked at: a sender without a decision gets one."""
         at_us = crop.captured_at_us
-        settled = self._policy.is_settled(track.observations, at_us)  # may begin the next epoch
-        has_decision = not crop.reply or crop.decided_track_id == track.properties.track_id
-        return not has_decision or (not settled and self._policy.is_due(track.observations, at_us))
+        settled = self._policy.is_settled(track.observations, at_us)
+        is_due = not settled and self._policy.is_due(track.observations, at_us)
+        return is_due or not _has_decision(track, crop)
 
-    def _observe(self, track: Track, record: Record, crop: pb.Crop) -> CropResult | None:
-        """Return what the crop's face gave; None where it has none."""
-        pack, embedder, _ = self.load()
+    def _face_crop(
+        self, track: Track, record: Record, crop: pb.Crop, *, verifies_only: bool
+    ) -> FaceCrop | None:
+        """Return the crop's face as vision embeds it; None where it has none."""
+        pack, _, _ = self.load()
         with metrics.STAGE_SECONDS.labels("decode").time():
             image = decode_picture(pb.Frame(jpeg=crop.jpeg))
         metrics.FACE_DETECTIONS.inc()
@@ -183,14 +263,12 @@ class CropProcessor:
         # The frame's size is left out: the crop's place in it is not known.
         frame = pb.Frame(captured_at_us=crop.captured_at_us, sequence=track.frames)
         box = np.array([0, 0, width, height], np.float32)
-        # A sender that waits is told of a face turned away, and sends a better one.
-        face_crop = FaceCrop(
-            track, frame, record.position, image, face, box, accepts_turned=not crop.reply
-        )
-        [result] = embedder.observe([face_crop])
         track.presence.add_detection(box, face.score, frame)
-        track.presence.add_attempt(result.refusal, result.quality.size_px)
-        return result
+        # A sender that waits is told of a face turned away, and sends a better one.
+        return FaceCrop(
+            track, frame, record.position, image, face, box,
+            accepts_turned=not crop.reply, verifies_only=verifies_only, is_counted=True,
+        )  # fmt: skip
 
     def _end(self, tracks: CropTracks, record: Record, crop: pb.Crop) -> Iterator[OutputRecord]:
         track = tracks.find(crop.camera_id, crop.track_number)
@@ -227,7 +305,6 @@ def _outcome(
     face_px: float = 0.0,
     observation_id: str = "",
 ) -> OutputRecord:
-    policy_state = track.observations
     message = pb.CropOutcome(
         crop_id=crop.crop_id,
         camera_id=crop.camera_id,
@@ -239,6 +316,19 @@ def _outcome(
         observation_id=observation_id,
         refusal=refusal,
         face_px=face_px,
-        next_look_us=policy_state.settled_until_us or policy_state.next_detection_us,
+        next_look_us=_next_detection_us(track),
     )
     return OutputRecord.of(CROP_OUTCOMES, crop.camera_id, message, crop.captured_at_us)
+
+
+def _next_detection_us(track: Track) -> int:
+    """Return the capture time before which no crop of a track is looked at."""
+    settled_until_us = track.observations.settled_until_us
+    if settled_until_us is None:
+        return track.observations.next_detection_us
+    return min(settled_until_us, track.verification.next_us)
+
+
+def _has_decision(track: Track, crop: pb.Crop) -> bool:
+    """Return whether a crop's sender has a decision on its track, or waits for none."""
+    return not crop.reply or crop.decided_track_id == track.properties.track_id

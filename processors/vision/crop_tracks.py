@@ -2,7 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 
+from processors.vision.track_split import SplitTrack, ended_and_second
+from processors.vision.verification import VerifiedCrop
 from schemas import sightline_pb2 as pb
 from schemas.ids import motion_event_id, track_id
 from sightline.models.outputs import Track, TrackProperties
@@ -57,6 +60,26 @@ class CropTracks:
         numbers.move_to_end(key[1])
         self._order[key] = None
         self._order.move_to_end(key)
+
+    def of_camera(self, camera_id: str) -> list[Track]:
+        """Return the tracks of a camera."""
+        return list(self._by_camera.get(camera_id, {}).values())
+
+    def exchange(self, track: Track, other: Track) -> None:
+        """Exchange the senders' numbers of two tracks of a camera."""
+        numbers = self._by_camera[track.properties.camera_id]
+        number, other_number = track.properties.number, other.properties.number
+        track.properties = replace(track.properties, number=other_number)
+        other.properties = replace(other.properties, number=number)
+        numbers[number], numbers[other_number] = other, track
+
+    def split(self, track: Track, verified: VerifiedCrop, at_us: int) -> SplitTrack:
+        """Split a track by a face that confirms another; its second part takes over the number."""
+        number = track.properties.number
+        split = ended_and_second(track, verified, at_us, number, number)
+        self.remove(track)
+        self.put(split.second)
+        return split
 
     def remove(self, track: Track) -> None:
         """Remove a track that is over."""

@@ -5,9 +5,10 @@ the same function. There is no clock, no input and no output here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from processors.vision.stage_time import stage_time
+from processors.vision.verification import TrackVerifier, VerifiedCrop
 from schemas import sightline_pb2 as pb
 from schemas.ids import observation_id
 from sightline.models import outputs
@@ -37,6 +38,12 @@ class FaceCrop:
     """(4,) x1, y1, x2, y2 in pixels of the image."""
     accepts_turned: bool = True
     """A face turned away is embedded as well while the track has no better one."""
+    verifies_only: bool = False
+    """The face is compared with the track's others, and becomes no observation."""
+    is_ambiguous: bool = False
+    """The face may be that of another track in the picture."""
+    is_counted: bool = False
+    """The track's number of frames has this one already."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +57,10 @@ class CropResult:
     snapshot: OutputRecord | None = None
     """Only where the picture is the best of the track's epoch so far."""
     observation_id: str = ""
+    verified: VerifiedCrop | None = None
+    """Comparison with the track's earlier faces; None for a face that is turned away or refused."""
+    embedding: Float32Array | None = None
+    """(d,); None for a refused face."""
 
     @property
     def records(self) -> list[OutputRecord]:
@@ -63,14 +74,16 @@ class CropEmbedder:
     def __init__(self, pack: ModelPack, settings: EvidenceSettings) -> None:
         self._pack = pack
         self._policy = ObservationPolicy(settings)
+        self.verifier = TrackVerifier(pack.id, settings)
         self._min_px = settings.min_face_px
         self._min_quality = settings.min_quality
 
     def observe(self, crops: Sequence[FaceCrop]) -> list[CropResult]:
         """Return one result for each crop, in the same order; no two may be of one track.
 
-        An embedded face counts in its track's observation state. A refused one does not: the
-        caller knows how soon another look is worth it.
+        An embedded face counts in its track's observation state, unless it is somebody else's by
+        the track's earlier faces. A refused one does not: the caller knows how soon another look
+        is worth it.
         """
         qualities = [assess(crop.image, crop.face) for crop in crops]
         turned = [self._is_turned_accepted(*pair) for pair in zip(crops, qualities, strict=True)]
@@ -85,7 +98,7 @@ class CropEmbedder:
         return [
             CropResult(quality, refusal)
             if refusal is not None
-            else self._observed(crop, quality, next(vectors), is_turned)
+            else self._compared(crop, quality, next(vectors), is_turned)
             for crop, quality, refusal, is_turned in zip(
                 crops, qualities, refusals, turned, strict=True
             )
@@ -107,6 +120,33 @@ class CropEmbedder:
         metrics.EMBEDDINGS.inc(len(crops))
         with stage_time("embed", len(crops)):
             return list(self._pack.embedder.embed([(crop.image, crop.face) for crop in crops]))
+
+    def observe_second_part(self, crop: FaceCrop, before: CropResult) -> CropResult:
+        """Return the result of a crop for the second part of its track, which was split by it."""
+        if before.embedding is None:
+            raise ValueError("a face without an embedding splits no track")
+        return self._observed(crop, before.quality, before.embedding, is_turned=False)
+
+    def _compared(
+        self, crop: FaceCrop, quality: FaceQuality, vector: Float32Array, is_turned: bool
+    ) -> CropResult:
+        if is_turned:  # suggests a person, and disagrees with everybody
+            return self._observed(crop, quality, vector, is_turned)
+        track = crop.track
+        at_us = crop.frame.captured_at_us
+        verified = self.verifier.judge(
+            track, vector, quality, at_us,
+            frames=track.frames + (not crop.is_counted),
+            is_settled=self._policy.is_settled(track.observations, at_us),
+            is_ambiguous=crop.is_ambiguous,
+        )  # fmt: skip
+        if crop.verifies_only or not verified.verdict.is_own:
+            if not crop.verifies_only:
+                self._policy.put_off(track.observations, track.verification.next_us)
+            return CropResult(quality, verified=verified, embedding=vector)
+        return replace(
+            self._observed(crop, quality, vector, is_turned), verified=verified, embedding=vector
+        )
 
     def _observed(
         self, crop: FaceCrop, quality: FaceQuality, vector: Float32Array, is_turned: bool

@@ -91,5 +91,11 @@ def owner(face: Face, boxes: Mapping[int, Float32Array]) -> int | None:
     return min(near, key=lambda track: (distance(track), track), default=None)
 
 
+def is_ambiguous(face: Face, track: int, boxes: Mapping[int, Float32Array]) -> bool:
+    """Return True for a face that is in the head region of another track as well."""
+    x, y = float(face.box[0] + face.box[2]) / 2, float(face.box[1] + face.box[3]) / 2
+    return any(_is_inside(x, y, head_region(box)) for other, box in boxes.items() if other != track)
+
+
 def _is_inside(x: float, y: float, region: Float32Array) -> bool:
     return bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])

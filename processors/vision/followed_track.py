@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from processors.vision.saved_verification import restore_verification, save_verification
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
 from sightline.models.interface import Float32Array
@@ -50,6 +51,7 @@ def save_track(number: int, track: Track) -> pb.FollowedTrack:
         settled_until_us=policy_state.settled_until_us,
         snapshot_quality=policy_state.snapshot_quality,
         presence=_save_presence(track.presence),
+        verification=save_verification(track.verification),
     )
 
 
@@ -114,4 +116,11 @@ def restore_track(
         settled_until_us=saved.settled_until_us if saved.HasField("settled_until_us") else None,
         snapshot_quality=saved.snapshot_quality if saved.HasField("snapshot_quality") else None,
     )
-    return Track(name, saved.seen_us, saved.frames, policy_state, _restore_presence(saved.presence))
+    return Track(
+        name,
+        saved.seen_us,
+        saved.frames,
+        policy_state,
+        _restore_presence(saved.presence),
+        restore_verification(saved),
+    )

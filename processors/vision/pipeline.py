@@ -5,12 +5,14 @@ motion event and is thrown away at its end.
 """
 
 from collections.abc import Hashable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TypeVar
 
 import numpy as np
 
+from processors.vision.body_changes import PreviousDetection, note_body_changes
+from processors.vision.camera_identity import exchange_bodies, split_track
 from processors.vision.camera_state import (
     CameraState,
     Detections,
@@ -22,17 +24,20 @@ from processors.vision.camera_state import (
     follow,
 )
 from processors.vision.embedding import CropEmbedder, CropResult, FaceCrop
-from processors.vision.face_roi import choose_face, detect_in_regions, head_region
+from processors.vision.face_roi import choose_face, detect_in_regions, head_region, is_ambiguous
 from processors.vision.masks import unmasked, unmasked_faces
 from processors.vision.scene_cut import is_cut, outline
 from processors.vision.settings import VisionSettings
 from processors.vision.stage_time import stage_time
+from processors.vision.track_exchange import TrackExchange
 from processors.vision.track_presence import TrackPresence
 from processors.vision.tracking import CameraTracker
+from processors.vision.verification import FaceVerdict, is_verification_due
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
 from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack
 from sightline.models.observation_policy import ObservationPolicy
+from sightline.models.outputs import Track
 from sightline.models.presence import NO_FACE
 from sightline.runtime import metrics
 from sightline.runtime.clock import US_PER_SECOND
@@ -75,6 +80,10 @@ class _ObservationAttempt:
     boxes: dict[int, Float32Array]
     """The boxes of all tracks in the frame, by track number."""
     face: Face | None
+    verifies_only: bool = False
+    """The track is settled: its face is compared with its earlier ones."""
+    crop: FaceCrop | None = None
+    """The face as the second half of vision gets it; None without a face."""
     result: CropResult | None = None
     """The answer of the second half of vision; None without a face."""
 
@@ -101,6 +110,8 @@ class VisionPipeline:
         self._policy = ObservationPolicy(evidence)
         self._embedder = CropEmbedder(pack, evidence)
         self._presence = TrackPresence(pack.id, evidence)
+        self._verifier = self._embedder.verifier
+        self._exchange = TrackExchange(self._verifier)
         # A tenth less, or a frame that comes a microsecond early would wait for the next.
         rate = settings.detections_per_second
         if pack.persons is None:
@@ -201,7 +212,9 @@ class VisionPipeline:
         if plan.is_cut:
             step.outs += end_at_cut(state, plan.last_us, self._presence)
         if step.detections is not None and step.picture.image is not None:
+            previous = PreviousDetection.of(state)
             state.visible = follow(state, frame, step.detections)
+            note_body_changes(state, previous, self._verifier, frame.captured_at_us)
             step.attempts = list(self._due(state.visible, frame.captured_at_us, step.picture.image))
         return state
 
@@ -213,6 +226,10 @@ class VisionPipeline:
         for shown in visible:
             policy_state = shown.track.observations
             if self._policy.is_settled(policy_state, at_us):
+                if is_verification_due(shown.track.verification, at_us):
+                    metrics.FACE_DETECTIONS.inc()
+                    yield _ObservationAttempt(shown, image, boxes, shown.face, verifies_only=True)
+                    continue
                 metrics.FACE_DETECTIONS_SAVED.inc()
                 metrics.EMBEDDINGS_SAVED.inc()
             elif not self._policy.is_due(policy_state, at_us):
@@ -243,10 +260,9 @@ class VisionPipeline:
         crops: list[FaceCrop] = []
         for picture, attempt in attempts:
             if attempt.face is not None:
-                track, box = attempt.visible.track, attempt.visible.box
-                frame, position = picture.frame, picture.position
+                attempt.crop = _face_crop(picture, attempt, attempt.face)
                 with_face.append(attempt)
-                crops.append(FaceCrop(track, frame, position, attempt.image, attempt.face, box))
+                crops.append(attempt.crop)
         for attempt, result in zip(with_face, self._embedder.observe(crops), strict=True):
             attempt.result = result
 
@@ -255,6 +271,7 @@ class VisionPipeline:
         plan, picture, outs = step.plan, step.picture, step.outs
         for attempt in step.attempts:
             outs += self._records(attempt, picture.frame.captured_at_us)
+        outs += self._corrections(state, step.attempts, picture.frame.captured_at_us)
         if step.detections is not None and picture.image is not None:
             outs += self._pictures(state.visible, picture, picture.image)
         if plan.detects:
@@ -284,15 +301,61 @@ class VisionPipeline:
     def _records(self, attempt: _ObservationAttempt, at_us: int) -> Iterator[OutputRecord]:
         """Yield the records of an attempt; a vain one puts off the next."""
         result, track = attempt.result, attempt.visible.track
-        if result is None:
-            track.presence.add_attempt(NO_FACE)
-        else:
-            track.presence.add_attempt(result.refusal, result.quality.size_px)
-        if result is None or result.refusal is not None:
-            policy_state = track.observations
-            self._policy.record_miss(policy_state, at_us, refused=result is not None)
-        else:
+        if not attempt.verifies_only:
+            refusal = NO_FACE if result is None else result.refusal
+            track.presence.add_attempt(refusal, 0.0 if result is None else result.quality.size_px)
+        if result is not None and result.refusal is None:
             yield from result.records
+        elif attempt.verifies_only:
+            self._verifier.record_miss(track.verification, at_us)
+        else:
+            self._policy.record_miss(track.observations, at_us, refused=result is not None)
+
+    def _corrections(
+        self, state: CameraState, attempts: Sequence[_ObservationAttempt], at_us: int
+    ) -> Iterator[OutputRecord]:
+        """Yield the records of tracks whose faces have become another person's.
+
+        Tracks are exchanged before any is split: a second part would be taken for nobody's.
+        """
+        foreign = [
+            (attempt, attempt.visible.track, attempt.result.verified)
+            for attempt in attempts
+            if attempt.result is not None
+            and attempt.result.verified is not None
+            and not attempt.result.verified.verdict.is_own
+        ]
+        exchanged: set[str] = set()
+        for _, track, verified in foreign:
+            if track.properties.track_id not in exchanged:
+                partner = exchange_bodies(state, self._exchange, track, verified, at_us)
+                if partner is not None:
+                    exchanged |= {track.properties.track_id, partner.properties.track_id}
+        for attempt, track, verified in foreign:
+            is_exchanged = track.properties.track_id in exchanged
+            if verified.verdict is FaceVerdict.CONFIRMED and not is_exchanged:
+                split = split_track(state, track, verified, at_us)
+                yield self._presence.ended(split.first, at_us)
+                yield from self._second_part(attempt, split.second)
+
+    def _second_part(self, attempt: _ObservationAttempt, second: Track) -> list[OutputRecord]:
+        """Return the observation that a split track's second part begins with."""
+        if attempt.crop is None or attempt.result is None:
+            return []
+        crop = replace(attempt.crop, track=second, verifies_only=False)
+        return self._embedder.observe_second_part(crop, attempt.result).records
+
+
+def _face_crop(picture: DecodedFrame, attempt: _ObservationAttempt, face: Face) -> FaceCrop:
+    track, box = attempt.visible.track, attempt.visible.box
+    # Where faces are what is followed each track has its own.
+    is_others = attempt.visible.face is None and is_ambiguous(
+        face, track.properties.number, attempt.boxes
+    )
+    return FaceCrop(
+        track, picture.frame, picture.position, attempt.image, face, box,
+        verifies_only=attempt.verifies_only, is_ambiguous=is_others,
+    )  # fmt: skip
 
 
 def _size(image: BGRImage) -> tuple[int, int]:

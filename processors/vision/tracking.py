@@ -99,6 +99,21 @@ class CameraTracker:
         """Forget all tracks after a scene cut; numbers go on."""
         self._tracker.tracks.clear()
 
+    def renumber(self, number: int) -> int:
+        """Give a track a new number, for the second part of a split one, and return it."""
+        new = int(self._tracker._next_track_id)
+        self._tracker._next_track_id = new + 1
+        for tracklet in self._tracker.tracks:
+            if tracklet.tracker_id == number:
+                tracklet.tracker_id = new
+        return new
+
+    def exchange(self, number: int, other: int) -> None:
+        """Exchange the boxes that two tracks follow."""
+        numbers = {number: other, other: number}
+        for tracklet in self._tracker.tracks:
+            tracklet.tracker_id = numbers.get(tracklet.tracker_id, tracklet.tracker_id)
+
     def alive(self) -> set[int]:
         """Return the numbers of the tracks that are seen or may be seen again."""
         return {track.tracker_id for track in self._tracker.tracks}

@@ -76,6 +76,10 @@ class ObservationPolicy:
         state.misses += 1
         state.next_detection_us = at_us + round(pause)
 
+    def put_off(self, state: ObservationState, at_us: int) -> None:
+        """Put off the next observation of an unsettled track to a capture time."""
+        state.next_detection_us = at_us
+
     def is_turned_useful(self, state: ObservationState) -> bool:
         """Return True while a turned face is worth an observation: there is no better one yet."""
         return state.observations == 0 and state.turned_observations < _MAX_TURNED

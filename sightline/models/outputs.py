@@ -12,6 +12,7 @@ from sightline.models.interface import BGRImage, Face, Float32Array
 from sightline.models.observation_policy import ObservationState
 from sightline.models.presence import Presence
 from sightline.models.quality import FaceQuality
+from sightline.models.track_verification import VerificationState
 from sightline.streaming.records import OutputRecord
 
 _SNAPSHOT_JPEG_QUALITY = 90
@@ -38,6 +39,7 @@ class Track:
     frames: int = 0
     observations: ObservationState = field(default_factory=ObservationState)
     presence: Presence = field(default_factory=Presence)
+    verification: VerificationState = field(default_factory=VerificationState)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -70,6 +70,11 @@ class Presence:
         if refusal is not None:
             self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
 
+    def of_second_part(self) -> "Presence":
+        """Return the presence of somebody else whom two faces of a track have shown."""
+        mean = self.score_sum / max(1, self.detections)
+        return Presence(detections=2, score_sum=2 * mean, frame_size=self.frame_size)
+
     def take_picture(
         self, box: Float32Array, score: float, frame: pb.Frame, position: pb.Position
     ) -> bool:

@@ -108,6 +108,21 @@ EMBEDDINGS_SAVED = Counter(
     "Person boxes that were not embedded because their track is settled, or because of an"
     " observation just before; a box without a visible face does not count",
 )
+TRACK_VERIFICATIONS = Counter(
+    "sightline_track_verifications",
+    "Comparisons of a track's face with its earlier faces, by outcome (agreed, doubtful; disagreed:"
+    " somebody else's face, not confirmed; confirmed: by a second face; no_face: none could be"
+    " used)",
+    ["outcome"],
+)
+TRACK_SPLITS = Counter(
+    "sightline_track_splits",
+    "Tracks that were split because their face became another person's",
+)
+TRACK_EXCHANGES = Counter(
+    "sightline_track_exchanges",
+    "Pairs of tracks of a camera that the tracker had exchanged, and that were exchanged back",
+)
 MODEL_INFO = Gauge(
     "sightline_model_info",
     "1 for each model in use, with its pack and the provider that runs it",

@@ -26,7 +26,8 @@ GOLDEN = sorted(f"{path.parent.name}/{path.stem}" for path in ALL.glob("*/*.bin"
 INSIDE_OTHERS = {
     "Position", "Box", "TrackBox", "FaceQuality", "FaceObservation", "TrackEnded", "Template",
     "Calibration", "WalkingTime", "TrackCorrection", "PersonCorrection", "Header", "Tracklet",
-    "FollowedTrack", "VisibleTrack", "TrackPresence", "Fixture", "Mask",
+    "FollowedTrack", "VisibleTrack", "TrackPresence", "Fixture", "Mask", "TrackVerification",
+    "VerifiedFace",
 }  # fmt: skip
 
 

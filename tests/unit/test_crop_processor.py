@@ -141,7 +141,7 @@ def test_a_settled_track_is_left_alone_and_then_begins_its_next_epoch() -> None:
     assert observations(outs) == []
     [outcome] = outcomes(outs)
     assert (outcome.observation_id, outcome.refusal) == ("", "")
-    assert outcome.next_look_us == T0 + HALF_SECOND + 10 * US_PER_SECOND
+    assert outcome.next_look_us == T0 + HALF_SECOND + 3 * US_PER_SECOND, "then it is verified"
     assert sender.vectors.made == 2
     [later, _] = observations(sender.send(T0 + 11 * US_PER_SECOND, decided=name))
     assert (later.track_id, later.epoch) == (name, 1)

@@ -31,6 +31,12 @@ class EvidenceSettings(Group):
     reverify_seconds: float = Field(
         300.0, gt=0, description="seconds for which a settled track is not embedded again"
     )
+    verify_seconds: float = Field(
+        3.0,
+        gt=0,
+        description="seconds after which a face of a settled track is compared with its earlier"
+        " ones: somebody else's splits the track",
+    )
     lost_seconds: float = Field(
         2.0, gt=0, description="seconds without a detection after which a track ends"
     )
