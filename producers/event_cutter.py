@@ -159,8 +159,8 @@ class EventCutter:
             if self._detector is None
             else self._detector.moving_ratio(image, picture.captured_at_us)
         )
-        is_held = self._detector is not None and self._detector.is_held
-        step = self._gate.process(moving, picture.captured_at_us, is_held=is_held)
+        has_foreground = self._detector is not None and self._detector.has_foreground
+        step = self._gate.process(moving, picture.captured_at_us, has_foreground=has_foreground)
         self._pending.append(_Candidate(image, picture.captured_at_us, self._sequence))
         if step is EventPhase.IDLE:
             self._drop_pending(0 if picture.last else _PRE_ROLL)
@@ -172,8 +172,8 @@ class EventCutter:
             self._drop_pending(1)
         if self._last is not None and (step is EventPhase.ENDED or picture.last):
             self._drop_pending(1)
-        if step is EventPhase.ENDED and self._detector is not None and is_held:
-            self._detector.release_held()  # the event was too long
+        if step is EventPhase.ENDED and self._detector is not None and has_foreground:
+            self._detector.release_foreground()  # the event was too long
         is_last = step is EventPhase.ENDED or picture.last
         return self._publish(last=is_last, still=step is EventPhase.STILL)
 

@@ -13,8 +13,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from producers.held_foreground import HeldForeground
 from producers.region_outline import Mask
+from producers.still_foreground import StillForeground
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US_PER_SECOND
 from sightline.storage.camera_masks import Polygon
@@ -54,12 +54,12 @@ class MotionDetector:
         self._previous_us: int | None = None
         self._ignored = ignored
         self._allowed: Mask | None = None
-        self._held = HeldForeground(still_us)
+        self._foreground = StillForeground(still_us)
 
     @property
-    def is_held(self) -> bool:
+    def has_foreground(self) -> bool:
         """True while something that came in stands still, as of the newest picture."""
-        return self._held.is_held
+        return self._foreground.has_foreground
 
     def moving_ratio(self, image: BGRImage, at_us: int) -> float:
         """Return the fraction of foreground pixels, 0 to 1; 1 for the first picture."""
@@ -77,7 +77,7 @@ class MotionDetector:
                 self._allowed = _outside_of(self._ignored, size)
             moving &= self._allowed
         ratio = float(np.count_nonzero(moving)) / moving.size
-        self._held.update(
+        self._foreground.update(
             np.asarray(small, np.uint8),
             moving,
             elapsed_us,
@@ -90,9 +90,9 @@ class MotionDetector:
         """Keep the background, and count time from the next picture: the clock was set."""
         self._previous_us = None
 
-    def release_held(self) -> None:
+    def release_foreground(self) -> None:
         """Take all that stands still for background."""
-        self._held.release()
+        self._foreground.release()
 
     def _rate(self, elapsed_us: int) -> float:
         self._pictures += 1
@@ -149,10 +149,12 @@ class EventGate:
         """True while an event has started and not ended."""
         return self._started_us is not None
 
-    def process(self, moving_ratio: float, at_us: int, *, is_held: bool = False) -> EventPhase:
+    def process(
+        self, moving_ratio: float, at_us: int, *, has_foreground: bool = False
+    ) -> EventPhase:
         """Process the next picture's moving fraction (0 to 1) and its increasing time (µs).
 
-        `is_held` says that something that came into the picture stands still in it.
+        `has_foreground` says that something that came into the picture stands still in it.
         """
         rules = self._rules
         if self._first_us is None:
@@ -162,10 +164,10 @@ class EventGate:
         self._in_a_row = self._in_a_row + 1 if moving else 0
         if moving:
             self._moved_us = at_us
-        if moving or is_held:
+        if moving or has_foreground:
             self._present_us = at_us
         if self._started_us is None:
-            return self._try_start(at_us, at_once=warming or is_held)
+            return self._try_start(at_us, at_once=warming or has_foreground)
         if at_us - self._present_us >= rules.hold_us:
             return self._end()
         if at_us - self._started_us >= rules.max_duration_us:

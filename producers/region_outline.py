@@ -109,10 +109,10 @@ def _contrast(
     image: BGRImage, outside: Mask, weight: NDArray[np.float32], points: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Return the differences of points inside from the mean colour of their surroundings (n,)."""
-    surroundings = np.where(outside[..., np.newaxis] > 0, image, 0).astype(np.float32)
+    outside_image = np.where(outside[..., np.newaxis] > 0, image, 0).astype(np.float32)
     contrast = np.zeros(int(np.count_nonzero(points)), np.float32)
     for channel in range(image.shape[2]):
-        mean = _sum_around(surroundings[..., channel]) / np.maximum(weight, 1e-3)
+        mean = _sum_around(outside_image[..., channel]) / np.maximum(weight, 1e-3)
         difference = np.abs(image[..., channel][points].astype(np.float32) - mean[points])
         contrast = np.maximum(contrast, difference)
     return contrast

@@ -219,12 +219,13 @@ def test_a_mask_of_motion_ends_at_its_edge() -> None:
     assert end <= COME + 12
 
 
-def test_the_gate_is_still_and_not_over_while_something_is_held() -> None:
+def test_the_gate_is_still_and_not_over_while_something_has_foreground() -> None:
     gate = EventGate()
     times = [START + number * US_PER_SECOND for number in range(30)]
-    held = [5 <= number < 20 for number in range(30)]
+    occupied = [5 <= number < 20 for number in range(30)]
     phases = [
-        gate.process(0.0, at, is_held=is_held) for at, is_held in zip(times, held, strict=True)
+        gate.process(0.0, at, has_foreground=has_foreground)
+        for at, has_foreground in zip(times, occupied, strict=True)
     ]
     assert phases[5] is EventPhase.STARTED  # an event was cut while somebody stood there
     assert set(phases[6:21]) == {EventPhase.STILL}

@@ -27,7 +27,7 @@ _STEP_US: Final = US_PER_SECOND // 2
 _QUIET_US: Final = US_PER_SECOND
 """Time without motion after which regions are judged; shorter than a motion event's end."""
 
-_REASSESS_US: Final = 60 * US_PER_SECOND
+_REJUDGE_US: Final = 60 * US_PER_SECOND
 """Time after which regions are judged again without a motion between."""
 
 _FOLLOW_SECONDS: Final = 20.0
@@ -45,7 +45,7 @@ _STIR_PIXELS: Final = 8
 _LIGHT_RATIO: Final = 0.05
 """Share of the picture from which a change is one of the light and no sign of life."""
 
-_HELD_RATIO: Final = 0.001
+_LEAST_RATIO: Final = 0.001
 """Share of the picture that is held at least: half of what starts a motion event."""
 
 _SMALLEST_PX: Final = 24
@@ -54,7 +54,7 @@ _SMALLEST_PX: Final = 24
 _MAX_REGIONS: Final = 32
 """Largest regions that are judged; the others are not held."""
 
-_RING_PX: Final = 12
+_CROP_MARGIN_PX: Final = 12
 """Pixels around a region that it is judged with."""
 
 _RELIT_FACTOR: Final = 3
@@ -65,7 +65,7 @@ _OPENING: Final = np.ones((3, 3), np.uint8)
 _MARGIN: Final = np.ones((5, 5), np.uint8)
 
 
-class HeldForeground:
+class StillForeground:
     """The held regions of a camera's picture, at the size at which motion is searched for."""
 
     def __init__(self, still_us: int) -> None:
@@ -73,7 +73,7 @@ class HeldForeground:
         self._still_us = still_us
         self._allowed: Mask | None = None
         self._background: NDArray[np.float32] | None = None
-        self._held_ratio = 0.0
+        self._foreground_ratio = 0.0
         self._now_us = 0  # counts with the pictures' times, and not with a clock that is set
         self._compared_us = 0
         self._quiet_us = 0
@@ -81,9 +81,9 @@ class HeldForeground:
         self._comparisons = 0
 
     @property
-    def is_held(self) -> bool:
+    def has_foreground(self) -> bool:
         """True while something stands in front of the background."""
-        return self._held_ratio >= _HELD_RATIO
+        return self._foreground_ratio >= _LEAST_RATIO
 
     def update(
         self,
@@ -112,14 +112,14 @@ class HeldForeground:
     def release(self) -> None:
         """Take everything that is held for background with the next picture."""
         self._background = None
-        self._held_ratio = 0.0
+        self._foreground_ratio = 0.0
 
     def _begin(self, image: BGRImage) -> None:
         size = image.shape[:2]
         self._background = image.astype(np.float32)
         self._previous = image
         self._moved = np.zeros(size, np.uint8)
-        self._held = np.zeros(size, np.uint8)
+        self._foreground = np.zeros(size, np.uint8)
         self._confirmed = np.zeros(size, np.uint8)
         """Regions that were judged to be something in front."""
         self._changed_us = np.zeros(size, np.int64)
@@ -135,25 +135,27 @@ class HeldForeground:
             changed &= self._allowed
         moved = dilated(self._moved, _MARGIN)
         # A body that sways shows no motion after a while: its places are known to the model.
-        held = changed & (dilated(self._held, _MARGIN) | moved)
-        self._held = np.asarray(cv2.morphologyEx(held, cv2.MORPH_OPEN, _OPENING), np.uint8)
+        foreground = changed & (dilated(self._foreground, _MARGIN) | moved)
+        self._foreground = np.asarray(
+            cv2.morphologyEx(foreground, cv2.MORPH_OPEN, _OPENING), np.uint8
+        )
         self._note_changes(image)
         self._follow_light(image, changed & moved, elapsed_us)
-        if self._held.any() or self._confirmed.any():
+        if self._foreground.any() or self._confirmed.any():
             self._review(image)
         self._moved[:] = 0
         self._previous = image
 
     def _note_changes(self, image: BGRImage) -> None:
-        stirred = _differs(image, self._previous, _STIR_LEVELS) & self._held
+        stirred = _differs(image, self._previous, _STIR_LEVELS) & self._foreground
         if np.count_nonzero(stirred) <= _LIGHT_RATIO * stirred.size:
             self._changed_us[stirred > 0] = self._now_us
-        self._changed_us[(self._moved & self._held) > 0] = self._now_us
+        self._changed_us[(self._moved & self._foreground) > 0] = self._now_us
 
     def _follow_light(self, image: BGRImage, moving: Mask, elapsed_us: int) -> None:
         """Update the background where nothing is held, and with it the light of the rest."""
         assert self._background is not None  # noqa: S101 - for mypy
-        frozen = dilated(self._held | moving, _MARGIN)
+        frozen = dilated(self._foreground | moving, _MARGIN)
         free = np.asarray(~frozen, np.uint8)
         rate = max(1 / self._comparisons, 1 - np.exp(-elapsed_us / US_PER_SECOND / _FOLLOW_SECONDS))
         before = cv2.mean(self._background, free)
@@ -177,13 +179,13 @@ class HeldForeground:
             self._measure()
             return
         is_due = not self._is_judged
-        judges_all = is_due or self._now_us - self._judged_us >= _REASSESS_US
+        judges_all = is_due or self._now_us - self._judged_us >= _REJUDGE_US
         if judges_all:
             self._is_judged, self._judged_us = True, self._now_us
         earlier, self._confirmed = self._confirmed, np.zeros_like(self._confirmed)
         near = dilated(earlier, _CLOSING)
         for region, box in self._regions():
-            pixels = (region > 0) & (self._held > 0)
+            pixels = (region > 0) & (self._foreground > 0)
             is_confirmed = bool((near[pixels] > 0).any())
             if not self._has_changed(pixels):
                 self._absorb(image, region > 0)
@@ -199,11 +201,11 @@ class HeldForeground:
         self._measure()
 
     def _closed(self) -> Mask:
-        return np.asarray(cv2.morphologyEx(self._held, cv2.MORPH_CLOSE, _CLOSING), np.uint8)
+        return np.asarray(cv2.morphologyEx(self._foreground, cv2.MORPH_CLOSE, _CLOSING), np.uint8)
 
     def _measure(self) -> None:
         near = dilated(self._confirmed, _CLOSING)
-        self._held_ratio = np.count_nonzero(self._held & near) / self._held.size
+        self._foreground_ratio = np.count_nonzero(self._foreground & near) / self._foreground.size
 
     def _regions(self) -> Iterator[tuple[Mask, NDArray[np.int32]]]:
         """Yield the largest held regions, each with x, y, width and height of its box."""
@@ -221,10 +223,10 @@ class HeldForeground:
     def _kind(self, region: Mask, image: BGRImage, box: NDArray[np.int32]) -> RegionKind:
         assert self._background is not None  # noqa: S101 - for mypy
         x, y, width, height = (int(value) for value in box[:4])
-        left, top = max(0, x - _RING_PX), max(0, y - _RING_PX)
+        left, top = max(0, x - _CROP_MARGIN_PX), max(0, y - _CROP_MARGIN_PX)
         part = np.s_[
-            top : y + height + _RING_PX,
-            left : x + width + _RING_PX,
+            top : y + height + _CROP_MARGIN_PX,
+            left : x + width + _CROP_MARGIN_PX,
         ]
         return kind_of(region[part], image[part], _as_picture(self._background[part]))
 
@@ -245,9 +247,9 @@ class HeldForeground:
     def _absorb(self, image: BGRImage, pixels: NDArray[np.bool_]) -> None:
         assert self._background is not None  # noqa: S101 - for mypy
         rim = dilated(np.where(pixels, np.uint8(255), np.uint8(0)), _MARGIN) > 0
-        rim &= (self._held == 0) | pixels
+        rim &= (self._foreground == 0) | pixels
         self._background[rim] = image[rim]
-        self._held[rim] = 0
+        self._foreground[rim] = 0
 
 
 def _differs(image: BGRImage, other: BGRImage, levels: float) -> Mask:
