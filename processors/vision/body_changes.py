@@ -4,7 +4,6 @@ A scene cut ends all tracks, so that there is nothing to verify behind it (`scen
 """
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Self
 
 import numpy as np
@@ -60,8 +59,7 @@ def note_body_changes(
 ) -> None:
     """Let the tracks be verified that may be of another body since the previous detection."""
     boxes = {shown.track.properties.number: shown.box for shown in state.visible}
-    overlapping = _overlapping(boxes, _OVERLAP)
-    touching = _overlapping(boxes, _NO_OVERLAP)
+    overlaps = _largest_overlaps(boxes)
     for track in state.tracks.values():
         number, verification = track.properties.number, track.verification
         if number not in boxes:
@@ -71,9 +69,9 @@ def note_body_changes(
         if _has_jumped(track, previous, boxes[number], at_us) or has_gap:
             verifier.suspect(track, at_us, previous.seen_us.get(number))
         verification.unseen = 0
-        if number in overlapping:
+        if overlaps[number] >= _OVERLAP:
             verification.overlaps = True
-        elif verification.overlaps and number not in touching:
+        elif verification.overlaps and overlaps[number] < _NO_OVERLAP:
             verification.overlaps = False
             verifier.suspect(track, at_us)
 
@@ -106,14 +104,22 @@ def _has_jumped(track: Track, previous: PreviousDetection, now: Float32Array, at
     return has_jumped
 
 
-def _overlapping(boxes: dict[int, Float32Array], ratio: float) -> set[int]:
-    """Return the numbers of the boxes that overlap another one by a ratio of the smaller area."""
-    numbers: set[int] = set()
-    for (number, box), (other, other_box) in combinations(boxes.items(), 2):
-        smaller = min(_area(box), _area(other_box))
-        if _intersection(box, other_box) >= ratio * smaller > 0:
-            numbers |= {number, other}
-    return numbers
+def _largest_overlaps(boxes: dict[int, Float32Array]) -> dict[int, float]:
+    """Return by track number the largest overlap of a box (4,) with another one.
+
+    An overlap is the intersection over the smaller of two areas.
+    """
+    if len(boxes) < 2:
+        return dict.fromkeys(boxes, 0.0)
+    corners = np.stack(list(boxes.values()))
+    low = np.maximum(corners[:, None, :2], corners[None, :, :2])
+    high = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
+    intersections = np.prod(np.maximum(high - low, 0.0), axis=2)
+    areas = np.prod(corners[:, 2:] - corners[:, :2], axis=1)
+    smaller = np.maximum(np.minimum(areas[:, None], areas[None, :]), 1e-6)
+    ratios = intersections / smaller
+    np.fill_diagonal(ratios, 0.0)
+    return dict(zip(boxes, ratios.max(axis=1).tolist(), strict=True))
 
 
 def _intersection(box: Float32Array, other: Float32Array) -> float:
