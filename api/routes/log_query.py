@@ -16,6 +16,7 @@ from api.pagination import After, Conditions, Limit, Page, Table, read_models
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Permission
 from sightline.people.names import normalise_text
+from sightline.storage.camera_names import CAMERA_PARAMETER
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -46,7 +47,7 @@ class LogQuery:
             (f"{name} = %s", self.person and normalise_text(self.person)),
             ("global_id = %s", self.global_id),
             (f"{camera} = ANY(%s)", actor.visible_cameras()),
-            (f"{camera} = %s", self.camera),
+            (f"{camera} = {CAMERA_PARAMETER}", self.camera),
             (f"{time} >= %s", utc(self.since)),
             (f"{time} < %s", utc(self.until)),
         ]

@@ -17,11 +17,12 @@ from api.crop_decisions import ClientCrop, TrackDecision
 from api.photo_uploads import from_base64
 from schemas.decode import SLUG
 from sightline.audit import trail
+from sightline.audit.actor import Actor
 from sightline.audit.roles import Permission
 from sightline.people import identity_corrections
 from sightline.people.picture_files import to_upright_jpeg
 from sightline.runtime.errors import PhotoError
-from sightline.storage import cameras
+from sightline.storage import camera_names, cameras
 from sightline.storage.db import Cursor
 
 router = APIRouter(prefix="/api/module1", tags=["module1"])
@@ -106,9 +107,8 @@ async def process_frame(
 
     Answers when it has, at the latest after `api.decision_seconds`.
     """
-    if not actor.can_see(body.camera_id):
-        raise HTTPException(403, "your key is for other cameras")
     began = time.monotonic()
+    await run_in_threadpool(_check_visible, context, actor, body.camera_id)
     limit = context.api.max_photo_bytes
     if body.frame:
         frame = from_base64(body.frame, "frame", limit)
@@ -116,8 +116,8 @@ async def process_frame(
     crops, errors = _crops(body.track_ids, limit)
     decisions = []
     if crops:
-        site = await run_in_threadpool(_site, context, body.camera_id)
-        decisions = await context.crops.decide(body.camera_id, site, crops)
+        camera_id, site = await run_in_threadpool(_camera, context, body.camera_id)
+        decisions = await context.crops.decide(camera_id, site, crops)
     identities = await run_in_threadpool(_identities, context, decisions)
     errors += [TrackError.of(track.number, track.error) for track in decisions if track.error]
     return FrameIdentities(
@@ -139,9 +139,19 @@ def _crops(tracks: Sequence[TrackCrop], limit: int) -> tuple[list[ClientCrop], l
     return crops, errors
 
 
-def _site(context: AppContext, camera_id: str) -> str:
+def _check_visible(context: AppContext, actor: Actor, camera: str) -> None:
+    if actor.cameras is None:
+        return
     with context.db() as db:
-        return cameras.ensure_camera(db, camera_id)
+        camera_id = camera_names.id_of(db, camera)
+    if camera_id is None or not actor.can_see(camera_id):
+        raise HTTPException(403, "your key is for other cameras")
+
+
+def _camera(context: AppContext, name: str) -> tuple[str, str]:
+    """Return id and site of a client's camera."""
+    with context.db() as db:
+        return cameras.ensure_camera(db, name)
 
 
 def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list[TrackIdentity]:

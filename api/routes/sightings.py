@@ -9,15 +9,21 @@ from api import csv_export
 from api.app_context import Context
 from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor
-from api.pagination import Page, Table, read_page
+from api.pagination import Page, Table, columns_of, read_page
 from api.response_models import AccessLogRow, AccessStatus
 from api.routes.log_query import MAY_READ, Log
 from sightline.runtime.errors import NotFoundError
+from sightline.storage.camera_names import named
 
 router = APIRouter(prefix="/api/v1/sightings", tags=["sightings"])
 
 TABLE = Table(
-    "access_logs", ", ".join(AccessLogRow.model_fields), "timestamp", "timestamptz", "id", "uuid"
+    "access_logs",
+    columns_of(AccessLogRow, camera_id=named("access_logs.camera_id")),
+    "timestamp",
+    "timestamptz",
+    "id",
+    "uuid",
 )
 
 

@@ -7,16 +7,21 @@ from api import csv_export
 from api.app_context import Context
 from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor
-from api.pagination import Page, Table
+from api.pagination import Page, Table, columns_of
 from api.response_models import VisitRow
 from api.routes.log_query import MAY_READ, Log
+from sightline.storage.camera_names import named
 
 router = APIRouter(prefix="/api/v1/visitor-logs", tags=["visitor logs"])
 
 _TABLE = Table(
-    "visitor_logs", ", ".join(VisitRow.model_fields), "visited_at", "timestamptz",
-    "visitor_log_id", "uuid",
-)  # fmt: skip
+    "visitor_logs",
+    columns_of(VisitRow, camera_name=named("visitor_logs.camera_name")),
+    "visited_at",
+    "timestamptz",
+    "visitor_log_id",
+    "uuid",
+)
 
 
 @router.get(

@@ -50,18 +50,18 @@ _ACCESS = _Log(
     table="access_logs",
     json_columns=(
         "id, timestamp, person_name, access_status, is_authorized, flagged, employee_id, global_id,"
-        " camera_id, site_id, entry_point, confidence_score, score, threshold, pack, snapshot_path,"
-        " track_id, track_uuid, epoch, motion_event_id, frame_topic, frame_partition, frame_offset,"
-        " location_x, location_y, aws_face_id, notes, recorded_at, shots, runner_up,"
+        " camera_name(camera_id) AS camera_id, site_id, entry_point, confidence_score, score,"
+        " threshold, pack, snapshot_path, track_id, track_uuid, epoch, motion_event_id, frame_topic,"
+        " frame_partition, frame_offset, location_x, location_y, aws_face_id, notes, recorded_at, shots, runner_up,"
         " runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,"
         " gallery_revision, reason"
     ),
     columns=(
-        "timestamp AS time, person_name AS name, access_status AS access, camera_id AS camera,"
-        " entry_point AS entry, confidence_score AS sure"
+        "timestamp AS time, person_name AS name, access_status AS access,"
+        " camera_name(camera_id) AS camera, entry_point AS entry, confidence_score AS sure"
     ),
     person_condition="person_name = %s",
-    camera_condition="camera_id = %s",
+    camera_condition="camera_id = (SELECT camera_key(%s))",
     time_column="timestamp",
     id_column="id",
 )
@@ -69,7 +69,8 @@ _ACCESS = _Log(
 _ACCESS_REASONS = replace(
     _ACCESS,
     columns=(
-        "timestamp AS time, person_name AS name, camera_id AS camera, score, threshold, shots,"
+        "timestamp AS time, person_name AS name, camera_name(camera_id) AS camera,"
+        " score, threshold, shots,"
         " (SELECT name FROM employees WHERE id::text = candidate) AS nearest,"
         " candidate_score AS scored, reason"
     ),
@@ -80,15 +81,15 @@ _VISITORS = _Log(
     title="Visitor log",
     table="visitor_logs",
     json_columns=(
-        "visitor_log_id, visited_at, persons_name, camera_name, confidence_score, global_id,"
-        " employee_id, motion_event_id, created_at"
+        "visitor_log_id, visited_at, persons_name, camera_name(camera_name) AS camera_name,"
+        " confidence_score, global_id, employee_id, motion_event_id, created_at"
     ),
     columns=(
-        "visited_at AS time, persons_name AS name, camera_name AS camera, confidence_score AS sure,"
-        " global_id AS person"
+        "visited_at AS time, persons_name AS name, camera_name(camera_name) AS camera,"
+        " confidence_score AS sure, global_id AS person"
     ),
     person_condition="persons_name = %s",
-    camera_condition="camera_name = %s",
+    camera_condition="camera_name = (SELECT camera_key(%s))",
     time_column="visited_at",
     id_column="visitor_log_id",
 )
@@ -98,18 +99,21 @@ _PERSONS = _Log(
     table="detected_persons",
     json_columns=(
         "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen,"
-        " cameras_visited, current_room_id, current_positions, total_appearances, total_detections,"
+        " camera_names(cameras_visited) AS cameras_visited, current_room_id,"
+        " by_camera_name(current_positions) AS current_positions, total_appearances,"
+        " total_detections,"
         " avg_height_pixels, avg_width_pixels, avg_height_meters, face_quality, quality_scores,"
         " embedding_pack"
     ),
     columns=(
         "last_seen, coalesce(assigned_name, 'Unknown') AS name, global_id AS person,"
         " CASE WHEN is_active THEN 'yes' ELSE 'no' END AS here, total_appearances AS times,"
-        " array_to_string(ARRAY(SELECT jsonb_array_elements_text(cameras_visited)), ', ')"
+        " array_to_string(ARRAY(SELECT jsonb_array_elements_text(camera_names(cameras_visited))),"
+        " ', ')"
         " AS cameras"
     ),
     person_condition="coalesce(assigned_name, 'Unknown') = %s",
-    camera_condition="cameras_visited ? %s",
+    camera_condition="cameras_visited ? (SELECT camera_key(%s))",
     time_column="last_seen",
     id_column="global_id",
 )

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from sightline.runtime.errors import ConflictError, SightlineError
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage import runs
+from sightline.storage.camera_names import name_by_id
 from sightline.storage.db import connect
 from sightline.storage.run_progress import camera_seconds_of
 from sightline.storage.runs import Run
@@ -78,7 +80,9 @@ def _replay(
     else:
         planned = plan(settings, _request(name, since, until, camera or []))
     trail.write_before_showing(run=name, cameras=planned.cameras)
-    _print_run(planned)
+    with closing(connect(settings)) as db:
+        camera_names = name_by_id(db, planned.cameras)
+    _print_run(planned, sorted(camera_names.values()))
     if wait:
         _run_to_end(settings, planned, workers or usable_cores(), as_json=as_json)
     else:
@@ -116,10 +120,10 @@ def _request(name: str, since: str | None, until: str | None, cameras: list[str]
     return ReplayRequest(name, begin, end, cameras, made_by=getpass.getuser())
 
 
-def _print_run(run: Run) -> None:
+def _print_run(run: Run, camera_names: Sequence[str]) -> None:
     print_line(
         f"run {run.name}: {run.from_at.astimezone():%Y-%m-%d %H:%M:%S} to"
-        f" {run.to_at.astimezone():%Y-%m-%d %H:%M:%S}, {', '.join(run.cameras)}, pack {run.pack}",
+        f" {run.to_at.astimezone():%Y-%m-%d %H:%M:%S}, {', '.join(camera_names)}, pack {run.pack}",
         progress_console,
     )
     if run.detail:

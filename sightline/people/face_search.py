@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 
 from sightline.runtime.errors import SightlineError
 from sightline.storage import encrypted_search, face_columns, vector_indexes
+from sightline.storage.camera_names import id_of
 from sightline.storage.db import Connection, Cursor, encryption_of
 
 _EXTRA_ROWS = 20
@@ -54,7 +55,8 @@ _PLAN = "EXPLAIN (FORMAT JSON) SELECT FROM person_tracks WHERE {where}"
 
 _TRACKS = """
 SELECT track.global_id, coalesce(employee.name, named.name, track.name, 'Unknown') AS name,
-    employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, track.last_seen,
+    employee.id AS person_id, track_uuid,
+    camera_name(camera_id) AS camera_id, site_id, first_seen, track.last_seen,
     (first_seen AT TIME ZONE 'UTC')::date AS day, 1 - cosine_distance AS score, face_quality,
     confidence,
     (SELECT snapshot_path FROM access_logs log
@@ -106,7 +108,8 @@ def search_tracks(
     for an invalid vector or one of another pack, and for a search that takes too long.
     """
     sql_parts, values = _parts_and_values("track_faces", pack, embedding, limit)
-    filters = {"since": since, "until": until, "camera": camera}
+    camera_id = camera and (id_of(db, camera) or "")  # no track has an empty one
+    filters = {"since": since, "until": until, "camera": camera_id}
     conditions = [_FILTERS[name] for name, value in filters.items() if value is not None]
     condition = sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
     values |= filters | {"min_score": min_score}

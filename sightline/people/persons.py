@@ -8,15 +8,17 @@ from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage.db import Connection, Cursor, dict_rows
 
 COLUMNS = (
-    "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen, cameras_visited,"
-    " current_room_id, current_positions, total_appearances, total_detections, avg_height_pixels,"
-    " avg_width_pixels, avg_height_meters, face_quality, quality_scores, embedding_pack,"
-    " created_at, updated_at"
+    "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen,"
+    " camera_names(cameras_visited) AS cameras_visited, current_room_id,"
+    " by_camera_name(current_positions) AS current_positions, total_appearances,"
+    " total_detections, avg_height_pixels, avg_width_pixels, avg_height_meters,"
+    " face_quality, quality_scores, embedding_pack, created_at, updated_at"
 )
-"""Columns of `detected_persons` without the vector."""
+"""Columns of `detected_persons` without the vector; cameras by name."""
 
 _TRACKS = """
-SELECT track_uuid, camera_id, site_id, first_seen, last_seen, confidence, score, face_quality
+SELECT track_uuid, camera_name(camera_id) AS camera_id, site_id, first_seen, last_seen, confidence,
+    score, face_quality
 FROM person_tracks WHERE global_id = %s ORDER BY last_seen DESC, track_uuid LIMIT %s
 """
 
