@@ -12,10 +12,10 @@ from api.audit_middleware import audited
 from api.auth.permissions import requires
 from api.pagination import After, Limit, Page, Table, columns_of, read_models
 from api.response_models import Person, PersonDetails, StrictBody
+from api.routes.log_query import person_conditions
 from sightline.audit import trail
 from sightline.audit.roles import Permission
 from sightline.people import corrections
-from sightline.people.names import normalise_text
 from sightline.people.persons import read_person
 from sightline.storage.camera_names import CAMERA_PARAMETER
 
@@ -64,7 +64,9 @@ class PersonReference(BaseModel):
 def list_persons(
     context: Context,
     active: Annotated[bool | None, Query(description="here now, or not")] = None,
-    name: Annotated[str | None, Query(description="as enrolled or as given")] = None,
+    name: Annotated[
+        str | None, Query(description="as enrolled or as given, NAME (CODE), or a code")
+    ] = None,
     camera: Annotated[str | None, Query(description="of persons that were seen there")] = None,
     enrolled: bool | None = None,
     limit: Limit = 100,
@@ -73,7 +75,7 @@ def list_persons(
     """List persons, enrolled or not, without vectors."""
     conditions = [
         ("is_active = %s", active),
-        ("assigned_name = %s", name and normalise_text(name)),
+        *person_conditions(context, name, name="assigned_name", employee="person_id"),
         (f"cameras_visited ? {CAMERA_PARAMETER}", camera),
         ("(person_id IS NOT NULL) = %s", enrolled),
     ]

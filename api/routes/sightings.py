@@ -40,7 +40,7 @@ def list_sightings(
 ) -> Page[AccessLogRow] | StreamingResponse:
     """List rows by the time of the frame that decided; `until` is not included."""
     conditions = [
-        *log.conditions(actor, name="person_name", camera="camera_id", time="timestamp"),
+        *log.conditions(context, actor, name="person_name", camera="camera_id", time="timestamp"),
         ("site_id = %s", site),
         ("access_status = %s", status),
     ]

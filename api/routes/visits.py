@@ -32,5 +32,7 @@ def list_visits(
     context: Context, actor: CurrentActor, log: Log
 ) -> Page[VisitRow] | StreamingResponse:
     """List rows by the time of the visit; `until` is not included."""
-    conditions = log.conditions(actor, name="persons_name", camera="camera_name", time="visited_at")
+    conditions = log.conditions(
+        context, actor, name="persons_name", camera="camera_name", time="visited_at"
+    )
     return log.answer(context, VisitRow, _TABLE, conditions)

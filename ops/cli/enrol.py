@@ -15,6 +15,7 @@ from ops.cli.employees import Code, Department, Email
 from ops.cli.models import ModelsOption, with_models
 from ops.cli.outbox_delivery import deliver_outbox
 from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
+from sightline.people.employee_lookup import label_of
 from sightline.people.employees import EmployeeProfile
 from sightline.people.names import checked_name
 from sightline.runtime.errors import SightlineError
@@ -116,9 +117,10 @@ def _enrol_one(
         print_json(asdict(result))
         return
     verb = "enrolled with" if result.is_new else "was enrolled already; added"
-    console.print(f"{result.name} {verb} {result.added} of {len(photos)} photos ({result.pack})")
+    label = label_of(result.name, result.code)
+    console.print(f"{label} {verb} {result.added} of {len(photos)} photos ({result.pack})")
     for global_id in result.linked:
-        console.print(f"the cameras have met {result.name} before, as {global_id}")
+        console.print(f"the cameras have met {label} before, as {global_id}")
 
 
 def _enrol_list(

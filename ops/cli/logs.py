@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from ops.cli.audited import audited
 from ops.terminal import JsonOption, print_rows
 from sightline.audit import trail
-from sightline.people.names import normalise_text
+from sightline.people import employee_lookup
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
@@ -23,7 +23,9 @@ _TRAIL_COLUMN = "audited person"
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-PersonOption = Annotated[str | None, typer.Option("--person", help="Only this name.")]
+PersonOption = Annotated[
+    str | None, typer.Option("--person", help="Only this name, NAME (CODE), or code.")
+]
 CameraOption = Annotated[str | None, typer.Option("--camera", help="Only this camera.")]
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="Not before: 2026-11-21T10:00, or 90s, 15m, 2h, 7d.")
@@ -40,6 +42,7 @@ class _Log:
     json_columns: LiteralString
     columns: LiteralString
     person_condition: LiteralString
+    employee_condition: LiteralString
     camera_condition: LiteralString
     time_column: LiteralString
     id_column: str
@@ -51,16 +54,17 @@ _ACCESS = _Log(
     json_columns=(
         "id, timestamp, person_name, access_status, is_authorized, flagged, employee_id, global_id,"
         " camera_name(camera_id) AS camera_id, site_id, entry_point, confidence_score, score,"
-        " threshold, pack, snapshot_path, track_id, track_uuid, epoch, motion_event_id, frame_topic,"
-        " frame_partition, frame_offset, location_x, location_y, aws_face_id, notes, recorded_at, shots, runner_up,"
-        " runner_up_score, candidate, candidate_score, wanted_rate, calibration, gallery_people,"
-        " gallery_revision, reason"
+        " threshold, pack, snapshot_path, track_id, track_uuid, epoch, motion_event_id,"
+        " frame_topic, frame_partition, frame_offset, location_x, location_y, aws_face_id, notes,"
+        " recorded_at, shots, runner_up, runner_up_score, candidate, candidate_score,"
+        " wanted_rate, calibration, gallery_people, gallery_revision, reason"
     ),
     columns=(
         "timestamp AS time, person_name AS name, access_status AS access,"
         " camera_name(camera_id) AS camera, entry_point AS entry, confidence_score AS sure"
     ),
     person_condition="person_name = %s",
+    employee_condition="employee_id = %s",
     camera_condition="camera_id = (SELECT camera_key(%s))",
     time_column="timestamp",
     id_column="id",
@@ -89,6 +93,7 @@ _VISITORS = _Log(
         " confidence_score AS sure, global_id AS person"
     ),
     person_condition="persons_name = %s",
+    employee_condition="employee_id = %s",
     camera_condition="camera_name = (SELECT camera_key(%s))",
     time_column="visited_at",
     id_column="visitor_log_id",
@@ -113,6 +118,7 @@ _PERSONS = _Log(
         " AS cameras"
     ),
     person_condition="coalesce(assigned_name, 'Unknown') = %s",
+    employee_condition="person_id = %s",
     camera_condition="cameras_visited ? (SELECT camera_key(%s))",
     time_column="last_seen",
     id_column="global_id",
@@ -163,12 +169,20 @@ def _print(
     log: _Log, person: str | None, camera: str | None, since: str | None, limit: int, as_json: bool
 ) -> None:
     """Print the rows of a log that pass the filters, and record their persons in the trail."""
-    filters = [
-        (log.person_condition, person and normalise_text(person)),
+    settings = load_settings()
+    with connect(settings) as connection:
+        called, employee = (
+            employee_lookup.name_or_employee(connection.cursor(), person)
+            if person
+            else (None, None)
+        )
+    possible_filters = [
+        (log.person_condition, called),
+        (log.employee_condition, employee),
         (log.camera_condition, camera),
         (f"{log.time_column} >= %s", parse_time(since)),
     ]
-    filters = [(condition, value) for condition, value in filters if value is not None]
+    filters = [(condition, value) for condition, value in possible_filters if value is not None]
     query = sql.SQL("SELECT {}, global_id AS {} FROM {} WHERE {} ORDER BY {} DESC, {} LIMIT %s")
     composed = query.format(
         sql.SQL(log.json_columns if as_json else log.columns),
@@ -179,7 +193,7 @@ def _print(
         sql.Identifier(log.id_column),
     )
     values = [*(value for _condition, value in filters), limit]
-    with connect(load_settings()) as connection, connection.cursor(row_factory=dict_row) as cursor:
+    with connect(settings) as connection, connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(composed, values).fetchall()
     trail.write_before_showing(persons=[row.pop(_TRAIL_COLUMN) for row in rows], rows=len(rows))
     print_rows(rows, title=log.title, as_json=as_json)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sightline.people.employee_lookup import label_of
 from sightline.people.employees import EmployeeProfile
 from sightline.people.names import checked_name
 from sightline.runtime.errors import SightlineError
@@ -26,6 +27,16 @@ class CsvPerson:
     photos: tuple[str, ...]
     """File names or patterns in the folder of photos; if empty, photos by the person's name."""
     details: EmployeeProfile
+
+    @property
+    def code(self) -> str | None:
+        """The staff number, which tells people of one name apart."""
+        return self.details.employee_id_code
+
+    @property
+    def label(self) -> str:
+        """`NAME (CODE)`, or the name alone without a code."""
+        return label_of(self.name, self.code)
 
 
 def read_rows(path: Path) -> list[CsvPerson]:
@@ -61,7 +72,7 @@ def _rows(text: str) -> Iterator[CsvPerson]:
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns = _columns(next(reader, []))
-    lines_by_name: dict[str, int] = {}
+    check_unique = _UniquePeople()
     for cells in reader:
         line = reader.line_num
         values = [cell.strip() for cell in cells]
@@ -73,12 +84,30 @@ def _rows(text: str) -> Iterator[CsvPerson]:
             row = _row(line, dict(zip(columns, values, strict=False)))
         except SightlineError as error:
             raise SightlineError(f"line {line}: {error}") from None
-        if row.name in lines_by_name:
-            raise SightlineError(
-                f"{row.name} is in line {lines_by_name[row.name]} and in line {line}"
-            )
-        lines_by_name[row.name] = line
+        check_unique(row)
         yield row
+
+
+class _UniquePeople:
+    """Check that nobody is in a list twice; people of one name have different codes."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, CsvPerson] = {}
+        self._by_code: dict[str, CsvPerson] = {}
+
+    def __call__(self, row: CsvPerson) -> None:
+        """Add a row. Raises SightlineError that names the two lines."""
+        first = self._by_name.setdefault(row.name, row)
+        if first is not row and not (first.code and row.code):
+            raise SightlineError(
+                f"{row.name} is in line {first.line} and in line {row.line}; two people of one"
+                " name need a code each (column `code`)"
+            )
+        first = self._by_code.setdefault(row.code, row) if row.code else row
+        if first is not row:
+            raise SightlineError(
+                f"the code {row.code} is in line {first.line} and in line {row.line}"
+            )
 
 
 def _columns(head: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sightline.people import corrections
+from sightline.people import corrections, employee_lookup
 from sightline.people.names import normalise_text
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage.db import Connection, Cursor, dict_rows
@@ -31,19 +31,17 @@ WHERE %(person)s IN (global_id, other_global_id) ORDER BY 1
 
 
 def find_person(cursor: Cursor, name_or_id: str) -> int:
-    """Return the global id of a person by name; digits are taken as the id itself.
+    """Return the global id of a person by an employee's name, `NAME (CODE)`, code or id, or a name.
 
-    Raises NotFoundError, and ConflictError if several unknown persons have this name.
+    Digits that are nobody's code are taken as the global id itself. Raises NotFoundError, and
+    ConflictError, with the codes or ids, if several persons have this name.
     """
+    if enrolled := employee_lookup.find(cursor, name_or_id):
+        return enrolled.global_id
     if name_or_id.isascii() and name_or_id.isdecimal():
         return int(name_or_id)
     name = normalise_text(name_or_id)
-    cursor.execute(
-        "SELECT global_id FROM employees WHERE name = %(name)s"
-        " UNION ALL SELECT global_id FROM person_names WHERE name = %(name)s"
-        " AND NOT EXISTS (SELECT FROM employees WHERE name = %(name)s) ORDER BY 1",
-        {"name": name},
-    )
+    cursor.execute("SELECT global_id FROM person_names WHERE name = %s ORDER BY 1", (name,))
     ids = [row[0] for row in cursor]
     if not ids:
         raise NotFoundError(f"nobody is called {name[:80]}; see `sightline persons list`")

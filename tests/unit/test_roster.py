@@ -53,6 +53,11 @@ def test_only_the_name_has_to_be_there(tmp_path: Path) -> None:
     ]
 
 
+def test_two_people_of_one_name_have_a_code_each(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, b"name,code\nMaria Garcia,1234\nMaria Garcia,5678\n")
+    assert [row.label for row in rows] == ["Maria Garcia (1234)", "Maria Garcia (5678)"]
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
@@ -64,6 +69,8 @@ def test_only_the_name_has_to_be_there(tmp_path: Path) -> None:
         (b"name,photos\n,a.jpg\n", "line 2: the name is empty"),
         (b"name\nAnn\nBob\nAnn \n", "Ann is in line 2 and in line 4"),
         (b"name,code\nAnn,1,2\n", "line 2 has 3 cells"),
+        (b"name,code\nAnn,1\nAnn,\n", "Ann is in line 2 and in line 3; two people of one name"),
+        (b"name,code\nAnn,1\nBob,1\n", "the code 1 is in line 2 and in line 3"),
         (b"name,email\nAnn,nowhere\n", "line 2: nowhere is no e-mail"),
         (b"name,status\nAnn,asleep\n", "line 2: a status is active, suspended, left"),
         (b"name,authorized\nAnn,perhaps\n", "yes or no"),

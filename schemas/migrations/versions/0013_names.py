@@ -45,10 +45,25 @@ DROP FUNCTION set_camera_name();
 ALTER TABLE cameras DROP COLUMN name;
 """
 
+# A name alone is enough for one person; whoever else has it has a code.
+_EMPLOYEES = """
+ALTER TABLE employees DROP CONSTRAINT employees_name_key;
+CREATE INDEX employees_name ON employees (name);
+CREATE UNIQUE INDEX employees_name_key ON employees (name) WHERE employee_id_code IS NULL;
+"""
+
+# Names that two people have keep the older schema from coming back: one of them has to go.
+_EMPLOYEES_DOWN = """
+DROP INDEX employees_name, employees_name_key;
+ALTER TABLE employees ADD UNIQUE (name);
+"""
+
 
 def upgrade() -> None:
     op.execute(_CAMERAS)
+    op.execute(_EMPLOYEES)
 
 
 def downgrade() -> None:
+    op.execute(_EMPLOYEES_DOWN)
     op.execute(_CAMERAS_DOWN)
