@@ -90,6 +90,8 @@ def _cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, list):
         return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{name}={count}" for name, count in sorted(value.items()))
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value

@@ -32,7 +32,8 @@ class AccessLogRow(BaseModel):
     epoch: int
     camera_id: str
     site_id: str
-    global_id: int
+    global_id: int | None = Field(description="null for somebody whom no face identified")
+    is_identified: bool
     motion_event_id: UUID | None
     score: float
     threshold: float
@@ -47,6 +48,11 @@ class AccessLogRow(BaseModel):
     gallery_people: int | None
     gallery_revision: int | None
     reason: str | None
+    first_seen: datetime | None
+    face_attempts: int | None = Field(description="of somebody unidentified")
+    refusals: dict[str, int] | None = Field(
+        description="attempts without an observation, by reason"
+    )
     frame_topic: str
     frame_partition: int
     frame_offset: int
@@ -65,7 +71,8 @@ class VisitRow(BaseModel):
     created_at: datetime
     motion_event_id: UUID
     employee_id: UUID | None
-    global_id: int
+    global_id: int | None = Field(description="null for somebody whom no face identified")
+    is_identified: bool
 
 
 class Person(BaseModel):

@@ -207,7 +207,11 @@ def main() -> None:
             "names_agree": round(agreement.same / agreement.frames, 4),
             "loop_names": sorted(set().union(*loop.names)),
             "pipeline_names": sorted(
-                {row.identity.name for row in pipeline.found.rows if row.identity.name}
+                {
+                    row.identity.name
+                    for row in pipeline.found.rows
+                    if row.identity and row.identity.name
+                }
             ),
         }
         if used_material.film == stage_clip.FILM:

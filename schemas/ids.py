@@ -28,9 +28,9 @@ def sighting_id(track: str, epoch: int) -> str:
     return str(uuid5(_NAMESPACE, f"sighting|{track}|{epoch}"))
 
 
-def visitor_log_id(event: str, global_id: int) -> str:
-    """Return the UUID of the visit of a person during a motion event."""
-    return str(uuid5(_NAMESPACE, f"visit|{event}|{global_id}"))
+def visitor_log_id(event: str, visitor: int | str) -> str:
+    """Return the UUID of a visit in a motion event: of a global id, or an unidentified track."""
+    return str(uuid5(_NAMESPACE, f"visit|{event}|{visitor}"))
 
 
 def global_id(seed: str) -> int:

@@ -187,7 +187,14 @@ class FaceObservation(_message.Message):
     def __init__(self, observation_id: _Optional[str] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., track_started_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., quality: _Optional[_Union[FaceQuality, _Mapping]] = ..., pack: _Optional[str] = ..., embedding: _Optional[bytes] = ...) -> None: ...
 
 class TrackEnded(_message.Message):
-    __slots__ = ("track_id", "track_number", "camera_id", "site_id", "motion_event_id", "started_at_us", "ended_at_us", "frames", "observations")
+    __slots__ = ("track_id", "track_number", "camera_id", "site_id", "motion_event_id", "started_at_us", "ended_at_us", "frames", "observations", "confirmed", "pack", "attempts", "refusals", "face_px", "moved", "frame", "box", "width", "height")
+    class RefusalsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     TRACK_NUMBER_FIELD_NUMBER: _ClassVar[int]
     CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +204,16 @@ class TrackEnded(_message.Message):
     ENDED_AT_US_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    FACE_PX_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
     track_id: str
     track_number: int
     camera_id: str
@@ -206,7 +223,17 @@ class TrackEnded(_message.Message):
     ended_at_us: int
     frames: int
     observations: int
-    def __init__(self, track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., started_at_us: _Optional[int] = ..., ended_at_us: _Optional[int] = ..., frames: _Optional[int] = ..., observations: _Optional[int] = ...) -> None: ...
+    confirmed: bool
+    pack: str
+    attempts: int
+    refusals: _containers.ScalarMap[str, int]
+    face_px: float
+    moved: float
+    frame: Position
+    box: Box
+    width: int
+    height: int
+    def __init__(self, track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., started_at_us: _Optional[int] = ..., ended_at_us: _Optional[int] = ..., frames: _Optional[int] = ..., observations: _Optional[int] = ..., confirmed: _Optional[bool] = ..., pack: _Optional[str] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ..., face_px: _Optional[float] = ..., moved: _Optional[float] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class FaceEvent(_message.Message):
     __slots__ = ("observation", "track_ended")
@@ -217,7 +244,7 @@ class FaceEvent(_message.Message):
     def __init__(self, observation: _Optional[_Union[FaceObservation, _Mapping]] = ..., track_ended: _Optional[_Union[TrackEnded, _Mapping]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("track_id", "epoch", "camera_id", "site_id", "captured_at_us", "frame", "jpeg", "quality")
+    __slots__ = ("track_id", "epoch", "camera_id", "site_id", "captured_at_us", "frame", "jpeg", "quality", "kind")
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
@@ -226,6 +253,7 @@ class Snapshot(_message.Message):
     FRAME_FIELD_NUMBER: _ClassVar[int]
     JPEG_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     track_id: str
     epoch: int
     camera_id: str
@@ -234,7 +262,8 @@ class Snapshot(_message.Message):
     frame: Position
     jpeg: bytes
     quality: float
-    def __init__(self, track_id: _Optional[str] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., captured_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., jpeg: _Optional[bytes] = ..., quality: _Optional[float] = ...) -> None: ...
+    kind: EvidenceKind
+    def __init__(self, track_id: _Optional[str] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., captured_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., jpeg: _Optional[bytes] = ..., quality: _Optional[float] = ..., kind: _Optional[_Union[EvidenceKind, str]] = ...) -> None: ...
 
 class Template(_message.Message):
     __slots__ = ("template_id", "pack", "vector", "quality", "track_id", "kind")
@@ -333,7 +362,7 @@ class PersonCorrection(_message.Message):
     def __init__(self, global_id: _Optional[int] = ..., merged_into: _Optional[int] = ..., not_same: _Optional[_Iterable[int]] = ..., named: _Optional[bool] = ..., forgotten: _Optional[bool] = ..., erased: _Optional[bool] = ..., erased_tracks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sighting(_message.Message):
-    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again", "evidence_kind")
+    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again", "evidence_kind", "attempts", "refusals")
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATUS_UNSPECIFIED: _ClassVar[Sighting.Status]
@@ -341,11 +370,20 @@ class Sighting(_message.Message):
         CONFIRMED: _ClassVar[Sighting.Status]
         CHANGED: _ClassVar[Sighting.Status]
         ENDED: _ClassVar[Sighting.Status]
+        UNIDENTIFIED: _ClassVar[Sighting.Status]
     STATUS_UNSPECIFIED: Sighting.Status
     PROVISIONAL: Sighting.Status
     CONFIRMED: Sighting.Status
     CHANGED: Sighting.Status
     ENDED: Sighting.Status
+    UNIDENTIFIED: Sighting.Status
+    class RefusalsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     SIGHTING_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -384,6 +422,8 @@ class Sighting(_message.Message):
     OBSERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     AGAIN_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_KIND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
     sighting_id: str
     status: Sighting.Status
     track_id: str
@@ -422,7 +462,9 @@ class Sighting(_message.Message):
     observation_id: str
     again: bool
     evidence_kind: EvidenceKind
-    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ..., again: _Optional[bool] = ..., evidence_kind: _Optional[_Union[EvidenceKind, str]] = ...) -> None: ...
+    attempts: int
+    refusals: _containers.ScalarMap[str, int]
+    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ..., again: _Optional[bool] = ..., evidence_kind: _Optional[_Union[EvidenceKind, str]] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
     __slots__ = ("source", "key", "value", "service", "reason", "detail", "failed_at_us", "stack", "headers", "timestamp_ms", "run")
@@ -509,7 +551,7 @@ class Tracklet(_message.Message):
     def __init__(self, number: _Optional[int] = ..., age: _Optional[int] = ..., unseen: _Optional[int] = ..., unseen_seconds: _Optional[float] = ..., seen_in_a_row: _Optional[int] = ..., state: _Optional[bytes] = ..., covariance: _Optional[bytes] = ...) -> None: ...
 
 class FollowedTrack(_message.Message):
-    __slots__ = ("number", "track_id", "started_us", "seen_us", "frames", "epoch", "shots", "turned", "total", "misses", "next_look_us", "settled_until_us", "snapshot_quality")
+    __slots__ = ("number", "track_id", "started_us", "seen_us", "frames", "epoch", "shots", "turned", "total", "misses", "next_look_us", "settled_until_us", "snapshot_quality", "presence")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     STARTED_US_FIELD_NUMBER: _ClassVar[int]
@@ -523,6 +565,7 @@ class FollowedTrack(_message.Message):
     NEXT_LOOK_US_FIELD_NUMBER: _ClassVar[int]
     SETTLED_UNTIL_US_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_FIELD_NUMBER: _ClassVar[int]
     number: int
     track_id: str
     started_us: int
@@ -536,7 +579,43 @@ class FollowedTrack(_message.Message):
     next_look_us: int
     settled_until_us: int
     snapshot_quality: float
-    def __init__(self, number: _Optional[int] = ..., track_id: _Optional[str] = ..., started_us: _Optional[int] = ..., seen_us: _Optional[int] = ..., frames: _Optional[int] = ..., epoch: _Optional[int] = ..., shots: _Optional[int] = ..., turned: _Optional[int] = ..., total: _Optional[int] = ..., misses: _Optional[int] = ..., next_look_us: _Optional[int] = ..., settled_until_us: _Optional[int] = ..., snapshot_quality: _Optional[float] = ...) -> None: ...
+    presence: TrackPresence
+    def __init__(self, number: _Optional[int] = ..., track_id: _Optional[str] = ..., started_us: _Optional[int] = ..., seen_us: _Optional[int] = ..., frames: _Optional[int] = ..., epoch: _Optional[int] = ..., shots: _Optional[int] = ..., turned: _Optional[int] = ..., total: _Optional[int] = ..., misses: _Optional[int] = ..., next_look_us: _Optional[int] = ..., settled_until_us: _Optional[int] = ..., snapshot_quality: _Optional[float] = ..., presence: _Optional[_Union[TrackPresence, _Mapping]] = ...) -> None: ...
+
+class TrackPresence(_message.Message):
+    __slots__ = ("detections", "score_sum", "attempts", "refusals", "face_px", "moved", "first_box", "picture_quality", "picture_frame", "picture_box", "width", "height")
+    class RefusalsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    DETECTIONS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_SUM_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    FACE_PX_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BOX_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FRAME_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_BOX_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    detections: int
+    score_sum: float
+    attempts: int
+    refusals: _containers.ScalarMap[str, int]
+    face_px: float
+    moved: float
+    first_box: Box
+    picture_quality: float
+    picture_frame: Position
+    picture_box: Box
+    width: int
+    height: int
+    def __init__(self, detections: _Optional[int] = ..., score_sum: _Optional[float] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ..., face_px: _Optional[float] = ..., moved: _Optional[float] = ..., first_box: _Optional[_Union[Box, _Mapping]] = ..., picture_quality: _Optional[float] = ..., picture_frame: _Optional[_Union[Position, _Mapping]] = ..., picture_box: _Optional[_Union[Box, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class VisibleTrack(_message.Message):
     __slots__ = ("number", "box", "score")
@@ -613,7 +692,7 @@ class CropTrackState(_message.Message):
     def __init__(self, version: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., next_offset: _Optional[int] = ..., track: _Optional[_Union[FollowedTrack, _Mapping]] = ...) -> None: ...
 
 class TrackState(_message.Message):
-    __slots__ = ("track_id", "site_id", "shots", "decided", "holds", "holds_by", "waits_for", "ended_at_us", "face")
+    __slots__ = ("track_id", "site_id", "shots", "decided", "holds", "holds_by", "waits_for", "ended_at_us", "face", "end", "identified")
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     SHOTS_FIELD_NUMBER: _ClassVar[int]
@@ -623,6 +702,8 @@ class TrackState(_message.Message):
     WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_US_FIELD_NUMBER: _ClassVar[int]
     FACE_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIED_FIELD_NUMBER: _ClassVar[int]
     track_id: str
     site_id: str
     shots: _containers.RepeatedCompositeFieldContainer[FaceObservation]
@@ -632,7 +713,9 @@ class TrackState(_message.Message):
     waits_for: _containers.RepeatedScalarFieldContainer[int]
     ended_at_us: int
     face: bytes
-    def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., shots: _Optional[_Iterable[_Union[FaceObservation, _Mapping]]] = ..., decided: _Optional[_Union[Sighting, _Mapping]] = ..., holds: _Optional[int] = ..., holds_by: _Optional[float] = ..., waits_for: _Optional[_Iterable[int]] = ..., ended_at_us: _Optional[int] = ..., face: _Optional[bytes] = ...) -> None: ...
+    end: TrackEnded
+    identified: bool
+    def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., shots: _Optional[_Iterable[_Union[FaceObservation, _Mapping]]] = ..., decided: _Optional[_Union[Sighting, _Mapping]] = ..., holds: _Optional[int] = ..., holds_by: _Optional[float] = ..., waits_for: _Optional[_Iterable[int]] = ..., ended_at_us: _Optional[int] = ..., face: _Optional[bytes] = ..., end: _Optional[_Union[TrackEnded, _Mapping]] = ..., identified: _Optional[bool] = ...) -> None: ...
 
 class UnknownPerson(_message.Message):
     __slots__ = ("global_id", "site_id", "founder_track_id", "templates", "first_seen_us", "last_seen_us", "last_camera_id")

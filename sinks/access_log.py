@@ -1,7 +1,12 @@
-"""Access log: one row for each settled identity of a track, authorised or not."""
+"""Access log: one row for each settled identity of a track, authorised or not.
+
+A track that is over without an identity has a row as well, without a global id.
+"""
 
 from collections.abc import Sequence
 from typing import Any
+
+from psycopg.types.json import Jsonb
 
 from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
@@ -21,7 +26,7 @@ _DECIDED = """timestamp, track_id, person_name, employee_id, is_authorized, acce
     confidence_score, aws_face_id, snapshot_path, entry_point, location_x, location_y, flagged,
     global_id, motion_event_id, score, threshold, pack, frame_topic, frame_partition, frame_offset,
     face_box, decision, shots, runner_up, runner_up_score, candidate, candidate_score, wanted_rate,
-    calibration, gallery_people, gallery_revision, reason"""
+    calibration, gallery_people, gallery_revision, reason, first_seen, face_attempts, refusals"""
 """Columns that a later decision replaces."""
 
 # A row depends on the decision in force alone, and not on how decisions are spread over batches.
@@ -35,7 +40,7 @@ SELECT %(id)s, %(track_uuid)s, %(epoch)s, %(camera_id)s, %(site_id)s, %(decided_
     %(threshold)s, %(pack)s, %(frame_topic)s, %(frame_partition)s, %(frame_offset)s, %(face_box)s,
     %(decision)s, %(shots)s, %(runner_up)s, %(runner_up_score)s, %(candidate)s,
     %(candidate_score)s, %(wanted_rate)s, %(calibration)s, %(gallery_people)s,
-    %(gallery_revision)s, %(reason)s
+    %(gallery_revision)s, %(reason)s, %(first_seen)s, %(face_attempts)s, %(refusals)s
 FROM (SELECT) AS source LEFT JOIN employees AS employee ON employee.id = %(employee_id)s::uuid
 ON CONFLICT (id) DO UPDATE SET
     recorded_at = CASE WHEN log.timestamp < excluded.timestamp
@@ -46,8 +51,8 @@ WHERE excluded.decision > 1 -- the end of a track repeats its identity
 """  # noqa: S608 - our own columns
 
 _AS_REPORTED = (
-    "confidence", "epoch", "camera_id", "site_id", "global_id", "motion_event_id", "score",
-    "threshold", "pack", "shots", "gallery_people", "gallery_revision",
+    "confidence", "epoch", "camera_id", "site_id", "motion_event_id", "score", "threshold", "pack",
+    "shots", "gallery_people", "gallery_revision",
 )  # fmt: skip
 """Parameters that are fields of the sighting."""
 
@@ -81,13 +86,13 @@ class AccessLog(RowWriter):
             return
         places = rules.entry_points(cursor, [sighting.camera_id for sighting in sightings])
         rules.lock(cursor, rules.PATH_LOCK, [sighting.sighting_id for sighting in sightings])
-        identified = [sighting for sighting in sightings if sighting.global_id]
-        revoked = [sighting for sighting in sightings if not sighting.global_id]
-        rows = [row(sighting, places[sighting.camera_id]) for sighting in identified]
+        present = [sighting for sighting in sightings if rules.person_of(sighting) != 0]
+        revoked = [sighting for sighting in sightings if rules.person_of(sighting) == 0]
+        rows = [row(sighting, places[sighting.camera_id]) for sighting in present]
         cursor.executemany(_UPSERT, rows)
         cursor.executemany(_REVOKE, [_version(sighting) for sighting in revoked])
-        cursor.executemany(_LAST_SEEN, _last_seen(identified))
-        self._measure(identified)
+        cursor.executemany(_LAST_SEEN, _last_seen(present))
+        self._measure(present)
 
     def _measure(self, sightings: Sequence[pb.Sighting]) -> None:
         metrics.ROWS.labels(self.name, "access_logs").inc(len(sightings))
@@ -110,6 +115,7 @@ def row(sighting: pb.Sighting, entry_point: str | None) -> dict[str, Any]:
     values = _version(sighting) | _evidence(sighting)
     values |= {name: getattr(sighting, name) for name in _AS_REPORTED}
     return values | {
+        "global_id": rules.person_of(sighting),
         "track_id": sighting.track_number,
         "person_name": sighting.name or UNKNOWN_NAME,
         "employee_id": sighting.person_id or None,
@@ -130,6 +136,7 @@ def row(sighting: pb.Sighting, entry_point: str | None) -> dict[str, Any]:
 def _evidence(sighting: pb.Sighting) -> dict[str, Any]:
     """Return the evidence of a decision; None where the sighting states none."""
     runner_up, candidate = sighting.runner_up or None, sighting.candidate or None
+    is_unidentified = sighting.status == pb.Sighting.UNIDENTIFIED
     return {
         "runner_up": runner_up,
         "runner_up_score": sighting.runner_up_score if runner_up else None,
@@ -138,6 +145,9 @@ def _evidence(sighting: pb.Sighting) -> dict[str, Any]:
         "wanted_rate": sighting.wanted_rate or None,
         "calibration": sighting.calibration or None,
         "reason": sighting.reason or None,
+        "first_seen": to_datetime(sighting.first_seen_us) if sighting.first_seen_us else None,
+        "face_attempts": sighting.attempts if is_unidentified else None,
+        "refusals": Jsonb(dict(sighting.refusals)) if is_unidentified else None,
     }
 
 

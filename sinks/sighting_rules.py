@@ -21,9 +21,14 @@ writers sees the row of the first."""
 
 ENDED, CONFIRMED, CHANGED = 1, 2, 3
 """Rank of decisions of one moment. The end of a track repeats its identity: that fills in missing
-values and replaces nothing."""
+values and replaces nothing. A track without identity replaces what was decided of it."""
 
-_RANKS = {pb.Sighting.ENDED: ENDED, pb.Sighting.CONFIRMED: CONFIRMED, pb.Sighting.CHANGED: CHANGED}
+_RANKS = {
+    pb.Sighting.ENDED: ENDED,
+    pb.Sighting.CONFIRMED: CONFIRMED,
+    pb.Sighting.CHANGED: CHANGED,
+    pb.Sighting.UNIDENTIFIED: CHANGED,
+}
 
 
 def new_sightings(batch: Iterable[DecodedRecord]) -> list[pb.Sighting]:
@@ -39,6 +44,12 @@ def messages(batch: Iterable[DecodedRecord], kind: type[M]) -> list[M]:
 def rank(sighting: pb.Sighting) -> int:
     """Return ENDED, CONFIRMED or CHANGED for a sighting that is not provisional."""
     return _RANKS[sighting.status]
+
+
+def person_of(sighting: pb.Sighting) -> int | None:
+    """Return the global id for the tables: 0 revokes a decision, None is of a track without one."""
+    is_unidentified = sighting.status == pb.Sighting.UNIDENTIFIED and not sighting.global_id
+    return None if is_unidentified else sighting.global_id
 
 
 def decisions_in_force(sightings: Iterable[pb.Sighting]) -> list[pb.Sighting]:

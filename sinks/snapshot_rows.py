@@ -13,7 +13,7 @@ from schemas.naming import pending_snapshot_context, snapshot_key
 from sightline.runtime.clock import to_datetime
 from sightline.storage.db import Cursor, encryption_of
 from sightline.storage.encryption import TamperedError
-from sinks.sighting_rules import rank
+from sinks.sighting_rules import person_of, rank
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,8 @@ class SnapshotOwner:
     track_uuid: str
     epoch: int
     camera_id: str
-    global_id: int
+    global_id: int | None
+    """0: the decision was revoked; None: somebody unidentified."""
     persons_name: str | None
     decided_at: datetime
     prefix: str  # of the run's keys
@@ -117,11 +118,16 @@ class PendingSnapshot:
 class SnapshotRow:
     """A row of `snapshots`."""
 
-    global_id: int
+    global_id: int | None
     captured_at: datetime
     quality: float
     path: str
     is_own: bool
+
+
+def rank_of(snapshot: pb.Snapshot) -> float:
+    """Return the quality of a snapshot among all of its track: a face is better than any body."""
+    return snapshot.quality - (snapshot.kind == pb.EVIDENCE_KIND_BODY)
 
 
 def store_pending(cursor: Cursor, snapshots: Mapping[str, pb.Snapshot]) -> None:
@@ -130,7 +136,7 @@ def store_pending(cursor: Cursor, snapshots: Mapping[str, pb.Snapshot]) -> None:
     rows = []
     for key, snapshot in snapshots.items():
         stored = encryption.encrypt(snapshot.jpeg, pending_snapshot_context(key))
-        rows.append((key, to_datetime(snapshot.captured_at_us), snapshot.quality, stored))
+        rows.append((key, to_datetime(snapshot.captured_at_us), rank_of(snapshot), stored))
     cursor.executemany(_PENDING, rows)
 
 
@@ -231,7 +237,7 @@ def _owner_row(sighting: pb.Sighting) -> dict[str, Any]:
         "epoch": sighting.epoch,
         "camera_id": sighting.camera_id,
         "event_id": sighting.motion_event_id,
-        "global_id": sighting.global_id,
+        "global_id": person_of(sighting),
         "name": sighting.name or None,
         "decided_at": to_datetime(sighting.decided_at_us),
         "decision": rank(sighting),

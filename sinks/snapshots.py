@@ -153,7 +153,7 @@ class Snapshots(RowWriter):
             else:
                 orphans = self._revoke(cursor, sighting, written)
                 written = None
-        if owner and owner.global_id:
+        if owner and owner.global_id != 0:
             pending = rows.pending_of(cursor, sighting)
             if written is None and (pending or is_orphan):
                 self._write_first(cursor, owner, pending, due)
@@ -241,7 +241,7 @@ def best_snapshots(snapshots: Iterable[pb.Snapshot]) -> dict[str, pb.Snapshot]:
     best: dict[str, pb.Snapshot] = {}
     for snapshot in snapshots:
         key = sighting_id(snapshot.track_id, snapshot.epoch)
-        if key not in best or snapshot.quality > best[key].quality:
+        if key not in best or rows.rank_of(snapshot) > rows.rank_of(best[key]):
             best[key] = snapshot
     return best
 

@@ -1,5 +1,7 @@
 """Visitor log: one row for each person and motion event, with the best confidence in it.
 
+A track without an identity is a visit of its own.
+
 Three topics report an event, in no order among each other: its start and end, its frames, and the
 people in it. Their records are stored as they come, and the rows are computed from the stored.
 """
@@ -187,11 +189,14 @@ def _event_row(event: pb.MotionEvent) -> dict[str, Any]:
 
 
 def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
+    person = rules.person_of(sighting)
     return {
         "sighting_id": sighting.sighting_id,
         "event_id": sighting.motion_event_id,
-        "visitor_log_id": visitor_log_id(sighting.motion_event_id, sighting.global_id),
-        "global_id": sighting.global_id,
+        "visitor_log_id": visitor_log_id(
+            sighting.motion_event_id, sighting.track_id if person is None else person
+        ),
+        "global_id": person,
         "employee_id": sighting.person_id or None,
         "name": sighting.name or UNKNOWN_NAME,
         "confidence": sighting.confidence,

@@ -15,7 +15,7 @@ from schemas import ids
 from schemas import sightline_pb2 as pb
 
 ALL = Path(__file__).parent.parent / "schemas" / "golden"
-FOLDER = ALL / "v5"
+FOLDER = ALL / "v6"
 
 _AT = 1_760_000_000_000_000
 _EVENT = ids.motion_event_id("door", _AT)
@@ -47,6 +47,42 @@ _FOLLOWED = pb.FollowedTrack(
     next_look_us=_AT + 300_000,
     settled_until_us=_AT + 300_000_000,
     snapshot_quality=0.75,
+    presence=pb.TrackPresence(
+        detections=9,
+        score_sum=7.5,
+        attempts=6,
+        refusals={"turned": 1},
+        face_px=64,
+        moved=0.25,
+        first_box=_BOX,
+        picture_quality=0.5,
+        picture_frame=_FRAME,
+        picture_box=_BOX,
+        width=1280,
+        height=720,
+    ),
+)
+
+_END = pb.TrackEnded(
+    track_id=_TRACK,
+    track_number=7,
+    camera_id="door",
+    site_id="office",
+    motion_event_id=_EVENT,
+    started_at_us=_AT,
+    ended_at_us=_AT + 5_000_000,
+    frames=50,
+    observations=5,
+    confirmed=True,
+    pack="buffalo_l",
+    attempts=6,
+    refusals={"turned": 1},
+    face_px=64,
+    moved=0.25,
+    frame=_FRAME,
+    box=_BOX,
+    width=1280,
+    height=720,
 )
 
 _OBSERVATION = pb.FaceObservation(
@@ -150,19 +186,7 @@ MESSAGES: dict[str, Message] = {
         again=True,
     ),
     "FaceEvent.observation": pb.FaceEvent(observation=_OBSERVATION),
-    "FaceEvent.track_ended": pb.FaceEvent(
-        track_ended=pb.TrackEnded(
-            track_id=_TRACK,
-            track_number=7,
-            camera_id="door",
-            site_id="office",
-            motion_event_id=_EVENT,
-            started_at_us=_AT,
-            ended_at_us=_AT + 5_000_000,
-            frames=50,
-            observations=5,
-        )
-    ),
+    "FaceEvent.track_ended": pb.FaceEvent(track_ended=_END),
     "Snapshot": pb.Snapshot(
         track_id=_TRACK,
         epoch=1,
@@ -172,6 +196,7 @@ MESSAGES: dict[str, Message] = {
         frame=_FRAME,
         jpeg=b"\xff\xd8\xff\xd9",
         quality=0.8125,
+        kind=pb.EVIDENCE_KIND_BODY,
     ),
     "Crop": pb.Crop(
         crop_id=_CROP,
@@ -255,6 +280,25 @@ MESSAGES: dict[str, Message] = {
         )
     ),
     "Sighting": _SIGHTING,
+    "Sighting.unidentified": pb.Sighting(
+        sighting_id=ids.sighting_id(_TRACK, 0),
+        status=pb.Sighting.UNIDENTIFIED,
+        track_id=_TRACK,
+        track_number=7,
+        camera_id="door",
+        site_id="office",
+        motion_event_id=_EVENT,
+        pack="buffalo_l",
+        reason="face turned away in 1 of 6 looks",
+        first_seen_us=_AT,
+        decided_at_us=_AT + 5_000_000,
+        frame=_FRAME,
+        width=1280,
+        height=720,
+        track_box=_BOX,
+        attempts=6,
+        refusals={"turned": 1},
+    ),
     "DeadLetter": pb.DeadLetter(
         source=_FRAME,
         key=b"door",
@@ -304,6 +348,8 @@ MESSAGES: dict[str, Message] = {
         waits_for=[17],
         ended_at_us=_AT + 5_000_000,
         face=_VECTOR,
+        end=_END,
+        identified=True,
     ),
     "UnknownPerson": pb.UnknownPerson(
         global_id=ids.global_id(_TRACK),

@@ -137,6 +137,7 @@ class AccessSummary(BaseModel):
     authorized: int
     unauthorized: int
     unknown: int
+    unidentified: int = Field(description="of the unknown: people whom no face identified")
     authorized_rate: float = Field(description="0 to 1; 0 without any access")
     period: Period
 
@@ -145,7 +146,8 @@ _SUMMARY = """
 SELECT count(*) AS total_accesses,
     count(*) FILTER (WHERE access_status = 'authorized') AS authorized,
     count(*) FILTER (WHERE access_status = 'unauthorized') AS unauthorized,
-    count(*) FILTER (WHERE access_status = 'unknown') AS unknown
+    count(*) FILTER (WHERE access_status = 'unknown') AS unknown,
+    count(*) FILTER (WHERE global_id IS NULL) AS unidentified
 FROM access_logs
 WHERE (%(start)s::timestamptz IS NULL OR timestamp >= %(start)s)
     AND (%(end)s::timestamptz IS NULL OR timestamp < %(end)s)

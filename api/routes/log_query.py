@@ -22,6 +22,10 @@ M = TypeVar("M", bound=BaseModel)
 
 MAY_READ = requires(Permission.LOGS_READ, scoped=True)
 
+
+IS_IDENTIFIED = "global_id IS NOT NULL"
+"""SQL of the column `is_identified` of a log."""
+
 GlobalId = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="a person's global id")]
 
 
@@ -35,6 +39,10 @@ class LogQuery:
     ] = None
     global_id: GlobalId = None
     camera: str | None = None
+    identified: Annotated[
+        bool | None,
+        Query(description="whether a face gave an identity; both if left out"),
+    ] = None
     since: datetime | None = None
     until: datetime | None = None
     limit: Limit = 100
@@ -51,6 +59,7 @@ class LogQuery:
         return [
             *person_conditions(context, self.person, name=name),
             ("global_id = %s", self.global_id),
+            ("(global_id IS NOT NULL) = %s", self.identified),
             (f"{camera} = ANY(%s)", actor.visible_cameras()),
             (f"{camera} = {CAMERA_PARAMETER}", self.camera),
             (f"{time} >= %s", utc(self.since)),

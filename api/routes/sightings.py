@@ -11,7 +11,7 @@ from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor
 from api.pagination import Page, Table, columns_of, read_page
 from api.response_models import AccessLogRow, AccessStatus
-from api.routes.log_query import MAY_READ, Log
+from api.routes.log_query import IS_IDENTIFIED, MAY_READ, Log
 from sightline.runtime.errors import NotFoundError
 from sightline.storage.camera_names import named
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1/sightings", tags=["sightings"])
 
 TABLE = Table(
     "access_logs",
-    columns_of(AccessLogRow, camera_id=named("access_logs.camera_id")),
+    columns_of(AccessLogRow, camera_id=named("access_logs.camera_id"), is_identified=IS_IDENTIFIED),
     "timestamp",
     "timestamptz",
     "id",

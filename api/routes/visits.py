@@ -1,4 +1,4 @@
-"""Visitor logs: one row for each person and motion event."""
+"""Visitor logs: one row for each person and motion event, and for each unidentified track."""
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -9,14 +9,16 @@ from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor
 from api.pagination import Page, Table, columns_of
 from api.response_models import VisitRow
-from api.routes.log_query import MAY_READ, Log
+from api.routes.log_query import IS_IDENTIFIED, MAY_READ, Log
 from sightline.storage.camera_names import named
 
 router = APIRouter(prefix="/api/v1/visitor-logs", tags=["visitor logs"])
 
 _TABLE = Table(
     "visitor_logs",
-    columns_of(VisitRow, camera_name=named("visitor_logs.camera_name")),
+    columns_of(
+        VisitRow, camera_name=named("visitor_logs.camera_name"), is_identified=IS_IDENTIFIED
+    ),
     "visited_at",
     "timestamptz",
     "visitor_log_id",

@@ -26,6 +26,12 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 PersonOption = Annotated[
     str | None, typer.Option("--person", help="Only this name, NAME (CODE), or code.")
 ]
+IdentifiedOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--identified/--unidentified", help="Only people with an identity, or only those without."
+    ),
+]
 CameraOption = Annotated[str | None, typer.Option("--camera", help="Only this camera.")]
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="Not before: 2026-11-21T10:00, or 90s, 15m, 2h, 7d.")
@@ -57,10 +63,12 @@ _ACCESS = _Log(
         " threshold, pack, snapshot_path, track_id, track_uuid, epoch, motion_event_id,"
         " frame_topic, frame_partition, frame_offset, location_x, location_y, aws_face_id, notes,"
         " recorded_at, shots, runner_up, runner_up_score, candidate, candidate_score,"
-        " wanted_rate, calibration, gallery_people, gallery_revision, reason"
+        " wanted_rate, calibration, gallery_people, gallery_revision, reason,"
+        " first_seen, face_attempts, refusals, global_id IS NOT NULL AS is_identified"
     ),
     columns=(
-        "timestamp AS time, person_name AS name, access_status AS access,"
+        "timestamp AS time, person_name AS name,"
+        " CASE WHEN global_id IS NULL THEN 'unidentified' ELSE access_status END AS access,"
         " camera_name(camera_id) AS camera, entry_point AS entry, confidence_score AS sure"
     ),
     person_condition="person_name = %s",
@@ -86,7 +94,8 @@ _VISITORS = _Log(
     table="visitor_logs",
     json_columns=(
         "visitor_log_id, visited_at, persons_name, camera_name(camera_name) AS camera_name,"
-        " confidence_score, global_id, employee_id, motion_event_id, created_at"
+        " confidence_score, global_id, employee_id, motion_event_id, created_at,"
+        " global_id IS NOT NULL AS is_identified"
     ),
     columns=(
         "visited_at AS time, persons_name AS name, camera_name(camera_name) AS camera,"
@@ -130,13 +139,19 @@ _PERSONS = _Log(
 def access(
     person: PersonOption = None,
     camera: CameraOption = None,
+    identified: IdentifiedOption = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
     why: Annotated[bool, typer.Option("--why", help="The evidence of each decision.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the access log, latest first: employees and unknown persons that were seen."""
-    _print(_ACCESS_REASONS if why else _ACCESS, person, camera, since, limit, as_json)
+    """List the access log, latest first: everybody that was seen, with an identity or without."""
+    _print(
+        _ACCESS_REASONS if why else _ACCESS,
+        _Filter(person, camera, since, identified),
+        limit,
+        as_json,
+    )
 
 
 @app.command()
@@ -144,12 +159,13 @@ def access(
 def visitors(
     person: PersonOption = None,
     camera: CameraOption = None,
+    identified: IdentifiedOption = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List the visitor log, latest first: the persons of each motion event."""
-    _print(_VISITORS, person, camera, since, limit, as_json)
+    _print(_VISITORS, _Filter(person, camera, since, identified), limit, as_json)
 
 
 @app.command()
@@ -162,25 +178,34 @@ def persons(
     as_json: JsonOption = False,
 ) -> None:
     """List all persons that were seen, over all cameras, last seen first."""
-    _print(_PERSONS, person, camera, since, limit, as_json)
+    _print(_PERSONS, _Filter(person, camera, since), limit, as_json)
 
 
-def _print(
-    log: _Log, person: str | None, camera: str | None, since: str | None, limit: int, as_json: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """Rows of a log that are printed; None of each: all."""
+
+    person: str | None
+    camera: str | None
+    since: str | None
+    is_identified: bool | None = None
+
+
+def _print(log: _Log, row_filter: _Filter, limit: int, as_json: bool) -> None:
     """Print the rows of a log that pass the filters, and record their persons in the trail."""
     settings = load_settings()
     with connect(settings) as connection:
         called, employee = (
-            employee_lookup.name_or_employee(connection.cursor(), person)
-            if person
+            employee_lookup.name_or_employee(connection.cursor(), row_filter.person)
+            if row_filter.person
             else (None, None)
         )
     possible_filters = [
         (log.person_condition, called),
         (log.employee_condition, employee),
-        (log.camera_condition, camera),
-        (f"{log.time_column} >= %s", parse_time(since)),
+        (log.camera_condition, row_filter.camera),
+        ("(global_id IS NOT NULL) = %s", row_filter.is_identified),
+        (f"{log.time_column} >= %s", parse_time(row_filter.since)),
     ]
     filters = [(condition, value) for condition, value in possible_filters if value is not None]
     query = sql.SQL("SELECT {}, global_id AS {} FROM {} WHERE {} ORDER BY {} DESC, {} LIMIT %s")
@@ -195,7 +220,8 @@ def _print(
     values = [*(value for _condition, value in filters), limit]
     with connect(settings) as connection, connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(composed, values).fetchall()
-    trail.write_before_showing(persons=[row.pop(_TRAIL_COLUMN) for row in rows], rows=len(rows))
+    persons_shown = [row.pop(_TRAIL_COLUMN) for row in rows]
+    trail.write_before_showing(persons=list(filter(None, persons_shown)), rows=len(rows))
     print_rows(rows, title=log.title, as_json=as_json)
 
 

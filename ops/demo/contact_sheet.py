@@ -55,7 +55,9 @@ def _tile(row: AccessLogOutput, verdict: Verdict | None, picture: Image.Image) -
     at = datetime.fromtimestamp(row.seen_at, UTC).astimezone()
     lines = [identity_text(row.identity), f"{row.camera}, {at:%H:%M:%S}"]
     colour = _GREY
-    if verdict is not None:
+    if row.identity is None:
+        lines.append(row.reason.partition(",")[0])
+    elif verdict is not None:
         owner = verdict.owners.get(row.track_id)
         expected = next((line for line in verdict.lines if line.person.name == owner), None)
         name = expected.person.name if expected and expected.person.enrolled else ""

@@ -21,8 +21,9 @@ def as_json(
 ) -> dict[str, Any]:
     """Return all counts; those that need a ground truth are None without one."""
     latencies = [row.latency for row in output.rows]
-    names = {row.identity.name for row in output.rows if row.identity.name}
-    unknown = {row.identity.global_id for row in output.rows if not row.identity.name}
+    identities = [row.identity for row in output.rows if row.identity is not None]
+    names = {identity.name for identity in identities if identity.name}
+    unknown = {identity.global_id for identity in identities if not identity.name}
     truth: dict[str, int | None] = dict.fromkeys(
         (
             "expected_named", "named_right", "named_wrong", "expected_unknown", "unknown_found",
@@ -38,6 +39,7 @@ def as_json(
         **truth,
         "unknown_ids": len(unknown),
         "access_logs": len(output.rows),
+        "unidentified": len(output.rows) - len(identities),
         "visitor_logs": output.visitor_logs,
         "snapshots": output.snapshots,
         "latency_ms_p50": milliseconds(percentile(latencies, 0.5)),
@@ -107,7 +109,8 @@ def print_summary(summary: dict[str, Any]) -> None:
     """Print the counts as sentences."""
     console.print(
         f"{summary['cameras']} cameras, {summary['frames']} frames, {summary['tracks']} tracks: "
-        f"{summary['access_logs']} access log rows, {summary['visitor_logs']} visits, "
+        f"{summary['access_logs']} access log rows ({summary['unidentified']} of people whom no "
+        f"face identified), {summary['visitor_logs']} visits, "
         f"{summary['snapshots']} snapshots"
     )
     if summary["expected_named"] is not None:
@@ -124,6 +127,8 @@ def print_summary(summary: dict[str, Any]) -> None:
         )
 
 
-def identity_text(identity: DecidedIdentity) -> str:
-    """Format an identity for readers."""
+def identity_text(identity: DecidedIdentity | None) -> str:
+    """Format an identity for readers; None is of somebody whom no face identified."""
+    if identity is None:
+        return "unidentified"
     return identity.name or f"{UNKNOWN} {identity.global_id % 100_000:05d}"

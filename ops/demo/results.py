@@ -16,7 +16,7 @@ from sightline.streaming.topic_reader import read_topic
 _ACCESS_LOG = """
 SELECT log.camera_id AS camera, log.track_uuid::text AS track_id, log.track_id AS track_number,
     CASE WHEN log.access_status = 'unknown' THEN '' ELSE log.person_name END AS name,
-    log.global_id, log.timestamp AS seen_at,
+    log.global_id, log.reason, log.timestamp AS seen_at,
     extract(epoch FROM log.recorded_at - log.timestamp)::float8 AS latency,
     log.snapshot_path AS snapshot
 FROM access_logs AS log ORDER BY log.timestamp, log.id
@@ -30,7 +30,8 @@ class AccessLogOutput:
     camera: str
     track_id: str
     track_number: int
-    identity: DecidedIdentity
+    identity: DecidedIdentity | None  # None of somebody whom no face identified
+    reason: str  # of the decision
     seen_at: float  # seconds since the epoch
     latency: float  # seconds from the capture of the frame that decided to the row
     snapshot: str | None  # the object's key
@@ -66,7 +67,8 @@ def read_output(settings: Settings, db: Connection) -> PipelineOutput:
     rows = tuple(_rows(db))
     identities: dict[str, set[DecidedIdentity]] = defaultdict(set)
     for row in rows:
-        identities[row.track_id].add(row.identity)
+        if row.identity is not None:
+            identities[row.track_id].add(row.identity)
     frames = 0
     boxes: dict[tuple[str, str], dict[int, Box]] = defaultdict(dict)
     for record in read_topic(settings, TRACKS):
@@ -115,7 +117,8 @@ def _nearest(settings: Settings, db: Connection) -> Iterator[NearestEmployee]:
 def _rows(db: Connection) -> Iterator[AccessLogOutput]:
     with db.cursor(row_factory=dict_row) as cursor:
         for row in cursor.execute(_ACCESS_LOG):
-            identity = DecidedIdentity(row.pop("name"), row.pop("global_id"))
+            name, global_id = row.pop("name"), row.pop("global_id")
+            identity = None if global_id is None else DecidedIdentity(name, global_id)
             yield AccessLogOutput(identity=identity, seen_at=row.pop("seen_at").timestamp(), **row)
 
 

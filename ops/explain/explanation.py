@@ -26,7 +26,7 @@ Row = dict[str, Any]
 _DECISION_COLUMNS = (
     "person_name global_id employee_id access_status confidence_score score threshold shots"
     " runner_up runner_up_score candidate candidate_score wanted_rate gallery_people"
-    " gallery_revision reason pack"
+    " gallery_revision reason face_attempts refusals pack"
 )
 
 _QUALITY_FIELDS = ("size_px", "sharpness", "frontality", "detector_score")
@@ -72,7 +72,7 @@ def explain(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
     )
     frame = _frame_of(settings, origin, track_records)
     persons = {sighting.global_id for _at, sighting in track_records.decisions}
-    persons |= {origin.primary_row["global_id"]}
+    persons |= {origin.primary_row["global_id"] or 0}
     fields = {
         "asked": str(row_id),
         "is": origin.kind,
@@ -176,13 +176,13 @@ def _frame_of(
             topic=row["frame_topic"], partition=row["frame_partition"], offset=row["frame_offset"]
         )
         observations = [entry for entry in observations if entry.frame == position]
-        face = row["face_box"]
+        face = row["face_box"] if any(row["face_box"]) else None
     elif observations:
         best = max(observations, key=lambda observation: observation.quality.overall)
         observations, position, face = [best], best.frame, _box(best.face_box)
     else:
         return None
-    body = _box(observations[0].track_box) if observations else None
+    body = _box(observations[0].track_box) if observations else _end_box(track_records.ended)
     frame = kafka_records.frame_at(settings, position, origin.primary_row["camera_id"])
     return AnnotatedFrame(position, body, face, frame)
 
@@ -210,6 +210,10 @@ def _models_of(settings: Settings, db: Connection, run: str) -> Settings:
 
 def _position(position: pb.Position) -> Row:
     return {"topic": position.topic, "partition": position.partition, "offset": position.offset}
+
+
+def _end_box(ended: pb.TrackEnded | None) -> list[float] | None:
+    return _box(ended.box) if ended is not None and ended.HasField("box") else None
 
 
 def _box(box: pb.Box) -> list[float]:

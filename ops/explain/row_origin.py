@@ -32,7 +32,7 @@ FROM person_tracks WHERE track_uuid = %s
 _OF_VISIT = """
 SELECT evidence.sighting_id, owner.track_uuid FROM visit_evidence evidence
 LEFT JOIN snapshot_owners owner USING (sighting_id)
-WHERE visitor_log_id = %s AND evidence.global_id <> 0
+WHERE visitor_log_id = %s AND evidence.global_id IS DISTINCT FROM 0
 ORDER BY confidence_score DESC, evidence.decided_at DESC, sighting_id
 """
 _OF_SIGHTING = "SELECT track_uuid FROM snapshot_owners WHERE sighting_id = %s"

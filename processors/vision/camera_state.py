@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from processors.vision.track_presence import TrackPresence
 from processors.vision.tracking import CameraTracker, TrackMatch
 from schemas import sightline_pb2 as pb
 from schemas.ids import track_id
-from sightline.models import outputs
 from sightline.models.interface import Face, Float32Array
 from sightline.models.outputs import Track, TrackProperties
 from sightline.runtime import metrics
@@ -75,9 +75,9 @@ def follow(state: CameraState, frame: pb.Frame, detections: Detections) -> list[
         track.seen_us = frame.captured_at_us
         index = match.detection
         face = detections.faces[index] if detections.faces is not None else None
-        visible.append(
-            VisibleTrack(track, detections.boxes[index], float(detections.scores[index]), face)
-        )
+        box, score = detections.boxes[index], float(detections.scores[index])
+        track.presence.add_detection(box, score, frame)
+        visible.append(VisibleTrack(track, box, score, face))
     return visible
 
 
@@ -95,22 +95,22 @@ def _begin_new(state: CameraState, matches: list[TrackMatch], frame: pb.Frame) -
         state.tracks[number] = Track(name, frame.captured_at_us)
 
 
-def end_at_cut(state: CameraState, at_us: int) -> list[OutputRecord]:
+def end_at_cut(state: CameraState, at_us: int, presence: TrackPresence) -> list[OutputRecord]:
     """End and forget all tracks: the picture is of another place, with other people in it."""
-    ended = end_all(state, at_us)
+    ended = end_all(state, at_us, presence)
     state.tracks.clear()
     state.visible = []
     state.tracker.begin_anew()
     return ended
 
 
-def end_lost(state: CameraState, at_us: int) -> list[OutputRecord]:
+def end_lost(state: CameraState, at_us: int, presence: TrackPresence) -> list[OutputRecord]:
     """End the tracks that the tracker has given up; return their records."""
     alive = state.tracker.alive()
     lost = [number for number in state.tracks if number not in alive]
-    return [outputs.track_ended(state.tracks.pop(number), at_us) for number in lost]
+    return [presence.ended(state.tracks.pop(number), at_us) for number in lost]
 
 
-def end_all(state: CameraState, at_us: int) -> list[OutputRecord]:
+def end_all(state: CameraState, at_us: int, presence: TrackPresence) -> list[OutputRecord]:
     """Return the records that all tracks end, and keep the tracks."""
-    return [outputs.track_ended(track, at_us) for track in state.tracks.values()]
+    return [presence.ended(track, at_us) for track in state.tracks.values()]

@@ -6,6 +6,7 @@ out. Everything that no pixel of the frame is needed for is done here, as for a 
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +16,14 @@ from processors.vision.crop_tracks import CropTracks
 from processors.vision.embedding import CropEmbedder, CropResult, FaceCrop
 from processors.vision.followed_track import UnusableStateError
 from processors.vision.frame_decoder import decode_picture
+from processors.vision.track_presence import TrackPresence
 from schemas import sightline_pb2 as pb
 from schemas.naming import crop_track_key
 from schemas.topics import CROP_OUTCOMES, CROP_STATE
-from sightline.models import outputs
 from sightline.models.interface import ModelPack
 from sightline.models.observation_policy import ObservationPolicy
 from sightline.models.outputs import Track
+from sightline.models.presence import NO_FACE
 from sightline.runtime import metrics
 from sightline.runtime.clock import US_PER_SECOND
 from sightline.runtime.errors import PoisonRecord
@@ -30,7 +32,6 @@ from sightline.streaming.records import OutputRecord, Partition, Record
 
 log = logging.getLogger(__name__)
 
-NO_FACE = "no_face"
 LATE = "late"
 
 _IDLE_FACTOR = 2
@@ -39,6 +40,12 @@ _IDLE_FACTOR = 2
 
 _Touched = tuple[Partition, str, int]
 """A track by its partition, its camera and the sender's number."""
+
+
+class _Models(NamedTuple):
+    pack: ModelPack
+    embedder: CropEmbedder
+    presence: TrackPresence
 
 
 class CropProcessor:
@@ -50,17 +57,19 @@ class CropProcessor:
         self._settings = settings
         self._policy = ObservationPolicy(settings)
         self._idle_us = round(_IDLE_FACTOR * settings.reverify_seconds * US_PER_SECOND)
-        self._models: tuple[ModelPack, CropEmbedder] | None = None
+        self._models: _Models | None = None
         self._tracks: dict[Partition, CropTracks] = {}
         self._touched: dict[_Touched, tuple[int, int]] = {}
         """Tracks whose state has changed: offset behind the crop, and its milliseconds."""
 
-    def load(self) -> tuple[ModelPack, CropEmbedder]:
-        """Load the models unless they are loaded, and return them."""
+    def load(self) -> _Models:
+        """Load the models unless they are loaded, and return them with the stages that use them."""
         if self._models is None:
             pack = self._load_pack()
             log.info("vision: model pack %s for crops", pack.id)
-            self._models = (pack, CropEmbedder(pack, self._settings))
+            self._models = _Models(
+                pack, CropEmbedder(pack, self._settings), TrackPresence(pack.id, self._settings)
+            )
         return self._models
 
     def process(self, record: Record) -> Iterator[OutputRecord]:
@@ -161,13 +170,14 @@ class CropProcessor:
 
     def _observe(self, track: Track, record: Record, crop: pb.Crop) -> CropResult | None:
         """Return what the crop's face gave; None where it has none."""
-        pack, embedder = self.load()
+        pack, embedder, _ = self.load()
         with metrics.STAGE_SECONDS.labels("decode").time():
             image = decode_picture(pb.Frame(jpeg=crop.jpeg))
         metrics.FACE_DETECTIONS.inc()
         with metrics.STAGE_SECONDS.labels("faces").time():
             face = find_face(image, pack.faces)
         if face is None:
+            track.presence.add_attempt(NO_FACE)
             return None
         height, width = image.shape[:2]
         # The frame's size is left out: the crop's place in it is not known.
@@ -178,6 +188,8 @@ class CropProcessor:
             track, frame, record.position, image, face, box, accepts_turned=not crop.reply
         )
         [result] = embedder.observe([face_crop])
+        track.presence.add_detection(box, face.score, frame)
+        track.presence.add_attempt(result.refusal, result.quality.size_px)
         return result
 
     def _end(self, tracks: CropTracks, record: Record, crop: pb.Crop) -> Iterator[OutputRecord]:
@@ -190,8 +202,9 @@ class CropProcessor:
 
     def _ended(self, record: Record, crop: pb.Crop, track: Track) -> Iterator[OutputRecord]:
         self._touch(record, crop, track)
-        if track.observations.total_observations:  # else the matcher has never heard of it
-            yield outputs.track_ended(track, crop.captured_at_us)
+        # Without a detection nobody has seen a face of it but its sender.
+        if track.presence.detections:
+            yield self.load().presence.ended(track, crop.captured_at_us)
 
     def _touch(self, record: Record, crop: pb.Crop, track: Track) -> None:
         key = (

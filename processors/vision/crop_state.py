@@ -10,7 +10,7 @@ from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError, decode
 from sightline.models.outputs import Track
 
-_VERSION = 1
+_VERSION = 2
 """Grows with every change of what the fields mean: another version's state is not read."""
 
 

@@ -120,7 +120,9 @@ class CropEmbedder:
         snapshot = None
         if self._policy.record_observation(policy_state, at_us, quality.overall, turned=is_turned):
             picture = outputs.head_and_shoulders(crop.image, crop.face)
-            snapshot = outputs.snapshot(name, crop.frame, crop.position, observed, picture)
+            snapshot = outputs.snapshot(
+                crop.track, crop.frame, crop.position, picture, quality.overall
+            )
         return CropResult(
             quality,
             observation=observation,

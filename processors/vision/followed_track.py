@@ -1,8 +1,15 @@
 """A track as a part of saved state, and back: to the bit; and the checks of any saved state."""
 
+from typing import Any, Literal
+
+import numpy as np
+
 from schemas import sightline_pb2 as pb
+from sightline.models import outputs
+from sightline.models.interface import Float32Array
 from sightline.models.observation_policy import ObservationState
 from sightline.models.outputs import Track, TrackProperties
+from sightline.models.presence import Presence
 
 
 class UnusableStateError(ValueError):
@@ -42,7 +49,52 @@ def save_track(number: int, track: Track) -> pb.FollowedTrack:
         next_look_us=policy_state.next_detection_us,
         settled_until_us=policy_state.settled_until_us,
         snapshot_quality=policy_state.snapshot_quality,
+        presence=_save_presence(track.presence),
     )
+
+
+def _save_presence(presence: Presence) -> pb.TrackPresence:
+    return pb.TrackPresence(
+        detections=presence.detections,
+        score_sum=presence.score_sum,
+        attempts=presence.attempts,
+        refusals=presence.refusals,
+        face_px=presence.face_px,
+        moved=presence.moved,
+        first_box=_save_box(presence.first_box),
+        picture_quality=presence.picture_quality,
+        picture_frame=presence.picture_frame,
+        picture_box=_save_box(presence.picture_box),
+        width=presence.frame_size[0],
+        height=presence.frame_size[1],
+    )
+
+
+def _restore_presence(saved: pb.TrackPresence) -> Presence:
+    return Presence(
+        detections=saved.detections,
+        score_sum=saved.score_sum,
+        attempts=saved.attempts,
+        refusals=dict(saved.refusals),
+        face_px=saved.face_px,
+        moved=saved.moved,
+        first_box=_restore_box(saved, "first_box"),
+        picture_quality=saved.picture_quality,
+        picture_frame=saved.picture_frame if saved.HasField("picture_frame") else None,
+        picture_box=_restore_box(saved, "picture_box"),
+        frame_size=(saved.width, saved.height),
+    )
+
+
+def _save_box(sides: Float32Array | None) -> pb.Box | None:
+    return None if sides is None else outputs.box(sides)
+
+
+def _restore_box(saved: pb.TrackPresence, name: Literal["first_box", "picture_box"]) -> Any:
+    if not saved.HasField(name):
+        return None
+    box: pb.Box = getattr(saved, name)
+    return np.array([box.x1, box.y1, box.x2, box.y2], np.float32)
 
 
 def restore_track(
@@ -62,4 +114,4 @@ def restore_track(
         settled_until_us=saved.settled_until_us if saved.HasField("settled_until_us") else None,
         snapshot_quality=saved.snapshot_quality if saved.HasField("snapshot_quality") else None,
     )
-    return Track(name, saved.seen_us, saved.frames, policy_state)
+    return Track(name, saved.seen_us, saved.frames, policy_state, _restore_presence(saved.presence))

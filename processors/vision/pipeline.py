@@ -26,11 +26,13 @@ from processors.vision.face_roi import choose_face, detect_in_regions, head_regi
 from processors.vision.scene_cut import is_cut, outline
 from processors.vision.settings import VisionSettings
 from processors.vision.stage_time import stage_time
+from processors.vision.track_presence import TrackPresence
 from processors.vision.tracking import CameraTracker
 from schemas import sightline_pb2 as pb
 from sightline.models import outputs
 from sightline.models.interface import BGRImage, Face, Float32Array, ModelPack
 from sightline.models.observation_policy import ObservationPolicy
+from sightline.models.presence import NO_FACE
 from sightline.runtime import metrics
 from sightline.runtime.clock import US_PER_SECOND
 from sightline.runtime.settings.groups import EvidenceSettings
@@ -97,6 +99,7 @@ class VisionPipeline:
         self._evidence = evidence
         self._policy = ObservationPolicy(evidence)
         self._embedder = CropEmbedder(pack, evidence)
+        self._presence = TrackPresence(pack.id, evidence)
         # A tenth less, or a frame that comes a microsecond early would wait for the next.
         rate = settings.detections_per_second
         if pack.persons is None:
@@ -191,11 +194,11 @@ class VisionPipeline:
         if state is None or plan.begins_event:
             if state is not None:
                 # The end was never delivered: the camera died within its event, or plays it again.
-                step.outs += end_all(state, frame.captured_at_us)
+                step.outs += end_all(state, frame.captured_at_us, self._presence)
             tracker = CameraTracker(frame.captured_at_us, self._evidence.lost_seconds)
             state = CameraState(frame.site_id, plan.progress, tracker)
         if plan.is_cut:
-            step.outs += end_at_cut(state, plan.last_us)
+            step.outs += end_at_cut(state, plan.last_us, self._presence)
         if step.detections is not None and step.picture.image is not None:
             state.visible = follow(state, frame, step.detections)
             step.attempts = list(self._due(state.visible, frame.captured_at_us, step.picture.image))
@@ -249,8 +252,10 @@ class VisionPipeline:
         plan, picture, outs = step.plan, step.picture, step.outs
         for attempt in step.attempts:
             outs += self._records(attempt, picture.frame.captured_at_us)
+        if step.detections is not None and picture.image is not None:
+            outs += self._pictures(state.visible, picture, picture.image)
         if plan.detects:
-            outs += end_lost(state, plan.last_us)
+            outs += end_lost(state, plan.last_us, self._presence)
         visible = state.visible if plan.is_in_order and picture.image is not None else []
         for shown in visible:
             shown.track.frames += 1
@@ -259,13 +264,29 @@ class VisionPipeline:
             outputs.frame_tracks(picture.frame, picture.position, boxes, skipped=picture.skipped)
         )
         if picture.frame.last_in_event:
-            outs += end_all(state, plan.last_us)
+            outs += end_all(state, plan.last_us, self._presence)
+
+    def _pictures(
+        self, visible: Sequence[VisibleTrack], picture: DecodedFrame, image: BGRImage
+    ) -> Iterator[OutputRecord]:
+        """Yield the pictures of bodies that are their tracks' best so far."""
+        for shown in visible:
+            snapshot = self._presence.picture(
+                shown.track, picture.frame, picture.position, image,
+                shown.box, shown.score, shown.face,
+            )  # fmt: skip
+            if snapshot is not None:
+                yield snapshot
 
     def _records(self, attempt: _ObservationAttempt, at_us: int) -> Iterator[OutputRecord]:
         """Yield the records of an attempt; a vain one puts off the next."""
-        result = attempt.result
+        result, track = attempt.result, attempt.visible.track
+        if result is None:
+            track.presence.add_attempt(NO_FACE)
+        else:
+            track.presence.add_attempt(result.refusal, result.quality.size_px)
         if result is None or result.refusal is not None:
-            policy_state = attempt.visible.track.observations
+            policy_state = track.observations
             self._policy.record_miss(policy_state, at_us, refused=result is not None)
         else:
             yield from result.records

@@ -21,7 +21,7 @@ from sightline.models import outputs
 from sightline.models.interface import Float32Array
 from sightline.models.outputs import Track
 
-_VERSION = 1
+_VERSION = 2
 """Version of the fields' meanings: the state of another version is not read."""
 
 

@@ -10,6 +10,7 @@ from schemas import topics
 from schemas.ids import observation_id
 from sightline.models.interface import BGRImage, Face, Float32Array
 from sightline.models.observation_policy import ObservationState
+from sightline.models.presence import Presence
 from sightline.models.quality import FaceQuality
 from sightline.streaming.records import OutputRecord
 
@@ -36,6 +37,7 @@ class Track:
     seen_us: int
     frames: int = 0
     observations: ObservationState = field(default_factory=ObservationState)
+    presence: Presence = field(default_factory=Presence)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,11 @@ def box(sides: Float32Array) -> pb.Box:
     """Return a box (4,) as a message."""
     x1, y1, x2, y2 = (float(side) for side in sides)
     return pb.Box(x1=x1, y1=y1, x2=x2, y2=y2)
+
+
+def _box_or_none(*candidates: Float32Array | None) -> pb.Box | None:
+    """Return the first box (4,) that is there as a message."""
+    return next((box(sides) for sides in candidates if sides is not None), None)
 
 
 def frame_tracks(
@@ -126,9 +133,9 @@ def observation(
     return OutputRecord.of(topics.FACES, properties.site_id, event, frame.captured_at_us)
 
 
-def track_ended(track: Track, at_us: int) -> OutputRecord:
-    """Make the record that a track has ended at `at_us`."""
-    name = track.properties
+def track_ended(track: Track, at_us: int, pack: str, *, is_confirmed: bool) -> OutputRecord:
+    """Make the record that a track has ended at `at_us`, with what is known of its presence."""
+    name, presence = track.properties, track.presence
     message = pb.TrackEnded(
         track_id=name.track_id,
         track_number=name.number,
@@ -139,8 +146,28 @@ def track_ended(track: Track, at_us: int) -> OutputRecord:
         ended_at_us=track.seen_us,
         frames=track.frames,
         observations=track.observations.total_observations,
+        confirmed=is_confirmed,
+        pack=pack,
+        attempts=presence.attempts,
+        refusals=presence.refusals,
+        face_px=presence.face_px,
+        moved=presence.moved,
+        frame=presence.picture_frame,
+        box=_box_or_none(presence.picture_box, presence.first_box),
+        width=presence.frame_size[0],
+        height=presence.frame_size[1],
     )
     return OutputRecord.of(topics.FACES, name.site_id, pb.FaceEvent(track_ended=message), at_us)
+
+
+def whole_body(image: BGRImage, sides: Float32Array) -> BGRImage:
+    """Cut a body's box (4,) with a tenth around it out of an image, as far as the image goes."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = (float(side) for side in sides)
+    wide, tall = 0.1 * (x2 - x1), 0.1 * (y2 - y1)
+    left, right = max(0, round(x1 - wide)), min(width, round(x2 + wide))
+    top, bottom = max(0, round(y1 - tall)), min(height, round(y2 + tall))
+    return image[top:bottom, left:right]
 
 
 def head_and_shoulders(image: BGRImage, face: Face) -> BGRImage:
@@ -154,13 +181,20 @@ def head_and_shoulders(image: BGRImage, face: Face) -> BGRImage:
 
 
 def snapshot(
-    properties: TrackProperties,
-    frame: pb.Frame,
-    position: pb.Position,
-    data: ObservationData,
-    picture: BGRImage,
-) -> OutputRecord | None:
-    """Make the record of a track's best picture so far; None where it is too large for a record."""
+    track: Track, frame: pb.Frame, position: pb.Position, picture: BGRImage, quality: float,
+    kind: pb.EvidenceKind = pb.EVIDENCE_KIND_FACE,
+) -> OutputRecord | None:  # fmt: skip
+    """Make the record of a track's best picture so far; None where it is too large for a record.
+
+    Args:
+        track: The picture's track.
+        frame: Frame that the picture was cut out of.
+        position: Of the frame's record.
+        picture: h x w x 3, BGR.
+        quality: 0 to 1, among pictures of this kind.
+        kind: Part of the person that it shows best.
+    """
+    properties = track.properties
     done, jpeg = cv2.imencode(
         ".jpg", np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, _SNAPSHOT_JPEG_QUALITY]
     )
@@ -168,12 +202,13 @@ def snapshot(
         return None
     message = pb.Snapshot(
         track_id=properties.track_id,
-        epoch=data.epoch,
+        epoch=track.observations.epoch,
         camera_id=properties.camera_id,
         site_id=properties.site_id,
         captured_at_us=frame.captured_at_us,
         frame=position,
         jpeg=jpeg.tobytes(),
-        quality=data.quality.overall,
+        quality=quality,
+        kind=kind,
     )
     return OutputRecord.of(topics.SNAPSHOTS, properties.track_id, message, frame.captured_at_us)

@@ -50,10 +50,11 @@ WHERE id = %(employee)s::uuid AND last_seen IS DISTINCT FROM greatest(last_seen,
 """
 
 _OF_PERSON = {"evidence": "global_id = %(was)s", "others": "global_id = %(was)s"}
-# A withdrawn decision (0) has no row in access_logs, and gets none here.
+# A withdrawn decision (0) has no row in access_logs, and gets none here. A track without identity
+# (null) has one, and gets the identity.
 _OF_TRACKS = {
-    "evidence": "sighting_id = ANY(%(sightings)s::uuid[]) AND global_id <> 0",
-    "others": "track_uuid = ANY(%(tracks)s::uuid[]) AND global_id <> 0",
+    "evidence": "sighting_id = ANY(%(sightings)s::uuid[]) AND global_id IS DISTINCT FROM 0",
+    "others": "track_uuid = ANY(%(tracks)s::uuid[]) AND global_id IS DISTINCT FROM 0",
 }
 
 

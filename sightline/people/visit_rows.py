@@ -19,7 +19,7 @@ FROM visit_evidence evidence
 JOIN motion_events event ON event.event_id = evidence.motion_event_id
 LEFT JOIN employees employee ON employee.id = evidence.employee_id
 WHERE event.event_id = ANY(%s::uuid[]) AND event.started_at IS NOT NULL
-    AND evidence.global_id <> 0
+    AND evidence.global_id IS DISTINCT FROM 0 -- null is of somebody unidentified
 ORDER BY evidence.visitor_log_id, evidence.confidence_score DESC, evidence.decided_at DESC,
     evidence.sighting_id
 ON CONFLICT (visitor_log_id) DO UPDATE SET
@@ -35,7 +35,8 @@ DELETE FROM visitor_logs visit
 WHERE visit.motion_event_id = ANY(%s::uuid[]) AND NOT EXISTS (
     SELECT FROM visit_evidence evidence
     WHERE evidence.motion_event_id = visit.motion_event_id
-        AND evidence.global_id = visit.global_id)
+        AND evidence.visitor_log_id = visit.visitor_log_id
+        AND evidence.global_id IS DISTINCT FROM 0)
 """
 
 

@@ -95,6 +95,12 @@ FACES = Counter(
     " turned or uncertain; spaced: too soon after another observation)",
     ["outcome"],
 )
+TRACKS_UNCONFIRMED = Counter(
+    "sightline_tracks_unconfirmed",
+    "Tracks that ended without being confirmed as a person, by reason (few: too few detections;"
+    " short: too short a time; faint: too low scores)",
+    ["reason"],
+)
 FACE_DETECTIONS = Counter("sightline_face_detections", "Person boxes in which faces were detected")
 FACE_DETECTIONS_SAVED = Counter(
     "sightline_face_detections_saved",

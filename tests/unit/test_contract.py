@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ GOLDEN = sorted(f"{path.parent.name}/{path.stem}" for path in ALL.glob("*/*.bin"
 INSIDE_OTHERS = {
     "Position", "Box", "TrackBox", "FaceQuality", "FaceObservation", "TrackEnded", "Template",
     "Calibration", "WalkingTime", "TrackCorrection", "PersonCorrection", "Header", "Tracklet",
-    "FollowedTrack", "VisibleTrack",
+    "FollowedTrack", "VisibleTrack", "TrackPresence",
 }  # fmt: skip
 
 
@@ -57,6 +58,8 @@ def test_every_record_has_a_golden_payload_with_every_field() -> None:
     def note(message: Message) -> None:
         for field, value in message.ListFields():
             filled[message.DESCRIPTOR.name].add(field.name)
+            if isinstance(value, Mapping):
+                continue  # of numbers by words
             if field.type == FieldDescriptor.TYPE_MESSAGE:
                 for inner in value if field.is_repeated else [value]:
                     note(inner)

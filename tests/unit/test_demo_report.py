@@ -25,7 +25,7 @@ OF_TRUTH = {
 
 def row(name: str, latency: float, number: int = 1) -> AccessLogOutput:
     return AccessLogOutput(
-        "door", f"t{number}", number, DecidedIdentity(name, number), 1.7e9, latency, None
+        "door", f"t{number}", number, DecidedIdentity(name, number), "", 1.7e9, latency, None
     )
 
 

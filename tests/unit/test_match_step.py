@@ -295,9 +295,9 @@ def test_tracks_whose_end_was_lost_are_forgotten() -> None:
     lost = walk(1)
     elsewhere = walk(2, "hall")
     site.take(lost.shot(0), elsewhere.shot(0))
-    site.take(walk(3, at_s=599).shot(0))
+    site.take(walk(3, at_s=86_399).shot(0))
     assert track_state_key("site", lost.track_id) in site.changelog
-    site.take(walk(4, at_s=601).shot(0))
+    site.take(walk(4, at_s=86_401).shot(0))
     assert site.state.track(lost.track_id) is None
     assert track_state_key("site", lost.track_id) not in site.changelog
     assert site.state.track(elsewhere.track_id) is not None, "its camera has a clock of its own"

@@ -15,6 +15,7 @@ from processors.match.candidates import CandidateAnswer, CandidateQuery
 from processors.match.decision import sighting_messages
 from processors.match.decision.decision_round import CandidatesMissing, DecisionRound
 from processors.match.decision.identification import DecisionRules
+from processors.match.decision.unidentified import unidentified
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import Changes, SiteState
 from schemas import sightline_pb2 as pb
@@ -130,20 +131,26 @@ def _observed(observation: pb.FaceObservation, track: pb.TrackState | None) -> _
     before = None
     if track is not None and not _is_over(track):
         now.holds, now.holds_by = track.holds, track.holds_by
+        now.identified = track.identified
         if observation.epoch == track.decided.epoch:
             del now.shots[:]
             now.shots.extend(_with_observation(track.shots, observation))
             before = track.decided
+        else:
+            now.identified |= bool(track.decided.global_id)
     return now, before
 
 
 def _ended(end: pb.TrackEnded, track: pb.TrackState | None) -> _Begun:
     if track is None:
-        return Step()  # no face of it was observed
+        # Without an observation, or so long after the last that its decision is forgotten.
+        is_unobserved = end.confirmed and not end.observations
+        return Step((unidentified(end),)) if is_unobserved else Step()
     if _is_over(track):
         return Step((sighting_messages.repeated(track.decided),))
     now = deepcopy(track)
     now.ended_at_us = end.ended_at_us
+    now.end.CopyFrom(end)
     return now, track.decided
 
 
@@ -156,12 +163,27 @@ def _outcome(decisions: DecisionRound) -> Step:
     tracks: dict[str, pb.TrackState | None] = {}
     for track_id, (before, now) in decisions.decided().items():
         was_over = before is not None and before.status == pb.Sighting.ENDED
-        if sighting_messages.is_changed(before, now.decided):
-            sightings.append(now.decided)
+        is_changed = sighting_messages.is_changed(before, now.decided)
         tracks[track_id] = stored = _over(now) if now.ended_at_us else now
+        if _is_unidentified(now) and (is_changed or not was_over):
+            sighting = unidentified(now.end, now.decided)
+            stored.decided.decided_at_us = sighting.decided_at_us
+            sightings.append(sighting)
+            continue
+        if is_changed:
+            sightings.append(now.decided)
         if now.ended_at_us and not was_over:
             sightings.append(stored.decided)
     return Step(tuple(sightings), Changes(tracks, decisions.changed_persons()))
+
+
+def _is_unidentified(track: pb.TrackState) -> bool:
+    """Return whether a track is over, was a person, and has been given no identity."""
+    return (
+        bool(track.ended_at_us)
+        and track.end.confirmed
+        and not (track.identified or track.decided.global_id)
+    )
 
 
 def _over(track: pb.TrackState) -> pb.TrackState:

@@ -25,9 +25,13 @@ log = logging.getLogger(__name__)
 _TRACK_TTL_US = 600 * US_PER_SECOND
 """Capture time after a track's last observation at which it is dropped (µs).
 
-By then its end is lost or long over. An ended track is kept as long, so that an event delivered
-twice is recognised, and to tell where a person was seen last.
+It is over by then, and kept as long so that an event delivered twice is recognised, and to tell
+where a person was seen last.
 """
+
+_LIVE_TRACK_TTL_US = 86_400 * US_PER_SECOND
+"""The same for a track that is not over: somebody sits with their back to the camera. After that
+its end was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,12 @@ class SiteState:
             is_redelivered = self._last_offset.get(track_id, -1) >= redelivered_from
             if last_us >= now_us - _TRACK_TTL_US or is_redelivered:
                 break
-            expired.append(track_id)
+            if self._is_over(track_id) or last_us < now_us - _LIVE_TRACK_TTL_US:
+                expired.append(track_id)
         return expired
+
+    def _is_over(self, track_id: str) -> bool:
+        return self._tracks[track_id].decided.status == pb.Sighting.ENDED
 
     def touch(self, track_id: str, offset: int) -> None:
         """Note the source offset of an event of a track, whatever it changed."""

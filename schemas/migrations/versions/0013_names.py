@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 # The id of a camera is in the keys of records, in ids of tracks and in rows of all schemas, and
 # stays. Who writes a camera without a name gives it that of its id, as before.
