@@ -20,6 +20,7 @@ from sightline.audit import trail
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Permission
 from sightline.people import identity_corrections
+from sightline.people.one_of import UNDECIDED, one_of
 from sightline.people.picture_files import to_upright_jpeg
 from sightline.runtime.errors import PhotoError
 from sightline.storage import camera_names, cameras
@@ -122,7 +123,7 @@ async def process_frame(
     errors += [TrackError.of(track.number, track.error) for track in decisions if track.error]
     return FrameIdentities(
         identities=identities,
-        unknown_count=sum(identity.name == _UNKNOWN for identity in identities),
+        unknown_count=sum(_is_unknown(identity) for identity in identities),
         processing_time_ms=round((time.monotonic() - began) * 1000, 1),
         errors=errors,
     )
@@ -169,6 +170,13 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
             cursor, [person for person in persons if person]
         )
         packs = {sighting.pack for _, sighting in decided}
+        between = {
+            sighting.sighting_id: one_of(
+                cursor, sighting.candidate, sighting.runner_up, sighting.reason
+            )
+            for (_, sighting), person in zip(decided, persons, strict=True)
+            if not person
+        }
         faces = {pack: _face_ids(cursor, pack, people.values()) for pack in packs}
     trail.add_read_rows([{"global_id": person} for person in persons])
     identities = []
@@ -177,7 +185,7 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
         identities.append(
             TrackIdentity(
                 track_id=decision.number,
-                name=(person.name if person else "") or _UNKNOWN,
+                name=(person.name if person else between.get(sighting.sighting_id)) or _UNKNOWN,
                 confidence=round(100 * sighting.confidence, 1) if global_id else 0.0,
                 is_cached=decision.is_cached,
                 is_authorized=person.is_authorized if person else False,
@@ -186,6 +194,10 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
             )
         )
     return identities
+
+
+def _is_unknown(identity: TrackIdentity) -> bool:
+    return identity.name == _UNKNOWN or identity.name.startswith(UNDECIDED)
 
 
 def _face_ids(

@@ -12,6 +12,7 @@ from api.auth.permissions import CurrentActor
 from api.pagination import Page, Table, columns_of, read_page
 from api.response_models import AccessLogRow, AccessStatus
 from api.routes.log_query import IS_IDENTIFIED, MAY_READ, Log
+from sightline.people.one_of import ACCESS_NAME
 from sightline.runtime.errors import NotFoundError
 from sightline.storage.camera_names import named
 
@@ -19,7 +20,12 @@ router = APIRouter(prefix="/api/v1/sightings", tags=["sightings"])
 
 TABLE = Table(
     "access_logs",
-    columns_of(AccessLogRow, camera_id=named("access_logs.camera_id"), is_identified=IS_IDENTIFIED),
+    columns_of(
+        AccessLogRow,
+        camera_id=named("access_logs.camera_id"),
+        is_identified=IS_IDENTIFIED,
+        person_name=ACCESS_NAME,
+    ),
     "timestamp",
     "timestamptz",
     "id",

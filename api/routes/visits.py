@@ -10,6 +10,7 @@ from api.auth.permissions import CurrentActor
 from api.pagination import Page, Table, columns_of
 from api.response_models import VisitRow
 from api.routes.log_query import IS_IDENTIFIED, MAY_READ, Log
+from sightline.people.one_of import VISIT_NAME
 from sightline.storage.camera_names import named
 
 router = APIRouter(prefix="/api/v1/visitor-logs", tags=["visitor logs"])
@@ -17,7 +18,10 @@ router = APIRouter(prefix="/api/v1/visitor-logs", tags=["visitor logs"])
 _TABLE = Table(
     "visitor_logs",
     columns_of(
-        VisitRow, camera_name=named("visitor_logs.camera_name"), is_identified=IS_IDENTIFIED
+        VisitRow,
+        camera_name=named("visitor_logs.camera_name"),
+        is_identified=IS_IDENTIFIED,
+        persons_name=VISIT_NAME,
     ),
     "visited_at",
     "timestamptz",

@@ -12,6 +12,7 @@ from ops.cli.audited import audited
 from ops.terminal import JsonOption, print_rows
 from sightline.audit import trail
 from sightline.people import employee_lookup
+from sightline.people.one_of import ACCESS_NAME, VISIT_NAME
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
@@ -58,7 +59,8 @@ _ACCESS = _Log(
     title="Access log",
     table="access_logs",
     json_columns=(
-        "id, timestamp, person_name, access_status, is_authorized, flagged, employee_id, global_id,"
+        f"id, timestamp, {ACCESS_NAME} AS person_name, access_status, is_authorized, flagged,"
+        " employee_id, global_id,"
         " camera_name(camera_id) AS camera_id, site_id, entry_point, confidence_score, score,"
         " threshold, pack, snapshot_path, track_id, track_uuid, epoch, motion_event_id,"
         " frame_topic, frame_partition, frame_offset, location_x, location_y, aws_face_id, notes,"
@@ -67,7 +69,7 @@ _ACCESS = _Log(
         " first_seen, face_attempts, refusals, global_id IS NOT NULL AS is_identified"
     ),
     columns=(
-        "timestamp AS time, person_name AS name,"
+        f"timestamp AS time, {ACCESS_NAME} AS name,"
         " CASE WHEN global_id IS NULL THEN 'unidentified' ELSE access_status END AS access,"
         " camera_name(camera_id) AS camera, entry_point AS entry, confidence_score AS sure"
     ),
@@ -81,7 +83,7 @@ _ACCESS = _Log(
 _ACCESS_REASONS = replace(
     _ACCESS,
     columns=(
-        "timestamp AS time, person_name AS name, camera_name(camera_id) AS camera,"
+        f"timestamp AS time, {ACCESS_NAME} AS name, camera_name(camera_id) AS camera,"  # noqa: S608 - ours
         " score, threshold, shots,"
         " (SELECT name FROM employees WHERE id::text = candidate) AS nearest,"
         " candidate_score AS scored, reason"
@@ -93,12 +95,13 @@ _VISITORS = _Log(
     title="Visitor log",
     table="visitor_logs",
     json_columns=(
-        "visitor_log_id, visited_at, persons_name, camera_name(camera_name) AS camera_name,"
+        f"visitor_log_id, visited_at, {VISIT_NAME} AS persons_name,"
+        " camera_name(camera_name) AS camera_name,"
         " confidence_score, global_id, employee_id, motion_event_id, created_at,"
         " global_id IS NOT NULL AS is_identified"
     ),
     columns=(
-        "visited_at AS time, persons_name AS name, camera_name(camera_name) AS camera,"
+        f"visited_at AS time, {VISIT_NAME} AS name, camera_name(camera_name) AS camera,"
         " confidence_score AS sure, global_id AS person"
     ),
     person_condition="persons_name = %s",

@@ -15,6 +15,7 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import LIVE
 from sightline.identity.evidence import Vector
 from sightline.people import template_similarity
+from sightline.people.one_of import one_of
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
@@ -118,6 +119,9 @@ def _sighting(db: Connection, origin: Origin) -> Row | None:
         "snapshot": row["snapshot_path"],
     }
     fields |= {name: row[name] for name in _DECISION_COLUMNS.split()}
+    if row["global_id"] is None and row["reason"]:
+        undecided = one_of(db.cursor(), row["candidate"], row["runner_up"], row["reason"])
+        fields["person_name"] = undecided or row["person_name"]
     return fields | {
         f"{column}_name": names[str(row[column])]
         for column in ("runner_up", "candidate")

@@ -103,7 +103,7 @@ def test_a_page_is_read_by_an_index(
         query, values = table.query(conditions, cursor)
         nodes = list(plan(filled, query + sql.SQL(" LIMIT %s"), [*values, PAGE + 1]))
         scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
-        assert scanned <= {"cameras"}  # their names
+        assert table.source not in scanned  # names are from small tables
         assert index in {node.get("Index Name") for node in nodes}
 
 
