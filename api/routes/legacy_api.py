@@ -12,7 +12,6 @@ from api import request_bodies
 from api.app_context import AppContext, Context
 from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor, requires
-from api.csv_export import utc
 from api.pagination import read_page
 from api.photo_uploads import BASE64, PHOTO_NAMES, PhotoBody, read_photo_body
 from api.response_models import AccessLogRow
@@ -165,8 +164,8 @@ def access_summary(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> AccessSummary:
-    """Count over all time, or a period; a time without a zone is UTC."""
-    period = Period(start=utc(start), end=utc(end))
+    """Count over all time, or a period; a time without an offset is in `display.timezone`."""
+    period = Period(start=context.moment(start), end=context.moment(end))
     values = period.model_dump() | {"cameras": actor.visible_cameras()}
     with context.db() as db:
         [counts] = dict_rows(db, _SUMMARY, values)

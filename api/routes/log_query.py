@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from api import csv_export
 from api.app_context import AppContext
 from api.auth.permissions import requires
-from api.csv_export import WantsCsv, utc
+from api.csv_export import WantsCsv
 from api.pagination import After, Conditions, Limit, Page, Table, read_models
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Permission
@@ -62,8 +62,8 @@ class LogQuery:
             ("(global_id IS NOT NULL) = %s", self.identified),
             (f"{camera} = ANY(%s)", actor.visible_cameras()),
             (f"{camera} = {CAMERA_PARAMETER}", self.camera),
-            (f"{time} >= %s", utc(self.since)),
-            (f"{time} < %s", utc(self.until)),
+            (f"{time} >= %s", context.moment(self.since)),
+            (f"{time} < %s", context.moment(self.until)),
         ]
 
     def answer(

@@ -8,7 +8,7 @@ import typer
 
 from ops.cli.outbox_delivery import deliver_outbox
 from ops.local_stack.camera_overload import overload_fields, skipped_ratios
-from ops.terminal import JsonOption, print_json, print_line, print_rows
+from ops.terminal import JsonOption, print_json, print_line, print_rows, typed_time
 from producers.camera_probe import probe_camera
 from producers.sources import parse_source_uri
 from schemas.topics import DEFAULT_FLEET
@@ -132,12 +132,11 @@ def _start_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        start_time = datetime.fromisoformat(text)
+        start_time = typed_time(text)
     except ValueError:
         raise SightlineError(
             f"--start-time {text[:40]!r} is no ISO time such as 2026-01-31T08:00:00+01:00"
         ) from None
-    start_time = start_time.astimezone()  # without a zone it is local time
     if start_time > datetime.now(start_time.tzinfo):
         raise SightlineError("--start-time lies in the future")
     return start_time

@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from ops.cli.audited import audited
-from ops.terminal import JsonOption, print_rows
+from ops.terminal import JsonOption, print_rows, typed_time
 from sightline.audit import trail
 from sightline.people import employee_lookup
 from sightline.people.one_of import ACCESS_NAME, VISIT_NAME
@@ -35,7 +35,8 @@ IdentifiedOption = Annotated[
 ]
 CameraOption = Annotated[str | None, typer.Option("--camera", help="Only this camera.")]
 SinceOption = Annotated[
-    str | None, typer.Option("--since", help="Not before: 2026-11-21T10:00, or 90s, 15m, 2h, 7d.")
+    str | None,
+    typer.Option("--since", help="Not before: 2026-11-21T10:00 (+09:00), or 90s, 15m, 2h, 7d."),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")]
 
@@ -239,7 +240,7 @@ def parse_time(text: str | None, option: str = "--since") -> datetime | None:
     try:
         if unit in _UNITS:
             return datetime.now(UTC) - timedelta(**{_UNITS[unit]: float(number)})
-        return datetime.fromisoformat(text).astimezone()  # local time if it has no zone
+        return typed_time(text)
     except (ValueError, OverflowError):
         raise SightlineError(
             f"{option} {text[:40]}: give 2026-11-21T10:00, or 90s, 15m, 2h, 7d"

@@ -20,7 +20,13 @@ from ops.local_stack.daemons import usable_cores
 from ops.local_stack.process_registry import register_process
 from ops.replay.coordinator import Coordinator
 from ops.replay.plan import ReplayRequest, plan
-from ops.terminal import JsonOption, print_json, print_line, progress_console
+from ops.terminal import (
+    JsonOption,
+    display_zone,
+    print_json,
+    print_line,
+    progress_console,
+)
 from schemas.topics import LIVE
 from sightline.audit import trail
 from sightline.runtime.errors import ConflictError, SightlineError
@@ -121,9 +127,11 @@ def _request(name: str, since: str | None, until: str | None, cameras: list[str]
 
 
 def _print_run(run: Run, camera_names: Sequence[str]) -> None:
+    zone = display_zone()
+    begin, end = (f"{zone.local(at):%Y-%m-%d %H:%M:%S}" for at in (run.from_at, run.to_at))
     print_line(
-        f"run {run.name}: {run.from_at.astimezone():%Y-%m-%d %H:%M:%S} to"
-        f" {run.to_at.astimezone():%Y-%m-%d %H:%M:%S}, {', '.join(camera_names)}, pack {run.pack}",
+        f"run {run.name}: {begin} to {end} ({zone.name(run.from_at)}), {', '.join(camera_names)},"
+        f" pack {run.pack}",
         progress_console,
     )
     if run.detail:
