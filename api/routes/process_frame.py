@@ -144,8 +144,8 @@ def _check_visible(context: AppContext, actor: Actor, camera: str) -> None:
     if actor.cameras is None:
         return
     with context.db() as db:
-        camera_id = camera_names.id_of(db, camera)
-    if camera_id is None or not actor.can_see(camera_id):
+        camera_id = camera_names.client_camera_id(db, camera)
+    if not actor.can_see(camera_id):
         raise HTTPException(403, "your key is for other cameras")
 
 

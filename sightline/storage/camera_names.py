@@ -50,6 +50,19 @@ def id_of(connection: Connection, name: str) -> str | None:
     return row[0] if row else None
 
 
+def client_camera_id(connection: Connection, name_or_key: str) -> str:
+    """Return the id of the camera that a client sends frames of, by name, else by its first name.
+
+    So a client goes on that has not heard of a new name. Of no camera, the name itself.
+    """
+    row = connection.execute(
+        "SELECT camera_id FROM cameras WHERE name = %(name)s OR camera_id = %(name)s"
+        " ORDER BY name <> %(name)s LIMIT 1",
+        {"name": name_or_key},
+    ).fetchone()
+    return row[0] if row else name_or_key
+
+
 def ids_of(connection: Connection, names: Iterable[str]) -> list[str]:
     """Return the ids of cameras. Raises NotFoundError for the former name of a camera."""
     return [_existing(id_of(connection, name), name) for name in names]

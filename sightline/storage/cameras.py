@@ -25,7 +25,7 @@ from schemas.decode import SLUG
 from schemas.naming import checked_fleet
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import SightlineError
-from sightline.storage.camera_names import free_id, unknown_camera
+from sightline.storage.camera_names import client_camera_id, free_id, unknown_camera
 from sightline.storage.db import Connection, dict_rows
 
 log = logging.getLogger(__name__)
@@ -230,19 +230,19 @@ def _free_slot(connection: Connection, fleet: str) -> int:
 
 
 def ensure_camera(connection: Connection, name: str) -> tuple[str, str]:
-    """Return id and site of a camera; add the camera, without a source, if it does not exist.
+    """Return id and site of a client's camera; add it, without a source, if it does not exist.
 
-    Frames sent to the API need a camera that logs can refer to.
+    Frames sent to the API need a camera that logs can refer to. See `client_camera_id`.
     """
-    query = "SELECT camera_id, site_id FROM cameras WHERE name = %s"
-    row = connection.execute(query, (name,)).fetchone()
+    query = "SELECT camera_id, site_id FROM cameras WHERE camera_id = %s"
+    row = connection.execute(query, (client_camera_id(connection, name),)).fetchone()
     if row is None:
         connection.execute(
             "INSERT INTO cameras (camera_id, name, uri, enabled) VALUES (%s, %s, 'api:', false)"
             " ON CONFLICT DO NOTHING",
-            (free_id(connection, name), name),
+            (name, name),
         )
-        row = connection.execute(query, (name,)).fetchone()
+        row = connection.execute(query, (client_camera_id(connection, name),)).fetchone()
     if row is None:
         raise AssertionError("a camera that is there is not there")
     return str(row[0]), str(row[1])

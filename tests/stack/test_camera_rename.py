@@ -189,5 +189,18 @@ def test_a_key_for_a_camera_sees_it_under_its_new_name(stack: Settings, world: W
         assert (row["id"], row["camera_id"]) == (seen.sighting_id, new)
         assert [one["camera_id"] for one in good(guard.get("/api/v1/cameras"))] == [new]
         problem(guard.get("/api/v1/cameras/nowhere"), 404)
-        body = {"frame": "x", "camera_id": world.camera}
-        problem(guard.post("/api/module1/process-frame", json=body), 403)
+        for camera, status in ((new, 422), (world.camera, 422), ("another", 403)):
+            body = {"frame": "x", "camera_id": camera}
+            problem(guard.post("/api/module1/process-frame", json=body), status)
+
+
+def test_a_client_that_has_not_heard_of_the_new_name_goes_on(stack: Settings) -> None:
+    with connect(stack, autocommit=True) as db:
+        assert ensure_camera(db, "client-a") == ("client-a", "default")
+        camera_names.rename(db, "client-a", "client-b")
+        assert ensure_camera(db, "client-a") == ("client-a", "default")
+        assert ensure_camera(db, "client-b") == ("client-a", "default")
+        # Whoever has the name comes first.
+        new = cameras.add(db, validated(NewCamera, camera_id="client-a", uri="rtsp://h/x"))
+        assert ensure_camera(db, "client-a") == (new.camera_id, "default")
+        db.execute("DELETE FROM cameras WHERE name LIKE 'client-_'")

@@ -1,11 +1,15 @@
 """A row that fits two enrolled people alike says which, by their names of now."""
 
 from collections.abc import Iterator
+from typing import cast
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from api.crop_decisions import TrackDecision
+from api.routes import process_frame
 from ops.explain.explanation import explain
 from processors.match.decision.identification import SEVERAL_PEOPLE, TWO_PEOPLE
 from schemas import sightline_pb2 as pb
@@ -80,6 +84,22 @@ def test_the_row_says_one_of_the_two_wherever_it_is_shown(
     assert world.id not in stored["reason"]
     (row,) = sightline_json(stack, "logs", "access", *here, "--person", "Unknown")
     assert row["person_name"] == said
+
+
+def test_a_client_is_told_of_both(world: World, client: TestClient) -> None:
+    ada, eva = world.add_employee("Ada"), world.add_employee("Eva")
+    sighting = world.sighting(
+        pb.Sighting.PROVISIONAL,
+        candidate=ada,
+        runner_up=eva,
+        reason=f"4 observations, {TWO_PEOPLE}",
+    )
+    context = cast(FastAPI, client.app).state.context
+    decision = TrackDecision(3, sighting, is_cached=False)
+    (identity,) = process_frame._identities(context, [decision])
+    assert identity.name == f"one of Ada {world.id} or Eva {world.id}"
+    assert not identity.is_authorized
+    assert process_frame._is_unknown(identity)
 
 
 def test_an_erasure_leaves_no_name(stack: Settings, world: World, client: TestClient) -> None:
