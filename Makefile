@@ -33,7 +33,6 @@ lint-only:
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
-	@.venv/bin/bandit -q -c pyproject.toml -r schemas sightline producers processors sinks api ops
 
 bench:
 	@deploy/bootstrap dev

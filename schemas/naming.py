@@ -204,10 +204,11 @@ def parse_fact_key(key: str) -> FactKey:
 
 _TRACK_STATE = b"t|"
 _PERSON_STATE = b"p|"
+_FIXTURES_STATE = b"f|"
 
 
 class StateKey(NamedTuple):
-    """A parsed key of the matchers' changelog: a track id, or a global id in decimal digits."""
+    """A parsed key of the matchers' changelog: of a track, a global id in digits, or a camera."""
 
     site_id: str
     subject: str
@@ -226,6 +227,16 @@ def track_state_key(site_id: str, track_id: str) -> bytes:
 def person_state_key(site_id: str, global_id: int) -> bytes:
     """Return the changelog's key of an unknown person."""
     return _PERSON_STATE + f"{site_id}|{global_id}".encode()
+
+
+def fixtures_state_key(site_id: str, camera_id: str) -> bytes:
+    """Return the changelog's key of a camera's fixtures."""
+    return _FIXTURES_STATE + f"{site_id}|{camera_id}".encode()
+
+
+def is_fixtures_state(key: bytes) -> bool:
+    """Tell whether an entry of the changelog is a camera's fixtures."""
+    return key.startswith(_FIXTURES_STATE)
 
 
 def is_track_state(key: bytes) -> bool:

@@ -147,7 +147,7 @@ class FaceQuality(_message.Message):
     def __init__(self, size_px: _Optional[float] = ..., sharpness: _Optional[float] = ..., frontality: _Optional[float] = ..., detector_score: _Optional[float] = ..., overall: _Optional[float] = ...) -> None: ...
 
 class FaceObservation(_message.Message):
-    __slots__ = ("observation_id", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "sequence", "captured_at_us", "track_started_at_us", "frame", "width", "height", "track_box", "face_box", "quality", "pack", "embedding")
+    __slots__ = ("observation_id", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "sequence", "captured_at_us", "track_started_at_us", "frame", "width", "height", "track_box", "face_box", "quality", "pack", "embedding", "moved")
     OBSERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     TRACK_NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +166,7 @@ class FaceObservation(_message.Message):
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     PACK_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
     observation_id: str
     track_id: str
     track_number: int
@@ -184,7 +185,8 @@ class FaceObservation(_message.Message):
     quality: FaceQuality
     pack: str
     embedding: bytes
-    def __init__(self, observation_id: _Optional[str] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., track_started_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., quality: _Optional[_Union[FaceQuality, _Mapping]] = ..., pack: _Optional[str] = ..., embedding: _Optional[bytes] = ...) -> None: ...
+    moved: float
+    def __init__(self, observation_id: _Optional[str] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., track_started_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., quality: _Optional[_Union[FaceQuality, _Mapping]] = ..., pack: _Optional[str] = ..., embedding: _Optional[bytes] = ..., moved: _Optional[float] = ...) -> None: ...
 
 class TrackEnded(_message.Message):
     __slots__ = ("track_id", "track_number", "camera_id", "site_id", "motion_event_id", "started_at_us", "ended_at_us", "frames", "observations", "confirmed", "pack", "attempts", "refusals", "face_px", "moved", "frame", "box", "width", "height")
@@ -362,7 +364,7 @@ class PersonCorrection(_message.Message):
     def __init__(self, global_id: _Optional[int] = ..., merged_into: _Optional[int] = ..., not_same: _Optional[_Iterable[int]] = ..., named: _Optional[bool] = ..., forgotten: _Optional[bool] = ..., erased: _Optional[bool] = ..., erased_tracks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sighting(_message.Message):
-    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again", "evidence_kind", "attempts", "refusals")
+    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again", "evidence_kind", "attempts", "refusals", "events", "is_picture", "fixture_since_us")
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATUS_UNSPECIFIED: _ClassVar[Sighting.Status]
@@ -371,12 +373,14 @@ class Sighting(_message.Message):
         CHANGED: _ClassVar[Sighting.Status]
         ENDED: _ClassVar[Sighting.Status]
         UNIDENTIFIED: _ClassVar[Sighting.Status]
+        FIXTURE: _ClassVar[Sighting.Status]
     STATUS_UNSPECIFIED: Sighting.Status
     PROVISIONAL: Sighting.Status
     CONFIRMED: Sighting.Status
     CHANGED: Sighting.Status
     ENDED: Sighting.Status
     UNIDENTIFIED: Sighting.Status
+    FIXTURE: Sighting.Status
     class RefusalsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -424,6 +428,9 @@ class Sighting(_message.Message):
     EVIDENCE_KIND_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    IS_PICTURE_FIELD_NUMBER: _ClassVar[int]
+    FIXTURE_SINCE_US_FIELD_NUMBER: _ClassVar[int]
     sighting_id: str
     status: Sighting.Status
     track_id: str
@@ -464,7 +471,10 @@ class Sighting(_message.Message):
     evidence_kind: EvidenceKind
     attempts: int
     refusals: _containers.ScalarMap[str, int]
-    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ..., again: _Optional[bool] = ..., evidence_kind: _Optional[_Union[EvidenceKind, str]] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    events: int
+    is_picture: bool
+    fixture_since_us: int
+    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ..., again: _Optional[bool] = ..., evidence_kind: _Optional[_Union[EvidenceKind, str]] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ..., events: _Optional[int] = ..., is_picture: _Optional[bool] = ..., fixture_since_us: _Optional[int] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
     __slots__ = ("source", "key", "value", "service", "reason", "detail", "failed_at_us", "stack", "headers", "timestamp_ms", "run")
@@ -716,6 +726,32 @@ class TrackState(_message.Message):
     end: TrackEnded
     identified: bool
     def __init__(self, track_id: _Optional[str] = ..., site_id: _Optional[str] = ..., shots: _Optional[_Iterable[_Union[FaceObservation, _Mapping]]] = ..., decided: _Optional[_Union[Sighting, _Mapping]] = ..., holds: _Optional[int] = ..., holds_by: _Optional[float] = ..., waits_for: _Optional[_Iterable[int]] = ..., ended_at_us: _Optional[int] = ..., face: _Optional[bytes] = ..., end: _Optional[_Union[TrackEnded, _Mapping]] = ..., identified: _Optional[bool] = ...) -> None: ...
+
+class CameraFixtures(_message.Message):
+    __slots__ = ("camera_id", "site_id", "fixtures")
+    CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    FIXTURES_FIELD_NUMBER: _ClassVar[int]
+    camera_id: str
+    site_id: str
+    fixtures: _containers.RepeatedCompositeFieldContainer[Fixture]
+    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., fixtures: _Optional[_Iterable[_Union[Fixture, _Mapping]]] = ...) -> None: ...
+
+class Fixture(_message.Message):
+    __slots__ = ("box", "events", "last_event_id", "first_seen_us", "last_seen_us", "is_picture")
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_US_FIELD_NUMBER: _ClassVar[int]
+    IS_PICTURE_FIELD_NUMBER: _ClassVar[int]
+    box: Box
+    events: int
+    last_event_id: str
+    first_seen_us: int
+    last_seen_us: int
+    is_picture: bool
+    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., events: _Optional[int] = ..., last_event_id: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., last_seen_us: _Optional[int] = ..., is_picture: _Optional[bool] = ...) -> None: ...
 
 class UnknownPerson(_message.Message):
     __slots__ = ("global_id", "site_id", "founder_track_id", "templates", "first_seen_us", "last_seen_us", "last_camera_id")

@@ -12,9 +12,17 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import SIGHTINGS
 from sightline.people.identity_corrections import UNKNOWN_NAME
 from sightline.runtime import metrics
-from sightline.runtime.clock import US_PER_SECOND, Clock, SystemClock, to_datetime
+from sightline.runtime.clock import (
+    CLOCK_TOLERANCE_US,
+    US_PER_SECOND,
+    Clock,
+    SystemClock,
+    to_datetime,
+)
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
+from sightline.storage import camera_fixtures
+from sightline.storage.camera_fixtures import CameraFixture
 from sightline.storage.db import Cursor, set_excluded
 from sinks import sighting_rules as rules
 from sinks.promotion_router import with_promotions
@@ -91,7 +99,12 @@ class AccessLog(RowWriter):
         rows = [row(sighting, places[sighting.camera_id]) for sighting in present]
         cursor.executemany(_UPSERT, rows)
         cursor.executemany(_REVOKE, [_version(sighting) for sighting in revoked])
-        cursor.executemany(_LAST_SEEN, _last_seen(present))
+        camera_fixtures.write(
+            cursor, [_fixture(sighting) for sighting in revoked if sighting.fixture_since_us]
+        )
+        cursor.executemany(
+            _LAST_SEEN, _last_seen(present, self._clock.now_us() + CLOCK_TOLERANCE_US)
+        )
         self._measure(present)
 
     def _measure(self, sightings: Sequence[pb.Sighting]) -> None:
@@ -161,6 +174,21 @@ def foot_point(sighting: pb.Sighting) -> tuple[float, float] | tuple[None, None]
     return min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
 
 
+def _fixture(sighting: pb.Sighting) -> CameraFixture:
+    box, width, height = sighting.track_box, sighting.width or 1, sighting.height or 1
+    return CameraFixture(
+        camera_id=sighting.camera_id,
+        since=to_datetime(sighting.fixture_since_us),
+        x1=box.x1 / width,
+        y1=box.y1 / height,
+        x2=box.x2 / width,
+        y2=box.y2 / height,
+        events=sighting.events,
+        is_picture=sighting.is_picture,
+        last_seen=to_datetime(sighting.decided_at_us),
+    )
+
+
 def _version(sighting: pb.Sighting) -> dict[str, Any]:
     return {
         "id": sighting.sighting_id,
@@ -169,12 +197,14 @@ def _version(sighting: pb.Sighting) -> dict[str, Any]:
     }
 
 
-def _last_seen(sightings: Sequence[pb.Sighting]) -> list[tuple[Any, str]]:
+def _last_seen(sightings: Sequence[pb.Sighting], latest_us: int) -> list[tuple[Any, str]]:
+    """Return the latest time and the id of each employee, none after `latest_us`."""
     latest: dict[str, int] = {}
     for sighting in sightings:
         person = sighting.person_id
         if person:
-            latest[person] = max(latest.get(person, 0), sighting.decided_at_us)
+            at_us = min(sighting.decided_at_us, latest_us)
+            latest[person] = max(latest.get(person, 0), at_us)
     # Two workers may update the same people: both do it in one order.
     return [(to_datetime(at_us), person) for person, at_us in sorted(latest.items())]
 

@@ -14,7 +14,7 @@ from schemas.naming import AdvisoryLock, track_context
 from schemas.topics import LIVE, SIGHTINGS, TRACKS
 from sightline.people import identity_corrections, person_rows, reference_facts, suppression_list
 from sightline.runtime import metrics
-from sightline.runtime.clock import Clock, SystemClock, to_datetime
+from sightline.runtime.clock import CLOCK_TOLERANCE_US, Clock, SystemClock, to_datetime
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings
 from sightline.storage import face_columns
@@ -77,8 +77,19 @@ ON CONFLICT DO NOTHING
 """
 
 _INACTIVE = """
-UPDATE detected_persons SET is_active = false, updated_at = now()
-WHERE is_active AND last_seen < %s
+UPDATE detected_persons person SET is_active = false, updated_at = now()
+WHERE is_active AND last_seen < %(since)s AND NOT EXISTS (
+    SELECT FROM person_tracks track JOIN camera_clocks clock USING (camera_id)
+    WHERE track.global_id = person.global_id AND track.last_seen + clock.behind >= %(since)s)
+"""
+
+# A camera's clock that is behind by more shows a recording.
+_CLOCK = """
+INSERT INTO camera_clocks AS clock (camera_id, behind, updated_at)
+SELECT %(camera)s, CASE WHEN behind BETWEEN interval '0' AND interval '1 hour' THEN behind
+    ELSE interval '0' END, %(now)s
+FROM (SELECT %(now)s - %(captured)s AS behind) AS measured
+ON CONFLICT (camera_id) DO UPDATE SET (behind, updated_at) = (excluded.behind, excluded.updated_at)
 """
 
 
@@ -114,7 +125,10 @@ class PersonState(RowWriter):
         rules.entry_points(
             cursor, {part.camera_id for parts in (frames, sightings) for part in parts}
         )
-        sums = add_up(frames, sightings)
+        now_us = self._clock.now_us()
+        if self._is_live:
+            cursor.executemany(_CLOCK, _clocks(frames, now_us))
+        sums = add_up(frames, sightings, now_us + CLOCK_TOLERANCE_US)
         decided = {sighting.track_id for sighting in rules.messages(batch, pb.Sighting)}
         erased = suppression_list.suppressed_tracks(cursor, sums.keys() | decided)
         tracks = {track: added for track, added in sums.items() if track not in erased}
@@ -147,7 +161,7 @@ class PersonState(RowWriter):
         self._due_at = now + self.batch_seconds
         active_since = to_datetime(self._clock.now_us()) - self._inactive_after
         self._compute(cursor, active_since)
-        cursor.execute(_INACTIVE, (active_since,))
+        cursor.execute(_INACTIVE, {"since": active_since})
         if now >= self._clean_up_at:
             self._clean_up_at = now + _CLEAN_UP_INTERVAL_SECONDS
             self._clean_up(cursor, to_datetime(self._clock.now_us()))
@@ -189,20 +203,32 @@ class TrackSum:
         return asdict(self) | {"first_seen": first, "last_seen": last}
 
 
+def _clocks(frames: Iterable[pb.FrameTracks], now_us: int) -> list[dict[str, Any]]:
+    """Return the newest capture time of each camera, by camera: two workers update in one order."""
+    newest: dict[str, int] = {}
+    for frame in frames:
+        newest[frame.camera_id] = max(newest.get(frame.camera_id, 0), frame.captured_at_us)
+    return [
+        {"camera": camera, "captured": to_datetime(at_us), "now": to_datetime(now_us)}
+        for camera, at_us in sorted(newest.items())
+    ]
+
+
 def add_up(
-    frames: Iterable[pb.FrameTracks], sightings: Iterable[pb.Sighting]
+    frames: Iterable[pb.FrameTracks], sightings: Iterable[pb.Sighting], latest_us: int
 ) -> dict[str, TrackSum]:
     """Return the sums of a batch, by track id.
 
     A sighting adds no detection: its frame is in `frames` too, of this batch or another. Its
     box is that of the best observation and stands in until the box of a frame comes. A repeated
-    frame adds none either.
+    frame adds none either. Nobody was seen after `latest_us`: a camera's clock may be ahead.
     """
     tracks: dict[str, TrackSum] = {}
     for frame in frames:
         for detection in frame.tracks:
             box = detection.box
-            track = _track(tracks, detection.track_id, frame, frame.captured_at_us, box)
+            at_us = min(frame.captured_at_us, latest_us)
+            track = _track(tracks, detection.track_id, frame, at_us, box)
             if frame.again:
                 continue
             track.detections += 1
@@ -210,7 +236,7 @@ def add_up(
             track.width += box.x2 - box.x1
     for sighting in sightings:
         if sighting.track_id not in tracks:
-            at_us = sighting.decided_at_us
+            at_us = min(sighting.decided_at_us, latest_us)
             _track(tracks, sighting.track_id, sighting, at_us, sighting.track_box)
     return tracks
 

@@ -45,6 +45,7 @@ ACCESS_LOG = _sink(
     topics.SIGHTINGS,
     tables={
         "access_logs": MANAGE,
+        "camera_fixtures": MANAGE,
         "snapshots": "SELECT (sighting_id, path)",
         "employees": "SELECT (id, global_id, name, status, is_authorized, aws_face_id,"
         " last_seen), UPDATE (last_seen)",
@@ -77,7 +78,7 @@ PERSON_STATE = _sink(
         "access_logs": "SELECT (track_uuid, epoch, site_id, timestamp)",
         "outbox": "INSERT",
     }
-    | granted(MANAGE, "person_tracks", "detected_persons", "stale_persons")
+    | granted(MANAGE, "person_tracks", "detected_persons", "stale_persons", "camera_clocks")
     | granted(MANAGE, "track_faces", "person_faces"),  # written by triggers
 )
 

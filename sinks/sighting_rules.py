@@ -28,6 +28,7 @@ _RANKS = {
     pb.Sighting.CONFIRMED: CONFIRMED,
     pb.Sighting.CHANGED: CHANGED,
     pb.Sighting.UNIDENTIFIED: CHANGED,
+    pb.Sighting.FIXTURE: CHANGED,
 }
 
 

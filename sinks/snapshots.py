@@ -42,8 +42,9 @@ _CORRECTED_AT_ONCE = 100
 _PUT_AT_ONCE = 50
 """Pictures that are held in memory until they are written."""
 
-_PENDING_TTL = timedelta(hours=1)
-"""A snapshot without a decision is dropped this long after it arrived, in wall time."""
+_PENDING_TTL = timedelta(days=1)
+"""A snapshot without a decision is dropped this long after it arrived, in wall time: somebody sits
+with their back to the camera for hours and has their row at the end."""
 
 
 @dataclass(slots=True)

@@ -52,6 +52,10 @@ def assert_exists(command: Any, words: list[str], where: str) -> None:
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         assert words[0] in command.commands, where
         command, words = command.commands[words[0]], words[1:]
-    options = {option for parameter in command.params for option in parameter.opts}
+    options = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     for word in words:
         assert not word.startswith("-") or word in options, where

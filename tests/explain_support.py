@@ -36,11 +36,12 @@ WHERE person_id IS NULL AND embedding_pack = %s
 """
 
 
-def check(settings: Settings, pack: ModelPack, folder: Path, count: int) -> list[dict[str, Any]]:
-    """Explain rows of the access log; report for each if its picture has the right face."""
+def check(settings: Settings, pack: ModelPack, folder: Path) -> list[dict[str, Any]]:
+    """Explain everybody's last row of the access log; report if its picture has the right face."""
     with connect(settings) as db:
         ids = db.execute(
-            "SELECT id, global_id FROM access_logs ORDER BY timestamp, id LIMIT %s", (count,)
+            "SELECT DISTINCT ON (global_id) id, global_id FROM access_logs"
+            " ORDER BY global_id, timestamp DESC, id"
         ).fetchall()
         templates = templates_by_person(db, pack.id)
         return [_checked(explain(settings, db, row), row, person, templates, pack, folder)

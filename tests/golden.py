@@ -104,6 +104,7 @@ _OBSERVATION = pb.FaceObservation(
     quality=_QUALITY,
     pack="buffalo_l",
     embedding=_VECTOR,
+    moved=0.25,
 )
 _SIGHTING = pb.Sighting(
     sighting_id=ids.sighting_id(_TRACK, 1),
@@ -298,6 +299,35 @@ MESSAGES: dict[str, Message] = {
         track_box=_BOX,
         attempts=6,
         refusals={"turned": 1},
+    ),
+    "Sighting.fixture": pb.Sighting(
+        sighting_id=ids.sighting_id(_TRACK, 0),
+        status=pb.Sighting.FIXTURE,
+        track_id=_TRACK,
+        camera_id="door",
+        site_id="office",
+        motion_event_id=_EVENT,
+        track_box=_BOX,
+        width=1280,
+        height=720,
+        decided_at_us=_AT + 5_000_000,
+        events=4,
+        is_picture=True,
+        fixture_since_us=_AT - 60_000_000,
+    ),
+    "CameraFixtures": pb.CameraFixtures(
+        camera_id="door",
+        site_id="office",
+        fixtures=[
+            pb.Fixture(
+                box=_BOX,
+                events=4,
+                last_event_id=_EVENT,
+                first_seen_us=_AT - 60_000_000,
+                last_seen_us=_AT,
+                is_picture=True,
+            )
+        ],
     ),
     "DeadLetter": pb.DeadLetter(
         source=_FRAME,

@@ -96,6 +96,7 @@ class Site:
         self.said: list[pb.Sighting] = []
         self.offset = 0
         self.redelivered_from = 10**9  # everything was committed at once
+        self.latest_us: int | None = None  # of the matcher's clock
         for person in people:
             self.enrol(person)
 
@@ -133,7 +134,12 @@ class Site:
         """
         sightings: list[pb.Sighting] = []
         for event in events:
-            step = self.matcher.decide(event, self.rules, redelivered_from=self.redelivered_from)
+            step = self.matcher.decide(
+                event,
+                self.rules,
+                redelivered_from=self.redelivered_from,
+                latest_us=self.latest_us,
+            )
             sightings += step.sightings
             for key, value in step.changes.records("site"):
                 if stored is False:

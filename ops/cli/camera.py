@@ -14,7 +14,8 @@ from producers.sources import parse_source_uri
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
-from sightline.storage import camera_names, cameras, walking_times
+from sightline.storage import camera_fixtures, camera_names, cameras, walking_times
+from sightline.storage.camera_fixtures import CameraFixture
 from sightline.storage.cameras import (
     DEFAULT_SITE,
     DEFAULT_TIMEOUT_SECONDS,
@@ -148,13 +149,20 @@ def list_all(as_json: JsonOption = False) -> None:
     settings = load_settings()
     with connect(settings) as connection:
         listed_cameras = cameras.list_cameras(connection)
+        fixtures = camera_fixtures.recent(connection)
     ratios = skipped_ratios(settings.home)
     rows = []
     for camera in listed_cameras:
         overload = overload_fields(camera.status_detail, ratios.get(camera.camera_id))
         shown = _shown(camera) | {"detail": overload["detail"]}
-        rows.append(shown | overload | _details(camera) if as_json else shown)
+        own = [fixture for fixture in fixtures if fixture.camera_id == camera.camera_id]
+        details = _details(camera) | {"fixtures": [_fixture(fixture) for fixture in own]}
+        rows.append(shown | overload | details if as_json else shown)
     print_rows(rows, title="Cameras", as_json=as_json)
+    if not as_json:
+        names = {camera.camera_id: camera.name for camera in listed_cameras}
+        for fixture in fixtures:
+            print_line(_fixture_hint(fixture, names.get(fixture.camera_id, fixture.camera_id)))
 
 
 def _shown(camera: cameras.Camera) -> dict[str, Any]:
@@ -166,6 +174,19 @@ def _shown(camera: cameras.Camera) -> dict[str, Any]:
         "fleet": camera.fleet,
         "uri": camera.masked_uri,
     }
+
+
+def _fixture(fixture: CameraFixture) -> dict[str, Any]:
+    fields = ("since", "last_seen", "events", "is_picture", "mask")
+    return {name: getattr(fixture, name) for name in fields}
+
+
+def _fixture_hint(fixture: CameraFixture, camera_name: str) -> str:
+    kind = "a picture of somebody" if fixture.is_picture else "something that never moves"
+    return (
+        f"{camera_name}: {kind} at {fixture.mask} has no row in the logs;"
+        f" to mask it: --mask people:{fixture.mask} --mask faces:{fixture.mask}"
+    )
 
 
 def _details(camera: cameras.Camera) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _unpack(jars: Path, installed: Path, folder: Path) -> None:
                         with outer.open(name) as file, tarfile.open(fileobj=file) as inner:
                             # Python before 3.11.4 has no filters and no argument for one.
                             inner.extraction_filter = getattr(tarfile, "tar_filter", None)
-                            inner.extractall(draft)  # noqa: S202  # nosec B202
+                            inner.extractall(draft)  # noqa: S202
         for pattern in _VECTOR_FILES:
             for path in installed.glob(pattern):
                 shutil.copy2(path, draft / path.relative_to(installed))

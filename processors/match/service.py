@@ -27,7 +27,7 @@ from processors.match.sighting_output import record_of, report
 from processors.match.sites import Sites
 from schemas import sightline_pb2 as pb
 from sightline.runtime import metrics
-from sightline.runtime.clock import SystemClock
+from sightline.runtime.clock import CLOCK_TOLERANCE_US, SystemClock
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.headers import Headers
 from sightline.runtime.lifecycle import Stop, start_service
@@ -45,6 +45,7 @@ class MatchService:
         clock, kafka = SystemClock(), aiokafka_config(settings)
         reference = ReferenceData()
         gallery = GalleryIndex(reference.enrolled)
+        self._clock = clock
         self._rules = DecisionRules.of(settings)
         self._worker = FaustWorker(settings, kafka, clock, self._process, self._assigned)
         self._sites = Sites(reference, gallery, self._worker.table)
@@ -74,7 +75,12 @@ class MatchService:
             site = self._sites.site(site_id)
             redelivered_from = self._worker.redelivered_from(record)
             with metrics.STAGE_SECONDS.labels("decide").time():
-                step = site.decide(event, self._rules, redelivered_from=redelivered_from)
+                step = site.decide(
+                    event,
+                    self._rules,
+                    redelivered_from=redelivered_from,
+                    latest_us=self._clock.now_us() + CLOCK_TOLERANCE_US,
+                )
             for sighting in step.sightings:
                 report(sighting)
             outs = [record_of(sighting) for sighting in step.sightings]

@@ -20,20 +20,29 @@ class SiteMatcher:
         self._reference = reference
         self._search = IndexSearch(gallery, self.unknown_index)
 
-    def decide(self, event: pb.FaceEvent, rules: DecisionRules, *, redelivered_from: int) -> Step:
+    def decide(
+        self,
+        event: pb.FaceEvent,
+        rules: DecisionRules,
+        *,
+        redelivered_from: int,
+        latest_us: int | None = None,
+    ) -> Step:
         """Decide an event; nothing is changed before the step's changes are applied.
 
         Args:
             event: An observation, or the end of a track.
             rules: Settings of the decision.
             redelivered_from: Source offset from which on events may be delivered again.
+            latest_us: Time that no capture time can be beyond; of a camera whose clock is beyond
+                nobody is forgotten.
 
         Raises:
             InvalidRecord: An embedding that cannot be compared.
         """
         return decide_event(
             event, self.state, self._reference, rules, self._search,
-            redelivered_from=redelivered_from,
+            redelivered_from=redelivered_from, latest_us=latest_us,
         )  # fmt: skip
 
 
@@ -45,6 +54,7 @@ def decide_event(
     search: CandidateSearch,
     *,
     redelivered_from: int,
+    latest_us: int | None = None,
 ) -> Step:
     """Search the candidates that the step asks for, and finish it with them.
 
@@ -57,7 +67,9 @@ def decide_event(
         return Step()
     if event.HasField("observation"):
         search.check(event.observation.pack, event.observation.embedding)
-    begun = begin(event, state, reference, rules, redelivered_from=redelivered_from)
+    begun = begin(
+        event, state, reference, rules, redelivered_from=redelivered_from, latest_us=latest_us
+    )
     if isinstance(begun, Step):
         return begun
     answers: dict[str, CandidateAnswer] = {}

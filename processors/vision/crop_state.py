@@ -24,7 +24,7 @@ def save_crop_track(track: Track, next_offset: int) -> bytes:
         motion_event_id=name.motion_event_id,
         next_offset=next_offset,
         track=save_track(name.number, track),
-    ).SerializeToString()
+    ).SerializeToString(deterministic=True)
 
 
 def restore_crop_track(value: bytes, next_offset: int) -> Track:

@@ -116,7 +116,7 @@ class CropEmbedder:
         observed = ObservationData(
             crop.face, quality, crop.track_box, policy_state.epoch, self._pack.id, vector
         )
-        observation = outputs.observation(name, crop.frame, crop.position, observed)
+        observation = outputs.observation(crop.track, crop.frame, crop.position, observed)
         snapshot = None
         if self._policy.record_observation(policy_state, at_us, quality.overall, turned=is_turned):
             picture = outputs.head_and_shoulders(crop.image, crop.face)

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from processors.vision.backlog import Footage
 from processors.vision.camera_state import CameraState
 from processors.vision.followed_track import UnusableStateError
 from processors.vision.frame_decoder import decode_picture
-from processors.vision.load_shedding import LoadShedding, SheddingState
+from processors.vision.load_shedding import FrameWait, LoadShedding, SheddingState
 from processors.vision.pipeline import DecodedFrame, VisionPipeline
 from processors.vision.settings import VisionSettings
 from processors.vision.shed_ratio import ShedRatio
@@ -60,6 +61,7 @@ class VisionProcessor:
         self._load_shedding = LoadShedding(VisionSettings.of(settings))
         self._shedding: dict[_CameraKey, SheddingState] = {}
         self._shed_ratios: dict[_CameraKey, ShedRatio] = {}
+        self._footage: dict[Partition, Footage] = {}
         self._states: dict[_CameraKey, CameraState] = {}
         self._saved: dict[_CameraKey, tuple[int, bytes]] = {}
         """States of another worker, not read yet, with the offset that the frames go on at."""
@@ -156,6 +158,7 @@ class VisionProcessor:
             metrics.CAPTURE_DELAY_SECONDS.remove(key[2])
             metrics.VISION_SHEDDING.remove(key[2])
             self._shed_ratios.pop(key).close()
+        self._footage = {at: footage for at, footage in self._footage.items() if at not in lost}
         self._states = {key: state for key, state in self._states.items() if key[:2] not in lost}
         self._saved = {key: state for key, state in self._saved.items() if key[:2] not in lost}
         self._touched = {key: at for key, at in self._touched.items() if key[:2] not in lost}
@@ -196,14 +199,17 @@ class VisionProcessor:
             self._shedding[key] = SheddingState()
             self._shed_ratios[key] = ShedRatio(frame.camera_id, self._clock)
         shedding = self._shedding[key]
-        skips = self._load_shedding.skips(shedding, frame, record.waited_seconds)
+        footage = self._footage.setdefault(record.topic_partition, Footage())
+        wait = FrameWait(record.waited_seconds, footage.seconds(record), self._clock.monotonic())
+        skips = self._load_shedding.skips(shedding, frame, wait)
         since_capture = (self._clock.now_us() - frame.captured_at_us) / US_PER_SECOND
         metrics.FRAME_WAITING_SECONDS.labels(frame.camera_id).set(record.waited_seconds)
         metrics.CAPTURE_DELAY_SECONDS.labels(frame.camera_id).set(
             since_capture - record.waited_seconds
         )
-        metrics.VISION_SHEDDING.labels(frame.camera_id).set(shedding.is_shedding)
-        self._shed_ratios[key].count(skipped=skips)
+        metrics.VISION_SHEDDING.labels(frame.camera_id).set(shedding.is_behind)
+        reason = "backlog" if shedding.backlog.is_working_off else "behind"
+        self._shed_ratios[key].count(skipped=skips and reason == "behind")
         if skips:
-            metrics.FRAMES_SKIPPED.labels(frame.camera_id, "behind").inc()
+            metrics.FRAMES_SKIPPED.labels(frame.camera_id, reason).inc()
         return skips

@@ -21,6 +21,12 @@ class VisionSettings(ServiceSettings):
     resume_below_seconds: float = Field(
         0.5, ge=0, description="seconds of waiting from which shedding ends"
     )
+    backlog_frames_per_second: float = Field(
+        5.0,
+        ge=0,
+        description="frames of a live camera's second that are processed where Kafka or vision was"
+        " away and much footage waits; 0 sheds it",
+    )
     detections_per_second: float = Field(
         15.0,
         gt=0,

@@ -44,7 +44,7 @@ def save_state(camera_id: str, next_offset: int, state: CameraState) -> bytes:
         visible=[_visible_message(visible) for visible in state.visible],
     )
     state.tracker.save(message)
-    return message.SerializeToString()
+    return message.SerializeToString(deterministic=True)
 
 
 def read_state(value: bytes, next_offset: int) -> pb.VisionState:

@@ -99,10 +99,10 @@ def frame_tracks(
 
 
 def observation(
-    properties: TrackProperties, frame: pb.Frame, position: pb.Position, data: ObservationData
+    track: Track, frame: pb.Frame, position: pb.Position, data: ObservationData
 ) -> OutputRecord:
     """Make the record of an observation."""
-    quality = data.quality
+    properties, quality = track.properties, data.quality
     message = pb.FaceObservation(
         observation_id=observation_id(properties.track_id, frame.captured_at_us),
         track_id=properties.track_id,
@@ -128,6 +128,7 @@ def observation(
         ),
         pack=data.pack,
         embedding=data.embedding.astype("<f4").tobytes(),
+        moved=track.presence.moved if frame.width else None,
     )
     event = pb.FaceEvent(observation=message)
     return OutputRecord.of(topics.FACES, properties.site_id, event, frame.captured_at_us)

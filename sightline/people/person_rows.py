@@ -34,10 +34,11 @@ WITH track AS (
     FROM camera GROUP BY global_id
 ), total AS (
     SELECT global_id, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
+        max(last_seen + coalesce(clock.behind, interval '0')) AS seen_by_our_clock,
         count(*) AS tracks, sum(detections) AS detections,
         jsonb_build_object('best', max(face_quality), 'mean', avg(face_quality),
             'confidence', max(confidence)) AS quality
-    FROM track GROUP BY global_id
+    FROM track LEFT JOIN camera_clocks clock USING (camera_id) GROUP BY global_id
 ), face AS (
     SELECT DISTINCT ON (global_id) global_id, track_uuid, embedding, embedding_sealed, pack,
         face_quality
@@ -51,7 +52,7 @@ INSERT INTO detected_persons AS known (global_id, {_COMPUTED})
 SELECT total.global_id, employee.id, coalesce(given.name, person.name), face.embedding,
     face.embedding_sealed, face.track_uuid, face.pack, face.face_quality, seen.height, seen.width,
     total.first_seen, total.last_seen, total.tracks, seen.cameras,
-    total.last_seen >= %(active_since)s, place.room_id, seen.positions, total.detections,
+    total.seen_by_our_clock >= %(active_since)s, place.room_id, seen.positions, total.detections,
     total.quality
 FROM total
 JOIN seen USING (global_id)
@@ -94,7 +95,7 @@ RETURNING global_id
 def compute(cursor: Cursor, persons: Iterable[int], active_since: datetime) -> int:
     """Update the rows of these persons; return the number of rows written.
 
-    A person seen since `active_since` is active.
+    A person seen since `active_since` is active; a camera's clock that is behind is corrected.
     """
     ids = sorted(set(persons))
     cursor.execute(_PERSONS, {"persons": ids, "active_since": active_since})

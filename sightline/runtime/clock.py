@@ -7,6 +7,9 @@ from typing import Protocol
 US_PER_SECOND = 1_000_000
 """Microseconds in a second."""
 
+CLOCK_TOLERANCE_US = 60 * US_PER_SECOND
+"""Time by which another host's clock may be ahead of ours: what is dated later is dated wrong."""
+
 
 class Clock(Protocol):
     """Wall time in µs since the epoch, and monotonic seconds."""

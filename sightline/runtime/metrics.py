@@ -62,7 +62,8 @@ STAGE_SECONDS = Histogram(
 TRACKS_LIVE = Gauge("sightline_tracks_live", "Live tracks of a worker", ["fleet"])
 FRAMES_SKIPPED = Counter(
     "sightline_frames_skipped",
-    "Frames that vision has shed, by reason (behind)",
+    "Frames of live cameras that vision left out, by reason (behind: it is too slow; backlog: it"
+    " works off what waited for it)",
     ["camera", "reason"],
 )
 FRAME_WAITING_SECONDS = Gauge(
@@ -125,7 +126,8 @@ GPU_MEMORY_BYTES = Gauge(
 
 DECISIONS = Counter(
     "sightline_decisions",
-    "Identity decisions, by status (provisional, confirmed, changed, ended) and outcome"
+    "Identity decisions, by status (provisional, confirmed, changed, ended; at the end of a track"
+    " unidentified: nobody could tell who it was, or fixture: a thing that never moves) and outcome"
     " (known: an enrolled person; unknown: an unknown person or none)",
     ["status", "outcome"],
 )

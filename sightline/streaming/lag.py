@@ -25,6 +25,7 @@ of transactions at the end of a partition: it would be one record behind for eve
 _UPDATE_INTERVAL_SECONDS = 1.0
 _NOTE_INTERVAL_SECONDS = 0.2
 _MAX_ENDS = 1024
+_MAX_UNASSIGNED_SECONDS = 60.0
 _REQUEST_TIMEOUT_SECONDS = 1.0
 
 
@@ -51,6 +52,11 @@ class EndHistory:
         (later, high) = after[0]
         return now - before - (later - before) * (position - low) / (high - low)
 
+    @property
+    def noted_at(self) -> float:
+        """Time of the newest note."""
+        return self._seen[-1][0]
+
     def note(self, end: int, now: float) -> None:
         """Remember where the partition ends now."""
         if len(self._seen) > 1 and self._seen[-1][1] == self._seen[-2][1] == end:
@@ -60,47 +66,6 @@ class EndHistory:
         self._seen.append((now, end))
         if len(self._seen) > _MAX_ENDS:
             self._seen = deque(islice(self._seen, 0, None, 2))
-
-
-class WaitingTimes:
-    """The times that records have waited in their partitions, for the thread that polls.
-
-    They follow from when this process first saw that a record existed. A capture time, which is by
-    another host's clock, is never compared with this host's.
-    """
-
-    def __init__(self, consumer: ConsumerClient, clock: Clock) -> None:
-        self._consumer = consumer
-        self._clock = clock
-        self._ends: dict[Partition, EndHistory] = {}
-        self._due_at = 0.0
-
-    def update(self) -> None:
-        """Note the ends of all partitions, a few times a second at most; to be called often.
-
-        Else a record that ends a long silence would count as written within it.
-        """
-        now = self._clock.monotonic()
-        if now < self._due_at:
-            return
-        self._due_at = now + _NOTE_INTERVAL_SECONDS
-        for assigned in self._consumer.assignment():
-            _low, end = self._consumer.get_watermark_offsets(assigned, cached=True)
-            if end >= 0:  # known since the first fetch
-                history = self._ends.setdefault((assigned.topic, assigned.partition), EndHistory())
-                history.note(int(end), now)
-
-    def with_waiting(self, records: Iterable[Record]) -> list[Record]:
-        """Return records that were just read, in the order of their offsets, with these times."""
-        now = self._clock.monotonic()
-        return [replace(record, waited_seconds=self._waited(record, now)) for record in records]
-
-    def _waited(self, record: Record, now: float) -> float:
-        _low, end = self._consumer.get_watermark_offsets(
-            TopicPartition(*record.topic_partition), cached=True
-        )
-        history = self._ends.setdefault(record.topic_partition, EndHistory())
-        return history.waiting_seconds(record.offset, max(int(end), record.offset + 1), now)
 
 
 class PartitionPosition(NamedTuple):
@@ -113,7 +78,7 @@ class PartitionPosition(NamedTuple):
 
 
 class LagGauges:
-    """Gauges of the lag of one consumer of a group."""
+    """Gauges of the lag of one consumer of a group, with the ends of its partitions over time."""
 
     def __init__(self, group: str, topics: Iterable[str]) -> None:
         self._group = group
@@ -123,21 +88,34 @@ class LagGauges:
 
     def show(self, positions: Iterable[PartitionPosition], now: float) -> None:
         """Show the lag in all partitions of the consumer; `now` in seconds of any clock."""
-        ends, self._ends = self._ends, {}
         records = dict.fromkeys(self._topics, 0)
         seconds = dict.fromkeys(self._topics, 0.0)
         for topic, partition, position, end in positions:
-            history = self._ends[topic, partition] = ends.get((topic, partition)) or EndHistory()
-            waited = history.waiting_seconds(position, end, now)
+            waited = self.history(topic, partition).waiting_seconds(position, end, now)
             records[topic] = records.get(topic, 0) + max(0, end - position)
             seconds[topic] = max(seconds.get(topic, 0.0), waited)
         for topic, lag in records.items():
             metrics.CONSUMER_LAG_RECORDS.labels(self._group, topic).set(lag)
             metrics.CONSUMER_LAG_SECONDS.labels(self._group, topic).set(seconds[topic])
+        # A rebalance takes all partitions away and gives most of them back.
+        self._ends = {
+            at: history
+            for at, history in self._ends.items()
+            if history.noted_at >= now - _MAX_UNASSIGNED_SECONDS
+        }
+
+    def history(self, topic: str, partition: int) -> EndHistory:
+        """Return the ends of a partition that were seen."""
+        return self._ends.setdefault((topic, partition), EndHistory())
 
 
 class ConsumerLag:
-    """The lag of a librdkafka consumer with `LAG_CONSUMER_CONFIG`, for the thread that polls it."""
+    """The lag of a librdkafka consumer with `LAG_CONSUMER_CONFIG`, for the thread that polls it.
+
+    Both the gauges and the times that records have waited follow from when this process first saw
+    that a record existed. A capture time, which is by another host's clock, is never compared with
+    this host's.
+    """
 
     def __init__(
         self, consumer: ConsumerClient, group: str, topics: Iterable[str], clock: Clock
@@ -145,16 +123,41 @@ class ConsumerLag:
         self._consumer = consumer
         self._gauges = LagGauges(group, topics)
         self._clock = clock
-        self._due_at = 0.0
+        self._note_at = 0.0
+        self._show_at = 0.0
         self._done: dict[Partition, int] = {}
 
     def update(self) -> None:
-        """Update the gauges, once a second at most."""
+        """Note the ends of all partitions and update the gauges; to be called before each poll.
+
+        Ends are noted a few times a second at most, else a record that ends a long silence would
+        count as written within it. The gauges change once a second at most.
+        """
         now = self._clock.monotonic()
-        if now >= self._due_at:
-            self._due_at = now + _UPDATE_INTERVAL_SECONDS
-            # An end below 0 is not known before the first fetch.
-            self._gauges.show((at for at in self._places() if at.end >= 0), now)
+        if now < self._note_at:
+            return
+        self._note_at = now + _NOTE_INTERVAL_SECONDS
+        # An end below 0 is not known before the first fetch.
+        places = [at for at in self._places() if at.end >= 0]
+        for at in places:
+            self._gauges.history(at.topic, at.partition).note(at.end, now)
+        if now >= self._show_at:
+            self._show_at = now + _UPDATE_INTERVAL_SECONDS
+            self._gauges.show(places, now)
+
+    def with_waiting(self, records: Iterable[Record]) -> list[Record]:
+        """Return records that were just read, in the order of their offsets, with their waits."""
+        now = self._clock.monotonic()
+        return [self._with_wait(record, now) for record in records]
+
+    def _with_wait(self, record: Record, now: float) -> Record:
+        _low, end = self._consumer.get_watermark_offsets(
+            TopicPartition(*record.topic_partition), cached=True
+        )
+        history = self._gauges.history(*record.topic_partition)
+        end = max(int(end), record.offset + 1)
+        waited = history.waiting_seconds(record.offset, end, now)
+        return replace(record, waited_seconds=waited, records_behind=end - record.offset - 1)
 
     def mark_processed(self) -> None:
         """Remember the positions: all records before them are processed."""

@@ -35,7 +35,9 @@ class Record:
     timestamp_ms: int
     headers: Headers = ()
     waited_seconds: float = 0.0
-    """Time in its partition until it was read, by this process's clock (`lag.WaitingTimes`)."""
+    """Time in its partition until it was read, by this process's clock (`lag.ConsumerLag`)."""
+    records_behind: int = 0
+    """Records of its partition after it, as far as known when it was read."""
 
     @property
     def topic_partition(self) -> Partition:
@@ -81,7 +83,9 @@ class OutputRecord:
     @classmethod
     def of(cls, topic: Topic, key: str, message: Message, at_us: int) -> "OutputRecord":
         """Return the record of a message, by its capture time in microseconds."""
-        return cls(topic.name, key, message.SerializeToString(), at_us // 1000)
+        # A map has an order of its own in every process: the same message is the same bytes.
+        value = message.SerializeToString(deterministic=True)
+        return cls(topic.name, key, value, at_us // 1000)
 
 
 def with_headers(outs: list[OutputRecord], headers: Headers) -> list[OutputRecord]:

@@ -124,7 +124,6 @@ class TransformLoop:
         self._batch_seconds = batch_seconds
         self._clock = clock or SystemClock()
         self._lag = lag.ConsumerLag(self._consumer, str(consumer["group.id"]), topics, self._clock)
-        self._waiting_times = lag.WaitingTimes(self._consumer, self._clock)
         self._state_offsets: dict[Partition, int] = {}
         """The offset that the processor's state of each partition stands at."""
         # The batch that is processed and whose commit has not begun.
@@ -172,7 +171,7 @@ class TransformLoop:
             if age > _MAX_BATCH_SECONDS:
                 break
             wait = max(0.0, self._batch_seconds - age) if self._offsets else _IDLE_POLL_SECONDS
-            self._waiting_times.update()
+            self._lag.update()
             # For large records one poll at a time beats consume() of many.
             message = self._consumer.poll(wait)
             self._update_probe(message is not None)
@@ -195,7 +194,7 @@ class TransformLoop:
                 break
             self._gathered += to_records([following])
         records, self._gathered = self._gathered, []
-        return self._waiting_times.with_waiting(records)
+        return self._lag.with_waiting(records)
 
     def _is_ours(self, record: Record) -> bool:
         """Return False for a dead letter that another service is to try again."""

@@ -85,6 +85,15 @@ def run(folder: Path, *arguments: str, **extra: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def run_forked(folder: Path, *arguments: str, **extra: str) -> tuple[int, str, str]:
+    """The same in a process that has loaded the code already, which takes seconds of a core."""
+    result = run_sightline(
+        folder.parent / "user", "demo", "--home", str(folder), *arguments,
+        check=False, seconds=_SECONDS, env=extra,
+    )  # fmt: skip
+    return result.returncode, result.stdout, result.stderr
+
+
 def only_line(out: str) -> dict[str, Any]:
     assert out.count("\n") == 1, out
     told: dict[str, Any] = json.loads(out)
@@ -117,7 +126,9 @@ def test_everybody_is_found_where_services_prove_themselves_and_all_is_sealed(
     Other tests have services and tables plain, as `sightline demo` has by itself.
     """
     keys = {"SIGHTLINE_ENCRYPTION__KEYS": base64.b64encode(secrets.token_bytes(32)).decode()}
-    status, out, err = run(folder, "--secure", "--json", *_WATCHED, SIGHTLINE_PACK="dlib", **keys)
+    status, out, err = run_forked(
+        folder, "--secure", "--json", *_WATCHED, SIGHTLINE_PACK="dlib", **keys
+    )
     assert status == 0, (out, err)
     everybody_is_found(only_line(out))
     assert not (folder.parent / "user").exists()
@@ -131,17 +142,17 @@ def test_everybody_is_found_where_services_prove_themselves_and_all_is_sealed(
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(dlib_pack, "load_dlib_pack", load_dlib_pack)
-    assert ten_rows_lead_to_the_right_face(folder, keys) == 10
+    rows_lead_to_the_right_face(folder, keys)
 
 
-def ten_rows_lead_to_the_right_face(home: Path, keys: dict[str, str]) -> int:
-    """`sightline explain` on ten rows; in how many frames a detector finds that face there."""
+def rows_lead_to_the_right_face(home: Path, keys: dict[str, str]) -> None:
+    """`sightline explain` on a row of everybody; a detector finds that face in its frame."""
     settings = Settings(home=home, pack="dlib")
     run_sightline(home, "up", env=keys)
     try:
         if _WATCHED:  # what Prometheus has kept of the demo
             assert list(without_data(home, seconds=900)) == []
-        rows = check(settings, load_pack(settings), home, 10)
+        rows = check(settings, load_pack(settings), home)
         picture = home / "frame.jpg"
         explain = ("explain", rows[0]["row"], "--output", str(picture))
         told = sightline_json(settings, *explain)
@@ -156,7 +167,8 @@ def ten_rows_lead_to_the_right_face(home: Path, keys: dict[str, str]) -> int:
     assert told["sighting"]["score"] >= told["sighting"]["threshold"] > 0
     assert told["decisions"][-1]["status"] == "ended"
     assert told["calibration"]["calibration_id"] == "builtin-dlib"
-    return sum(row["opened"] and row["right"] for row in rows)
+    assert len(rows) == 6
+    assert [row for row in rows if not (row["opened"] and row["right"])] == []
 
 
 def test_one_of_four_enrolled_people_is_named_and_another_is_a_candidate(
@@ -231,7 +243,7 @@ def test_a_photo_without_a_face_is_one_line_before_anything_starts(
     photo = tmp_path / "wall.png"
     cv2.imwrite(str(photo), np.full((300, 300, 3), 128, np.uint8))
     film = ("--video", str(wall))
-    status, out, err = run(folder, *film, "--enrol", f"Ana={photo}", SIGHTLINE_PACK="dlib")
+    status, out, err = run_forked(folder, *film, "--enrol", f"Ana={photo}", SIGHTLINE_PACK="dlib")
     assert (status, out) == (1, "")
     assert err.splitlines()[-1] == (
         f"sightline: {photo}: no face found; give a photo of the face, seen from the front"
@@ -242,6 +254,6 @@ def test_a_photo_without_a_face_is_one_line_before_anything_starts(
 def test_a_film_that_is_none_is_one_line(folder: Path, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(b"no film" * 100)
-    status, out, err = run(folder, "--video", str(film))
+    status, out, err = run_forked(folder, "--video", str(film))
     assert (status, out) == (1, "")
     assert err.splitlines()[-1] == f"sightline: --video: {film} is not a film that can be read"

@@ -1,5 +1,6 @@
 """Our direct ONNX path gives the boxes that ultralytics gives, run in an environment of its own."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -47,22 +48,29 @@ def python() -> Path:
 def reference(
     python: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folder with the exported models, and what ultralytics finds with each of them."""
+    """The folder with the exported models, and what ultralytics finds with each of them.
+
+    The models are kept beside the environment that makes them: they take seconds to export.
+    """
     import cv2
 
+    environment = python.parent.parent
+    kept = hashlib.sha256(REFERENCE.read_bytes() + sample_picture().tobytes())
+    kept.update(str((environment / "complete").stat().st_mtime_ns).encode())
+    models = environment / f"models-{kept.hexdigest()[:16]}"
     folder = tmp_path_factory.mktemp("ultralytics")
     picture = folder / "picture.png"
     cv2.imwrite(str(picture), sample_picture())
     real = str(REAL) if REAL.is_file() else "-"
     subprocess.run(
-        [str(python), str(REFERENCE), str(folder), str(picture), real, str(ROOT), PACKAGES],
+        [str(python), str(REFERENCE), folder, models, str(picture), real, str(ROOT), PACKAGES],
         cwd=folder,
         env=os.environ | {"YOLO_CONFIG_DIR": str(folder), "YOLO_AUTOINSTALL": "false"},
         check=True,
         timeout=400,
         stdout=2,
     )
-    yield folder, json.loads((folder / "answers.json").read_text())
+    yield models, json.loads((folder / "answers.json").read_text())
     shutil.rmtree(folder)
 
 

@@ -1,7 +1,7 @@
 """Run in ultralytics' own environment: builds and exports a YOLO11, and prints what it finds.
 
-Arguments: a folder to work in, a picture, an ONNX file to run as well, or "-", and where
-Sightline and what it needs are found.
+Arguments: a folder to work in, a folder where the models are kept once they are made, a picture, an
+ONNX file to run as well, or "-", and where Sightline and what it needs are found.
 """
 
 import json
@@ -47,6 +47,17 @@ def build(folder: Path, picture: str) -> Path:
     return folder / "random.pt"
 
 
+def make_models(folder: Path, picture: str) -> None:
+    """The weights and what is exported of them."""
+    folder.mkdir()
+    weights = build(folder, picture)
+    for name, dynamic in (("fixed", False), ("dynamic", True)):
+        # Simplified like the models that `models fetch` exports; once is enough, it takes seconds.
+        options = {"imgsz": 320, "dynamic": dynamic, "simplify": not dynamic}
+        path = Path(YOLO(str(weights)).export(format="onnx", **options))
+        path.rename(folder / f"{name}.onnx")
+
+
 def detections(model: Path, picture: str, **options: int) -> Found:
     """Boxes and scores of people as ultralytics gives them."""
     [result] = YOLO(str(model), task="detect").predict(
@@ -66,19 +77,18 @@ def found_behind_our_interface(weights: Path, picture: str) -> Found:
 
 def main() -> None:
     torch.set_num_threads(1)  # threads that wait for each other take the cores from other tests
-    folder, picture, real = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    weights = build(folder, picture)
-    exported = {}
-    for name, dynamic in (("fixed", False), ("dynamic", True)):
-        # Simplified like the models that `models fetch` exports; once is enough, it takes seconds.
-        options = {"imgsz": 320, "dynamic": dynamic, "simplify": not dynamic}
-        path = Path(YOLO(str(weights)).export(format="onnx", **options))
-        exported[name] = path.rename(folder / f"{name}.onnx")
-    models = {"native": weights, **exported} | ({} if real == "-" else {"real": Path(real)})
+    folder, models_folder = Path(sys.argv[1]), Path(sys.argv[2])
+    picture, real = sys.argv[3:5]
+    if not models_folder.exists():
+        make_models(folder / "models", picture)
+        (folder / "models").rename(models_folder)
+    models = {"native": models_folder / "random.pt"}
+    models |= {name: models_folder / f"{name}.onnx" for name in ("fixed", "dynamic")}
+    models |= {} if real == "-" else {"real": Path(real)}
     answers = {name: detections(model, picture, imgsz=320) for name, model in models.items()}
-    answers["as it comes"] = detections(weights, picture)
-    sys.path += sys.argv[4:]
-    answers["behind our interface"] = found_behind_our_interface(weights, picture)
+    answers["as it comes"] = detections(models["native"], picture)
+    sys.path += sys.argv[5:]
+    answers["behind our interface"] = found_behind_our_interface(models["native"], picture)
     (folder / "answers.json").write_text(json.dumps(answers))
 
 

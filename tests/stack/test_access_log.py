@@ -82,6 +82,9 @@ def test_an_employee_s_row_says_who_where_when_and_from_which_frame(
         "frame_partition": "3",
         "frame_offset": "42",
         "face_box": "[45.0, 12.0, 55.0, 24.0]",
+        "first_seen": str(to_datetime(at(0))),
+        "face_attempts": "None",
+        "refusals": "None",
     } | {key: str(value) for key, value in why.items()}
     seen = world.one("SELECT last_seen FROM employees WHERE id = %s", ann)
     assert seen["last_seen"] == to_datetime(at(1))

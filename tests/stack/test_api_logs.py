@@ -124,7 +124,8 @@ def test_the_old_routes_tell_the_same(client: TestClient, world: World) -> None:
     start, end = (to_datetime(at(seconds)).isoformat() for seconds in (0, 70))
     summary = good(client.get("/api/module1/access-summary", params={"start": start, "end": end}))
     assert set(summary) == {
-        "total_accesses", "authorized", "unauthorized", "unknown", "authorized_rate", "period",
+        "total_accesses", "authorized", "unauthorized", "unknown", "unidentified",
+        "authorized_rate", "period",
     }  # fmt: skip
     kinds = summary["authorized"] + summary["unauthorized"] + summary["unknown"]
     assert summary["total_accesses"] == kinds >= ROWS

@@ -226,6 +226,33 @@ def test_a_person_unseen_for_30_s_is_not_active(
     assert active()
 
 
+def test_a_camera_whose_clock_is_behind_shows_who_is_there(
+    stack: Settings, world: World, sink: PersonState, clock: TestClock
+) -> None:
+    clock.seconds = 100
+    frames = [world.frame(seconds, [(0, LARGE)]) for seconds in (39, 40)]
+    write(stack, sink, [world.sighting(stranger="x", decided=39), *frames], idle=True)
+    row = person(world, stranger="x")
+    assert row and row["is_active"] and row["last_seen"] == to_datetime(at(40))
+    clock.seconds = 131
+    write(stack, sink, [], idle=True)
+    row = person(world, stranger="x")
+    assert row and not row["is_active"]
+
+
+def test_a_camera_whose_clock_is_ahead_moves_nobody_far_ahead(
+    stack: Settings, world: World, sink: PersonState, clock: TestClock
+) -> None:
+    seen = world.sighting(stranger="x", decided=3610)
+    write(stack, sink, [seen, world.frame(3610, [(0, LARGE)])], idle=True)
+    row = person(world, stranger="x")
+    assert row and row["is_active"] and row["last_seen"] == to_datetime(at(10 + 60))
+    clock.seconds = 101
+    write(stack, sink, [], idle=True)
+    row = person(world, stranger="x")
+    assert row and not row["is_active"]
+
+
 def test_tracks_of_nobody_are_forgotten_after_a_day(
     stack: Settings, world: World, clock: TestClock
 ) -> None:

@@ -201,13 +201,13 @@ def test_a_change_back_does_not_lose_the_picture_that_was_to_be_deleted(
     assert paths(world)[0].startswith("known/Ann_")
 
 
-def test_a_shot_that_nobody_comes_for_is_dropped_after_an_hour(
+def test_a_shot_that_nobody_comes_for_is_dropped_after_a_day(
     stack: Settings, world: World, sink: Snapshots
 ) -> None:
     write(stack, sink, [world.shot(start=1), world.shot(start=2)])
     old, young = (sighting_id(world.track(start), 0) for start in (1, 2))
     world.db.execute(
-        "UPDATE pending_snapshots SET arrived_at = now() - interval '61 min'"
+        "UPDATE pending_snapshots SET arrived_at = now() - interval '25 hours'"
         " WHERE sighting_id = %s",
         (old,),
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sightline.runtime import metrics
 from sightline.streaming.clients import ConsumerClient
-from sightline.streaming.lag import EndHistory, LagGauges, PartitionPosition, WaitingTimes
+from sightline.streaming.lag import ConsumerLag, EndHistory, LagGauges, PartitionPosition
 from sightline.streaming.records import Record
 from tests.manual_clock import ManualClock
 
@@ -102,6 +102,9 @@ class Ends:
     def assignment(self) -> list[TopicPartition]:
         return [TopicPartition(topic, 0) for topic in self.ends]
 
+    def position(self, parts: list[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition(part.topic, part.partition, 0) for part in parts]
+
     def get_watermark_offsets(self, part: TopicPartition, cached: bool) -> tuple[int, int]:
         assert cached, "nobody asks a broker for every record"
         return 0, self.ends[part.topic]
@@ -114,7 +117,7 @@ def record(topic: str, offset: int) -> Record:
 def test_a_record_that_ends_a_silence_has_not_waited_for_as_long() -> None:
     """One camera rests while others are read: its next frame has just come."""
     ends, clock = Ends(door=5, yard=0), ManualClock()
-    waiting = WaitingTimes(cast(ConsumerClient, ends), clock)
+    waiting = ConsumerLag(cast(ConsumerClient, ends), "lag-unit", list(ends.ends), clock)
     for _ in range(1000):
         waiting.update()
         clock.advance(0.1)
@@ -129,7 +132,7 @@ def test_a_record_that_ends_a_silence_has_not_waited_for_as_long() -> None:
 def test_records_that_pile_up_have_waited_since_they_came() -> None:
     """Ten come in a second, five are read: whatever capture times and clocks say."""
     ends, clock = Ends(door=0), ManualClock()
-    waiting = WaitingTimes(cast(ConsumerClient, ends), clock)
+    waiting = ConsumerLag(cast(ConsumerClient, ends), "lag-unit", list(ends.ends), clock)
     waited = []
     for second in range(60):
         for _ in range(10):

@@ -27,6 +27,7 @@ INSIDE_OTHERS = {
     "Position", "Box", "TrackBox", "FaceQuality", "FaceObservation", "TrackEnded", "Template",
     "Calibration", "WalkingTime", "TrackCorrection", "PersonCorrection", "Header", "Tracklet",
     "FollowedTrack", "VisibleTrack", "TrackPresence",
+    "Fixture",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from schemas import sightline_pb2 as pb
 from schemas.decode import InvalidMessageError
 from sightline.identity.calibration import builtin_calibration
 from sightline.identity.evidence import Vector
-from tests.match_support import PACK, Site, Walk, face, gallery_person, shot_of
+from tests.match_support import PACK, SECOND_US, START_US, Site, Walk, face, gallery_person, shot_of
 
 DAY_S = 86_400
 ANN = gallery_person(1, "Ann")
@@ -163,6 +163,15 @@ def test_strangers_unseen_for_days_are_forgotten_unless_they_have_a_name() -> No
     returned, same = met(site, walk(1, at_s=8 * DAY_S), walk(2, at_s=8 * DAY_S + 60))
     assert returned != passing
     assert same == named
+
+
+def test_a_camera_whose_clock_is_wrong_makes_nobody_old() -> None:
+    site = Site()
+    (person,) = met(site, walk(1))
+    site.latest_us = START_US + 60 * SECOND_US
+    met(site, walk(2, at_s=30 * DAY_S))
+    assert site.state.unknown_persons.get(person) is not None
+    assert met(site, walk(1, at_s=30)) == [person]
 
 
 def test_strangers_are_forgotten_a_few_at_a_time() -> None:

@@ -130,6 +130,13 @@ def test_keys_of_the_changelog_are_parsed_as_they_are_built() -> None:
     track, person = naming.track_state_key("north", TRACK), naming.person_state_key("north", 17)
     assert (naming.is_track_state(track), naming.is_person_state(track)) == (True, False)
     assert (naming.is_track_state(person), naming.is_person_state(person)) == (False, True)
+    fixtures = naming.fixtures_state_key("north", "door")
+    assert [naming.is_fixtures_state(key) for key in (track, person, fixtures)] == [
+        False,
+        False,
+        True,
+    ]
+    assert parse_state_key(fixtures) == StateKey("north", "door")
     assert parse_state_key(track) == StateKey("north", TRACK)
     assert parse_state_key(person) == StateKey("north", "17")
     assert parse_state_key(b"\xff\xfe") == StateKey("", "")

@@ -17,6 +17,8 @@ from sinks.snapshot_rows import SnapshotOwner
 from sinks.snapshots import best_snapshots
 from sinks.visitor_log import frames_by_event
 
+NOW_US = 2_000_000_000_000_000
+
 PROVISIONAL, CONFIRMED = pb.Sighting.PROVISIONAL, pb.Sighting.CONFIRMED
 CHANGED, ENDED = pb.Sighting.CHANGED, pb.Sighting.ENDED
 
@@ -127,7 +129,7 @@ def test_a_sighting_s_box_stands_in_only_until_a_frame_has_one() -> None:
     frame = pb.FrameTracks(
         camera_id="c", captured_at_us=5, tracks=[pb.TrackBox(track_id="t", box=box)]
     )
-    alone = add_up([], [seen])["t"]
+    alone = add_up([], [seen], NOW_US)["t"]
     assert (alone.detections, alone.box, alone.last_seen_us) == (0, [2, 2, 4, 6], 9)
-    both = add_up([frame], [seen])["t"]
+    both = add_up([frame], [seen], NOW_US)["t"]
     assert (both.detections, both.box, both.height, both.width) == (1, [1, 1, 3, 5], 4, 2)

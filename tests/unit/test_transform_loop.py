@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from confluent_kafka import KafkaError
 
+from sightline.runtime import metrics
 from sightline.runtime.errors import InfrastructureError, PoisonRecord
 from sightline.runtime.fault_injection import FaultPoint
 from sightline.runtime.lifecycle import Stop
@@ -476,3 +477,28 @@ def test_a_worker_that_stops_in_its_restore_takes_nothing_over(
     assert outputs(broker) == numbered("a")
     Worker(settings, broker).run()
     assert outputs(broker) == numbered("a", "b")
+
+
+def test_the_lag_that_is_shown_grows_while_the_worker_is_behind(
+    worker: Worker, broker: MemoryBroker
+) -> None:
+    shown: list[tuple[float, float]] = []
+
+    def second() -> None:
+        """Let a second pass in which two records come, of which the worker reads one."""
+        broker.clock.advance(1.0)
+        send(broker, "a", "b")
+        shown.append(
+            (
+                metrics.CONSUMER_LAG_RECORDS.labels(GROUP, SOURCE)._value.get(),
+                metrics.CONSUMER_LAG_SECONDS.labels(GROUP, SOURCE)._value.get(),
+            )
+        )
+
+    broker.before("poll", *[second] * 60)
+    worker.run()
+    records, seconds = zip(*shown, strict=True)
+    assert records[-1] == pytest.approx(60, abs=5)
+    assert seconds[-1] == pytest.approx(30, abs=5)
+    assert list(seconds[5:]) == sorted(seconds[5:])
+    assert seconds[5] < seconds[30] < seconds[-1]

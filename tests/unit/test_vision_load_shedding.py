@@ -1,11 +1,13 @@
 """Vision too far behind: a live camera's frames are skipped evenly, and counted; a film's never."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
-from processors.vision.load_shedding import LoadShedding, SheddingState
+from processors.vision.backlog import Footage
+from processors.vision.load_shedding import FrameWait, LoadShedding, SheddingState
 from processors.vision.processor import VisionProcessor
 from processors.vision.settings import VisionSettings
 from schemas import sightline_pb2 as pb
@@ -31,7 +33,7 @@ def looked_at(
     return [
         number
         for number, (frame, age) in enumerate(zip(frames, ages, strict=True))
-        if not rule.skips(state, frame, age)
+        if not rule.skips(state, frame, FrameWait(age))
     ]
 
 
@@ -53,13 +55,13 @@ def test_films_and_an_events_first_and_last_frame_are_never_skipped() -> None:
     assert looked_at(SheddingState(), [1e6] * 5, live=False) == list(range(5))
     assert looked_at(SheddingState(), [2.5] * 6, first=2) == [1, 2, 4]
     last = pb.Frame(captured_at_us=START, live=True, last_in_event=True)
-    assert not LoadShedding(SETTINGS).skips(SheddingState(is_shedding=True), last, 10.0)
+    assert not LoadShedding(SETTINGS).skips(SheddingState(is_shedding=True), last, FrameWait(10.0))
 
 
 def test_it_can_be_turned_off() -> None:
     rule = LoadShedding(VisionSettings(shed_above_seconds=0))
     frame = pb.Frame(captured_at_us=START, live=True)
-    assert not rule.skips(SheddingState(), frame, 1000.0)
+    assert not rule.skips(SheddingState(), frame, FrameWait(1000.0))
 
 
 class OtherClock:
@@ -142,3 +144,60 @@ def test_a_replayed_dead_letter_is_looked_at_once_more_and_disturbs_nobody() -> 
 def retry(record: Record) -> Record:
     headers = ((RETRY_FOR, b"vision"),)
     return Record(record.topic, 0, 1000, record.key, record.value, 0, headers)
+
+
+def backlog_of(
+    seconds: float, *, fps: int = 10, speed: float = 8.0, live_seconds: float = 20.0
+) -> list[tuple[int, bool]]:
+    """Capture seconds of frames, and whether they were processed, of a live camera.
+
+    A worker that processes `speed` times as many frames as come starts behind so much footage.
+    """
+    rule, state, footage = LoadShedding(SETTINGS), SheddingState(), Footage()
+    frames: list[tuple[int, bool]] = []
+    now, spent = 0.0, 1 / (fps * speed)
+    for number in range(round((seconds + live_seconds) * fps)):
+        at_us = START + number * US_PER_SECOND // fps
+        arrived = number / fps - seconds  # this one is there
+        now = max(now, arrived)
+        newest = int((now + seconds) * fps)
+        record = Record(
+            "frames", 0, number, b"", b"", at_us // 1000, records_behind=max(0, newest - number)
+        )
+        frame = pb.Frame(captured_at_us=at_us, live=True)
+        wait = FrameWait(min(now, now - arrived), footage.seconds(record), now)
+        is_processed = not rule.skips(state, frame, wait)
+        frames.append((number // fps, is_processed))
+        now += spent if is_processed else 0.0
+    return frames
+
+
+def test_what_waited_during_an_outage_is_worked_off_at_a_pace_that_follows_people() -> None:
+    frames = backlog_of(600, live_seconds=100)
+    processed = Counter(second for second, is_processed in frames if is_processed)
+    assert min(processed[second] for second in range(700)) >= 5, "people in it get their rows"
+    assert {processed[second] for second in range(660, 700)} == {10}, "it has caught up"
+
+
+def test_a_worker_that_is_too_slow_for_the_pace_as_well_sheds_more() -> None:
+    frames = backlog_of(120, speed=0.2, live_seconds=600)
+    processed = Counter(second for second, is_processed in frames if is_processed)
+    assert processed[1] >= 5
+    assert processed[700] < 5
+
+
+def test_a_worker_that_is_a_little_too_slow_sheds_and_keeps_up() -> None:
+    """No backlog: live pictures stay live."""
+    rule, state, footage = LoadShedding(SETTINGS), SheddingState(), Footage()
+    now, longest = 0.0, 0.0
+    for number in range(6000):
+        arrived = number / 10
+        now = max(now, arrived)
+        behind = int((now - arrived) * 10)
+        record = Record("f", 0, number, b"", b"", number * 100, records_behind=behind)
+        frame = pb.Frame(captured_at_us=START + number * 100_000, live=True)
+        wait = FrameWait(now - arrived, footage.seconds(record), now)
+        now += 0.0 if rule.skips(state, frame, wait) else 0.15
+        longest = max(longest, now - arrived)
+    assert longest < 5.0
+    assert not state.backlog.is_working_off

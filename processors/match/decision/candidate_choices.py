@@ -57,12 +57,13 @@ class CandidateChoices:
             if candidate is None:
                 continue
             overlap = self._concurrent.co_visibility(track, other)
+            margin = candidate.score - scale.threshold(evidence.count)
             if overlap is CoVisibility.MAYBE:
-                possibly_claimed.add(candidate.key)
-            elif overlap is CoVisibility.YES:
-                margin = candidate.score - scale.threshold(evidence.count)
-                if not co_visibility.prevails(margin, track, other):
-                    claimed.add(candidate.key)
+                # Of a picture and a person it does not matter which of them is over.
+                if not co_visibility.moves_before_picture(margin, track, other):
+                    possibly_claimed.add(candidate.key)
+            elif overlap is CoVisibility.YES and not co_visibility.prevails(margin, track, other):
+                claimed.add(candidate.key)
         unreachable = {
             candidate.key
             for person, candidate in near.items()

@@ -3,8 +3,10 @@
 It follows from capture times alone, so that a repeated decision comes to the same result.
 """
 
+import math
 from enum import Enum
 
+from processors.match.decision.fixtures import is_still
 from schemas import sightline_pb2 as pb
 from sightline.runtime.clock import US_PER_SECOND
 
@@ -54,15 +56,29 @@ def gap_us(track: pb.TrackState, other: pb.TrackState) -> int:
     return max(0, begin_us(other) - last_seen_us(track), begin_us(track) - last_seen_us(other))
 
 
+def moves_before_picture(margin: float, track: pb.TrackState, holder: pb.TrackState) -> bool:
+    """Return whether a track is safely a person and moves, and the holder may be their picture.
+
+    An operator's word, and a person that the holder has founded, are not taken from it.
+    """
+    is_by_score = math.isfinite(holder.holds_by)
+    return margin >= 0 and is_by_score and is_still(holder) and not is_still(track)
+
+
 def prevails(margin: float, track: pb.TrackState, holder: pb.TrackState) -> bool:
     """Return whether a track has better evidence for a person than the track that holds it.
 
-    The greater margin above the threshold prevails; of equal ones, the track that began first.
+    A track that moves prevails over one that has never moved, which may be a picture of the person.
+    Else the greater margin above the threshold prevails; of equal ones, the track that began first.
 
     Args:
         margin: Score of the track minus the threshold.
         track: Track that might be the person.
         holder: Track that is decided to be the person.
     """
+    if moves_before_picture(margin, track, holder):
+        return True
+    if moves_before_picture(holder.holds_by, holder, track):
+        return False
     own = (-margin, begin_us(track), track.track_id)
     return own < (-holder.holds_by, begin_us(holder), holder.track_id)

@@ -9,6 +9,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 from processors.match.candidates import Candidate, CandidateAnswer, CandidateQuery
 from processors.match.decision import co_visibility, sighting_messages
@@ -16,6 +17,7 @@ from processors.match.decision.candidate_choices import CandidateChoices
 from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
 from processors.match.decision.face_evidence import face_evidence, has_frontal_face
+from processors.match.decision.fixtures import is_still, reason, recognised_fixture
 from processors.match.decision.identification import Case, Decision, DecisionRules, PriorIdentity
 from processors.match.decision.retroactive_naming import RetroactiveNaming
 from processors.match.embedding_codec import encode_embedding
@@ -135,6 +137,7 @@ class DecisionRound:
         prior = self._prior_identity(track, before)
         case = self._case(track, prior)
         decision = case.decided(self._rules, prior, final=bool(track.ended_at_us))
+        decision = self._without_fixture(track, decision)
         self._last_decision[track.track_id] = case, decision
         now = deepcopy(track)
         now.decided.CopyFrom(self._sighting(now, before, case, decision))
@@ -143,6 +146,18 @@ class DecisionRound:
         if track.ended_at_us and not now.decided.global_id and has_frontal_face(track.shots):
             now.face = encode_embedding(case.evidence.template)
         return now
+
+    def _without_fixture(self, track: pb.TrackState, decision: Decision) -> Decision:
+        """Return the decision; of nobody for a thing at a place where nothing ever moves."""
+        last = track.shots[-1]
+        is_corrected = self._reference.corrections.is_corrected(track.track_id)
+        if is_corrected or decision.status == "provisional" or not is_still(track):
+            return decision
+        fixtures = self._site.fixtures.get(last.camera_id)
+        fixture = recognised_fixture(fixtures, last.motion_event_id, last.track_box)
+        if fixture is None:
+            return decision
+        return replace(decision, status="provisional", key="", reason=reason(fixture))
 
     def _case(self, track: pb.TrackState, prior: PriorIdentity | None) -> Case:
         answer = self._answers.get(track.track_id)

@@ -14,6 +14,13 @@ from dataclasses import dataclass, field
 from processors.match.candidates import CandidateAnswer, CandidateQuery
 from processors.match.decision import sighting_messages
 from processors.match.decision.decision_round import CandidatesMissing, DecisionRound
+from processors.match.decision.fixtures import (
+    STILL,
+    fixture_sighting,
+    is_still,
+    recognised_fixture,
+    with_end,
+)
 from processors.match.decision.identification import DecisionRules
 from processors.match.decision.unidentified import unidentified
 from processors.match.reference.reference_data import ReferenceData
@@ -55,6 +62,7 @@ class PendingStep:
     reference: ReferenceData
     rules: DecisionRules
     redelivered_from: int
+    latest_us: int | None
 
     def finish(self, answers: Mapping[str, CandidateAnswer]) -> Step | CandidateQuery:
         """Decide with the candidates by track id, or return the query for those that are missing.
@@ -67,13 +75,15 @@ class PendingStep:
             decisions.decide(self.track, self.before)
         except CandidatesMissing as missing:
             return missing.query
-        outcome = _outcome(decisions)
+        outcome = _outcome(decisions, self.site)
         is_observed = self.event.HasField("observation")
         return self._with_expiry(outcome, self.event.observation) if is_observed else outcome
 
     def _with_expiry(self, outcome: Step, observation: pb.FaceObservation) -> Step:
         """Add the tracks and unknown persons that expire by the clock of the camera."""
         camera_id, now_us = observation.camera_id, observation.captured_at_us
+        if self.latest_us is not None and now_us > self.latest_us:
+            return outcome  # a clock that is wrong makes nobody old
         expired = [
             track_id
             for track_id in self.site.expired(camera_id, now_us, self.redelivered_from)
@@ -84,7 +94,7 @@ class PendingStep:
         )
         tracks = dict.fromkeys(expired) | outcome.changes.tracks
         persons = forgotten | outcome.changes.unknown_persons
-        return Step(outcome.sightings, Changes(tracks, persons))
+        return Step(outcome.sightings, Changes(tracks, persons, outcome.changes.fixtures))
 
 
 def begin(
@@ -94,6 +104,7 @@ def begin(
     rules: DecisionRules,
     *,
     redelivered_from: int,
+    latest_us: int | None = None,
 ) -> Step | PendingStep:
     """Begin the step of an event; an event that leads to no decision is finished at once.
 
@@ -103,17 +114,20 @@ def begin(
         reference: Enrolled people and facts.
         rules: Settings of the decision.
         redelivered_from: Source offset from which on events may be delivered again.
+        latest_us: Time that no right capture time is beyond.
     """
     inner = inner_of(event)
     track = site.track(inner.track_id)
     if isinstance(inner, pb.FaceObservation):
         begun, now_us = _observed(inner, track), inner.captured_at_us
     else:
-        begun, now_us = _ended(inner, track), inner.ended_at_us
+        begun, now_us = _ended(inner, track, site), inner.ended_at_us
     if isinstance(begun, Step):
         return begun
     now, before = begun
-    return PendingStep(event, now, before, now_us, site, reference, rules, redelivered_from)
+    return PendingStep(
+        event, now, before, now_us, site, reference, rules, redelivered_from, latest_us
+    )
 
 
 _Begun = Step | tuple[pb.TrackState, pb.Sighting | None]
@@ -141,11 +155,10 @@ def _observed(observation: pb.FaceObservation, track: pb.TrackState | None) -> _
     return now, before
 
 
-def _ended(end: pb.TrackEnded, track: pb.TrackState | None) -> _Begun:
+def _ended(end: pb.TrackEnded, track: pb.TrackState | None, site: SiteState) -> _Begun:
     if track is None:
         # Without an observation, or so long after the last that its decision is forgotten.
-        is_unobserved = end.confirmed and not end.observations
-        return Step((unidentified(end),)) if is_unobserved else Step()
+        return _unobserved(end, site) if end.confirmed and not end.observations else Step()
     if _is_over(track):
         return Step((sighting_messages.repeated(track.decided),))
     now = deepcopy(track)
@@ -154,19 +167,22 @@ def _ended(end: pb.TrackEnded, track: pb.TrackState | None) -> _Begun:
     return now, track.decided
 
 
-def _outcome(decisions: DecisionRound) -> Step:
+def _outcome(decisions: DecisionRound, site: SiteState) -> Step:
     """Return the sightings and changes of a round.
 
     The event's own track is the last: until it is decided no two tracks may be one person.
     """
     sightings: list[pb.Sighting] = []
     tracks: dict[str, pb.TrackState | None] = {}
+    fixtures: dict[str, pb.CameraFixtures | None] = {}
     for track_id, (before, now) in decisions.decided().items():
         was_over = before is not None and before.status == pb.Sighting.ENDED
         is_changed = sighting_messages.is_changed(before, now.decided)
         tracks[track_id] = stored = _over(now) if now.ended_at_us else now
+        if now.end.confirmed and not was_over:
+            fixtures |= _noted(now.end, site, is_picture=is_picture(now))
         if _is_unidentified(now) and (is_changed or not was_over):
-            sighting = unidentified(now.end, now.decided)
+            sighting = _without_identity(now.end, site, now.decided, is_picture=is_picture(now))
             stored.decided.decided_at_us = sighting.decided_at_us
             sightings.append(sighting)
             continue
@@ -174,7 +190,43 @@ def _outcome(decisions: DecisionRound) -> Step:
             sightings.append(now.decided)
         if now.ended_at_us and not was_over:
             sightings.append(stored.decided)
-    return Step(tuple(sightings), Changes(tracks, decisions.changed_persons()))
+    return Step(tuple(sightings), Changes(tracks, decisions.changed_persons(), fixtures))
+
+
+def is_picture(track: pb.TrackState) -> bool:
+    """Return whether a track that is over never moved, and another was the person that it shows."""
+    return is_still(track) and bool(track.waits_for) and not track.decided.global_id
+
+
+def _unobserved(end: pb.TrackEnded, site: SiteState) -> Step:
+    """Return the step of a track that is over and gave no observation."""
+    noted = _noted(end, site, is_picture=False)
+    return Step((_without_identity(end, site),), Changes(fixtures=noted))
+
+
+def _without_identity(
+    end: pb.TrackEnded,
+    site: SiteState,
+    decided: pb.Sighting | None = None,
+    *,
+    is_picture: bool = False,
+) -> pb.Sighting:
+    """Return the sighting of a track without an identity: of somebody, or of a fixture."""
+    sighting = unidentified(end, decided)
+    if is_picture:
+        picture = pb.Fixture(is_picture=True, first_seen_us=end.started_at_us)
+        return fixture_sighting(sighting, picture)
+    fixture = recognised_fixture(site.fixtures.get(end.camera_id), end.motion_event_id, end.box)
+    is_fixture = fixture is not None and end.moved < STILL
+    return fixture_sighting(sighting, fixture) if fixture and is_fixture else sighting
+
+
+def _noted(
+    end: pb.TrackEnded, site: SiteState, *, is_picture: bool
+) -> dict[str, pb.CameraFixtures | None]:
+    """Return the fixtures of the camera if the end of a track changes them."""
+    changed = with_end(site.fixtures.get(end.camera_id), end, is_picture=is_picture)
+    return {} if changed is None else {end.camera_id: changed}
 
 
 def _is_unidentified(track: pb.TrackState) -> bool:

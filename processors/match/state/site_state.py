@@ -43,6 +43,8 @@ class Changes:
 
     tracks: dict[str, pb.TrackState | None] = field(default_factory=dict)
     unknown_persons: dict[int, pb.UnknownPerson | None] = field(default_factory=dict)
+    fixtures: dict[str, pb.CameraFixtures | None] = field(default_factory=dict)
+    """By camera."""
 
     def records(self, site_id: str) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the changelog's keys and values in the order in which they have to be stored."""
@@ -50,6 +52,10 @@ class Changes:
             *(
                 (naming.person_state_key(site_id, key), person)
                 for key, person in self.unknown_persons.items()
+            ),
+            *(
+                (naming.fixtures_state_key(site_id, key), fixtures)
+                for key, fixtures in self.fixtures.items()
             ),
             *((naming.track_state_key(site_id, key), track) for key, track in self.tracks.items()),
         ]
@@ -62,6 +68,8 @@ class SiteState:
 
     def __init__(self, site_id: str, reference: ReferenceData) -> None:
         self.unknown_persons = UnknownPersons(site_id, reference)
+        self.fixtures: dict[str, pb.CameraFixtures] = {}
+        """By camera. Read-only, as all state is."""
         self._reference = reference
         self._tracks: dict[str, pb.TrackState] = {}
         # Capture time of the last observation (µs) by camera and track, the oldest first.
@@ -150,6 +158,11 @@ class SiteState:
             self._set_track(track_id, track)
         for global_id, person in changes.unknown_persons.items():
             self.unknown_persons.put(global_id, person)
+        for camera_id, fixtures in changes.fixtures.items():
+            if fixtures is None:
+                self.fixtures.pop(camera_id, None)
+            else:
+                self.fixtures[camera_id] = fixtures
 
     def _set_track(self, track_id: str, track: pb.TrackState | None) -> None:
         before = self._tracks.pop(track_id, None)
@@ -175,10 +188,13 @@ def load(records: Iterable[tuple[bytes, bytes]], reference: ReferenceData) -> di
     """Return the sites of a changelog's entries; an unreadable entry is skipped and counted."""
     tracks: list[pb.TrackState] = []
     persons: list[pb.UnknownPerson] = []
+    fixtures: list[pb.CameraFixtures] = []
     for key, value in records:
         try:
             if naming.is_track_state(key):
                 tracks.append(decode(pb.TrackState, value))
+            elif naming.is_fixtures_state(key):
+                fixtures.append(decode(pb.CameraFixtures, value))
             else:
                 persons.append(decode(pb.UnknownPerson, value))
         except InvalidMessageError as error:
@@ -193,6 +209,8 @@ def load(records: Iterable[tuple[bytes, bytes]], reference: ReferenceData) -> di
         changes[track.site_id].tracks[track.track_id] = track
     for person in persons:
         changes[person.site_id].unknown_persons[person.global_id] = person
+    for camera in fixtures:
+        changes[camera.site_id].fixtures[camera.camera_id] = camera
     sites = {site_id: SiteState(site_id, reference) for site_id in changes}
     for site_id, change in changes.items():
         sites[site_id].apply(change)

@@ -23,7 +23,32 @@ END $$;
 """
 
 
+# What a camera shows at one place without ever moving, for `sightline camera list`.
+_FIXTURES = """
+CREATE TABLE camera_fixtures (
+    camera_id    text NOT NULL,
+    since        timestamptz NOT NULL,
+    x1 real NOT NULL, y1 real NOT NULL, x2 real NOT NULL, y2 real NOT NULL, -- of the picture
+    events       integer NOT NULL,
+    is_picture   boolean NOT NULL,
+    last_seen    timestamptz NOT NULL,
+    PRIMARY KEY (camera_id, since)
+)
+"""
+
+# By how much the clock of each camera's host is behind, as its frames arrive.
+_CLOCKS = """
+CREATE TABLE camera_clocks (
+    camera_id    text PRIMARY KEY,
+    behind       interval NOT NULL,
+    updated_at   timestamptz NOT NULL
+)
+"""
+
+
 def upgrade() -> None:
+    op.execute(_FIXTURES)
+    op.execute(_CLOCKS)
     for table in _TABLES:
         _each(table, "ALTER TABLE %s ALTER COLUMN global_id DROP NOT NULL")
     _each(
@@ -34,6 +59,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP TABLE camera_fixtures, camera_clocks")
     _each(
         "access_logs",
         "ALTER TABLE %s DROP COLUMN first_seen, DROP COLUMN face_attempts, DROP COLUMN refusals",

@@ -36,13 +36,13 @@ class EvidenceSettings(Group):
         2.0, gt=0, description="seconds without a detection after which a track ends"
     )
     confirm_detections: int = Field(
-        4, ge=1, description="detections from which on a track is a person and gets a row"
+        3, ge=1, description="detections from which on a track is a person and gets a row"
     )
     confirm_seconds: float = Field(
         0.3, ge=0, description="seconds from its first detection to its last that it needs as well"
     )
     confirm_score: float = Field(
-        0.5, ge=0, le=1, description="mean score of its detections that it needs as well"
+        0.35, ge=0, le=1, description="mean score of its detections that it needs as well"
     )
 
 
