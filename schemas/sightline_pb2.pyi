@@ -189,7 +189,7 @@ class FaceObservation(_message.Message):
     def __init__(self, observation_id: _Optional[str] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., track_started_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., quality: _Optional[_Union[FaceQuality, _Mapping]] = ..., pack: _Optional[str] = ..., embedding: _Optional[bytes] = ..., moved: _Optional[float] = ...) -> None: ...
 
 class TrackEnded(_message.Message):
-    __slots__ = ("track_id", "track_number", "camera_id", "site_id", "motion_event_id", "started_at_us", "ended_at_us", "frames", "observations", "confirmed", "pack", "attempts", "refusals", "face_px", "moved", "frame", "box", "width", "height")
+    __slots__ = ("track_id", "track_number", "camera_id", "site_id", "motion_event_id", "started_at_us", "ended_at_us", "frames", "observations", "confirmed", "pack", "attempts", "refusals", "face_px", "moved", "frame", "box", "width", "height", "in_sight")
     class RefusalsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +216,7 @@ class TrackEnded(_message.Message):
     BOX_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    IN_SIGHT_FIELD_NUMBER: _ClassVar[int]
     track_id: str
     track_number: int
     camera_id: str
@@ -235,7 +236,8 @@ class TrackEnded(_message.Message):
     box: Box
     width: int
     height: int
-    def __init__(self, track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., started_at_us: _Optional[int] = ..., ended_at_us: _Optional[int] = ..., frames: _Optional[int] = ..., observations: _Optional[int] = ..., confirmed: _Optional[bool] = ..., pack: _Optional[str] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ..., face_px: _Optional[float] = ..., moved: _Optional[float] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+    in_sight: bool
+    def __init__(self, track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., started_at_us: _Optional[int] = ..., ended_at_us: _Optional[int] = ..., frames: _Optional[int] = ..., observations: _Optional[int] = ..., confirmed: _Optional[bool] = ..., pack: _Optional[str] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ..., face_px: _Optional[float] = ..., moved: _Optional[float] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., in_sight: _Optional[bool] = ...) -> None: ...
 
 class FaceEvent(_message.Message):
     __slots__ = ("observation", "track_ended")
@@ -364,7 +366,7 @@ class PersonCorrection(_message.Message):
     def __init__(self, global_id: _Optional[int] = ..., merged_into: _Optional[int] = ..., not_same: _Optional[_Iterable[int]] = ..., named: _Optional[bool] = ..., forgotten: _Optional[bool] = ..., erased: _Optional[bool] = ..., erased_tracks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Sighting(_message.Message):
-    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again", "evidence_kind", "attempts", "refusals", "events", "is_picture", "fixture_since_us")
+    __slots__ = ("sighting_id", "status", "track_id", "track_number", "epoch", "camera_id", "site_id", "motion_event_id", "global_id", "person_id", "name", "is_authorized", "score", "threshold", "confidence", "shots", "runner_up", "runner_up_score", "pack", "gallery_revision", "reason", "first_seen_us", "decided_at_us", "frame", "width", "height", "track_box", "face_box", "face_quality", "template", "candidate", "candidate_score", "wanted_rate", "gallery_people", "calibration", "observation_id", "again", "evidence_kind", "attempts", "refusals", "events", "is_picture", "fixture_since_us", "continues", "continues_from_us")
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATUS_UNSPECIFIED: _ClassVar[Sighting.Status]
@@ -431,6 +433,8 @@ class Sighting(_message.Message):
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     IS_PICTURE_FIELD_NUMBER: _ClassVar[int]
     FIXTURE_SINCE_US_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_FROM_US_FIELD_NUMBER: _ClassVar[int]
     sighting_id: str
     status: Sighting.Status
     track_id: str
@@ -474,7 +478,9 @@ class Sighting(_message.Message):
     events: int
     is_picture: bool
     fixture_since_us: int
-    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ..., again: _Optional[bool] = ..., evidence_kind: _Optional[_Union[EvidenceKind, str]] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ..., events: _Optional[int] = ..., is_picture: _Optional[bool] = ..., fixture_since_us: _Optional[int] = ...) -> None: ...
+    continues: str
+    continues_from_us: int
+    def __init__(self, sighting_id: _Optional[str] = ..., status: _Optional[_Union[Sighting.Status, str]] = ..., track_id: _Optional[str] = ..., track_number: _Optional[int] = ..., epoch: _Optional[int] = ..., camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., motion_event_id: _Optional[str] = ..., global_id: _Optional[int] = ..., person_id: _Optional[str] = ..., name: _Optional[str] = ..., is_authorized: _Optional[bool] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., confidence: _Optional[float] = ..., shots: _Optional[int] = ..., runner_up: _Optional[str] = ..., runner_up_score: _Optional[float] = ..., pack: _Optional[str] = ..., gallery_revision: _Optional[int] = ..., reason: _Optional[str] = ..., first_seen_us: _Optional[int] = ..., decided_at_us: _Optional[int] = ..., frame: _Optional[_Union[Position, _Mapping]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., track_box: _Optional[_Union[Box, _Mapping]] = ..., face_box: _Optional[_Union[Box, _Mapping]] = ..., face_quality: _Optional[float] = ..., template: _Optional[bytes] = ..., candidate: _Optional[str] = ..., candidate_score: _Optional[float] = ..., wanted_rate: _Optional[float] = ..., gallery_people: _Optional[int] = ..., calibration: _Optional[str] = ..., observation_id: _Optional[str] = ..., again: _Optional[bool] = ..., evidence_kind: _Optional[_Union[EvidenceKind, str]] = ..., attempts: _Optional[int] = ..., refusals: _Optional[_Mapping[str, int]] = ..., events: _Optional[int] = ..., is_picture: _Optional[bool] = ..., fixture_since_us: _Optional[int] = ..., continues: _Optional[str] = ..., continues_from_us: _Optional[int] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
     __slots__ = ("source", "key", "value", "service", "reason", "detail", "failed_at_us", "stack", "headers", "timestamp_ms", "run")

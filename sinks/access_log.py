@@ -94,8 +94,12 @@ class AccessLog(RowWriter):
             return
         places = rules.entry_points(cursor, [sighting.camera_id for sighting in sightings])
         rules.lock(cursor, rules.PATH_LOCK, [sighting.sighting_id for sighting in sightings])
-        present = [sighting for sighting in sightings if rules.person_of(sighting) != 0]
-        revoked = [sighting for sighting in sightings if rules.person_of(sighting) == 0]
+        continued = _continued(cursor, sightings)
+        present: list[pb.Sighting] = []
+        revoked: list[pb.Sighting] = []
+        for sighting in sightings:
+            has_row = rules.person_of(sighting) != 0 and sighting.sighting_id not in continued
+            (present if has_row else revoked).append(sighting)
         rows = [row(sighting, places[sighting.camera_id]) for sighting in present]
         cursor.executemany(_UPSERT, rows)
         cursor.executemany(_REVOKE, [_version(sighting) for sighting in revoked])
@@ -117,6 +121,23 @@ class AccessLog(RowWriter):
                 metrics.observe_age(metrics.CAPTURE_TO_NAME_SECONDS, age_seconds)
                 seen_seconds = (sighting.decided_at_us - sighting.first_seen_us) / US_PER_SECOND
                 metrics.observe_age(metrics.SEEN_TO_NAME_SECONDS, seen_seconds)
+
+
+def _continued(cursor: Cursor, sightings: Sequence[pb.Sighting]) -> set[str]:
+    """Return the sightings of people who never left, and whose row another sighting has."""
+    continuing = [sighting for sighting in sightings if sighting.continues]
+    if not continuing:
+        return set()
+    rows = cursor.execute(
+        "SELECT id::text, global_id FROM access_logs WHERE id = ANY(%s::uuid[])",
+        ([sighting.continues for sighting in continuing],),
+    ).fetchall()
+    persons: dict[str, int | None] = dict(rows)
+    return {
+        sighting.sighting_id
+        for sighting in continuing
+        if sighting.global_id and persons.get(sighting.continues) == sighting.global_id
+    }
 
 
 def row(sighting: pb.Sighting, entry_point: str | None) -> dict[str, Any]:

@@ -83,6 +83,7 @@ _END = pb.TrackEnded(
     box=_BOX,
     width=1280,
     height=720,
+    in_sight=True,
 )
 
 _OBSERVATION = pb.FaceObservation(
@@ -145,6 +146,8 @@ _SIGHTING = pb.Sighting(
     observation_id=ids.observation_id(_TRACK, _AT),
     again=True,
     evidence_kind=pb.EVIDENCE_KIND_BODY,
+    continues=ids.sighting_id(_TRACK, 0),
+    continues_from_us=_AT - 60_000_000,
 )
 
 MESSAGES: dict[str, Message] = {

@@ -113,4 +113,8 @@ def end_lost(state: CameraState, at_us: int, presence: TrackPresence) -> list[Ou
 
 def end_all(state: CameraState, at_us: int, presence: TrackPresence) -> list[OutputRecord]:
     """Return the records that all tracks end, and keep the tracks."""
-    return [presence.ended(track, at_us) for track in state.tracks.values()]
+    visible = {shown.track.properties.track_id for shown in state.visible}
+    return [
+        presence.ended(track, at_us, is_in_sight=track.properties.track_id in visible)
+        for track in state.tracks.values()
+    ]

@@ -19,12 +19,17 @@ class TrackPresence:
         self._rules = ConfirmationRules(settings)
         self._picture_from = settings.confirm_detections
 
-    def ended(self, track: Track, at_us: int) -> OutputRecord:
-        """Return the record that a track has ended at `at_us`; count one that is not confirmed."""
+    def ended(self, track: Track, at_us: int, *, is_in_sight: bool = False) -> OutputRecord:
+        """Return the record that a track has ended at `at_us`; count one that is not confirmed.
+
+        `is_in_sight`: its motion event is over, and it was detected to the end.
+        """
         doubt = self._rules.doubt(track.presence, track.seen_us - track.properties.started_us)
         if doubt is not None:
             metrics.TRACKS_UNCONFIRMED.labels(doubt).inc()
-        return outputs.track_ended(track, at_us, self._pack, is_confirmed=doubt is None)
+        return outputs.track_ended(
+            track, at_us, self._pack, is_confirmed=doubt is None, is_in_sight=is_in_sight
+        )
 
     def picture(
         self,

@@ -134,7 +134,9 @@ def observation(
     return OutputRecord.of(topics.FACES, properties.site_id, event, frame.captured_at_us)
 
 
-def track_ended(track: Track, at_us: int, pack: str, *, is_confirmed: bool) -> OutputRecord:
+def track_ended(
+    track: Track, at_us: int, pack: str, *, is_confirmed: bool, is_in_sight: bool
+) -> OutputRecord:
     """Make the record that a track has ended at `at_us`, with what is known of its presence."""
     name, presence = track.properties, track.presence
     message = pb.TrackEnded(
@@ -157,6 +159,7 @@ def track_ended(track: Track, at_us: int, pack: str, *, is_confirmed: bool) -> O
         box=_box_or_none(presence.picture_box, presence.first_box),
         width=presence.frame_size[0],
         height=presence.frame_size[1],
+        in_sight=is_in_sight,
     )
     return OutputRecord.of(topics.FACES, name.site_id, pb.FaceEvent(track_ended=message), at_us)
 

@@ -131,3 +131,19 @@ def test_a_fixture_has_no_row_and_is_shown_with_its_mask(stack: Settings, tmp_pa
         ]
         write(stack, AccessLog(stack), many)
         assert len([row for row in recent(world.db) if row.camera_id == world.camera]) == 32
+
+
+def test_who_stays_over_two_events_has_one_row(stack: Settings) -> None:
+    with new_world(stack) as world:
+        first = world.sighting(stranger="x")
+        stays = world.sighting(
+            stranger="x", start=20, decided=21, continues=first.sighting_id,
+            continues_from_us=first.decided_at_us,
+        )  # fmt: skip
+        write(stack, AccessLog(stack), [first], [stays], [stays])
+        query = "SELECT id::text FROM access_logs WHERE site_id = %s ORDER BY timestamp"
+        assert [row["id"] for row in world.rows(query, world.site)] == [first.sighting_id]
+        changed = world.sighting(CHANGED, stranger="y", decided=30)
+        write(stack, AccessLog(stack), [changed], [stays])
+        ids_of = [row["id"] for row in world.rows(query, world.site)]
+        assert ids_of == [stays.sighting_id, first.sighting_id], "its row is another's now"

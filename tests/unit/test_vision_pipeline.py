@@ -273,7 +273,8 @@ def test_faces_that_are_followed_are_looked_for_less_often() -> None:
 
 def test_small_faces_are_no_shots() -> None:
     worker = Worker(min_face_px=100).take(Camera().film(50))
-    assert worker.observations == [] and worker.snapshots == []
+    assert worker.observations == []
+    assert {snapshot.kind for snapshot in worker.snapshots} == {pb.EVIDENCE_KIND_BODY}
     assert worker.vectors.made == 0
     assert worker.faces.searches < 15
 

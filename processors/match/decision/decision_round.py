@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 from processors.match.candidates import Candidate, CandidateAnswer, CandidateQuery
-from processors.match.decision import co_visibility, sighting_messages
+from processors.match.decision import co_visibility, continued_presence, sighting_messages
 from processors.match.decision.candidate_choices import CandidateChoices
 from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
@@ -215,6 +215,7 @@ class DecisionRound:
             sighting.candidate_score = nearest.score
         sighting.decided_at_us = max(last.captured_at_us, self._now_us)
         sighting_messages.set_status(sighting, before)
+        continued_presence.note(sighting, track, self._site.tracks_of(person), self._rules)
         return sighting
 
     def _decided_person(self, decision: Decision, track: pb.TrackState) -> int:

@@ -67,6 +67,8 @@ class DecisionRules:
     """Target rate of false names for one track (FPIR)."""
     lost_seconds: float = 2.0
     """Time without being seen after which vision ends a track."""
+    settled_seconds: float = 300.0
+    """Time within which somebody who stays has one row of the access log."""
     unknown_person_ttl_days: float = 7.0
     """Time without being seen after which an unknown person is forgotten."""
 
@@ -77,6 +79,7 @@ class DecisionRules:
             min_observations=settings.match.unknown_person_observations,
             target_fpir=settings.match.target_fpir,
             lost_seconds=settings.evidence.lost_seconds,
+            settled_seconds=settings.evidence.reverify_seconds,
             unknown_person_ttl_days=settings.match.unknown_person_ttl_days,
         )
 
