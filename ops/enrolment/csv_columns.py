@@ -86,9 +86,10 @@ def _key(title: str) -> str:
 def _full_name(name: str, first: str, last: str) -> str:
     """Return one name of a full name, or of first and last name.
 
-    Beside a column with first names alone, `name` may be the last name.
+    Beside a column with first names alone `name` is the last name, and the other way round.
     """
     if not name or (first and last and _key(name) in (_key(first), _key(last))):
         return f"{first} {last}".strip()
-    is_last_name = bool(first) and not last and _key(first) not in _key(name)
-    return f"{first} {name}" if is_last_name else name
+    if bool(first) == bool(last) or _key(first or last) in _key(name):
+        return name
+    return f"{first} {name}" if first else f"{name} {last}"

@@ -125,6 +125,8 @@ def test_windows_1252_is_read_and_said(tmp_path: Path) -> None:
         ("Surname\tGiven name\tPersonnel No.\nLovelace\tAda\tE7\n", "Ada Lovelace", "E7"),
         ("givenName,sn,employeeNumber,mail\nAda,Lovelace,E7,a@b.c\n", "Ada Lovelace", "E7"),
         ("First name,Name,Badge\nAda,Lovelace,E7\n", "Ada Lovelace", "E7"),
+        ("Name,Surname,Badge\nAda,Lovelace,E7\n", "Ada Lovelace", "E7"),
+        ("Name,Surname,Badge\nAda Lovelace,Lovelace,E7\n", "Ada Lovelace", "E7"),
         ("DisplayName,givenName,sn,employee_id\nAda Lovelace,Ada,Lovelace,E7\n", "Ada Lovelace",
          "E7"),
         ('sep=;\nname;code\n"Ada ""A"" Lovelace";E7\n', 'Ada "A" Lovelace', "E7"),
