@@ -54,19 +54,28 @@ def link_face_models(folder: Path) -> Path:
     return models
 
 
+_UNLIT_GAIN = 0.07
+"""Light on a person whose face is detected, and too dark for an observation."""
+
+
 def own_films(
-    folder: Path, seconds: float | None = None, count: int | None = None
+    folder: Path,
+    seconds: float | None = None,
+    count: int | None = None,
+    *,
+    last_is_unlit: bool = False,
 ) -> tuple[list[Path], tuple[tuple[str, Path], ...]]:
     """Make the demo's films and the photos of its enrolled people in a folder.
 
     `seconds` is a shorter length of each film; people who walk longer are left out. `count` is the
-    number of films, else all.
+    number of films, else all. `last_is_unlit`: nobody can tell who the last one of each film is.
     """
     cuts = {member.name: cut_out(member) for member in DEMO_PERSONS}
     films = []
     for scene in scenes()[:count]:
         films.append(folder / f"{scene.camera}.mp4")
-        write_film(films[-1], render(scene if seconds is None else _cut(scene, seconds), cuts))
+        shown = scene if seconds is None else _cut(scene, seconds)
+        write_film(films[-1], render(_with_unlit_last(shown) if last_is_unlit else shown, cuts))
     photos = []
     for member in DEMO_PERSONS:
         if member.enrolled:
@@ -78,6 +87,11 @@ def own_films(
 def _cut(scene: Scene, seconds: float) -> Scene:
     walks = tuple(walk for walk in scene.walks if walk.starts + walk.seconds <= seconds)
     return replace(scene, seconds=seconds, walks=walks)
+
+
+def _with_unlit_last(scene: Scene) -> Scene:
+    *others, last = scene.walks
+    return replace(scene, walks=(*others, replace(last, gain=_UNLIT_GAIN)))
 
 
 def material(folder: Path) -> Material:

@@ -38,6 +38,10 @@ FOREIGN = ("SIGHTLINE_", "KAFKA_", "DATABASE_", "DB_SECRET_", "ENCRYPTION_KEY_",
 """The tests' installation is not the one that the caller's environment points to."""
 
 
+FEW_TRANSACTIONS = {"SIGHTLINE_VISION__BATCH_SECONDS": "0.25"}
+"""Environment of a pipeline: a transaction for each frame, as by default, is a third of the
+broker's work."""
+
 PATIENCE = 120.0
 """Seconds that a test waits for what has to come: far more than it takes on a loaded machine."""
 
@@ -215,11 +219,13 @@ def run_sightline(
     return result
 
 
-def benchmark_json(name: str, *arguments: str, seconds: float = 560.0) -> Any:
+def benchmark_json(
+    name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 560.0
+) -> Any:
     """What `python -m benchmarks.NAME` prints: its numbers. It has a stack of its own."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     with own_home() as home:
-        result = _run_module(command, environment(home), seconds)
+        result = _run_module(command, environment(home, **(env or {})), seconds)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 

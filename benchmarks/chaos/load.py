@@ -1,4 +1,4 @@
-"""The load: films of enrolled and unknown people from several cameras, the same in every run.
+"""The load: films of enrolled, unknown and unidentified people, the same in every run.
 
 The outcome must follow from the load alone, or a comparison would be meaningless. Capture times
 are fixed, no frame of a film is skipped, and a site's matcher must receive its faces in one order
@@ -79,7 +79,7 @@ def _name(site: int, number: int) -> str:
 def record(folder: Path, rounds: int, *, sites: int = SITES, seconds: float = FILM_SECONDS) -> Load:
     """Make the films, photos and models in a folder."""
     length = None if seconds >= FILM_SECONDS else seconds
-    films, photos = own_films(folder, length, count=sites + rounds - 1)
+    films, photos = own_films(folder, length, count=sites + rounds - 1, last_is_unlit=True)
     first = datetime.now(UTC) - _AGO
     return Load(
         films=tuple(films),

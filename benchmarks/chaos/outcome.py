@@ -20,7 +20,8 @@ from sightline.streaming.topic_reader import read_topic
 
 _EXCLUDED_TABLES = {
     "alembic_version",
-    "cameras", "outbox", "sink_offsets", "stale_objects", "runs", "promotions", "api_keys", "audit",
+    "cameras", "camera_clocks", "outbox", "sink_offsets", "stale_objects", "runs", "promotions",
+    "api_keys", "audit",
 }  # fmt: skip
 """Tables about the installation, not about presence: cameras have another pace, and in topics with
 transactions offsets differ by their markers."""

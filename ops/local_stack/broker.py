@@ -3,13 +3,14 @@
 import os
 import signal
 import subprocess
+from base64 import urlsafe_b64encode
 from importlib.resources import files
 from pathlib import Path
 from uuid import uuid4
 
 import psutil
 
-from ops.local_stack import class_archive, daemons
+from ops.local_stack import class_archive, daemons, storage_template
 from ops.local_stack.jars import kafka_jars, kafka_jars_folder
 from ops.local_stack.ports import is_listening
 from ops.local_stack.system_programs import ensure_program
@@ -45,6 +46,8 @@ _PROPERTIES = {
     # After a power cut the controller waits for the dead broker's session to expire.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
+    # Twice a second, as by default, these records are a third of what an idle broker does.
+    "metadata.max.idle.interval.ms": "5000",
     # Retention runs often, so that a full disk frees space within seconds.
     "log.retention.check.interval.ms": "5000",
     "log.initial.task.delay.ms": "5000",
@@ -93,10 +96,7 @@ class Broker:
     def cluster_id(self) -> str | None:
         """Return the id of the cluster that the node's data belong to; None without data."""
         meta = self._data / "meta.properties"
-        if not meta.exists():
-            return None
-        lines = (line.partition("=") for line in meta.read_text().splitlines())
-        return next(value for name, _, value in lines if name == "cluster.id")
+        return storage_template.properties(meta)["cluster.id"] if meta.exists() else None
 
     def running(self) -> list[psutil.Process]:
         """Return the node's process, or an empty list."""
@@ -137,7 +137,8 @@ class Broker:
         self._write_properties(self._properties, self._data, ports)
         if not self._data.exists():
             options = [*_JVM, f"-Xmx{_FORMAT_HEAP}", *class_archive.reading_options(classes)]
-            self._format([java, *options, *path], ports, cluster_id)
+            template = storage_template.template_path(jars)
+            self._make_data([java, *options, *path], ports, cluster_id, template)
         # Kafka advises to allocate the whole heap at once: use of memory is constant.
         size = _HEAP[len(ports.kafka)]
         heap = [f"-Xms{size}", f"-Xmx{size}", "-XX:+AlwaysPreTouch"]
@@ -192,12 +193,22 @@ class Broker:
             "super.users": ";".join(f"User:{name}" for name in super_users),
         }
 
-    def _format(self, java: list[str], ports: StackState, cluster_id: str | None) -> None:
+    def _make_data(
+        self, java: list[str], ports: StackState, cluster_id: str | None, template: Path
+    ) -> None:
         """Make the data folder, whole or not at all."""
         if cluster_id is None:
             raise SightlineError(f"Kafka's node {self.node} has no data: run `sightline up`")
         daemons.remove_drafts(self._folder)
         draft = self._folder / f"data-{uuid4().hex}"
+        ids = {"cluster.id": cluster_id, "node.id": str(self.node), "directory.id": random_id()}
+        if not storage_template.copy(template, draft, ids):
+            self._format(java, ports, cluster_id, draft)
+            storage_template.keep(draft, template)
+        draft.rename(self._data)
+
+    def _format(self, java: list[str], ports: StackState, cluster_id: str, draft: Path) -> None:
+        """Format a folder with Kafka's own tool."""
         properties = draft.with_suffix(".properties")
         self._write_properties(properties, draft, ports)
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
@@ -209,7 +220,14 @@ class Broker:
         if result.returncode:
             reason = daemons.error_line(result.stdout + result.stderr)
             raise SightlineError(f"Kafka's storage was not formatted: {reason}")
-        draft.rename(self._data)
+
+
+def random_id() -> str:
+    """Return a random id: 22 characters of base64, like those of Kafka's own tool.
+
+    A leading "-" would be read as an option, so the first character is a letter.
+    """
+    return "S" + urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")[1:]
 
 
 def _replicas(nodes: int) -> dict[str, str]:

@@ -1,14 +1,12 @@
 """Kafka cluster of a home: one broker, or three of which any one may die."""
 
-from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import psutil
 
-from ops.local_stack.broker import Broker
+from ops.local_stack.broker import Broker, random_id
 from ops.local_stack.ports import free_port, is_free
 from sightline.runtime.connection_urls import BrokerPorts, StackState
 from sightline.runtime.errors import SightlineError
@@ -48,7 +46,7 @@ class Cluster:
         """Start the nodes that do not run. Raises SightlineError if one does not start."""
         brokers = self._brokers[: len(ports.kafka)]
         ids = [broker.cluster_id for broker in brokers]
-        cluster_id = next((existing for existing in ids if existing), None) or _new_id()
+        cluster_id = next((existing for existing in ids if existing), None) or random_id()
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda broker: broker.start(ports, cluster_id), brokers))
 
@@ -69,11 +67,3 @@ def _settled(node: BrokerPorts, ports: StackState, *, some_run: bool) -> BrokerP
             taken = ports.used_ports | set(chosen.values())
             chosen[name] = free_port(taken)
     return BrokerPorts(**chosen, advertised=node.advertised)
-
-
-def _new_id() -> str:
-    """Return a random cluster id: 22 characters of base64, like those of Kafka's own tool.
-
-    A leading "-" would be read as an option, so the first character is a letter.
-    """
-    return "S" + urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")[1:]

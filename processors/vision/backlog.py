@@ -32,15 +32,15 @@ class Footage:
         self._mean_ms = 0.0
         self._steps = 0
 
-    def seconds(self, record: Record) -> float:
-        """Return the footage behind a record that was just read; 0 before its rate is known."""
+    def seconds(self, record: Record) -> float | None:
+        """Return the footage behind a record that was just read; None before its rate is known."""
         last_ms, self._last_ms = self._last_ms, record.timestamp_ms
         if last_ms is not None and 0 <= record.timestamp_ms - last_ms <= _LONGEST_STEP_MS:
             self._steps += 1
             weight = max(_WEIGHT, 1 / self._steps)
             self._mean_ms += weight * (record.timestamp_ms - last_ms - self._mean_ms)
-        if self._steps < _FEWEST_STEPS:
-            return 0.0
+        if self._steps < _FEWEST_STEPS or not self._mean_ms:
+            return None
         return record.records_behind * self._mean_ms / 1000
 
 
@@ -65,10 +65,12 @@ class Backlog:
         self._step_us = round(0.9 * US_PER_SECOND / frames_per_second) if frames_per_second else 0
         self._resume_below = resume_below_seconds
 
-    def is_working_off(self, state: BacklogState, footage_seconds: float, now: float) -> bool:
+    def is_working_off(
+        self, state: BacklogState, footage_seconds: float | None, now: float
+    ) -> bool:
         """Return whether a backlog is worked off, with so much footage waiting at a time."""
-        if not self._step_us:
-            return False
+        if not self._step_us or footage_seconds is None:
+            return state.is_working_off
         if footage_seconds <= self._resume_below:
             state.is_working_off = state.is_too_slow = False
         elif not state.is_working_off:

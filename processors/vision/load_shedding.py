@@ -35,10 +35,19 @@ class FrameWait(NamedTuple):
 
     waited_seconds: float
     """In Kafka."""
-    footage_seconds: float = 0.0
-    """Capture time of the frames that wait behind it."""
+    footage_seconds: float | None = None
+    """Capture time of the frames that wait behind it, where it is known."""
     now: float = 0.0
     """Seconds of a monotonic clock."""
+
+    @property
+    def late_seconds(self) -> float:
+        """Time by which vision is late.
+
+        A frame that waited long and has next to none behind it is the last of a backlog.
+        """
+        footage = self.footage_seconds
+        return self.waited_seconds if footage is None else min(self.waited_seconds, footage)
 
 
 class LoadShedding:
@@ -59,14 +68,14 @@ class LoadShedding:
         if self._backlog.is_working_off(state.backlog, wait.footage_seconds, wait.now):
             is_left_out = self._backlog.skips(state.backlog, frame.captured_at_us)
             return is_left_out and not frame.first_in_event and not frame.last_in_event
-        if wait.waited_seconds >= self._shed_above:
+        if wait.late_seconds >= self._shed_above:
             state.is_shedding = True
-        elif wait.waited_seconds <= self._resume_below:
+        elif wait.late_seconds <= self._resume_below:
             state.is_shedding = False
         if not state.is_shedding or frame.first_in_event or frame.last_in_event:
             return False
         state.skipped_frames += 1
-        if state.skipped_frames >= self._interval(wait.waited_seconds):
+        if state.skipped_frames >= self._interval(wait.late_seconds):
             state.skipped_frames = 0
             return False
         return True

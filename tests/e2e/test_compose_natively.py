@@ -30,6 +30,7 @@ from sightline.storage.db import connect
 from tests.metrics_support import is_ready
 from tests.stack.test_compose import compose, ours
 from tests.support import (
+    FEW_TRANSACTIONS,
     ROOT,
     Running,
     environment,
@@ -78,7 +79,7 @@ class Composed:
                 here = here.replace(there, place)
             env[name] = here
         # The pack that is on every machine: this is no test of fetching models.
-        return environment(self.home, **env | {"SIGHTLINE_PACK": "dlib"})
+        return environment(self.home, **env | {"SIGHTLINE_PACK": "dlib"} | FEW_TRANSACTIONS)
 
     def run(self, *command: str) -> None:
         """`docker compose run --rm init COMMAND`."""

@@ -26,7 +26,14 @@ from tests.explain_support import check
 from tests.loaded import load_dlib_pack
 from tests.monitoring_support import without_data
 from tests.stack.commands_support import sightline_json
-from tests.support import ROOT, environment, eventually, run_sightline, sightline_command
+from tests.support import (
+    FEW_TRANSACTIONS,
+    ROOT,
+    environment,
+    eventually,
+    run_sightline,
+    sightline_command,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +51,7 @@ def start(home: Path, *arguments: str, **extra: str) -> "subprocess.Popen[str]":
         sightline_command("demo", "--home", str(home), *arguments),
         cwd=ROOT,
         # Its own home is the one given; the user's is this one, which it must leave alone.
-        env=environment(home.parent / "user", **extra),
+        env=environment(home.parent / "user", **FEW_TRANSACTIONS, **extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -89,7 +96,7 @@ def run_forked(folder: Path, *arguments: str, **extra: str) -> tuple[int, str, s
     """The same in a process that has loaded the code already, which takes seconds of a core."""
     result = run_sightline(
         folder.parent / "user", "demo", "--home", str(folder), *arguments,
-        check=False, seconds=_SECONDS, env=extra,
+        check=False, seconds=_SECONDS, env=FEW_TRANSACTIONS | extra,
     )  # fmt: skip
     return result.returncode, result.stdout, result.stderr
 

@@ -17,7 +17,7 @@ from tests.loaded import load_pack_of
 
 pytestmark = pytest.mark.models
 
-_EVERY_FACE, _EVERY_BODY = 8, 24
+_EVERY_FACE, _EVERY_BODY = 9, 27
 """Of the films' frames, one in so many is looked at."""
 
 

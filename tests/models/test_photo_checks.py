@@ -1,7 +1,7 @@
 """Which photo is refused with which word, with real faces: no bad photo enters the gallery."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -174,21 +174,20 @@ BAD: dict[str, tuple[Callable[[], bytes], set[Reason]]] = {
 }  # fmt: skip
 
 
-def check(pack: ModelPack, settings: Settings) -> dict[str, str]:
-    """Every photo gives a look or its reason; what was found."""
-    results = {}
+def check(pack: ModelPack, settings: Settings, good: Collection[str]) -> None:
+    """Every photo gives a template or its reason."""
     remedies = {"on its side": "turn it to the right", "upside down": "is upside down"}
     reference = template_of_photo(
         Photo("reference", file(person(), "PNG")), pack, settings
     ).embedding
-    for what, make in GOOD.items():
-        looked_at = template_of_photo(Photo(f"{what}.heic", made(make)), pack, settings)
+    for what in good:
+        photo = Photo(f"{what}.heic", made(GOOD[what]))
+        looked_at = template_of_photo(photo, pack, settings)
         assert float(looked_at.embedding @ reference) > 0.9, what
         with Image.open(io.BytesIO(looked_at.jpeg)) as stored:
             assert (stored.format, stored.mode, max(stored.size) <= 1920) == ("JPEG", "RGB", True)
             assert not stored.getexif()
             assert stored.height > stored.width, what
-        results[what] = "taken"
     for what, (make, reasons) in BAD.items():
         with pytest.raises(PhotoError) as caught:
             template_of_photo(Photo(what, made(make)), pack, settings)
@@ -196,17 +195,16 @@ def check(pack: ModelPack, settings: Settings) -> dict[str, str]:
         assert str(caught.value).startswith(f"{what}: "), what
         assert "\n" not in str(caught.value)
         assert remedies.get(what, "") in str(caught.value), what
-        results[what] = f"{caught.value.reason}: {caught.value}"
-    return results
 
 
 def test_with_the_pack_of_the_registry() -> None:
-    check(load_pack_of(None), DLIB)
+    check(load_pack_of(None), DLIB, GOOD)
 
 
 def test_with_the_shared_models(shared: Path) -> None:
     settings = Settings(models=shared / "models")
-    check(load_pack_of(settings.models), settings)
+    # A file is decoded before a pack is asked: one pack for all formats is enough.
+    check(load_pack_of(settings.models), settings, ("JPEG", "grey", "50 megapixels"))
 
 
 def test_portraits_to_enrol_are_taken(shared: Path) -> None:

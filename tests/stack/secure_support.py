@@ -30,11 +30,11 @@ def home_made_secure(cache: Path) -> Iterator[Settings]:
     """A home that was used as it is by default, by an earlier version, and made secure then.
 
     Anybody may list it, in a folder that its owner alone may enter. Kafka's jars have been
-    fetched into `cache`, and no broker has ended yet.
+    fetched into `cache`, and no broker has been started or ended yet.
     """
     cache.mkdir()
     for path in platformdirs.user_cache_path("sightline").iterdir():
-        if path.suffix != ".jsa":
+        if path.suffix != ".jsa" and not path.match("kafka-*-storage"):
             (cache / path.name).symlink_to(path)
     env = {"XDG_CACHE_HOME": str(cache.parent)}
     with own_home() as folder:

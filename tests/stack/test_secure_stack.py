@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from ops.local_stack import storage_template
 from ops.local_stack.broker import Broker
 from ops.local_stack.process_registry import SUPERVISOR, ServiceProcess, running_services
 from ops.rights.keyring_setup import prepare_keyring
@@ -50,6 +51,7 @@ from tests.support import environment, eventually, program, run_sightline, sight
 pytestmark = pytest.mark.stack
 
 TOPICS = sorted(topic.name for topic in all_topics())
+IDS = ("cluster.id", "node.id", "directory.id")
 WORDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
@@ -82,13 +84,20 @@ def test_what_was_there_before_still_is_and_it_stays_secure(secure: Settings) ->
     assert run_sightline(secure.home, "status").returncode == 0
 
 
-def test_a_broker_maps_the_classes_that_one_before_has_left(secure: Settings) -> None:
-    """The JVM says nothing where an archive is missing or does not fit: it starts without."""
+def test_a_broker_maps_the_classes_that_one_before_has_left(
+    secure: Settings, tmp_path: Path
+) -> None:
+    """The JVM says nothing where an archive is missing or does not fit: it starts without.
+
+    Neither does it say whether the folder of the next home has to be formatted again.
+    """
     [broker] = Broker(secure.home).running()
     mapped = {Path(part.path) for part in broker.memory_maps()}
     [archive] = [path for path in mapped if path.suffix == ".jsa" and "sightline" in path.parts]
     assert archive.stat().st_mode & 0o077 == 0
     assert [path.name for path in archive.parent.glob("*.jsa*")] == [archive.name]
+    [template] = archive.parent.glob("kafka-*-storage*")
+    assert storage_template.copy(template, tmp_path / "next", dict.fromkeys(IDS, "1"))
 
 
 def written(settings: Settings) -> set[str]:

@@ -38,7 +38,8 @@ def run_pytest(folder: Path, required: str) -> str:
                "--continue-on-collection-errors"]  # fmt: skip
     return subprocess.run(
         [*command, "-c", "/dev/null", "--rootdir", folder, folder],
-        cwd=ROOT, env=environment(folder, REQUIRE_ALL=required),
+        cwd=ROOT,
+        env=environment(folder, REQUIRE_ALL=required, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
         capture_output=True, text=True, timeout=120, check=False,
     ).stdout  # fmt: skip
 
