@@ -27,7 +27,7 @@ _STEP_US: Final = US_PER_SECOND // 2
 _QUIET_US: Final = US_PER_SECOND
 """Time without motion after which regions are judged; shorter than a motion event's end."""
 
-_JUDGE_AGAIN_US: Final = 60 * US_PER_SECOND
+_REASSESS_US: Final = 60 * US_PER_SECOND
 """Time after which regions are judged again without a motion between."""
 
 _FOLLOW_SECONDS: Final = 20.0
@@ -54,7 +54,7 @@ _SMALLEST_PX: Final = 24
 _MAX_REGIONS: Final = 32
 """Largest regions that are judged; the others are not held."""
 
-_SURROUNDINGS_PX: Final = 12
+_RING_PX: Final = 12
 """Pixels around a region that it is judged with."""
 
 _RELIT_FACTOR: Final = 3
@@ -177,7 +177,7 @@ class HeldForeground:
             self._measure()
             return
         is_due = not self._is_judged
-        judges_all = is_due or self._now_us - self._judged_us >= _JUDGE_AGAIN_US
+        judges_all = is_due or self._now_us - self._judged_us >= _REASSESS_US
         if judges_all:
             self._is_judged, self._judged_us = True, self._now_us
         earlier, self._confirmed = self._confirmed, np.zeros_like(self._confirmed)
@@ -221,10 +221,10 @@ class HeldForeground:
     def _kind(self, region: Mask, image: BGRImage, box: NDArray[np.int32]) -> RegionKind:
         assert self._background is not None  # noqa: S101 - for mypy
         x, y, width, height = (int(value) for value in box[:4])
-        left, top = max(0, x - _SURROUNDINGS_PX), max(0, y - _SURROUNDINGS_PX)
+        left, top = max(0, x - _RING_PX), max(0, y - _RING_PX)
         part = np.s_[
-            top : y + height + _SURROUNDINGS_PX,
-            left : x + width + _SURROUNDINGS_PX,
+            top : y + height + _RING_PX,
+            left : x + width + _RING_PX,
         ]
         return kind_of(region[part], image[part], _as_picture(self._background[part]))
 
