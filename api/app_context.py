@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, cast
 
 import anyio
@@ -16,6 +17,7 @@ from api.crop_decisions import CropDecisions
 from api.model_pack import SharedModelPack
 from api.settings import ApiSettings
 from sightline.runtime.connection_urls import database_url
+from sightline.runtime.display_zone import DisplayZone
 from sightline.runtime.errors import InfrastructureError
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings import Settings
@@ -57,6 +59,15 @@ class AppContext:
     def api(self) -> ApiSettings:
         """The API's own settings."""
         return ApiSettings.of(self.settings)
+
+    @property
+    def zone(self) -> DisplayZone:
+        """The zone of times in requests that state no offset."""
+        return DisplayZone.of(self.settings)
+
+    def moment(self, requested: datetime | None) -> datetime | None:
+        """Return a time of a request: in the zone of the settings, unless it states an offset."""
+        return None if requested is None else self.zone.aware(requested)
 
     @contextmanager
     def db(self) -> Iterator[Connection]:

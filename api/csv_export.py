@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, islice
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from api.app_context import AppContext
 from api.pagination import Conditions, Table, read_all
 from sightline.audit import trail
+from sightline.runtime.display_zone import DisplayZone
 
 CSV = "text/csv"
 
@@ -43,11 +44,6 @@ def _wants_csv(
 WantsCsv = Annotated[bool, Depends(_wants_csv)]
 
 
-def utc(moment: datetime | None) -> datetime | None:
-    """Return a moment of a request; one without a time zone is UTC."""
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
-
-
 def export(
     context: AppContext,
     kind: type[BaseModel],
@@ -55,7 +51,10 @@ def export(
     conditions: Conditions,
     after: str | None,
 ) -> StreamingResponse:
-    """Return all rows that meet the conditions as CSV, streamed."""
+    """Return all rows that meet the conditions as CSV, streamed.
+
+    Times are in the zone of the settings, with their offset.
+    """
     columns = list(kind.model_fields)
     trail.add_subject(everybody="export")
     with ExitStack() as opening:
@@ -63,19 +62,21 @@ def export(
         first = list(islice(rows, 1))  # a query that fails does so before the answer has begun
         closing = opening.pop_all()
     return StreamingResponse(
-        _lines(columns, chain(first, rows), closing),
+        _lines(columns, chain(first, rows), closing, context.zone),
         media_type=CSV,
         headers={"Content-Disposition": f'attachment; filename="{table.source}.csv"'},
     )
 
 
-def _lines(columns: list[str], rows: Iterable[dict[str, Any]], closing: ExitStack) -> Iterator[str]:
+def _lines(
+    columns: list[str], rows: Iterable[dict[str, Any]], closing: ExitStack, zone: DisplayZone
+) -> Iterator[str]:
     with closing:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(columns)
         for row in rows:
-            writer.writerow([_cell(row[column]) for column in columns])
+            writer.writerow([_cell(row[column], zone) for column in columns])
             if text.tell() > _CHUNK_CHARACTERS:
                 yield text.getvalue()
                 text.seek(0)
@@ -83,9 +84,9 @@ def _lines(columns: list[str], rows: Iterable[dict[str, Any]], closing: ExitStac
         yield text.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, zone: DisplayZone) -> Any:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return zone.local(value).isoformat()
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

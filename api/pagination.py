@@ -43,6 +43,13 @@ class Page(BaseModel, Generic[T]):
     next: str | None
 
 
+def columns_of(kind: type[BaseModel], **computed: str) -> str:
+    """Return the columns of a model; `computed` has the SQL of those that no column has."""
+    return ", ".join(
+        f"{computed[name]} AS {name}" if name in computed else name for name in kind.model_fields
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A source of rows and their order: by one column, then by the id that makes it unique."""

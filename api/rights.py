@@ -24,5 +24,5 @@ API = Rights(
     | granted(UPSERT, "calibrations", "cameras")
     | granted("SELECT, UPDATE", "access_logs", "visit_evidence", "person_tracks", "snapshot_owners")
     | granted(READ, "snapshots", "walking_times", "motion_events", "rooms", "runs")
-    | granted(READ, "promotions", "promoted_events"),
+    | granted(READ, "promotions", "promoted_events", "camera_clocks"),
 )

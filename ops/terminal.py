@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sightline.people.names import is_printable
+from sightline.runtime.display_zone import DisplayZone
+from sightline.runtime.settings import load_settings
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -19,6 +21,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 console = Console(markup=False, emoji=False, highlight=False)
 progress_console = Console(stderr=True, markup=False, emoji=False, highlight=False)
 """Console for progress, on stderr: stdout holds results alone."""
+
+
+def display_zone() -> DisplayZone:
+    """Return the zone of times that are printed and typed."""
+    return DisplayZone.of(load_settings())
+
+
+def typed_time(text: str) -> datetime:
+    """Return the moment of an ISO time, in the zone of `display_zone` if it states no offset.
+
+    Raises ValueError.
+    """
+    return display_zone().aware(datetime.fromisoformat(text))
 
 
 def _json_value(value: Any) -> Any:
@@ -35,19 +50,26 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str, as_json: bool = False) -> None:
-    """Print rows as a table, or as one JSON list."""
+    """Print rows as a table, or as one JSON list.
+
+    Times in a table are in the zone of `display_zone`, and the title names it.
+    """
     if as_json:
         print_json(list(rows))
         return
     if not rows:
         console.print(f"{title}: none")
         return
+    zone = display_zone()
+    moments = [value for row in rows for value in row.values() if isinstance(value, datetime)]
+    if moments:
+        title = f"{title} ({zone.name(moments[0])})"
     table = Table(title=title)
     for column in rows[0]:
         table.add_column(column, overflow="fold")  # long values wrap instead of being cut
     for row in rows:
         table.add_row(
-            *("" if value is None else Text(_table_cell(value)) for value in row.values())
+            *("" if value is None else Text(_table_cell(value, zone)) for value in row.values())
         )
     console.print(table)
 
@@ -82,9 +104,9 @@ def print_details(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
             print_line(printable(f"{name}: {row['state']}: {row['detail']}"))
 
 
-def _table_cell(value: Any) -> str:
+def _table_cell(value: Any, zone: DisplayZone) -> str:
     if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return zone.local(value).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:.2f}"
     return printable(str(value))

@@ -107,11 +107,11 @@ class CameraService:
         ended = [name for name, running in self._threads.items() if not running.thread.is_alive()]
         self._collect()
         self._write_reports(connection)
-        configured = {
-            camera.camera_id: camera
-            for camera in cameras.list_cameras(connection)
-            if camera.status != "ended"
-        }
+        listed = cameras.list_cameras(connection)
+        metrics.set_series(
+            metrics.CAMERA_INFO, {(camera.camera_id, camera.name): 1.0 for camera in listed}
+        )
+        configured = {camera.camera_id: camera for camera in listed if camera.status != "ended"}
         for name in ended:
             del self._threads[name]
             if name not in configured:

@@ -15,6 +15,7 @@ from typing import Any
 from sightline.audit.actor import Actor
 from sightline.audit.roles import Role
 from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.storage.camera_names import ids_of
 from sightline.storage.db import Connection, dict_rows
 
 _KEY = re.compile(r"sl_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
@@ -35,7 +36,8 @@ _USED = "UPDATE api_keys SET last_used_at = now() WHERE key_id = %s"
 """Executed once a minute at most, which suffices to see the keys in use."""
 
 _LISTED = """
-SELECT key_id, name, role, cameras, sites, created_at, created_by, expires_at, last_used_at,
+SELECT key_id, name, role, ARRAY(SELECT camera_name(id) FROM unnest(cameras) AS id) AS cameras,
+    sites, created_at, created_by, expires_at, last_used_at,
     CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired'
          ELSE 'valid' END AS state
 FROM api_keys ORDER BY created_at
@@ -60,14 +62,17 @@ def create(
     expires_at: datetime | None = None,
     made_by: Actor,
 ) -> NewKey:
-    """Create a key; without cameras and sites it sees all cameras. Raises SightlineError."""
+    """Create a key; without cameras and sites it sees all cameras. Raises SightlineError.
+
+    Cameras are given by name; the key is for them whatever they are called later.
+    """
     if not name.strip():
         raise SightlineError("give the key a name: whose it is, or what for")
     key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
     db.execute(
         "INSERT INTO api_keys (key_id, name, role, secret_hash, cameras, sites, expires_at,"
         " created_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-        (key_id, name.strip(), role, _hash(secret), list(cameras), list(sites), expires_at,
+        (key_id, name.strip(), role, _hash(secret), ids_of(db, cameras), list(sites), expires_at,
          str(made_by)),
     )  # fmt: skip
     return NewKey(key_id, f"sl_{key_id}_{secret}")

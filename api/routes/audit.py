@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from api.app_context import Context
 from api.audit_middleware import audited
 from api.auth.permissions import requires
-from api.csv_export import utc
 from api.pagination import Limit
 from api.routes.log_query import GlobalId
 from sightline.audit import trail_reader
@@ -56,7 +55,9 @@ def list_lines(
     limit: Limit = 100,
 ) -> AuditPage:
     """List lines; `until` is not included. `sightline audit verify` checks the chain."""
-    query = trail_reader.TrailQuery(utc(since), utc(until), actor, action, global_id, before, limit)
+    query = trail_reader.TrailQuery(
+        context.moment(since), context.moment(until), actor, action, global_id, before, limit
+    )
     with context.db() as db:
         rows = trail_reader.list_lines(db, query)
     next_line = rows[-1]["line"] if len(rows) == limit else None

@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.app_context import Context
 from api.auth.permissions import CurrentActor, requires
 from sightline.audit.roles import Permission
 from sightline.storage import cameras
+from sightline.storage.camera_names import unknown_camera
 
 router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
 
@@ -16,7 +17,8 @@ router = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
 class CameraRow(BaseModel):
     """A camera; its address without user, password and other secrets."""
 
-    camera_id: str
+    camera_id: str = Field(description="its name")
+    key: str = Field(description="what topics, metrics and log lines call it: its first name")
     uri: str
     site_id: str
     fleet: str
@@ -30,11 +32,13 @@ class CameraRow(BaseModel):
     @classmethod
     def of(cls, camera: cameras.Camera) -> "CameraRow":
         """Return a camera with secrets masked."""
-        fields = {name: getattr(camera, name) for name in cls.model_fields}
+        fields = {name: getattr(camera, name, None) for name in cls.model_fields}
         detail = camera.status_detail
         return cls(
             **fields
             | {
+                "camera_id": camera.name,
+                "key": camera.camera_id,
                 "uri": camera.masked_uri,
                 "status_detail": cameras.mask_uri(detail) if detail else None,
             }
@@ -55,7 +59,8 @@ def list_cameras(context: Context, actor: CurrentActor) -> list[CameraRow]:
 @router.get("/{camera_id}", summary="One camera", dependencies=[_MAY_READ])
 def get_camera(context: Context, actor: CurrentActor, camera_id: str) -> CameraRow:
     """Return the camera of a name."""
-    if not actor.can_see(camera_id):
-        raise cameras.unknown_camera(camera_id)
     with context.db() as db:
-        return CameraRow.of(cameras.get(db, camera_id))
+        camera = cameras.get(db, camera_id)
+    if not actor.can_see(camera.camera_id):
+        raise unknown_camera(camera_id)
+    return CameraRow.of(camera)

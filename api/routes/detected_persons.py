@@ -7,7 +7,7 @@ from api.app_context import Context
 from api.audit_middleware import audited
 from api.auth.permissions import requires
 from api.response_models import Person
-from api.routes.persons import PersonId
+from api.routes.persons import COLUMNS, PersonId
 from sightline.audit import trail
 from sightline.audit.roles import Permission
 from sightline.people.persons import read_person
@@ -39,11 +39,10 @@ _MAY_READ = requires(Permission.PERSONS_READ)
 )  # fmt: skip
 def active(context: Context) -> ActivePersons:
     """List them, last seen first."""
-    columns = ", ".join(Person.model_fields)
     with context.db() as db:
         rows = dict_rows(
             db,
-            f"SELECT {columns}, cameras_visited AS cameras FROM detected_persons"  # noqa: S608 - ours
+            f"SELECT {COLUMNS}, camera_names(cameras_visited) AS cameras FROM detected_persons"  # noqa: S608 - ours
             " WHERE is_active ORDER BY last_seen DESC, global_id",
         )
     trail.add_read_rows(rows)

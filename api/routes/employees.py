@@ -56,6 +56,7 @@ def list_employees(
     status: Status | None = None,
     authorized: bool | None = None,
     department: str | None = None,
+    code: Annotated[str | None, Query(description="a staff number")] = None,
     search: Annotated[str | None, Query(max_length=200, description="part of the name")] = None,
     limit: Limit = 100,
     cursor: After = None,
@@ -65,6 +66,7 @@ def list_employees(
         ("status = %s", status),
         ("is_authorized = %s", authorized),
         ("department = %s", department),
+        ("employee_id_code = %s", code and normalise_text(code)),
         ("strpos(lower(name), lower(%s)) > 0", search and normalise_text(search)),
     ]
     with context.db() as db:
@@ -113,7 +115,10 @@ async def add_employee(
     employee_id_code: Annotated[str | None, Form()] = None,
     is_authorized: Annotated[bool | None, Form()] = None,
 ) -> EnrolmentResult:
-    """Enrol a person with all photos or none. A name that is there already is a conflict."""
+    """Enrol a person with all photos or none.
+
+    A name that is there already is a conflict, unless `employee_id_code` tells the two apart.
+    """
     details = EmployeeProfile(
         department=department,
         email=email,
@@ -138,7 +143,7 @@ async def add_photos(
     uploads = await _photos(context, photos)
     name = await run_in_threadpool(_name_of, context, employee_id)
     enrolled = await run_in_threadpool(
-        _enrol, context, name, uploads, EmployeeProfile(), new_only=False
+        _enrol, context, name, uploads, EmployeeProfile(), person=employee_id
     )
     after.add_task(context.deliver)
     return EnrolmentResult.model_validate(enrolled, from_attributes=True)
@@ -161,10 +166,11 @@ def _enrol(
     photos: Sequence[Photo],
     details: EmployeeProfile,
     *,
-    new_only: bool,
+    person: UUID | None = None,
+    new_only: bool = False,
 ) -> EnrolledEmployee:
     pack = context.models.get()
-    return enrol(context.settings, pack, name, photos, details, new_only=new_only)
+    return enrol(context.settings, pack, name, photos, details, person=person, new_only=new_only)
 
 
 class EmployeeChange(StrictBody):

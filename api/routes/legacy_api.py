@@ -12,16 +12,14 @@ from api import request_bodies
 from api.app_context import AppContext, Context
 from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor, requires
-from api.csv_export import utc
 from api.pagination import read_page
 from api.photo_uploads import BASE64, PHOTO_NAMES, PhotoBody, read_photo_body
 from api.response_models import AccessLogRow
-from api.routes.log_query import MAY_READ
+from api.routes.log_query import MAY_READ, person_conditions
 from api.routes.sightings import TABLE
 from sightline.audit.roles import Permission
 from sightline.people.employees import EmployeeProfile
 from sightline.people.enrol import EnrolledEmployee, enrol
-from sightline.people.names import normalise_text
 from sightline.people.picture_files import Photo
 from sightline.storage.db import dict_rows
 
@@ -79,7 +77,10 @@ _FORM = {
 async def enroll(
     context: Context, request: Request, after: BackgroundTasks
 ) -> LegacyEnrolmentResult:
-    """Enrol by a form with a photo file, or by JSON. A name that is there is a conflict."""
+    """Enrol by a form with a photo file, or by JSON.
+
+    A name that is there is a conflict, unless the code is new.
+    """
     limit = context.api.max_photo_bytes
     enrolment, photo = await read_photo_body(request, Enrolment, limit)
     enrolled = await run_in_threadpool(_enrol, context, enrolment, photo)
@@ -106,12 +107,14 @@ def _enrol(context: AppContext, enrolment: Enrolment, photo: Photo | None) -> En
 def access_logs(
     context: Context,
     actor: CurrentActor,
-    person_name: Annotated[str | None, Query(description="a name as the log has it")] = None,
+    person_name: Annotated[
+        str | None, Query(description="a name as the log has it, NAME (CODE), or a code")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
 ) -> list[AccessLogRow]:
     """List rows, newest first; the name `Unknown` finds those of unknown people."""
     conditions = [
-        ("person_name = %s", person_name and normalise_text(person_name)),
+        *person_conditions(context, person_name, name="person_name"),
         ("camera_id = ANY(%s)", actor.visible_cameras()),
     ]
     with context.db() as db:
@@ -161,8 +164,8 @@ def access_summary(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> AccessSummary:
-    """Count over all time, or a period; a time without a zone is UTC."""
-    period = Period(start=utc(start), end=utc(end))
+    """Count over all time, or a period; a time without an offset is in `display.timezone`."""
+    period = Period(start=context.moment(start), end=context.moment(end))
     values = period.model_dump() | {"cameras": actor.visible_cameras()}
     with context.db() as db:
         [counts] = dict_rows(db, _SUMMARY, values)

@@ -10,20 +10,24 @@ from api import request_bodies
 from api.app_context import Context
 from api.audit_middleware import audited
 from api.auth.permissions import requires
-from api.pagination import After, Limit, Page, Table, read_models
+from api.pagination import After, Limit, Page, Table, columns_of, read_models
 from api.response_models import Person, PersonDetails, StrictBody
+from api.routes.log_query import person_conditions
 from sightline.audit import trail
 from sightline.audit.roles import Permission
 from sightline.people import corrections
-from sightline.people.names import normalise_text
 from sightline.people.persons import read_person
+from sightline.storage.camera_names import CAMERA_PARAMETER
 
 router = APIRouter(prefix="/api/v1", tags=["persons"])
 
-TABLE = Table(
-    "detected_persons", ", ".join(Person.model_fields), "last_seen", "timestamptz",
-    "global_id", "bigint",
-)  # fmt: skip
+COLUMNS = columns_of(
+    Person,
+    cameras_visited="camera_names(cameras_visited)",
+    current_positions="by_camera_name(current_positions)",
+)
+
+TABLE = Table("detected_persons", COLUMNS, "last_seen", "timestamptz", "global_id", "bigint")
 
 PersonId = Annotated[int, Path(ge=1, le=2**63 - 1, description="a person's global id")]
 _MAY_READ, _MAY_WRITE = requires(Permission.PERSONS_READ), requires(Permission.PERSONS_WRITE)
@@ -60,7 +64,9 @@ class PersonReference(BaseModel):
 def list_persons(
     context: Context,
     active: Annotated[bool | None, Query(description="here now, or not")] = None,
-    name: Annotated[str | None, Query(description="as enrolled or as given")] = None,
+    name: Annotated[
+        str | None, Query(description="as enrolled or as given, NAME (CODE), or a code")
+    ] = None,
     camera: Annotated[str | None, Query(description="of persons that were seen there")] = None,
     enrolled: bool | None = None,
     limit: Limit = 100,
@@ -69,8 +75,8 @@ def list_persons(
     """List persons, enrolled or not, without vectors."""
     conditions = [
         ("is_active = %s", active),
-        ("assigned_name = %s", name and normalise_text(name)),
-        ("cameras_visited ? %s", camera),
+        *person_conditions(context, name, name="assigned_name", employee="person_id"),
+        (f"cameras_visited ? {CAMERA_PARAMETER}", camera),
         ("(person_id IS NOT NULL) = %s", enrolled),
     ]
     with context.db() as db:

@@ -17,11 +17,13 @@ from api.crop_decisions import ClientCrop, TrackDecision
 from api.photo_uploads import from_base64
 from schemas.decode import SLUG
 from sightline.audit import trail
+from sightline.audit.actor import Actor
 from sightline.audit.roles import Permission
 from sightline.people import identity_corrections
+from sightline.people.one_of import UNDECIDED, one_of
 from sightline.people.picture_files import to_upright_jpeg
 from sightline.runtime.errors import PhotoError
-from sightline.storage import cameras
+from sightline.storage import camera_names, cameras
 from sightline.storage.db import Cursor
 
 router = APIRouter(prefix="/api/module1", tags=["module1"])
@@ -106,9 +108,8 @@ async def process_frame(
 
     Answers when it has, at the latest after `api.decision_seconds`.
     """
-    if not actor.can_see(body.camera_id):
-        raise HTTPException(403, "your key is for other cameras")
     began = time.monotonic()
+    await run_in_threadpool(_check_visible, context, actor, body.camera_id)
     limit = context.api.max_photo_bytes
     if body.frame:
         frame = from_base64(body.frame, "frame", limit)
@@ -116,13 +117,13 @@ async def process_frame(
     crops, errors = _crops(body.track_ids, limit)
     decisions = []
     if crops:
-        site = await run_in_threadpool(_site, context, body.camera_id)
-        decisions = await context.crops.decide(body.camera_id, site, crops)
+        camera_id, site = await run_in_threadpool(_camera, context, body.camera_id)
+        decisions = await context.crops.decide(camera_id, site, crops)
     identities = await run_in_threadpool(_identities, context, decisions)
     errors += [TrackError.of(track.number, track.error) for track in decisions if track.error]
     return FrameIdentities(
         identities=identities,
-        unknown_count=sum(identity.name == _UNKNOWN for identity in identities),
+        unknown_count=sum(_is_unknown(identity) for identity in identities),
         processing_time_ms=round((time.monotonic() - began) * 1000, 1),
         errors=errors,
     )
@@ -139,9 +140,19 @@ def _crops(tracks: Sequence[TrackCrop], limit: int) -> tuple[list[ClientCrop], l
     return crops, errors
 
 
-def _site(context: AppContext, camera_id: str) -> str:
+def _check_visible(context: AppContext, actor: Actor, camera: str) -> None:
+    if actor.cameras is None:
+        return
     with context.db() as db:
-        return cameras.ensure_camera(db, camera_id)
+        camera_id = camera_names.client_camera_id(db, camera)
+    if not actor.can_see(camera_id):
+        raise HTTPException(403, "your key is for other cameras")
+
+
+def _camera(context: AppContext, name: str) -> tuple[str, str]:
+    """Return id and site of a client's camera."""
+    with context.db() as db:
+        return cameras.ensure_camera(db, name)
 
 
 def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list[TrackIdentity]:
@@ -159,6 +170,13 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
             cursor, [person for person in persons if person]
         )
         packs = {sighting.pack for _, sighting in decided}
+        between = {
+            sighting.sighting_id: one_of(
+                cursor, sighting.candidate, sighting.runner_up, sighting.reason
+            )
+            for (_, sighting), person in zip(decided, persons, strict=True)
+            if not person
+        }
         faces = {pack: _face_ids(cursor, pack, people.values()) for pack in packs}
     trail.add_read_rows([{"global_id": person} for person in persons])
     identities = []
@@ -167,7 +185,7 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
         identities.append(
             TrackIdentity(
                 track_id=decision.number,
-                name=(person.name if person else "") or _UNKNOWN,
+                name=(person.name if person else between.get(sighting.sighting_id)) or _UNKNOWN,
                 confidence=round(100 * sighting.confidence, 1) if global_id else 0.0,
                 is_cached=decision.is_cached,
                 is_authorized=person.is_authorized if person else False,
@@ -176,6 +194,10 @@ def _identities(context: AppContext, decisions: Sequence[TrackDecision]) -> list
             )
         )
     return identities
+
+
+def _is_unknown(identity: TrackIdentity) -> bool:
+    return identity.name == _UNKNOWN or identity.name.startswith(UNDECIDED)
 
 
 def _face_ids(

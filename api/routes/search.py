@@ -14,7 +14,6 @@ from api import request_bodies
 from api.app_context import AppContext, Context
 from api.audit_middleware import audited
 from api.auth.permissions import requires
-from api.csv_export import utc
 from api.query_face import FORM, FaceQuery, QueryFaceBody, read_query_face
 from api.routes import snapshots
 from sightline.audit import trail
@@ -40,7 +39,7 @@ class TrackSearchMatch(BaseModel):
     name: str
     track_uuid: UUID
     camera_id: str
-    day: date = Field(description="UTC")
+    day: date = Field(description="of `first_seen`, in `display.timezone`")
     first_seen: datetime
     last_seen: datetime
     score: float = Field(description="cosine")
@@ -48,7 +47,7 @@ class TrackSearchMatch(BaseModel):
 
 
 class CameraDay(BaseModel):
-    """The matches of one camera on one day (UTC), the most alike first."""
+    """The matches of one camera on one day, the most alike first."""
 
     camera_id: str
     day: date
@@ -79,7 +78,7 @@ async def search(
 ) -> SearchResult:
     """Search all tracks. Without a threshold: from the score at which a person is a candidate."""
     face = await read_query_face(request, context)
-    where = {"camera": camera, "since": utc(since), "until": utc(until)}
+    where = {"camera": camera, "since": context.moment(since), "until": context.moment(until)}
     return await run_in_threadpool(_search, context, face, where)
 
 
@@ -91,7 +90,13 @@ def _search(context: AppContext, face: QueryFaceBody, where: dict[str, Any]) -> 
         )
         threshold = scale.unknown_threshold if face.threshold is None else face.threshold
         rows = search_tracks(
-            db, face.pack, face.vector, limit=face.limit, min_score=threshold, **where
+            db,
+            face.pack,
+            face.vector,
+            limit=face.limit,
+            min_score=threshold,
+            zone=context.zone,
+            **where,
         )
     trail.add_read_rows(rows)
     safe = scale.threshold(1)

@@ -9,14 +9,28 @@ from api import csv_export
 from api.app_context import Context
 from api.audit_middleware import audited
 from api.auth.permissions import CurrentActor
-from api.pagination import Page, Table, read_page
+from api.pagination import Page, Table, columns_of, read_page
 from api.response_models import AccessLogRow, AccessStatus
-from api.routes.log_query import MAY_READ, Log, columns_of
+from api.routes.log_query import IS_IDENTIFIED, MAY_READ, Log
+from sightline.people.one_of import ACCESS_NAME
 from sightline.runtime.errors import NotFoundError
+from sightline.storage.camera_names import named
 
 router = APIRouter(prefix="/api/v1/sightings", tags=["sightings"])
 
-TABLE = Table("access_logs", columns_of(AccessLogRow), "timestamp", "timestamptz", "id", "uuid")
+TABLE = Table(
+    "access_logs",
+    columns_of(
+        AccessLogRow,
+        camera_id=named("access_logs.camera_id"),
+        is_identified=IS_IDENTIFIED,
+        person_name=ACCESS_NAME,
+    ),
+    "timestamp",
+    "timestamptz",
+    "id",
+    "uuid",
+)
 
 
 @router.get(
@@ -32,7 +46,7 @@ def list_sightings(
 ) -> Page[AccessLogRow] | StreamingResponse:
     """List rows by the time of the frame that decided; `until` is not included."""
     conditions = [
-        *log.conditions(actor, name="person_name", camera="camera_id", time="timestamp"),
+        *log.conditions(context, actor, name="person_name", camera="camera_id", time="timestamp"),
         ("site_id = %s", site),
         ("access_status = %s", status),
     ]

@@ -16,6 +16,14 @@ from pydantic import BaseModel, ConfigDict
 SOURCE = {"type": "prometheus", "uid": "sightline"}
 """The data source that `provisioning/datasources` names."""
 
+CAMERA_INFO = "sightline_camera_info"
+"""The metric that has key and name of every camera as labels."""
+
+_CAMERA_KEY = "{{camera}}"
+
+_KEY_AND_NAME = '/camera="(?<value>[^"]+)".*name="(?<text>[^"]+)"/'
+"""Grafana's pattern of a variable whose values are the keys, shown by name."""
+
 _GRID_COLUMNS = 24
 _PANEL_WIDTHS = {"stat": 4, "timeseries": 12, "state-timeline": 24}
 _PANEL_HEIGHTS = {"stat": 4, "timeseries": 8, "state-timeline": 8}
@@ -100,9 +108,27 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
         "options": _options(panel),
         "targets": [
             {"refId": letter, "datasource": SOURCE, "expr": expr, "legendFormat": legend}
-            for letter, (legend, expr) in zip(ascii_uppercase, panel.queries.items(), strict=False)
+            for letter, (legend, expr) in zip(
+                ascii_uppercase, map(_by_camera_name, panel.queries.items()), strict=False
+            )
         ],
     }  # fmt: skip
+
+
+def _by_camera_name(query: tuple[str, str]) -> tuple[str, str]:
+    """Return a query with its legend; cameras are shown by name instead of by key.
+
+    The name is that of the end of the period, so that a camera that is renamed is one line; of a
+    camera that nobody reads any more the key is shown.
+    """
+    legend, expr = query
+    if legend != _CAMERA_KEY:
+        return query
+    names = f"max by (camera, name) ({CAMERA_INFO} @ end())"
+    return "{{name}}", (
+        f"(({expr}) * on (camera) group_left (name) ({names}))"
+        f' or on (camera) label_replace({expr}, "name", "$1", "camera", "(.*)")'
+    )
 
 
 def _options(panel: Panel) -> dict[str, Any]:
@@ -145,7 +171,8 @@ def _steps(first: str, *later: tuple[float, str]) -> dict[str, Any]:
 
 
 def _variable(name: str, query: str) -> dict[str, Any]:
-    return {
+    shown_as = {"regex": _KEY_AND_NAME} if CAMERA_INFO in query else {}
+    return shown_as | {
         "type": "query",
         "name": name,
         "datasource": SOURCE,

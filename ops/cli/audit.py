@@ -32,7 +32,7 @@ def list_lines(
         str | None, typer.Option(help="Only this action, or a group of actions: employees.")
     ] = None,
     person: Annotated[
-        str | None, typer.Option(help="Only about this person: a global id, or a name.")
+        str | None, typer.Option(help="Only about this person: a global id, a name, or a code.")
     ] = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,

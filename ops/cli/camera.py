@@ -1,4 +1,4 @@
-"""`sightline camera`: add, list, test, restart and remove cameras."""
+"""`sightline camera`: add, list, test, restart, rename and remove cameras."""
 
 import re
 from collections import Counter
@@ -10,13 +10,13 @@ import typer
 
 from ops.cli.outbox_delivery import deliver_outbox
 from ops.local_stack.camera_overload import overload_fields, skipped_ratios
-from ops.terminal import JsonOption, print_json, print_line, print_rows
+from ops.terminal import JsonOption, print_json, print_line, print_rows, typed_time
 from producers.camera_probe import probe_camera
 from producers.sources import parse_source_uri
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
-from sightline.storage import camera_fixtures, cameras, walking_times
+from sightline.storage import camera_fixtures, camera_names, cameras, walking_times
 from sightline.storage.camera_fixtures import CameraFixture
 from sightline.storage.camera_masks import MAX_MASKS, CameraMask, parse_mask
 from sightline.storage.cameras import (
@@ -32,7 +32,7 @@ from sightline.streaming.admin import ensure_fleet_topic
 app = typer.Typer(name="camera", help="Cameras: the sources of pictures.", no_args_is_help=True)
 
 
-Name = Annotated[str, typer.Argument(help="The camera's short name, which is its id.")]
+Name = Annotated[str, typer.Argument(help="The camera's short name.")]
 
 
 @app.command()
@@ -123,7 +123,7 @@ def add(
         ensure_fleet_topic(settings, camera.fleet)
         added = cameras.add(connection, camera)
     print_line(
-        f"camera {added.camera_id}: {added.masked_uri} (site {added.site_id}, fleet {added.fleet}, "
+        f"camera {added.name}: {added.masked_uri} (site {added.site_id}, fleet {added.fleet}, "
         f"slot {added.slot})"
     )
     if added.settings.masks:
@@ -153,12 +153,11 @@ def _start_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        start_time = datetime.fromisoformat(text)
+        start_time = typed_time(text)
     except ValueError:
         raise SightlineError(
             f"--start-time {text[:40]!r} is no ISO time such as 2026-01-31T08:00:00+01:00"
         ) from None
-    start_time = start_time.astimezone()  # without a zone it is local time
     if start_time > datetime.now(start_time.tzinfo):
         raise SightlineError("--start-time lies in the future")
     return start_time
@@ -181,13 +180,14 @@ def list_all(as_json: JsonOption = False) -> None:
         rows.append(shown | overload | details if as_json else shown)
     print_rows(rows, title="Cameras", as_json=as_json)
     if not as_json:
+        names = {camera.camera_id: camera.name for camera in listed_cameras}
         for fixture in fixtures:
-            print_line(_fixture_hint(fixture))
+            print_line(_fixture_hint(fixture, names.get(fixture.camera_id, fixture.camera_id)))
 
 
 def _shown(camera: cameras.Camera) -> dict[str, Any]:
     return {
-        "name": camera.camera_id,
+        "name": camera.name,
         "status": camera.status,
         "since": camera.status_at,
         "site": camera.site_id,
@@ -202,10 +202,10 @@ def _fixture(fixture: CameraFixture) -> dict[str, Any]:
     return {name: getattr(fixture, name) for name in fields}
 
 
-def _fixture_hint(fixture: CameraFixture) -> str:
+def _fixture_hint(fixture: CameraFixture, camera_name: str) -> str:
     kind = "a picture of somebody" if fixture.is_picture else "something that never moves"
     return (
-        f"{fixture.camera_id}: {kind} at {fixture.mask} has no row in the logs;"
+        f"{camera_name}: {kind} at {fixture.mask} has no row in the logs;"
         f" to leave it out for good: --mask people+faces:{fixture.mask}"
     )
 
@@ -218,6 +218,7 @@ def _kinds_of(masks: Sequence[CameraMask]) -> str:
 
 def _details(camera: cameras.Camera) -> dict[str, Any]:
     return {
+        "key": camera.camera_id,
         "slot": camera.slot,
         "entry_point": camera.entry_point,
         "room": camera.room_id,
@@ -231,11 +232,11 @@ def test(name: Name, as_json: JsonOption = False) -> None:
     settings = load_settings()
     with connect(settings) as connection:
         camera = cameras.get(connection, name)
-    result = {"name": camera.camera_id, **probe_camera(camera, secrets=settings.secrets)}
+    result = {"name": camera.name, **probe_camera(camera, secrets=settings.secrets)}
     if as_json:
         print_json(result)
     else:
-        print_rows([result], title=f"Camera {camera.camera_id}")
+        print_rows([result], title=f"Camera {camera.name}")
 
 
 @app.command()
@@ -244,6 +245,19 @@ def restart(name: Name) -> None:
     with connect(load_settings()) as connection:
         cameras.restart(connection, name)
     print_line(f"camera {name} starts anew")
+
+
+@app.command()
+def rename(
+    name: Name, new_name: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
+) -> None:
+    """Give a camera another name. Its rows in all logs have the new name too.
+
+    It is read on without a gap. Topics, metrics and log lines keep the key of `camera list --json`.
+    """
+    with connect(load_settings()) as connection:
+        camera_names.rename(connection, name, cameras.checked_name(new_name))
+    print_line(f"camera {name} is called {new_name}")
 
 
 @app.command()

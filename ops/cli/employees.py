@@ -20,7 +20,7 @@ from ops.terminal import (
     progress_console,
 )
 from sightline.audit import trail
-from sightline.people import employee_changes, employees
+from sightline.people import employee_changes, employee_lookup, employees
 from sightline.people.employees import EmployeeProfile
 from sightline.people.names import checked_name
 from sightline.runtime.errors import SightlineError
@@ -32,10 +32,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="employees", help="Employees: the persons who are enrolled.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The person's name, NAME (CODE), or the code.")
+]
 Department = Annotated[str | None, typer.Option(help="Their department.")]
 Email = Annotated[str | None, typer.Option(help="Their e-mail address, unique.")]
-Code = Annotated[str | None, typer.Option(help="Their employee id code, unique.")]
+Code = Annotated[
+    str | None,
+    typer.Option(help="Their staff number, unique; it tells two people of one name apart."),
+]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
 
@@ -69,6 +74,7 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of an employee that fit into a table."""
     return {
         "name": row["name"],
+        "code": row["employee_id_code"],
         "status": row["status"],
         "may enter": "yes" if row["is_authorized"] else "no",
         "department": row["department"],
@@ -84,13 +90,14 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
 def show(name: Name, as_json: JsonOption = False) -> None:
     """Show one employee and their templates."""
     with connect(load_settings()) as db:
-        person = employees.get_employee(db, name)
+        reference = employee_lookup.get(db.cursor(), name)
+        person = employees.get_employee(db, reference.person_id)
     trail.write_before_showing([person])
     if as_json:
         print_json(person)
         return
     templates = person.pop("templates")
-    print_fields(person, name)
+    print_fields(person, reference.label)
     print_rows(templates, title="Templates")
 
 

@@ -14,7 +14,15 @@ from ops.cli.audited import audited
 from ops.cli.employees import Code, Department, Email
 from ops.cli.models import ModelsOption, with_models
 from ops.cli.outbox_delivery import deliver_outbox
-from ops.terminal import JsonOption, console, print_json, print_rows, progress_console
+from ops.terminal import (
+    JsonOption,
+    console,
+    print_json,
+    print_line,
+    print_rows,
+    progress_console,
+)
+from sightline.people.employee_lookup import label_of
 from sightline.people.employees import EmployeeProfile
 from sightline.people.names import checked_name
 from sightline.runtime.errors import SightlineError
@@ -52,7 +60,7 @@ def enrol(
         typer.Option(
             "--csv",
             metavar="FILE",
-            help="Enrol a list: columns name, photos, department, email, "
+            help="Enrol a list: columns name (or first and last name), photos, department, email, "
             "code, status, authorized; several photos with ; between.",
         ),
     ] = None,
@@ -116,9 +124,10 @@ def _enrol_one(
         print_json(asdict(result))
         return
     verb = "enrolled with" if result.is_new else "was enrolled already; added"
-    console.print(f"{result.name} {verb} {result.added} of {len(photos)} photos ({result.pack})")
+    label = label_of(result.name, result.code)
+    console.print(f"{label} {verb} {result.added} of {len(photos)} photos ({result.pack})")
     for global_id in result.linked:
-        console.print(f"the cameras have met {result.name} before, as {global_id}")
+        console.print(f"the cameras have met {label} before, as {global_id}")
 
 
 def _enrol_list(
@@ -133,7 +142,7 @@ def _enrol_list(
     from ops.enrolment.csv_import import read_rows  # noqa: PLC0415
     from sightline.models.packs import load_pack  # noqa: PLC0415
 
-    rows = read_rows(csv_path)
+    rows = read_rows(csv_path, lambda note: print_line(note, progress_console))
     path = report_path or csv_path.with_name(f"{csv_path.stem}-report.csv")
     report = EnrolmentReport(path)
     pack = load_pack(settings)

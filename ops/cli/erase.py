@@ -32,7 +32,7 @@ _ReportPath = Annotated[
 @audited("erase.person")
 def erase_person(
     person: Annotated[
-        str, typer.Argument(metavar="PERSON", help="A name, a person id, or a global id.")
+        str, typer.Argument(metavar="PERSON", help="A name, NAME (CODE), a code, or an id.")
     ],
     report_path: _ReportPath = None,
     as_json: JsonOption = False,

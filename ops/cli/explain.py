@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from ops.cli.audited import audited
-from ops.terminal import JsonOption, print_fields, print_json, print_line, print_rows
+from ops.terminal import JsonOption, display_zone, print_fields, print_json, print_line, print_rows
 from sightline.audit import trail
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
@@ -65,15 +65,23 @@ def _print_result(result: Mapping[str, Any]) -> None:
         if result[key] is not None:
             _print_section(result[key], title)
     decisions = [_decision(row) for row in result["decisions"]]
-    print_rows(decisions, title="Decisions, as they came")
+    zone = _zone_of(result)
+    print_rows(decisions, title=f"Decisions, as they came{zone}")
     observations = [_observation(row) for row in result["observations"]]
-    title = "Observations; score: with the person's templates of today"
+    title = f"Observations{zone}; score: with the person's templates of today"
     print_rows(observations, title=title)
     if result["calibration"] is not None:
         _print_section(result["calibration"], "Calibration")
     print_rows(result["models"], title="Models, as they are here now")
     print_rows(result["corrections"], title="Corrections")
     print_rows(result["promotions"], title="Promotions")
+
+
+def _zone_of(result: Mapping[str, Any]) -> str:
+    """Return the zone of the clock times of a result, as part of a title."""
+    moments = [row["at"] for key in ("decisions", "observations") for row in result[key]]
+    first = next(filter(None, moments), None)
+    return f" ({display_zone().name(first)})" if first else ""
 
 
 def _print_section(row: Mapping[str, Any], title: str) -> None:
@@ -113,7 +121,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _clock_time(at: datetime | None) -> str:
-    return "" if at is None else f"{at.astimezone():%H:%M:%S.%f}"[:-3]
+    return "" if at is None else f"{display_zone().local(at):%H:%M:%S.%f}"[:-3]
 
 
 def _position(at: Mapping[str, Any]) -> str:

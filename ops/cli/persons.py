@@ -22,7 +22,9 @@ app = typer.Typer(
     name="persons", help="Persons that the cameras have met, employees and unknown persons."
 )
 
-Person = Annotated[str, typer.Argument(metavar="ID", help="A global id, or a name.")]
+Person = Annotated[
+    str, typer.Argument(metavar="ID", help="A global id, a name, NAME (CODE), or a code.")
+]
 
 
 @app.callback(invoke_without_command=True)

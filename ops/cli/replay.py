@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +20,20 @@ from ops.local_stack.daemons import usable_cores
 from ops.local_stack.process_registry import register_process
 from ops.replay.coordinator import Coordinator
 from ops.replay.plan import ReplayRequest, plan
-from ops.terminal import JsonOption, print_json, print_line, progress_console
+from ops.terminal import (
+    JsonOption,
+    display_zone,
+    print_json,
+    print_line,
+    progress_console,
+)
 from schemas.topics import LIVE
 from sightline.audit import trail
 from sightline.runtime.errors import ConflictError, SightlineError
 from sightline.runtime.lifecycle import start_service
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage import runs
+from sightline.storage.camera_names import name_by_id
 from sightline.storage.db import connect
 from sightline.storage.run_progress import camera_seconds_of
 from sightline.storage.runs import Run
@@ -78,7 +86,9 @@ def _replay(
     else:
         planned = plan(settings, _request(name, since, until, camera or []))
     trail.write_before_showing(run=name, cameras=planned.cameras)
-    _print_run(planned)
+    with closing(connect(settings)) as db:
+        camera_names = name_by_id(db, planned.cameras)
+    _print_run(planned, sorted(camera_names.values()))
     if wait:
         _run_to_end(settings, planned, workers or usable_cores(), as_json=as_json)
     else:
@@ -116,10 +126,12 @@ def _request(name: str, since: str | None, until: str | None, cameras: list[str]
     return ReplayRequest(name, begin, end, cameras, made_by=getpass.getuser())
 
 
-def _print_run(run: Run) -> None:
+def _print_run(run: Run, camera_names: Sequence[str]) -> None:
+    zone = display_zone()
+    begin, end = (f"{zone.local(at):%Y-%m-%d %H:%M:%S}" for at in (run.from_at, run.to_at))
     print_line(
-        f"run {run.name}: {run.from_at.astimezone():%Y-%m-%d %H:%M:%S} to"
-        f" {run.to_at.astimezone():%Y-%m-%d %H:%M:%S}, {', '.join(run.cameras)}, pack {run.pack}",
+        f"run {run.name}: {begin} to {end} ({zone.name(run.from_at)}), {', '.join(camera_names)},"
+        f" pack {run.pack}",
         progress_console,
     )
     if run.detail:

@@ -8,7 +8,7 @@ import typer
 from ops.cli.audited import audited
 from ops.cli.logs import CameraOption, LimitOption, SinceOption, parse_time
 from ops.cli.models import ModelsOption, with_models
-from ops.terminal import JsonOption, print_rows, progress_console
+from ops.terminal import JsonOption, display_zone, print_rows, progress_console
 from sightline.audit import trail
 from sightline.runtime.settings import load_settings
 from sightline.storage.db import connect
@@ -51,6 +51,7 @@ def search(
         )
         rows = search_tracks(
             db, pack.id, embedding, limit=limit, since=parse_time(since), camera=camera,
+            zone=display_zone(),
             min_score=scale.unknown_threshold if threshold is None else threshold,
         )  # fmt: skip
     trail.write_before_showing(rows, camera=camera)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from ops.demo.report import UNKNOWN, identity_text
 from ops.demo.results import AccessLogOutput, PipelineOutput
 from ops.demo.truth import Verdict
+from ops.terminal import display_zone
 from sightline.runtime.errors import SightlineError
 from sightline.storage.objects import ObjectStore
 
@@ -52,7 +53,7 @@ def _tile(row: AccessLogOutput, verdict: Verdict | None, picture: Image.Image) -
     tile = Image.new("RGB", (_FACE_PX, _FACE_PX + _TEXT_PX), _PAPER)
     tile.paste(picture, ((_FACE_PX - picture.width) // 2, (_FACE_PX - picture.height) // 2))
     draw = ImageDraw.Draw(tile)
-    at = datetime.fromtimestamp(row.seen_at, UTC).astimezone()
+    at = display_zone().local(datetime.fromtimestamp(row.seen_at, UTC))
     lines = [identity_text(row.identity), f"{row.camera}, {at:%H:%M:%S}"]
     colour = _GREY
     if row.identity is None:

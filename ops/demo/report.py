@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ops.demo.results import NearestEmployee, PipelineOutput
 from ops.demo.truth import DecidedIdentity, Verdict
-from ops.terminal import console
+from ops.terminal import console, display_zone
 
 UNKNOWN = "unknown"
 
@@ -81,9 +81,12 @@ def print_verdict(verdict: Verdict) -> None:
 
 def print_rows(output: PipelineOutput) -> None:
     """Print the access log: time, camera, track, person, latency."""
-    table = Table("time", "camera", "track", "person", "capture to row", title="Access log")
+    zone = display_zone()
+    zone_name = zone.name(datetime.now(UTC))
+    title = f"Access log ({zone_name})"
+    table = Table("time", "camera", "track", "person", "capture to row", title=title)
     for row in output.rows:
-        at = datetime.fromtimestamp(row.seen_at, UTC).astimezone()
+        at = zone.local(datetime.fromtimestamp(row.seen_at, UTC))
         table.add_row(
             at.strftime("%H:%M:%S"), row.camera, str(row.track_number), identity_text(row.identity),
             f"{row.latency * 1000:.0f} ms",

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, fields, replace
@@ -20,20 +20,20 @@ from pydantic import TypeAdapter
 
 from ops.enrolment.csv_import import CsvPerson
 from sightline.models.interface import ModelPack
-from sightline.people import employee_changes, employees
+from sightline.people import employee_changes, employee_lookup, employees
+from sightline.people.employee_lookup import label_of
 from sightline.people.enrol import enrol
 from sightline.people.names import name_key
 from sightline.people.photo_rejections import Reason
 from sightline.people.picture_files import Photo, read_photo
 from sightline.runtime.errors import (
     InfrastructureError,
-    NotFoundError,
     PhotoError,
     SightlineError,
     first_line,
 )
 from sightline.runtime.settings import Settings
-from sightline.storage.db import connect
+from sightline.storage.db import Connection, connect
 
 Result = Literal["enrolled", "updated", "unchanged", "refused"]
 
@@ -118,15 +118,20 @@ def enrol_all(
     A refused row is an outcome and does not stop the others. Raises InfrastructureError when the
     database fails: the remaining rows are left for a later enrolment.
     """
-    album = PhotoFolder(folder, {name_key(row.name) for row in rows})
+    album = PhotoFolder(folder, rows)
     try:
         with connect(settings, autocommit=True) as db:
-            enrolled_names = {
-                row["name"] for row in employees.list_employees(db) if pack.id in row["packs"]
+            enrolled = {
+                label
+                for row in employees.list_employees(db)
+                if pack.id in row["packs"]
+                for label in (row["name"], label_of(row["name"], row["employee_id_code"]))
             }
             for row in rows:
                 db.execute("SELECT")  # a lost database must not count as a refused row
-                outcome, was_done = _row(settings, pack, row, album, report, enrolled_names, force)
+                outcome, was_done = _row(settings, db, pack, row, album, report, enrolled, force)
+                if name_key(row.name) in album.shared_names:
+                    outcome = replace(outcome, name=row.label)
                 report.add(outcome)
                 yield outcome, was_done
     except psycopg.OperationalError as error:
@@ -137,11 +142,12 @@ def enrol_all(
 
 def _row(
     settings: Settings,
+    db: Connection,
     pack: ModelPack,
     row: CsvPerson,
     album: "PhotoFolder",
     report: EnrolmentReport,
-    enrolled_names: set[str],
+    enrolled: set[str],
     force: bool,
 ) -> tuple[EnrolmentOutcome, bool]:
     key = ""
@@ -150,9 +156,9 @@ def _row(
         photos = [read_photo(path) for path in album.photos_of(row)]
         key = _key(row, photos, pack.id, force)
         earlier = report.done.get(key)
-        if earlier is not None and row.name in enrolled_names:
+        if earlier is not None and row.label in enrolled:
             return replace(earlier, line=row.line), True
-        done = _enrol(settings, pack, row, photos, force)
+        done = _enrol(settings, db, pack, row, photos, force)
         return replace(done, photos=len(photos), key=key), False
     except SightlineError as error:
         reason = str(error.reason) if isinstance(error, PhotoError) else ""
@@ -164,13 +170,18 @@ def _row(
 
 
 def _enrol(
-    settings: Settings, pack: ModelPack, row: CsvPerson, photos: Sequence[Photo], force: bool
+    settings: Settings,
+    db: Connection,
+    pack: ModelPack,
+    row: CsvPerson,
+    photos: Sequence[Photo],
+    force: bool,
 ) -> EnrolmentOutcome:
     if not photos:
-        try:
-            changed = employee_changes.change(settings, row.name, row.details)
-        except NotFoundError:
-            raise PhotoError(Reason.NO_PHOTO, f"there is no photo of {row.name}") from None
+        enrolled = employee_lookup.enrolled_as(db.cursor(), row.name, row.code)
+        if enrolled is None:
+            raise PhotoError(Reason.NO_PHOTO, f"there is no photo of {row.label}")
+        changed = employee_changes.change(settings, enrolled.person_id, row.details)
         return EnrolmentOutcome(row.line, row.name, "updated" if changed else "unchanged")
     done = enrol(settings, pack, row.name, photos, row.details, force=force)
     result: Result = "unchanged"
@@ -182,15 +193,19 @@ def _enrol(
 
 
 class PhotoFolder:
-    """Photos of a folder by person's name; `names` are the keys of all names of the list.
+    """Photos of a folder by person's name, `NAME (CODE)` or code; `rows` are those of the list.
 
     Raises SightlineError if there is no folder.
     """
 
-    def __init__(self, folder: Path, names: Collection[str] = ()) -> None:
+    def __init__(self, folder: Path, rows: Collection[CsvPerson] = ()) -> None:
         if not folder.is_dir():
             raise SightlineError(f"{folder} is no folder with photos")
         self._folder = folder
+        people_by_name = Counter(name_key(row.name) for row in rows)
+        self.shared_names = {name for name, people in people_by_name.items() if people > 1}
+        """Names, as `name_key` has them, that several people of the list have."""
+        names = {key for row in rows for key in _file_keys(row)}
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.iterdir()):
             if path.is_dir():
@@ -205,10 +220,13 @@ class PhotoFolder:
     def photos_of(self, row: CsvPerson) -> list[Path]:
         """Return the photos that a row names, else NAME.jpg, NAME-2.jpg, ... and a folder NAME's.
 
-        Raises PhotoError for a photo that is missing or outside the folder.
+        `NAME (CODE)` and the code stand for the name, and have to where others of the list have
+        the name too. Raises PhotoError for a photo that is missing or outside the folder.
         """
         if not row.photos:
-            return list(dict.fromkeys(self._by_name.get(name_key(row.name), [])))
+            keys = [key for key in _file_keys(row) if key not in self.shared_names]
+            paths = [path for key in keys for path in self._by_name.get(key, [])]
+            return list(dict.fromkeys(paths))
         paths = [path for pattern in row.photos for path in self._matching(pattern)]
         return list(dict.fromkeys(paths))
 
@@ -226,6 +244,12 @@ class PhotoFolder:
         if not paths:
             raise PhotoError(Reason.NO_PHOTO, f"{pattern}: not found in {self._folder}")
         return paths
+
+
+def _file_keys(row: CsvPerson) -> list[str]:
+    """Return the names, as `name_key` has them, that a person's files may have."""
+    names = [row.name, row.label, *([row.code] if row.code else [])]
+    return list(dict.fromkeys(map(name_key, names)))
 
 
 def _is_photo(path: Path) -> bool:

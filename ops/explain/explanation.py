@@ -15,9 +15,11 @@ from schemas import sightline_pb2 as pb
 from schemas.topics import LIVE
 from sightline.identity.evidence import Vector
 from sightline.people import template_similarity
+from sightline.people.one_of import one_of
 from sightline.runtime.clock import to_datetime
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
+from sightline.storage.camera_names import name_of
 from sightline.storage.db import Connection
 
 Row = dict[str, Any]
@@ -76,9 +78,9 @@ def explain(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
         "asked": str(row_id),
         "is": origin.kind,
         "run": origin.run,
-        "visit": origin.visit,
+        "visit": _with_camera_name(db, origin.visit, "camera_name"),
         "sighting": _sighting(db, origin),
-        "track": origin.track,
+        "track": _with_camera_name(db, origin.track, "camera_id"),
         "ended": to_datetime(track_records.ended.ended_at_us) if track_records.ended else None,
         "decisions": [_decision(at, sighting) for at, sighting in track_records.decisions],
         "observations": _observations(row_origin.templates_of_today(db, origin), track_records),
@@ -93,6 +95,11 @@ def explain(settings: Settings, db: Connection, row_id: UUID) -> Explanation:
     return Explanation(fields, frame)
 
 
+def _with_camera_name(db: Connection, row: Row | None, column: str) -> Row | None:
+    """Return a row with the name of today of the camera whose id it has."""
+    return row and row | {column: name_of(db, row[column])}
+
+
 def _sighting(db: Connection, origin: Origin) -> Row | None:
     """Return the decision in force, with the names of the near candidates."""
     if origin.access is None:
@@ -104,7 +111,7 @@ def _sighting(db: Connection, origin: Origin) -> Row | None:
         "id": row["id"],
         "track": row["track_uuid"],
         "epoch": row["epoch"],
-        "camera": row["camera_id"],
+        "camera": name_of(db, row["camera_id"]),
         "site": row["site_id"],
         "motion_event": row["motion_event_id"],
         "decided_at": row["timestamp"],
@@ -112,6 +119,9 @@ def _sighting(db: Connection, origin: Origin) -> Row | None:
         "snapshot": row["snapshot_path"],
     }
     fields |= {name: row[name] for name in _DECISION_COLUMNS.split()}
+    if row["global_id"] is None and row["reason"]:
+        undecided = one_of(db.cursor(), row["candidate"], row["runner_up"], row["reason"])
+        fields["person_name"] = undecided or row["person_name"]
     return fields | {
         f"{column}_name": names[str(row[column])]
         for column in ("runner_up", "candidate")

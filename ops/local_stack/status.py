@@ -29,9 +29,10 @@ from sightline.streaming.client_config import kafka_access
 _DATABASE = "database"
 
 _CAMERAS = """
-SELECT camera_id AS camera, site_id AS site, fleet, status AS state, status_at AS since,
+SELECT name AS camera, camera_id AS key, site_id AS site, fleet, status AS state,
+    status_at AS since,
     status_detail AS detail
-FROM cameras WHERE enabled ORDER BY camera_id
+FROM cameras WHERE enabled ORDER BY name
 """
 
 
@@ -159,4 +160,8 @@ def _cameras(settings: Settings, ratios: Mapping[str, float]) -> list[dict[str, 
             rows = cursor.execute(_CAMERAS).fetchall()
     except (SightlineError, psycopg.Error):
         return []
-    return [row | overload_fields(row["detail"], ratios.get(row["camera"])) for row in rows]
+    keys = [row.pop("key") for row in rows]
+    return [
+        row | overload_fields(row["detail"], ratios.get(key))
+        for row, key in zip(rows, keys, strict=True)
+    ]

@@ -18,7 +18,7 @@ from sightline.storage.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """Request for a replay. No cameras: all of them."""
+    """Request for a replay. Cameras by name; none: all of them."""
 
     name: str
     since: datetime
@@ -35,8 +35,8 @@ def plan(settings: Settings, request: ReplayRequest) -> Run:
     _check(request)
     pack = resolve_pack(settings).id
     with connect(settings) as db:
-        _check_cameras(db, request.cameras)
-        events = window_frames.events_of(db, request.since, request.until, request.cameras)
+        cameras = _camera_ids(db, request.cameras)
+        events = window_frames.events_of(db, request.since, request.until, cameras)
     finished = [event for event in events if event.is_over]
     if not finished:
         raise SightlineError(_no_events_reason(events))
@@ -69,11 +69,14 @@ def _check(request: ReplayRequest) -> None:
         raise SightlineError("--from has to be before --to")
 
 
-def _check_cameras(db: Connection, cameras: Sequence[str]) -> None:
-    rows = db.execute("SELECT camera_id FROM cameras WHERE camera_id = ANY(%s)", (list(cameras),))
-    unknown = sorted(set(cameras) - {camera for (camera,) in rows})
+def _camera_ids(db: Connection, names: Sequence[str]) -> list[str]:
+    """Return the ids of cameras. Raises NotFoundError for a name that no camera has."""
+    rows = db.execute("SELECT name, camera_id FROM cameras WHERE name = ANY(%s)", (list(names),))
+    ids: dict[str, str] = dict(rows.fetchall())
+    unknown = sorted(set(names) - ids.keys())
     if unknown:
         raise NotFoundError(f"there is no camera {unknown[0][:80]}; see `sightline camera list`")
+    return list(ids.values())
 
 
 def _no_events_reason(events: Sequence[WindowEvent]) -> str:

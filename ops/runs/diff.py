@@ -26,7 +26,8 @@ _REPORTED_COLUMNS = {
 }  # fmt: skip
 
 _SIGHTINGS = sql.SQL("""
-SELECT id::text, track_uuid::text, epoch, camera_id, timestamp, person_name, global_id,
+SELECT id::text, track_uuid::text, epoch, public.camera_name(camera_id) AS camera_id,
+    timestamp, person_name, global_id,
     access_status, snapshot_path, track_id, employee_id::text, confidence_score, score, threshold,
     pack, shots, runner_up, runner_up_score, candidate, candidate_score, wanted_rate, calibration,
     reason, frame_topic, frame_partition, frame_offset, face_box, location_x, location_y,
@@ -41,7 +42,8 @@ FROM {} AS track WHERE motion_event_id = ANY(%s::uuid[]) AND global_id IS NOT NU
 """)
 
 _VISITS = sql.SQL("""
-SELECT visitor_log_id::text AS id, camera_name AS camera_id, visited_at AS timestamp,
+SELECT visitor_log_id::text AS id, public.camera_name(camera_name) AS camera_id,
+    visited_at AS timestamp,
     persons_name AS person_name, global_id, confidence_score, employee_id::text,
     motion_event_id::text
 FROM {} AS visit WHERE motion_event_id = ANY(%s::uuid[]) ORDER BY visited_at, visitor_log_id

@@ -16,10 +16,10 @@ _MADE_BY = "removal"
 
 
 def change(settings: Settings, name_or_id: str | UUID, details: EmployeeProfile) -> bool:
-    """Change details of an employee by name or id; return True if anything has changed.
+    """Change details of an employee by name, code or id; return True if anything has changed.
 
-    Raises NotFoundError, ConflictError for an e-mail address or code in use, and SightlineError
-    for an invalid detail.
+    Raises NotFoundError, ConflictError for the name of several people and for an e-mail address or
+    code in use, and SightlineError for an invalid detail.
     """
     with connect(settings, autocommit=True) as db, db.transaction(), employees.unique_conflicts():
         cursor = db.cursor()
@@ -32,10 +32,10 @@ def change(settings: Settings, name_or_id: str | UUID, details: EmployeeProfile)
 
 
 def remove(settings: Settings, name_or_id: str | UUID) -> int:
-    """Remove an employee by name or id; return the number of their photos.
+    """Remove an employee by name, code or id; return the number of their photos.
 
     The matcher forgets the face, also as an unknown person's, and snapshots lose the name. The
-    logs stay as they are. Raises NotFoundError.
+    logs stay as they are. Raises NotFoundError, and ConflictError for the name of several people.
     """
     with connect(settings, autocommit=True) as db:
         with db.transaction():

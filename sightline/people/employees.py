@@ -17,8 +17,8 @@ from schemas import sightline_pb2 as pb
 from schemas.ids import global_id
 from schemas.naming import AdvisoryLock, template_context
 from schemas.topics import GALLERY
-from sightline.people import identity_corrections
-from sightline.people.names import checked_text, normalise_text
+from sightline.people import employee_lookup, identity_corrections
+from sightline.people.names import checked_text
 from sightline.people.photo_rejections import Reason
 from sightline.people.photos import PhotoTemplate
 from sightline.people.template_similarity import templates_by_id
@@ -90,27 +90,38 @@ def count(db: Connection) -> int:
     return int(people)
 
 
-def find_or_add(cursor: Cursor, name: str, details: EmployeeProfile) -> tuple[UUID, bool]:
-    """Lock or add the employee of a name and set the details; return the id, and True if added."""
+def add(cursor: Cursor, name: str, code: str | None = None) -> UUID:
+    """Add an employee; return the id. Several may have a name, all but one of them with a code."""
     new = uuid4()
     cursor.execute(
-        "INSERT INTO employees (id, global_id, name) VALUES (%s, %s, %s)"
-        " ON CONFLICT (name) DO NOTHING RETURNING id",
-        (new, global_id(str(new)), name),
+        "INSERT INTO employees (id, global_id, name, employee_id_code) VALUES (%s, %s, %s, %s)",
+        (new, global_id(str(new)), name, code),
     )
-    is_new = cursor.fetchone() is not None
-    person = new if is_new else lock(cursor, name)
+    return new
+
+
+def find_or_add(cursor: Cursor, name: str, details: EmployeeProfile) -> tuple[UUID, bool]:
+    """Lock or add the employee of a name, and of the code where the details have one.
+
+    Sets the details; returns the id, and True if added. Raises ConflictError.
+    """
+    code = details.employee_id_code
+    enrolled = employee_lookup.enrolled_as(cursor, name, code)
+    person = add(cursor, name, code) if enrolled is None else enrolled.person_id
+    if enrolled is not None:
+        lock_id(cursor, person)
     update(cursor, person, details)
-    return person, is_new
+    return person, enrolled is None
 
 
-def lock(cursor: Cursor, name: str) -> UUID:
-    """Lock an employee's row by name; return the id. Raises NotFoundError."""
-    query = "SELECT id FROM employees WHERE name = %s FOR UPDATE"
-    row = cursor.execute(query, (normalise_text(name),)).fetchone()
-    if row is None:
-        raise NotFoundError(f"nobody is called {name[:80]}; see `sightline employees list`")
-    return cast(UUID, row[0])
+def lock(cursor: Cursor, text: str) -> UUID:
+    """Lock an employee's row by name, code or id; return the id.
+
+    Raises NotFoundError, and ConflictError for the name of several people.
+    """
+    person = employee_lookup.get(cursor, text).person_id
+    lock_id(cursor, person)
+    return person
 
 
 def lock_id(cursor: Cursor, person: UUID) -> str:
@@ -278,13 +289,31 @@ def photo_urls(cursor: Cursor, person: UUID, pack: str | None = None) -> list[st
     return [row[0] for row in cursor]
 
 
+def photo_urls_of_name(cursor: Cursor, name: str) -> set[str]:
+    """Return the keys of the photos of all employees of a name, whose keys have one form."""
+    cursor.execute(
+        "SELECT photo_url FROM face_templates WHERE photo_url IS NOT NULL"
+        " AND employee_id IN (SELECT id FROM employees WHERE name = %s)",
+        (name,),
+    )
+    return {row[0] for row in cursor}
+
+
+def code_of(cursor: Cursor, person: UUID) -> str | None:
+    """Return the code of an employee, None without one."""
+    row = cursor.execute(
+        "SELECT employee_id_code FROM employees WHERE id = %s", (person,)
+    ).fetchone()
+    return row[0] if row else None
+
+
 _LIST = """
-SELECT e.name, e.status, e.is_authorized, e.department, e.email, e.employee_id_code,
+SELECT e.id, e.name, e.status, e.is_authorized, e.department, e.email, e.employee_id_code,
        count(DISTINCT t.photo_url) AS photos,
        array_remove(array_agg(DISTINCT t.pack), NULL) AS packs,
        e.enrolled_at, e.last_seen
 FROM employees e LEFT JOIN face_templates t ON t.employee_id = e.id
-GROUP BY e.id ORDER BY e.name
+GROUP BY e.id ORDER BY e.name, e.employee_id_code
 """
 
 
@@ -293,11 +322,11 @@ def list_employees(db: Connection) -> Sequence[dict[str, Any]]:
     return dict_rows(db, _LIST)
 
 
-def get_employee(db: Connection, name: str) -> dict[str, Any]:
-    """Return an employee's row and templates, without vectors. Raises SightlineError."""
-    people = dict_rows(db, "SELECT * FROM employees WHERE name = %s", (normalise_text(name),))
+def get_employee(db: Connection, person: UUID) -> dict[str, Any]:
+    """Return an employee's row and templates, without vectors. Raises NotFoundError."""
+    people = dict_rows(db, "SELECT * FROM employees WHERE id = %s", (person,))
     if not people:
-        raise SightlineError(f"nobody is called {name[:80]}; see `sightline employees list`")
+        raise NotFoundError(f"nobody is enrolled with the id {person}")
     templates = dict_rows(
         db,
         "SELECT template_id, pack, face_dimension(embedding, embedding_sealed) AS dimension,"

@@ -12,7 +12,7 @@ from sightline.audit import trail
 from sightline.identity.calibration import Calibration
 from sightline.identity.calibration_store import calibration_in_force
 from sightline.models.interface import ModelPack
-from sightline.people import employees, template_similarity
+from sightline.people import employee_lookup, employees, template_similarity
 from sightline.people.employees import EmployeeProfile
 from sightline.people.enrolment_linking import link_unknown_persons
 from sightline.people.names import checked_name
@@ -46,6 +46,7 @@ class EnrolledEmployee:
 
     person_id: UUID
     name: str
+    code: str | None
     is_new: bool
     added: int  # number of new photos
     pack: str
@@ -74,12 +75,16 @@ def enrol(
     photos: Sequence[Photo],
     details: EmployeeProfile,
     *,
+    person: UUID | None = None,
     new_only: bool = False,
     force: bool = False,
 ) -> EnrolledEmployee:
-    """Enrol a person, or add photos to the person of that name, in one transaction.
+    """Enrol a person, or add photos to the person of that name and code, in one transaction.
 
-    `anyway` accepts photos that disagree, and a face that another person is enrolled with (twins).
+    `person` is the id of an employee to add photos to, whatever their name. With a code that nobody
+    has, photos decide: those of the person of that name who has no code give them the code, others
+    are of somebody else of the same name. `force` accepts photos that disagree, and a face that
+    another person is enrolled with (twins).
 
     Raises SightlineError for an invalid name or detail, PhotoError for a refused photo, and
     ConflictError for an e-mail address, code or, with `new_only`, name that is in use.
@@ -96,13 +101,17 @@ def enrol(
             people = employees.count(db)
             calibration = calibration_in_force(db, pack.id)
             scale = calibration.scale(people, settings.match.target_fpir)
-            person, is_new = employees.find_or_add(cursor, name, EmployeeProfile())
-            if new_only and not is_new:
-                raise ConflictError(f"{name} is enrolled already")
+            is_new = False
+            agree = calibration.scale(people, _FALSE_ALARM_RATE).min_agreement
+            if person is None:
+                person, is_new = _find_or_add(
+                    cursor, name, details.employee_id_code, pack.id, templates, agree, new_only
+                )
             with employees.unique_conflicts():
                 updated = employees.update(cursor, person, details)
+            name, code = employees.lock_id(cursor, person), employees.code_of(cursor, person)
             if not force:
-                _check(cursor, pack.id, person, templates, calibration, people)
+                _check(cursor, pack.id, person, templates, agree, calibration, people)
             added = sum(
                 [_add(cursor, put, person, name, pack.id, template) for template in templates]
             )
@@ -115,9 +124,34 @@ def enrol(
             observations = settings.match.unknown_person_observations
             linked = link_unknown_persons(db.cursor(), pack.id, person, scale, observations)
     return EnrolledEmployee(
-        person_id=person, name=name, is_new=is_new, added=added, pack=pack.id, face_id=face,
-        global_id=global_id(str(person)), changed=changed, linked=linked,
+        person_id=person, name=name, code=code, is_new=is_new, added=added, pack=pack.id,
+        face_id=face, global_id=global_id(str(person)), changed=changed, linked=linked,
     )  # fmt: skip
+
+
+def _find_or_add(
+    cursor: Cursor,
+    name: str,
+    code: str | None,
+    pack: str,
+    templates: Sequence[PhotoTemplate],
+    agree: float,
+    new_only: bool,
+) -> tuple[UUID, bool]:
+    """Return the id of the employee that the photos are of, and True if newly added."""
+    enrolled = employee_lookup.enrolled_as(cursor, name, code)
+    is_other = False
+    if enrolled is not None and code is not None and enrolled.code is None:
+        stored = template_similarity.templates(cursor, enrolled.person_id, pack)
+        is_other = new_only or not template_similarity.any_agrees(stored, templates, agree)
+    if is_other or enrolled is None:
+        return employees.add(cursor, name, code), True
+    if new_only:
+        raise ConflictError(
+            f"{enrolled.label} is enrolled already; another person of this name needs a code of"
+            " their own"
+        )
+    return enrolled.person_id, False
 
 
 def _check(
@@ -125,10 +159,10 @@ def _check(
     pack: str,
     person: UUID,
     templates: Sequence[PhotoTemplate],
+    agree: float,
     calibration: Calibration,
     people: int,
 ) -> None:
-    agree = calibration.scale(people, _FALSE_ALARM_RATE).min_agreement
     template_similarity.check_agreement(
         template_similarity.templates(cursor, person, pack), templates, agree
     )
@@ -153,19 +187,19 @@ def refresh_templates(settings: Settings, pack: ModelPack) -> Iterator[TemplateR
         for row in employees.list_employees(db):
             db.commit()
             try:
-                yield _refresh_person(db, store, settings, pack, row["name"])
+                yield _refresh_person(db, store, settings, pack, row["id"])
             except NotFoundError:
                 db.rollback()  # removed since the list was read
             db.commit()
 
 
 def _refresh_person(
-    db: Connection, store: ObjectStore, settings: Settings, pack: ModelPack, name: str
+    db: Connection, store: ObjectStore, settings: Settings, pack: ModelPack, person: UUID
 ) -> TemplateRefresh:
     refused: list[str] = []
     added = 0
     with db.cursor() as cursor:
-        person = employees.lock(cursor, name)
+        name = employees.lock_id(cursor, person)
         embedded = employees.photo_urls(cursor, person, pack.id)
         for key in employees.photo_urls(cursor, person):
             if key in embedded:
@@ -193,7 +227,7 @@ def _add(
     """Add a photo unless the person has it; return True if it was added."""
     if employees.nearest_template(cursor, person, pack, template, _SAME_PHOTO_DISTANCE) is not None:
         return False
-    used = set(employees.photo_urls(cursor, person))
+    used = employees.photo_urls_of_name(cursor, name)
     key = next(key for key in photo_keys(name) if key not in used)
     put(key, template.jpeg)
     employees.add_template(cursor, person, pack, key, template)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import psycopg
@@ -17,8 +18,10 @@ from pgvector import Vector
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from sightline.runtime.display_zone import DisplayZone
 from sightline.runtime.errors import SightlineError
 from sightline.storage import encrypted_search, face_columns, vector_indexes
+from sightline.storage.camera_names import id_of
 from sightline.storage.db import Connection, Cursor, encryption_of
 
 _EXTRA_ROWS = 20
@@ -54,8 +57,9 @@ _PLAN = "EXPLAIN (FORMAT JSON) SELECT FROM person_tracks WHERE {where}"
 
 _TRACKS = """
 SELECT track.global_id, coalesce(employee.name, named.name, track.name, 'Unknown') AS name,
-    employee.id AS person_id, track_uuid, camera_id, site_id, first_seen, track.last_seen,
-    (first_seen AT TIME ZONE 'UTC')::date AS day, 1 - cosine_distance AS score, face_quality,
+    employee.id AS person_id, track_uuid,
+    camera_name(camera_id) AS camera_id, site_id, first_seen, track.last_seen,
+    1 - cosine_distance AS score, face_quality,
     confidence,
     (SELECT snapshot_path FROM access_logs log
      WHERE log.track_uuid = track.track_uuid AND snapshot_path IS NOT NULL
@@ -95,18 +99,21 @@ def search_tracks(
     since: datetime | None = None,
     until: datetime | None = None,
     camera: str | None = None,
+    zone: DisplayZone | None = None,
 ) -> list[dict[str, Any]]:
     """Search tracks of enrolled and unknown persons by an embedding (d,).
 
     Returns at most `limit` tracks with a cosine of `min_score` or more, best first, as dicts with
-    global_id, person_id, name, track_uuid, camera_id, site_id, first_seen, last_seen, day (UTC),
-    score, face_quality, confidence, snapshot_path. `since` and `until` bound the time of presence.
+    global_id, person_id, name, track_uuid, camera_id, site_id, first_seen, last_seen, score,
+    face_quality, confidence, snapshot_path, and day, which is that of first_seen in `zone` (None is
+    UTC). `since` and `until` bound the time of presence.
 
     If few tracks pass `since`, `until` and `camera`, the result is exact. Raises SightlineError
     for an invalid vector or one of another pack, and for a search that takes too long.
     """
     sql_parts, values = _parts_and_values("track_faces", pack, embedding, limit)
-    filters = {"since": since, "until": until, "camera": camera}
+    camera_id = camera and (id_of(db, camera) or "")  # no track has an empty one
+    filters = {"since": since, "until": until, "camera": camera_id}
     conditions = [_FILTERS[name] for name, value in filters.items() if value is not None]
     condition = sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true")
     values |= filters | {"min_score": min_score}
@@ -125,7 +132,8 @@ def search_tracks(
             rows = details.execute(_TRACKS, values | nearest).fetchall()
     if not rows:
         _check_dimension(db, pack, values)
-    return rows
+    days = zone or DisplayZone(ZoneInfo("UTC"))
+    return [row | {"day": days.local(row["first_seen"]).date()} for row in rows]
 
 
 Near = dict[UUID, float]

@@ -2,21 +2,23 @@
 
 from typing import Any
 
-from sightline.people import corrections
+from sightline.people import corrections, employee_lookup
 from sightline.people.names import normalise_text
 from sightline.runtime.errors import ConflictError, NotFoundError
 from sightline.storage.db import Connection, Cursor, dict_rows
 
 COLUMNS = (
-    "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen, cameras_visited,"
-    " current_room_id, current_positions, total_appearances, total_detections, avg_height_pixels,"
-    " avg_width_pixels, avg_height_meters, face_quality, quality_scores, embedding_pack,"
-    " created_at, updated_at"
+    "id, global_id, person_id, assigned_name, is_active, first_seen, last_seen,"
+    " camera_names(cameras_visited) AS cameras_visited, current_room_id,"
+    " by_camera_name(current_positions) AS current_positions, total_appearances,"
+    " total_detections, avg_height_pixels, avg_width_pixels, avg_height_meters,"
+    " face_quality, quality_scores, embedding_pack, created_at, updated_at"
 )
-"""Columns of `detected_persons` without the vector."""
+"""Columns of `detected_persons` without the vector; cameras by name."""
 
 _TRACKS = """
-SELECT track_uuid, camera_id, site_id, first_seen, last_seen, confidence, score, face_quality
+SELECT track_uuid, camera_name(camera_id) AS camera_id, site_id, first_seen, last_seen, confidence,
+    score, face_quality
 FROM person_tracks WHERE global_id = %s ORDER BY last_seen DESC, track_uuid LIMIT %s
 """
 
@@ -29,19 +31,17 @@ WHERE %(person)s IN (global_id, other_global_id) ORDER BY 1
 
 
 def find_person(cursor: Cursor, name_or_id: str) -> int:
-    """Return the global id of a person by name; digits are taken as the id itself.
+    """Return the global id of a person by an employee's name, `NAME (CODE)`, code or id, or a name.
 
-    Raises NotFoundError, and ConflictError if several unknown persons have this name.
+    Digits that are nobody's code are taken as the global id itself. Raises NotFoundError, and
+    ConflictError, with the codes or ids, if several persons have this name.
     """
+    if enrolled := employee_lookup.find(cursor, name_or_id):
+        return enrolled.global_id
     if name_or_id.isascii() and name_or_id.isdecimal():
         return int(name_or_id)
     name = normalise_text(name_or_id)
-    cursor.execute(
-        "SELECT global_id FROM employees WHERE name = %(name)s"
-        " UNION ALL SELECT global_id FROM person_names WHERE name = %(name)s"
-        " AND NOT EXISTS (SELECT FROM employees WHERE name = %(name)s) ORDER BY 1",
-        {"name": name},
-    )
+    cursor.execute("SELECT global_id FROM person_names WHERE name = %s ORDER BY 1", (name,))
     ids = [row[0] for row in cursor]
     if not ids:
         raise NotFoundError(f"nobody is called {name[:80]}; see `sightline persons list`")

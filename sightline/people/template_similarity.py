@@ -9,6 +9,7 @@ from psycopg import sql
 
 from schemas.naming import template_context
 from sightline.identity.evidence import Vector, mean_of, score_of
+from sightline.people.employee_lookup import label_of
 from sightline.people.photo_rejections import Reason
 from sightline.people.photos import PhotoTemplate
 from sightline.runtime.errors import PhotoError
@@ -27,7 +28,7 @@ ORDER BY min(distance), employee_id LIMIT %(limit)s
 
 _NOT_EXCLUDED = sql.SQL("employee_id IS DISTINCT FROM %(excluded)s")
 
-_NAMES = "SELECT id, name FROM employees WHERE id = ANY(%s) ORDER BY id"
+_NAMES = "SELECT id, name, employee_id_code FROM employees WHERE id = ANY(%s) ORDER BY id"
 
 _SEARCHED_TEMPLATES = 200
 """More than one person may have, so that templates of a second person are among them."""
@@ -41,7 +42,7 @@ class EnrolledCandidate:
     """An enrolled person and the score that the matcher would give."""
 
     person: UUID
-    name: str
+    name: str  # with the code, if there is one
     score: float
 
 
@@ -62,6 +63,14 @@ def person_clusters(vectors: Sequence[Vector], agree: float) -> list[set[int]]:
     return clusters
 
 
+def any_agrees(enrolled: Sequence[Vector], photos: Sequence[PhotoTemplate], agree: float) -> bool:
+    """Tell whether any of the photos shows the person of some templates; True without templates."""
+    if not enrolled:
+        return True
+    clusters = person_clusters([*enrolled, *(photo.embedding for photo in photos)], agree)
+    return any(min(cluster) < len(enrolled) <= max(cluster) for cluster in clusters)
+
+
 def check_agreement(
     enrolled: Sequence[Vector], photos: Sequence[PhotoTemplate], agree: float
 ) -> None:
@@ -80,10 +89,11 @@ def check_agreement(
     ]
     if odd:
         reference = "the person enrolled with this name" if enrolled else "the person on the others"
+        another = "; another person of this name needs a code (--code)" if enrolled else ""
         raise PhotoError(
             Reason.FACES_DISAGREE,
             f"{', '.join(odd)}: this is not the face of {reference}; leave the wrong photos out, "
-            "or insist that all are right (--force)",
+            f"or insist that all are right (--force){another}",
         )
 
 
@@ -124,8 +134,10 @@ def nearest(
         near |= _nearest_encrypted(cursor, pack, embedding, exclude)
     cursor.execute(_NAMES, (list(near),))
     candidates = [
-        EnrolledCandidate(person, name, score(embedding, templates(cursor, person, pack)))
-        for person, name in cursor.fetchall()
+        EnrolledCandidate(
+            person, label_of(name, code), score(embedding, templates(cursor, person, pack))
+        )
+        for person, name, code in cursor.fetchall()
     ]
     return sorted(candidates, key=lambda candidate: -candidate.score)
 

@@ -36,6 +36,11 @@ FRAMES_DROPPED = Counter(
 FRAMES_WAITING = Gauge(
     "sightline_frames_waiting", "Frames captured and neither delivered nor dropped yet", ["camera"]
 )
+CAMERA_INFO = Gauge(
+    "sightline_camera_info",
+    "1 for each camera: what the label `camera` of other metrics is called today",
+    ["camera", "name"],
+)
 CAMERA_UP = Gauge("sightline_camera_up", "1 while the camera delivers frames", ["camera"])
 CAMERA_FPS = Gauge(
     "sightline_camera_frames_per_second",

@@ -1,6 +1,7 @@
 """Cameras: their settings and their status, as rows of the table `cameras`.
 
-A removed camera keeps its row (`enabled` false, no slot), because logs refer to it.
+A removed camera keeps its row (`enabled` false, no slot), because logs refer to it. People call a
+camera by its name, which may change; records and rows have its id (`camera_names.py`).
 """
 
 import logging
@@ -24,8 +25,9 @@ from pydantic import (
 from schemas.decode import SLUG
 from schemas.naming import checked_fleet
 from schemas.topics import DEFAULT_FLEET
-from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.runtime.errors import SightlineError
 from sightline.storage.camera_masks import MAX_MASKS, CameraMask, polygons_of
+from sightline.storage.camera_names import client_camera_id, free_id, unknown_camera
 from sightline.storage.db import Connection, dict_rows
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ _CREDENTIAL_VALUE = re.compile(
 )
 
 _COLUMNS = (
-    "camera_id, uri, site_id, fleet, entry_point, room_id, slot, settings,"
+    "camera_id, name, uri, site_id, fleet, entry_point, room_id, slot, settings,"
     " status, status_detail, status_at"
 )
 
@@ -94,7 +96,7 @@ class NewCamera(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    camera_id: str
+    camera_id: str  # of a camera to be added: its name
     uri: SecretStr = Field(min_length=1, max_length=4096)
     site_id: str = DEFAULT_SITE
     fleet: str = DEFAULT_FLEET
@@ -105,12 +107,7 @@ class NewCamera(BaseModel):
     @field_validator("camera_id", "site_id", "fleet")
     @classmethod
     def _is_slug(cls, value: str) -> str:
-        if not SLUG.fullmatch(value):
-            raise ValueError(
-                f"{value[:40]!r} is no short name: 1 to 64 letters, digits, dots, dashes, "
-                "underscores, starting with a letter or digit"
-            )
-        return value
+        return _slug(value)
 
     @field_validator("fleet")
     @classmethod
@@ -126,6 +123,7 @@ class NewCamera(BaseModel):
 class Camera(NewCamera):
     """A row of the table `cameras`."""
 
+    name: str
     slot: int
     status: CameraStatus
     status_detail: str | None
@@ -142,6 +140,23 @@ class Camera(NewCamera):
         return NewCamera.model_validate(self.model_dump(include=set(NewCamera.model_fields)))
 
 
+def checked_name(name: str) -> str:
+    """Return a camera's name. Raises SightlineError if it cannot be one."""
+    try:
+        return _slug(name)
+    except ValueError as error:
+        raise SightlineError(f"camera name: {error}") from None
+
+
+def _slug(value: str) -> str:
+    if not SLUG.fullmatch(value):
+        raise ValueError(
+            f"{value[:40]!r} is no short name: 1 to 64 letters, digits, dots, dashes, "
+            "underscores, starting with a letter or digit"
+        )
+    return value
+
+
 def validated(kind: type[M], /, **values: Any) -> M:
     """Return a model of these values. Raises SightlineError for the first invalid value."""
     try:
@@ -155,7 +170,7 @@ def validated(kind: type[M], /, **values: Any) -> M:
 
 
 def add(connection: Connection, new: NewCamera) -> Camera:
-    """Add a camera, or change the camera of this id; reading starts anew either way.
+    """Add a camera, or change the camera of this name; reading starts anew either way.
 
     Its slot is the lowest free slot of its fleet; a camera that stays in its fleet keeps its slot.
     """
@@ -169,15 +184,18 @@ def add(connection: Connection, new: NewCamera) -> Camera:
                 (new.room_id, new.site_id, new.room_id),
             )
         cursor.execute(
-            "SELECT fleet, slot, (settings->>'generation')::int AS generation"
-            " FROM cameras WHERE camera_id = %s",
+            "SELECT camera_id, fleet, slot, (settings->>'generation')::int AS generation"
+            " FROM cameras WHERE name = %s",
             (new.camera_id,),
         )
         previous = cursor.fetchone()
         settings = new.settings.model_dump(mode="json")
         settings["generation"] = (previous["generation"] or 0) + 1 if previous else 0
         slot = previous["slot"] if previous and previous["fleet"] == new.fleet else None
+        camera_id = previous["camera_id"] if previous else free_id(connection, new.camera_id)
         values = new.model_dump() | {
+            "camera_id": camera_id,
+            "name": new.camera_id,
             "uri": new.uri.get_secret_value(),
             "slot": _free_slot(connection, new.fleet) if slot is None else slot,
             "settings": Jsonb(settings),
@@ -185,8 +203,8 @@ def add(connection: Connection, new: NewCamera) -> Camera:
         cursor.execute(
             f"""
             INSERT INTO cameras
-                (camera_id, uri, site_id, fleet, entry_point, room_id, slot, settings)
-            VALUES (%(camera_id)s, %(uri)s, %(site_id)s, %(fleet)s, %(entry_point)s,
+                (camera_id, name, uri, site_id, fleet, entry_point, room_id, slot, settings)
+            VALUES (%(camera_id)s, %(name)s, %(uri)s, %(site_id)s, %(fleet)s, %(entry_point)s,
                     %(room_id)s, %(slot)s, %(settings)s)
             ON CONFLICT (camera_id) DO UPDATE SET
                 uri = EXCLUDED.uri, site_id = EXCLUDED.site_id, fleet = EXCLUDED.fleet,
@@ -214,46 +232,46 @@ def _free_slot(connection: Connection, fleet: str) -> int:
     return int(row[0]) if row else 0
 
 
-def ensure_camera(connection: Connection, camera_id: str) -> str:
-    """Return the site of a camera; add the camera, without a source, if it does not exist.
+def ensure_camera(connection: Connection, name: str) -> tuple[str, str]:
+    """Return id and site of a client's camera; add it, without a source, if it does not exist.
 
-    Frames sent to the API need a camera that logs can refer to.
+    Frames sent to the API need a camera that logs can refer to. See `client_camera_id`.
     """
-    query = "SELECT site_id FROM cameras WHERE camera_id = %s"
-    row = connection.execute(query, (camera_id,)).fetchone()
+    query = "SELECT camera_id, site_id FROM cameras WHERE camera_id = %s"
+    row = connection.execute(query, (client_camera_id(connection, name),)).fetchone()
     if row is None:
         connection.execute(
-            "INSERT INTO cameras (camera_id, uri, enabled) VALUES (%s, 'api:', false)"
+            "INSERT INTO cameras (camera_id, name, uri, enabled) VALUES (%s, %s, 'api:', false)"
             " ON CONFLICT DO NOTHING",
-            (camera_id,),
+            (name, name),
         )
-        row = connection.execute(query, (camera_id,)).fetchone()
+        row = connection.execute(query, (client_camera_id(connection, name),)).fetchone()
     if row is None:
         raise AssertionError("a camera that is there is not there")
-    return str(row[0])
+    return str(row[0]), str(row[1])
 
 
 def list_cameras(connection: Connection) -> list[Camera]:
-    """Return all enabled cameras, by id; a camera with an invalid row is left out."""
-    query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY camera_id"  # noqa: S608
+    """Return all enabled cameras, by name; a camera with an invalid row is left out."""
+    query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled ORDER BY name"  # noqa: S608
     cameras = []
     for row in dict_rows(connection, query):
         try:
             cameras.append(Camera.of(row))
         except SightlineError as error:
-            log.warning("camera %s is left out: %s", row["camera_id"], error)
+            log.warning("camera %s is left out: %s", row["name"], error)
     return cameras
 
 
-def get(connection: Connection, camera_id: str) -> Camera:
+def get(connection: Connection, name: str) -> Camera:
     """Return an enabled camera. Raises NotFoundError."""
-    query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND camera_id = %s"  # noqa: S608
-    for row in dict_rows(connection, query, (camera_id,)):
+    query = f"SELECT {_COLUMNS} FROM cameras WHERE enabled AND name = %s"  # noqa: S608
+    for row in dict_rows(connection, query, (name,)):
         return Camera.of(row)
-    raise unknown_camera(camera_id)
+    raise unknown_camera(name)
 
 
-def set_masks(connection: Connection, camera_id: str, masks: Sequence[CameraMask]) -> None:
+def set_masks(connection: Connection, name: str, masks: Sequence[CameraMask]) -> None:
     """Replace the masks of a camera.
 
     A film is read anew if those of motion change: its events would not go on as they began.
@@ -262,7 +280,7 @@ def set_masks(connection: Connection, camera_id: str, masks: Sequence[CameraMask
         NotFoundError: The camera does not exist.
         SightlineError: There are too many masks.
     """
-    camera = get(connection, camera_id)
+    camera = get(connection, name)
     settings = validated(CameraSettings, **dict(camera.settings) | {"masks": tuple(masks)})
     before, after = (polygons_of(some.masks, "motion") for some in (camera.settings, settings))
     changes: dict[str, Any] = {"masks": settings.model_dump(mode="json")["masks"]}
@@ -270,29 +288,29 @@ def set_masks(connection: Connection, camera_id: str, masks: Sequence[CameraMask
         changes["generation"] = camera.settings.generation + 1
     with connection.transaction():
         connection.execute(
-            "UPDATE cameras SET settings = settings || %s WHERE enabled AND camera_id = %s",
-            (Jsonb(changes), camera_id),
+            "UPDATE cameras SET settings = settings || %s WHERE enabled AND name = %s",
+            (Jsonb(changes), name),
         )
 
 
-def remove(connection: Connection, camera_id: str) -> None:
+def remove(connection: Connection, name: str) -> None:
     """Disable a camera and free its slot; its logs stay. Raises NotFoundError."""
-    _update(connection, "enabled = false, slot = NULL", camera_id)
+    _update(connection, "enabled = false, slot = NULL", name)
 
 
-def restart(connection: Connection, camera_id: str) -> None:
+def restart(connection: Connection, name: str) -> None:
     """Have a camera read anew, also a film that has ended. Raises NotFoundError."""
     values = """status = 'new', status_detail = NULL, status_at = now(),
         settings = settings || jsonb_build_object(
             'generation', coalesce((settings->>'generation')::int, 0) + 1)"""
-    _update(connection, values, camera_id)
+    _update(connection, values, name)
 
 
-def _update(connection: Connection, values: str, camera_id: str) -> None:
+def _update(connection: Connection, values: str, name: str) -> None:
     with connection.transaction():
-        query = f"UPDATE cameras SET {values} WHERE enabled AND camera_id = %s"  # noqa: S608 - ours
-        if not connection.execute(query, (camera_id,)).rowcount:
-            raise unknown_camera(camera_id)
+        query = f"UPDATE cameras SET {values} WHERE enabled AND name = %s"  # noqa: S608 - ours
+        if not connection.execute(query, (name,)).rowcount:
+            raise unknown_camera(name)
 
 
 def set_status(
@@ -310,8 +328,3 @@ def set_status(
                 status, detail, camera.camera_id, camera.settings.generation, status, detail,
             ),
         )  # fmt: skip
-
-
-def unknown_camera(camera_id: str) -> NotFoundError:
-    """Return the error of a camera that does not exist."""
-    return NotFoundError(f"no camera {camera_id[:64]!r}; see `sightline camera list`")

@@ -115,8 +115,9 @@ def events(db: Connection, name: str) -> frozenset[str]:
 
 
 _LISTED = """
-SELECT run.name, run.from_at, run.to_at, run.cameras, run.pack, run.stage, run.made_at,
-    run.done_at, promotion.promoted_at, run.detail
+SELECT run.name, run.from_at, run.to_at,
+    ARRAY(SELECT camera_name(id) FROM unnest(run.cameras) AS id ORDER BY 1) AS cameras,
+    run.pack, run.stage, run.made_at, run.done_at, promotion.promoted_at, run.detail
 FROM runs run
 LEFT JOIN promotions promotion ON promotion.run = run.name AND promotion.taken_back_at IS NULL
 ORDER BY run.made_at, run.name
@@ -124,7 +125,7 @@ ORDER BY run.made_at, run.name
 
 
 def list_runs(db: Connection) -> list[dict[str, Any]]:
-    """Return all runs, the oldest first."""
+    """Return all runs, the oldest first; their cameras by name."""
     return dict_rows(db, _LISTED)
 
 

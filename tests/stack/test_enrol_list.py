@@ -234,3 +234,20 @@ def test_photos_are_found_by_name(tmp_path: Path) -> None:
         path.name
         for path in album.photos_of(CsvPerson(2, "Bob", ("7.jpg", "?.jpg"), EmployeeProfile()))
     ] == ["7.jpg"]
+
+
+def test_a_list_of_another_system_is_enrolled(stack: Settings, folder: Path) -> None:
+    people = folder.parent / "people.csv"
+    saved(folder, "E-17.png", photo("Ana Lima"))
+    text = "sep=;\r\nSurname;Given name;Staff number;Title\r\nPe\u00f1a;List;E-17;Dr\r\n"
+    people.write_bytes(text.encode("windows-1252"))
+    status, said, errors = enrol_list(stack, people)
+    assert status == 0, errors
+    assert [(row["name"], row["result"]) for row in said["rows"]] == [
+        ("List Pe\u00f1a", "enrolled")
+    ]
+    assert "was read as Windows-1252" in errors
+    assert errors.count("ignored columns: Title") == 1
+    assert rows(stack, "SELECT name FROM employees WHERE employee_id_code = 'E-17'") == [
+        ("List Pe\u00f1a",)
+    ]

@@ -10,6 +10,7 @@ from api.pagination import Conditions, Table, read_page
 from api.routes import persons, sightings, visits
 from ops.database.migrate import downgrade, upgrade
 from sightline.runtime.settings import Settings
+from sightline.storage.camera_names import CAMERA_PARAMETER
 from sightline.storage.db import Connection, connect
 from tests.sealed import beside
 
@@ -77,16 +78,20 @@ def filled(plain_stack: Settings) -> Iterator[Connection]:
     ("table", "conditions", "index"),
     [
         (sightings.TABLE, [], "access_logs_time"),
-        (sightings.TABLE, [("camera_id = %s", "camera-7")], "access_logs_camera"),
-        (sightings.TABLE, [("camera_id = %s", "quiet")], "access_logs_camera"),
+        (sightings.TABLE, [(f"camera_id = {CAMERA_PARAMETER}", "camera-7")], "access_logs_camera"),
+        (sightings.TABLE, [(f"camera_id = {CAMERA_PARAMETER}", "quiet")], "access_logs_camera"),
         (sightings.TABLE, [("camera_id = ANY(%s)", ["quiet"])], "access_logs_camera"),
         (sightings.TABLE, [("site_id = %s", "site-1")], "access_logs_site"),
         (sightings.TABLE, [("site_id = %s", "quiet")], "access_logs_site"),
         (visits._TABLE, [], "visitor_logs_time"),
         (visits._TABLE, [("persons_name = %s", "Employee 7")], "visitor_logs_name"),
         (visits._TABLE, [("persons_name = %s", "nobody")], "visitor_logs_name"),
-        (visits._TABLE, [("camera_name = %s", "camera-7")], "visitor_logs_camera"),
-        (visits._TABLE, [("camera_name = %s", "quiet")], "visitor_logs_camera"),
+        (
+            visits._TABLE,
+            [(f"camera_name = {CAMERA_PARAMETER}", "camera-7")],
+            "visitor_logs_camera",
+        ),
+        (visits._TABLE, [(f"camera_name = {CAMERA_PARAMETER}", "quiet")], "visitor_logs_camera"),
         (persons.TABLE, [], "detected_persons_seen"),
     ],
 )
@@ -97,7 +102,8 @@ def test_a_page_is_read_by_an_index(
     for cursor in {None, after}:
         query, values = table.query(conditions, cursor)
         nodes = list(plan(filled, query + sql.SQL(" LIMIT %s"), [*values, PAGE + 1]))
-        assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+        scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+        assert table.source not in scanned  # names are from small tables
         assert index in {node.get("Index Name") for node in nodes}
 
 

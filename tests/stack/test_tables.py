@@ -62,7 +62,7 @@ def test_unique_columns(stack: Settings) -> None:
             " JOIN information_schema.constraint_column_usage USING (constraint_name, table_name)"
             " WHERE constraint_type = 'UNIQUE'"
         ).fetchall()
-    wanted = {("employees", name) for name in ("name", "email", "employee_id_code", "aws_face_id")}
+    wanted = {("employees", name) for name in ("email", "employee_id_code", "aws_face_id")}
     assert wanted | {("detected_persons", "global_id")} <= set(found)
 
 
@@ -106,3 +106,17 @@ def test_a_database_that_goes_away_as_it_is_connected_to_does_not_answer(
     with pytest.raises(UnreachableError, match="the database does not answer"):
         connect(stack)
     assert opened[0].closed
+
+
+def test_one_person_of_a_name_has_no_code(stack: Settings) -> None:
+    """At most one: a name alone is then theirs."""
+    insert = (
+        "INSERT INTO employees (id, global_id, name, employee_id_code)"
+        " VALUES (gen_random_uuid(), %s, 'Tables Twin', %s)"
+    )
+    with connect(stack) as connection:
+        connection.execute(insert, (1, None))
+        connection.execute(insert, (2, "tables-1"))
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute(insert, (3, None))
+        connection.rollback()

@@ -135,8 +135,8 @@ def test_a_camera_that_says_nothing_holds_no_stop_up() -> None:
     with camera_server() as address:
         settings = CameraSettings(timeout=600)
         camera = Camera(
-            camera_id="slow", uri=SecretStr(f"{address}/silent"), settings=settings, slot=0,
-            status="new", status_detail=None, status_at=None,
+            camera_id="slow", name="slow", uri=SecretStr(f"{address}/silent"), settings=settings,
+            slot=0, status="new", status_detail=None, status_at=None,
         )  # fmt: skip
         health = Health()
         stop = Stop(10.0, health)

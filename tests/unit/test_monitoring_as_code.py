@@ -142,6 +142,55 @@ def test_dashboards_are_made_from_their_description() -> None:
         assert written == as_json(name, dashboard), "run `make docs`"
 
 
+def expressions() -> list[str]:
+    """What the dashboards ask Prometheus for, as they are written."""
+    return [
+        as_grafana_asks(target["expr"])
+        for path in sorted((GRAFANA / "dashboards").glob("*.json"))
+        for panel in json.loads(path.read_text())["panels"]
+        for target in panel["targets"]
+    ]
+
+
+def test_prometheus_understands_every_query(promtool: str, tmp_path: Path) -> None:
+    rules = [{"record": f"q{number}", "expr": expr} for number, expr in enumerate(expressions())]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    run(promtool, "check", "rules", path)
+
+
+def test_a_renamed_camera_is_shown_by_its_name_and_one_without_by_its_key(
+    promtool: str, tmp_path: Path
+) -> None:
+    (shown,) = [
+        expr for expr in expressions() if "sightline_camera_up" in expr and "min by" in expr
+    ]
+    series = {
+        'sightline_camera_up{camera="door", instance="a"}': "1x9",
+        'sightline_camera_up{camera="yard", instance="a"}': "0x9",
+        # Renamed at 5 min.
+        'sightline_camera_info{camera="door", name="door", instance="a"}': "1x4 stale",
+        'sightline_camera_info{camera="door", name="gate", instance="a"}': "_x5 1x5",
+    }
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": shown,
+                "eval_time": "8m",
+                "exp_samples": [
+                    {"labels": '{camera="door", name="gate"}', "value": 1},
+                    {"labels": '{camera="yard", name="yard"}', "value": 0},
+                ],
+            }
+        ],
+    }
+    path = tmp_path / "tests.yml"
+    path.write_text(yaml.safe_dump({"tests": [test]}))
+    run(promtool, "test", "rules", path)
+
+
 def dropped(given: Any, kept: Any, where: str = "") -> Iterator[str]:
     """What is not the same any more."""
     if isinstance(given, dict) and isinstance(kept, dict):

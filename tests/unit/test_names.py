@@ -11,7 +11,7 @@ from ops.enrolment.bulk import EnrolmentOutcome, EnrolmentReport, PhotoFolder
 from ops.enrolment.csv_import import CsvPerson
 from schemas.naming import safe_name
 from sightline.people.employees import EmployeeProfile
-from sightline.people.names import checked_name, name_key, normalise_text
+from sightline.people.names import checked_name, normalise_text
 from sightline.runtime.errors import PhotoError, SightlineError
 
 
@@ -67,8 +67,8 @@ def test_a_name_is_printed_as_it_is(name: str, capsys: pytest.CaptureFixture[str
     assert out.count(name) == 4, out
 
 
-def person(name: str, *photos: str) -> CsvPerson:
-    return CsvPerson(2, name, photos, EmployeeProfile())
+def person(name: str, *photos: str, code: str | None = None) -> CsvPerson:
+    return CsvPerson(2, name, photos, EmployeeProfile(employee_id_code=code))
 
 
 def test_files_that_a_mac_leaves_are_no_photos(tmp_path: Path) -> None:
@@ -105,12 +105,32 @@ def test_a_photo_with_somebody_s_exact_name_is_theirs_alone(tmp_path: Path) -> N
     first, second = tmp_path / "Maria Garcia.jpg", tmp_path / "Maria Garcia 2.jpg"
     for photo in (first, second):
         photo.touch()
-    names = {name_key(name) for name in ("Maria Garcia", "Maria Garcia 2")}
-    album = PhotoFolder(tmp_path, names)
+    album = PhotoFolder(tmp_path, [person("Maria Garcia"), person("Maria Garcia 2")])
     assert album.photos_of(person("Maria Garcia")) == [first]
     assert album.photos_of(person("Maria Garcia 2")) == [second]
-    alone = PhotoFolder(tmp_path, {name_key("Maria Garcia")})
+    alone = PhotoFolder(tmp_path, [person("Maria Garcia")])
     assert set(alone.photos_of(person("Maria Garcia"))) == {first, second}
+
+
+def test_people_of_one_name_have_photos_by_code(tmp_path: Path) -> None:
+    names = (
+        "Maria Garcia (1234).jpg", "maria_garcia (1234)-2.png", "5678.jpg", "5678-2.jpg",
+        "Maria Garcia.jpg", "Ada.jpg", "77.jpg",
+    )  # fmt: skip
+    for name in names:
+        (tmp_path / name).touch()
+    people = [
+        person("Maria Garcia", code="1234"),
+        person("Maria Garcia", code="5678"),
+        person("Ada", code="77"),
+    ]
+    album = PhotoFolder(tmp_path, people)
+    found = [{path.name for path in album.photos_of(row)} for row in people]
+    assert found == [
+        {"Maria Garcia (1234).jpg", "maria_garcia (1234)-2.png"},
+        {"5678.jpg", "5678-2.jpg"},
+        {"Ada.jpg", "77.jpg"},
+    ]
 
 
 def test_a_file_name_that_is_not_utf8_is_reported_with_its_bytes(tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ from sightline.identity.evidence import Evidence
 from sightline.identity.scale import ScoreScale
 from sightline.runtime.settings import Settings
 
+TWO_PEOPLE, SEVERAL_PEOPLE = "two people come near", "several people come near"
+"""Reasons of a track that is none of these. Where candidate and runner-up of its sighting are two
+enrolled people it is one of them: the function `one_of` of the database goes by it."""
+
 PersonKind = Literal["enrolled", "unknown"]
 DecisionStatus = Literal["provisional", "enrolled", "unknown", "new"]
 
@@ -143,6 +147,8 @@ class Case:
             return replace(decision, linked_unknown=self._recognised(self.unknown))
         if prior and (best := self._retained(self.enrolled, prior)):
             return self._identified("enrolled", best, "not contradicted")
+        if prior is None and (tied := self._tied()):
+            return self._undecided_between(tied, final)
         if best := self._recognised(self.unknown):
             return self._identified("unknown", best, f"{self._counted()} that agree")
         if prior and (best := self._retained(self.unknown, prior)):
@@ -163,6 +169,34 @@ class Case:
         if best is None or best.score < self._threshold(choice):
             return None
         return best if self._is_no_double(best) else None
+
+    def _tied(self) -> list[Candidate]:
+        """Return the enrolled people whom the track fits so alike that none of them leads.
+
+        Empty where one leads or none is safe. The first is the nearest.
+        """
+        choice = self.enrolled
+        available = choice.available()
+        if not available or available[0].score < self._threshold(choice):
+            return []
+        if _leading(choice) is not None or not self._is_no_double(available[0]):
+            return []
+        lowest = available[0].score - choice.scale.lead
+        tied = [candidate for candidate in available if candidate.score > lowest]
+        reachable = [candidate for candidate in tied if candidate.key not in choice.unreachable]
+        tied = reachable if len(reachable) > 1 else tied
+        return tied if len(tied) > 1 else []
+
+    def _undecided_between(self, tied: Sequence[Candidate], final: bool) -> Decision:
+        """Decide for none of several enrolled people, such as twins, whom the track fits alike.
+
+        The track founds no unknown person, of whom templates of one of them would be kept, and who
+        would be merged into whichever is recognised later. Readers say the names from the ids.
+        """
+        over = "the track is over; " if final else ""
+        people = SEVERAL_PEOPLE if len(tied) > 2 else TWO_PEOPLE
+        undecided = self._unidentified("provisional", f"{over}{self._counted()}, {people}")
+        return replace(undecided, runner_up=tied[1])
 
     def _retained(self, choice: CandidateSet, prior: PriorIdentity) -> Candidate | None:
         """Return the prior identity, unless it is contradicted.
@@ -277,7 +311,7 @@ class Case:
             )
         if best.score < self._threshold(choice):
             return "near to somebody, not near enough"
-        return "two people come near"
+        return TWO_PEOPLE
 
     def _all_candidates(self) -> list[Candidate]:
         both = [*self.enrolled.candidates, *self.unknown.candidates]

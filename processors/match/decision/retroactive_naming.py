@@ -14,7 +14,11 @@ from processors.match.candidates import Candidate
 from processors.match.decision import sighting_messages
 from processors.match.decision.co_visibility import CoVisibility
 from processors.match.decision.concurrent_tracks import ConcurrentTracks
-from processors.match.decision.identification import DecisionRules
+from processors.match.decision.identification import (
+    SEVERAL_PEOPLE,
+    TWO_PEOPLE,
+    DecisionRules,
+)
 from processors.match.embedding_codec import decode_embedding
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.state.site_state import SiteState
@@ -62,7 +66,7 @@ class RetroactiveNaming:
             score = float(decode_embedding(other.face) @ evidence.template)
             if score < scale.threshold(observations) or score <= _best_other(other, track):
                 continue
-            if self._can_be(other, track):
+            if not _is_undecided(other.decided) and self._can_be(other, track):
                 yield self._named(other, track, score, scale)
 
     def _of_linked_person(
@@ -117,6 +121,15 @@ class RetroactiveNaming:
         sighting.reason = f"the face of a later track, {track.track_id}"
         copy.holds, copy.holds_by = person, 0.0
         return copy
+
+
+def _is_undecided(sighting: pb.Sighting) -> bool:
+    """Return whether a track fits several enrolled people alike.
+
+    It was no glimpse: a later track of one of them says nothing of whose it was.
+    """
+    is_tie = sighting.reason.endswith((TWO_PEOPLE, SEVERAL_PEOPLE))
+    return is_tie and sighting.candidate != sighting.runner_up
 
 
 def _best_other(other: pb.TrackState, track: pb.TrackState) -> float:

@@ -146,6 +146,7 @@ class LibrarySettings(BaseSettings):
     )
 
     health: groups.HealthSettings = Field(default_factory=groups.HealthSettings)
+    display: groups.DisplaySettings = Field(default_factory=groups.DisplaySettings)
     kafka: groups.KafkaSettings = Field(default_factory=groups.KafkaSettings)
     tracing: groups.TracingSettings = Field(default_factory=groups.TracingSettings)
     evidence: groups.EvidenceSettings = Field(default_factory=groups.EvidenceSettings)

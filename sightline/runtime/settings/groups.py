@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from schemas import topics
 from schemas.topics import DAY_MS, Topic
@@ -65,6 +66,27 @@ class HealthSettings(Group):
         ge=0,
         description="seconds between log lines with the increases of counters; 0 is never",
     )
+
+
+class DisplaySettings(Group):
+    """Form in which people read and type."""
+
+    timezone: str | None = Field(
+        None,
+        description="IANA zone, such as Europe/Berlin, of the times that are printed, and of those"
+        " that are typed without an offset, at the command line and in requests; else that of the"
+        " machine, which is UTC in containers",
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, name: str | None) -> str | None:
+        try:
+            return name and ZoneInfo(name).key
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError(
+                f"{name!r:.60} is no time zone of this machine, such as Europe/Berlin"
+            ) from None
 
 
 class KafkaSettings(Group):
