@@ -49,6 +49,7 @@ _CAMERA = "door"
 _MARK_X = 430.0
 _FACE_PX = 110.0
 _LEFT_X, _RIGHT_X = 200.0, 650.0
+_WALL_PX = 150.0
 _APART_PX = 120.0
 """Way between two people from which on their boxes tell who is who."""
 
@@ -64,6 +65,8 @@ class Figure:
     name: str
     x: float
     face_px: float = _FACE_PX
+    is_picture: bool = False
+    """A picture on the wall: higher up, and without the sway of a body."""
 
 
 Scene = Sequence[Sequence[Figure]]
@@ -97,6 +100,18 @@ def crossing(
     return scene
 
 
+def portrait(*, seconds: float = 14.0, enters: float = 5.0, fps: int = 10) -> Scene:
+    """Return a scene with a known person's portrait on the wall, who then walks through."""
+    frames = []
+    for frame in range(round(seconds * fps)):
+        since = frame / fps - enters
+        figures = [Figure(KNOWN, _RIGHT_X, is_picture=True)]
+        if since >= 0:
+            figures.append(Figure(KNOWN, -100.0 + since / (seconds - enters) * 600.0))
+        frames.append(figures)
+    return frames
+
+
 def render(scene: Scene, fps: int) -> Iterator[Image]:
     """Yield the frames of a scene, (HEIGHT, WIDTH, 3) BGR."""
     cuts = {member.name: cut_out(member) for member in DEMO_PERSONS}
@@ -115,11 +130,13 @@ def render(scene: Scene, fps: int) -> Iterator[Image]:
 def _pose(figure: Figure, cut: CutOut, seconds: float) -> NDArray[np.float64]:
     """Return the affine matrix, 2x3, of a person who stands and sways a little."""
     scale = figure.face_px / (cut.face[2] - cut.face[0])
-    phase = 2 * pi * 0.4 * seconds
+    phase = 0.0 if figure.is_picture else 2 * pi * 0.4 * seconds
     angle = radians(1.5 * sin(phase))
     a, b = scale * np.cos(angle), scale * np.sin(angle)
     height, width = cut.alpha.shape
     x, y = figure.x + 3 * sin(1.3 * phase), film.HEIGHT + 14 + 2 * sin(phase)
+    if figure.is_picture:
+        y -= _WALL_PX
     return np.array(
         [[a, -b, x - a * width / 2 + b * height], [b, a, y - b * width / 2 - a * height]]
     )

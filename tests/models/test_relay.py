@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import relay
+from sightline.models.interface import ModelPack
 from sightline.runtime import metrics
 from tests.loaded import load_pack_of
 
@@ -42,3 +43,18 @@ def test_of_two_people_who_cross_no_name_moves(shared: Path) -> None:
     }
     # A tracker that exchanges the two is put right by their faces, some frames later.
     assert relay.moved_names(scene, result) <= 5
+
+
+def check_portrait(pack: ModelPack) -> None:
+    result = relay.watch(pack, relay.portrait(fps=FPS), FPS)
+    named = [part for part in result.parts if part.person]
+    assert {part.person for part in named} == {relay.KNOWN}, result.parts
+    assert min(part.started for part in named) >= 5, "the portrait was there from the start"
+
+
+def test_the_person_has_the_name_and_the_portrait_has_none_dlib() -> None:
+    check_portrait(load_pack_of(None))
+
+
+def test_the_person_has_the_name_and_the_portrait_has_none(shared: Path) -> None:
+    check_portrait(load_pack_of(shared / "models"))
