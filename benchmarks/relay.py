@@ -49,7 +49,8 @@ _CAMERA = "door"
 _MARK_X = 430.0
 _FACE_PX = 110.0
 _LEFT_X, _RIGHT_X = 200.0, 650.0
-_WALL_PX = 150.0
+_WALL_PX = 120.0
+_PORTRAIT_FACE_PX = 90.0
 _APART_PX = 120.0
 """Way between two people from which on their boxes tell who is who."""
 
@@ -105,7 +106,7 @@ def portrait(*, seconds: float = 14.0, enters: float = 5.0, fps: int = 10) -> Sc
     frames = []
     for frame in range(round(seconds * fps)):
         since = frame / fps - enters
-        figures = [Figure(KNOWN, _RIGHT_X, is_picture=True)]
+        figures = [Figure(KNOWN, _RIGHT_X, _PORTRAIT_FACE_PX, is_picture=True)]
         if since >= 0:
             figures.append(Figure(KNOWN, -100.0 + since / (seconds - enters) * 600.0))
         frames.append(figures)
