@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import brentq
-from scipy.stats import binom
 
 from benchmarks.crowd_numbers import unit
 from benchmarks.portraits import Portraits
@@ -145,6 +144,8 @@ def measure(kind: str, portraits: Portraits, console: Console) -> dict[str, Any]
         names = sum(_named(*pair, scale) is not None for pair in zip(*best, strict=True))
         loose = sum(_named(*pair, fixed) is not None for pair in zip(*best, strict=True))
         right = _right(enrolled, own_tracks, crowd, size, scale)
+        from scipy.stats import binom  # noqa: PLC0415 - loads for a second
+
         allowed = int(binom.ppf(0.95, UNKNOWN_TRACKS, TARGET_FPIR))
         counts = map(str, (names, UNKNOWN_TRACKS, allowed, loose))
         table.add_row(f"{size:,}", f"{scale.threshold(OBSERVATIONS):.3f}", *counts, f"{right:.2%}")

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import binom
 
 from benchmarks import crowd
 from benchmarks.portraits import ORL, Portraits, orl_portraits, packs
@@ -75,6 +74,8 @@ class Count:
     @property
     def allowed(self) -> int:
         """Largest number of false names of a system at exactly the target FPIR, at 95%."""
+        from scipy.stats import binom  # noqa: PLC0415 - loads for a second
+
         return int(binom.ppf(_CONFIDENCE, self.strangers, self.wanted))
 
     @property

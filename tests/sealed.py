@@ -14,7 +14,6 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from ops.database.migrate import upgrade
 from sightline.runtime.connection_urls import database_url, kafka_servers
 from sightline.runtime.settings import Settings
 from sightline.runtime.settings.groups import EncryptionSettings
@@ -60,6 +59,8 @@ def beside(stack: Settings, *keys: str) -> Iterator[Settings]:
 @cache
 def _migrated(url: str) -> str:
     """The name of an empty database on the same server with all tables, to be copied."""
+    from ops.database.migrate import upgrade  # takes long to load
+
     name = "migrated"
     with psycopg.connect(url, autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name}".encode())

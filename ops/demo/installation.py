@@ -17,13 +17,12 @@ from rich.status import Status
 from ops.local_stack.daemons import usable_cores
 from ops.local_stack.embedded import down, up
 from ops.terminal import progress_console
-from schemas.naming import client_id, match_group, sink_group, vision_group
+from schemas.naming import match_group, sink_group, vision_group
 from schemas.topics import LIVE
 from sightline.runtime.errors import SightlineError
-from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings, load_settings
 from sightline.storage.db import Connection, connect
-from sightline.streaming.client_config import client_config
+from sightline.streaming.admin import admin_client
 
 _INHERITED = {
     "SIGHTLINE_PROVIDER",
@@ -187,7 +186,7 @@ def wait_until_ready(
     """
     members = dict.fromkeys(_GROUPS, 1) | {vision_group(settings.fleet, LIVE): WORKERS}
     deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
-    admin = AdminClient(client_config(settings, client_id("demo")), logger=LIBRDKAFKA)
+    admin = admin_client(settings, "demo")
     with progress_console.status("starting the services"):
         while not _all_joined(admin, members):
             _check_services(services, settings)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from ops.erasure import topic_search
 from ops.erasure.id_scanner import IdScanner
@@ -18,9 +17,9 @@ from schemas.naming import client_id, match_group, parse_state_key
 from schemas.topics import FACTS, GALLERY, LIVE, MATCH_STATE
 from sightline.runtime.clock import SystemClock
 from sightline.runtime.errors import InfrastructureError
-from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
-from sightline.streaming.client_config import client_config, producer_config
+from sightline.streaming.admin import admin_client
+from sightline.streaming.client_config import producer_config
 from sightline.streaming.errors import code_of, translate
 from sightline.streaming.producer import CheckedProducer
 from sightline.streaming.records import OutputRecord, Record
@@ -81,7 +80,7 @@ def delete_remnants(settings: Settings, scanner: IdScanner, markers: Iterable[st
 
 
 def _is_running(settings: Settings) -> bool:
-    admin = AdminClient(client_config(settings, client_id("erase")), logger=LIBRDKAFKA)
+    admin = admin_client(settings, "erase")
     try:
         (future,) = admin.describe_consumer_groups([GROUP]).values()
         state: ConsumerGroupState = future.result().state

@@ -6,16 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from confluent_kafka.admin import AdminClient
 from google.protobuf.message import DecodeError, Message
 
 from ops.erasure.id_scanner import IdScanner
 from schemas import sightline_pb2 as pb
-from schemas.naming import client_id, live_name, topic_kind
+from schemas.naming import live_name, topic_kind
 from schemas.topics import CROP_OUTCOMES, FACES, SIGHTINGS, SNAPSHOTS, TRACKS, all_topics
-from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
-from sightline.streaming.client_config import client_config
+from sightline.streaming.admin import admin_client
 from sightline.streaming.errors import translated
 from sightline.streaming.records import Partition, Record
 from sightline.streaming.topic_reader import fetch_watermarks, records_from
@@ -67,7 +65,7 @@ class TopicSearch:
 
 def existing_topics(settings: Settings, fleets: tuple[str, ...]) -> list[str]:
     """Return the existing topics of the contract, runs included. Raises InfrastructureError."""
-    admin = AdminClient(client_config(settings, client_id("erase")), logger=LIBRDKAFKA)
+    admin = admin_client(settings, "erase")
     with translated():
         existing = set(admin.list_topics(timeout=_REQUEST_TIMEOUT_SECONDS).topics)
     contract_names = {topic.name for topic in all_topics(fleets)}

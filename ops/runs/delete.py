@@ -10,17 +10,16 @@ from confluent_kafka.admin import AdminClient
 
 from ops.runs import row_location
 from ops.runs.tables import drop_schema
-from schemas.naming import client_id, run_groups, run_prefix, run_topics
+from schemas.naming import run_groups, run_prefix, run_topics
 from sightline.people import identity_corrections
 from sightline.runtime.errors import ConflictError
-from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
 from sightline.storage import runs
 from sightline.storage.db import Connection, connect
 from sightline.storage.objects import ObjectStore, open_store
 from sightline.storage.run_progress import SINKS
 from sightline.storage.runs import Run
-from sightline.streaming.client_config import client_config
+from sightline.streaming.admin import admin_client
 from sightline.streaming.errors import code_of, result_of, translate, translated
 
 _REQUEST_TIMEOUT_SECONDS = 30.0
@@ -61,7 +60,7 @@ def delete(settings: Settings, name: str) -> DeletionCounts:
 
 def _delete(settings: Settings, db: Connection, run: Run) -> DeletionCounts:
     name = run.name
-    admin = AdminClient(client_config(settings, client_id("runs")), logger=LIBRDKAFKA)
+    admin = admin_client(settings, "runs")
     groups = _groups(admin, run_groups(name, run.fleets, SINKS), name)
     with db.transaction():
         _forbid_promotion(db, name)

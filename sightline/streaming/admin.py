@@ -114,9 +114,19 @@ def _all_with_retention(topics: Iterable[Topic], settings: Settings) -> list[Top
     return [with_retention(topic, settings.retention) for topic in topics]
 
 
-def _admin(settings: Settings) -> AdminClient:
-    config = client_config(settings, client_id("admin")) | {"socket.timeout.ms": _SOCKET_TIMEOUT_MS}
+def admin_client(
+    settings: Settings, name: str, timeout_ms: int = _SOCKET_TIMEOUT_MS
+) -> AdminClient:
+    """Return a client for requests to the brokers, each of which has `timeout_ms` for its answer.
+
+    `name` is one for `naming.client_id`. Raises SightlineError as `client_config` does.
+    """
+    config = client_config(settings, client_id(name)) | {"socket.timeout.ms": timeout_ms}
     return AdminClient(config, logger=LIBRDKAFKA)
+
+
+def _admin(settings: Settings) -> AdminClient:
+    return admin_client(settings, "admin")
 
 
 def _brokers(admin: AdminClient) -> int:

@@ -10,7 +10,6 @@ from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
@@ -18,12 +17,14 @@ from confluent_kafka.admin._resource import ResourceType
 from schemas.naming import client_id, is_of_run, is_our_group
 from sightline.runtime.log import LIBRDKAFKA
 from sightline.runtime.settings import Settings
-from sightline.streaming.client_config import client_config, consumer_config
+from sightline.streaming.admin import admin_client
+from sightline.streaming.client_config import consumer_config
 from sightline.streaming.errors import result_of, translated
 from sightline.streaming.partition_sizes import partition_bytes
 from sightline.streaming.records import Partition
 
-_CLIENT = client_id("holdings")
+_NAME = "holdings"
+_CLIENT = client_id(_NAME)
 
 _REQUEST_TIMEOUT_SECONDS = 4.0
 """Two requests take less than a shutdown may."""
@@ -53,10 +54,8 @@ class TopicInspector:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        config = client_config(settings, _CLIENT)
-        self._admin = AdminClient(
-            config | {"socket.timeout.ms": int(_REQUEST_TIMEOUT_SECONDS * 1000)}, logger=LIBRDKAFKA
-        )
+        timeout_ms = int(_REQUEST_TIMEOUT_SECONDS * 1000)
+        self._admin = admin_client(settings, _NAME, timeout_ms)
 
     def partition_states(self, partitions: Iterable[Partition]) -> dict[Partition, PartitionState]:
         """Return the state of partitions, without those of compacted or deleted topics.

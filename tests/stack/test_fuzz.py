@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from benchmarks.fuzz.__main__ import fuzz_records, fuzz_requests
 from benchmarks.fuzz.mutate import Mutator
 from benchmarks.fuzz.seeds import CAMERA, SITE, of_topics
 from benchmarks.rig import add_cameras
@@ -28,6 +27,8 @@ def test_the_same_seed_spoils_in_the_same_way() -> None:
 
 
 def test_nothing_that_arrives_ends_a_process_and_every_refusal_is_counted(home: Path) -> None:
+    from benchmarks.fuzz.__main__ import fuzz_records, fuzz_requests  # takes long to load
+
     # A stack of its own: what other tests look at is not to be spoilt.
     run_sightline(home, "up", seconds=300)
     settings = Settings(home=home)

@@ -10,7 +10,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -87,6 +86,8 @@ def test_helm_finds_nothing_wrong() -> None:
 
 @pytest.mark.parametrize("values", [GIVEN, EVERYTHING], ids=["least", "everything"])
 def test_every_resource_is_as_kubernetes_wants_it(values: tuple[str, ...]) -> None:
+    import kubernetes_validate  # takes long to load
+
     resources = rendered(*values)
     names = [(one["kind"], one["metadata"]["name"]) for one in resources]
     assert len(set(names)) == len(names)

@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.cog.plugins import register_default_plugins
-from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.metrics import MetricWrapperBase
 
 from docs._tools.dashboards import as_json, read
@@ -204,6 +201,11 @@ def dropped(given: Any, kept: Any, where: str = "") -> Iterator[str]:
 
 
 def test_dashboards_have_the_shape_of_grafanas_own_types() -> None:
+    # They take long to load.
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
     register_default_plugins()
     for path in (GRAFANA / "dashboards").glob("*.json"):
         given = json.loads(path.read_text())
