@@ -58,9 +58,9 @@ class World:
 def test_nobody_may_write_before_the_group_counts_them_in() -> None:
     async def check() -> None:
         world = World()
-        assert not world.lease.has_foreground()
+        assert not world.lease.is_held()
         await world.join()
-        assert world.lease.has_foreground()
+        assert world.lease.is_held()
 
     asyncio.run(check())
 
@@ -72,11 +72,11 @@ def test_a_lease_ends_with_the_session_unless_a_heartbeat_is_answered() -> None:
         world.now += 5
         await world.beat()
         world.now += 5
-        assert world.lease.has_foreground()
+        assert world.lease.is_held()
         world.group.answers = False
         await world.beat()
         world.now += 1
-        assert not world.lease.has_foreground()
+        assert not world.lease.is_held()
 
     asyncio.run(check())
 
@@ -95,9 +95,9 @@ def test_a_heartbeat_counts_from_when_it_was_sent() -> None:
         assert await answer(None)
         await world.beat()
         world.now += 1.5
-        assert world.lease.has_foreground()
+        assert world.lease.is_held()
         world.now += 1
-        assert not world.lease.has_foreground()
+        assert not world.lease.is_held()
 
     asyncio.run(check())
 
@@ -110,9 +110,9 @@ def test_while_the_group_is_put_together_anew_a_heartbeat_renews_nothing() -> No
         world.now += 5
         await world.beat()
         world.now += 2
-        assert not world.lease.has_foreground()
+        assert not world.lease.is_held()
         await world.join()
-        assert world.lease.has_foreground()
+        assert world.lease.is_held()
 
     asyncio.run(check())
 

@@ -68,7 +68,7 @@ def test_what_is_wrong_is_one_line(
         ("evidence.observations=many", "setting evidence.observations: "),
     ],
 )
-def test_the_command_line_has_foreground_to_the_model(
+def test_the_command_line_is_held_to_the_model(
     monkeypatch: pytest.MonkeyPatch, given: str, said: str
 ) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))

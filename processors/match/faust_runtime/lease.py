@@ -43,7 +43,7 @@ class Lease:
         self._clock = clock
         self._renewed_at = -float("inf")
 
-    def has_foreground(self) -> bool:
+    def is_held(self) -> bool:
         """Return whether no other worker can have this one's partitions yet."""
         return self._clock() < self._renewed_at + self._seconds
 
@@ -54,7 +54,7 @@ class Lease:
         seconds.
         """
         until = self._clock() + patience
-        while not self.has_foreground():
+        while not self.is_held():
             if self._clock() > until:
                 self._end("the group has not answered")
             await asyncio.sleep(_POLL_SECONDS)

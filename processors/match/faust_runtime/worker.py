@@ -208,7 +208,7 @@ class FaustWorker:
     def _report_health(self, stop: Stop) -> None:
         if not self._is_processing:  # else the end of the event is the sign of life
             stop.beat()
-        stop.health.report(KAFKA, self._lease.has_foreground())
+        stop.health.report(KAFKA, self._lease.is_held())
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
