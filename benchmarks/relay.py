@@ -238,7 +238,7 @@ def moved_names(scene: Scene, result: Result) -> int:
         for track in frame.tracks:
             middle = (track.box.x1 + track.box.x2) / 2
             true = min(places, key=lambda name: abs(places[name] - middle))
-            moved += result.persons.get(track.track_id, true) != true
+            moved += (result.persons.get(track.track_id) or true) != true
     return moved
 
 

@@ -223,7 +223,7 @@ def test_a_face_in_two_head_regions_proves_nothing() -> None:
     def scene(now: float) -> list[Body]:
         if now < 3:
             return [Body(HERE, ADA), Body(HERE + 120, BOB)]
-        return [Body(HERE, AWAY), Body(max(HERE + 15, HERE + 120 - 100 * (now - 3)), BOB)]
+        return [Body(HERE, AWAY), Body(max(HERE + 3, HERE + 120 - 100 * (now - 3)), BOB)]
 
     film = Film(scene).play(10)
     assert len(film.ends) == 2
