@@ -14,17 +14,19 @@ from dataclasses import replace
 from typing import Final
 
 from producers.camera_metrics import CameraMetrics
-from producers.event_cutter import Event, EventCutter, EventFrame
+from producers.event_cutter import Event, EventCutter, EventFrame, StillRules
 from producers.file_source import ResumePoint
 from producers.frame_accounting import FrameCounts
 from producers.frame_messages import FrameEncoder
+from producers.motion_detection import MotionDetector
 from producers.publisher import Publisher
+from producers.settings import CaptureSettings
 from producers.source_interface import Source, SourceLostError
 from producers.sources import is_live, open_source
 from producers.spool import DiskError, ReadPosition
 from schemas import sightline_pb2 as pb
 from sightline.runtime import metrics
-from sightline.runtime.clock import Clock
+from sightline.runtime.clock import US_PER_SECOND, Clock
 from sightline.runtime.lifecycle import Stop
 from sightline.runtime.settings.groups import SecretsSettings
 from sightline.storage.cameras import Camera, CameraStatus
@@ -48,6 +50,14 @@ def _close(opening: "Future[Source]") -> None:
         opening.result().close()
 
 
+def _still_rules(settings: CaptureSettings) -> StillRules:
+    return StillRules(
+        settings.still_fps,
+        round(settings.still_seconds * US_PER_SECOND),
+        round(settings.event_seconds * US_PER_SECOND),
+    )
+
+
 class CameraLoop:
     """A loop that reads one camera until its stop is requested or its film has ended.
 
@@ -64,9 +74,12 @@ class CameraLoop:
         service_stop: Stop,
         clock: Clock,
         secrets: SecretsSettings,
+        capture: CaptureSettings,
     ) -> None:
         self._camera = camera
         self._secrets = secrets
+        self._rules = _still_rules(capture)
+        self._detector: MotionDetector | None = None  # of a live camera's last connection
         self._publisher = publisher
         self._report = report
         self._stop = stop
@@ -172,7 +185,11 @@ class CameraLoop:
             self._camera.settings,
             self._tally,
             0 if self._is_resumable else position.sequence,
+            self._rules,
+            self._detector,
         )
+        if self._is_live:
+            self._detector = cutter.detector
         try:
             self._read(source, cutter)
         except (SourceLostError, EOFError):

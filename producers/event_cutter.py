@@ -14,15 +14,31 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from producers.frame_accounting import FrameCounts
-from producers.motion_detection import EventGate, EventPhase, MotionDetector
+from producers.motion_detection import (
+    DEFAULT_STILL_US,
+    EventGate,
+    EventPhase,
+    GateRules,
+    MotionDetector,
+)
 from producers.source_interface import CapturedPicture, rotated
 from schemas import ids
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US_PER_SECOND
+from sightline.storage.camera_masks import polygons_of
 from sightline.storage.cameras import CameraSettings
 
 _PRE_ROLL: Final = 5
 """Number of pictures before a motion that are published with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StillRules:
+    """Treatment of somebody or something that came into the picture and stands still."""
+
+    fps: float = 2.0  # published while nothing else moves
+    still_us: int = DEFAULT_STILL_US  # without any change, before it is background
+    max_event_us: int = 43_200 * US_PER_SECOND  # an event is split there, and nothing is held on
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,7 @@ class EventFrame:
     event: Event
     first: bool
     last: bool
+    still: bool = False  # nothing moves, and few pictures are published
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +97,18 @@ class EventCutter:
     """Cutter of one connection's pictures into events; `tally` counts the ones left out."""
 
     def __init__(
-        self, camera_id: str, settings: CameraSettings, counts: FrameCounts, sequence: int = 0
+        self,
+        camera_id: str,
+        settings: CameraSettings,
+        counts: FrameCounts,
+        sequence: int = 0,
+        rules: StillRules | None = None,
+        detector: MotionDetector | None = None,
     ) -> None:
+        """`detector` is that of an earlier connection: it knows the background, and who is there.
+
+        Without one the background is learned.
+        """
         self._camera_id = camera_id
         self._tally = counts
         self._sequence = sequence
@@ -90,13 +117,24 @@ class EventCutter:
         self._fps = settings.fps
         self._rotate = settings.rotate
         self._cap = RateCap(settings.fps)
-        self._detector = MotionDetector() if settings.motion else None
-        self._gate = EventGate()
+        self._rules = rules or StillRules()
+        self._detector: MotionDetector | None = None
+        if settings.motion:
+            ignored = polygons_of(settings.masks, "motion")
+            self._detector = detector or MotionDetector(self._rules.still_us, ignored)
+            self._detector.restart_time()
+        self._gate = self._new_gate()
+        self._still_cap = RateCap(self._rules.fps)
 
     @property
     def sequence(self) -> int:
         """Sequence number of the newest picture."""
         return self._sequence
+
+    @property
+    def detector(self) -> MotionDetector | None:
+        """The camera's background, for the next connection; None if everything is published."""
+        return self._detector
 
     @property
     def pending_pictures(self) -> int:
@@ -121,12 +159,23 @@ class EventCutter:
             if self._detector is None
             else self._detector.moving_ratio(image, picture.captured_at_us)
         )
-        step = self._gate.process(moving, picture.captured_at_us)
+        has_foreground = self._detector is not None and self._detector.has_foreground
+        step = self._gate.process(moving, picture.captured_at_us, has_foreground=has_foreground)
         self._pending.append(_Candidate(image, picture.captured_at_us, self._sequence))
         if step is EventPhase.IDLE:
             self._drop_pending(0 if picture.last else _PRE_ROLL)
             return []
-        return self._publish(last=step is EventPhase.ENDED or picture.last)
+        if step is EventPhase.STILL and not picture.last:
+            if not self._still_cap.allows(picture.captured_at_us):
+                self._drop_pending(_PRE_ROLL)
+                return []
+            self._drop_pending(1)
+        if self._last is not None and (step is EventPhase.ENDED or picture.last):
+            self._drop_pending(1)
+        if step is EventPhase.ENDED and self._detector is not None and has_foreground:
+            self._detector.release_foreground()  # the event was too long
+        is_last = step is EventPhase.ENDED or picture.last
+        return self._publish(last=is_last, still=step is EventPhase.STILL)
 
     def finish(self) -> list[EventFrame]:
         """End the open event by publishing its last picture again as the last one."""
@@ -142,9 +191,13 @@ class EventCutter:
     def restart_time(self) -> None:
         """Reset all times: the next picture's may be earlier. Call `finish` first."""
         self._cap = RateCap(self._fps)
-        self._gate = EventGate()
+        self._gate = self._new_gate()
+        self._still_cap = RateCap(self._rules.fps)
         if self._detector is not None:
             self._detector.restart_time()
+
+    def _new_gate(self) -> EventGate:
+        return EventGate(GateRules(max_duration_us=self._rules.max_event_us))
 
     def _count(self, pictures: int, reason: str | None = None) -> None:
         self._sequence += pictures
@@ -153,11 +206,12 @@ class EventCutter:
             self._tally.drop(reason, pictures)
 
     def _drop_pending(self, keep: int) -> None:
+        reason = "no_motion" if self._last is None else "still"
         while len(self._pending) > keep:
             self._pending.popleft()
-            self._tally.drop("no_motion")
+            self._tally.drop(reason)
 
-    def _publish(self, *, last: bool) -> list[EventFrame]:
+    def _publish(self, *, last: bool, still: bool = False) -> list[EventFrame]:
         opens = self._last is None
         newest = self._pending[-1]
         event = replace(
@@ -170,6 +224,7 @@ class EventCutter:
             EventFrame(
                 candidate.image, candidate.captured_at_us, candidate.sequence, event,
                 first=opens and candidate is self._pending[0], last=last and candidate is newest,
+                still=still,
             )
             for candidate in self._pending
         ]  # fmt: skip

@@ -14,6 +14,7 @@ from producers.camera_loop import CameraLoop
 from producers.camera_metrics import remove_metrics
 from producers.opencv_capture import quiet_opencv
 from producers.publisher import Publisher
+from producers.settings import CaptureSettings
 from sightline.runtime import metrics
 from sightline.runtime.clock import Clock, SystemClock
 from sightline.runtime.errors import InfrastructureError, SightlineError, first_line
@@ -138,7 +139,14 @@ class CameraService:
             publisher = Publisher(self.settings, camera)
             self._threads[camera.camera_id].publisher = publisher
             loop = CameraLoop(
-                camera, publisher, self._report, stop, self.stop, self.clock, self.settings.secrets
+                camera,
+                publisher,
+                self._report,
+                stop,
+                self.stop,
+                self.clock,
+                self.settings.secrets,
+                CaptureSettings.of(self.settings),
             )
             with log_fields(camera=camera.camera_id):
                 loop.run()

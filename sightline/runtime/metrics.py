@@ -30,7 +30,7 @@ FRAMES_DELIVERED = Counter(
 FRAMES_DROPPED = Counter(
     "sightline_frames_dropped",
     "Frames captured and not delivered, by reason"
-    " (no_motion, rate_cap, overrun, bad_image, too_large, broker, disk_full, stopped)",
+    " (no_motion, still, rate_cap, overrun, bad_image, too_large, broker, disk_full, stopped)",
     ["camera", "reason"],
 )
 FRAMES_WAITING = Gauge(

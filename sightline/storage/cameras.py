@@ -5,6 +5,7 @@ A removed camera keeps its row (`enabled` false, no slot), because logs refer to
 
 import logging
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Self, TypeVar
 
@@ -24,6 +25,7 @@ from schemas.decode import SLUG
 from schemas.naming import checked_fleet
 from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import NotFoundError, SightlineError
+from sightline.storage.camera_masks import MAX_MASKS, CameraMask, polygons_of
 from sightline.storage.db import Connection, dict_rows
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class CameraSettings(BaseModel):
     resolution: tuple[int, int] | None = None  # width and height that a device is asked for
     timeout: float = Field(DEFAULT_TIMEOUT_SECONDS, ge=1, le=600)  # seconds without a picture
     motion: bool = True  # False: every frame is published
+    masks: tuple[CameraMask, ...] = Field((), max_length=MAX_MASKS)
     pace: Pace = "real"  # of a file or folder
     start_time: AwareDatetime | None = None  # capture time of a file's first frame
     loop: bool = False  # a file is repeated from its end on
@@ -248,6 +251,28 @@ def get(connection: Connection, camera_id: str) -> Camera:
     for row in dict_rows(connection, query, (camera_id,)):
         return Camera.of(row)
     raise unknown_camera(camera_id)
+
+
+def set_masks(connection: Connection, camera_id: str, masks: Sequence[CameraMask]) -> None:
+    """Replace the masks of a camera.
+
+    A film is read anew if those of motion change: its events would not go on as they began.
+
+    Raises:
+        NotFoundError: The camera does not exist.
+        SightlineError: There are too many masks.
+    """
+    camera = get(connection, camera_id)
+    settings = validated(CameraSettings, **dict(camera.settings) | {"masks": tuple(masks)})
+    before, after = (polygons_of(some.masks, "motion") for some in (camera.settings, settings))
+    changes: dict[str, Any] = {"masks": settings.model_dump(mode="json")["masks"]}
+    if before != after:
+        changes["generation"] = camera.settings.generation + 1
+    with connection.transaction():
+        connection.execute(
+            "UPDATE cameras SET settings = settings || %s WHERE enabled AND camera_id = %s",
+            (Jsonb(changes), camera_id),
+        )
 
 
 def remove(connection: Connection, camera_id: str) -> None:

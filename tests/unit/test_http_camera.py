@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from producers.camera_credentials import DEFAULT_SECRETS
 from producers.camera_loop import CameraLoop
 from producers.publisher import Publisher
+from producers.settings import CaptureSettings
 from producers.source_interface import CapturedPicture, Source, SourceLostError
 from producers.sources import open_source
 from producers.spool import ReadPosition
@@ -142,6 +143,7 @@ def test_a_camera_that_says_nothing_holds_no_stop_up() -> None:
         loop = CameraLoop(
             camera, cast(Publisher, NoKafka()), lambda *_: None, stop, stop, SystemClock(),
             DEFAULT_SECRETS,
+            CaptureSettings(),
         )  # fmt: skip
         thread = Thread(target=loop.run)
         thread.start()

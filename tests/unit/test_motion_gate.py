@@ -103,7 +103,7 @@ def test_a_pause_shorter_than_the_hold_does_not_cut() -> None:
 
 
 def test_a_long_event_is_cut_and_goes_on_with_the_next_picture() -> None:
-    gate = EventGate()
+    gate = EventGate(GateRules(max_duration_us=300 * US_PER_SECOND))
     found = feed(gate, [1.0] * 602, fps=1)
     assert [number for number, step in enumerate(found) if step is EventPhase.ENDED] == [300, 601]
     assert found[301] is EventPhase.STARTED
