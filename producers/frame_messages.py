@@ -13,6 +13,7 @@ from schemas import topics
 from sightline.models.interface import BGRImage
 from sightline.runtime import metrics
 from sightline.runtime.errors import InfrastructureError
+from sightline.storage.camera_masks import CameraMask, MaskKind
 from sightline.storage.cameras import CameraSettings, NewCamera
 from sightline.streaming.records import OutputRecord
 
@@ -41,6 +42,7 @@ class FrameEncoder:
     def __init__(self, camera: NewCamera) -> None:
         self._camera = camera
         self._max_bytes = topics.frames(camera.fleet).max_record_bytes - _OVERHEAD_BYTES
+        self._masks = mask_messages(camera.settings.masks)
         self.warning: str | None = None
         """Line for the operator if pictures of the newest event are too large."""
 
@@ -87,7 +89,15 @@ class FrameEncoder:
             first_in_event=event_frame.first,
             last_in_event=event_frame.last,
             live=live,
+            still=event_frame.still,
+            masks=self._masks,
         )
+
+
+_MASK_KINDS: Final[dict[MaskKind, pb.Mask.Kind]] = {
+    "people": pb.Mask.PEOPLE,
+    "faces": pb.Mask.FACES,
+}
 
 
 def _qualities(highest: int) -> Iterator[int]:
@@ -97,6 +107,17 @@ def _qualities(highest: int) -> Iterator[int]:
         yield quality
         quality = round(quality * _LOWER_BY)
     yield min(highest, _LOWEST_QUALITY)
+
+
+def mask_messages(masks: Sequence[CameraMask]) -> list[pb.Mask]:
+    """Return the messages of the masks that vision needs; motion is masked before."""
+    messages = []
+    for mask in masks:
+        kinds = [_MASK_KINDS[kind] for kind in mask.kinds if kind in _MASK_KINDS]
+        if kinds:
+            coordinates = [value for point in mask.points for value in point]
+            messages.append(pb.Mask(kinds=kinds, points=coordinates))
+    return messages
 
 
 def announcement(camera: NewCamera, kind: pb.MotionEvent.Kind, event: Event) -> OutputRecord:

@@ -123,6 +123,8 @@ MESSAGES: dict[str, Message] = {
         first_in_event=True,
         last_in_event=True,
         live=True,
+        masks=[pb.Mask(kinds=[pb.Mask.PEOPLE, pb.Mask.FACES], points=[0, 0, 0.5, 0, 0.5, 0.25])],
+        still=True,
     ),
     "MotionEvent": pb.MotionEvent(
         event_id=_EVENT,

@@ -66,6 +66,8 @@ class Detections:
 
 def follow(state: CameraState, frame: pb.Frame, detections: Detections) -> list[VisibleTrack]:
     """Match detections with the tracks of a camera, and return the confirmed tracks."""
+    if frame.still:
+        state.tracker.come_to_rest()
     with metrics.STAGE_SECONDS.labels("track").time():
         matches = state.tracker.update(detections.boxes, detections.scores, frame.captured_at_us)
     _begin_new(state, matches, frame)

@@ -23,6 +23,7 @@ from processors.vision.camera_state import (
 )
 from processors.vision.embedding import CropEmbedder, CropResult, FaceCrop
 from processors.vision.face_roi import choose_face, detect_in_regions, head_region
+from processors.vision.masks import unmasked, unmasked_faces
 from processors.vision.scene_cut import is_cut, outline
 from processors.vision.settings import VisionSettings
 from processors.vision.stage_time import stage_time
@@ -166,8 +167,8 @@ class VisionPipeline:
                 detections = [Detections(*people) for people in self._pack.persons.detect(images)]
             else:
                 detections = [_as_detections(faces) for faces in self._pack.faces.detect(images)]
-        for step, result in zip(steps, detections, strict=True):
-            step.detections = result
+        for step, result, image in zip(steps, detections, images, strict=True):
+            step.detections = unmasked(result, step.picture.frame, _size(image))
 
     def _round(
         self,
@@ -178,7 +179,7 @@ class VisionPipeline:
         for key, step in steps:
             cameras[key] = self._track(cameras.get(key), step)
         attempts = [(step.picture, attempt) for _, step in steps for attempt in step.attempts]
-        self._find_faces([attempt for _, attempt in attempts])
+        self._find_faces(attempts)
         self._observe(attempts)
         for key, step in steps:
             self._finish(cameras[key], step)
@@ -220,15 +221,17 @@ class VisionPipeline:
                 metrics.FACE_DETECTIONS.inc()
                 yield _ObservationAttempt(shown, image, boxes, shown.face)
 
-    def _find_faces(self, attempts: Sequence[_ObservationAttempt]) -> None:
+    def _find_faces(self, attempts: Sequence[tuple[DecodedFrame, _ObservationAttempt]]) -> None:
         """Detect faces in the heads of the tracks, unless faces are what is followed."""
-        without = [attempt for attempt in attempts if attempt.face is None]
-        regions = [(attempt.image, head_region(attempt.visible.box)) for attempt in without]
+        without = [(picture, attempt) for picture, attempt in attempts if attempt.face is None]
+        regions = [(attempt.image, head_region(attempt.visible.box)) for _, attempt in without]
         with stage_time("faces", len(regions)):
             results = detect_in_regions(self._pack.faces, regions)
-        for attempt, faces in zip(without, results, strict=True):
+        for (picture, attempt), faces in zip(without, results, strict=True):
             attempt.face = choose_face(
-                faces, attempt.visible.track.properties.number, attempt.boxes
+                unmasked_faces(faces, picture.frame, _size(attempt.image)),
+                attempt.visible.track.properties.number,
+                attempt.boxes,
             )
 
     def _observe(self, attempts: Sequence[tuple[DecodedFrame, _ObservationAttempt]]) -> None:
@@ -269,6 +272,11 @@ class VisionPipeline:
             self._policy.record_miss(policy_state, at_us, refused=result is not None)
         else:
             yield from result.records
+
+
+def _size(image: BGRImage) -> tuple[int, int]:
+    """Return width and height in pixels."""
+    return image.shape[1], image.shape[0]
 
 
 def _as_detections(faces: list[Face]) -> Detections:

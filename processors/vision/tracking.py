@@ -36,6 +36,9 @@ _MINIMUM_CONSECUTIVE_FRAMES = 2
 _TRACKER_FRAMES_PER_SECOND = 30
 """Unit of `lost_track_buffer` in the tracker, whatever its `frame_rate`."""
 
+_SPEEDS = slice(4, 8)
+"""Of the four coordinates, in the state of the motion model."""
+
 _MAX_BOXES = 200
 """Boxes of one frame, best first: bounds the cost of a detector with false alarms everywhere."""
 
@@ -82,6 +85,15 @@ class CameraTracker:
         return [
             TrackMatch(int(number), int(index)) for number, index in sorted(pairs) if number >= 0
         ]
+
+    def come_to_rest(self) -> None:
+        """Take all tracks as standing still: nothing moves in the next frame.
+
+        Boxes jump a little between two detections of a face. Over the long time between two frames
+        of a still picture, that jump as a speed would carry the predicted box away from the face.
+        """
+        for track in self._tracker.tracks:
+            track.state_estimator.kf.state[_SPEEDS] = 0.0
 
     def begin_anew(self) -> None:
         """Forget all tracks after a scene cut; numbers go on."""

@@ -25,7 +25,7 @@ GOLDEN = sorted(f"{path.parent.name}/{path.stem}" for path in ALL.glob("*/*.bin"
 INSIDE_OTHERS = {
     "Position", "Box", "TrackBox", "FaceQuality", "FaceObservation", "TrackEnded", "Template",
     "Calibration", "WalkingTime", "TrackCorrection", "PersonCorrection", "Header", "Tracklet",
-    "FollowedTrack", "VisibleTrack",
+    "FollowedTrack", "VisibleTrack", "Mask",
 }  # fmt: skip
 
 
