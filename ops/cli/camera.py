@@ -1,6 +1,8 @@
 """`sightline camera`: add, list, test, restart and remove cameras."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from schemas.topics import DEFAULT_FLEET
 from sightline.runtime.errors import SightlineError
 from sightline.runtime.settings import load_settings
 from sightline.storage import cameras, walking_times
+from sightline.storage.camera_masks import MAX_MASKS, CameraMask, parse_mask
 from sightline.storage.cameras import (
     DEFAULT_SITE,
     DEFAULT_TIMEOUT_SECONDS,
@@ -70,6 +73,14 @@ def add(
     motion: Annotated[
         bool, typer.Option("--motion/--no-motion", help="Publish only while something moves.")
     ] = True,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A polygon in which motion, people or faces do not count, by corners in fractions"
+            " of the picture: faces:0.1,0.1,0.3,0.1,0.3,0.4; several kinds: people+faces:...;"
+            " several times.",
+        ),
+    ] = None,
     pace: Annotated[
         str, typer.Option(help="Of a file or folder: real, or fast (as fast as it is taken).")
     ] = "real",
@@ -100,6 +111,7 @@ def add(
             timeout=timeout,
             quality=quality,
             motion=motion,
+            masks=_masks(mask or []),
             pace=pace,
             start_time=_start_time(start_time),
             loop=loop,
@@ -113,6 +125,14 @@ def add(
         f"camera {added.camera_id}: {added.masked_uri} (site {added.site_id}, fleet {added.fleet}, "
         f"slot {added.slot})"
     )
+    if added.settings.masks:
+        print_line(f"masks: {_kinds_of(added.settings.masks)}")
+
+
+def _masks(texts: list[str]) -> tuple[CameraMask, ...]:
+    if len(texts) > MAX_MASKS:
+        raise SightlineError(f"--mask is given {len(texts)} times; {MAX_MASKS} is the most")
+    return tuple(parse_mask(text) for text in texts)
 
 
 def _resolution(text: str | None, kind: str) -> tuple[int, int] | None:
@@ -166,7 +186,14 @@ def _shown(camera: cameras.Camera) -> dict[str, Any]:
         "site": camera.site_id,
         "fleet": camera.fleet,
         "uri": camera.masked_uri,
+        "masks": _kinds_of(camera.settings.masks),
     }
+
+
+def _kinds_of(masks: Sequence[CameraMask]) -> str:
+    """Return the number of masks by kind: `2 motion, 1 faces`."""
+    counts = Counter(kind for mask in masks for kind in mask.kinds)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
 def _details(camera: cameras.Camera) -> dict[str, Any]:
@@ -197,6 +224,37 @@ def restart(name: Name) -> None:
     with connect(load_settings()) as connection:
         cameras.restart(connection, name)
     print_line(f"camera {name} starts anew")
+
+
+@app.command()
+def mask(
+    name: Name,
+    masks: Annotated[
+        list[str] | None,
+        typer.Argument(help="Masks such as faces:0.1,0.1,0.3,0.1,0.3,0.4; see `camera add`."),
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove these masks; without any, all of them.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add masks to a camera, or remove them; without arguments show them."""
+    given_masks = _masks(masks or [])
+    with connect(load_settings()) as connection:
+        present = cameras.get(connection, name).settings.masks
+        if not given_masks and not remove:
+            rows = [{"mask": str(camera_mask)} for camera_mask in present]
+            print_rows(rows, title=f"Masks of {name}", as_json=as_json)
+            return
+        missing = [camera_mask for camera_mask in given_masks if camera_mask not in present]
+        if remove and missing:
+            raise SightlineError(f"camera {name} has no mask {missing[0]}")
+        if remove:
+            changed = [old for old in present if given_masks and old not in given_masks]
+        else:
+            changed = [*present, *missing]
+        cameras.set_masks(connection, name, changed)
+    print_line(f"camera {name} has {_kinds_of(changed) or 'no'} masks")
 
 
 @app.command()

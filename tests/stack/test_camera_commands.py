@@ -54,6 +54,44 @@ def test_add_list_test_remove(stack: Settings, tmp_path: Path) -> None:
         connection.execute("DELETE FROM motion_events WHERE camera_id = 'cmd-1'")
 
 
+def test_masks_are_added_shown_and_removed(stack: Settings, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "masks.avi", frames=20)
+    portrait, street = "people+faces:0.1,0.1,0.3,0.1,0.3,0.4", "motion:0,0,1,0,1,0.25"
+    run(stack, "camera", "add", "cmd-masks", str(film), "--mask", portrait)
+
+    def masks() -> list[str]:
+        return [row["mask"] for row in sightline_json(stack, "camera", "mask", "cmd-masks")]
+
+    def generation() -> int:
+        with connect(stack) as connection:
+            return cameras.get(connection, "cmd-masks").settings.generation
+
+    try:
+        assert masks() == [portrait]
+        before = generation()
+        run(stack, "camera", "mask", "cmd-masks", "faces:0,0,0.5,0,0.5,0.5")
+        assert generation() == before  # vision's masks do not change where a film's events are cut
+        run(stack, "camera", "mask", "cmd-masks", street)
+        assert generation() == before + 1
+        assert masks() == [portrait, "faces:0,0,0.5,0,0.5,0.5", street]
+        (row,) = [
+            row for row in sightline_json(stack, "camera", "list") if row["name"] == "cmd-masks"
+        ]
+        assert row["masks"] == "1 people, 2 faces, 1 motion"
+        assert row["settings"]["masks"][2]["points"] == [[0, 0], [1, 0], [1, 0.25]]
+        run(stack, "camera", "mask", "cmd-masks", "--remove", street)
+        assert masks() == [portrait, "faces:0,0,0.5,0,0.5,0.5"]
+        refused = run_sightline(
+            stack.home, "camera", "mask", "cmd-masks", "--remove", street, check=False
+        )
+        assert refused.returncode == 1
+        assert f"has no mask {street}" in refused.stderr
+        run(stack, "camera", "mask", "cmd-masks", "--remove")
+        assert masks() == []
+    finally:
+        run(stack, "camera", "remove", "cmd-masks")
+
+
 def test_passwords_are_not_printed(stack: Settings) -> None:
     uri = "rtsp://admin:hunter2@127.0.0.1:9/door"
     added = run_sightline(stack.home, "camera", "add", "cmd-secret", uri)
