@@ -37,7 +37,7 @@ class Box(_message.Message):
     def __init__(self, x1: _Optional[float] = ..., y1: _Optional[float] = ..., x2: _Optional[float] = ..., y2: _Optional[float] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("camera_id", "site_id", "sequence", "captured_at_us", "jpeg", "width", "height", "motion_event_id", "first_in_event", "last_in_event", "live")
+    __slots__ = ("camera_id", "site_id", "sequence", "captured_at_us", "jpeg", "width", "height", "motion_event_id", "first_in_event", "last_in_event", "live", "masks", "still")
     CAMERA_ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,8 @@ class Frame(_message.Message):
     FIRST_IN_EVENT_FIELD_NUMBER: _ClassVar[int]
     LAST_IN_EVENT_FIELD_NUMBER: _ClassVar[int]
     LIVE_FIELD_NUMBER: _ClassVar[int]
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    STILL_FIELD_NUMBER: _ClassVar[int]
     camera_id: str
     site_id: str
     sequence: int
@@ -60,7 +62,25 @@ class Frame(_message.Message):
     first_in_event: bool
     last_in_event: bool
     live: bool
-    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., jpeg: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., motion_event_id: _Optional[str] = ..., first_in_event: _Optional[bool] = ..., last_in_event: _Optional[bool] = ..., live: _Optional[bool] = ...) -> None: ...
+    masks: _containers.RepeatedCompositeFieldContainer[Mask]
+    still: bool
+    def __init__(self, camera_id: _Optional[str] = ..., site_id: _Optional[str] = ..., sequence: _Optional[int] = ..., captured_at_us: _Optional[int] = ..., jpeg: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., motion_event_id: _Optional[str] = ..., first_in_event: _Optional[bool] = ..., last_in_event: _Optional[bool] = ..., live: _Optional[bool] = ..., masks: _Optional[_Iterable[_Union[Mask, _Mapping]]] = ..., still: _Optional[bool] = ...) -> None: ...
+
+class Mask(_message.Message):
+    __slots__ = ("kinds", "points")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Mask.Kind]
+        PEOPLE: _ClassVar[Mask.Kind]
+        FACES: _ClassVar[Mask.Kind]
+    KIND_UNSPECIFIED: Mask.Kind
+    PEOPLE: Mask.Kind
+    FACES: Mask.Kind
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    kinds: _containers.RepeatedScalarFieldContainer[Mask.Kind]
+    points: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, kinds: _Optional[_Iterable[_Union[Mask.Kind, str]]] = ..., points: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class MotionEvent(_message.Message):
     __slots__ = ("event_id", "camera_id", "site_id", "kind", "at_us", "first_sequence", "last_sequence", "frames", "started_at_us")
