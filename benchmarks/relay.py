@@ -12,19 +12,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import pi, radians, sin
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.in_memory import demo_gallery
 from benchmarks.material import SHARED
 from ops.demo import film
 from ops.demo.backgrounds import entrance
-from ops.demo.demo_persons import DEMO_PERSONS, CutOut, cut_out, enrolment_photo
+from ops.demo.demo_persons import DEMO_PERSONS, CutOut, cut_out
 from processors.match.decision.identification import DecisionRules
-from processors.match.embedding_codec import encode_embedding
 from processors.match.index.gallery import GalleryIndex
 from processors.match.reference.reference_data import ReferenceData
 from processors.match.site_matcher import SiteMatcher
@@ -204,18 +203,8 @@ def _decide(pack: ModelPack, events: Sequence[pb.FaceEvent]) -> dict[str, str]:
     """Return the person of each track at the end."""
     reference = ReferenceData()
     gallery = GalleryIndex(reference.enrolled)
-    for number, member in enumerate(DEMO_PERSONS):
-        if member.name in (KNOWN, OTHER_KNOWN):
-            photo = enrolment_photo(member)
-            [vector] = pack.embedder.embed([(photo, pack.faces.detect([photo])[0][0])])
-            template = pb.Template(
-                template_id=str(UUID(int=number + 1)), pack=pack.id, quality=0.9,
-                vector=encode_embedding(vector),
-            )  # fmt: skip
-            person_id = str(UUID(int=number + 1))
-            person = pb.GalleryPerson(person_id=person_id, name=member.name, revision=1)
-            person.status, person.is_authorized = "active", True
-            person.templates.append(template)
+    for person in demo_gallery(pack):
+        if person.name in (KNOWN, OTHER_KNOWN):
             gallery.put(person)
     state = SiteState("home", reference)
     matcher = SiteMatcher(state, reference, gallery)

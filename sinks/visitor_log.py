@@ -76,9 +76,9 @@ WHERE event.event_id = closed.event_id AND (closed.all_seen OR closed.ended_at I
 _EVIDENCE = """
 INSERT INTO visit_evidence AS evidence (
     sighting_id, motion_event_id, visitor_log_id, global_id, employee_id, persons_name,
-    confidence_score, decided_at, decision)
+    confidence_score, first_seen, decided_at, decision)
 VALUES (%(sighting_id)s, %(event_id)s, %(visitor_log_id)s, %(global_id)s, %(employee_id)s,
-    %(name)s, %(confidence)s, %(decided_at)s, %(decision)s)
+    %(name)s, %(confidence)s, %(first_seen)s, %(decided_at)s, %(decision)s)
 ON CONFLICT (sighting_id) DO UPDATE SET
     (motion_event_id, visitor_log_id, global_id, employee_id, persons_name, confidence_score,
      decided_at, decision) =
@@ -200,6 +200,7 @@ def _evidence_row(sighting: pb.Sighting) -> dict[str, Any]:
         "employee_id": sighting.person_id or None,
         "name": sighting.name or UNKNOWN_NAME,
         "confidence": sighting.confidence,
+        "first_seen": to_datetime(sighting.first_seen_us) if sighting.first_seen_us else None,
         "decided_at": to_datetime(sighting.decided_at_us),
         "decision": rules.rank(sighting),
     }

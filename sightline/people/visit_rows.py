@@ -1,5 +1,7 @@
 """Rows of `visitor_logs`, computed from `visit_evidence`.
 
+A visit begins when its person was first seen in the event: an event may last for hours.
+
 The sink of visits computes them as sightings arrive, a correction at once. The caller holds the
 lock that keeps other writers away.
 """
@@ -14,7 +16,9 @@ INSERT INTO visitor_logs AS visit (
     employee_id, global_id)
 SELECT DISTINCT ON (evidence.visitor_log_id)
     evidence.visitor_log_id, event.camera_id, evidence.persons_name, evidence.confidence_score,
-    event.started_at, event.event_id, employee.id, evidence.global_id
+    greatest(event.started_at,
+        min(evidence.first_seen) OVER (PARTITION BY evidence.visitor_log_id)),
+    event.event_id, employee.id, evidence.global_id
 FROM visit_evidence evidence
 JOIN motion_events event ON event.event_id = evidence.motion_event_id
 LEFT JOIN employees employee ON employee.id = evidence.employee_id

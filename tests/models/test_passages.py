@@ -5,7 +5,6 @@ track; gate, vision and matching run in memory.
 """
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -13,21 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from processors.match.decision.identification import DecisionRules
-from processors.match.index.gallery import GalleryIndex
-from processors.match.reference.reference_data import ReferenceData
-from processors.match.site_matcher import SiteMatcher
-from processors.match.state.site_state import SiteState
-from processors.vision.processor import VisionProcessor
-from producers.event_cutter import EventCutter
-from producers.frame_accounting import FrameCounts
-from producers.frame_messages import FrameEncoder
+from benchmarks import in_memory
 from producers.source_interface import CapturedPicture
 from schemas import sightline_pb2 as pb
 from sightline.runtime.clock import US_PER_SECOND
-from sightline.runtime.settings import Settings
-from sightline.storage.cameras import CameraSettings, NewCamera
-from sightline.streaming.records import Record
 from tests.loaded import load_pack_of
 
 pytestmark = pytest.mark.models
@@ -65,43 +53,8 @@ def animation(path: Path) -> Iterator[CapturedPicture]:
             at_us += round(picture.info.get("duration", 100) * 1000)
 
 
-def watched(
-    shared: Path, film: Iterator[CapturedPicture]
-) -> tuple[list[pb.Sighting], dict[str, pb.Snapshot]]:
-    """The last sighting of every track that has a row, by time, and the last snapshots."""
-    cutter, counts = EventCutter("hall", CameraSettings(), FrameCounts()), FrameCounts()
-    encoder = FrameEncoder(NewCamera(camera_id="hall", uri="/x"))
-    settings = Settings(models=shared / "models")
-    processor = VisionProcessor(load_pack_of(settings.models), settings)
-    reference = ReferenceData()
-    state = SiteState("site", reference)
-    matcher = SiteMatcher(state, reference, GalleryIndex(reference.enrolled))
-    sightings: dict[str, pb.Sighting] = {}
-    snapshots: dict[str, pb.Snapshot] = {}
-    offset = 0
-    events = chain(map(cutter.process, film), (cutter.finish() for _ in range(1)))
-    for event_frames in events:
-        for frame in encoder.encode(event_frames, counts, live=False):
-            record = Record(
-                "frames.default", 0, offset, b"hall", frame.SerializeToString(),
-                frame.captured_at_us // 1000,
-            )  # fmt: skip
-            offset += 1
-            for out in processor.process(record):
-                if out.topic == "faces":
-                    event = pb.FaceEvent.FromString(out.value or b"")
-                    step = matcher.decide(event, DecisionRules(), redelivered_from=0)
-                    state.apply(step.changes)
-                    sightings |= {sighting.track_id: sighting for sighting in step.sightings}
-                elif out.topic == "snapshots":
-                    snapshot = pb.Snapshot.FromString(out.value or b"")
-                    snapshots[snapshot.track_id] = snapshot
-    rows = [
-        sighting
-        for sighting in sightings.values()
-        if sighting.status == pb.Sighting.UNIDENTIFIED or sighting.global_id
-    ]
-    return sorted(rows, key=lambda row: row.first_seen_us), snapshots
+def watched(shared: Path, film: Iterator[CapturedPicture]) -> in_memory.Seen:
+    return in_memory.see(load_pack_of(shared / "models"), in_memory.published(film))
 
 
 def seconds(at_us: int) -> float:
@@ -109,7 +62,8 @@ def seconds(at_us: int) -> float:
 
 
 def test_everybody_who_walks_by_with_their_back_to_the_camera_has_a_row(shared: Path) -> None:
-    rows, snapshots = watched(shared, pictures(shared / "media" / WALKERS, fps=3))
+    seen = watched(shared, pictures(shared / "media" / WALKERS, fps=3))
+    rows, snapshots = seen.rows, seen.snapshots
     spans = [(seconds(row.first_seen_us), seconds(row.decided_at_us)) for row in rows]
     by_passage = [
         [span for span in spans if span[0] < end and span[1] > begin] for begin, end in PASSAGES
@@ -126,6 +80,7 @@ def test_everybody_who_walks_by_with_their_back_to_the_camera_has_a_row(shared: 
 
 def test_two_people_with_faces_of_few_pixels_have_a_row_each(shared: Path) -> None:
     film = animation(shared / "media" / "face-demographics-walking.gif")
-    rows, snapshots = watched(shared, film)
+    seen = watched(shared, film)
+    rows, snapshots = seen.rows, seen.snapshots
     assert [row.status for row in rows] == [pb.Sighting.UNIDENTIFIED] * 2
     assert all(row.track_id in snapshots for row in rows)

@@ -180,3 +180,22 @@ def test_an_unknown_camera_is_invalid(stack: Settings, world: World) -> None:
     with pytest.raises(PoisonRecord, match="unknown_camera"):
         write(stack, VisitorLog(stack), [world.motion(STARTED, 0), frame])
     assert events(world) == []
+
+
+def test_a_visit_begins_when_its_person_was_first_seen(stack: Settings, world: World) -> None:
+    """An event lasts as long as somebody is there: it may have begun hours before."""
+    started = world.motion(pb.MotionEvent.STARTED, 0)
+    late = world.sighting(stranger="late", start=7000, decided=7001)
+    again = world.sighting(stranger="late", start=7100, decided=7101, confidence=0.95)
+    first = world.sighting(stranger="first", start=0, decided=1)
+    write(stack, VisitorLog(stack), [again, started], [first, late])
+    rows = world.rows(
+        "SELECT global_id, visited_at, confidence_score FROM visitor_logs WHERE camera_name = %s"
+        " ORDER BY visited_at",
+        world.camera,
+    )
+    assert [(row["global_id"], row["visited_at"]) for row in rows] == [
+        (first.global_id, to_datetime(at(0))),
+        (late.global_id, to_datetime(at(7000))),
+    ]
+    assert rows[1]["confidence_score"] == pytest.approx(0.95)

@@ -56,9 +56,11 @@ def upgrade() -> None:
         "ALTER TABLE %s ADD COLUMN first_seen timestamptz, ADD COLUMN face_attempts integer,"
         " ADD COLUMN refusals jsonb",
     )
+    _each("visit_evidence", "ALTER TABLE %s ADD COLUMN first_seen timestamptz")
 
 
 def downgrade() -> None:
+    _each("visit_evidence", "ALTER TABLE %s DROP COLUMN first_seen")
     op.execute("DROP TABLE camera_fixtures, camera_clocks")
     _each(
         "access_logs",
