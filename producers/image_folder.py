@@ -4,25 +4,16 @@ import io
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import cv2
 import numpy as np
-from pi_heif import register_heif_opener
 from PIL import ExifTags, Image
 
 from producers.film import FilmPicture, as_fps
 from producers.source_interface import SourceLostError, as_image
+from sightline.models.image_files import HEIF_SUFFIXES, is_image
 from sightline.models.interface import BGRImage
 from sightline.runtime.clock import US_PER_SECOND, to_us
-
-register_heif_opener()
-
-_HEIF_SUFFIXES: Final = {".heic", ".heif"}
-_SUFFIXES: Final = _HEIF_SUFFIXES | {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".gif", ".jp2",
-    ".pgm", ".ppm", ".pnm", ".tif", ".tiff",
-}  # fmt: skip
 
 
 class ImageFolder:
@@ -38,7 +29,7 @@ class ImageFolder:
             files = sorted(folder.iterdir())
         except OSError as error:
             raise SourceLostError(f"{folder}: {error.strerror}") from error
-        paths = [path for path in files if _is_image(path)]
+        paths = [path for path in files if is_image(path)]
         if not paths:
             raise SourceLostError(f"{folder}: no images in the folder")
         self.fps = as_fps(fps)
@@ -87,11 +78,6 @@ def exif_time_us(path: Path, before_us: int) -> int | None:
     return taken_us if 0 < taken_us < before_us else None
 
 
-def _is_image(path: Path) -> bool:
-    # Names that begin with a dot are no photos: a Mac leaves "._IMG_1.jpg" beside each.
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
-
-
 def _filled(taken_us: list[int | None], first_us: int, interval_us: int) -> list[int]:
     """Return a time for every image: one without follows the one before it."""
     times_us: list[int] = []
@@ -116,7 +102,7 @@ def _decoded(path: Path) -> BGRImage | None:
         return None
     if not data.size:
         return None
-    if path.suffix.lower() in _HEIF_SUFFIXES:
+    if path.suffix.lower() in HEIF_SUFFIXES:
         return _decoded_heif(data.tobytes())
     return as_image(cv2.imdecode(data, cv2.IMREAD_COLOR))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ops.calibration.measure import People
 from schemas.naming import template_context
 from sightline.identity.evidence import Observation
+from sightline.models.image_files import is_hidden
 from sightline.models.interface import ModelPack
 from sightline.models.quality import assess
 from sightline.people.photos import detect_only_face
@@ -81,7 +82,7 @@ def _photos(folder: Path) -> list[Path]:
             path
             for person in people
             for path in sorted(person.iterdir())
-            if path.is_file() and not path.name.startswith(".")
+            if path.is_file() and not is_hidden(path)
         ]
     except OSError as error:
         raise SightlineError(f"{error.filename}: {error.strerror}") from error

@@ -19,6 +19,7 @@ import psycopg
 from pydantic import TypeAdapter
 
 from ops.enrolment.csv_import import CsvPerson
+from sightline.models.image_files import is_image
 from sightline.models.interface import ModelPack
 from sightline.people import employee_changes, employee_lookup, employees
 from sightline.people.employee_lookup import label_of
@@ -37,10 +38,6 @@ from sightline.storage.db import Connection, connect
 
 Result = Literal["enrolled", "updated", "unchanged", "refused"]
 
-_SUFFIXES = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".pgm", ".ppm", ".avif", ".gif",
-    ".heic", ".heif", ".tif", ".tiff",
-}  # fmt: skip
 _ESCAPE = "backslashreplace"
 """Handling of the bytes of a file name that are not UTF-8."""
 
@@ -253,8 +250,7 @@ def _file_keys(row: CsvPerson) -> list[str]:
 
 
 def _is_photo(path: Path) -> bool:
-    # A Mac leaves a "._NAME.jpg" that is no photo beside every file.
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return is_image(path) and path.is_file()
 
 
 def _key(row: CsvPerson, photos: Iterable[Photo], pack: str, force: bool) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from pi_heif import register_heif_opener
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+import sightline.models.image_files  # noqa: F401 - Pillow reads an iPhone's photos with it
 from sightline.people.photo_rejections import Reason
 from sightline.runtime.errors import PhotoError, SightlineError
 
@@ -28,8 +28,6 @@ _JPEG_QUALITY = 95
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "AVIF", "HEIF", "TIFF")
 """Pillow's formats; JPEG includes MPO. The rest is refused: for EPS Pillow starts a program."""
-
-register_heif_opener()  # photos of an iPhone
 
 _RESIZABLE_MODES = ("L", "RGB", "RGBA", "CMYK", "YCbCr")
 """Modes that can be scaled down without conversion, JPEG even while it is decoded."""
