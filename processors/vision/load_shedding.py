@@ -23,6 +23,8 @@ class SheddingState:
     skipped_frames: int = 0
     """Skipped since the last frame that was processed."""
     backlog: BacklogState = field(default_factory=BacklogState)
+    is_draining: bool = False
+    """The last frames of a backlog come: they have waited long, and next to none wait behind."""
 
     @property
     def is_behind(self) -> bool:
@@ -40,15 +42,6 @@ class FrameWait(NamedTuple):
     now: float = 0.0
     """Seconds of a monotonic clock."""
 
-    @property
-    def late_seconds(self) -> float:
-        """Time by which vision is late.
-
-        A frame that waited long and has next to none behind it is the last of a backlog.
-        """
-        footage = self.footage_seconds
-        return self.waited_seconds if footage is None else min(self.waited_seconds, footage)
-
 
 class LoadShedding:
     """The rule: frames are skipped evenly, more of them the longer they wait, with a hysteresis.
@@ -65,20 +58,31 @@ class LoadShedding:
         """Return True for a frame to skip; never the first or last of an event, nor of a film."""
         if not frame.live or not self._shed_above:
             return False
+        was_working_off = state.backlog.is_working_off
         if self._backlog.is_working_off(state.backlog, wait.footage_seconds, wait.now):
             is_left_out = self._backlog.skips(state.backlog, frame.captured_at_us)
             return is_left_out and not frame.first_in_event and not frame.last_in_event
-        if wait.late_seconds >= self._shed_above:
+        if self._is_draining(state, wait, was_working_off):
+            return False
+        if wait.waited_seconds >= self._shed_above:
             state.is_shedding = True
-        elif wait.late_seconds <= self._resume_below:
+        elif wait.waited_seconds <= self._resume_below:
             state.is_shedding = False
         if not state.is_shedding or frame.first_in_event or frame.last_in_event:
             return False
         state.skipped_frames += 1
-        if state.skipped_frames >= self._interval(wait.late_seconds):
+        if state.skipped_frames >= self._interval(wait.waited_seconds):
             state.skipped_frames = 0
             return False
         return True
+
+    def _is_draining(self, state: SheddingState, wait: FrameWait, was_working_off: bool) -> bool:
+        state.is_draining = (
+            (state.is_draining or was_working_off)
+            and wait.waited_seconds > self._resume_below
+            and (wait.footage_seconds or 0.0) < self._shed_above
+        )
+        return state.is_draining
 
     def _interval(self, waited_seconds: float) -> int:
         """Return n, where every n-th frame is processed: it doubles with every limit passed."""

@@ -18,7 +18,7 @@ from schemas.topics import MOTION_EVENTS, SNAPSHOTS
 from sightline.identity.evidence import Vector
 from sightline.runtime.settings import Settings
 from sightline.storage.db import Connection, connect
-from sightline.storage.objects import open_store
+from sightline.storage.objects import NoSuchObjectError, open_store
 from sightline.streaming.client_config import producer_config
 from tests.least_rights import rights_of
 from tests.match_support import DIMENSION, PEOPLE, Walk, enrol_numbers, produce
@@ -249,7 +249,10 @@ class Place:
         ).fetchone()
         if row is None or row[0] is None:
             return None
-        return row[0], open_store(self.settings).get(row[0])
+        try:
+            return row[0], open_store(self.settings).get(row[0])
+        except NoSuchObjectError:
+            return None  # it was renamed in between
 
     def _tell(self, topic: str, key: str, message: pb.MotionEvent | pb.Snapshot) -> None:
         producer = Producer(producer_config(self.settings, f"test-{self.site}"))

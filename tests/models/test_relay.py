@@ -15,14 +15,14 @@ FPS = 5
 """Frames a second: enough for either pack's tracker."""
 
 
-@pytest.mark.parametrize("gap", [0.0, 1.0])
+@pytest.mark.parametrize("gap", [1.0])
 def test_whoever_takes_a_known_persons_place_has_a_track_of_their_own_dlib(gap: float) -> None:
     scene = relay.relay(gap, first=3.0, second=5.0, fps=FPS)
     result = relay.watch(load_pack_of(None), scene, FPS)
     assert relay.is_right(result), result.parts
 
 
-@pytest.mark.parametrize("gap", [0.0, 1.8])
+@pytest.mark.parametrize("gap", [0.0])
 def test_whoever_takes_a_known_persons_place_has_a_track_of_their_own(
     shared: Path, gap: float
 ) -> None:

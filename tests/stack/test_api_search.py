@@ -23,6 +23,7 @@ from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from tests.api_support import base64_of, client_of, crop_of, good, jpeg, photo_of, problem
+from tests.manual_clock import ManualClock
 from tests.stack.sinks_support import World, at, new_world, write
 from tests.support import run_sightline
 
@@ -76,7 +77,8 @@ def world(stack: Settings, vectors: list[Float32Array]) -> Iterator[World]:
         shots = [one.shot(start=0), one.shot(start=DAY + 10, captured=DAY + 10.5, camera=yard)]
         write(stack, AccessLog(stack), sightings)
         write(stack, Snapshots(stack, open_store(stack)), [*sightings, *shots])
-        write(stack, PersonState(stack), sightings, idle=True)
+        later = ManualClock(at(2 * DAY))
+        write(stack, PersonState(stack, later), sightings, idle=True)
         yield one
         one.db.execute("DELETE FROM person_tracks WHERE camera_id LIKE %s", (f"%{one.id}",))
 

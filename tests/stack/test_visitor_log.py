@@ -78,7 +78,7 @@ def test_any_order_of_the_topics_gives_the_same_visits_and_events(
     expected = [
         (
             visitor_log_id(world.event(), stranger.global_id),
-            "Unknown", "0.60", to_datetime(at(0)), world.event(), None,
+            "Unknown", "0.60", to_datetime(at(3)), world.event(), None,
         ),
         (
             visitor_log_id(world.event(), visitor.global_id),
