@@ -67,6 +67,17 @@ def test_a_portrait_takes_no_name_from_a_person_who_is_there() -> None:
     assert site.last(portrait).status == FIXTURE
 
 
+def test_a_portrait_whose_track_is_over_gives_its_name_back() -> None:
+    site = Site(ann())
+    portrait = Seen(1, 0, 0, 0.0)
+    person = Seen(1, 0, 5, 0.6, pb.Box(x1=10, y1=50, x2=90, y2=300))
+    site.take(*(portrait.seen(number) for number in range(3)), person.seen(0), portrait.over(20))
+    site.take(person.seen(1), person.seen(2), person.over())
+    assert site.last(person).name == "Ann"
+    assert (site.last(portrait).status, site.last(portrait).is_picture) == (FIXTURE, True)
+    assert site.state.fixtures["hall"].fixtures[0].is_picture
+
+
 def test_a_known_picture_has_no_name_in_any_later_event() -> None:
     site = Site(ann())
     portrait, person = Seen(1, 0, 0, 0.0), Seen(1, 0, 5, 0.6, pb.Box(x1=10, y1=50, x2=90, y2=300))

@@ -174,15 +174,16 @@ def _outcome(decisions: DecisionRound, site: SiteState) -> Step:
     """
     sightings: list[pb.Sighting] = []
     tracks: dict[str, pb.TrackState | None] = {}
-    fixtures: dict[str, pb.CameraFixtures | None] = {}
+    fixtures: dict[str, pb.CameraFixtures] = {}
     for track_id, (before, now) in decisions.decided().items():
         was_over = before is not None and before.status == pb.Sighting.ENDED
         is_changed = sighting_messages.is_changed(before, now.decided)
         tracks[track_id] = stored = _over(now) if now.ended_at_us else now
-        if now.end.confirmed and not was_over:
-            fixtures |= _noted(now.end, site, is_picture=is_picture(now))
+        is_picture = _is_picture(now, is_released=was_over and is_changed)
+        if now.end.confirmed and (is_picture or not was_over):
+            fixtures |= _noted(now.end, {**site.fixtures, **fixtures}, is_picture=is_picture)
         if _is_unidentified(now) and (is_changed or not was_over):
-            sighting = _without_identity(now.end, site, now.decided, is_picture=is_picture(now))
+            sighting = _without_identity(now.end, site, now.decided, is_picture=is_picture)
             stored.decided.decided_at_us = sighting.decided_at_us
             sightings.append(sighting)
             continue
@@ -193,14 +194,18 @@ def _outcome(decisions: DecisionRound, site: SiteState) -> Step:
     return Step(tuple(sightings), Changes(tracks, decisions.changed_persons(), fixtures))
 
 
-def is_picture(track: pb.TrackState) -> bool:
-    """Return whether a track that is over never moved, and another was the person that it shows."""
-    return is_still(track) and bool(track.waits_for) and not track.decided.global_id
+def _is_picture(track: pb.TrackState, *, is_released: bool) -> bool:
+    """Return whether a track that is over never moved, and another was the person that it shows.
+
+    `is_released`: it was over before, and has lost its person to the other track now.
+    """
+    is_other = is_released or bool(track.waits_for)
+    return is_other and is_still(track) and not track.decided.global_id
 
 
 def _unobserved(end: pb.TrackEnded, site: SiteState) -> Step:
     """Return the step of a track that is over and gave no observation."""
-    noted = _noted(end, site, is_picture=False)
+    noted = _noted(end, site.fixtures, is_picture=False)
     return Step((_without_identity(end, site),), Changes(fixtures=noted))
 
 
@@ -222,10 +227,10 @@ def _without_identity(
 
 
 def _noted(
-    end: pb.TrackEnded, site: SiteState, *, is_picture: bool
-) -> dict[str, pb.CameraFixtures | None]:
+    end: pb.TrackEnded, fixtures: Mapping[str, pb.CameraFixtures], *, is_picture: bool
+) -> dict[str, pb.CameraFixtures]:
     """Return the fixtures of the camera if the end of a track changes them."""
-    changed = with_end(site.fixtures.get(end.camera_id), end, is_picture=is_picture)
+    changed = with_end(fixtures.get(end.camera_id), end, is_picture=is_picture)
     return {} if changed is None else {end.camera_id: changed}
 
 

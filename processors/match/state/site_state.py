@@ -43,7 +43,7 @@ class Changes:
 
     tracks: dict[str, pb.TrackState | None] = field(default_factory=dict)
     unknown_persons: dict[int, pb.UnknownPerson | None] = field(default_factory=dict)
-    fixtures: dict[str, pb.CameraFixtures | None] = field(default_factory=dict)
+    fixtures: dict[str, pb.CameraFixtures] = field(default_factory=dict)
     """By camera."""
 
     def records(self, site_id: str) -> Iterator[tuple[bytes, bytes | None]]:
@@ -158,11 +158,7 @@ class SiteState:
             self._set_track(track_id, track)
         for global_id, person in changes.unknown_persons.items():
             self.unknown_persons.put(global_id, person)
-        for camera_id, fixtures in changes.fixtures.items():
-            if fixtures is None:
-                self.fixtures.pop(camera_id, None)
-            else:
-                self.fixtures[camera_id] = fixtures
+        self.fixtures |= changes.fixtures
 
     def _set_track(self, track_id: str, track: pb.TrackState | None) -> None:
         before = self._tracks.pop(track_id, None)
