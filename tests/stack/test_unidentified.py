@@ -14,6 +14,8 @@ from sinks.access_log import AccessLog
 from sinks.person_state import PersonState
 from sinks.snapshots import Snapshots
 from sinks.visitor_log import VisitorLog
+from tests.api_support import client_of, good
+from tests.stack.commands_support import run, sightline_json
 from tests.stack.sinks_support import World, at, new_world, write
 
 pytestmark = pytest.mark.stack
@@ -147,3 +149,31 @@ def test_who_stays_over_two_events_has_one_row(stack: Settings) -> None:
         write(stack, AccessLog(stack), [changed], [stays])
         ids_of = [row["id"] for row in world.rows(query, world.site)]
         assert ids_of == [stays.sighting_id, first.sighting_id], "its row is another's now"
+
+
+def test_commands_and_api_show_them_and_leave_them_out(stack: Settings, tmp_path: Path) -> None:
+    with new_world(stack) as world, client_of(stack) as client:
+        write(stack, VisitorLog(stack), [world.motion(pb.MotionEvent.STARTED, 0)])
+        write_all(
+            stack, tmp_path, unidentified(world), world.sighting(stranger="x", start=4, decided=5)
+        )
+        for log, path in (("access", "sightings"), ("visitors", "visitor-logs")):
+            here = ("logs", log, "--camera", world.camera)
+            shown = {
+                option: [row["is_identified"] for row in sightline_json(stack, *here, *option)]
+                for option in ((), ("--identified",), ("--unidentified",))
+            }
+            assert sorted(shown[()]) == [False, True]
+            assert (shown["--identified",], shown["--unidentified",]) == ([True], [False])
+            where = {"camera": world.camera, "identified": "false"}
+            (row,) = good(client.get(f"/api/v1/{path}", params=where))["items"]
+            assert (row["global_id"], row["is_identified"]) == (None, False)
+            text = client.get(f"/api/v1/{path}", params=where | {"format": "csv"}).text
+            assert len(text.splitlines()) == 2
+        assert (
+            "turned=14"
+            in client.get(
+                "/api/v1/sightings", params={"camera": world.camera, "format": "csv"}
+            ).text
+        )
+        assert "unidentified" in run(stack, "logs", "access", "--camera", world.camera)
