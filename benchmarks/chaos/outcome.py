@@ -154,9 +154,13 @@ def _position(
     message: pb.FrameTracks | pb.Snapshot | pb.FaceEvent, positions: FramePositions
 ) -> str:
     """Return the frame that a message refers to, and remove the offset from the message."""
-    inner = message.observation if isinstance(message, pb.FaceEvent) else message
-    if isinstance(message, pb.FaceEvent) and message.HasField("track_ended"):
-        return ""
+    inner: pb.FrameTracks | pb.Snapshot | pb.FaceObservation | pb.TrackEnded
+    if isinstance(message, pb.FaceEvent):
+        inner = message.track_ended if message.HasField("track_ended") else message.observation
+    else:
+        inner = message
+    if not inner.HasField("frame"):
+        return ""  # the end of a track without a picture of its body
     frame = positions.at(inner.frame.partition, inner.frame.offset)
     inner.frame.offset = 0
     return frame
